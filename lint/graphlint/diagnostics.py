@@ -1,0 +1,91 @@
+"""What a rule finds: plain, immutable data that every reporter reads."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Severity = Literal["error", "warning", "note"]
+StorageKind = Literal["intermediate", "user input", "buffer", "parameter", "constant", "unknown"]
+
+
+class SourceFrame(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A line of the model's source, as the exporting machine saw it."""
+
+    path: str
+    line: int
+    function: str
+    text: str = ""
+    """The line's text as stored in the artifact, stripped; empty where it was not recorded."""
+
+
+class WrittenStorage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The storage that an op writes to."""
+
+    kind: StorageKind
+    value: str
+    """The graph value that is the storage's base (``b_count``), in the graph that owns it."""
+    name: str | None = None
+    """Qualified name of a buffer, parameter or constant (``layers.0.cache``), or the input's name."""
+    views: tuple[str, ...] = ()
+    """The view ops that lead from the base to the written value, outermost last
+    (``("aten.select.int", "aten.slice.Tensor")``)."""
+
+    def describe(self) -> str:
+        """``buffer 'cache' through select, slice`` and the like, for messages."""
+        if self.kind in ("intermediate", "unknown"):
+            text = f"{self.kind} tensor %{self.value}"
+        else:
+            text = f"{self.kind} '{self.name or self.value}'"
+        if self.views:
+            text += " through " + ", ".join(view.split(".")[1] for view in self.views)
+        return text
+
+
+class Fix(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Whether a diagnostic can be fixed, and how, or why not."""
+
+    applicability: Literal["safe", "unsafe", "none"]
+    message: str
+    """What the fix does (``becomes aten._functional_assert_async.msg``), or the reason why there is none."""
+
+
+class Diagnostic(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One finding. ``path``, ``program``, ``subgraph`` and ``node`` say where in the artifact it is,
+    ``source`` and ``module_path`` where in the model."""
+
+    code: str
+    rule: str
+    """The rule's name, ``in-place-op``."""
+    severity: Severity
+    message: str
+    fix: Fix
+    path: str = ""
+    """The artifact, as it was named on the command line or found in a folder."""
+    member: str | None = None
+    """The archive member at fault, for what is wrong with the file rather than with a graph."""
+    program: str | None = None
+    """The program's name in the archive (``model``)."""
+    subgraph: tuple[str, ...] = ()
+    """Path into nested graphs, caller and graph in turn: ``("cond", "true_graph_0")``."""
+    node: str | None = None
+    """The node's name."""
+    op: str | None = None
+    """The node's op without ``torch.ops.``: ``aten.add_.Tensor``."""
+    position: int = 0
+    """The node's ordinal in program order, subgraphs included, from 0."""
+    storage: WrittenStorage | None = None
+    source: SourceFrame | None = None
+    """The innermost frame of the model's own code."""
+    stack: tuple[SourceFrame, ...] = ()
+    """All frames that the artifact records, outermost first."""
+    module_path: str | None = None
+    """Qualified name of the module that the op belongs to (``layers.0.attention``); empty for the root."""
+    module_type: str | None = None
+    """Class of that module (``torch.nn.modules.linear.Linear``)."""
+
+    @property
+    def fixable(self) -> bool:
+        """Whether there is a fix at all, safe or not."""
+        return self.fix.applicability != "none"

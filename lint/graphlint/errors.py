@@ -1,0 +1,58 @@
+"""Every exception that graphlint raises on purpose, in one tree.
+
+``GraphlintError``
+├── ``ArtifactError``        an artifact cannot be read (reported as GL001 or GL002, exit 1)
+│   ├── ``LfsPointerError``  a Git LFS pointer stands in the artifact's place
+│   └── ``ProgramError``     the container is fine, a program in it is not
+├── ``ConfigError``          a configuration file or option is wrong (exit 2)
+├── ``WriteError``           the fixed artifact could not be written; the old one is untouched (exit 2)
+├── ``FixValidationError``   a fix failed its own checks: a bug of graphlint (exit 2)
+└── ``TextFormError``        a graph in text form does not parse
+
+The message says what is wrong and where; where there is something to do about it, it says that too.
+"""
+
+from __future__ import annotations
+
+
+class GraphlintError(Exception):
+    """Root of all errors that graphlint raises on purpose."""
+
+
+class ArtifactError(GraphlintError):
+    """An artifact that cannot be read.
+
+    ``member`` is the archive member that is at fault, or None for the file as a whole.
+    """
+
+    def __init__(self, message: str, *, member: str | None = None) -> None:
+        super().__init__(message)
+        self.member = member
+
+
+class LfsPointerError(ArtifactError):
+    """The file is a Git LFS pointer, not the artifact that it points to."""
+
+
+class ProgramError(ArtifactError):
+    """A program's JSON is broken, of the wrong shape, or contradicts itself."""
+
+
+class ConfigError(GraphlintError):
+    """A configuration file, an option or a code that is not understood."""
+
+
+class WriteError(GraphlintError):
+    """The new artifact could not be put in the old one's place, which stays as it was."""
+
+
+class FixValidationError(GraphlintError):
+    """A fixed program failed graphlint's own validation, so nothing was written."""
+
+
+class TextFormError(GraphlintError):
+    """A graph's text form does not parse; ``line`` counts from 1."""
+
+    def __init__(self, message: str, *, line: int) -> None:
+        super().__init__(f"line {line}: {message}")
+        self.line = line

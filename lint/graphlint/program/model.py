@@ -1,0 +1,355 @@
+"""The serialized graph, typed, as far as graphlint reads it.
+
+The structs follow torch's ``torch/_export/serde/schema.py`` (schema 1 to 8) and are lenient where its
+versions differ: fields that a version lacks have defaults, keys that graphlint has no use for are skipped.
+Nothing is ever written back from these structs: fixes edit the JSON as it was read
+(:mod:`graphlint.program.document`), so what is skipped here is not lost there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from graphlint.errors import ProgramError
+
+
+class _Part(msgspec.Struct, gc=False):
+    """A part of a program. The JSON is a tree, so there are no cycles for the collector to find."""
+
+
+class TensorRef(_Part):
+    name: str
+
+
+class SymRef(_Part):
+    """A symbolic scalar argument: the name of a value, or a number that stands among such names."""
+
+    as_name: str | None = None
+    as_int: int | None = None
+    as_float: float | str | None = None
+    as_bool: bool | None = None
+
+    @property
+    def literal(self) -> int | float | str | bool | None:
+        """The number, where this is one."""
+        for value in (self.as_int, self.as_float, self.as_bool):
+            if value is not None:
+                return value
+        return None
+
+
+class OptionalTensorRef(_Part):
+    as_tensor: TensorRef | None = None
+    as_none: bool | None = None
+
+
+class CustomObjRef(_Part):
+    name: str
+    class_fqn: str = ""
+
+
+class Device(_Part):
+    type: str
+    index: int | None = None
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+
+class SymExpr(_Part):
+    expr_str: str
+    hint: Any = None
+
+
+class SymSize(_Part):
+    """One size, stride or offset: a number or a symbolic expression."""
+
+    as_expr: SymExpr | None = None
+    as_int: int | None = None
+
+    @property
+    def value(self) -> int | str:
+        """The number, or the expression's text (``s77 + 1``)."""
+        if self.as_expr is not None:
+            return self.as_expr.expr_str
+        if self.as_int is None:
+            raise ProgramError("a size is neither a number nor an expression")
+        return self.as_int
+
+
+class TensorMeta(_Part):
+    """Recorded metadata of a tensor value. ``dtype`` and ``layout`` are the schema's enum numbers
+    (:data:`graphlint.program.enums.DTYPES`, :data:`graphlint.program.enums.LAYOUTS`)."""
+
+    dtype: int = 0
+    sizes: list[SymSize] = []
+    strides: list[SymSize] = []
+    storage_offset: SymSize | int | None = None
+    requires_grad: bool = False
+    device: Device | None = None
+    layout: int = 0
+    meta: TensorMeta | None = None
+    """torch 2.1 wraps the metadata in one more object."""
+
+    @property
+    def shape(self) -> tuple[int | str, ...]:
+        return tuple(size.value for size in self.sizes)
+
+    @property
+    def stride(self) -> tuple[int | str, ...]:
+        return tuple(stride.value for stride in self.strides)
+
+
+class GraphRef(_Part):
+    """A subgraph inside an argument."""
+
+    name: str
+    graph: Graph
+
+
+class Argument(_Part):
+    """A one-key union: exactly one field is set, none where a newer torch used a kind that is unknown here."""
+
+    as_none: bool | None = None
+    as_tensor: TensorRef | None = None
+    as_tensors: list[TensorRef] | None = None
+    as_int: int | None = None
+    as_ints: list[int] | None = None
+    as_float: float | str | None = None
+    as_floats: list[float | str] | None = None
+    as_string: str | None = None
+    as_strings: list[str] | None = None
+    as_sym_int: SymRef | None = None
+    as_sym_ints: list[SymRef] | None = None
+    as_scalar_type: int | None = None
+    as_memory_format: int | None = None
+    as_layout: int | None = None
+    as_device: Device | None = None
+    as_bool: bool | None = None
+    as_bools: list[bool] | None = None
+    as_sym_bool: SymRef | None = None
+    as_sym_bools: list[SymRef] | None = None
+    as_sym_float: SymRef | None = None
+    as_sym_floats: list[SymRef] | None = None
+    as_graph: GraphRef | None = None
+    as_optional_tensors: list[OptionalTensorRef] | None = None
+    as_optional_tensor: OptionalTensorRef | None = None
+    as_custom_obj: CustomObjRef | None = None
+    as_operator: str | None = None
+    as_complex: Any = None
+    as_nested_tensors: list[list[TensorRef]] | None = None
+    as_int_lists: list[list[int]] | None = None
+    as_float_lists: list[list[float]] | None = None
+    as_string_to_argument: dict[str, Argument] | None = None
+
+    @property
+    def kind(self) -> str:
+        """The name of the set field; ``"as_none"`` also where nothing is set that is known here."""
+        for name in self.__struct_fields__:
+            if getattr(self, name) is not None:
+                return name
+        return "as_none"
+
+    @property
+    def value(self) -> Any:
+        """The set field's value."""
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if value is not None:
+                return value
+        return None
+
+    def tensors(self) -> list[str | None]:
+        """Names of the tensor values in the argument, None for an absent optional tensor, in order."""
+        if self.as_tensor is not None:
+            return [self.as_tensor.name]
+        if self.as_tensors is not None:
+            return [ref.name for ref in self.as_tensors]
+        if self.as_optional_tensors is not None:
+            return [ref.as_tensor.name if ref.as_tensor else None for ref in self.as_optional_tensors]
+        if self.as_optional_tensor is not None:
+            ref = self.as_optional_tensor.as_tensor
+            return [ref.name if ref else None]
+        if self.as_nested_tensors is not None:
+            return [ref.name for inner in self.as_nested_tensors for ref in inner]
+        if self.as_string_to_argument is not None:
+            return [name for inner in self.as_string_to_argument.values() for name in inner.tensors()]
+        return []
+
+    def symbols(self) -> list[str]:
+        """Names of the symbolic scalar values in the argument."""
+        for one in (self.as_sym_int, self.as_sym_bool, self.as_sym_float):
+            if one is not None:
+                return [] if one.as_name is None else [one.as_name]
+        for many in (self.as_sym_ints, self.as_sym_bools, self.as_sym_floats):
+            if many is not None:
+                return [ref.as_name for ref in many if ref.as_name is not None]
+        if self.as_string_to_argument is not None:
+            return [name for inner in self.as_string_to_argument.values() for name in inner.symbols()]
+        return []
+
+    def names(self) -> list[str]:
+        """Names of all tensor and symbolic values in the argument."""
+        return [name for name in self.tensors() if name is not None] + self.symbols()
+
+
+class NamedArgument(_Part):
+    """An operand of a node. ``name`` comes from the op's schema, empty for higher-order ops;
+    ``arg_kind`` is 1 for positional, 2 for keyword, None in files before torch 2.7."""
+
+    name: str
+    arg: Argument
+    arg_kind: int | None = msgspec.field(default=None, name="kind")
+
+
+class Node(_Part):
+    target: str
+    inputs: list[NamedArgument]
+    outputs: list[Argument]
+    metadata: dict[str, str] = {}
+    is_hop_single_tensor_return: bool | None = None
+    name: str | None = None
+
+    def input(self, name: str) -> Argument | None:
+        """The operand of that schema name, or None where the call leaves it out."""
+        for operand in self.inputs:
+            if operand.name == name:
+                return operand.arg
+        return None
+
+    def results(self) -> list[str]:
+        """Names of all values that the node defines, in order."""
+        return [name for output in self.outputs for name in output.names()]
+
+    @property
+    def op(self) -> str:
+        """The target as people write it: ``aten.add_.Tensor``, ``higher_order.cond``, ``_operator.ge``."""
+        return self.target.removeprefix("torch.ops.")
+
+    @property
+    def label(self) -> str:
+        """What to call this node: its name, else its first result, else its op."""
+        return self.name or next(iter(self.results()), self.op)
+
+    def subgraphs(self) -> Iterator[GraphRef]:
+        """The graphs among the operands, in order."""
+        for operand in self.inputs:
+            if operand.arg.as_graph is not None:
+                yield operand.arg.as_graph
+
+
+class Graph(_Part):
+    inputs: list[Argument]
+    outputs: list[Argument]
+    nodes: list[Node]
+    tensor_values: dict[str, TensorMeta] = {}
+    sym_int_values: dict[str, Any] = {}
+    sym_float_values: dict[str, Any] = {}
+    sym_bool_values: dict[str, Any] = {}
+    custom_obj_values: dict[str, Any] = {}
+    is_single_tensor_return: bool = False
+
+    def meta(self, name: str) -> TensorMeta | None:
+        """Recorded metadata of a tensor value of this graph, or None where there is none."""
+        meta = self.tensor_values.get(name)
+        return meta.meta if meta is not None and meta.meta is not None else meta
+
+
+class _Spec(_Part):
+    """Any input or output spec; which fields are set depends on the spec's kind. ``arg`` is an
+    :class:`Argument` for user inputs and outputs and a reference by name for everything else."""
+
+    arg: Any = None
+    name: str | None = None
+    parameter_name: str | None = None
+    buffer_name: str | None = None
+    tensor_constant_name: str | None = None
+    custom_obj_name: str | None = None
+    user_input_name: str | None = None
+    persistent: bool | None = None
+
+
+class InputSpec(_Part):
+    user_input: _Spec | None = None
+    parameter: _Spec | None = None
+    buffer: _Spec | None = None
+    tensor_constant: _Spec | None = None
+    custom_obj: _Spec | None = None
+    token: _Spec | None = None
+    constant_input: _Spec | None = None
+
+
+class OutputSpec(_Part):
+    user_output: _Spec | None = None
+    loss_output: _Spec | None = None
+    buffer_mutation: _Spec | None = None
+    parameter_mutation: _Spec | None = None
+    user_input_mutation: _Spec | None = None
+    gradient_to_parameter: _Spec | None = None
+    gradient_to_user_input: _Spec | None = None
+    token: _Spec | None = None
+
+
+class Signature(_Part):
+    """What each input and output of the root graph is. torch 2.1 has the maps instead of the specs."""
+
+    input_specs: list[InputSpec] | None = None
+    output_specs: list[OutputSpec] | None = None
+    inputs_to_parameters: dict[str, str] = {}
+    inputs_to_buffers: dict[str, str] = {}
+    buffers_to_mutate: dict[str, str] = {}
+    user_outputs: list[str | None] = []
+
+
+class ModuleCallSignature(_Part):
+    inputs: list[Argument] = []
+    outputs: list[Argument] = []
+    in_spec: str = ""
+    out_spec: str = ""
+
+
+class ModuleCallEntry(_Part):
+    fqn: str
+    signature: ModuleCallSignature | None = None
+
+
+class GraphModule(_Part):
+    graph: Graph
+    signature: Signature
+    module_call_graph: list[ModuleCallEntry] = []
+
+
+class SchemaVersion(_Part):
+    major: int
+    minor: int = 0
+
+
+class Program(_Part):
+    """A serialized ``ExportedProgram``."""
+
+    graph_module: GraphModule
+    schema_version: SchemaVersion | int
+    range_constraints: dict[str, Any] = {}
+    verifiers: list[str] = []
+    dialect: str | None = None
+    """What torch 2.4 and earlier write in place of ``verifiers``."""
+    torch_version: str | None = None
+
+    @property
+    def graph(self) -> Graph:
+        """The root graph."""
+        return self.graph_module.graph
+
+    @property
+    def schema(self) -> tuple[int, int]:
+        """(major, minor)."""
+        version = self.schema_version
+        return (version, 0) if isinstance(version, int) else (version.major, version.minor)
+
+    @property
+    def dialects(self) -> tuple[str, ...]:
+        """``("TRAINING",)``, ``("ATEN",)``, …"""
+        return tuple(self.verifiers) or ((self.dialect,) if self.dialect else ())
