@@ -1,0 +1,1 @@
+"""What ops do: writes, aliases, random draws, effects, functional twins. See :mod:`graphlint.ops.table`."""

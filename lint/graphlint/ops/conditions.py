@@ -1,0 +1,87 @@
+"""Conditions on the arguments that a node records, as data."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from graphlint.ops.schema import OpSchema
+from graphlint.program.model import Argument, Node
+
+
+class ArgumentIs(msgspec.Struct, frozen=True):
+    """Holds where the argument is recorded as (or left at a default of) this very value.
+
+    An argument that is a symbolic value, or that the node leaves out and the schema gives no default, fulfils
+    no condition.
+    """
+
+    argument: str
+    value: bool | float
+
+    def holds(self, node: Node, schema: OpSchema | None) -> bool:
+        """Whether it holds for the node's recorded arguments."""
+        recorded = node.input(self.argument)
+        if recorded is not None:
+            return self._is(_constant(recorded))
+        argument = schema.argument(self.argument) if schema is not None else None
+        return argument is not None and self._is(argument.default_value)
+
+    def _is(self, value: bool | float | str | None) -> bool:
+        # True == 1 in Python, but `train=True` must not fulfil `p == 1`.
+        return value == self.value and isinstance(value, bool) == isinstance(self.value, bool)
+
+
+def _constant(argument: Argument) -> bool | float | str | None:
+    """The constant that a node records, None for everything else."""
+    for value in (argument.as_bool, argument.as_int, argument.as_float):
+        if value is not None:
+            return value
+    for symbol in (argument.as_sym_bool, argument.as_sym_int, argument.as_sym_float):
+        if symbol is not None:
+            return symbol.literal
+    return None
+
+
+class RandomCondition(msgspec.Struct, frozen=True):
+    """When an op draws from the global random number generator."""
+
+    draws: Literal["never", "always", "unless"]
+    unless: tuple[ArgumentIs, ...] = ()
+    """Any one of these is enough for it to draw nothing."""
+    reason: str = ""
+    """Where the fact comes from, for ops whose registration alone does not tell."""
+
+    def holds(self, node: Node, schema: OpSchema | None) -> bool:
+        """Whether a call with the node's recorded arguments draws."""
+        if self.draws == "unless":
+            return not any(condition.holds(node, schema) for condition in self.unless)
+        return self.draws == "always"
+
+
+class HiddenWrites(msgspec.Struct, frozen=True):
+    """Writes that an op's schema keeps quiet about."""
+
+    arguments: tuple[str, ...]
+    when: ArgumentIs | None = None
+    """The writes happen only where this holds, or where it cannot be told; None means always."""
+    reason: str = ""
+
+    def holds(self, node: Node, schema: OpSchema | None) -> bool:
+        """Whether a call with the node's recorded arguments writes them."""
+        if self.when is None or self.when.holds(node, schema):
+            return True
+        recorded = node.input(self.when.argument)
+        return recorded is not None and _constant(recorded) is None and recorded.kind != "as_none"
+
+
+class Alias(msgspec.Struct, frozen=True):
+    """A result that shares storage with an argument."""
+
+    argument: str
+    """The argument's name; for lists of tensors, any tensor of the list."""
+    result: int | None = None
+    """The result's position among the schema's returns; None means any result."""
+    certainty: Literal["always", "maybe"] = "always"
+    """``maybe`` where it depends on dtype, device, sizes, strides or other arguments."""
