@@ -1,0 +1,124 @@
+"""Finding the artifacts that the paths on the command line stand for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+import msgspec
+
+# pathlib would make a walk over many folders several times slower, and its import costs every run.
+# ruff: noqa: PTH100, PTH110, PTH112, PTH116, PTH118
+
+SUFFIX = ".pt2"
+
+DEFAULT_EXCLUDE = (
+    ".bzr",
+    ".direnv",
+    ".eggs",
+    ".git",
+    ".git-rewrite",
+    ".hg",
+    ".hypothesis",
+    ".ipynb_checkpoints",
+    ".mypy_cache",
+    ".nox",
+    ".pyenv",
+    ".pytest_cache",
+    ".ruff_cache",
+    ".svn",
+    ".tox",
+    ".venv",
+    ".vscode",
+    "__pycache__",
+    "__pypackages__",
+    "node_modules",
+    "site-packages",
+    "venv",
+)
+"""Folders that hold nobody's own artifacts. ``build`` and ``dist`` are not among them: exports are put there."""
+
+
+class Exclusions(Protocol):
+    """What is left out, as the configuration says."""
+
+    def excludes(self, path: str) -> bool:
+        """Whether a pattern matches the absolute ``path`` itself."""
+
+    def excludes_with_parents(self, path: str) -> bool:
+        """Whether a pattern matches the absolute ``path`` or a folder above it, up to the configuration's."""
+
+    @property
+    def force_exclude(self) -> bool:
+        """Whether what is named explicitly can be excluded, too."""
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A path to lint, or one that cannot be."""
+
+    path: str
+    error: str = ""
+    """Why it cannot be linted: it does not exist, a folder cannot be listed."""
+
+
+def discover(paths: Iterable[str], exclusions: Exclusions) -> Iterator[Candidate]:
+    """The artifacts that ``paths`` stand for, each once, in the order of ``paths`` and sorted within a folder.
+
+    A file is taken whatever its name is. Folders are searched for ``*.pt2``; symbolic links to folders below them
+    are not followed.
+    """
+    seen: set[str] = set()
+    for candidate in _candidates(paths, exclusions):
+        identity = os.path.normcase(os.path.abspath(candidate.path))
+        if identity not in seen:
+            seen.add(identity)
+            yield candidate
+
+
+def _candidates(paths: Iterable[str], exclusions: Exclusions) -> Iterator[Candidate]:
+    for path in paths:
+        try:
+            os.stat(path)
+        except OSError as error:
+            yield Candidate(path, reason(error))
+            continue
+        if exclusions.force_exclude and exclusions.excludes_with_parents(os.path.abspath(path)):
+            continue
+        if os.path.isdir(path):
+            yield from _search(os.path.normpath(path), exclusions)
+        else:
+            yield Candidate(path)
+
+
+def _search(folder: str, exclusions: Exclusions) -> Iterator[Candidate]:
+    try:
+        with os.scandir(folder) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name)
+    except OSError as error:
+        yield Candidate(folder, reason(error))
+        return
+    absolute = os.path.abspath(folder)
+    for entry in entries:
+        descends = entry.is_dir(follow_symlinks=False)
+        if not descends and not (entry.name.endswith(SUFFIX) and _is_artifact(entry)):
+            continue
+        if exclusions.excludes(os.path.join(absolute, entry.name)):
+            continue
+        path = entry.name if folder == os.curdir else os.path.join(folder, entry.name)
+        if descends:
+            yield from _search(path, exclusions)
+        else:
+            yield Candidate(path)
+
+
+def _is_artifact(entry: os.DirEntry[str]) -> bool:
+    """Files and links to files; also links to nowhere (an annexed file that was not fetched), which is an error to
+    report rather than a file to skip. No pipes and devices: reading them may never end.
+    """
+    return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
+
+
+def reason(error: OSError) -> str:
+    """The system's words for ``error``, the same on every platform."""
+    return os.strerror(error.errno) if error.errno else str(error)

@@ -1,0 +1,92 @@
+"""The parts of a finding that the text formats share: its headline and its places."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import click
+
+from graphlint.diagnostics import Diagnostic, Severity, SourceFrame
+from graphlint.reporters.escaping import printable
+from graphlint.reporters.options import ReportOptions
+
+DEFAULT_PROGRAM = "model"
+"""The name under which ``torch.export.save`` stores its one program: not worth showing."""
+
+COLORS: dict[Severity, str] = {"error": "red", "warning": "yellow", "note": "blue"}
+
+
+def paint(text: str, options: ReportOptions, **style: Any) -> str:
+    """``text`` in a style of ``click.style``, if colours are on."""
+    return click.style(text, **style) if options.color else text
+
+
+def code(diagnostic: Diagnostic, options: ReportOptions) -> str:
+    """``GL103 [*]``: the code, and whether ``--fix`` takes care of it."""
+    text = paint(diagnostic.code, options, fg=COLORS[diagnostic.severity], bold=True)
+    return f"{text} {paint('[*]', options, fg='cyan')}" if options.applies(diagnostic) else text
+
+
+def severity(diagnostic: Diagnostic) -> str:
+    """`` (warning)`` for what is not an error."""
+    return "" if diagnostic.severity == "error" else f" ({diagnostic.severity})"
+
+
+def message(diagnostic: Diagnostic) -> str:
+    """The message, on one line."""
+    return printable(diagnostic.message)
+
+
+def place_in_artifact(diagnostic: Diagnostic) -> str:
+    """``program decoder, graph cond > true_graph_0, node %add_``; empty for the file as a whole."""
+    parts = []
+    if diagnostic.program is not None and diagnostic.program != DEFAULT_PROGRAM:
+        parts.append(f"program {diagnostic.program}")
+    if diagnostic.subgraph:
+        parts.append(f"graph {' > '.join(diagnostic.subgraph)}")
+    if diagnostic.node is not None:
+        parts.append(f"node %{diagnostic.node}")
+    if diagnostic.member is not None:
+        parts.append(f"member {diagnostic.member}")
+    return printable(", ".join(parts))
+
+
+def source_line(frame: SourceFrame, options: ReportOptions) -> str:
+    """``models.py:84``, relative to the current folder if it is below it; terminals make it a link."""
+    path = frame.path
+    folder = options.folder.rstrip(os.sep) + os.sep
+    if options.folder and path.startswith(folder):
+        path = path[len(folder) :]
+    return f"{printable(path)}:{frame.line}"
+
+
+def place_in_model(diagnostic: Diagnostic, frame: SourceFrame, options: ReportOptions) -> str:
+    """``models.py:84 in forward, module layers.0 (Linear)``."""
+    text = paint(source_line(frame, options), options, bold=True)
+    if frame.function:
+        text += f" in {printable(frame.function)}"
+    return text + module(diagnostic)
+
+
+def module(diagnostic: Diagnostic) -> str:
+    """``, module layers.0 (Linear)``; nothing for the root module."""
+    if not diagnostic.module_path:
+        return ""
+    kind = (diagnostic.module_type or "").rpartition(".")[2]
+    return printable(f", module {diagnostic.module_path}" + (f" ({kind})" if kind else ""))
+
+
+def count(number: int, noun: str) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def tally(diagnostics: Iterable[Diagnostic]) -> str:
+    """``2 errors and 1 warning``; ``0 errors`` for nothing."""
+    numbers: dict[Severity, int] = {"error": 0, "warning": 0, "note": 0}
+    for diagnostic in diagnostics:
+        numbers[diagnostic.severity] += 1
+    parts = [count(number, name) for name, number in numbers.items() if number] or [count(0, "error")]
+    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))

@@ -1,0 +1,40 @@
+"""The report formats, each loaded only when it is asked for.
+
+A format is a module with a function ``render(results, options) -> str``: results in, text out, nothing printed. The
+text ends in a newline unless it is empty.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+
+from graphlint.reporters.options import ReportOptions
+from graphlint.results import FileResult
+
+Render = Callable[[Sequence[FileResult], ReportOptions], str]
+
+FORMATS = {
+    "full": "graphlint.reporters.full",
+    "concise": "graphlint.reporters.concise",
+    "grouped": "graphlint.reporters.grouped",
+    "json": "graphlint.reporters.json_report",
+}
+"""What ``--output-format`` takes, and the module behind it."""
+
+STATISTICS = {
+    "full": "graphlint.reporters.counts",
+    "concise": "graphlint.reporters.counts",
+    "grouped": "graphlint.reporters.counts",
+    "json": "graphlint.reporters.counts_json",
+}
+"""The same for ``--statistics``."""
+
+MACHINE_FORMATS = frozenset({"json"})
+"""Formats that a program reads: no summary follows them, and no colours."""
+
+
+def renderer(output_format: str, *, statistics: bool = False) -> Render:
+    """The function that renders ``output_format``."""
+    render: Render = importlib.import_module((STATISTICS if statistics else FORMATS)[output_format]).render
+    return render

@@ -1,0 +1,84 @@
+"""The lines after the findings: how many there are, what was fixed, what could be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from graphlint.reporters.escaping import printable
+from graphlint.reporters.options import ReportOptions
+from graphlint.reporters.phrasing import count, paint, tally
+from graphlint.results import FileResult
+
+
+def render(results: Sequence[FileResult], options: ReportOptions) -> str:
+    """The summary of a check or a fix."""
+    found = [diagnostic for result in results for diagnostic in result.diagnostics]
+    fixed = [diagnostic for result in results for diagnostic in result.fixed]
+    failed = sum(bool(result.error) for result in results)
+    lines = []
+    if fixed:
+        rest = "" if not failed else f", {_unchecked(failed)}"
+        lines.append(f"Found {tally([*fixed, *found])} ({len(fixed)} fixed, {len(found)} remaining{rest}).")
+    elif found:
+        lines.append(f"Found {tally(found)}{f' ({_unchecked(failed)})' if failed else ''}.")
+    elif failed:
+        text = _unchecked(failed)
+        lines.append(f"{text[0].upper()}{text[1:]}.")
+    else:
+        lines.append(paint("All checks passed!", options, fg="green", bold=True))
+    applying = sum(options.applies(diagnostic) for diagnostic in found)
+    hidden = sum(options.hides(diagnostic) for diagnostic in found)
+    more = f"{hidden} hidden {'fix' if hidden == 1 else 'fixes'} can be enabled with --unsafe-fixes"
+    if applying:
+        marker = paint("[*]", options, fg="cyan")
+        lines.append(f"{marker} {applying} fixable with the --fix option{f' ({more})' if hidden else ''}.")
+    elif hidden:
+        lines.append(f"No fixes available ({more}).")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def render_fix_only(results: Sequence[FileResult]) -> str:
+    """The summary of ``--fix-only``, which says nothing of what is left."""
+    fixed = [diagnostic for result in results for diagnostic in result.fixed]
+    return f"Fixed {tally(fixed)}.\n" if fixed else ""
+
+
+def render_changes(results: Sequence[FileResult], *, fails: bool) -> str:
+    """Which files were rewritten; if ``fails``, that this is why the run fails."""
+    changed = [result for result in results if result.changed]
+    lines = [f"Fixed {count(len(result.fixed), 'finding')} in {printable(result.path)}" for result in changed]
+    if changed and fails:
+        one = len(changed) == 1
+        lines.append(
+            f"{count(len(changed), 'artifact')} {'was' if one else 'were'} rewritten, hence exit status 1: "
+            f"review {'it' if one else 'them'} and commit again."
+        )
+    return "".join(f"{line}\n" for line in lines)
+
+
+def render_fixes(results: Sequence[FileResult]) -> str:
+    """``--show-fixes``: what was fixed, by file and rule."""
+    fixed = [result for result in results if result.fixed]
+    if not fixed:
+        return ""
+    lines = [f"Fixed {tally([diagnostic for result in fixed for diagnostic in result.fixed])}:"]
+    for result in fixed:
+        lines.append(f"- {printable(result.path)}:")
+        numbers: dict[tuple[str, str], int] = {}
+        for diagnostic in result.fixed:
+            key = (diagnostic.code, diagnostic.rule)
+            numbers[key] = numbers.get(key, 0) + 1
+        lines += [f"    {number} × {code} ({rule})" for (code, rule), number in numbers.items()]
+    return "".join(f"{line}\n" for line in lines) + "\n"
+
+
+def render_would_fix(results: Sequence[FileResult], options: ReportOptions) -> str:
+    """The summary of ``--diff``."""
+    fixes = sum(len(result.fixed) for result in results)
+    hidden = sum(options.hides(diagnostic) for result in results for diagnostic in result.diagnostics)
+    more = f" ({hidden} more with --unsafe-fixes)" if hidden else ""
+    return f"Would fix {count(fixes, 'finding')}{more}.\n" if fixes else f"No findings would be fixed{more}.\n"
+
+
+def _unchecked(failed: int) -> str:
+    return f"{count(failed, 'path')} could not be processed"

@@ -1,0 +1,218 @@
+"""From configuration files and the command line to the settings of one artifact.
+
+Sources, the later ones winning: the defaults, the nearest configuration file upwards from the artifact (or the one
+given by ``--config FILE``), each ``--config KEY=VALUE``, the command line's own options.
+"""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Sequence
+from typing import TypeVar
+
+import msgspec
+
+from graphlint import config, globs
+from graphlint.config import ConfigFile, Configuration
+from graphlint.discovery import DEFAULT_EXCLUDE
+from graphlint.errors import ConfigError
+from graphlint.selection import Layer, RuleInfo, enabled_codes, fixable_codes, matching_codes
+from graphlint.settings import DeclaredOp, Settings
+
+# Importing pathlib costs every run.
+# ruff: noqa: PTH100, PTH109, PTH120
+
+Value = TypeVar("Value")
+
+
+class Pattern(msgspec.Struct, frozen=True):
+    """A path pattern and the folder that it is relative to."""
+
+    glob: str
+    root: str
+
+    def matches(self, path: str) -> bool:
+        """Whether the absolute ``path`` matches; ``!`` in front inverts."""
+        if self.glob.startswith("!"):
+            return not globs.matches(self.glob[1:], path, self.root)
+        return globs.matches(self.glob, path, self.root)
+
+
+class Resolved(msgspec.Struct, frozen=True):
+    """All sources put together, for the artifacts that share a configuration file."""
+
+    settings: Settings
+    """Before per-file ignores."""
+    per_file_ignores: tuple[tuple[Pattern, frozenset[str]], ...]
+    exclude: tuple[Pattern, ...]
+    root: str
+    """The configuration's folder."""
+    origin: str
+    """The configuration file; empty if there is none."""
+    force_exclude: bool
+    output_format: config.OutputFormat
+    hint_unsafe: bool
+    """Whether reports mention unsafe fixes that are not enabled; no, where they were turned off on purpose."""
+
+
+class Resolver:
+    """Finds out which settings hold for which path; configurations are read once per folder."""
+
+    def __init__(
+        self,
+        rules: Sequence[RuleInfo],
+        options: Configuration,
+        inline: Sequence[str] = (),
+        file: str | None = None,
+        *,
+        isolated: bool = False,
+    ) -> None:
+        """``options`` are the command line's own, ``inline`` and ``file`` what ``--config`` was given.
+
+        Raises ConfigError for what is wrong with them.
+        """
+        self._rules = rules
+        self._folder = os.getcwd()
+        self._isolated = isolated
+        # As in ruff: patterns in a file that was named explicitly are relative to the current folder.
+        self._file = None if file is None else config.load(file, self._folder)
+        if file is not None and self._file is None:
+            raise ConfigError(f"{file}: there is no [tool.graphlint] in it")
+        self._overrides = [config.load_inline(text, self._folder) for text in inline]
+        self._overrides.append(ConfigFile(path="the command line", root=self._folder, configuration=options))
+        self._files: dict[str, ConfigFile | None] = {}
+        self._resolved: dict[str, Resolved] = {}
+
+    @property
+    def run(self) -> Resolved:
+        """What holds for the run as a whole: the settings of the current folder."""
+        return self.for_folder(self._folder)
+
+    @property
+    def force_exclude(self) -> bool:
+        """Whether explicitly named paths can be excluded."""
+        return self.run.force_exclude
+
+    def excludes(self, path: str) -> bool:
+        """Whether a pattern matches the absolute ``path``."""
+        return any(pattern.matches(path) for pattern in self.for_folder(os.path.dirname(path)).exclude)
+
+    def excludes_with_parents(self, path: str) -> bool:
+        """Whether a pattern matches the absolute ``path`` or a folder between the configuration's and it."""
+        resolved = self.for_folder(os.path.dirname(path))
+        while True:
+            if any(pattern.matches(path) for pattern in resolved.exclude):
+                return True
+            parent = os.path.dirname(path)
+            if parent in (path, resolved.root) or not _is_below(parent, resolved.root):
+                return False
+            path = parent
+
+    def settings_for(self, path: str) -> Settings:
+        """The settings for the artifact at ``path``. Raises ConfigError."""
+        absolute = os.path.abspath(path)
+        resolved = self.for_folder(os.path.dirname(absolute))
+        ignored = [codes for pattern, codes in resolved.per_file_ignores if pattern.matches(absolute)]
+        if not ignored:
+            return resolved.settings
+        return msgspec.structs.replace(resolved.settings, enabled=resolved.settings.enabled.difference(*ignored))
+
+    def for_folder(self, folder: str) -> Resolved:
+        """What holds in the absolute ``folder``. Raises ConfigError."""
+        file = self._file if self._file is not None else self._nearest(folder)
+        key = "" if file is None else file.path
+        if key not in self._resolved:
+            self._resolved[key] = self._resolve(file)
+        return self._resolved[key]
+
+    def _nearest(self, folder: str) -> ConfigFile | None:
+        if self._isolated:
+            return None
+        visited = []
+        while folder not in self._files:
+            visited.append(folder)
+            found = config.find_in(folder)
+            parent = os.path.dirname(folder)
+            if found is not None or parent == folder:
+                self._files[folder] = found
+            else:
+                folder = parent
+        self._files.update(dict.fromkeys(visited, self._files[folder]))
+        return self._files[folder]
+
+    def _resolve(self, file: ConfigFile | None) -> Resolved:
+        sources = self._overrides if file is None else [file, *self._overrides]
+        layers = [source.configuration for source in sources]
+        selectors = [_layer(source) for source in sources]
+        unsafe_fixes = _last(None, *(layer.unsafe_fixes for layer in layers))
+        sinks = [layer.fix.token_sink for layer in layers if layer.fix is not None]
+        ops: dict[str, DeclaredOp] = {}
+        for layer in layers:
+            ops.update(layer.ops or {})
+        return Resolved(
+            settings=Settings(
+                enabled=enabled_codes(self._rules, selectors),
+                fixable=self._fixable(sources),
+                unsafe_fixes=bool(unsafe_fixes),
+                token_sink=_last("buffer", *sinks),
+                ops=ops,
+            ),
+            per_file_ignores=self._per_file_ignores(sources),
+            exclude=_exclude(sources, self._folder),
+            root=self._folder if file is None else file.root,
+            origin="" if file is None else file.path,
+            force_exclude=bool(_last(None, *(layer.force_exclude for layer in layers))),
+            output_format=_last("full", *(layer.output_format for layer in layers)),
+            hint_unsafe=unsafe_fixes is None,
+        )
+
+    def _fixable(self, sources: Sequence[ConfigFile]) -> frozenset[str]:
+        given = [source for source in sources if source.configuration.fixable is not None][-1:]
+        denied = [source for source in sources if source.configuration.unfixable is not None][-1:]
+        return fixable_codes(
+            self._rules,
+            given[0].configuration.fixable if given else None,
+            (denied[0].configuration.unfixable or ()) if denied else (),
+            origin=(given or denied or sources)[0].path,
+        )
+
+    def _per_file_ignores(self, sources: Sequence[ConfigFile]) -> tuple[tuple[Pattern, frozenset[str]], ...]:
+        chosen = [source for source in sources if source.configuration.per_file_ignores is not None][-1:]
+        return tuple(
+            (
+                Pattern(glob, source.root),
+                matching_codes(self._rules, selectors, f'per-file-ignores."{glob}"', source.path),
+            )
+            for source in chosen
+            for glob, selectors in (source.configuration.per_file_ignores or {}).items()
+        )
+
+
+def _layer(source: ConfigFile) -> Layer:
+    configuration = source.configuration
+    return Layer(
+        select=configuration.select,
+        extend_select=configuration.extend_select or (),
+        ignore=configuration.ignore or (),
+        origin=source.path,
+    )
+
+
+def _exclude(sources: Sequence[ConfigFile], folder: str) -> tuple[Pattern, ...]:
+    """The last ``exclude`` (or the default one) and every ``extend-exclude``."""
+    patterns = [Pattern(glob, folder) for glob in DEFAULT_EXCLUDE]
+    for source in sources:
+        if source.configuration.exclude is not None:
+            patterns = [Pattern(glob, source.root) for glob in source.configuration.exclude]
+    for source in sources:
+        patterns += [Pattern(glob, source.root) for glob in source.configuration.extend_exclude or ()]
+    return tuple(patterns)
+
+
+def _last(default: Value, *values: Value | None) -> Value:
+    """The last of ``values`` that is given."""
+    return next((value for value in reversed(values) if value is not None), default)
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
