@@ -20,8 +20,6 @@ _CLOSING = ")]}"
 _SET = r"(?:\*|[A-Za-z0-9]+(?:\|[A-Za-z0-9]+)*)"
 # Only these can carry an annotation, which tells it from the parentheses of `Dict(str, Tensor)` and `Future(t)`.
 _ANNOTATION = re.compile(rf"(?:(?<=Tensor)|(?<=\])|(?<=\?)|(?<=\bt))\(({_SET})?(!)?(?:\s*->\s*({_SET}))?\)")
-_INTEGER = re.compile(r"[-+]?\d+\Z")
-_FLOAT = re.compile(r"[-+]?(?:\d+\.\d*(?:e[-+]?\d+)?|\d+e[-+]?\d+|inf|nan)\Z")
 _NAMED_LITERALS = {"None": None, "True": True, "False": False}
 
 
@@ -82,11 +80,12 @@ def literal(text: str) -> bool | int | float | str | None:
     """A default's text as a Python value; text that is no literal is returned as it is."""
     if text in _NAMED_LITERALS:
         return _NAMED_LITERALS[text]
-    if _INTEGER.match(text):
+    if text.removeprefix("-").isdecimal():
         return int(text)
-    if _FLOAT.match(text):
+    try:
         return float(text)
-    return text[1:-1] if text[:1] in ("'", '"') and text[:1] == text[-1:] else text
+    except ValueError:
+        return text[1:-1] if text[:1] in ("'", '"') and text[:1] == text[-1:] else text
 
 
 def parse_schema(text: str) -> OpSchema:

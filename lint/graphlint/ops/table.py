@@ -8,7 +8,8 @@ only then is its schema parsed: a program has dozens of ops, the table thousands
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -31,7 +32,8 @@ _Fact = TypeVar("_Fact")
 class OpTable:
     """Ops by name. Lookups are cached; the table itself never changes."""
 
-    def __init__(self, lines: Mapping[str, str], declared: Mapping[str, DeclaredOp] | None = None) -> None:
+    def __init__(self, lines: Sequence[str], declared: Mapping[str, DeclaredOp] | None = None) -> None:
+        """``lines`` are the table's, sorted by name, and ``declared`` is what a configuration says."""
         self._lines = lines
         self._declared = dict(declared or {})
         self._known: dict[str, OpInfo | None] = {}
@@ -56,11 +58,13 @@ class OpTable:
 
     def names(self) -> Iterator[str]:
         """All names in the table, without declared ones."""
-        return iter(self._lines)
+        return (line.partition("\t")[0] for line in self._lines)
 
     def _find(self, name: str) -> OpInfo | None:
-        line = self._lines.get(name)
-        registered = _registered(name, line) if line is not None else None
+        key = f"{name}\t"
+        at = bisect_left(self._lines, key)
+        found = at < len(self._lines) and self._lines[at].startswith(key)
+        registered = _registered(self._lines[at]) if found else None
         declared = _most_specific(self._declared, name, namespaces=registered is None)
         return registered if declared is None else _declared(name, declared, registered)
 
@@ -68,12 +72,8 @@ class OpTable:
 @cache
 def op_table() -> OpTable:
     """The table that graphlint ships, without declared ops."""
-    lines: dict[str, str] = {}
-    for line in TABLE.read_text(encoding="utf-8").splitlines():
-        name, _, rest = line.partition("\t")
-        lines[name] = rest
-    # Comment lines have no tab; they are as good as absent, save for `names`.
-    return OpTable({name: rest for name, rest in lines.items() if rest})
+    lines = TABLE.read_text(encoding="utf-8").splitlines()
+    return OpTable(lines[bisect_left(lines, "$") :])  # comment lines begin with '#' and so sort before all names
 
 
 def op_name(target: str) -> str:
@@ -107,9 +107,9 @@ def _op(name: str) -> str:
     return name.rpartition(".")[0] if name.count(".") > 1 else name
 
 
-def _registered(name: str, line: str) -> OpInfo:
+def _registered(line: str) -> OpInfo:
     """An op from its line of the table."""
-    text, tags, twin = line.split("\t")
+    name, text, tags, twin = line.split("\t")
     schema = parse_schema(text) if text else None
     tag_set = frozenset(tags.split())
     effect = _most_specific(EFFECTS, name)
