@@ -111,11 +111,15 @@ class Resolver:
     def settings_for(self, path: str) -> Settings:
         """The settings for the artifact at ``path``. Raises ConfigError."""
         absolute = os.path.abspath(path)
-        resolved = self.for_folder(os.path.dirname(absolute))
+        resolved = self.for_path(path)
         ignored = [codes for pattern, codes in resolved.per_file_ignores if pattern.matches(absolute)]
         if not ignored:
             return resolved.settings
         return msgspec.structs.replace(resolved.settings, enabled=resolved.settings.enabled.difference(*ignored))
+
+    def for_path(self, path: str) -> Resolved:
+        """What holds for the artifact at ``path``, apart from per-file ignores. Raises ConfigError."""
+        return self.for_folder(os.path.dirname(os.path.abspath(path)))
 
     def for_folder(self, folder: str) -> Resolved:
         """What holds in the absolute ``folder``. Raises ConfigError."""

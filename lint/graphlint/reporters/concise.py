@@ -24,10 +24,7 @@ def render(results: Sequence[FileResult], options: ReportOptions) -> str:
 
 
 def _line(diagnostic: Diagnostic, options: ReportOptions) -> str:
-    if diagnostic.source is not None:
-        place = source_line(diagnostic.source, options)
-    else:
-        place = place_in_artifact(diagnostic)
+    place = place_in_artifact(diagnostic) if diagnostic.source is None else source_line(diagnostic.source, options)
     colon = paint(":", options, fg="cyan")
     artifact = paint(printable(diagnostic.path), options, bold=True)
     places = f"{artifact}{colon} {place}{colon} " if place else f"{artifact}{colon} "

@@ -43,17 +43,22 @@ def render_fix_only(results: Sequence[FileResult]) -> str:
     return f"Fixed {tally(fixed)}.\n" if fixed else ""
 
 
-def render_changes(results: Sequence[FileResult], *, fails: bool) -> str:
-    """Which files were rewritten; if ``fails``, that this is why the run fails."""
-    changed = [result for result in results if result.changed]
-    lines = [f"Fixed {count(len(result.fixed), 'finding')} in {printable(result.path)}" for result in changed]
-    if changed and fails:
-        one = len(changed) == 1
-        lines.append(
-            f"{count(len(changed), 'artifact')} {'was' if one else 'were'} rewritten, hence exit status 1: "
-            f"review {'it' if one else 'them'} and commit again."
-        )
-    return "".join(f"{line}\n" for line in lines)
+def render_fixed_files(results: Sequence[FileResult]) -> str:
+    """Which files were rewritten, and how much was fixed in each."""
+    return "".join(
+        f"Fixed {count(len(result.fixed), 'finding')} in {printable(result.path)}\n"
+        for result in results
+        if result.changed
+    )
+
+
+def render_rewritten(results: Sequence[FileResult]) -> str:
+    """The line which says that the run fails because files were rewritten; empty if none was."""
+    changed = sum(result.changed for result in results)
+    if not changed:
+        return ""
+    verb, pronoun = ("was", "it") if changed == 1 else ("were", "them")
+    return f"{count(changed, 'artifact')} {verb} rewritten, hence exit status 1: review {pronoun} and commit again.\n"
 
 
 def render_fixes(results: Sequence[FileResult]) -> str:
@@ -68,7 +73,7 @@ def render_fixes(results: Sequence[FileResult]) -> str:
         for diagnostic in result.fixed:
             key = (diagnostic.code, diagnostic.rule)
             numbers[key] = numbers.get(key, 0) + 1
-        lines += [f"    {number} × {code} ({rule})" for (code, rule), number in numbers.items()]
+        lines += [f"    {number} x {code} ({rule})" for (code, rule), number in numbers.items()]
     return "".join(f"{line}\n" for line in lines) + "\n"
 
 

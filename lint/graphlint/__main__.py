@@ -1,0 +1,8 @@
+"""``python -m graphlint``."""
+
+from __future__ import annotations
+
+from graphlint.cli import main
+
+if __name__ == "__main__":
+    main()

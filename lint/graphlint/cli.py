@@ -1,0 +1,77 @@
+"""The command line: ``graphlint [check] [OPTIONS] [PATHS...]`` and ``graphlint rule [CODE]``."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from graphlint import __version__
+
+COMMANDS = {"check": "graphlint.commands.check", "rule": "graphlint.commands.rule"}
+"""Each module is loaded only when its command runs, and has it as ``command``."""
+
+DEFAULT = "check"
+OWN_OPTIONS = ("--version", "-V", "--help", "-h")
+
+EXAMPLES = """\
+graphlint model.pt2                 lint one artifact
+graphlint                           lint every .pt2 file below the current folder
+graphlint --fix model.pt2           fix what can be fixed, and write it back
+graphlint --diff model.pt2          show what --fix would change
+graphlint --select GL1 artifacts/   only the rules that begin with GL1
+graphlint rule GL103                explain a rule
+"""
+
+
+class DefaultGroup(click.Group):
+    """A group whose command is ``check`` where none is named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """The names of the commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command of this name, loaded now."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name]).command
+        command.name = cmd_name
+        return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put ``check`` in front of everything that does not begin with a command or a group option."""
+        if not args or (args[0] not in COMMANDS and args[0] not in OWN_OPTIONS):
+            args = [DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the usage of both commands."""
+        formatter.write_usage(ctx.command_path, "[check] [OPTIONS] [PATHS]...")
+        formatter.write_usage(ctx.command_path, "rule [CODE|NAME]", prefix="       ")
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write examples, the commands, and the options of the one that can be left out."""
+        with formatter.section("Examples"):
+            for line in EXAMPLES.splitlines():
+                formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
+        self.format_commands(ctx, formatter)
+        check = self.get_command(ctx, DEFAULT)
+        if check is not None:
+            check.format_options(click.Context(check, parent=ctx, info_name=DEFAULT), formatter)
+        formatter.write_dl([("-V, --version", "Show the version and exit.")])
+
+
+@click.group(cls=DefaultGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", prog_name="graphlint", message="%(prog)s %(version)s")
+def app() -> None:
+    """A linter and fixer for exported PyTorch programs (.pt2): finds what keeps a graph from being functional."""
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        app(prog_name="graphlint")
+    except KeyboardInterrupt:
+        sys.exit(130)

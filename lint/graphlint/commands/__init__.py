@@ -1,0 +1,1 @@
+"""The subcommands of ``graphlint``, one module each, and what they share."""

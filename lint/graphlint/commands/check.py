@@ -1,0 +1,103 @@
+"""``graphlint check``: find side effects, and with ``--fix`` take them away."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from graphlint.commands.console import Console
+from graphlint.commands.sections import SectionCommand, option
+
+FIXING = "Fixing"
+RULES = "Rule selection"
+FILES = "File selection"
+OUTPUT = "Output"
+EXIT = "Exit status"
+GENERAL = "Configuration and information"
+
+
+@click.command(
+    cls=SectionCommand,
+    epilog="Exit status: 0 if there is nothing to report and nothing changed, 1 if findings are left or an artifact "
+    "was changed, 2 if something went wrong.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.argument("paths", nargs=-1, type=click.UNPROCESSED)
+@option(FIXING, "--fix", is_flag=True, help="Apply fixes and write the artifacts back.")
+@option(
+    FIXING,
+    "--unsafe-fixes/--no-unsafe-fixes",
+    default=None,
+    help="Include fixes that may change what the program does; or neither apply nor mention them.",
+)
+@option(FIXING, "--fix-only", is_flag=True, help="Apply fixes, and say nothing of what is left. Implies --fix.")
+@option(FIXING, "--diff", is_flag=True, help="Show what --fix would change, and write nothing.")
+@option(FIXING, "--show-fixes", is_flag=True, help="List what was fixed, by artifact and rule.")
+@option(
+    FIXING,
+    "--token-sink",
+    type=click.Choice(["buffer", "output"]),
+    help="Where the tokens of fixed checks end: in a buffer (default), or as an output of the program.",
+)
+@option(RULES, "--select", multiple=True, metavar="RULES", help="Enable only these rules (comma-separated, or ALL).")
+@option(RULES, "--ignore", multiple=True, metavar="RULES", help="Disable these rules.")
+@option(RULES, "--extend-select", multiple=True, metavar="RULES", help="Enable these rules, too.")
+@option(FILES, "--exclude", multiple=True, metavar="PATTERNS", help="Leave out what matches, in place of the defaults.")
+@option(FILES, "--extend-exclude", multiple=True, metavar="PATTERNS", help="Leave out what matches, too.")
+@option(
+    FILES,
+    "--force-exclude/--no-force-exclude",
+    default=None,
+    help="Leave out what is excluded even when it is named on the command line.",
+)
+@option(
+    OUTPUT,
+    "--output-format",
+    type=click.Choice(["full", "concise", "grouped", "json"]),
+    envvar="GRAPHLINT_OUTPUT_FORMAT",
+    show_envvar=True,
+    help="How to show findings; full by default.",
+)
+@option(OUTPUT, "-o", "--output-file", metavar="FILE", type=click.UNPROCESSED, help="Write the report to this file.")
+@option(OUTPUT, "--statistics", is_flag=True, help="Show only how often each rule was violated.")
+@option(OUTPUT, "-q", "--quiet", is_flag=True, help="Show findings, but nothing else.")
+@option(OUTPUT, "-v", "--verbose", is_flag=True, help="Say what was linted, and show tracebacks of internal errors.")
+@option(
+    OUTPUT,
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    help="When to use colours; auto: on a terminal, unless NO_COLOR or FORCE_COLOR say otherwise.",
+)
+@option(EXIT, "-e", "--exit-zero", is_flag=True, help="Exit with 0 even if there are findings or changes.")
+@option(
+    EXIT,
+    "--exit-non-zero-on-fix/--no-exit-non-zero-on-fix",
+    default=True,
+    help="Exit with 1 if an artifact was changed, even if no findings are left (on by default).",
+)
+@option(
+    GENERAL,
+    "--config",
+    multiple=True,
+    metavar="FILE|KEY=VALUE",
+    type=click.UNPROCESSED,
+    help="Use this configuration file, or override one setting with TOML.",
+)
+@option(GENERAL, "--isolated", is_flag=True, help="Ignore all configuration files.")
+@option(GENERAL, "--show-settings", is_flag=True, help="Show the settings for the first artifact, and lint nothing.")
+@option(GENERAL, "--show-files", is_flag=True, help="List the artifacts that would be linted, and lint nothing.")
+@click.pass_context
+def command(ctx: click.Context, /, **parameters: Any) -> None:
+    """Lint exported PyTorch programs.
+
+    PATHS are artifacts, or folders to search for *.pt2 files; the current folder if there are none.
+    """
+    if parameters["quiet"] and parameters["verbose"]:
+        raise click.UsageError("--quiet and --verbose cannot be used together.", ctx)
+    console = Console(parameters["color"], quiet=parameters["quiet"], verbose=parameters["verbose"])
+    with console.failures():
+        from graphlint.commands.checking import CheckOptions, check
+
+        ctx.exit(check(CheckOptions(**parameters), console))

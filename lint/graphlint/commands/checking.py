@@ -1,0 +1,172 @@
+"""What ``graphlint check`` does with its options."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import msgspec
+
+from graphlint.commands.console import Console, When, write_report
+from graphlint.commands.running import exit_status, lint
+from graphlint.config import Configuration, FixTable, OutputFormat
+from graphlint.discovery import Candidate, discover
+from graphlint.errors import ConfigError
+from graphlint.reporters import diff, summary
+from graphlint.reporters.escaping import printable
+from graphlint.reporters.options import ReportOptions
+from graphlint.reporters.registry import MACHINE_FORMATS, renderer
+from graphlint.resolution import Resolver
+from graphlint.results import Action, FileResult
+from graphlint.selection import split_selectors
+from graphlint.settings import Settings, TokenSink
+
+# Importing pathlib costs every run.
+# ruff: noqa: PTH109, PTH113
+
+
+class CheckOptions(msgspec.Struct, frozen=True):
+    """The command line of ``check``; None and empty mean that an option was not given."""
+
+    paths: tuple[str, ...] = ()
+    fix: bool = False
+    unsafe_fixes: bool | None = None
+    fix_only: bool = False
+    diff: bool = False
+    show_fixes: bool = False
+    token_sink: TokenSink | None = None
+    select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    extend_select: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    extend_exclude: tuple[str, ...] = ()
+    force_exclude: bool | None = None
+    output_format: OutputFormat | None = None
+    output_file: str | None = None
+    statistics: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    color: When = "auto"
+    exit_zero: bool = False
+    exit_non_zero_on_fix: bool = True
+    config: tuple[str, ...] = ()
+    isolated: bool = False
+    show_settings: bool = False
+    show_files: bool = False
+
+    @property
+    def action(self) -> Action:
+        """What the engine is to do."""
+        if self.diff:
+            return "diff"
+        return "fix" if self.fix or self.fix_only else "check"
+
+
+def check(options: CheckOptions, console: Console) -> int:
+    """Run the check and return the exit status. Raises GraphlintError for what concerns the run as a whole."""
+    resolver = _resolver(options)
+    candidates = list(discover(options.paths or (os.curdir,), resolver))
+    # All settings come before the first artifact is touched: a broken configuration must not stop a run half-way.
+    work = [(candidate, resolver.settings_for(candidate.path)) for candidate in candidates]
+    if options.show_files or options.show_settings:
+        return _show(options, resolver, work, console)
+    if not work:
+        console.warning("No .pt2 files found under the given path(s)")
+
+    from graphlint.engine import process
+
+    results = list(lint(work, options.action, process, console))
+    unsafe_paths = frozenset(candidate.path for candidate, settings in work if settings.unsafe_fixes)
+    stdout = None if options.output_file is not None else sys.stdout
+    report_options = ReportOptions(
+        color=console.colors(stdout),
+        folder=os.getcwd(),
+        unsafe_paths=unsafe_paths,
+        hint_unsafe=resolver.run.hint_unsafe,
+    )
+    report = _report(results, options, resolver.run.output_format, report_options)
+    if options.output_file is None:
+        console.out(report)
+    else:
+        write_report(options.output_file, report)
+    if options.diff and not options.quiet:
+        console.err(summary.render_would_fix(results, report_options))
+    return exit_status(
+        results,
+        options.action,
+        fix_only=options.fix_only,
+        exit_zero=options.exit_zero,
+        exit_non_zero_on_fix=options.exit_non_zero_on_fix,
+    )
+
+
+def _report(
+    results: Sequence[FileResult], options: CheckOptions, output_format: OutputFormat, report: ReportOptions
+) -> str:
+    if options.diff:
+        return diff.render(results, report)
+    if options.fix_only:
+        results = [msgspec.structs.replace(result, diagnostics=()) for result in results]
+    text = renderer(output_format, statistics=options.statistics)(results, report)
+    if options.quiet or output_format in MACHINE_FORMATS:
+        return text
+    if options.show_fixes:
+        text += summary.render_fixes(results)
+    else:
+        text += summary.render_fixed_files(results)
+    text += summary.render_fix_only(results) if options.fix_only else summary.render(results, report)
+    if options.exit_non_zero_on_fix and not options.exit_zero:
+        text += summary.render_rewritten(results)
+    return text
+
+
+def _resolver(options: CheckOptions) -> Resolver:
+    from graphlint.rules.registry import RULES
+
+    files = [value for value in options.config if os.path.isfile(value)]
+    inline = [value for value in options.config if value not in files]
+    for value in inline:
+        if "=" not in value:
+            raise ConfigError(f"--config '{value}' is neither a configuration file nor TOML like 'unsafe-fixes = true'")
+    if len(files) > 1:
+        raise ConfigError(f"--config takes one configuration file, not {len(files)}: {', '.join(files)}")
+    if files and options.isolated:
+        raise ConfigError(f"--config {files[0]} cannot be used with --isolated")
+    return Resolver(
+        RULES,
+        Configuration(
+            select=split_selectors(options.select) if options.select else None,
+            ignore=split_selectors(options.ignore),
+            extend_select=split_selectors(options.extend_select),
+            exclude=split_selectors(options.exclude) if options.exclude else None,
+            extend_exclude=split_selectors(options.extend_exclude),
+            force_exclude=options.force_exclude,
+            unsafe_fixes=options.unsafe_fixes,
+            output_format=options.output_format,
+            fix=FixTable(token_sink=options.token_sink),
+        ),
+        inline,
+        files[0] if files else None,
+        isolated=options.isolated,
+    )
+
+
+def _show(
+    options: CheckOptions, resolver: Resolver, work: Sequence[tuple[Candidate, Settings]], console: Console
+) -> int:
+    """``--show-files`` and ``--show-settings``."""
+    from graphlint.commands import settings_text
+
+    for candidate, _ in work:
+        if candidate.error:
+            console.error(f"{candidate.path}: {candidate.error}")
+    found = [(candidate.path, settings) for candidate, settings in work if not candidate.error]
+    if options.show_files:
+        console.out("".join(f"{printable(path)}\n" for path, _ in found))
+    elif found:
+        path, settings = found[0]
+        console.out(settings_text.render(path, resolver.for_path(path), settings))
+    else:
+        console.out(settings_text.render(os.curdir, resolver.run, resolver.run.settings))
+    return exit_status([FileResult(path=candidate.path, error=candidate.error) for candidate, _ in work], "check")

@@ -1,0 +1,143 @@
+"""The only place that writes to the terminal: report on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import Literal, NoReturn, TextIO
+
+import click
+
+from graphlint.errors import GraphlintError, WriteError
+from graphlint.reporters.escaping import printable
+
+When = Literal["auto", "always", "never"]
+
+EXIT_FAILURE = 2
+EXIT_INTERRUPTED = 130
+"""128 + SIGINT, as shells have it."""
+
+
+class Console:
+    """Where a command's output goes, and how."""
+
+    def __init__(self, color: When = "auto", *, quiet: bool = False, verbose: bool = False) -> None:
+        """``quiet`` leaves out warnings and notes, ``verbose`` adds tracebacks to internal errors."""
+        self._when = color
+        self._quiet = quiet
+        self.verbose = verbose
+
+    def colors(self, stream: TextIO | None) -> bool:
+        """Whether to use colours on ``stream``; None stands for a file."""
+        if self._when != "auto" or stream is None:
+            return self._when == "always"
+        if os.environ.get("NO_COLOR"):
+            return False
+        if os.environ.get("FORCE_COLOR"):
+            return True
+        return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+    def out(self, text: str) -> None:
+        """Write ``text``, a report or a part of one, to stdout. Raises WriteError."""
+        try:
+            _write(text, sys.stdout)
+        except BrokenPipeError:
+            # The reader (head, a pager) has seen enough. The exit status still says what was found.
+            _discard(sys.stdout)
+        except OSError as error:
+            _discard(sys.stdout)
+            raise WriteError(f"cannot write the report: {error.strerror}") from error
+
+    def error(self, text: str) -> None:
+        """One line on stderr, always."""
+        self._line("error:", "red", text)
+
+    def warning(self, text: str) -> None:
+        """One line on stderr, unless quiet."""
+        if not self._quiet:
+            self._line("warning:", "yellow", text)
+
+    def note(self, text: str) -> None:
+        """One line on stderr, unless quiet."""
+        if not self._quiet:
+            self._line("note:", "blue", text)
+
+    def progress(self, text: str) -> None:
+        """One line on stderr, if verbose."""
+        if self.verbose:
+            self.err(printable(text) + "\n")
+
+    def err(self, text: str) -> None:
+        """Write ``text`` to stderr as it is."""
+        # With stderr gone there is nobody left to tell.
+        with contextlib.suppress(OSError):
+            _write(text, sys.stderr)
+
+    def internal_error(self, doing: str, error: BaseException) -> None:
+        """Say that graphlint has a bug; with ``--verbose`` where."""
+        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        line = f"graphlint: internal error{doing}: {what}; this is a bug in graphlint, please report it"
+        self.err(printable(line) + "\n")
+        if self.verbose:
+            import traceback
+
+            self.err("".join(traceback.format_exception(error)))
+
+    @contextlib.contextmanager
+    def failures(self) -> Iterator[None]:
+        """Turn what goes wrong in a command into a message and an exit status, never a traceback."""
+        try:
+            yield
+        except GraphlintError as error:
+            self.error(str(error))
+            _exit(EXIT_FAILURE)
+        except KeyboardInterrupt:
+            self.err("graphlint: interrupted\n")
+            _exit(EXIT_INTERRUPTED)
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except Exception as error:  # noqa: BLE001 - the last line of defence
+            self.internal_error("", error)
+            _exit(EXIT_FAILURE)
+
+    def _line(self, label: str, color: str, text: str) -> None:
+        shown = click.style(label, fg=color, bold=True) if self.colors(sys.stderr) else label
+        self.err(f"{shown} {printable(text)}\n")
+
+
+def write_report(path: str, text: str) -> None:
+    """Put ``text`` in the place of the file at ``path``, in one step. Raises WriteError."""
+    # Through a link, so that the link stays. What is no regular file (/dev/stderr, a pipe) is written to as it is.
+    target = os.path.realpath(path)  # noqa: PTH118, RUF100
+    in_place = os.path.exists(target) and not os.path.isfile(target)  # noqa: PTH110, PTH113
+    temporary = target if in_place else f"{target}.{os.getpid()}.tmp"
+    try:
+        with open(temporary, "w" if in_place else "x", encoding="utf-8", newline="\n") as stream:  # noqa: PTH123
+            stream.write(text)
+        if not in_place:
+            if os.path.exists(target):  # noqa: PTH110
+                os.chmod(temporary, os.stat(target).st_mode)  # noqa: PTH101, PTH116
+            os.replace(temporary, target)  # noqa: PTH105
+    except OSError as error:
+        if not in_place:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)  # noqa: PTH108
+        raise WriteError(f"cannot write the report to {path}: {error.strerror}") from error
+
+
+def _write(text: str, stream: TextIO) -> None:
+    # A terminal that cannot show a character gets an escape, not an exception.
+    encoding = stream.encoding or "utf-8"
+    click.echo(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, nl=False, color=True)
+
+
+def _discard(stream: TextIO) -> None:
+    """Let what is still buffered for ``stream`` go nowhere, so that Python's own flush at exit does not fail."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _exit(status: int) -> NoReturn:
+    raise click.exceptions.Exit(status)

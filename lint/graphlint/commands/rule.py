@@ -1,0 +1,84 @@
+"""``graphlint rule``: what a rule flags, why, and how it is fixed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from graphlint.commands.console import Console
+from graphlint.commands.sections import SectionCommand, option
+
+if TYPE_CHECKING:
+    from graphlint.rules.registry import Rule
+
+
+@click.command(cls=SectionCommand, context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("rule", metavar="[CODE|NAME]", required=False)
+@option("Output", "--output-format", type=click.Choice(["text", "json"]), default="text", help="text by default.")
+@click.pass_context
+def command(ctx: click.Context, rule: str | None, output_format: str) -> None:
+    """Explain a rule; list them all if none is given."""
+    console = Console()
+    with console.failures():
+        from graphlint.rules.registry import RULES
+
+        chosen = [found for found in RULES if rule is None or found.code == _code(RULES, rule)]
+        if output_format == "json":
+            console.out(_json(chosen, single=rule is not None))
+        else:
+            console.out(_list(chosen) if rule is None else _explanation(chosen[0]))
+        ctx.exit(0)
+
+
+def _code(rules: tuple[Rule, ...], wanted: str) -> str:
+    from graphlint.selection import find_rule
+
+    return find_rule(rules, wanted).code
+
+
+def _list(rules: list[Rule]) -> str:
+    width = max(len(rule.name) for rule in rules)
+    lines = [f"{rule.code}  {rule.name:<{width}}  {_marks(rule)}  {rule.summary}" for rule in rules]
+    legend = "on: enabled by default.  [*]: fixed by --fix, [!]: by --fix --unsafe-fixes, [ ]: not fixable."
+    return "\n".join([*lines, "", legend]) + "\n"
+
+
+def _marks(rule: Rule) -> str:
+    return f"{'on ' if rule.enabled_by_default else 'off'}  [{ {'safe': '*', 'unsafe': '!', 'none': ' '}[rule.fix] }]"
+
+
+def _explanation(rule: Rule) -> str:
+    enabled = "Enabled by default" if rule.enabled_by_default else "Off by default: enable it with --extend-select"
+    return (
+        f"# {rule.name} ({rule.code})\n\n"
+        f"{rule.summary}\n\n"
+        f"{enabled}. Severity: {rule.severity}. {_availability(rule)}\n\n"
+        f"{rule.documentation.strip()}\n"
+    )
+
+
+def _availability(rule: Rule) -> str:
+    if rule.fix == "none":
+        return "There is no fix."
+    kind = "A fix is" if rule.fix == "safe" else "An unsafe fix is"
+    return f"{kind} {'sometimes' if rule.fix_sometimes else 'always'} available."
+
+
+def _json(rules: list[Rule], *, single: bool) -> str:
+    from graphlint.reporters.encoding import encode
+
+    described = [
+        {
+            "code": rule.code,
+            "name": rule.name,
+            "severity": rule.severity,
+            "enabled_by_default": rule.enabled_by_default,
+            "fix": rule.fix,
+            "fix_sometimes": rule.fix_sometimes,
+            "summary": rule.summary,
+            "documentation": rule.documentation,
+        }
+        for rule in rules
+    ]
+    return encode(described[0] if single else described)

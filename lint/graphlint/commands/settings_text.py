@@ -1,0 +1,46 @@
+"""``--show-settings``: the resolved settings as text, close to the TOML that would say the same."""
+
+from __future__ import annotations
+
+from graphlint.reporters.escaping import printable
+from graphlint.resolution import Resolved
+from graphlint.settings import Settings
+
+
+def render(path: str, resolved: Resolved, settings: Settings) -> str:
+    """The settings for the artifact at ``path``, one ``key = value`` a line."""
+    lines = [
+        f"# Resolved settings for: {printable(path)}",
+        f"# Configuration file: {printable(resolved.origin) or 'none'}",
+        f"select = {_list(sorted(settings.enabled))}",
+        f"fixable = {_list(sorted(settings.fixable))}",
+        f"unsafe-fixes = {str(settings.unsafe_fixes).lower()}",
+        f"exclude = {_list([pattern.glob for pattern in resolved.exclude])}",
+        f"force-exclude = {str(resolved.force_exclude).lower()}",
+        f"output-format = {_string(resolved.output_format)}",
+        "",
+        "[per-file-ignores]",
+        *(f"{_string(pattern.glob)} = {_list(sorted(codes))}" for pattern, codes in resolved.per_file_ignores),
+        "",
+        "[fix]",
+        f"token-sink = {_string(settings.token_sink)}",
+    ]
+    for op, declared in sorted(settings.ops.items()):
+        lines += [
+            "",
+            f"[ops.{_string(op)}]",
+            f"writes = {_list(declared.writes)}",
+            f"aliases = {_list(declared.aliases)}",
+            f"random = {str(declared.random).lower()}",
+            f"effect = {str(declared.effect).lower()}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _string(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{printable(escaped)}"'
+
+
+def _list(items: list[str] | tuple[str, ...]) -> str:
+    return f"[{', '.join(_string(item) for item in items)}]"
