@@ -25,6 +25,7 @@ from graphlint.archive.zipformat import (
     END64_SIGNATURE,
     END_SIGNATURE,
     EXTRA_ZIP64,
+    FLAG_DESCRIPTOR,
     FLAG_ENCRYPTED,
     LOCAL,
     LOCAL_SIGNATURE,
@@ -137,7 +138,7 @@ class Container:
         start = self.data_offset(member)
         if start + member.compressed_size > self.end.directory_offset:
             raise _damaged(member, "does not fit into the archive (truncated, or its directory is damaged)")
-        data = self._read_at(start, member.compressed_size)
+        data = self.read_at(start, member.compressed_size)
         if len(data) != member.compressed_size:
             raise ArtifactError(
                 f"the file ends in the middle of member {quoted(member.name)} (truncated?)", member=member.name
@@ -146,20 +147,25 @@ class Container:
 
     def data_offset(self, member: Member) -> int:
         """Where the member's data starts, by its local header, which must agree with the directory."""
-        header = self._read_at(member.header_offset, LOCAL.size)
+        header = self.read_at(member.header_offset, LOCAL.size)
         if len(header) < LOCAL.size or not header.startswith(LOCAL_SIGNATURE):
             raise _damaged(member, "is damaged: there is no header where the archive's directory says")
         name_length: int
         extra_length: int
-        _, _, flags, method, _, _, _, _, _, name_length, extra_length = LOCAL.unpack(header)
-        name = self._read_at(member.header_offset + LOCAL.size, name_length)
-        if name != encoded_name(member.name) or method != member.method:
+        _, _, flags, method, _, _, crc, compressed_size, size, name_length, extra_length = LOCAL.unpack(header)
+        name = self.read_at(member.header_offset + LOCAL.size, name_length)
+        agrees = name == encoded_name(member.name) and method == member.method
+        if not flags & FLAG_DESCRIPTOR:
+            agrees &= crc == member.crc
+            agrees &= compressed_size in {member.compressed_size, MAX32} and size in {member.size, MAX32}
+        if not agrees:
             raise _damaged(member, "is damaged: its header contradicts the archive's directory")
         if flags & FLAG_ENCRYPTED:
             raise _damaged(member, "is encrypted")
         return member.header_offset + LOCAL.size + name_length + extra_length
 
-    def _read_at(self, offset: int, length: int) -> bytes:
+    def read_at(self, offset: int, length: int) -> bytes:
+        """The raw bytes of the archive at ``offset``; fewer than ``length`` where it ends."""
         if offset >= self._tail_offset:
             start = offset - self._tail_offset
             return self._tail[start : start + length]
@@ -170,6 +176,8 @@ class Container:
         tail, base = self._tail, self._tail_offset
         position = tail.rfind(END_SIGNATURE, 0, max(0, len(tail) - END.size + len(END_SIGNATURE)))
         if position < 0:
+            if self.read_at(0, len(LOCAL_SIGNATURE)) != LOCAL_SIGNATURE:
+                raise ArtifactError("not a zip archive")
             raise ArtifactError(
                 "the file is cut short: the zip directory at its end is missing (truncated download or copy?)"
             )
@@ -181,7 +189,7 @@ class Container:
         if locator_position >= 0 and tail.startswith(LOCATOR_SIGNATURE, locator_position):
             _, _, end64_offset, disks = LOCATOR.unpack_from(tail, locator_position)
             limit = end64_offset
-            record = self._read_at(end64_offset, END64.size)
+            record = self.read_at(end64_offset, END64.size)
             if disks > 1 or len(record) < END64.size or not record.startswith(END64_SIGNATURE):
                 raise ArtifactError("the zip archive is damaged: its zip64 end record is not where it should be")
             wide = END64.unpack(record)
@@ -203,11 +211,11 @@ class Container:
 
     def _read_directory(self) -> dict[str, Member]:
         end = self.end
-        directory = self._read_at(end.directory_offset, end.directory_size)
+        directory = self.read_at(end.directory_offset, end.directory_size)
         if end.directory_size and not directory.startswith(CENTRAL_SIGNATURE):
             following = end.end_offset if end.end64_offset is None else end.end64_offset
             surplus = following - end.directory_offset - end.directory_size
-            if surplus and self._read_at(following - end.directory_size, 4) == CENTRAL_SIGNATURE:
+            if surplus and self.read_at(following - end.directory_size, 4) == CENTRAL_SIGNATURE:
                 raise ArtifactError(
                     f"{surplus} foreign bytes stand before the zip archive, which torch does not read either"
                 )

@@ -77,6 +77,20 @@ class FileSource:
             self.descriptor = -1
 
 
+class BytesSource:
+    """Bytes in memory: an archive inside an archive."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.size = len(data)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        return self.data[offset : offset + length]
+
+    def close(self) -> None:
+        pass
+
+
 if sys.platform == "win32":
 
     def read_at_descriptor(descriptor: int, offset: int, length: int) -> bytes:

@@ -1,0 +1,252 @@
+"""Adds tensors to a dict that torch.save wrote, without unpickling it.
+
+Unpickling can run any code. So the pickle is only *followed*, opcode by opcode, to make sure that it ends with one dict
+on the stack; the opcodes that add an item are then put in front of its end. What it holds otherwise does not matter.
+"""
+
+from __future__ import annotations
+
+import io
+import pickletools
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import msgspec
+
+from graphlint.archive.container import Container, quoted
+from graphlint.archive.source import BytesSource
+from graphlint.archive.writer import write_archive
+from graphlint.errors import ArtifactError
+
+STORAGE_CLASSES = {
+    1: "ByteStorage",
+    2: "CharStorage",
+    3: "ShortStorage",
+    4: "IntStorage",
+    5: "LongStorage",
+    6: "HalfStorage",
+    7: "FloatStorage",
+    8: "DoubleStorage",
+    10: "ComplexFloatStorage",
+    11: "ComplexDoubleStorage",
+    12: "BoolStorage",
+    13: "BFloat16Storage",
+}
+"""By serialized ``ScalarType``: the classes by which torch.save names the dtype of a storage."""
+
+ORDERED_DICT = "collections OrderedDict"
+
+
+class Tensor(Protocol):
+    """What is to be added: see :class:`graphlint.archive.constants.NewConstant`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def dtype(self) -> int: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def strides(self) -> tuple[int, ...]: ...
+    @property
+    def data(self) -> bytes: ...
+
+
+def extend_saved_dict(saved: bytes, tensors: Sequence[Tensor]) -> bytes:
+    """A torch.save archive of a dict, with more items. Every member but ``data.pkl`` stays byte for byte.
+
+    Raises ArtifactError when it is not such an archive or has a key already.
+    """
+    with Container(BytesSource(saved)) as container:
+        root = next(iter(container.members), "").partition("/")[0]
+        if container.members.get(f"{root}/byteorder") and container.read(f"{root}/byteorder", limit=16) != b"little":
+            raise ArtifactError("its tensors are big-endian")
+        pickle = container.read(f"{root}/data.pkl")
+        traced = trace_dict(pickle)
+        changes: dict[str, bytes] = {}
+        items = b""
+        number = 0
+        for tensor in tensors:
+            if tensor.name in traced.keys:
+                raise ArtifactError(f"it already has a constant {quoted(tensor.name)}")
+            while f"{root}/data/{number}" in container.members or f"{root}/data/{number}" in changes:
+                number += 1
+            changes[f"{root}/data/{number}"] = tensor.data
+            items += _item(tensor, str(number))
+        changes[f"{root}/data.pkl"] = traced.with_items(pickle, items)
+        out = io.BytesIO()
+        # torch.save puts the storages one after the other and then `version`; its loader can be told to rely on that.
+        write_archive(container, changes, out, before=f"{root}/version")
+        return out.getvalue()
+
+
+class TracedDict(msgspec.Struct, frozen=True):
+    """What following a pickle has shown."""
+
+    keys: frozenset[str]
+    """The dict's keys, as far as they are strings."""
+    frame: int | None
+    """Where the length of the last frame stands (protocol 4 and up); that frame reaches to the end."""
+
+    def with_items(self, pickle: bytes, items: bytes) -> bytes:
+        """The pickle with opcodes put in front of its last one, STOP."""
+        if self.frame is not None:
+            (length,) = struct.unpack_from("<Q", pickle, self.frame)
+            pickle = pickle[: self.frame] + struct.pack("<Q", length + len(items)) + pickle[self.frame + 8 :]
+        return pickle[:-1] + items + pickle[-1:]
+
+
+class _Mark:
+    """Where a group of stack items begins."""
+
+
+class _Dict:
+    """A dict under construction."""
+
+    def __init__(self) -> None:
+        self.keys: set[str] = set()
+
+
+MARK = _Mark()
+
+
+def trace_dict(pickle: bytes) -> TracedDict:
+    """Follows a pickle that builds one dict (or OrderedDict). Raises ArtifactError when it is anything else."""
+    stack: list[object] = []
+    memo: dict[int, object] = {}
+    frame = None
+    try:
+        for name, argument, position in _opcodes(pickle):
+            if name == "FRAME":
+                frame = position + 1
+            elif name == "STOP":
+                if position != len(pickle) - 1:
+                    raise ArtifactError("its pickle is followed by something else")
+            else:
+                _follow(name, argument, stack, memo)
+    except (ValueError, IndexError, KeyError) as error:
+        raise ArtifactError(f"its pickle is damaged: {error}") from error
+    if len(stack) != 1 or not isinstance(stack[0], _Dict):
+        raise ArtifactError("its pickle does not hold a dict")
+    return TracedDict(frozenset(stack[0].keys), frame)
+
+
+def _opcodes(pickle: bytes) -> Iterator[tuple[str, object, int]]:
+    for opcode, argument, position in pickletools.genops(pickle):
+        yield opcode.name, argument, position or 0
+
+
+def _follow(name: str, argument: object, stack: list[object], memo: dict[int, object]) -> None:
+    """Does to the stack what an opcode does, as far as dicts, strings and globals go (None: anything else)."""
+    if name in {"PUT", "BINPUT", "LONG_BINPUT"}:
+        memo[int(str(argument))] = stack[-1]
+    elif name == "MEMOIZE":
+        memo[len(memo)] = stack[-1]
+    elif name in {"GET", "BINGET", "LONG_BINGET"}:
+        stack.append(memo[int(str(argument))])
+    elif name == "EMPTY_DICT":
+        stack.append(_Dict())
+    elif name == "MARK":
+        stack.append(MARK)
+    elif name in {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "GLOBAL"}:
+        stack.append(argument)
+    elif name == "STACK_GLOBAL":
+        qualified, module = stack.pop(), stack.pop()
+        stack.append(f"{module} {qualified}")
+    elif name == "REDUCE":
+        arguments, function = stack.pop(), stack.pop()
+        del arguments
+        stack.append(_Dict() if function == ORDERED_DICT else None)
+    elif name == "SETITEM":
+        del stack[-1]
+        _add_key(stack[-2], stack.pop())
+    elif name in {"SETITEMS", "APPENDS", "ADDITEMS"}:
+        start = _last_mark(stack)
+        if name == "SETITEMS":
+            for key in stack[start + 1 :: 2]:
+                _add_key(stack[start - 1], key)
+        del stack[start:]
+    elif name in {"APPEND", "BUILD"}:  # BUILD on a dict sets attributes, as of an OrderedDict
+        del stack[-1]
+    else:
+        _follow_any(name, stack)
+
+
+def _follow_any(name: str, stack: list[object]) -> None:
+    """Pops and pushes what Python's description of the opcode says."""
+    opcode = OPCODES[name]
+    if pickletools.markobject in opcode.stack_before:
+        del stack[_last_mark(stack) :]
+    else:
+        for _ in opcode.stack_before:
+            stack.pop()
+    stack.extend(None for _ in opcode.stack_after)
+
+
+OPCODES = {opcode.name: opcode for opcode in pickletools.opcodes}
+
+
+def _add_key(target: object, key: object) -> None:
+    if isinstance(target, _Dict) and isinstance(key, str):
+        target.keys.add(key)
+
+
+def _last_mark(stack: list[object]) -> int:
+    for index in range(len(stack) - 1, -1, -1):
+        if stack[index] is MARK:
+            return index
+    raise ValueError("a group has no beginning")
+
+
+def _item(tensor: Tensor, storage: str) -> bytes:
+    """The opcodes that put a tensor into the dict on top of the stack: what torch.save writes, but for the memo.
+
+    ``dict[name] = torch._utils._rebuild_tensor_v2(loaded, 0, shape, strides, False, collections.OrderedDict())`` where
+    ``loaded`` is ``persistent_load(("storage", torch.FloatStorage, storage, "cpu", number of elements))``.
+    """
+    count = 1
+    for size in tensor.shape:
+        count *= size
+    identity = (
+        _string("storage")
+        + _global("torch", STORAGE_CLASSES[tensor.dtype])
+        + _string(storage)
+        + _string("cpu")
+        + _integer(count)
+    )
+    return (
+        _string(tensor.name)
+        + _global("torch._utils", "_rebuild_tensor_v2")
+        + b"("  # MARK
+        + (b"(" + identity + b"t")  # MARK … TUPLE
+        + b"Q"  # BINPERSID
+        + _integer(0)
+        + _tuple(tensor.shape)
+        + _tuple(tensor.strides)
+        + b"\x89"  # NEWFALSE
+        + (_global("collections", "OrderedDict") + b")R")  # EMPTY_TUPLE, REDUCE
+        + b"tR"  # TUPLE, REDUCE
+        + b"s"  # SETITEM
+    )
+
+
+def _string(value: str) -> bytes:
+    content = value.encode()
+    return b"X" + struct.pack("<I", len(content)) + content
+
+
+def _global(module: str, name: str) -> bytes:
+    return f"c{module}\n{name}\n".encode()
+
+
+def _integer(value: int) -> bytes:
+    if value < 1 << 8:
+        return b"K" + struct.pack("<B", value)
+    if value < 1 << 31:
+        return b"J" + struct.pack("<i", value)
+    return b"\x8a\x08" + struct.pack("<q", value)
+
+
+def _tuple(values: tuple[int, ...]) -> bytes:
+    return b"(" + b"".join(_integer(value) for value in values) + b"t" if values else b")"
