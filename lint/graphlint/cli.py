@@ -60,7 +60,8 @@ class DefaultGroup(click.Group):
         check = self.get_command(ctx, DEFAULT)
         if check is not None:
             check.format_options(click.Context(check, parent=ctx, info_name=DEFAULT), formatter)
-        formatter.write_dl([("-V, --version", "Show the version and exit.")])
+        with formatter.section("Version"):
+            formatter.write_dl([("-V, --version", "Show the version and exit.")])
 
 
 @click.group(cls=DefaultGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -10,7 +10,7 @@ from graphlint.commands.console import Console
 from graphlint.commands.sections import SectionCommand, option
 
 if TYPE_CHECKING:
-    from graphlint.rules.registry import Rule
+    from graphlint.rules.base import Rule
 
 
 @click.command(cls=SectionCommand, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,0 +1,90 @@
+"""Findings to report, made by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from graphlint.diagnostics import Diagnostic, Fix, SourceFrame, WrittenStorage
+from graphlint.results import FileResult
+
+FRAME = SourceFrame("models.py", 84, "forward", "self.count.add_(1)")
+
+
+@pytest.fixture
+def buffer_mutation() -> Diagnostic:
+    return Diagnostic(
+        code="GL103",
+        rule="buffer-mutation",
+        severity="error",
+        message="aten.add_.Tensor writes buffer 'count'",
+        fix=Fix("safe", "becomes aten.add.Tensor"),
+        path="model.pt2",
+        program="model",
+        node="add_",
+        op="aten.add_.Tensor",
+        position=3,
+        storage=WrittenStorage("buffer", "b_count", "count"),
+        source=FRAME,
+        stack=(FRAME,),
+        module_path="layers.0",
+        module_type="models.Counter",
+    )
+
+
+@pytest.fixture
+def random_op() -> Diagnostic:
+    return Diagnostic(
+        code="GL302",
+        rule="random-op",
+        severity="warning",
+        message="aten.rand.default draws from the global generator",
+        fix=Fix("none", "no op does the same without"),
+        path="model.pt2",
+        program="decoder",
+        subgraph=("cond", "true_graph_0"),
+        node="rand",
+        op="aten.rand.default",
+        position=4,
+        module_path="noise",
+    )
+
+
+@pytest.fixture
+def print_op() -> Diagnostic:
+    return Diagnostic(
+        code="GL301",
+        rule="print",
+        severity="error",
+        message="aten._print.default prints",
+        fix=Fix("unsafe", "removed"),
+        path="model.pt2",
+        program="model",
+        node="_print",
+        op="aten._print.default",
+        position=5,
+        source=FRAME,
+    )
+
+
+@pytest.fixture
+def unreadable() -> Diagnostic:
+    return Diagnostic(
+        code="GL001",
+        rule="unreadable-artifact",
+        severity="error",
+        message="the JSON ends early",
+        fix=Fix("none", ""),
+        path="broken.pt2",
+        member="archive/models/model.json",
+    )
+
+
+@pytest.fixture
+def results(
+    buffer_mutation: Diagnostic, random_op: Diagnostic, print_op: Diagnostic, unreadable: Diagnostic
+) -> list[FileResult]:
+    return [
+        FileResult("model.pt2", diagnostics=(buffer_mutation, random_op, print_op), programs=("model", "decoder")),
+        FileResult("clean.pt2", programs=("model",)),
+        FileResult("broken.pt2", diagnostics=(unreadable,)),
+    ]

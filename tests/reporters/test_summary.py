@@ -1,0 +1,111 @@
+"""The lines after the findings: exact text."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from graphlint.reporters import diff, summary
+from graphlint.reporters.options import ReportOptions
+from graphlint.reporters.registry import FORMATS, STATISTICS, renderer
+from graphlint.results import FileResult
+
+
+def test_all_passed():
+    assert summary.render([FileResult("a.pt2")], ReportOptions()) == "All checks passed!\n"
+
+
+def test_found_and_fixable(results):
+    assert summary.render(results, ReportOptions()) == (
+        "Found 3 errors and 1 warning.\n"
+        "[*] 1 fixable with the --fix option (1 hidden fix can be enabled with --unsafe-fixes).\n"
+    )
+
+
+def test_without_hints(results):
+    options = ReportOptions(hint_unsafe=False)
+    assert summary.render(results, options).splitlines()[1:] == ["[*] 1 fixable with the --fix option."]
+
+
+def test_only_hidden_fixes(print_op):
+    results = [FileResult("a.pt2", (print_op, print_op))]
+    assert summary.render(results, ReportOptions()) == (
+        "Found 2 errors.\nNo fixes available (2 hidden fixes can be enabled with --unsafe-fixes).\n"
+    )
+
+
+def test_fixed_and_remaining(buffer_mutation, random_op):
+    note = msgspec.structs.replace(random_op, severity="note")
+    results = [FileResult("a.pt2", (random_op, note), fixed=(buffer_mutation,), changed=True)]
+    assert summary.render(results, ReportOptions()) == (
+        "Found 1 error, 1 warning and 1 note (1 fixed, 2 remaining).\n"
+    )  # fmt: skip
+
+
+def test_failures_are_never_all_passed(buffer_mutation):
+    failed = FileResult("a.pt2", error="gone")
+    assert summary.render([failed], ReportOptions()) == "1 path could not be processed.\n"
+    found = FileResult("b.pt2", (buffer_mutation,))
+    assert summary.render([failed, found, failed], ReportOptions()).splitlines()[0] == (
+        "Found 1 error (2 paths could not be processed)."
+    )
+    fixed = FileResult("b.pt2", fixed=(buffer_mutation,), changed=True)
+    assert summary.render([failed, fixed], ReportOptions()) == (
+        "Found 1 error (1 fixed, 0 remaining, 1 path could not be processed).\n"
+    )
+
+
+def test_rewritten_files(buffer_mutation, print_op):
+    one = FileResult("a\n.pt2", fixed=(buffer_mutation, print_op, buffer_mutation), changed=True)
+    two = FileResult("b.pt2", fixed=(buffer_mutation,), changed=True)
+    assert summary.render_fixed_files([one, FileResult("c.pt2"), two]) == (
+        "Fixed 3 findings in a\\n.pt2\nFixed 1 finding in b.pt2\n"
+    )
+    assert summary.render_rewritten([one]) == (
+        "1 artifact was rewritten, hence exit status 1: review it and commit again.\n"
+    )
+    assert summary.render_rewritten([one, two]) == (
+        "2 artifacts were rewritten, hence exit status 1: review them and commit again.\n"
+    )
+    assert summary.render_rewritten([FileResult("c.pt2")]) == ""
+    assert summary.render_fix_only([one, two]) == "Fixed 4 errors.\n"
+    assert summary.render_fix_only([FileResult("c.pt2")]) == ""
+    assert summary.render_fixes([one, two]) == (
+        "Fixed 4 errors:\n"
+        "- a\\n.pt2:\n    2 x GL103 (buffer-mutation)\n    1 x GL301 (print)\n"
+        "- b.pt2:\n    1 x GL103 (buffer-mutation)\n\n"
+    )
+    assert summary.render_fixes([FileResult("c.pt2")]) == ""
+
+
+@pytest.mark.parametrize(
+    ("fixes", "hidden", "expected"),
+    [
+        (2, 1, "Would fix 2 findings (1 more with --unsafe-fixes).\n"),
+        (1, 0, "Would fix 1 finding.\n"),
+        (0, 1, "No findings would be fixed (1 more with --unsafe-fixes).\n"),
+        (0, 0, "No findings would be fixed.\n"),
+    ],
+)
+def test_would_fix(fixes, hidden, expected, buffer_mutation, print_op):
+    result = FileResult("a.pt2", diagnostics=(print_op,) * hidden, fixed=(buffer_mutation,) * fixes)
+    assert summary.render_would_fix([result], ReportOptions()) == expected
+
+
+def test_diff():
+    results = [
+        FileResult("a.pt2", diff="--- a\n+++ a\n-x\t\x1b\n+y\n"),
+        FileResult("b.pt2"),
+        FileResult("c.pt2", diff=" z"),
+    ]
+    assert diff.render(results, ReportOptions()) == "--- a\n+++ a\n-x\t\\x1b\n+y\n z\n"
+    assert "\x1b[32m+y\x1b[0m\n" in diff.render(results, ReportOptions(color=True))
+
+
+@pytest.mark.parametrize("statistics", [False, True])
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_every_format_can_be_loaded(name, statistics, results):
+    assert set(FORMATS) == set(STATISTICS)
+    text = renderer(name, statistics=statistics)(results, ReportOptions())
+    assert text.endswith("\n")
+    assert text == renderer(name, statistics=statistics)(results, ReportOptions())
