@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from graphlint.errors import ProgramError
+from graphlint.program.expressions import canonical
 
 
 class _Part(msgspec.Struct, gc=False):
@@ -42,8 +43,15 @@ class SymRef(_Part):
 
 
 class OptionalTensorRef(_Part):
-    as_tensor: TensorRef | None = None
-    as_none: bool | None = None
+    """An element of a list of optional tensors. torch 2.3 and earlier write the bare name."""
+
+    as_tensor: TensorRef | str | None = None
+    as_none: Any = None
+
+    @property
+    def tensor(self) -> str | None:
+        """The tensor's name, None where it is absent."""
+        return self.as_tensor.name if isinstance(self.as_tensor, TensorRef) else self.as_tensor
 
 
 class CustomObjRef(_Part):
@@ -72,9 +80,9 @@ class SymSize(_Part):
 
     @property
     def value(self) -> int | str:
-        """The number, or the expression's text (``s77 + 1``)."""
+        """The number, or the expression in its canonical spelling (``s77 + 1``)."""
         if self.as_expr is not None:
-            return self.as_expr.expr_str
+            return canonical(self.as_expr.expr_str)
         if self.as_int is None:
             raise ProgramError("a size is neither a number nor an expression")
         return self.as_int
@@ -113,7 +121,8 @@ class GraphRef(_Part):
 class Argument(_Part):
     """A one-key union: exactly one field is set, none where a newer torch used a kind that is unknown here."""
 
-    as_none: bool | None = None
+    as_none: Any = None
+    """``true``, and ``[]`` in files before torch 2.6."""
     as_tensor: TensorRef | None = None
     as_tensors: list[TensorRef] | None = None
     as_int: int | None = None
@@ -169,10 +178,9 @@ class Argument(_Part):
         if self.as_tensors is not None:
             return [ref.name for ref in self.as_tensors]
         if self.as_optional_tensors is not None:
-            return [ref.as_tensor.name if ref.as_tensor else None for ref in self.as_optional_tensors]
+            return [ref.tensor for ref in self.as_optional_tensors]
         if self.as_optional_tensor is not None:
-            ref = self.as_optional_tensor.as_tensor
-            return [ref.name if ref else None]
+            return [self.as_optional_tensor.tensor]
         if self.as_nested_tensors is not None:
             return [ref.name for inner in self.as_nested_tensors for ref in inner]
         if self.as_string_to_argument is not None:
@@ -251,6 +259,8 @@ class Graph(_Part):
     sym_bool_values: dict[str, Any] = {}
     custom_obj_values: dict[str, Any] = {}
     is_single_tensor_return: bool = False
+    constants: dict[str, Any] = {}
+    """Tensors that torch 2.1 keeps in the graph itself, by the name that nodes read them under."""
 
     def meta(self, name: str) -> TensorMeta | None:
         """Recorded metadata of a tensor value of this graph, or None where there is none."""

@@ -1,0 +1,222 @@
+"""Which storage each value shows, and through which views.
+
+Every graph input is the base of a storage, and so is every fresh result. A result that aliases an operand
+belongs to the operand's storage. Values are named once (the graph is in single-assignment form), so the answer
+does not depend on where in the program a value is looked at; what is *written* to a storage does.
+
+A value may have several possible storages: ``cond`` returns what one of its branches returns, and some ops
+return their operand only under conditions that the artifact does not settle. Such an alias is not *certain*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from graphlint.analysis.calls import Convention, called_graphs, convention, operand_names
+from graphlint.analysis.conditional import shares_storage
+from graphlint.analysis.sites import Scope, Site
+from graphlint.diagnostics import StorageKind
+from graphlint.ops.conditions import Alias as AliasRule
+from graphlint.ops.table import OpTable
+from graphlint.program.model import Argument, Graph, Node, Program
+
+_IDENTITIES: Final = frozenset(
+    {"aten.alias", "aten.detach", "aten.lift", "aten.lift_fresh", "aten.to", "aten.contiguous", "aten.type_as"}
+)
+"""Ops whose result, where it shares storage, shows the operand as it is: no view step."""
+
+
+class Storage(msgspec.Struct, frozen=True, eq=False):
+    """One piece of memory: a graph input, or what a node made."""
+
+    kind: StorageKind
+    value: str
+    """The value that it is the base of, in the outermost graph that it is known in."""
+    name: str | None = None
+    """Qualified name of a buffer, parameter or constant; a user input's name."""
+    serial: int = 0
+    """Storages are numbered as they come up, so that those born inside a subgraph can be told."""
+
+
+class Alias(msgspec.Struct, frozen=True, eq=False):
+    """A storage that a value shows."""
+
+    storage: Storage
+    views: tuple[str, ...] = ()
+    """The view ops on the way from the base to the value, outermost last."""
+    certain: bool = True
+
+
+_Binding = dict[str, tuple[Alias, ...]]
+
+
+class AliasAnalysis:
+    """The storages of all values of a program. Subgraphs are keyed by the identity of their graph object."""
+
+    def __init__(self, program: Program, ops: OpTable) -> None:
+        self._ops = ops
+        self._graphs: dict[int, _Binding] = {}
+        self._count = 0
+        binding: _Binding = {}
+        for name, kind, qualified in classified_inputs(program):
+            binding[name] = (Alias(self._storage(kind, name, qualified)),)
+        self._analyze(program.graph, binding)
+
+    def aliases(self, scope: Scope, value: str) -> tuple[Alias, ...]:
+        """The storages that a tensor value of that scope's graph may show; one of them for certain, or several."""
+        return self._graphs[id(scope.graph)].get(value, ())
+
+    def written(self, site: Site) -> Iterator[tuple[str, str, tuple[Alias, ...]]]:
+        """Argument name, value and storages for each tensor that the node writes."""
+        if site.op is None:
+            return
+        for name in site.op.written_arguments(site.node):
+            argument = site.node.input(name)
+            for value in argument.tensors() if argument is not None else ():
+                if value is not None:
+                    yield name, value, self.aliases(site.scope, value)
+
+    def _storage(self, kind: StorageKind, value: str, name: str | None = None) -> Storage:
+        self._count += 1
+        return Storage(kind, value, name, self._count)
+
+    def _analyze(self, graph: Graph, binding: _Binding) -> _Binding:
+        self._graphs[id(graph)] = binding
+        for name in graph.constants:
+            binding.setdefault(name, (Alias(self._storage("constant", name, name)),))
+        for node in graph.nodes:
+            if any(True for _ in node.subgraphs()):
+                self._call(graph, node, binding)
+            else:
+                self._op(graph, node, binding)
+        return binding
+
+    def _op(self, graph: Graph, node: Node, binding: _Binding) -> None:
+        op = self._ops.lookup(node.target)
+        for position, output in enumerate(node.outputs):
+            for result in output.tensors():
+                if result is None:
+                    continue
+                found: list[Alias] = []
+                uncertain = False
+                for rule in op.aliases if op is not None else ():
+                    if rule.result in (None, position):
+                        aliases, decided = self._shared(graph, node, rule, result, binding)
+                        found += aliases
+                        uncertain |= not decided
+                if not found or uncertain:
+                    found.append(Alias(self._storage("intermediate", result), certain=not found))
+                binding[result] = tuple(found)
+
+    def _shared(
+        self, graph: Graph, node: Node, rule: AliasRule, result: str, binding: _Binding
+    ) -> tuple[list[Alias], bool]:
+        """What the result shows by one rule, and whether that is for certain."""
+        op = self._ops.lookup(node.target)
+        argument = node.input(rule.argument)
+        if op is None or argument is None:
+            return [], True
+        names = [name for name in argument.tensors() if name is not None]
+        if op.in_place_view or rule.argument in op.writes:
+            step: tuple[str, ...] = (op.name,) if op.in_place_view else ()
+        else:
+            step = () if op.name.rpartition(".")[0] in _IDENTITIES else (op.name,)
+        found: list[Alias] = []
+        decided = len(names) <= 1
+        for name in names:
+            shares: bool | None = True
+            if rule.certainty == "maybe":
+                shares = shares_storage(graph, node, op, name, result)
+            if shares is False:
+                continue
+            certain = shares is True and decided
+            decided = decided and shares is True
+            found += [
+                Alias(alias.storage, alias.views + step, alias.certain and certain) for alias in binding.get(name, ())
+            ]
+        return found, decided
+
+    def _call(self, graph: Graph, node: Node, binding: _Binding) -> None:
+        rule = convention(node)
+        graphs = called_graphs(node, rule) if rule is not None else None
+        if rule is None or graphs is None:
+            self._unknown_call(node, binding)
+            return
+        operands = operand_names(node, rule)
+        outer = self._count
+        inner = [self._analyze(called, self._bind(called, rule, operands, binding)) for called in graphs]
+        outputs = [_flat(graphs[position].outputs) for position in rule.results_of]
+        results = [name for output in node.outputs for name in output.tensors() or [None]]
+        for index, result in enumerate(results):
+            if result is None:
+                continue
+            found: list[Alias] = []
+            for position, names in zip(rule.results_of, outputs, strict=True):
+                value = names[index] if index < len(names) else None
+                found += inner[position].get(value, ()) if value is not None else ()
+            single = len(rule.results_of) == 1 and not rule.repeats
+            outside = [alias for alias in found if alias.storage.serial <= outer]
+            fresh = len(outside) < len(found) or not found
+            aliases = [Alias(alias.storage, alias.views, alias.certain and single) for alias in outside]
+            if fresh or not aliases:
+                aliases.append(Alias(self._storage("intermediate", result), certain=not outside))
+            binding[result] = tuple(aliases)
+
+    def _bind(self, graph: Graph, rule: Convention, operands: list[str | None], binding: _Binding) -> _Binding:
+        inputs: _Binding = {}
+        names = _flat(graph.inputs)
+        for index, name in enumerate(names):
+            if name is None:
+                continue
+            operand = operands[index] if index < len(operands) else None
+            shown = binding.get(operand, ()) if operand is not None else ()
+            certain = rule.exact and not rule.repeats
+            inputs[name] = tuple(Alias(a.storage, a.views, a.certain and certain) for a in shown) or (
+                Alias(self._storage("unknown", name), certain=False),
+            )
+        return inputs
+
+    def _unknown_call(self, node: Node, binding: _Binding) -> None:
+        """An op that calls graphs in a way that is not known: anything may alias anything."""
+        for sub in node.subgraphs():
+            names = [name for name in _flat(sub.graph.inputs) if name is not None]
+            unknown = {name: (Alias(self._storage("unknown", name), certain=False),) for name in names}
+            self._analyze(sub.graph, unknown)
+        for result in node.results():
+            binding[result] = (Alias(self._storage("unknown", result), certain=False),)
+
+
+def classified_inputs(program: Program) -> Iterator[tuple[str, StorageKind, str]]:
+    """Value, kind and qualified name of each tensor input of the root graph."""
+    signature = program.graph_module.signature
+    for index, argument in enumerate(program.graph.inputs):
+        names = argument.tensors()
+        if not names or names[0] is None:
+            continue
+        name = names[0]
+        kind: StorageKind = "user input"
+        qualified = name
+        if signature.input_specs is None:
+            if name in signature.inputs_to_parameters:
+                kind, qualified = "parameter", signature.inputs_to_parameters[name]
+            elif name in signature.inputs_to_buffers:
+                kind, qualified = "buffer", signature.inputs_to_buffers[name]
+        else:
+            spec = signature.input_specs[index]
+            if spec.parameter is not None:
+                kind, qualified = "parameter", spec.parameter.parameter_name or name
+            elif spec.buffer is not None:
+                kind, qualified = "buffer", spec.buffer.buffer_name or name
+            elif spec.tensor_constant is not None:
+                kind, qualified = "constant", spec.tensor_constant.tensor_constant_name or name
+            elif spec.token is not None:
+                kind = "intermediate"
+        yield name, kind, qualified
+
+
+def _flat(arguments: list[Argument]) -> list[str | None]:
+    """One entry per argument: its tensor, or None where it holds none."""
+    return [name for argument in arguments for name in (argument.tensors() or [None])]

@@ -1,0 +1,65 @@
+"""A program as one sequence of nodes, subgraphs included, each with its place and what its op does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from graphlint.ops.table import OpInfo, OpTable
+from graphlint.program.model import Graph, Node, Program
+
+
+class Scope(msgspec.Struct, frozen=True, eq=False):
+    """A graph and where it is called from."""
+
+    graph: Graph
+    path: tuple[str, ...] = ()
+    """Caller and graph in turn, from the root: ``("cond", "true_graph_0")``."""
+    caller: Site | None = None
+    """The node whose operand the graph is; None for the root."""
+
+    def callers(self) -> Iterator[Site]:
+        """The calling nodes from here to the root."""
+        scope = self
+        while scope.caller is not None:
+            yield scope.caller
+            scope = scope.caller.scope
+
+
+class Site(msgspec.Struct, frozen=True, eq=False):
+    """A node in its place."""
+
+    scope: Scope
+    index: int
+    """The node's index in its graph."""
+    position: int
+    """The node's ordinal in the whole program, subgraphs included, callers before what they call."""
+    node: Node
+    op: OpInfo | None
+    """What the op does; None where nobody knows."""
+
+    @property
+    def name(self) -> str:
+        """The op, as people write it."""
+        return self.op.name if self.op is not None else self.node.op
+
+
+def walk(program: Program, ops: OpTable) -> Iterator[Site]:
+    """All nodes in program order, each caller followed by the nodes of its subgraphs."""
+    known: dict[str, OpInfo | None] = {}
+    position = 0
+
+    def nodes(scope: Scope) -> Iterator[Site]:
+        nonlocal position
+        for index, node in enumerate(scope.graph.nodes):
+            target = node.target
+            if target not in known:
+                known[target] = ops.lookup(target)
+            site = Site(scope, index, position, node, known[target])
+            position += 1
+            yield site
+            for sub in node.subgraphs():
+                yield from nodes(Scope(sub.graph, (*scope.path, node.label, sub.name), site))
+
+    return nodes(Scope(program.graph))

@@ -1,0 +1,83 @@
+"""A program with all that rules ask about it, worked out once and only when asked for."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import msgspec
+
+from graphlint.analysis.aliasing import Alias, AliasAnalysis, Storage
+from graphlint.analysis.sites import Site, walk
+from graphlint.diagnostics import StorageKind, WrittenStorage
+from graphlint.ops.table import OpTable
+from graphlint.program.model import Program
+from graphlint.settings import TokenSink
+
+_PRECEDENCE: tuple[StorageKind, ...] = ("parameter", "buffer", "constant", "user input", "unknown", "intermediate")
+
+
+class Write(msgspec.Struct, frozen=True, eq=False):
+    """One tensor that a node writes, and where that ends up."""
+
+    site: Site
+    argument: str
+    value: str
+    aliases: tuple[Alias, ...]
+
+    @property
+    def target(self) -> Alias:
+        """The storage to report: the only one, or of several possible ones the one that outlives the call."""
+        return min(self.aliases, key=lambda alias: _PRECEDENCE.index(alias.storage.kind))
+
+    @property
+    def certain(self) -> bool:
+        """Whether the write reaches that storage in every run."""
+        return len(self.aliases) == 1 and self.aliases[0].certain
+
+    def storage(self) -> WrittenStorage:
+        """The target as diagnostics show it."""
+        target = self.target
+        return WrittenStorage(target.storage.kind, target.storage.value, target.storage.name, target.views)
+
+
+class ProgramView:
+    """What rules see: the program, its nodes in order, and the analyses over it."""
+
+    def __init__(self, program: Program, ops: OpTable, token_sink: TokenSink = "buffer") -> None:
+        self.program = program
+        self.ops = ops
+        self.token_sink: TokenSink = token_sink
+
+    @cached_property
+    def sites(self) -> tuple[Site, ...]:
+        """The nodes that could be of interest to any rule: all but those known to be purely functional."""
+        return tuple(site for site in walk(self.program, self.ops) if not _plain(site))
+
+    @cached_property
+    def aliasing(self) -> AliasAnalysis:
+        """Which storage each value shows."""
+        return AliasAnalysis(self.program, self.ops)
+
+    @cached_property
+    def writes(self) -> tuple[Write, ...]:
+        """Every write of every node, in program order."""
+        unseen = (Alias(Storage("unknown", "?"), certain=False),)
+        return tuple(
+            Write(site, argument, value, aliases or unseen)
+            for site in self.sites
+            if site.op is not None and (site.op.writes or site.op.hidden_writes is not None)
+            for argument, value, aliases in self.aliasing.written(site)
+        )
+
+
+def _plain(site: Site) -> bool:
+    op = site.op
+    return op is not None and not (
+        op.writes
+        or op.hidden_writes is not None
+        or op.random.draws != "never"
+        or op.returns_nothing
+        or op.kind is not None
+        or op.effect
+        or op.name.startswith("higher_order.")
+    )

@@ -1,0 +1,93 @@
+"""Linting one program: rules in, diagnostics out. Pure: no files, no output."""
+
+from __future__ import annotations
+
+import msgspec
+
+from graphlint.analysis.sites import Site
+from graphlint.analysis.view import ProgramView
+from graphlint.diagnostics import Diagnostic, SourceFrame
+from graphlint.ops.table import OpTable, op_table
+from graphlint.program.model import Program
+from graphlint.program.source import model_frame, module_of, stack_frames
+from graphlint.rules.base import Finding, Rule
+from graphlint.rules.registry import RULES
+from graphlint.settings import Settings
+
+
+class Found(msgspec.Struct, frozen=True, eq=False):
+    """A diagnostic and the node that it is about, for fixing it."""
+
+    diagnostic: Diagnostic
+    site: Site | None
+
+
+def ops_for(settings: Settings) -> OpTable:
+    """The table of ops with what the configuration declares."""
+    return op_table().with_declared(settings.ops) if settings.ops else op_table()
+
+
+def lint_program(program: Program, name: str, path: str, settings: Settings) -> list[Found]:
+    """All findings of the enabled rules in one program, in program order, then by code.
+
+    ``name`` is the program's name in the archive, ``path`` the artifact's as it is reported.
+    """
+    view = ProgramView(program, ops_for(settings), settings.token_sink)
+    found = [
+        Found(_diagnostic(rule, finding, name, path), finding.site)
+        for rule in RULES
+        if rule.code in settings.enabled
+        for finding in rule.check(view)
+    ]
+    # What is said of the program as a whole comes last.
+    end = 1 << 62
+    found.sort(key=lambda one: (end if one.site is None else one.site.position, one.diagnostic.code))
+    return found
+
+
+def _diagnostic(rule: Rule, finding: Finding, name: str, path: str) -> Diagnostic:
+    site = finding.site
+    if site is None:
+        return Diagnostic(
+            rule.code, rule.name, rule.severity, finding.message, finding.fix, path=path, program=name
+        )
+    stack = _stack(site)
+    module = _module(site)
+    return Diagnostic(
+        code=rule.code,
+        rule=rule.name,
+        severity=rule.severity,
+        message=finding.message,
+        fix=finding.fix,
+        path=path,
+        program=name,
+        subgraph=site.scope.path,
+        node=site.node.label,
+        op=site.name,
+        position=site.position,
+        storage=finding.storage,
+        source=model_frame(stack),
+        stack=stack,
+        module_path=module[0] if module is not None else None,
+        module_type=module[1] if module is not None else None,
+    )
+
+
+def _stack(site: Site) -> tuple[SourceFrame, ...]:
+    """The node's own frames, those of the first node inside it (export records none for regions), or those of
+    the nearest caller that has some."""
+    inner = (node for sub in site.node.subgraphs() for node in sub.graph.nodes)
+    for node in (site.node, *inner, *(caller.node for caller in site.scope.callers())):
+        frames = stack_frames(node)
+        if frames:
+            return frames
+    return ()
+
+
+def _module(site: Site) -> tuple[str, str] | None:
+    """The node's own module, or that of the nearest caller that has one."""
+    for one in (site, *site.scope.callers()):
+        module = module_of(one.node)
+        if module is not None:
+            return module
+    return None

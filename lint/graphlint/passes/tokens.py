@@ -1,0 +1,313 @@
+"""Runtime checks become data flow: each check takes a dependency token and returns the next one.
+
+::
+
+    before                                       after
+    aten._assert_async.msg(%ok, "x too small")   %dep_token0 = aten._make_dep_token.default()
+    %y = aten.add.Tensor(%x, 3)                  %dep_token1 = aten._functional_assert_async.msg(%ok, "x too small", …)
+    return %y                                    %y = aten.add.Tensor(%x, 3)
+                                                 return buffer "dep_token" <- %dep_token1, %y
+
+Cases:
+
+1. a check becomes its functional twin (the table below), with its own metadata;
+2. a subgraph that holds checks gets the token as one more input and returns it as one more result; the calling
+   node hands it in and takes it back. Branches of ``cond`` without checks return a clone of it; the body of
+   ``while_loop`` carries it, its condition takes it and ignores it; regions pass it through;
+3. the root graph's last token goes into a non-persistent buffer (sink ``buffer``) or becomes one more result of
+   the program (sink ``output``).
+
+Checks that have no way out for a token are left as they are; :func:`obstacle` says why.
+
+Source of the twins: ``aten/src/ATen/native/native_functions.yaml``; of the shape of the result:
+``torch/_export/passes/functionalize_side_effectful_ops_pass.py``, whose docstring shows the same rewrite. The
+sink is graphlint's own: stock torch runs neither an output without a place in the out_spec nor a TOKEN output.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+
+from graphlint.analysis.calls import Convention, convention, value_list
+from graphlint.analysis.sites import Site
+from graphlint.program.document import Dialect, Document, GraphEdit, Json, scalar_meta, tensor
+from graphlint.program.model import Graph, Node, Program
+from graphlint.settings import TokenSink
+
+TWINS: Final = {
+    "torch.ops.aten._assert_async.msg": "torch.ops.aten._functional_assert_async.msg",
+    "torch.ops.aten._assert_async.default": "torch.ops.aten._functional_assert_async.msg",
+    "torch.ops.aten._assert_scalar.default": "torch.ops.aten._functional_assert_scalar.default",
+    "torch.ops.aten.sym_constrain_range.default": "torch.ops.aten._functional_sym_constrain_range.default",
+    "torch.ops.aten.sym_constrain_range_for_size.default": (
+        "torch.ops.aten._functional_sym_constrain_range_for_size.default"
+    ),
+}
+"""A check's target to its functional twin's."""
+
+BARE_MESSAGE: Final = "Expected Tensor with single nonzero value, but got zero"
+"""What ``_assert_async.default`` raises (``aten/src/ATen/native/TensorCompare.cpp``)."""
+
+_REQUIRED: Final = {
+    "torch.ops.aten._functional_sym_constrain_range.default": ("min", "max"),
+    "torch.ops.aten._functional_sym_constrain_range_for_size.default": ("min", "max"),
+}
+"""Operands that a twin needs although the check may leave them out."""
+
+_MAKE: Final = "torch.ops.aten._make_dep_token.default"
+_CLONE: Final = "torch.ops.aten.clone.default"
+_BUFFER: Final = "dep_token"
+
+
+class Functionalized(msgspec.Struct, frozen=True):
+    """What the pass made."""
+
+    tree: Json
+    buffer: str | None
+    """Qualified name of the new non-persistent buffer: a 0-dimensional float32 zero; None for sink ``output``."""
+
+
+def obstacle(program: Program, site: Site, sink: TokenSink) -> str | None:
+    """Why the check at ``site`` cannot be functionalized, or None."""
+    major, _ = program.schema
+    if major == 1:
+        return "torch 2.1 wrote this file, and its format has no place for a token"
+    if major == 2 and sink == "buffer":
+        return "files of torch 2.2 have no place for the token's buffer; token-sink = \"output\" would do"
+    scope = site.scope
+    for caller in scope.callers():
+        reason = _no_way_through(caller.node, scope.graph)
+        if reason:
+            return reason
+        scope = caller.scope
+    return None
+
+
+def _no_way_through(node: Node, graph: Graph) -> str | None:
+    """Why a token cannot pass through a calling node into ``graph`` and out again, or None."""
+    rule = convention(node)
+    name = node.target.rpartition(".")[2]
+    if rule is None or not rule.carries:
+        return f"{name} has no place to carry the token in and out"
+    returning = [node.inputs[rule.graphs[index]].arg.as_graph for index in rule.results_of]
+    if not any(reference is not None and reference.graph is graph for reference in returning):
+        return f"the condition of {name} has no result to hand the token on in"
+    if rule.lists:
+        operands = node.inputs[rule.lists[0]].arg
+        symbols_only = operands.as_sym_ints is not None and all(ref.as_name for ref in operands.as_sym_ints)
+        empty = operands.value in ([], None)
+        if operands.as_tensors is None and not symbols_only and not empty:
+            return f"the operands of {name} are constants, which a token cannot stand among"
+    return None
+
+
+def functionalize_checks(document: Document, sites: Iterable[Site], sink: TokenSink) -> Functionalized:
+    """Replace the checks at ``sites`` by their functional twins, chained by a token.
+
+    Every site must be a check of :data:`TWINS` for which :func:`obstacle` answers None; there is at least one.
+    """
+    selected = list(sites)
+    chosen = {id(site.node) for site in selected}
+    carriers = {id(caller.node) for site in selected for caller in site.scope.callers()}
+    raw = document.tree["graph_module"]["graph"]
+    threading = _Threading(chosen | carriers, carriers, Dialect.of(_all_nodes(raw)))
+    graph = document.program.graph
+    edit = GraphEdit(raw, graph)
+    last = threading.run(graph, raw, edit, None)
+    if sink == "output":
+        return Functionalized(_to_output(document, edit, last), None)
+    return _to_buffer(document, edit, last)
+
+
+class _Threading:
+    """The chain through one program."""
+
+    def __init__(self, affected: set[int], carriers: set[int], dialect: Dialect) -> None:
+        self._affected = affected
+        self._carriers = carriers
+        self._dialect = dialect
+
+    def run(self, graph: Graph, raw: Json, edit: GraphEdit, token: str | None) -> str:
+        """Copy the graph's nodes into ``edit`` with the chain in them; the last token.
+
+        ``token`` is the one that the graph was handed; the root starts with None and makes its own.
+        """
+        for node, raw_node in zip(graph.nodes, raw["nodes"], strict=True):
+            if id(node) not in self._affected:
+                edit.nodes.append(raw_node)
+                continue
+            if token is None:
+                token = self._token(edit)
+                edit.nodes.append(self._dialect.node(_MAKE, [], token, {}))
+            following = self._token(edit)
+            if id(node) in self._carriers:
+                edit.nodes.append(self._carry(node, raw_node, token, following))
+            else:
+                edit.nodes.append(self._twin(node, raw_node, token, following))
+            token = following
+        if token is None:
+            raise AssertionError("a graph was threaded that holds no check")
+        return token
+
+    def _token(self, edit: GraphEdit) -> str:
+        name = edit.fresh(_BUFFER)
+        edit.record(name, scalar_meta())
+        return name
+
+    def _twin(self, node: Node, raw: Json, token: str, result: str) -> Json:
+        target = TWINS[node.target]
+        inputs = list(raw["inputs"])
+        if node.target.endswith("_assert_async.default"):
+            inputs.append(self._dialect.operand("assert_msg", {"as_string": BARE_MESSAGE}, keyword=True))
+        for name in _REQUIRED.get(target, ()):
+            if node.input(name) is None:
+                inputs.append(self._dialect.operand(name, {"as_none": True}, keyword=True))
+        inputs.append(self._dialect.operand("dep_token", tensor(token), keyword=True))
+        edited = {**raw, "target": target, "inputs": inputs, "outputs": [tensor(result)]}
+        if "name" in raw:
+            edited["name"] = result
+        return edited
+
+    def _carry(self, node: Node, raw: Json, token: str, result: str) -> Json:
+        """A calling node with the token handed in, threaded through its graphs, and taken back."""
+        rule = convention(node)
+        if rule is None:
+            raise AssertionError(f"no calling convention for {node.target}")
+        inputs = list(raw["inputs"])
+        place = _hand_in(node, rule, inputs, token, self._dialect)
+        returning = {rule.graphs[index] for index in rule.results_of}
+        for position in rule.graphs:
+            reference = node.inputs[position].arg.as_graph
+            if reference is None:
+                raise AssertionError(f"operand {position} of {node.target} is no graph")
+            raw_reference = raw["inputs"][position]["arg"]["as_graph"]
+            edited = self._inner(reference.graph, raw_reference["graph"], place, returns=position in returning)
+            argument = {**raw["inputs"][position]["arg"], "as_graph": {**raw_reference, "graph": edited}}
+            inputs[position] = {**raw["inputs"][position], "arg": argument}
+        return {**raw, "inputs": inputs, **_take_back(node, raw, result, self._dialect)}
+
+    def _inner(self, graph: Graph, raw: Json, place: int, *, returns: bool) -> Json:
+        edit = GraphEdit(raw, graph)
+        token = self._token(edit)
+        edit.inputs.insert(place, tensor(token))
+        if not returns:
+            edit.nodes = list(raw["nodes"])
+            return edit.finish()
+        if any(id(node) in self._affected for node in graph.nodes):
+            last = self.run(graph, raw, edit, token)
+        else:
+            edit.nodes = list(raw["nodes"])
+            last = self._token(edit)
+            operands = [self._dialect.operand("self", tensor(token))]
+            edit.nodes.append(self._dialect.node(_CLONE, operands, last, {}))
+        edit.outputs.append(tensor(last))
+        return edit.finish(is_single_tensor_return=False)
+
+
+def _hand_in(node: Node, rule: Convention, inputs: list[Json], token: str, dialect: Dialect) -> int:
+    """Add the token to a calling node's operands; where it comes among the graphs' inputs."""
+    if rule.lists:
+        position = rule.lists[0]
+        values = value_list(node.inputs[position].arg)
+        names = [{"name": name} for name in values] + [{"name": token}]
+        inputs[position] = {**inputs[position], "arg": {"as_tensors": names}}
+        return len(values)
+    first = rule.rest or 0
+    end = first
+    while end < len(node.inputs) and node.inputs[end].arg_kind != 2:
+        end += 1
+    inputs.insert(end, dialect.operand("", tensor(token)))
+    return end - first
+
+
+def _take_back(node: Node, raw: Json, result: str, dialect: Dialect) -> Json:
+    """The keys of a calling node that change when it returns one more tensor."""
+    outputs: list[Json] = []
+    for output, raw_output in zip(node.outputs, raw["outputs"], strict=True):
+        # A tuple of one tensor is a list of one in files of torch 2.5; of several, they stand side by side.
+        unpacked = len(node.outputs) == 1 and output.as_tensors is not None
+        outputs += [{"as_tensor": ref} for ref in raw_output["as_tensors"]] if unpacked else [raw_output]
+    outputs.append(tensor(result))
+    if len(outputs) == 1 and not dialect.single_return_flag:
+        outputs = [{"as_tensors": [{"name": result}]}]
+    changed: Json = {"outputs": outputs}
+    if dialect.single_return_flag:
+        changed["is_hop_single_tensor_return"] = False
+    return changed
+
+
+def _to_buffer(document: Document, edit: GraphEdit, last: str) -> Functionalized:
+    """End the chain in a non-persistent buffer: one more input, and the last token is written to it."""
+    signature = document.tree["graph_module"]["signature"]
+    input_specs, output_specs = list(signature["input_specs"]), list(signature["output_specs"])
+    buffer = _free_buffer_name(document.program)
+    value = edit.claim(f"b_{_BUFFER}")
+    edit.record(value, scalar_meta())
+    place = _first(input_specs, ("user_input", "constant_input"))
+    edit.inputs.insert(place, tensor(value))
+    input_specs.insert(place, {"buffer": {"arg": {"name": value}, "buffer_name": buffer, "persistent": False}})
+    place = _first(output_specs, ("user_output", "loss_output", "gradient_to_parameter", "gradient_to_user_input"))
+    edit.outputs.insert(place, tensor(last))
+    output_specs.insert(place, {"buffer_mutation": {"arg": {"name": last}, "buffer_name": buffer}})
+    changed = {**signature, "input_specs": input_specs, "output_specs": output_specs}
+    return Functionalized(document.with_graph(edit.finish(), signature=changed), buffer)
+
+
+def _to_output(document: Document, edit: GraphEdit, last: str) -> Json:
+    """End the chain in one more result of the program, which then returns ``(result, token)``."""
+    module = document.tree["graph_module"]
+    edit.outputs.append(tensor(last))
+    specs = [*module["signature"]["output_specs"], {"user_output": {"arg": tensor(last)}}]
+    calls = [_with_token(entry, last) if entry["fqn"] == "" else entry for entry in module["module_call_graph"]]
+    return document.with_graph(
+        edit.finish(), signature={**module["signature"], "output_specs": specs}, module_call_graph=calls
+    )
+
+
+def _with_token(entry: Json, last: str) -> Json:
+    signature = entry.get("signature")
+    if not signature:
+        return entry
+    version, spec = json.loads(signature["out_spec"])
+    leaf = {"type": None, "context": None, "children_spec": []}
+    out_spec = [version, {"type": "builtins.tuple", "context": "null", "children_spec": [spec, leaf]}]
+    outputs: list[Any] = signature["outputs"]
+    outputs = [*outputs, tensor(last)] if outputs else outputs
+    return {**entry, "signature": {**signature, "out_spec": json.dumps(out_spec), "outputs": outputs}}
+
+
+def _free_buffer_name(program: Program) -> str:
+    """A name at the module's root that no parameter, buffer, constant or submodule has."""
+    taken: set[str] = {entry.fqn.partition(".")[0] for entry in program.graph_module.module_call_graph}
+    for spec in program.graph_module.signature.input_specs or ():
+        for given, field in (
+            (spec.parameter, "parameter_name"),
+            (spec.buffer, "buffer_name"),
+            (spec.tensor_constant, "tensor_constant_name"),
+            (spec.custom_obj, "custom_obj_name"),
+        ):
+            if given is not None:
+                taken.add(str(getattr(given, field)).partition(".")[0])
+    name, number = _BUFFER, 0
+    while name in taken:
+        number += 1
+        name = f"{_BUFFER}_{number}"
+    return name
+
+
+def _first(specs: list[Json], kinds: tuple[str, ...]) -> int:
+    """Index of the first spec of one of the kinds, or the end."""
+    return next((index for index, spec in enumerate(specs) if any(kind in spec for kind in kinds)), len(specs))
+
+
+def _all_nodes(raw: Json) -> Iterable[Json]:
+    for node in raw["nodes"]:
+        yield node
+        for operand in node["inputs"]:
+            sub = operand["arg"].get("as_graph")
+            if sub:
+                yield from _all_nodes(sub["graph"])

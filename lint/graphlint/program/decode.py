@@ -1,0 +1,105 @@
+"""From JSON bytes to a typed program that does not contradict itself."""
+
+from __future__ import annotations
+
+import msgspec
+
+from graphlint.errors import ProgramError
+from graphlint.program.model import Graph, Program
+
+MAX_NESTING = 100
+"""Levels of subgraphs that graphlint reads. torch's own reader gives up at about the same depth:
+its JSON parser recurses eight levels for each subgraph, against Python's limit of 1,000."""
+
+_decoder = msgspec.json.Decoder(Program)
+
+
+def decode_program(data: bytes, member: str | None = None) -> Program:
+    """Decode and check the JSON of one program.
+
+    ``member`` is the archive member it came from, for messages. Raises :class:`ProgramError` where the JSON
+    is broken, of another shape than a program's, or names values that nothing defines.
+    """
+    try:
+        program = _decode(data)
+        _check_graph(program.graph, ())
+        _check_signature(program)
+    except RecursionError:
+        raise ProgramError(f"subgraphs are nested more than {MAX_NESTING} levels deep", member=member) from None
+    except UnicodeDecodeError as error:
+        raise ProgramError(f"the JSON is not valid UTF-8: {error.reason} at byte {error.start}", member=member) from None
+    except msgspec.ValidationError as error:
+        raise ProgramError(f"not the JSON of an exported program: {error}", member=member) from None
+    except msgspec.DecodeError as error:
+        raise ProgramError(f"broken JSON: {error}", member=member) from None
+    except ProgramError as error:
+        raise ProgramError(str(error), member=member) from None
+    return program
+
+
+def _decode(data: bytes) -> Program:
+    try:
+        return _decoder.decode(data)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        # torch before 2.7 writes infinities and NaN (masks are full of them) as Python's json module does,
+        # as bare words that JSON does not have.
+        if b"Infinity" not in data and b"NaN" not in data:
+            raise
+        import re
+
+        quoted = re.sub(
+            rb'"(?:[^"\\]|\\.)*"|-?Infinity|NaN',
+            lambda match: match[0] if match[0][:1] == b'"' else b'"' + match[0] + b'"',
+            data,
+        )
+        return _decoder.decode(quoted)
+
+
+def _check_graph(graph: Graph, path: tuple[str, ...]) -> None:
+    """Each value is defined once, before its first use; subgraphs see their own inputs only."""
+    if len(path) > 2 * MAX_NESTING:
+        raise RecursionError
+    defined: set[str] = set(graph.constants)
+
+    def define(name: str, what: str) -> None:
+        if name in defined:
+            raise ProgramError(f"{what} defines %{name} a second time{_within(path)}")
+        defined.add(name)
+
+    for position, argument in enumerate(graph.inputs):
+        for name in argument.names():
+            define(name, f"graph input {position}")
+        if argument.as_custom_obj is not None:
+            defined.add(argument.as_custom_obj.name)
+    for position, node in enumerate(graph.nodes):
+        for operand in node.inputs:
+            for name in operand.arg.names():
+                if name not in defined:
+                    raise ProgramError(
+                        f"node {position} ({node.op}) reads %{name}, which nothing before it defines{_within(path)}"
+                    )
+            if operand.arg.as_graph is not None:
+                sub = operand.arg.as_graph
+                _check_graph(sub.graph, (*path, node.label, sub.name))
+        for name in node.results():
+            define(name, f"node {position} ({node.op})")
+    for position, argument in enumerate(graph.outputs):
+        for name in argument.names():
+            if name not in defined:
+                raise ProgramError(f"output {position} is %{name}, which nothing defines{_within(path)}")
+
+
+def _within(path: tuple[str, ...]) -> str:
+    return f" (in {' > '.join(path)})" if path else ""
+
+
+def _check_signature(program: Program) -> None:
+    signature, graph = program.graph_module.signature, program.graph
+    for what, specs, values in (
+        ("input", signature.input_specs, graph.inputs),
+        ("output", signature.output_specs, graph.outputs),
+    ):
+        if specs is not None and len(specs) != len(values):
+            raise ProgramError(f"the signature describes {len(specs)} {what}s, the graph has {len(values)}")

@@ -1,0 +1,234 @@
+"""Printing the text form (see :mod:`graphlint.program.text`)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from graphlint.ops.table import op_table
+from graphlint.program.enums import DTYPES, LAYOUTS, MEMORY_FORMATS, SHORT_DTYPES, STRIDED
+from graphlint.program.expressions import canonical
+from graphlint.program.model import Argument, Graph, Node, Program, SymRef, SymSize, TensorMeta
+from graphlint.program.strides import contiguous_strides
+from graphlint.program.text.grammar import INPUT_NAMES, OUTPUT_NAMES
+
+def print_program(program: Program) -> str:
+    """The text form of a whole program, ending in a newline."""
+    lines = [" ".join(("program", *program.dialects))]
+    for symbol, bounds in sorted(program.range_constraints.items()):
+        low, high = (bounds.get("min_val"), bounds.get("max_val")) if isinstance(bounds, dict) else bounds
+        lines.append(f"range {symbol} = [{low}, {high}]")
+    kinds = _input_kinds(program)
+    graph = program.graph
+    inputs = ", ".join(_input(graph, argument) + kind for argument, kind in zip(graph.inputs, kinds, strict=True))
+    lines.append(f"graph({inputs}):")
+    lines += _body(graph, "  ", _output_kinds(program))
+    return "\n".join(lines) + "\n"
+
+
+def print_node(graph: Graph, node: Node) -> str:
+    """One node of ``graph`` on one line, without its subgraphs' bodies."""
+    results = [_result(graph, output) for output in node.outputs]
+    left = ", ".join(results) + " = " if results else ""
+    return f"{left}{node.op}({', '.join(_operands(node))})"
+
+
+def _body(graph: Graph, indent: str, output_kinds: list[str] | None = None) -> list[str]:
+    lines: list[str] = []
+    for node in graph.nodes:
+        lines.append(indent + print_node(graph, node))
+        for sub in node.subgraphs():
+            inputs = ", ".join(_input(sub.graph, argument) for argument in sub.graph.inputs)
+            lines.append(f"{indent}  @{sub.name}({inputs}):")
+            lines += _body(sub.graph, indent + "    ")
+    kinds = output_kinds or [""] * len(graph.outputs)
+    values = [kind + _value(argument) for kind, argument in zip(kinds, graph.outputs, strict=True)]
+    single = "!" if graph.is_single_tensor_return else ""
+    lines.append(indent + f"return{single} {', '.join(values)}".rstrip())
+    return lines
+
+
+def _input_kinds(program: Program) -> list[str]:
+    signature = program.graph_module.signature
+    if signature.input_specs is None:
+        kinds = []
+        for argument in program.graph.inputs:
+            name = next(iter(argument.tensors()), "") or ""
+            for what, names in (("parameter", signature.inputs_to_parameters), ("buffer", signature.inputs_to_buffers)):
+                if name in names:
+                    kinds.append(f" = {what} {_quote(names[name])}")
+                    break
+            else:
+                kinds.append("")
+        return kinds
+    kinds = []
+    for spec in signature.input_specs:
+        text = ""
+        for kind in ("parameter", "buffer", "tensor_constant", "custom_obj", "constant_input"):
+            given = getattr(spec, kind)
+            if given is not None:
+                text = f" = {kind} {_quote(getattr(given, INPUT_NAMES[kind]) or '')}"
+                if kind == "buffer" and given.persistent is False:
+                    text += " non-persistent"
+        if spec.token is not None:
+            text = " = token"
+        kinds.append(text)
+    return kinds
+
+
+def _output_kinds(program: Program) -> list[str]:
+    signature = program.graph_module.signature
+    if signature.output_specs is None:
+        mutated = signature.buffers_to_mutate
+        return [
+            f"buffer {_quote(mutated[name])} <- " if (name := _value(argument)[1:]) in mutated else ""
+            for argument in program.graph.outputs
+        ]
+    kinds = []
+    for spec in signature.output_specs:
+        text = ""
+        for kind, (word, field) in OUTPUT_NAMES.items():
+            given = getattr(spec, kind)
+            if given is not None:
+                text = f"{word} {_quote(getattr(given, field) or '')} <- "
+        if spec.loss_output is not None:
+            text = "loss <- "
+        if spec.token is not None:
+            text = "token <- "
+        kinds.append(text)
+    return kinds
+
+
+def _operands(node: Node) -> list[str]:
+    keyword_only: dict[str, int | None] = {}
+    if any(operand.arg_kind is None for operand in node.inputs):
+        info = op_table().lookup(node.target)
+        schema = info.schema if info else None
+        for position, argument in enumerate(schema.arguments if schema else ()):
+            keyword_only[argument.name] = None if argument.keyword_only else position
+    texts = []
+    for position, operand in enumerate(node.inputs):
+        by_keyword = operand.arg_kind == 2
+        if operand.arg_kind is None and operand.name:
+            by_keyword = keyword_only.get(operand.name, position) != position
+        texts.append(f"{operand.name}={_value(operand.arg)}" if by_keyword else _value(operand.arg))
+    return texts
+
+
+def _input(graph: Graph, argument: Argument) -> str:
+    return _result(graph, argument) if argument.names() or argument.as_custom_obj else _value(argument)
+
+
+def _result(graph: Graph, argument: Argument) -> str:
+    if argument.as_tensor is not None:
+        return _typed(graph, argument.as_tensor.name)
+    if argument.as_tensors is not None:
+        return f"[{', '.join(_typed(graph, ref.name) for ref in argument.as_tensors)}]"
+    for kind, table, ref in (
+        ("int", graph.sym_int_values, argument.as_sym_int),
+        ("float", graph.sym_float_values, argument.as_sym_float),
+        ("bool", graph.sym_bool_values, argument.as_sym_bool),
+    ):
+        if ref is not None:
+            return f"{_symbol(ref)}: {kind}{_recorded(table.get(ref.as_name or ''), kind)}"
+    return _value(argument)
+
+
+def _recorded(entry: Any, kind: str) -> str:
+    if not isinstance(entry, dict):
+        return ""
+    expression = entry.get("as_expr")
+    if isinstance(expression, dict):
+        return f"[{canonical(str(expression.get('expr_str')))}]"
+    literal = entry.get(f"as_{kind}")
+    return "" if literal is None else f"[{literal}]"
+
+
+def _typed(graph: Graph, name: str) -> str:
+    meta = graph.meta(name)
+    return f"%{name}" if meta is None else f"%{name}: {print_type(meta)}"
+
+
+def print_type(meta: TensorMeta) -> str:
+    """``f32[2, s0]`` and what is unusual about the tensor (see the module's docstring)."""
+    dtype = DTYPES.get(meta.dtype, f"dtype{meta.dtype}")
+    text = f"{SHORT_DTYPES.get(dtype, dtype)}[{', '.join(map(str, meta.shape))}]"
+    if meta.stride != contiguous_strides(meta.shape):
+        text += f"{{{', '.join(map(str, meta.stride))}}}"
+    if meta.device is not None and str(meta.device) != "cpu":
+        text += f" @{meta.device}"
+    offset = meta.storage_offset.value if isinstance(meta.storage_offset, SymSize) else meta.storage_offset
+    if offset:
+        text += f" +{offset}"
+    if meta.layout != STRIDED:
+        text += f" layout={LAYOUTS.get(meta.layout, meta.layout)}"
+    return text + (" grad" if meta.requires_grad else "")
+
+
+def _value(argument: Argument) -> str:
+    kind, value = argument.kind, argument.value
+    printer = _PRINTERS.get(kind)
+    return printer(value) if printer else "?"
+
+
+def _list(values: Any, each: Any) -> str:
+    return f"[{', '.join(each(value) for value in values)}]"
+
+
+def _quote(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _float(value: float | str) -> str:
+    number = float(value)
+    return repr(number) if number == number and abs(number) != float("inf") else str(number)
+
+
+def _symbol(ref: SymRef) -> str:
+    return f"${ref.as_name}" if ref.as_name is not None else repr(ref.literal)
+
+
+def _symbols(refs: list[SymRef], prefix: str) -> str:
+    text = _list(refs, _symbol)
+    return text if any(ref.as_name is not None for ref in refs) else prefix + text
+
+
+def _empty(kind: str, each: Any) -> Any:
+    return lambda values: _list(values, each) if values else f"{kind}[]"
+
+
+_PRINTERS: Final[dict[str, Any]] = {
+    "as_none": lambda value: "None",
+    "as_tensor": lambda value: f"%{value.name}",
+    "as_tensors": _empty("tensors", lambda ref: f"%{ref.name}"),
+    "as_optional_tensor": lambda ref: f"%{ref.tensor}?" if ref.tensor else "None?",
+    "as_optional_tensors": _empty("optionals", lambda ref: f"%{ref.tensor}?" if ref.tensor else "None"),
+    "as_nested_tensors": lambda lists: _list(lists, lambda inner: _list(inner, lambda ref: f"%{ref.name}")),
+    "as_int": repr,
+    "as_ints": lambda values: _list(values, repr),
+    "as_int_lists": lambda lists: _list(lists, lambda inner: _list(inner, repr)),
+    "as_float": _float,
+    "as_floats": _empty("floats", _float),
+    "as_float_lists": lambda lists: _list(lists, lambda inner: _list(inner, _float)),
+    "as_bool": repr,
+    "as_bools": _empty("bools", repr),
+    "as_string": _quote,
+    "as_strings": _empty("strings", _quote),
+    "as_sym_int": _symbol,
+    "as_sym_ints": lambda refs: _symbols(refs, "ints$"),
+    "as_sym_float": _symbol,
+    "as_sym_floats": lambda refs: _symbols(refs, "floats$"),
+    "as_sym_bool": _symbol,
+    "as_sym_bools": lambda refs: _symbols(refs, "bools$"),
+    "as_scalar_type": lambda value: f"torch.{DTYPES.get(value, f'dtype{value}')}",
+    "as_memory_format": lambda value: f"torch.{MEMORY_FORMATS.get(value, f'memory_format{value}')}",
+    "as_layout": lambda value: f"torch.{LAYOUTS.get(value, f'layout{value}')}",
+    "as_device": lambda value: f'device("{value}")',
+    "as_operator": lambda value: f"op({value.removeprefix('torch.ops.')})",
+    "as_custom_obj": lambda value: f"object({_quote(value.name)}, {_quote(value.class_fqn)})",
+    "as_complex": lambda value: f"complex({_float(value['real'])}, {_float(value['imag'])})",
+    "as_graph": lambda value: f"@{value.name}",
+    "as_string_to_argument": lambda mapping: (
+        "{" + ", ".join(f"{_quote(key)}: {_value(inner)}" for key, inner in mapping.items()) + "}"
+    ),
+}

@@ -1,0 +1,60 @@
+"""What a rule is: a code, a name, documentation, and a pure function from a program to findings."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+import msgspec
+
+from graphlint.analysis.sites import Site
+from graphlint.analysis.view import ProgramView
+from graphlint.diagnostics import Fix, Severity, WrittenStorage
+
+Applicability = Literal["safe", "unsafe", "none"]
+
+
+class Finding(msgspec.Struct, frozen=True, eq=False):
+    """What a rule reports; the engine adds where in artifact and model it is."""
+
+    message: str
+    fix: Fix
+    site: Site | None = None
+    """The node, or None for the program as a whole."""
+    storage: WrittenStorage | None = None
+
+
+class Rule:
+    """A rule. A subclass's docstring is its documentation: the first line says what it flags, the sections
+    below (``What it does``, ``Why is this bad?``, ``Example``, ``Use instead``, ``Fix safety``, ``References``)
+    are Markdown; graphs in the example and in what to use instead are linted by the tests."""
+
+    code: ClassVar[str]
+    name: ClassVar[str]
+    severity: ClassVar[Severity] = "error"
+    enabled_by_default: ClassVar[bool] = True
+    fix: ClassVar[Applicability] = "none"
+    """The best fix there is; every diagnostic says whether it applies to it."""
+    fix_sometimes: ClassVar[bool] = False
+    """Whether some findings of the rule have no fix although others have."""
+
+    def check(self, view: ProgramView) -> Iterator[Finding]:
+        """The rule's findings in one program, in program order. Rules about files find nothing here: the
+        engine reports them."""
+        yield from ()
+
+    @property
+    def summary(self) -> str:
+        """One line: what the rule flags."""
+        return inspect.getdoc(self).partition("\n")[0]  # type: ignore[union-attr]  # a test holds that it has one
+
+    @property
+    def documentation(self) -> str:
+        """Markdown, headings from level 2."""
+        return inspect.getdoc(self).partition("\n")[2].strip()  # type: ignore[union-attr]  # as above
+
+
+def no_fix(reason: str) -> Fix:
+    """There is no fix, for that reason."""
+    return Fix("none", reason)

@@ -1,0 +1,251 @@
+"""GL201 to GL205: runtime checks, which return nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from graphlint.analysis.sites import Site
+from graphlint.analysis.view import ProgramView
+from graphlint.diagnostics import Fix
+from graphlint.passes import metadata_asserts, tokens
+from graphlint.rules.base import Finding, Rule, no_fix
+
+
+class CheckRule(Rule):
+    """The part that the rules on checks with a functional twin share."""
+
+    fix = "safe"
+    fix_sometimes = True
+    ops: ClassVar[frozenset[str]]
+
+    def check(self, view: ProgramView) -> Iterator[Finding]:
+        """One finding for each check."""
+        for site in view.sites:
+            if site.name in self.ops:
+                yield Finding(self.message(site), self.fix_for(view, site), site)
+
+    def message(self, site: Site) -> str:
+        """What is reported."""
+        asserted = site.node.input("assert_msg")
+        text = asserted.as_string if asserted is not None else None
+        said = f" ({text!r})" if text else ""
+        return f"{site.name} returns nothing, so its check{said} may be dropped"
+
+    def fix_for(self, view: ProgramView, site: Site) -> Fix:
+        """The twin, or what keeps the token from the check."""
+        reason = tokens.obstacle(view.program, site, view.token_sink)
+        if reason is not None:
+            return no_fix(reason)
+        twin = tokens.TWINS[site.node.target].removeprefix("torch.ops.")
+        return Fix("safe", f"becomes {twin}, chained by a dependency token")
+
+
+class AsyncAssert(CheckRule):
+    """A runtime check on a tensor, `_assert_async.msg`.
+
+    ## What it does
+    Flags asserts on tensor values that carry a message.
+
+    ## Why is this bad?
+    The op returns nothing, so nothing in the graph depends on it: any pass that removes dead code may remove the
+    check, and it has no order with respect to other effects. ONNX and ExecuTorch drop it without a word.
+
+    ## Example
+    ```graph
+    graph(%x: f32[3, 4]):
+      %gt: b8[3, 4] = aten.gt.Scalar(%x, -100)
+      %all_1: b8[] = aten.all.default(%gt)
+      aten._assert_async.msg(%all_1, "x must be above -100")
+      %add: f32[3, 4] = aten.add.Tensor(%x, 3)
+      return %add
+    ```
+
+    ## Use instead
+    ```graph
+    graph(%b_dep_token: f32[] = buffer "dep_token" non-persistent, %x: f32[3, 4]):
+      %gt: b8[3, 4] = aten.gt.Scalar(%x, -100)
+      %all_1: b8[] = aten.all.default(%gt)
+      %dep_token0: f32[] = aten._make_dep_token.default()
+      %dep_token1: f32[] = aten._functional_assert_async.msg(%all_1, "x must be above -100", dep_token=%dep_token0)
+      %add: f32[3, 4] = aten.add.Tensor(%x, 3)
+      return buffer "dep_token" <- %dep_token1, %add
+    ```
+
+    ## Fix safety
+    Safe: the fixed program raises the same message for the same inputs, computes the same and is called the
+    same. Not every backend takes tokens: AOTInductor, ONNX, ExecuTorch and Core ML refuse them.
+
+    ## References
+    pytorch/TensorRT#3581
+    """
+
+    code = "GL201"
+    name = "async-assert"
+    ops = frozenset({"aten._assert_async.msg"})
+
+
+class BareAsyncAssert(CheckRule):
+    """A runtime check without a message, `_assert_async.default`.
+
+    ## What it does
+    Flags asserts on tensor values that carry no message.
+
+    ## Why is this bad?
+    As for checks with a message (GL201), and worse: torch's own dead-code elimination drops this overload, in
+    `run_decompositions()` for one.
+
+    ## Example
+    ```graph
+    graph(%x: f32[3, 4]):
+      %any_1: b8[] = aten.any.default(%x)
+      aten._assert_async.default(%any_1)
+      return %x
+    ```
+
+    ## Use instead
+    ```graph
+    graph(%b_dep_token: f32[] = buffer "dep_token" non-persistent, %x: f32[3, 4]):
+      %any_1: b8[] = aten.any.default(%x)
+      %dep_token0: f32[] = aten._make_dep_token.default()
+      %dep_token1: f32[] = aten._functional_assert_async.msg(%any_1, "the input is zero", dep_token=%dep_token0)
+      return buffer "dep_token" <- %dep_token1, %x
+    ```
+
+    ## Fix safety
+    Safe: the twin is given the message that the bare overload raises.
+    """
+
+    code = "GL202"
+    name = "bare-async-assert"
+    ops = frozenset({"aten._assert_async.default"})
+
+
+class ScalarAssert(CheckRule):
+    """A runtime check on a scalar, `_assert_scalar`.
+
+    ## What it does
+    Flags asserts on symbolic scalars: export adds them for data-dependent sizes (`torch._check(n >= 2)`).
+
+    ## Why is this bad?
+    As for GL201: nothing depends on the check. Converters trip over it besides (pytorch/TensorRT#3581,
+    pytorch/pytorch#112622, pytorch/pytorch#110710).
+
+    ## Example
+    ```graph
+    graph(%n: i64[]):
+      $item: int[u0] = aten.item.default(%n)
+      $ge: bool[u0 >= 2] = _operator.ge($item, 2)
+      aten._assert_scalar.default($ge, "n must be at least 2")
+      return %n
+    ```
+
+    ## Use instead
+    ```graph
+    graph(%b_dep_token: f32[] = buffer "dep_token" non-persistent, %n: i64[]):
+      $item: int[u0] = aten.item.default(%n)
+      $ge: bool[u0 >= 2] = _operator.ge($item, 2)
+      %dep_token0: f32[] = aten._make_dep_token.default()
+      %dep_token1: f32[] = aten._functional_assert_scalar.default($ge, "n must be at least 2", dep_token=%dep_token0)
+      return buffer "dep_token" <- %dep_token1, %n
+    ```
+
+    ## Fix safety
+    Safe: the fixed program raises the same message for the same inputs.
+
+    ## References
+    pytorch/TensorRT#3581, pytorch/pytorch#112622, pytorch/pytorch#110710
+    """
+
+    code = "GL203"
+    name = "scalar-assert"
+    ops = frozenset({"aten._assert_scalar.default"})
+
+
+class RangeConstraint(CheckRule):
+    """A runtime check on a scalar's range, `sym_constrain_range` or `sym_constrain_range_for_size`.
+
+    ## What it does
+    Flags the ops that hold a symbolic scalar within bounds.
+
+    ## Why is this bad?
+    As for GL201: the op returns nothing, and nothing depends on it.
+
+    ## Example
+    ```graph
+    graph(%n: i64[]):
+      $item: int[u0] = aten.item.default(%n)
+      aten.sym_constrain_range_for_size.default($item, min=2, max=10)
+      return %n
+    ```
+
+    ## Use instead
+    ```graph
+    graph(%b_dep_token: f32[] = buffer "dep_token" non-persistent, %n: i64[]):
+      $item: int[u0] = aten.item.default(%n)
+      %dep_token0: f32[] = aten._make_dep_token.default()
+      %dep_token1: f32[] = aten._functional_sym_constrain_range_for_size.default($item, 2, 10, %dep_token0)
+      return buffer "dep_token" <- %dep_token1, %n
+    ```
+
+    ## Fix safety
+    Safe: the fixed program raises for the same inputs.
+    """
+
+    code = "GL204"
+    name = "range-constraint"
+    ops = frozenset({"aten.sym_constrain_range.default", "aten.sym_constrain_range_for_size.default"})
+
+    def message(self, site: Site) -> str:
+        """The bounds are in the node; the message need not repeat them."""
+        return f"{site.name} returns nothing, so its check may be dropped"
+
+
+class MetadataAssert(CheckRule):
+    """A check of a tensor's dtype, device, layout or sizes, `_assert_tensor_metadata`.
+
+    ## What it does
+    Flags the checks that export adds, one for each `.to()`.
+
+    ## Why is this bad?
+    Converters trip over it (pytorch/executorch#7277, pytorch/pytorch#145028, pytorch/pytorch#151001), for a
+    check that mostly cannot fail.
+
+    ## Example
+    ```graph
+    graph(%x: f32[3, 4]):
+      aten._assert_tensor_metadata.default(%x, dtype=torch.float32)
+      %to: f64[3, 4] = aten.to.dtype(%x, torch.float64)
+      return %to
+    ```
+
+    ## Use instead
+    ```graph
+    graph(%x: f32[3, 4]):
+      %to: f64[3, 4] = aten.to.dtype(%x, torch.float64)
+      return %to
+    ```
+
+    ## Fix safety
+    Safe: a check is removed only where what it asserts is what the artifact records for that tensor, so that no
+    input within the artifact's contract makes it fire. Others are reported and stay.
+
+    ## References
+    pytorch/executorch#7277, pytorch/pytorch#145028, pytorch/pytorch#151001
+    """
+
+    code = "GL205"
+    name = "metadata-assert"
+    severity = "warning"
+    ops = frozenset({"aten._assert_tensor_metadata.default", "aten._assert_tensor_metadata.msg"})
+
+    def message(self, site: Site) -> str:
+        """Which tensor it checks."""
+        operand = site.node.input("a")
+        name = next(iter(operand.tensors()), None) if operand is not None else None
+        return f"{site.name} checks the metadata of %{name} at run time"
+
+    def fix_for(self, view: ProgramView, site: Site) -> Fix:
+        """Removed where it cannot fire."""
+        reason = metadata_asserts.obstacle(view, site)
+        return no_fix(reason) if reason is not None else Fix("safe", "is removed: it cannot fire")

@@ -1,0 +1,64 @@
+"""GL001, GL002 and GL004: artifacts that cannot be read, or not by everyone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from graphlint.analysis.view import ProgramView
+from graphlint.rules.base import Finding, Rule, no_fix
+
+LOADABLE_MAJOR = 8
+"""The schema major that torch 2.6 and later load; each torch refuses every other one."""
+
+
+class UnreadableArtifact(Rule):
+    """A file that is no artifact, or a broken one.
+
+    ## What it does
+    Flags what cannot be linted: no zip archive, a truncated one, one without a program, broken JSON, an unknown
+    layout, a graph that names values which nothing defines. The message says which member and what is wrong.
+
+    ## Why is this bad?
+    Nobody can load it, and a linter that skipped it would pass it.
+    """
+
+    code = "GL001"
+    name = "unreadable-artifact"
+
+
+class LfsPointer(Rule):
+    """A Git LFS pointer where the artifact should be.
+
+    ## What it does
+    Flags small text files that stand for an artifact which Git LFS keeps elsewhere.
+
+    ## Why is this bad?
+    The artifact was never fetched, so nothing was checked. Run `git lfs pull`; in CI, check out with LFS.
+    """
+
+    code = "GL002"
+    name = "lfs-pointer"
+
+
+class UnloadableSchema(Rule):
+    """A schema version that current torch refuses.
+
+    ## What it does
+    Flags programs whose schema major differs from that of torch 2.6 and later (8). Off by default.
+
+    ## Why is this bad?
+    torch loads only programs of its own schema major: what torch 2.5 and earlier wrote must be exported again
+    for a current torch. graphlint reads them all.
+    """
+
+    code = "GL004"
+    name = "unloadable-schema"
+    severity = "note"
+    enabled_by_default = False
+
+    def check(self, view: ProgramView) -> Iterator[Finding]:
+        """One finding for the program."""
+        major, minor = view.program.schema
+        if major != LOADABLE_MAJOR:
+            message = f"schema {major}.{minor} is refused by torch 2.6 and later, which load schema {LOADABLE_MAJOR} only"
+            yield Finding(message, no_fix("export the model again with a current torch"))

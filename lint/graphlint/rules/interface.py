@@ -1,0 +1,147 @@
+"""GL501 to GL503: what a functional program's label and signature say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from graphlint.analysis.aliasing import Storage
+from graphlint.analysis.view import ProgramView
+from graphlint.rules.base import Finding, Rule, no_fix
+
+
+class TrainingDialect(Rule):
+    """A functional graph that is still labelled as training dialect.
+
+    ## What it does
+    Flags programs without any effect whose label is `TRAINING`. Off by default.
+
+    ## Why is this bad?
+    Backends go by the label: Core ML refuses everything but ATEN and EDGE (apple/coremltools#2743).
+
+    ## Example
+    ```graph
+    program TRAINING
+    graph(%x: f32[4]):
+      %sin: f32[4] = aten.sin.default(%x)
+      return %sin
+    ```
+
+    ## Use instead
+    ```graph
+    program ATEN
+    graph(%x: f32[4]):
+      %sin: f32[4] = aten.sin.default(%x)
+      return %sin
+    ```
+
+    ## References
+    apple/coremltools#2743
+    """
+
+    code = "GL501"
+    name = "training-dialect"
+    severity = "note"
+    enabled_by_default = False
+
+    def check(self, view: ProgramView) -> Iterator[Finding]:
+        """One finding for the program."""
+        if "TRAINING" not in view.program.dialects or view.writes:
+            return
+        if any(site.op is None or site.op.effect or site.op.returns_nothing for site in view.sites):
+            return
+        yield Finding(
+            "the graph is functional but labelled TRAINING", no_fix("graphlint does not relabel programs yet")
+        )
+
+
+class MutationOutput(Rule):
+    """A mutation that the signature declares.
+
+    ## What it does
+    Flags outputs that are written back to a buffer, parameter or user input. Off by default: such a program is
+    functional.
+
+    ## Why is this bad?
+    Some backends drop the write-back or refuse it.
+
+    ## Example
+    ```graph
+    graph(%b_count: f32[1] = buffer "count", %x: f32[4]):
+      %add: f32[1] = aten.add.Tensor(%b_count, 1)
+      return buffer "count" <- %add, %x
+    ```
+    """
+
+    code = "GL502"
+    name = "mutation-output"
+    severity = "note"
+    enabled_by_default = False
+
+    def check(self, view: ProgramView) -> Iterator[Finding]:
+        """One finding for each such output."""
+        signature = view.program.graph_module.signature
+        for spec in signature.output_specs or ():
+            for kind, given, field in (
+                ("buffer", spec.buffer_mutation, "buffer_name"),
+                ("parameter", spec.parameter_mutation, "parameter_name"),
+                ("user input", spec.user_input_mutation, "user_input_name"),
+            ):
+                if given is not None:
+                    yield Finding(f"{kind} '{getattr(given, field)}' is written back by the caller", _KEPT)
+        for name in signature.buffers_to_mutate.values():
+            yield Finding(f"buffer '{name}' is written back by the caller", _KEPT)
+
+
+class AliasedOutput(Rule):
+    """An output that shares storage with an input or with another output.
+
+    ## What it does
+    Flags results that are an input, a view of one, or a view of another result. Off by default.
+
+    ## Why is this bad?
+    Writing to such a result changes the other; backends return copies instead, so the behaviour differs.
+
+    ## Example
+    ```graph
+    graph(%x: f32[3, 4]):
+      %t: f32[4, 3]{1, 4} = aten.t.default(%x)
+      return %t
+    ```
+
+    ## Use instead
+    ```graph
+    graph(%x: f32[3, 4]):
+      %t: f32[4, 3]{1, 4} = aten.t.default(%x)
+      %clone: f32[4, 3]{1, 4} = aten.clone.default(%t)
+      return %clone
+    ```
+    """
+
+    code = "GL503"
+    name = "aliased-output"
+    severity = "note"
+    enabled_by_default = False
+
+    def check(self, view: ProgramView) -> Iterator[Finding]:
+        """One finding for each such output."""
+        from graphlint.analysis.sites import Scope
+
+        root = Scope(view.program.graph)
+        specs = view.program.graph_module.signature.output_specs
+        shown: dict[Storage, str] = {}
+        for index, output in enumerate(view.program.graph.outputs):
+            if specs is not None and specs[index].user_output is None:
+                continue
+            for name in output.tensors():
+                for alias in view.aliasing.aliases(root, name) if name is not None else ():
+                    may = "shares" if alias.certain else "may share"
+                    kind = alias.storage.kind
+                    if kind not in ("intermediate", "unknown"):
+                        whose = f"{kind} '{alias.storage.name or alias.storage.value}'"
+                        yield Finding(f"output %{name} {may} storage with {whose}", _KEPT)
+                    elif alias.storage in shown:
+                        yield Finding(f"output %{name} {may} storage with output %{shown[alias.storage]}", _KEPT)
+                    shown.setdefault(alias.storage, str(name))
+
+
+_KEPT = no_fix("part of the program's interface")

@@ -1,0 +1,262 @@
+"""GL101 to GL106: ops that write their arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from graphlint.analysis.view import ProgramView, Write
+from graphlint.diagnostics import StorageKind
+from graphlint.rules.base import Finding, Rule, no_fix
+
+NOT_YET = "graphlint does not functionalize mutations yet"
+
+
+class MutationRule(Rule):
+    """The part that the rules on written storages share."""
+
+    kinds: tuple[StorageKind, ...] = ()
+
+    def check(self, view: ProgramView) -> Iterator[Finding]:
+        """One finding for each node and storage of the rule's kind that it writes."""
+        for write, storages in first_writes(view):
+            if write.target.storage.kind not in self.kinds or not self.concerns(write):
+                continue
+            verb = "writes" if write.certain else "may write"
+            message = f"{write.site.name} {verb} {write.storage().describe()}"
+            if storages > 1:
+                message += f" and {storages - 1} more of its kind"
+            yield Finding(message, no_fix(NOT_YET), write.site, write.storage())
+
+    def concerns(self, write: Write) -> bool:
+        """Whether the rule is about that write, its storage being of the right kind."""
+        return writes_openly(write)
+
+
+def writes_openly(write: Write) -> bool:
+    """Whether the op's schema declares the write, and no other rule is about the op as such."""
+    op = write.site.op
+    if op is None or op.source == "configuration" or op.kind in ("collective", "mutation"):
+        return False
+    return write.argument in op.writes
+
+
+def first_writes(view: ProgramView) -> Iterator[tuple[Write, int]]:
+    """The first write of each node to each kind of storage, and to how many storages of that kind it writes.
+
+    Buffers, parameters, constants and user inputs are each a finding of their own, so they count as one.
+    """
+    groups: dict[tuple[int, object], list[Write]] = {}
+    for write in view.writes:
+        storage = write.target.storage
+        transient = storage.kind in ("intermediate", "unknown")
+        key = (write.site.position, "transient" if transient else storage)
+        groups.setdefault(key, []).append(write)
+    for writes in groups.values():
+        yield writes[0], len({id(write.target.storage) for write in writes})
+
+
+class InPlaceOp(MutationRule):
+    """A write to a tensor that the program itself made.
+
+    ## What it does
+    Flags in-place ops (`add_`, `copy_`, `index_put_`, in-place views such as `t_`) on intermediate tensors,
+    directly or through views.
+
+    ## Why is this bad?
+    Since torch 2.6 `torch.export.export` keeps in-place ops. Backends refuse such graphs or compile them
+    wrongly: dead-code elimination has dropped `mul_` (pytorch/pytorch#68301), and converters that read the graph
+    as data flow use the value from before the write.
+
+    ## Example
+    ```graph
+    graph(%x: f32[3, 4]):
+      %y: f32[3, 4] = aten.mul.Tensor(%x, 2)
+      %add_: f32[3, 4] = aten.add_.Tensor(%y, 1)
+      return %add_
+    ```
+
+    ## Use instead
+    ```graph
+    graph(%x: f32[3, 4]):
+      %y: f32[3, 4] = aten.mul.Tensor(%x, 2)
+      %add: f32[3, 4] = aten.add.Tensor(%y, 1)
+      return %add
+    ```
+
+    ## References
+    pytorch/pytorch#68301, apple/coremltools#2743
+    """
+
+    code = "GL101"
+    name = "in-place-op"
+    kinds = ("intermediate", "unknown")
+
+    def concerns(self, write: Write) -> bool:
+        """Overloads with `out=` have a rule of their own."""
+        return writes_openly(write) and write.site.op is not None and not write.site.op.out_variant
+
+
+class InputMutation(MutationRule):
+    """A write to a user input, straight or through a view.
+
+    ## What it does
+    Flags ops that change a tensor which the caller passed in.
+
+    ## Why is this bad?
+    The caller sees the change only where the backend writes it back. Many do not
+    (pytorch/executorch#11870).
+
+    ## Example
+    ```graph
+    graph(%x: f32[3, 4]):
+      %relu_: f32[3, 4] = aten.relu_.default(%x)
+      return %relu_
+    ```
+
+    ## Use instead
+    A mutation output, which says in the signature what is written:
+    ```graph
+    graph(%x: f32[3, 4]):
+      %relu: f32[3, 4] = aten.relu.default(%x)
+      return input "x" <- %relu, %relu
+    ```
+
+    ## References
+    pytorch/executorch#11870
+    """
+
+    code = "GL102"
+    name = "input-mutation"
+    kinds = ("user input",)
+
+
+class BufferMutation(MutationRule):
+    """A write to a buffer, straight or through a view.
+
+    ## What it does
+    Flags ops that change a buffer: counters, running statistics, key/value caches.
+
+    ## Why is this bad?
+    A backend that keeps the buffer as a constant, or forgets to write it back, computes the first step right
+    and every later one wrong (pytorch/TensorRT#4459, pytorch/executorch#3788).
+
+    ## Example
+    ```graph
+    graph(%b_cache: f32[1, 8, 4] = buffer "cache", %x: f32[1, 4]):
+      %slot: f32[1, 4]{32, 1} = aten.select.int(%b_cache, 1, 0)
+      %copy_: f32[1, 4]{32, 1} = aten.copy_.default(%slot, %x)
+      return %copy_
+    ```
+
+    ## Use instead
+    ```graph
+    graph(%b_cache: f32[1, 8, 4] = buffer "cache", %x: f32[1, 4]):
+      %cache: f32[1, 8, 4] = aten.select_scatter.default(%b_cache, %x, 1, 0)
+      return buffer "cache" <- %cache, %x
+    ```
+
+    ## References
+    pytorch/TensorRT#4459, pytorch/executorch#3788
+    """
+
+    code = "GL103"
+    name = "buffer-mutation"
+    kinds = ("buffer",)
+
+
+class ParameterMutation(MutationRule):
+    """A write to a parameter, straight or through a view.
+
+    ## What it does
+    Flags ops that change a parameter within the forward pass.
+
+    ## Why is this bad?
+    Backends fold parameters into constants: the change is lost, or the compiled program keeps computing with
+    the weights from before it.
+
+    ## Example
+    ```graph
+    graph(%p_scale: f32[4] = parameter "scale", %x: f32[3, 4]):
+      %mul_: f32[4] = aten.mul_.Tensor(%p_scale, 0.5)
+      %mul: f32[3, 4] = aten.mul.Tensor(%x, %mul_)
+      return %mul
+    ```
+
+    ## Use instead
+    ```graph
+    graph(%p_scale: f32[4] = parameter "scale", %x: f32[3, 4]):
+      %scale: f32[4] = aten.mul.Tensor(%p_scale, 0.5)
+      %mul: f32[3, 4] = aten.mul.Tensor(%x, %scale)
+      return parameter "scale" <- %scale, %mul
+    ```
+    """
+
+    code = "GL104"
+    name = "parameter-mutation"
+    kinds = ("parameter",)
+
+
+class ConstantMutation(MutationRule):
+    """A write to a lifted constant, such as a static key/value cache after export.
+
+    ## What it does
+    Flags ops that change a tensor which the module holds as a plain attribute: export lifts it as a constant.
+
+    ## Why is this bad?
+    A constant has no place to write back to. AOTInductor, ONNX and ExecuTorch fail on such a graph, and Core ML
+    refuses it.
+
+    ## Example
+    ```graph
+    graph(%c_seen: f32[4] = tensor_constant "seen", %x: f32[4]):
+      %add_: f32[4] = aten.add_.Tensor(%c_seen, %x)
+      return %add_
+    ```
+
+    ## Use instead
+    Register the tensor as a (non-persistent) buffer:
+    ```graph
+    graph(%b_seen: f32[4] = buffer "seen" non-persistent, %x: f32[4]):
+      %add: f32[4] = aten.add.Tensor(%b_seen, %x)
+      return buffer "seen" <- %add, %add
+    ```
+    """
+
+    code = "GL105"
+    name = "constant-mutation"
+    kinds = ("constant",)
+
+
+class OutVariant(MutationRule):
+    """An `out=` overload.
+
+    ## What it does
+    Flags overloads that write their result to tensors that the caller gives.
+
+    ## Why is this bad?
+    It is a write like any other, and converters that know the functional overload only refuse it. Where `out=`
+    is a buffer, parameter, constant or user input, the rule on that storage reports it too.
+
+    ## Example
+    ```graph
+    graph(%x: f32[3, 4]):
+      %out: f32[3, 4] = aten.empty_like.default(%x)
+      %add: f32[3, 4] = aten.add.out(%x, 1, out=%out)
+      return %add
+    ```
+
+    ## Use instead
+    ```graph
+    graph(%x: f32[3, 4]):
+      %add: f32[3, 4] = aten.add.Tensor(%x, 1)
+      return %add
+    ```
+    """
+
+    code = "GL106"
+    name = "out-variant"
+    kinds = ("intermediate", "unknown", "user input", "buffer", "parameter", "constant")
+
+    def concerns(self, write: Write) -> bool:
+        """Only the ops whose overload says `out=`."""
+        return writes_openly(write) and write.site.op is not None and write.site.op.out_variant

@@ -1,0 +1,119 @@
+"""GL401 to GL403: regions and subgraphs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from graphlint.analysis.sites import Site
+from graphlint.analysis.view import ProgramView
+from graphlint.rules.base import Finding, Rule, no_fix
+
+
+class GradModeRegion(Rule):
+    """A region that switches gradients on or off.
+
+    ## What it does
+    Flags `wrap_with_set_grad_enabled`, which export writes for `torch.no_grad()` and the like.
+
+    ## Why is this bad?
+    Backends do not know the op (pytorch/executorch#22069), although a forward pass computes the same without it.
+
+    ## References
+    pytorch/executorch#22069
+    """
+
+    code = "GL401"
+    name = "grad-mode-region"
+    severity = "warning"
+
+    def check(self, view: ProgramView) -> Iterator[Finding]:
+        """One finding for each region."""
+        for site in view.sites:
+            if site.name == "higher_order.wrap_with_set_grad_enabled":
+                enabled = site.node.inputs[0].arg.as_bool if site.node.inputs else None
+                mode = {True: "on", False: "off"}.get(enabled) if enabled is not None else None
+                what = f"{site.name} switches gradients {mode}" if mode else f"{site.name} switches gradients"
+                yield Finding(what, no_fix("graphlint does not inline regions yet"), site)
+
+
+class AutocastRegion(Rule):
+    """A region of automatic mixed precision.
+
+    ## What it does
+    Flags `wrap_with_autocast`.
+
+    ## Why is this bad?
+    The dtypes inside are decided by the running torch's autocast rules, not by the graph; backends do not know
+    the op (pytorch/pytorch#136545). Cast explicitly instead.
+
+    ## References
+    pytorch/pytorch#136545
+    """
+
+    code = "GL402"
+    name = "autocast-region"
+    severity = "warning"
+
+    def check(self, view: ProgramView) -> Iterator[Finding]:
+        """One finding for each region."""
+        for site in view.sites:
+            if site.name == "higher_order.wrap_with_autocast":
+                yield Finding(
+                    f"{site.name} leaves dtypes to the running torch", no_fix("cast explicitly in the model"), site
+                )
+
+
+class DeadEffect(Rule):
+    """An effect inside a subgraph whose results nobody uses.
+
+    ## What it does
+    Flags calls of subgraphs (`cond`, `while_loop`, regions) that hold an effect (a check, a print, a write)
+    while no later op and no output uses any of the call's results.
+
+    ## Why is this bad?
+    Dead-code elimination takes the whole call away, and the effect with it.
+
+    ## Example
+    ```graph
+    graph(%p: b8[], %x: f32[4]):
+      %unused: f32[4] = higher_order.cond(%p, @yes, @no, [%x])
+        @yes(%x: f32[4]):
+          %any_1: b8[] = aten.any.default(%x)
+          aten._assert_async.msg(%any_1, "all zero")
+          %sin: f32[4] = aten.sin.default(%x)
+          return %sin
+        @no(%x: f32[4]):
+          %cos: f32[4] = aten.cos.default(%x)
+          return %cos
+      return %x
+    ```
+    """
+
+    code = "GL403"
+    name = "dead-effect"
+
+    def check(self, view: ProgramView) -> Iterator[Finding]:
+        """One finding for each such call; calls inside it are not reported again."""
+        effects: dict[int, Site] = {}
+        for site in view.sites:
+            op = site.op
+            if op is not None and (op.effect or op.returns_nothing or op.written_arguments(site.node)):
+                for caller in site.scope.callers():
+                    effects.setdefault(caller.position, site)
+        dead: list[Site] = []
+        for site in view.sites:
+            effect = effects.get(site.position)
+            if effect is None or _used(site) or any(caller in dead for caller in site.scope.callers()):
+                continue
+            dead.append(site)
+            message = f"nobody uses what {site.name} returns, so {effect.name} inside it may be dropped"
+            yield Finding(message, no_fix("use a result, or fix the effect inside"), site)
+
+
+def _used(site: Site) -> bool:
+    results = set(site.node.results())
+    graph = site.scope.graph
+    later = graph.nodes[site.index + 1 :]
+    if any(name in results for output in graph.outputs for name in output.names()):
+        return True
+    return any(name in results for node in later for operand in node.inputs for name in operand.arg.names())
