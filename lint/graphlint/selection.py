@@ -114,7 +114,11 @@ def did_you_mean(wanted: str, known: Iterable[str]) -> str:
 
     candidates = sorted(set(known))
     folded = wanted.casefold()
-    near = [name for name in candidates if name.casefold() == folded] or difflib.get_close_matches(wanted, candidates)
+    near = (
+        [name for name in candidates if name.casefold() == folded]
+        or (folded and [name for name in candidates if name.casefold().startswith(folded)])
+        or difflib.get_close_matches(wanted, candidates)
+    )
     if not near:
         return ""
     return "; did you mean " + " or ".join(f"'{name}'" for name in near[:2]) + "?"
@@ -127,7 +131,7 @@ def _expand(
         codes = _codes_of(rules, selector)
         if not codes:
             where = f" in {origin}" if origin else ""
-            hint = did_you_mean(selector, [*_codes_and_names(rules), *_prefixes(rules)])
+            hint = did_you_mean(selector, _codes_and_names(rules)) or did_you_mean(selector, _prefixes(rules))
             raise ConfigError(f"unknown rule selector '{selector}' in {key}{where}{hint}")
         yield selector, codes
 
