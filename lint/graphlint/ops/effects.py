@@ -62,6 +62,7 @@ EFFECTS: dict[str, Effect] = {
     "c10d.*": _COLLECTIVE,
     "c10d.check_for_nan": _CHECK,
     "symm_mem.*": _COLLECTIVE,
+    "c10d_functional.*": _FUNCTIONAL_COLLECTIVE,
     "_c10d_functional.*": _FUNCTIONAL_COLLECTIVE,
     "_c10d_functional_autograd.*": _FUNCTIONAL_COLLECTIVE,
     "_dtensor.*": _FUNCTIONAL_COLLECTIVE,

@@ -32,6 +32,7 @@ HIDDEN_WRITES: dict[str, HiddenWrites] = {
     "aten.batch_norm_update_stats": _STATISTICS,
     "aten.batch_norm_gather_stats": _STATISTICS,
     "aten.batch_norm_gather_stats_with_counts": _STATISTICS,
+    "aten._saturate_weight_to_fp16": HiddenWrites(("weight",), reason="clamps the weight where it lies"),
     "c10d._allgather_base_": _collective("output_tensor"),
     "c10d._reduce_scatter_base_": _collective("output_tensor"),
     "c10d.allgather_": _collective("output_tensors"),

@@ -29,7 +29,7 @@ class OpInfo(msgspec.Struct, frozen=True):
     random: RandomCondition = RandomCondition("never")
     returns_nothing: bool = False
     out_variant: bool = False
-    """Whether it writes its result to keyword-only arguments that the caller gives (``out=``)."""
+    """Whether it writes its result to arguments that the caller gives for that (``out=``)."""
     in_place_view: bool = False
     """Whether it changes its operand's sizes, strides or storage rather than its elements: ``t_``, ``set_``."""
     functional_twin: str | None = None

@@ -122,7 +122,7 @@ def _registered(line: str) -> OpInfo:
         aliases=_aliases(name, schema),
         random=_random(name, tag_set),
         returns_nothing=schema is not None and not schema.returns and not schema.variadic,
-        out_variant=any(argument.written and argument.keyword_only for argument in arguments),
+        out_variant=any(a.written and (a.keyword_only or name.endswith((".out", "_out"))) for a in arguments),
         in_place_view="inplace_view" in tag_set,
         functional_twin=twin or None,
         effect=effect is not None and not effect.functional,

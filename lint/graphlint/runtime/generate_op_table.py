@@ -29,10 +29,48 @@ from graphlint.ops.table import TABLE, OpTable
 COMMAND = "python -m graphlint.runtime.generate_op_table"
 SUPPLEMENT = Path(__file__).with_name("op_supplement.tsv")
 
-# The TorchScript interpreter's, and torch's own tests'.
-_SKIPPED_NAMESPACES = frozenset({"prim", "static_runtime", "_test", "_inductor_test"})
+# Namespaces whose ops graphlint answers for. Others (the TorchScript interpreter's, those of torch's tests, of FSDP)
+# write what their schemas do not say, or never stand in an exported graph.
+_NAMESPACES = frozenset(
+    {
+        "_c10d_functional",
+        "_c10d_functional_autograd",
+        "_dtensor",
+        "_quantized",
+        "aten",
+        "c10d",
+        "c10d_functional",
+        "debug_mode_ops",
+        "debugprims",
+        "export",
+        "inductor",
+        "inductor_prims",
+        "mkl",
+        "mkldnn",
+        "mkldnn_prepacked",
+        "onednn",
+        "onnx",
+        "onnx_symbolic",
+        "prims",
+        "profiler",
+        "quantization",
+        "quantized",
+        "quantized_decomposed",
+        "rngprims",
+        "sparse",
+        "streams",
+        "symm_mem",
+    }
+)
 # Modules that register ops when imported, beyond what `import torch` does.
-_REGISTERING_MODULES = ("torch.ao.quantization.fx._decomposed", "torch._inductor.inductor_prims")
+_REGISTERING_MODULES = (
+    "torch._dynamo",
+    "torch._export.serde.serialize",
+    "torch._inductor.inductor_prims",
+    "torch.ao.quantization.fx._decomposed",
+    "torch.distributed._symmetric_memory",
+    "torch.onnx.ops",
+)
 _TAGS = (
     "core",
     "data_dependent_output",
@@ -108,7 +146,7 @@ def _registered() -> Iterator[Row]:
     for schema in torch._C._jit_get_all_schemas():
         namespace, _, op = schema.name.partition("::")
         full = f"{schema.name}.{schema.overload_name}" if schema.overload_name else schema.name
-        if full not in dispatched or namespace in _SKIPPED_NAMESPACES:
+        if full not in dispatched or namespace not in _NAMESPACES:
             continue
         overload = schema.overload_name or "default"
         tags = {tag.name for tag in getattr(getattr(getattr(torch.ops, namespace), op), overload).tags}

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from graphlint.ops.conditions import Alias
+from graphlint.ops.table import OpTable, op_name, op_table
+from graphlint.program.model import Argument, NamedArgument, Node, TensorRef
+from graphlint.runtime.generate_op_table import COMMAND
+from graphlint.settings import DeclaredOp
+
+ARTIFACTS = Path(__file__).parents[1] / "artifacts"
+VERSIONS = sorted(path.name for path in ARTIFACTS.iterdir() if path.is_dir())
+OWN_OPS = {"torch.ops.sample.scale_.default"}
+"""The custom ops of the artifacts, which nobody but they can know."""
+
+
+def targets(version: str) -> set[str]:
+    found: set[str] = set()
+    for path in (ARTIFACTS / version).glob("*.pt2"):
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.namelist():
+                if member.endswith(("models/model.json", "serialized_exported_program.json")) or "/models/" in member:
+                    found |= set(re.findall(r'"target": ?"([^"]+)"', archive.read(member).decode(errors="replace")))
+    return found
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_target_of_every_artifact_is_known(version):
+    found = targets(version)
+    assert len(found) > 30
+    assert {target for target in found if op_table().lookup(target) is None} <= OWN_OPS
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_op_in_the_manifest_is_known(version):
+    manifest = json.loads((ARTIFACTS / version / "manifest.json").read_text())
+    ops = {op for ops in manifest.values() if isinstance(ops, list) for op in ops if op.startswith("aten.")}
+    assert len(ops) > 20
+    assert {op for op in ops if op_table().lookup(f"torch.ops.{op}") is None} == set()
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [
+        ("torch.ops.aten.add_.Tensor", "aten.add_.Tensor"),
+        ("torch.ops.higher_order.cond", "higher_order.cond"),
+        ("torch._ops.higher_order.cond", "higher_order.cond"),
+        ("torch._higher_order_ops.wrap.wrap_with_set_grad_enabled", "higher_order.wrap_with_set_grad_enabled"),
+        ("torch._higher_order_ops.map.map", "higher_order.map"),
+        ("_operator.ge", "_operator.ge"),
+        ("math.trunc", "math.trunc"),
+        ("torch.sym_max", "torch.sym_max"),
+        ("torch._sym_sqrt", "torch._sym_sqrt"),
+        ("torch.ops.torchvision.nms.default", "torchvision.nms.default"),
+        ("torch.ops.quantized_decomposed.quantize_per_tensor.default", None),
+        ("torch.ops._c10d_functional.all_reduce.default", None),
+        ("torch.ops.prims.slice.default", None),
+        ("torch.ops.mkldnn._linear_pointwise.default", None),
+    ],
+)
+def test_known(target, name):
+    info = op_table().lookup(target)
+    assert info.name == (name or op_name(target))
+    assert info.source == "table"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "torch.ops.aten.add",
+        "torch.ops.aten.add_.tensor",
+        "torch.ops.aten.frobnicate_.default",
+        "torch.ops.mylib.add.default",
+        "torch.ops.higher_order.frobnicate",
+        "_operator.getitem",
+        "",
+        "# Columns: name, schema, tags, functional twin.",
+        "#",
+        "~",
+    ],
+)
+def test_unknown(target):
+    assert op_table().lookup(target) is None
+
+
+def test_writes():
+    writes = {name: op_table().lookup(name).writes for name in ("aten.add.Tensor", "aten.add_.Tensor", "aten.add.out")}
+    assert writes == {"aten.add.Tensor": (), "aten.add_.Tensor": ("self",), "aten.add.out": ("out",)}
+    assert op_table().lookup("aten.sort.values").writes == ("values", "indices")
+    assert op_table().lookup("aten._foreach_add_.List").writes == ("self",)
+    assert op_table().lookup("aten.__iand__.Tensor").writes == ("self",)
+
+
+def test_in_place_views():
+    views = {name for name in op_table().names() if op_table().lookup(name).in_place_view}
+    for expected in ("t_", "transpose_", "unsqueeze_", "detach_", "as_strided_", "set_", "resize_", "swapaxes_"):
+        assert f"aten.{expected}.default" in views
+    assert {"aten.squeeze_.dim", "aten.squeeze_.dims"} <= views
+    assert "aten.add_.Tensor" not in views
+
+
+def test_out_variants():
+    table = op_table()
+    assert table.lookup("aten.add.out").out_variant
+    assert table.lookup("aten.max.dim_max").out_variant
+    assert not table.lookup("aten.add_.Tensor").out_variant
+    named = {name for name in table.names() if re.fullmatch(r"aten\..*\.(.*_)?out", name)}
+    assert {name for name in named if not table.lookup(name).out_variant} == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "effect", "returns_nothing"),
+    [
+        ("aten._assert_async.msg", "check", True, True),
+        ("aten._assert_tensor_metadata.default", "check", True, True),
+        ("aten.sym_constrain_range.default", "check", True, True),
+        ("aten._print.default", "print", True, True),
+        ("higher_order.print", "print", True, False),
+        ("higher_order.call_torchbind", "script-object", True, False),
+        ("higher_order.triton_kernel_wrapper_mutation", "mutation", True, False),
+        ("higher_order.triton_kernel_wrapper_functional", None, False, False),
+        ("c10d.allreduce_.default", "collective", True, False),
+        ("c10d.check_for_nan.default", "check", True, True),
+        ("_c10d_functional.all_reduce.default", "collective", False, False),
+        ("profiler._record_function_exit._RecordFunction", "profiler", True, True),
+        ("aten._foreach_add_.List", None, False, True),
+        ("aten._functional_assert_async.msg", None, False, False),
+        ("aten._make_dep_token.default", None, False, False),
+        ("aten.add.Tensor", None, False, False),
+    ],
+)
+def test_effects(name, kind, effect, returns_nothing):
+    info = op_table().lookup(name)
+    assert (info.kind, info.effect, info.returns_nothing) == (kind, effect, returns_nothing)
+
+
+def test_what_returns_nothing_writes_or_has_an_effect():
+    infos = [op_table().lookup(name) for name in op_table().names()]
+    assert [i.name for i in infos if i.returns_nothing and not i.writes and not i.effect] == []
+
+
+class TestDeclared:
+    TABLE = op_table().with_declared(
+        {
+            "mylib.*": DeclaredOp(effect=True),
+            "mylib.scale_": DeclaredOp(writes=("x",)),
+            "mylib.scale_.both": DeclaredOp(writes=("0", "1"), aliases=("x",), random=True),
+            "aten.add_.Tensor": DeclaredOp(writes=("1",)),
+            "aten.*": DeclaredOp(effect=True),
+        }
+    )
+
+    def test_namespace(self):
+        info = self.TABLE.lookup("torch.ops.mylib.show.default")
+        assert (info.effect, info.kind, info.writes, info.source) == (True, "effect", (), "configuration")
+
+    def test_op(self):
+        info = self.TABLE.lookup("torch.ops.mylib.scale_.default")
+        assert (info.effect, info.writes) == (False, ("x",))
+
+    def test_overload(self):
+        info = self.TABLE.lookup("torch.ops.mylib.scale_.both")
+        assert info.writes == ("0", "1")
+        assert info.aliases == (Alias("x", None, "maybe"),)
+        assert info.draws(Node("", [], []))
+
+    def test_positions_find_the_recorded_arguments(self):
+        tensor = Argument(as_tensor=TensorRef("t"))
+        node = Node("", [NamedArgument("x", tensor), NamedArgument("factor", Argument(as_int=2))], [])
+        assert self.TABLE.lookup("torch.ops.mylib.scale_.both").written_arguments(node) == ("x",)
+
+    def test_configuration_overrules_the_table_for_single_ops(self):
+        assert self.TABLE.lookup("torch.ops.aten.add_.Tensor").writes == ("other",)
+
+    def test_namespace_speaks_for_unknown_ops_only(self):
+        assert self.TABLE.lookup("torch.ops.aten.mul_.Tensor").writes == ("self",)
+        assert self.TABLE.lookup("torch.ops.aten.frobnicate.default").effect
+
+    def test_the_table_itself_stays_as_it_was(self):
+        assert op_table().lookup("torch.ops.mylib.scale_.default") is None
+        assert op_table().lookup("torch.ops.aten.add_.Tensor").writes == ("self",)
+
+    def test_twice(self):
+        both = self.TABLE.with_declared({"other.op": DeclaredOp()})
+        assert both.lookup("torch.ops.other.op.default").source == "configuration"
+        assert both.lookup("torch.ops.mylib.scale_.default").writes == ("x",)
+
+
+def test_lookup_needs_sorted_lines_and_finds_first_and_last():
+    names = list(op_table().names())
+    assert names == sorted(names)
+    assert op_table().lookup(names[0]).name == names[0]
+    assert op_table().lookup(names[-1]).name == names[-1]
+    assert OpTable([]).lookup("torch.ops.aten.add.Tensor") is None
+
+
+def test_table_is_up_to_date():
+    command = COMMAND.split()[1:]
+    done = subprocess.run([sys.executable, *command, "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, f"the op table does not match the installed torch; run: {COMMAND}\n{done.stderr}"
+
+
+def test_reading_the_table_imports_no_torch():
+    code = "import sys; from graphlint.ops.table import op_table; op_table().lookup('aten.add.Tensor'); "
+    done = subprocess.run(
+        [sys.executable, "-c", code + "print('torch' in sys.modules)"], capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "False"
