@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -160,3 +163,25 @@ def test_bernoulli_draws_as_its_substitute():
     in_place = torch.empty(50).bernoulli_(0.3)
     torch.manual_seed(3)
     assert torch.equal(in_place, torch.ops.aten.bernoulli.p(torch.empty(50), 0.3))
+
+
+def test_pairs_are_those_of_native_functions_yaml():
+    """torchgen groups what functionalization takes for variants of one another."""
+    code = """
+import pathlib, torchgen
+from torchgen.gen import get_grouped_native_functions, parse_native_yaml
+from torchgen.model import NativeFunctionsGroup
+folder = pathlib.Path(torchgen.__file__).parent / "packaged/ATen/native"
+functions = parse_native_yaml(str(folder / "native_functions.yaml"), str(folder / "tags.yaml")).native_functions
+for group in get_grouped_native_functions(functions):
+    if isinstance(group, NativeFunctionsGroup):
+        for variant in (group.inplace, group.mutable, group.out):
+            if variant is not None:
+                for one in (variant, group.functional):
+                    print(f"aten.{one.func.name.name}.{one.func.name.overload_name or 'default'}", end=" ")
+                print()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    pairs = dict(line.split() for line in done.stdout.splitlines())
+    assert len(pairs) > 1400
+    assert {name: op_table().lookup(name).functional_twin for name in pairs} == pairs

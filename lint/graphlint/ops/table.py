@@ -23,6 +23,8 @@ from graphlint.ops.info import OpInfo
 from graphlint.ops.schema import OpSchema, SchemaArgument, SchemaReturn, parse_schema
 from graphlint.settings import DeclaredOp
 
+__all__ = ["TABLE", "OpInfo", "OpTable", "op_name", "op_table"]
+
 TABLE = Path(__file__).with_name("table.tsv")
 """The generated file: comment lines, then ``name TAB schema TAB tags TAB functional twin``."""
 
