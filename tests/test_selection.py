@@ -94,7 +94,7 @@ def test_layers(layers, expected):
 @pytest.mark.parametrize(
     ("selector", "hint"),
     [
-        ("GL130", "; did you mean 'GL103'"),
+        ("GL130", "; did you mean 'GL103'?"),
         ("gl103", "; did you mean 'GL103'?"),
         ("buffer-mutations", "; did you mean 'buffer-mutation'?"),
         ("all", "; did you mean 'ALL'?"),
@@ -105,7 +105,7 @@ def test_unknown_selectors(selector, hint):
     with pytest.raises(ConfigError) as caught:
         enabled(Layer(ignore=(selector,), origin="x.toml"))
     message = str(caught.value)
-    start = f"unknown rule selector '{selector}' in ignore in x.toml"
+    start = f"unknown rule selector '{selector}' in ignore of x.toml"
     assert message.startswith(start + hint)
     assert bool(hint) == ("did you mean" in message)
 
@@ -123,7 +123,7 @@ def test_fixable():
     assert fixable_codes(RULES, ("GL1",), ("GL103",), "") == {"GL101"}
     assert fixable_codes(RULES, ("GL103",), ("GL1",), "") == {"GL103"}
     assert fixable_codes(RULES, ("GL1",), ("GL1",), "") == set()
-    with pytest.raises(ConfigError, match="unknown rule selector 'X' in unfixable in a.toml"):
+    with pytest.raises(ConfigError, match=r"unknown rule selector 'X' in unfixable of a\.toml"):
         fixable_codes(RULES, None, ("X",), "a.toml")
 
 

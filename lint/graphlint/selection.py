@@ -21,6 +21,8 @@ ALWAYS_ON = ("GL001", "GL002")
 
 NAMESPACE = "GL"
 CODE_LENGTH = len("GL103")
+SIMILAR = 0.6
+"""The similarity, from 0 to 1, from which on a name is worth suggesting."""
 
 
 class RuleInfo(Protocol):
@@ -112,13 +114,17 @@ def did_you_mean(wanted: str, known: Iterable[str]) -> str:
     """``; did you mean 'x'?`` for the nearest of ``known``, or nothing."""
     import difflib
 
-    candidates = sorted(set(known))
+    candidates = {name: name.casefold() for name in sorted(set(known))}
     folded = wanted.casefold()
     near = (
-        [name for name in candidates if name.casefold() == folded]
-        or (folded and [name for name in candidates if name.casefold().startswith(folded)])
-        or difflib.get_close_matches(wanted, candidates)
+        [name for name, text in candidates.items() if text == folded]
+        # Swapped characters: GL130 means GL103.
+        or [name for name, text in candidates.items() if sorted(text) == sorted(folded)]
+        or [name for name, text in candidates.items() if folded and text.startswith(folded)]
     )
+    if not near:
+        ratios = {name: difflib.SequenceMatcher(None, folded, text).ratio() for name, text in candidates.items()}
+        near = sorted((name for name in candidates if ratios[name] >= SIMILAR), key=lambda name: -ratios[name])
     if not near:
         return ""
     return "; did you mean " + " or ".join(f"'{name}'" for name in near[:2]) + "?"
@@ -130,7 +136,7 @@ def _expand(
     for selector in selectors:
         codes = _codes_of(rules, selector)
         if not codes:
-            where = f" in {origin}" if origin else ""
+            where = f" of {origin}" if origin else ""
             hint = did_you_mean(selector, _codes_and_names(rules)) or did_you_mean(selector, _prefixes(rules))
             raise ConfigError(f"unknown rule selector '{selector}' in {key}{where}{hint}")
         yield selector, codes

@@ -73,7 +73,7 @@ def unreadable() -> Diagnostic:
         rule="unreadable-artifact",
         severity="error",
         message="the JSON ends early",
-        fix=Fix("none", ""),
+        fix=Fix("none", "export again"),
         path="broken.pt2",
         member="archive/models/model.json",
     )

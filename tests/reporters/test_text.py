@@ -35,6 +35,7 @@ GL301 print: aten._print.default prints
 
 GL001 unreadable-artifact: the JSON ends early
  --> broken.pt2, member archive/models/model.json
+  = help: export again
 
 """
 

@@ -23,6 +23,9 @@ from graphlint.reporters.options import ReportOptions
 from graphlint.reporters.phrasing import code, message, module, paint, place_in_artifact, place_in_model, severity
 from graphlint.results import FileResult
 
+FILE_RULES = "GL0"
+"""What is wrong with the file itself is put right elsewhere (``git lfs pull``): what the fix says is advice."""
+
 
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     """One block per finding, with an empty line after each."""
@@ -58,6 +61,8 @@ def _block(diagnostic: Diagnostic, options: ReportOptions) -> str:
 def _advice(diagnostic: Diagnostic, options: ReportOptions) -> list[tuple[str, str]]:
     """What the fix does and what it takes to get it, or why there is none."""
     explanation = printable(diagnostic.fix.message)
+    if diagnostic.code.startswith(FILE_RULES):
+        return [("help", explanation)] if explanation else []
     if not diagnostic.fixable:
         return [("note", f"not fixable: {explanation}")] if explanation else []
     advice = [("help", explanation)] if explanation else []
