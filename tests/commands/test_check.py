@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -256,6 +257,7 @@ def test_output_format_from_the_environment_and_the_configuration(run, violation
     assert "GRAPHLINT_OUTPUT_FORMAT" in result.stderr
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="links need privileges")
 def test_output_file(run, violation):
     Path("report.txt").write_text("old")
     Path("link.txt").symlink_to("report.txt")

@@ -13,7 +13,7 @@ from graphlint.commands.running import exit_status, lint
 from graphlint.config import Configuration, FixTable, OutputFormat
 from graphlint.discovery import Candidate, discover
 from graphlint.errors import ConfigError
-from graphlint.reporters import diff, summary
+from graphlint.reporters import summary
 from graphlint.reporters.escaping import printable
 from graphlint.reporters.options import ReportOptions
 from graphlint.reporters.registry import MACHINE_FORMATS, renderer
@@ -105,6 +105,8 @@ def _report(
     results: Sequence[FileResult], options: CheckOptions, output_format: OutputFormat, report: ReportOptions
 ) -> str:
     if options.diff:
+        from graphlint.reporters import diff
+
         return diff.render(results, report)
     if options.fix_only:
         results = [msgspec.structs.replace(result, diagnostics=()) for result in results]

@@ -13,6 +13,9 @@ import click
 from graphlint.errors import GraphlintError, WriteError
 from graphlint.reporters.escaping import printable
 
+# Importing pathlib costs every run.
+# ruff: noqa: PTH101, PTH105, PTH108, PTH110, PTH113, PTH116, PTH123
+
 When = Literal["auto", "always", "never"]
 
 EXIT_FAILURE = 2
@@ -110,20 +113,20 @@ class Console:
 def write_report(path: str, text: str) -> None:
     """Put ``text`` in the place of the file at ``path``, in one step. Raises WriteError."""
     # Through a link, so that the link stays. What is no regular file (/dev/stderr, a pipe) is written to as it is.
-    target = os.path.realpath(path)  # noqa: PTH118, RUF100
-    in_place = os.path.exists(target) and not os.path.isfile(target)  # noqa: PTH110, PTH113
+    target = os.path.realpath(path)
+    in_place = os.path.exists(target) and not os.path.isfile(target)
     temporary = target if in_place else f"{target}.{os.getpid()}.tmp"
     try:
-        with open(temporary, "w" if in_place else "x", encoding="utf-8", newline="\n") as stream:  # noqa: PTH123
+        with open(temporary, "w" if in_place else "x", encoding="utf-8", newline="\n") as stream:
             stream.write(text)
         if not in_place:
-            if os.path.exists(target):  # noqa: PTH110
-                os.chmod(temporary, os.stat(target).st_mode)  # noqa: PTH101, PTH116
-            os.replace(temporary, target)  # noqa: PTH105
+            if os.path.exists(target):
+                os.chmod(temporary, os.stat(target).st_mode)
+            os.replace(temporary, target)
     except OSError as error:
         if not in_place:
             with contextlib.suppress(OSError):
-                os.unlink(temporary)  # noqa: PTH108
+                os.unlink(temporary)
         raise WriteError(f"cannot write the report to {path}: {error.strerror}") from error
 
 

@@ -1,0 +1,277 @@
+"""The installed command on real artifacts: pipes, terminals, encodings, odd names, what it imports."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from graphlint import __version__
+
+ARTIFACTS = Path(__file__).parent / "artifacts" / "2.13.0"
+GRAPHLINT = [sys.executable, "-m", "graphlint"]
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX")
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
+
+
+def environment(**changes: str) -> dict[str, str]:
+    dropped = ("NO_COLOR", "FORCE_COLOR", "GRAPHLINT_OUTPUT_FORMAT", "TERM", "PYTHONIOENCODING", "PYTHONUTF8")
+    return {name: value for name, value in os.environ.items() if name not in dropped} | {"TERM": "xterm"} | changes
+
+
+def run(*arguments: str | bytes, cwd: Path, **changes: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [*GRAPHLINT, *arguments], cwd=cwd, env=environment(**changes), capture_output=True, timeout=60
+    )
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A folder with one clean artifact and one with a finding."""
+    (tmp_path / "graphlint.toml").write_text("")
+    shutil.copy(ARTIFACTS / "clean.pt2", tmp_path / "clean.pt2")
+    shutil.copy(ARTIFACTS / "async_assert.pt2", tmp_path / "model.pt2")
+    return tmp_path
+
+
+def test_check(folder):
+    result = run(cwd=folder)
+    text = result.stdout.decode()
+    assert text.startswith("GL201 [*] async-assert: ")
+    assert "  --> model.pt2, node %_assert_async\n" in text
+    assert text.endswith("Found 1 error.\n[*] 1 fixable with the --fix option.\n")
+    assert (result.stderr, result.returncode) == (b"", 1)
+    assert run("clean.pt2", cwd=folder).returncode == 0
+
+
+def test_diff_then_fix_then_check(folder):
+    before = (folder / "model.pt2").read_bytes()
+    diff = run("--diff", cwd=folder)
+    assert b"\n-  aten._assert_async.msg(" in diff.stdout
+    assert (diff.stderr, diff.returncode) == (b"Would fix 1 finding.\n", 1)
+    assert (folder / "model.pt2").read_bytes() == before
+    fix = run("--fix", cwd=folder)
+    assert fix.stdout.decode().splitlines() == [
+        "Fixed 1 finding in model.pt2",
+        "Found 1 error (1 fixed, 0 remaining).",
+        "1 artifact was rewritten, hence exit status 1: review it and commit again.",
+    ]
+    assert fix.returncode == 1
+    assert (folder / "model.pt2").read_bytes() != before
+    again = run("--fix", cwd=folder)
+    assert (again.stdout, again.returncode) == (b"All checks passed!\n", 0)
+
+
+@pytest.mark.parametrize("output_format", ["full", "concise", "grouped", "json"])
+def test_every_artifact_in_every_format(output_format):
+    result = run("--output-format", output_format, "artifacts", "--isolated", cwd=ARTIFACTS.parents[1])
+    again = run("--output-format", output_format, "artifacts", "--isolated", cwd=ARTIFACTS.parents[1])
+    assert b"internal error" not in result.stderr
+    assert result.returncode == 1
+    assert result.stdout == again.stdout
+    if output_format == "json":
+        document = json.loads(result.stdout)
+        assert document["summary"]["files"] == len(list(ARTIFACTS.parent.rglob("*.pt2")))
+        assert str(ARTIFACTS.parent).encode() not in result.stdout
+    if output_format == "concise":
+        lines = result.stdout.decode().splitlines()
+        assert all(line.startswith("artifacts" + os.sep) for line in lines[:-2])
+
+
+def test_a_broken_file_is_reported_whatever_is_selected(folder):
+    (folder / "clean.pt2").write_bytes(b"no zip")
+    result = run("clean.pt2", "--select", "GL103", cwd=folder)
+    assert result.stdout.startswith(b"GL001 unreadable-artifact: ")
+    assert result.returncode == 1
+
+
+def test_rule(folder):
+    result = run("rule", "buffer-mutation", cwd=folder)
+    assert result.stdout.startswith(b"# buffer-mutation (GL103)\n\n")
+    assert b"\n## What it does\n" in result.stdout
+    assert result.returncode == 0
+
+
+@POSIX
+@pytest.mark.parametrize("arguments", [["--output-format", "json"], ["--show-files"], ["rule"], ["--help"]])
+def test_a_reader_that_goes_away_is_no_error(folder, arguments):
+    for number in range(40):
+        shutil.copy(ARTIFACTS / "async_assert.pt2", folder / f"model{number}.pt2")
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as closed:
+        result = subprocess.run(
+            [*GRAPHLINT, *arguments],
+            cwd=folder,
+            env=environment(),
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            timeout=60,
+        )
+    assert result.stderr == b""
+    assert result.returncode in (0, 1)
+
+
+@LINUX
+def test_a_full_disk_is_an_error(folder):
+    with Path("/dev/full").open("wb") as full:
+        result = subprocess.run(
+            GRAPHLINT, cwd=folder, env=environment(), stdout=full, stderr=subprocess.PIPE, timeout=60
+        )  # fmt: skip
+    assert result.stderr == b"error: cannot write the report: No space left on device\n"
+    assert result.returncode == 2
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+@pytest.mark.parametrize("output_format", ["full", "concise", "grouped", "json"])
+def test_any_stdout_encoding(folder, encoding, output_format):
+    (folder / "model.pt2").rename(folder / "modèle 漢字.pt2")
+    result = run("--output-format", output_format, cwd=folder, PYTHONIOENCODING=f"{encoding}:strict")
+    assert (result.stderr, result.returncode) == (b"", 1)
+    if output_format == "json":
+        assert any(entry["path"] == "modèle 漢字.pt2" for entry in json.loads(result.stdout)["files"])
+    else:
+        shown = "modèle 漢字.pt2".encode(encoding, "backslashreplace")
+        assert shown in result.stdout
+
+
+@LINUX
+@pytest.mark.parametrize("output_format", ["full", "concise", "grouped", "json"])
+def test_names_that_are_no_text(folder, output_format):
+    (folder / "model.pt2").rename(folder / os.fsdecode(b"a b\ncaf\xe9\x1b.pt2"))
+    for arguments in ([], [b"a b\ncaf\xe9\x1b.pt2"]):
+        result = run("--output-format", output_format, *arguments, cwd=folder)
+        assert (result.stderr, result.returncode) == (b"", 1)
+        text = result.stdout.decode()
+        if output_format == "json":
+            assert json.loads(text)["files"][0]["path"] == "a b\ncaf\\xe9\x1b.pt2"
+        else:
+            assert "a b\\ncaf\\xe9\\x1b.pt2" in text
+    missing = run(b"no\xe9\n.pt2", cwd=folder)
+    assert missing.stderr == b"error: no\\xe9\\n.pt2: No such file or directory\n"
+
+
+def run_on_terminal(folder: Path, *arguments: str, **changes: str) -> str:
+    import pty
+
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [*GRAPHLINT, *arguments], cwd=folder, env=environment(**changes), stdout=slave, stderr=slave
+    )
+    os.close(slave)
+    output = b""
+    while True:
+        try:
+            chunk = os.read(master, 4096)
+        except OSError:  # Linux's way to say that the other end is closed
+            break
+        if not chunk:
+            break
+        output += chunk
+    os.close(master)
+    process.wait(timeout=60)
+    return output.decode()
+
+
+@POSIX
+@pytest.mark.parametrize(
+    ("changes", "arguments", "colored"),
+    [
+        ({}, [], True),
+        ({"NO_COLOR": "1"}, [], False),
+        ({"TERM": "dumb"}, [], False),
+        ({}, ["--color", "never"], False),
+        ({"NO_COLOR": "1"}, ["--color", "always"], True),
+    ],
+    ids=["plain", "no-color", "dumb", "never", "always"],
+)
+def test_colors_on_a_terminal(folder, changes, arguments, colored):
+    assert ("\x1b[" in run_on_terminal(folder, *arguments, **changes)) is colored
+
+
+def test_no_colors_through_a_pipe(folder):
+    assert b"\x1b[" not in run("nope.pt2", "model.pt2", cwd=folder).stdout
+    assert b"\x1b[" in run("model.pt2", cwd=folder, FORCE_COLOR="1").stdout
+
+
+@POSIX
+def test_an_interrupt_shows_no_traceback(folder):
+    os.mkfifo(folder / "pipe")
+    process = subprocess.Popen(
+        [*GRAPHLINT, "-v", "-o", "pipe", "clean.pt2"],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    # Linting is done, and opening the pipe for the report waits for a reader that never comes.
+    assert process.stderr.readline().startswith(b"clean.pt2: ")
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert (stdout, stderr, process.returncode) == (b"", b"graphlint: interrupted\n", 130)
+
+
+FORBIDDEN = {
+    "asyncio",
+    "dataclasses",
+    "difflib",
+    "logging",
+    "multiprocessing",
+    "subprocess",
+    "tempfile",
+    "tomllib",
+    "torch",
+    "traceback",
+    "zipfile",
+}
+
+
+def imported(folder: Path, *arguments: str) -> set[str]:
+    code = (
+        "import sys, atexit\n"
+        "atexit.register(lambda: print(*sorted(sys.modules), file=sys.stderr))\n"
+        "from graphlint.cli import main\n"
+        "main()\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-S", "-c", code, *arguments],
+        cwd=folder,
+        env=environment(PYTHONPATH=os.pathsep.join(path for path in sys.path if path)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode in (0, 1)
+    return set(result.stderr.split())
+
+
+def test_the_version_costs_next_to_nothing(folder):
+    modules = imported(folder, "--version")
+    assert not modules & (FORBIDDEN | {"msgspec", "json", "pathlib"})
+    assert {name for name in modules if name.startswith("graphlint")} == {"graphlint", "graphlint.cli"}
+
+
+@pytest.mark.parametrize("path", ["clean.pt2", "model.pt2"])
+def test_a_check_imports_only_what_it_needs(folder, path):
+    (folder / "graphlint.toml").unlink()
+    modules = imported(folder, path)
+    assert not modules & FORBIDDEN
+    unused = {"graphlint.reporters.json_report", "graphlint.reporters.grouped", "graphlint.commands.rule"}
+    assert not modules & unused
+
+
+def test_module_and_script_are_the_same(folder):
+    script = Path(sys.executable).parent / "graphlint"
+    if script.exists():
+        result = subprocess.run([script, "--version"], capture_output=True, text=True, timeout=60)
+        assert result.stdout == f"graphlint {__version__}\n"
+    assert run("--version", cwd=folder).stdout.decode() == f"graphlint {__version__}{os.linesep}"
