@@ -53,7 +53,8 @@ class Fix(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class Diagnostic(msgspec.Struct, frozen=True, omit_defaults=True):
     """One finding. ``path``, ``program``, ``subgraph`` and ``node`` say where in the artifact it is,
-    ``source`` and ``module_path`` where in the model."""
+    ``source`` and ``module_path`` where in the model.
+    """
 
     code: str
     rule: str

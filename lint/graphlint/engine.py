@@ -61,9 +61,7 @@ def _fix(artifact: Artifact, path: str, settings: Settings, action: Action) -> F
             if result.fixed:
                 results.append((entry, document, result))
         fixed = tuple(diagnostic for _, _, result in results for diagnostic in result.fixed)
-        outcome = FileResult(
-            path, tuple(diagnostics), fixed=fixed, programs=_names(artifact), note=artifact.note
-        )
+        outcome = FileResult(path, tuple(diagnostics), fixed=fixed, programs=_names(artifact), note=artifact.note)
         if not results:
             return outcome
         if action == "diff":
@@ -71,7 +69,9 @@ def _fix(artifact: Artifact, path: str, settings: Settings, action: Action) -> F
         _write_back(artifact, path, settings, results)
         return _replace(outcome, changed=True)
     except (WriteError, FixValidationError, ArtifactError) as error:
-        what = "a fix failed its own checks, which is a bug of graphlint" if isinstance(error, FixValidationError) else ""
+        what = (
+            "a fix failed its own checks, which is a bug of graphlint" if isinstance(error, FixValidationError) else ""
+        )
         message = f"{what}: {error}" if what else str(error)
         unfixed = _check(artifact, path, settings)
         return _replace(unfixed, error=message)
@@ -165,5 +165,3 @@ def _replace(result: FileResult, **changes: object) -> FileResult:
     import msgspec
 
     return msgspec.structs.replace(result, **changes)
-
-

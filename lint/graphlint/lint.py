@@ -48,9 +48,7 @@ def lint_program(program: Program, name: str, path: str, settings: Settings) -> 
 def _diagnostic(rule: Rule, finding: Finding, name: str, path: str) -> Diagnostic:
     site = finding.site
     if site is None:
-        return Diagnostic(
-            rule.code, rule.name, rule.severity, finding.message, finding.fix, path=path, program=name
-        )
+        return Diagnostic(rule.code, rule.name, rule.severity, finding.message, finding.fix, path=path, program=name)
     stack = _stack(site)
     module = _module(site)
     return Diagnostic(
@@ -75,7 +73,8 @@ def _diagnostic(rule: Rule, finding: Finding, name: str, path: str) -> Diagnosti
 
 def _stack(site: Site) -> tuple[SourceFrame, ...]:
     """The node's own frames, those of the first node inside it (export records none for regions), or those of
-    the nearest caller that has some."""
+    the nearest caller that has some.
+    """
     inner = (node for sub in site.node.subgraphs() for node in sub.graph.nodes)
     for node in (site.node, *inner, *(caller.node for caller in site.scope.callers())):
         frames = stack_frames(node)

@@ -89,7 +89,7 @@ class AliasAnalysis:
             binding.setdefault(name, (Alias(self._storage("constant", name, name)),))
         for node in graph.nodes:
             if any(True for _ in node.subgraphs()):
-                self._call(graph, node, binding)
+                self._call(node, binding)
             else:
                 self._op(graph, node, binding)
         return binding
@@ -139,7 +139,7 @@ class AliasAnalysis:
             ]
         return found, decided
 
-    def _call(self, graph: Graph, node: Node, binding: _Binding) -> None:
+    def _call(self, node: Node, binding: _Binding) -> None:
         rule = convention(node)
         graphs = called_graphs(node, rule) if rule is not None else None
         if rule is None or graphs is None:
@@ -183,7 +183,7 @@ class AliasAnalysis:
         """An op that calls graphs in a way that is not known: anything may alias anything."""
         for sub in node.subgraphs():
             names = [name for name in _flat(sub.graph.inputs) if name is not None]
-            unknown = {name: (Alias(self._storage("unknown", name), certain=False),) for name in names}
+            unknown: _Binding = {name: (Alias(self._storage("unknown", name), certain=False),) for name in names}
             self._analyze(sub.graph, unknown)
         for result in node.results():
             binding[result] = (Alias(self._storage("unknown", result), certain=False),)

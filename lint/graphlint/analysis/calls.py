@@ -30,6 +30,8 @@ class Convention(msgspec.Struct, frozen=True):
     """Whether a graph may run more than once, its results becoming its next inputs."""
     exact: bool = True
     """Whether the graphs get the values themselves (``map`` gives them slices)."""
+    fresh_results: bool = False
+    """Whether torch refuses graphs whose results alias their inputs."""
     carries: bool = False
     """Whether one more tensor can be handed in and out (the token's way through)."""
 
@@ -38,8 +40,10 @@ _REGION: Final = Convention(graphs=(1,), rest=2, results_of=(0,), carries=True)
 _CHECKPOINT: Final = Convention(graphs=(0,), rest=1, results_of=(0,))
 
 CONVENTIONS: Final[dict[str, Convention]] = {
-    "cond": Convention(graphs=(1, 2), lists=(3,), results_of=(0, 1), carries=True),
-    "while_loop": Convention(graphs=(0, 1), lists=(2, 3), results_of=(1,), repeats=True, carries=True),
+    "cond": Convention(graphs=(1, 2), lists=(3,), results_of=(0, 1), fresh_results=True, carries=True),
+    "while_loop": Convention(
+        graphs=(0, 1), lists=(2, 3), results_of=(1,), repeats=True, fresh_results=True, carries=True
+    ),
     "wrap_with_set_grad_enabled": _REGION,
     "wrap_with_autocast": Convention(graphs=(4,), rest=5, results_of=(0,), carries=True),
     "wrap": _CHECKPOINT,

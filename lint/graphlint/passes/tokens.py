@@ -12,8 +12,10 @@ Cases:
 
 1. a check becomes its functional twin (the table below), with its own metadata;
 2. a subgraph that holds checks gets the token as one more input and returns it as one more result; the calling
-   node hands it in and takes it back. Branches of ``cond`` without checks return a clone of it; the body of
-   ``while_loop`` carries it, its condition takes it and ignores it; regions pass it through;
+   node hands it in and takes it back. All branches of ``cond`` take and return it, those without checks too; the
+   body of ``while_loop`` carries it, its condition takes it and ignores it; regions pass it through. Branches and
+   bodies return a clone of it: torch refuses those whose results alias their inputs, and the meta functions of
+   the twins (which ``run_decompositions`` goes by) return the very token that they were given;
 3. the root graph's last token goes into a non-persistent buffer (sink ``buffer``) or becomes one more result of
    the program (sink ``output``).
 
@@ -77,7 +79,7 @@ def obstacle(program: Program, site: Site, sink: TokenSink) -> str | None:
     if major == 1:
         return "torch 2.1 wrote this file, and its format has no place for a token"
     if major == 2 and sink == "buffer":
-        return "files of torch 2.2 have no place for the token's buffer; token-sink = \"output\" would do"
+        return 'files of torch 2.2 have no place for the token\'s buffer; token-sink = "output" would do'
     scope = site.scope
     for caller in scope.callers():
         reason = _no_way_through(caller.node, scope.graph)
@@ -163,9 +165,11 @@ class _Threading:
         inputs = list(raw["inputs"])
         if node.target.endswith("_assert_async.default"):
             inputs.append(self._dialect.operand("assert_msg", {"as_string": BARE_MESSAGE}, keyword=True))
-        for name in _REQUIRED.get(target, ()):
-            if node.input(name) is None:
-                inputs.append(self._dialect.operand(name, {"as_none": True}, keyword=True))
+        inputs += [
+            self._dialect.operand(name, {"as_none": True}, keyword=True)
+            for name in _REQUIRED.get(target, ())
+            if node.input(name) is None
+        ]
         inputs.append(self._dialect.operand("dep_token", tensor(token), keyword=True))
         edited = {**raw, "target": target, "inputs": inputs, "outputs": [tensor(result)]}
         if "name" in raw:
@@ -185,24 +189,31 @@ class _Threading:
             if reference is None:
                 raise AssertionError(f"operand {position} of {node.target} is no graph")
             raw_reference = raw["inputs"][position]["arg"]["as_graph"]
-            edited = self._inner(reference.graph, raw_reference["graph"], place, returns=position in returning)
+            inner = raw_reference["graph"]
+            if position in returning:
+                edited = self._returning(reference.graph, inner, place, clone=rule.fresh_results)
+            else:
+                edited = self._ignoring(reference.graph, inner, place)
             argument = {**raw["inputs"][position]["arg"], "as_graph": {**raw_reference, "graph": edited}}
             inputs[position] = {**raw["inputs"][position], "arg": argument}
         return {**raw, "inputs": inputs, **_take_back(node, raw, result, self._dialect)}
 
-    def _inner(self, graph: Graph, raw: Json, place: int, *, returns: bool) -> Json:
+    def _ignoring(self, graph: Graph, raw: Json, place: int) -> Json:
+        """A graph that takes the token and does nothing with it."""
+        edit = GraphEdit(raw, graph)
+        edit.inputs.insert(place, tensor(self._token(edit)))
+        edit.nodes = list(raw["nodes"])
+        return edit.finish()
+
+    def _returning(self, graph: Graph, raw: Json, place: int, *, clone: bool) -> Json:
+        """A graph that takes the token, hands it through its checks, if it has any, and returns it."""
         edit = GraphEdit(raw, graph)
         token = self._token(edit)
         edit.inputs.insert(place, tensor(token))
-        if not returns:
-            edit.nodes = list(raw["nodes"])
-            return edit.finish()
-        if any(id(node) in self._affected for node in graph.nodes):
-            last = self.run(graph, raw, edit, token)
-        else:
-            edit.nodes = list(raw["nodes"])
-            last = self._token(edit)
-            operands = [self._dialect.operand("self", tensor(token))]
+        last = self.run(graph, raw, edit, token)
+        if clone:
+            given, last = last, self._token(edit)
+            operands = [self._dialect.operand("self", tensor(given))]
             edit.nodes.append(self._dialect.node(_CLONE, operands, last, {}))
         edit.outputs.append(tensor(last))
         return edit.finish(is_single_tensor_return=False)
@@ -273,7 +284,7 @@ def _with_token(entry: Json, last: str) -> Json:
     if not signature:
         return entry
     version, spec = json.loads(signature["out_spec"])
-    leaf = {"type": None, "context": None, "children_spec": []}
+    leaf: Json = {"type": None, "context": None, "children_spec": []}
     out_spec = [version, {"type": "builtins.tuple", "context": "null", "children_spec": [spec, leaf]}]
     outputs: list[Any] = signature["outputs"]
     outputs = [*outputs, tensor(last)] if outputs else outputs

@@ -27,7 +27,9 @@ def decode_program(data: bytes, member: str | None = None) -> Program:
     except RecursionError:
         raise ProgramError(f"subgraphs are nested more than {MAX_NESTING} levels deep", member=member) from None
     except UnicodeDecodeError as error:
-        raise ProgramError(f"the JSON is not valid UTF-8: {error.reason} at byte {error.start}", member=member) from None
+        raise ProgramError(
+            f"the JSON is not valid UTF-8: {error.reason} at byte {error.start}", member=member
+        ) from None
     except msgspec.ValidationError as error:
         raise ProgramError(f"not the JSON of an exported program: {error}", member=member) from None
     except msgspec.DecodeError as error:

@@ -126,7 +126,8 @@ def parse_expression(text: str) -> Expression:
 
 def as_expression(size: int | str) -> Expression:
     """The expression of a size. What does not parse (a function of a newer torch, say) is an atom: equal to
-    itself only."""
+    itself only.
+    """
     if isinstance(size, int):
         return Expression.number(size)
     try:

@@ -90,7 +90,8 @@ class SymSize(_Part):
 
 class TensorMeta(_Part):
     """Recorded metadata of a tensor value. ``dtype`` and ``layout`` are the schema's enum numbers
-    (:data:`graphlint.program.enums.DTYPES`, :data:`graphlint.program.enums.LAYOUTS`)."""
+    (:data:`graphlint.program.enums.DTYPES`, :data:`graphlint.program.enums.LAYOUTS`).
+    """
 
     dtype: int = 0
     sizes: list[SymSize] = []
@@ -206,7 +207,8 @@ class Argument(_Part):
 
 class NamedArgument(_Part):
     """An operand of a node. ``name`` comes from the op's schema, empty for higher-order ops;
-    ``arg_kind`` is 1 for positional, 2 for keyword, None in files before torch 2.7."""
+    ``arg_kind`` is 1 for positional, 2 for keyword, None in files before torch 2.7.
+    """
 
     name: str
     arg: Argument
@@ -270,7 +272,8 @@ class Graph(_Part):
 
 class _Spec(_Part):
     """Any input or output spec; which fields are set depends on the spec's kind. ``arg`` is an
-    :class:`Argument` for user inputs and outputs and a reference by name for everything else."""
+    :class:`Argument` for user inputs and outputs and a reference by name for everything else.
+    """
 
     arg: Any = None
     name: str | None = None

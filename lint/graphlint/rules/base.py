@@ -28,7 +28,8 @@ class Finding(msgspec.Struct, frozen=True, eq=False):
 class Rule:
     """A rule. A subclass's docstring is its documentation: the first line says what it flags, the sections
     below (``What it does``, ``Why is this bad?``, ``Example``, ``Use instead``, ``Fix safety``, ``References``)
-    are Markdown; graphs in the example and in what to use instead are linted by the tests."""
+    are Markdown; graphs in the example and in what to use instead are linted by the tests.
+    """
 
     code: ClassVar[str]
     name: ClassVar[str]
@@ -41,7 +42,8 @@ class Rule:
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """The rule's findings in one program, in program order. Rules about files find nothing here: the
-        engine reports them."""
+        engine reports them.
+        """
         yield from ()
 
     @property

@@ -169,9 +169,13 @@ class MutableCustomOp(Rule):
                 write = written.get(site.position)
                 storage = write.storage() if write is not None else None
                 what = storage.describe() if storage is not None else "its arguments"
-                yield Finding(f"{site.name} writes {what}", no_fix("what a custom op computes is not known"), site, storage)
+                yield Finding(
+                    f"{site.name} writes {what}", no_fix("what a custom op computes is not known"), site, storage
+                )
             elif site.op.kind == "mutation":
-                yield Finding(f"{site.name} writes its arguments", no_fix("what the kernel computes is not known"), site)
+                yield Finding(
+                    f"{site.name} writes its arguments", no_fix("what the kernel computes is not known"), site
+                )
 
 
 class UnknownOp(Rule):
@@ -255,7 +259,11 @@ class ScriptObjectCall(Rule):
         for site in view.sites:
             if site.op is not None and site.op.kind == "script-object":
                 method = next((o.arg.as_string for o in site.node.inputs if o.arg.as_string is not None), None)
-                what = f"{site.name} calls {method!r} of a script object" if method else f"{site.name} calls a script object"
+                what = (
+                    f"{site.name} calls {method!r} of a script object"
+                    if method
+                    else f"{site.name} calls a script object"
+                )
                 yield Finding(what, no_fix("what the object's method does is not known"), site)
 
 
@@ -292,5 +300,3 @@ class EffectToken(Rule):
 def _is_dropout(name: str) -> bool:
     namespace, _, rest = name.partition(".")
     return namespace == "aten" and rest.partition(".")[0] in _DROPOUTS
-
-

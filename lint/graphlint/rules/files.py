@@ -60,5 +60,7 @@ class UnloadableSchema(Rule):
         """One finding for the program."""
         major, minor = view.program.schema
         if major != LOADABLE_MAJOR:
-            message = f"schema {major}.{minor} is refused by torch 2.6 and later, which load schema {LOADABLE_MAJOR} only"
+            message = (
+                f"schema {major}.{minor} is refused by torch 2.6 and later, which load schema {LOADABLE_MAJOR} only"
+            )
             yield Finding(message, no_fix("export the model again with a current torch"))

@@ -20,7 +20,8 @@
 it differs from the usual by its strides ``{1, 2}`` (usual: contiguous), ``@cuda:0`` (usual: cpu), ``+3`` for a
 storage offset, ``layout=sparse_coo`` and ``grad``. Arguments that were passed by keyword are written so.
 ``%w?`` is a tensor in a list of optional tensors. An input's kind and name follow its type
-(``= parameter "linear.weight"``, user inputs have none), an output's precede it.
+(``= parameter "linear.weight"``, user inputs have none), an output's precede it. ``return!`` is a graph that
+returns a bare tensor, ``constant %c`` a tensor that torch 2.1 keeps in the graph itself.
 
 Printing what was parsed gives the same text. Parsing what was printed gives the same program as far as the
 text tells: node metadata, node names and the module call graph are not part of it.

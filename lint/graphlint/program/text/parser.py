@@ -45,7 +45,7 @@ _LITERALS: Final = {
 }
 _OUTPUT_WORDS: Final = {word: (kind, field) for kind, (word, field) in OUTPUT_NAMES.items()}
 _SYMBOL_KINDS: Final = {"int": "as_sym_int", "float": "as_sym_float", "bool": "as_sym_bool"}
-_LEAF: Final = {"type": None, "context": None, "children_spec": []}
+_LEAF: Final[dict[str, Any]] = {"type": None, "context": None, "children_spec": []}
 
 
 def parse_program(text: str, ops: OpTable | None = None) -> dict[str, Any]:
@@ -170,7 +170,10 @@ class _ProgramParser:
             line.take("=")
             line.take("[")
             low, _, high = line.raw_until("]").partition(",")
-            ranges[symbol] = {"min_val": json.loads(low.replace("None", "null")), "max_val": json.loads(high.replace("None", "null"))}
+            ranges[symbol] = {
+                "min_val": json.loads(low.replace("None", "null")),
+                "max_val": json.loads(high.replace("None", "null")),
+            }
             line = self.line()
         line.take("graph")
         scope = _Scope()
@@ -231,6 +234,9 @@ class _ProgramParser:
                 raise line.error("a graph without a return")
             if line.accept("return"):
                 return self.outputs(scope, line, signature=signature)
+            if line.accept("constant"):
+                scope.tree.setdefault("constants", {})[line.take()[1:]] = ""
+                continue
             self.node(scope, line)
 
     def outputs(self, scope: _Scope, line: _Line, *, signature: bool) -> list[Any]:
@@ -330,7 +336,7 @@ class _ProgramParser:
             kind = line.take()
             if kind not in _SYMBOL_KINDS:
                 raise line.error(f"{kind!r} is no type of a symbolic scalar")
-            recorded = _size(line.raw_until("]"), kind) if line.accept("[") else {f"as_{kind}": 0}
+            recorded = _size(line.raw_until("]"), kind) if line.accept("[") else None
             scope.tree[f"sym_{kind}_values"][name] = recorded
             return {_SYMBOL_KINDS[kind]: {"as_name": name}}
         return self.value(scope, line)
@@ -387,9 +393,8 @@ class _ProgramParser:
         if token in _TORCH_NAMES:
             return dict(_TORCH_NAMES[token])
         if token in _EMPTY_LISTS and line.accept("["):
-            if not line.accept("$"):
-                line.take("]")
-                return {_EMPTY_LISTS[token]: []}
+            line.take("]")
+            return {_EMPTY_LISTS[token]: []}
         if token in ("ints", "floats", "bools") and line.accept("$"):
             line.take("[")
             return {f"as_sym_{token}": self.sequence(scope, line, lambda item: {f"as_{token[:-1]}": _literal(item)})}
@@ -442,7 +447,11 @@ class _ProgramParser:
         nested = {"as_tensors": "as_nested_tensors", "as_ints": "as_int_lists", "as_floats": "as_float_lists"}
         if len(kinds) == 1:
             kind = kinds.pop()
-            plural = nested.get(kind) or {"as_tensor": "as_tensors", "as_bool": "as_bools", "as_string": "as_strings"}.get(kind)
+            plural = nested.get(kind) or {
+                "as_tensor": "as_tensors",
+                "as_bool": "as_bools",
+                "as_string": "as_strings",
+            }.get(kind)
             if plural:
                 return {plural: [item[kind] for item in items]}
         raise line.error("a list of values of different kinds")
@@ -488,7 +497,7 @@ def _split(text: str) -> list[str]:
             parts.append(text[start:position].strip())
             start = position + 1
     rest = text[start:].strip()
-    return parts + [rest] if rest else parts
+    return [*parts, rest] if rest else parts
 
 
 def _size(text: str, kind: str = "int") -> dict[str, Any]:
@@ -509,9 +518,7 @@ def _root_call(input_specs: list[Any], output_specs: list[Any]) -> dict[str, Any
     returned = [_LEAF for spec in output_specs if "user_output" in spec]
     in_spec = container("tuple", "null", [container("tuple", "null", given), container("dict", "[]", [])])
     out_spec = returned[0] if len(returned) == 1 else container("tuple", "null", returned)
-    names = [
-        next(iter(spec["user_input"]["arg"].values())) for spec in input_specs if "user_input" in spec
-    ]
+    names = [next(iter(spec["user_input"]["arg"].values())) for spec in input_specs if "user_input" in spec]
     return {
         "inputs": [],
         "outputs": [],

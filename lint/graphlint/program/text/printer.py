@@ -12,6 +12,7 @@ from graphlint.program.model import Argument, Graph, Node, Program, SymRef, SymS
 from graphlint.program.strides import contiguous_strides
 from graphlint.program.text.grammar import INPUT_NAMES, OUTPUT_NAMES
 
+
 def print_program(program: Program) -> str:
     """The text form of a whole program, ending in a newline."""
     lines = [" ".join(("program", *program.dialects))]
@@ -34,7 +35,7 @@ def print_node(graph: Graph, node: Node) -> str:
 
 
 def _body(graph: Graph, indent: str, output_kinds: list[str] | None = None) -> list[str]:
-    lines: list[str] = []
+    lines = [f"{indent}constant %{name}" for name in graph.constants]
     for node in graph.nodes:
         lines.append(indent + print_node(graph, node))
         for sub in node.subgraphs():
