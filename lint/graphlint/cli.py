@@ -28,11 +28,11 @@ graphlint rule GL103                explain a rule
 class DefaultGroup(click.Group):
     """A group whose command is ``check`` where none is named."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+    def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of the commands."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of this name, loaded now."""
         if cmd_name not in COMMANDS:
             return None

@@ -8,12 +8,13 @@ from typing import Final
 
 import msgspec
 
+from graphlint.analysis.checks import TWINS
 from graphlint.analysis.sites import Site, walk
 from graphlint.diagnostics import Diagnostic
 from graphlint.errors import FixValidationError, ProgramError
 from graphlint.lint import Found, lint_program, ops_for
 from graphlint.passes.metadata_asserts import remove_checks
-from graphlint.passes.tokens import TWINS, functionalize_checks
+from graphlint.passes.tokens import functionalize_checks
 from graphlint.program.document import Document, Json
 from graphlint.program.model import Program
 from graphlint.settings import Settings

@@ -11,7 +11,6 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import TypeVar
 
 from graphlint.ops.aliasing import CONDITIONAL, HIDDEN
@@ -25,7 +24,7 @@ from graphlint.settings import DeclaredOp
 
 __all__ = ["TABLE", "OpInfo", "OpTable", "op_name", "op_table"]
 
-TABLE = Path(__file__).with_name("table.tsv")
+TABLE = os.path.join(os.path.dirname(__file__), "table.tsv")  # pathlib is slow to import
 """The generated file: comment lines, then ``name TAB schema TAB tags TAB functional twin``."""
 
 _Fact = TypeVar("_Fact")
@@ -74,7 +73,8 @@ class OpTable:
 @cache
 def op_table() -> OpTable:
     """The table that graphlint ships, without declared ops."""
-    lines = TABLE.read_text(encoding="utf-8").splitlines()
+    with open(TABLE, encoding="utf-8") as file:  # noqa: PTH123  # as above
+        lines = file.read().splitlines()
     return OpTable(lines[bisect_left(lines, "$") :])  # comment lines begin with '#' and so sort before all names
 
 

@@ -19,9 +19,10 @@ Cases:
 3. the root graph's last token goes into a non-persistent buffer (sink ``buffer``) or becomes one more result of
    the program (sink ``output``).
 
-Checks that have no way out for a token are left as they are; :func:`obstacle` says why.
+Checks that have no way out for a token are left as they are; :func:`graphlint.analysis.checks.token_obstacle`
+says why.
 
-Source of the twins: ``aten/src/ATen/native/native_functions.yaml``; of the shape of the result:
+Source of the shape of the result:
 ``torch/_export/passes/functionalize_side_effectful_ops_pass.py``, whose docstring shows the same rewrite. The
 sink is graphlint's own: stock torch runs neither an output without a place in the out_spec nor a TOKEN output.
 """
@@ -35,21 +36,11 @@ from typing import Any, Final
 import msgspec
 
 from graphlint.analysis.calls import Convention, convention, value_list
+from graphlint.analysis.checks import TWINS
 from graphlint.analysis.sites import Site
 from graphlint.program.document import Dialect, Document, GraphEdit, Json, scalar_meta, tensor
 from graphlint.program.model import Graph, Node, Program
 from graphlint.settings import TokenSink
-
-TWINS: Final = {
-    "torch.ops.aten._assert_async.msg": "torch.ops.aten._functional_assert_async.msg",
-    "torch.ops.aten._assert_async.default": "torch.ops.aten._functional_assert_async.msg",
-    "torch.ops.aten._assert_scalar.default": "torch.ops.aten._functional_assert_scalar.default",
-    "torch.ops.aten.sym_constrain_range.default": "torch.ops.aten._functional_sym_constrain_range.default",
-    "torch.ops.aten.sym_constrain_range_for_size.default": (
-        "torch.ops.aten._functional_sym_constrain_range_for_size.default"
-    ),
-}
-"""A check's target to its functional twin's."""
 
 BARE_MESSAGE: Final = "Expected Tensor with single nonzero value, but got zero"
 """What ``_assert_async.default`` raises (``aten/src/ATen/native/TensorCompare.cpp``)."""
@@ -73,44 +64,10 @@ class Functionalized(msgspec.Struct, frozen=True):
     """Qualified name of the new non-persistent buffer: a 0-dimensional float32 zero; None for sink ``output``."""
 
 
-def obstacle(program: Program, site: Site, sink: TokenSink) -> str | None:
-    """Why the check at ``site`` cannot be functionalized, or None."""
-    major, _ = program.schema
-    if major == 1:
-        return "torch 2.1 wrote this file, and its format has no place for a token"
-    if major == 2 and sink == "buffer":
-        return 'files of torch 2.2 have no place for the token\'s buffer; token-sink = "output" would do'
-    scope = site.scope
-    for caller in scope.callers():
-        reason = _no_way_through(caller.node, scope.graph)
-        if reason:
-            return reason
-        scope = caller.scope
-    return None
-
-
-def _no_way_through(node: Node, graph: Graph) -> str | None:
-    """Why a token cannot pass through a calling node into ``graph`` and out again, or None."""
-    rule = convention(node)
-    name = node.target.rpartition(".")[2]
-    if rule is None or not rule.carries:
-        return f"{name} has no place to carry the token in and out"
-    returning = [node.inputs[rule.graphs[index]].arg.as_graph for index in rule.results_of]
-    if not any(reference is not None and reference.graph is graph for reference in returning):
-        return f"the condition of {name} has no result to hand the token on in"
-    if rule.lists:
-        operands = node.inputs[rule.lists[0]].arg
-        symbols_only = operands.as_sym_ints is not None and all(ref.as_name for ref in operands.as_sym_ints)
-        empty = operands.value in ([], None)
-        if operands.as_tensors is None and not symbols_only and not empty:
-            return f"the operands of {name} are constants, which a token cannot stand among"
-    return None
-
-
 def functionalize_checks(document: Document, sites: Iterable[Site], sink: TokenSink) -> Functionalized:
     """Replace the checks at ``sites`` by their functional twins, chained by a token.
 
-    Every site must be a check of :data:`TWINS` for which :func:`obstacle` answers None; there is at least one.
+    Every site must be a check with a twin for which nothing is in the way; there is at least one.
     """
     selected = list(sites)
     chosen = {id(site.node) for site in selected}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
+from graphlint.analysis.checks import TWINS, metadata_obstacle, token_obstacle
 from graphlint.analysis.sites import Site
 from graphlint.analysis.view import ProgramView
 from graphlint.diagnostics import Fix
-from graphlint.passes import metadata_asserts, tokens
 from graphlint.rules.base import Finding, Rule, no_fix
 
 
@@ -34,10 +34,10 @@ class CheckRule(Rule):
 
     def fix_for(self, view: ProgramView, site: Site) -> Fix:
         """The twin, or what keeps the token from the check."""
-        reason = tokens.obstacle(view.program, site, view.token_sink)
+        reason = token_obstacle(view.program, site, view.token_sink)
         if reason is not None:
             return no_fix(reason)
-        twin = tokens.TWINS[site.node.target].removeprefix("torch.ops.")
+        twin = TWINS[site.node.target].removeprefix("torch.ops.")
         return Fix("safe", f"becomes {twin}, chained by a dependency token")
 
 
@@ -247,5 +247,5 @@ class MetadataAssert(CheckRule):
 
     def fix_for(self, view: ProgramView, site: Site) -> Fix:
         """Removed where it cannot fire."""
-        reason = metadata_asserts.obstacle(view, site)
+        reason = metadata_obstacle(view, site)
         return no_fix(reason) if reason is not None else Fix("safe", "is removed: it cannot fire")

@@ -24,9 +24,11 @@ from graphlint.ops.draws import RANDOM_CONDITIONS
 from graphlint.ops.effects import EFFECTS
 from graphlint.ops.hidden_writes import HIDDEN_WRITES
 from graphlint.ops.schema import OpSchema, parse_schema
-from graphlint.ops.table import TABLE, OpTable
+from graphlint.ops.table import TABLE as TABLE_PATH
+from graphlint.ops.table import OpTable
 
 COMMAND = "python -m graphlint.runtime.generate_op_table"
+TABLE = Path(TABLE_PATH)
 SUPPLEMENT = Path(__file__).with_name("op_supplement.tsv")
 
 # Namespaces whose ops graphlint answers for. Others (the TorchScript interpreter's, those of torch's tests, of FSDP)
