@@ -57,7 +57,7 @@ def add_constants(
     """The changes to the archive (member name → new content) by which the program has the constants too.
 
     ``planned`` are changes that are already decided on: they count as part of the archive, and the result goes on top
-    of them (it does not repeat them). Raises ArtifactError when the layout has no place for constants (torch 2.1 and 2.2),
+    of them (it does not repeat them). Raises ArtifactError when the layout has no place for constants (torch 2.1, 2.2),
     when what is there is not as torch writes it, or when a name is taken.
     """
     planned = planned or {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from graphlint.archive.container import EndRecords
+from graphlint.archive.directory import EndRecords
 from graphlint.archive.zipformat import (
     CENTRAL,
     CENTRAL_SIGNATURE,

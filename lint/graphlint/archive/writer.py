@@ -19,7 +19,8 @@ from typing import BinaryIO
 
 import msgspec
 
-from graphlint.archive.container import Container, Member, encoded_name, quoted
+from graphlint.archive.container import Container
+from graphlint.archive.directory import Member, encoded_name, quoted
 from graphlint.archive.output import Output
 from graphlint.archive.records import (
     end_records,
