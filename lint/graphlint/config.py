@@ -5,7 +5,6 @@ A configuration is the table ``[tool.graphlint]`` of a ``pyproject.toml``, or a 
 """
 
 # Importing pathlib would cost every run more than reading the configuration does.
-# ruff: noqa: PTH100, PTH113, PTH118, PTH119, PTH120, PTH123
 
 from __future__ import annotations
 

@@ -9,7 +9,6 @@ from typing import Protocol
 import msgspec
 
 # pathlib would make a walk over many folders several times slower, and its import costs every run.
-# ruff: noqa: PTH100, PTH110, PTH112, PTH116, PTH118
 
 SUFFIX = ".pt2"
 

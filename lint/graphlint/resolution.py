@@ -20,7 +20,6 @@ from graphlint.selection import Layer, RuleInfo, enabled_codes, fixable_codes, m
 from graphlint.settings import DeclaredOp, Settings
 
 # Importing pathlib costs every run.
-# ruff: noqa: PTH100, PTH109, PTH120
 
 Value = TypeVar("Value")
 

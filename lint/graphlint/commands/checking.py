@@ -23,7 +23,6 @@ from graphlint.selection import split_selectors
 from graphlint.settings import Settings, TokenSink
 
 # Importing pathlib costs every run.
-# ruff: noqa: PTH109, PTH113
 
 
 class CheckOptions(msgspec.Struct, frozen=True):

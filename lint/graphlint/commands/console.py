@@ -14,7 +14,6 @@ from graphlint.errors import GraphlintError, WriteError
 from graphlint.reporters.escaping import printable
 
 # Importing pathlib costs every run.
-# ruff: noqa: PTH101, PTH105, PTH108, PTH110, PTH113, PTH116, PTH123
 
 When = Literal["auto", "always", "never"]
 

@@ -8,6 +8,7 @@ only then is its schema parsed: a program has dozens of ops, the table thousands
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -73,7 +74,7 @@ class OpTable:
 @cache
 def op_table() -> OpTable:
     """The table that graphlint ships, without declared ops."""
-    with open(TABLE, encoding="utf-8") as file:  # noqa: PTH123  # as above
+    with open(TABLE, encoding="utf-8") as file:  # as above
         lines = file.read().splitlines()
     return OpTable(lines[bisect_left(lines, "$") :])  # comment lines begin with '#' and so sort before all names
 
