@@ -2,6 +2,7 @@
 
 import io
 import os
+import sys
 import zipfile
 from pathlib import Path
 
@@ -182,7 +183,18 @@ def test_torch_prefers_the_pickled_payload(file):
     assert (entry.constants_pickle, entry.constants_config) == (f"{folder}/x.pt", None)
 
 
-def test_files_that_cannot_be_read(tmp_path, monkeypatch):
+def test_names_that_differ_in_case_only(file):
+    """torch's reader (miniz) ignores case: it would load one program for both."""
+    members = {"m/archive_format": "pt2", "m/models/a.json": "{}", "m/EXTRA/x": "", "m/extra/X": ""}
+    with open_artifact(file(members)) as artifact:
+        assert len(artifact.programs) == 1, "no matter where no program is concerned"
+    with pytest.raises(ArtifactError, match=r'A\.json" differs from "m/models/a\.json" in case only') as caught:
+        open_artifact(file(members | {"m/models/A.json": "{}"}))
+    assert caught.value.member == "m/models/A.json"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="other messages, and no named pipes")
+def test_files_that_cannot_be_read(tmp_path):
     for path, message in (
         (tmp_path, "cannot be read: it is a folder"),
         (tmp_path / "none.pt2", "cannot be read: No such file or directory"),
@@ -205,6 +217,7 @@ def test_permission_denied(tmp_path, monkeypatch):
         open_artifact(tmp_path / "x.pt2")
 
 
+@pytest.mark.skipif(not hasattr(os, "pread"), reason="the platform has no os.pread")
 def test_failing_disk(tmp_path, monkeypatch):
     def fail(*args):
         raise OSError(5, "Input/output error")

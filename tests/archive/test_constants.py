@@ -158,6 +158,13 @@ def test_two_programs_of_one_archive_share_no_member():
     }  # fmt: skip
 
 
+def test_new_members_take_no_name_that_torch_confuses():
+    with open_artifact(ARTIFACTS / "2.13.0" / "clean.pt2") as artifact:
+        planned = {"clean/data/constants/TENSOR_0": b"", "clean/data/constants/tensor_1": b""}
+        changes = add_constants(artifact, artifact.programs[0], [TOKEN], planned)
+    assert set(changes) == {"clean/data/constants/tensor_2", "clean/data/constants/model_constants_config.json"}
+
+
 def test_config_is_as_torch_writes_it_and_keeps_what_it_does_not_know():
     with open_artifact(ARTIFACTS / "2.13.0" / "constant_mutation.pt2") as artifact:
         (entry,) = artifact.programs

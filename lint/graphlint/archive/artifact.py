@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from graphlint.archive.container import Container, FileSource, quoted
+from graphlint.archive.directory import encoded_name
 from graphlint.errors import ArtifactError, LfsPointerError
 
 if TYPE_CHECKING:
@@ -147,7 +148,21 @@ def _recognize(container: Container) -> tuple[str, tuple[ProgramEntry, ...], str
         for name in members
         if name.startswith(f"{root}/models/") and name.endswith(".json")
     )
+    _check_case(container, programs)
     return root, programs, "" if programs else _nothing_to_lint(container, root)
+
+
+def _check_case(container: Container, programs: tuple[ProgramEntry, ...]) -> None:
+    """Refuses names that differ in case only: torch's reader ignores (ASCII) case and takes one member for both."""
+    members = container.members
+    spellings: dict[bytes, str] = {}
+    for name in members:
+        twin = spellings.setdefault(encoded_name(name).lower(), name)
+        if twin != name and any({twin, name} & set(msgspec.structs.astuple(entry)[1:]) for entry in programs):
+            raise ArtifactError(
+                f"member {quoted(name)} differs from {quoted(twin)} in case only, and torch takes one for the other",
+                member=name,
+            )
 
 
 def _shown(content: bytes) -> str:

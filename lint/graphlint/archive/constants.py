@@ -86,16 +86,16 @@ def _add_raw(
     """Layout of torch 2.9 and later (``_package_constants`` in ``torch/export/pt2_archive/_package.py``)."""
     document, config = _parse_config(_content(artifact, member, planned), member)
     folder = member.rpartition("/")[0]
-    taken = {*artifact.container.members, *planned}
+    taken = {name.lower() for name in (*artifact.container.members, *planned)}  # torch's reader ignores case
     changes: dict[str, bytes] = {}
     number = 0
     for constant in constants:
         if constant.name in config:
             raise ArtifactError(f"{quoted(member)} already has a constant {quoted(constant.name)}", member=member)
-        while f"{folder}/tensor_{number}" in taken:
+        while f"{folder}/tensor_{number}".lower() in taken:
             number += 1
         path_name = f"tensor_{number}"
-        taken.add(f"{folder}/{path_name}")
+        taken.add(f"{folder}/{path_name}".lower())
         changes[f"{folder}/{path_name}"] = constant.data
         config[constant.name] = {
             "path_name": path_name,

@@ -1,7 +1,6 @@
 """Puts a rewritten archive in an old one's place: completely, or not at all."""
 
 # os instead of pathlib: file names are bytes here (their length in bytes counts), and loading pathlib takes time.
-# ruff: noqa: PTH101, PTH105, PTH108, PTH116, PTH118, PTH120
 
 from __future__ import annotations
 
