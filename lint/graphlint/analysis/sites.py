@@ -60,6 +60,6 @@ def walk(program: Program, ops: OpTable) -> Iterator[Site]:
             position += 1
             yield site
             for sub in node.subgraphs():
-                yield from nodes(Scope(sub.graph, (*scope.path, node.label, sub.name), site))
+                yield from nodes(Scope(sub.graph, (*scope.path, node.caller_label, sub.name), site))
 
     return nodes(Scope(program.graph))

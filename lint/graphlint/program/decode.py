@@ -84,7 +84,7 @@ def _check_graph(graph: Graph, path: tuple[str, ...]) -> None:
                     )
             if operand.arg.as_graph is not None:
                 sub = operand.arg.as_graph
-                _check_graph(sub.graph, (*path, node.label, sub.name))
+                _check_graph(sub.graph, (*path, node.caller_label, sub.name))
         for name in node.results():
             define(name, f"node {position} ({node.op})")
     for position, argument in enumerate(graph.outputs):

@@ -244,6 +244,13 @@ class Node(_Part):
         """What to call this node: its name, else its first result, else its op."""
         return self.name or next(iter(self.results()), self.op)
 
+    @property
+    def caller_label(self) -> str:
+        """What to call this node in the path to a graph that it calls: ``cond``. torch names such nodes after their
+        first result (``getitem``) or after the last node inside (``add_``), which tells nothing.
+        """
+        return self.target.rpartition(".")[2]
+
     def subgraphs(self) -> Iterator[GraphRef]:
         """The graphs among the operands, in order."""
         for operand in self.inputs:

@@ -1,0 +1,56 @@
+"""What the tests of several folders need: the artifacts, and linting a graph in text form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from graphlint.diagnostics import Diagnostic
+from graphlint.lint import lint_program, ops_for
+from graphlint.program.document import Document
+from graphlint.program.model import Program
+from graphlint.program.text import parse_program
+from graphlint.rules.registry import RULES
+from graphlint.settings import Settings
+
+_ALL = frozenset(rule.code for rule in RULES)
+
+
+@pytest.fixture(scope="session")
+def artifacts() -> Path:
+    """The folder of real artifacts, one folder per torch version."""
+    return Path(__file__).parent / "artifacts"
+
+
+@pytest.fixture(scope="session")
+def all_rules() -> Settings:
+    """Every rule is on."""
+    return Settings(enabled=_ALL, fixable=_ALL)
+
+
+@pytest.fixture(scope="session")
+def default_rules() -> Settings:
+    """What is on when nothing is selected."""
+    enabled = frozenset(rule.code for rule in RULES if rule.enabled_by_default)
+    return Settings(enabled=enabled, fixable=_ALL)
+
+
+@pytest.fixture(scope="session")
+def read_text() -> Callable[[str], Program]:
+    """A graph in text form as a program, decoded and checked like one that was read."""
+    return lambda text: Document.from_tree(parse_program(text)).program
+
+
+@pytest.fixture(scope="session")
+def lint_text() -> Callable[..., list[Diagnostic]]:
+    """Lints a graph in text form, by all rules unless told otherwise; keywords are those of ``Settings``."""
+
+    def lint(text: str, **settings: Any) -> list[Diagnostic]:
+        chosen = Settings(**{"enabled": _ALL, "fixable": _ALL, **settings})
+        program = Document.from_tree(parse_program(text, ops_for(chosen))).program
+        return [found.diagnostic for found in lint_program(program, "model", "model.pt2", chosen)]
+
+    return lint
