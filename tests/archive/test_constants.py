@@ -302,6 +302,14 @@ def test_pickle_protocols(protocol):
     assert loaded["b"] == value["b"]
 
 
+def test_frames_stay_right():
+    """Python's own unpickler in Python, unlike the one in C, minds where a frame ends."""
+    framed = pickle.dumps({"a": list(range(100))}, 4)
+    assert framed[2:3] == b"\x95"
+    more = trace_dict(framed).with_items(framed, b"X\1\0\0\0bK\x07s")
+    assert pickle._loads(more) == {"a": list(range(100)), "b": 7}
+
+
 class Reduced:
     def __reduce__(self):
         return dict, ((),)

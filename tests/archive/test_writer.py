@@ -377,6 +377,22 @@ def test_offset_that_grows_beyond_4_gib_gets_a_zip64_field():
     assert (info.filename, info.header_offset) == ("m/end", 7)
 
 
+def test_offset_joins_the_sizes_in_a_zip64_field():
+    from graphlint.archive.records import moved_central_record
+
+    def record(offset, wide):
+        extra = b"".join(struct.pack("<2H", kind, len(body)) + body for kind, body in ((1, wide), (9, b"other")))
+        fields = (0, 0, 0x808, 0, 0, 0, 7, 0xFFFFFFFF, 0xFFFFFFFF, 4, len(extra), 3, 0, 0, 0, offset)
+        return struct.pack("<4s6H3I5H2I", b"PK\1\2", *fields) + b"name" + extra + b"hi!"
+
+    far = (1 << 32) + 5
+    near_one = record(128, struct.pack("<2Q", GIANT, GIANT))
+    far_one = record(0xFFFFFFFF, struct.pack("<3Q", GIANT, GIANT, far))
+    assert moved_central_record(near_one, far) == far_one
+    assert moved_central_record(near_one, 192) == record(192, struct.pack("<2Q", GIANT, GIANT))
+    assert moved_central_record(far_one, far + 64) == record(0xFFFFFFFF, struct.pack("<3Q", GIANT, GIANT, far + 64))
+
+
 def test_overlapping_members_are_refused():
     data = bytearray(small_zip())
     second = data.index(b"PK\1\2", data.index(b"PK\1\2") + 1)
