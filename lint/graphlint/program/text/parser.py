@@ -31,6 +31,7 @@ _TORCH_NAMES: Final = {
     **{f"torch.{name}": {"as_layout": number} for number, name in LAYOUTS.items()},
     **{f"torch.{name}": {"as_memory_format": number} for number, name in MEMORY_FORMATS.items()},
 }
+_LAYOUT_NUMBERS: Final = {name: number for number, name in LAYOUTS.items()}
 _EMPTY_LISTS: Final = {
     "tensors": "as_tensors",
     "optionals": "as_optional_tensors",
@@ -84,7 +85,7 @@ class _Line:
 
     def take(self, expected: str | None = None) -> str:
         if self.position >= len(self.tokens):
-            raise self.error(f"the line ends where {expected or 'more'} was expected")
+            raise self.error(f"the line ends where {repr(expected) if expected else 'more'} was expected")
         text = self.tokens[self.position][1]
         if expected is not None and text != expected:
             raise self.error(f"{text!r} where {expected!r} was expected")
@@ -107,6 +108,30 @@ class _Line:
                 end = self.tokens[self.position - 1][2] - len(closing)
                 return self.text[start:end].strip()
             depth += (token in "([{") - (token in ")]}")
+
+    def string(self) -> str:
+        """The text between the quotes of a string."""
+        found = self.take()
+        if not found.startswith('"'):
+            raise self.error(f"{found!r} where a string was expected")
+        try:
+            return str(json.loads(found))
+        except json.JSONDecodeError:
+            raise self.error(f"{found} is no string of JSON's") from None
+
+    def numeral(self) -> float:
+        found = self.take()
+        try:
+            return float(found)
+        except ValueError:
+            raise self.error(f"{found!r} where a number was expected") from None
+
+    def device(self, text: str) -> dict[str, Any]:
+        """The device called ``text`` (``cuda:0``)."""
+        kind, colon, index = text.partition(":")
+        if not kind or bool(colon) != index.isdecimal():
+            raise self.error(f"{text!r} is no device")
+        return {"type": kind, "index": int(index) if index else None}
 
     def error(self, message: str) -> TextFormError:
         return TextFormError(f"{message}: {self.text.strip()!r}", line=self.number)
@@ -147,7 +172,7 @@ class _Scope:
 class _ProgramParser:
     def __init__(self, text: str, ops: OpTable) -> None:
         self.ops = ops
-        numbered = enumerate(text.splitlines(), 1)
+        numbered = enumerate(text.split("\n"), 1)
         self.lines = [_Line(n, line) for n, line in numbered if line.strip() and not line.lstrip().startswith("#")]
         self.next = 0
 
@@ -170,10 +195,7 @@ class _ProgramParser:
             line.take("=")
             line.take("[")
             low, _, high = line.raw_until("]").partition(",")
-            ranges[symbol] = {
-                "min_val": json.loads(low.replace("None", "null")),
-                "max_val": json.loads(high.replace("None", "null")),
-            }
+            ranges[symbol] = {"min_val": _bound(low.strip(), line), "max_val": _bound(high.strip(), line)}
             line = self.line()
         line.take("graph")
         scope = _Scope()
@@ -220,7 +242,7 @@ class _ProgramParser:
             return {"token": {"arg": argument["as_tensor"]}}
         if kind not in INPUT_NAMES:
             raise line.error(f"{kind!r} is no kind of input")
-        spec = {INPUT_NAMES[kind]: json.loads(line.take())}
+        spec: dict[str, Any] = {INPUT_NAMES[kind]: line.string()}
         if kind == "buffer":
             spec["persistent"] = not line.accept("non-persistent")
         if kind == "constant_input":
@@ -245,8 +267,11 @@ class _ProgramParser:
         while line.peek():
             kind, spec = "user_output", {}
             if line.kind() == "name" and line.peek(2) == "<-":
-                kind, field = _OUTPUT_WORDS[line.take()]
-                spec = {field: json.loads(line.take())}
+                word = line.take()
+                if word not in _OUTPUT_WORDS:
+                    raise line.error(f"{word!r} is no kind of output")
+                kind, field = _OUTPUT_WORDS[word]
+                spec = {field: line.string()}
                 line.take("<-")
             elif line.peek() in ("token", "loss") and line.peek(1) == "<-":
                 kind = {"token": "token", "loss": "loss_output"}[line.take()]
@@ -268,7 +293,11 @@ class _ProgramParser:
                 outputs.append(self.results(scope, line))
                 if line.peek() != "=":
                     line.take(",")
+        if line.kind() != "name":
+            raise line.error(f"{line.take()!r} where an op was expected")
         op = line.take()
+        if "." not in op:
+            raise line.error(f"{op!r} is no op")
         target = op if op.startswith(("_operator.", "math.", "torch.")) else f"torch.ops.{op}"
         info = self.ops.lookup(target)
         names = [argument.name for argument in info.schema.arguments] if info and info.schema else []
@@ -315,10 +344,14 @@ class _ProgramParser:
         if line.accept("["):
             refs = []
             while not line.accept("]"):
+                if line.kind() != "tensor":
+                    raise line.error(f"{line.take()!r} where a tensor was expected")
                 refs.append(self.result(scope, line)["as_tensor"])
                 if line.peek() != "]":
                     line.take(",")
             return {"as_tensors": refs}
+        if line.kind() not in ("tensor", "symbol") and line.peek() != "None":
+            raise line.error(f"{line.take()!r} where a result was expected")
         return self.result(scope, line)
 
     def result(self, scope: _Scope, line: _Line) -> dict[str, Any]:
@@ -352,13 +385,15 @@ class _ProgramParser:
         if line.accept("{"):
             strides = _split(line.raw_until("}"))
         if line.kind() == "graph":
-            kind, _, index = line.take()[1:].partition(":")
-            device = {"type": kind, "index": int(index) if index else None}
+            device = line.device(line.take()[1:])
         offset = line.take() if line.accept("+") else "0"
         layout = STRIDED
         if line.accept("layout"):
             line.take("=")
-            layout = _TORCH_NAMES[f"torch.{line.take()}"]["as_layout"]
+            name = line.take()
+            if name not in _LAYOUT_NUMBERS:
+                raise line.error(f"{name!r} is no layout")
+            layout = _LAYOUT_NUMBERS[name]
         return {
             "dtype": _DTYPE_NUMBERS[short],
             "sizes": [_size(size) for size in sizes],
@@ -383,7 +418,8 @@ class _ProgramParser:
         if kind == "graph":
             return {"as_graph": {"name": token[1:], "graph": None}}
         if kind == "string":
-            return {"as_string": json.loads(token)}
+            line.position -= 1
+            return {"as_string": line.string()}
         if kind == "number":
             return {"as_int": int(token)} if re.fullmatch(r"-?\d+", token) else {"as_float": _float(token)}
         if token == "None" and line.accept("?"):
@@ -409,17 +445,21 @@ class _ProgramParser:
         if token not in ("device", "op", "object", "complex"):
             raise line.error(f"{token!r} is no value")
         line.take("(")
-        first = line.take()
-        second = line.take() if line.accept(",") else ""
-        line.take(")")
+        value: dict[str, Any]
         if token == "device":
-            kind, _, index = json.loads(first).partition(":")
-            return {"as_device": {"type": kind, "index": int(index) if index else None}}
-        if token == "op":
-            return {"as_operator": f"torch.ops.{first}"}
-        if token == "object":
-            return {"as_custom_obj": {"name": json.loads(first), "class_fqn": json.loads(second)}}
-        return {"as_complex": {"real": float(first), "imag": float(second)}}
+            value = {"as_device": line.device(line.string())}
+        elif token == "op":
+            value = {"as_operator": f"torch.ops.{line.take()}"}
+        elif token == "object":
+            name = line.string()
+            line.take(",")
+            value = {"as_custom_obj": {"name": name, "class_fqn": line.string()}}
+        else:
+            real = line.numeral()
+            line.take(",")
+            value = {"as_complex": {"real": real, "imag": line.numeral()}}
+        line.take(")")
+        return value
 
     def sequence(self, scope: _Scope, line: _Line, convert: Any) -> list[Any]:
         items = []
@@ -459,7 +499,7 @@ class _ProgramParser:
     def mapping(self, scope: _Scope, line: _Line) -> dict[str, Any]:
         items: dict[str, Any] = {}
         while not line.accept("}"):
-            key = json.loads(line.take())
+            key = line.string()
             line.take(":")
             items[key] = self.value(scope, line)
             if line.peek() != "}":
@@ -473,6 +513,15 @@ def _float(token: str) -> float | str:
     if value != value:
         return "NaN"
     return value if abs(value) != float("inf") else "Infinity" if value > 0 else "-Infinity"
+
+
+def _bound(text: str, line: _Line) -> int | None:
+    """A bound of a symbol's range."""
+    if text == "None":
+        return None
+    if not re.fullmatch(r"-?\d+", text):
+        raise line.error(f"{text!r} is no bound")
+    return int(text)
 
 
 def _literal(item: dict[str, Any]) -> Any:

@@ -177,7 +177,9 @@ def _list(values: Any, each: Any) -> str:
 
 
 def _quote(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    """A JSON string on one line, nothing in it that a terminal or ``splitlines`` would act on."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    return quoted if quoted.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in quoted)
 
 
 def _float(value: float | str) -> str:
