@@ -33,6 +33,8 @@ class Outcome(NamedTuple):
     """Parameters, buffers and constants after the call, the token's buffer aside."""
     random_state: Any
     gradients: Any
+    gradients_enabled: bool
+    """Afterwards: a check that fails in a no_grad region leaves the mode as it is there."""
 
 
 class Judge:
@@ -67,15 +69,17 @@ class Judge:
         module.zero_grad()
         torch.manual_seed(0)
         raised = result = gradients = None
-        try:
-            result = module(*args, **kwargs)
-        except Exception as error:  # noqa: BLE001 - whatever it is, both programs must raise it
-            raised = f"{type(error).__name__}: {error}"
+        with torch.enable_grad():
+            try:
+                result = module(*args, **kwargs)
+            except Exception as error:  # noqa: BLE001 - whatever it is, both programs must raise it
+                raised = f"{type(error).__name__}: {error}"
+            enabled = torch.is_grad_enabled()
         if differentiate and raised is None:
             gradients = self._gradients(module, args, result)
         state = {name: value.detach().clone() for name, value in self._state(module)}
         result = self.pytree.tree_map_only(torch.Tensor, lambda value: value.detach().clone(), result)
-        return Outcome(raised, result, (args, kwargs), state, torch.get_rng_state(), gradients)
+        return Outcome(raised, result, (args, kwargs), state, torch.get_rng_state(), gradients, enabled)
 
     def _gradients(self, module, args, result):
         """Gradients of all outputs' sum by the arguments and parameters that require them."""

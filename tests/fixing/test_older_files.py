@@ -42,6 +42,7 @@ COND = """\
       %cos: f32[3, 4] = aten.cos.default(%{inner})
       %dep_token1: f32[] = aten.clone.default(%dep_token0)
       return %cos, %dep_token1
+  %dep_token2: f32[] = aten.detach.default(%dep_token1)
 """
 
 
@@ -109,10 +110,10 @@ def test_branches_carry_the_token(version, x, inner, dialect, sink, fix_copy, re
     path, result = fix_copy(ARTIFACTS / version / "cond_assert.pt2", sink)
     assert (result.error, result.changed, result.diagnostics) == ("", True, ())
     body = COND.format(x=x, inner=inner)
-    head, tail = f"graph(%{x}: f32[3, 4]):", "  return %getitem, %dep_token1"
+    head, tail = f"graph(%{x}: f32[3, 4]):", "  return %getitem, %dep_token2"
     if sink == "buffer":
         head = head.replace("graph(", 'graph(%b_dep_token: f32[] = buffer "dep_token" non-persistent, ')
-        tail = '  return buffer "dep_token" <- %dep_token1, %getitem'
+        tail = '  return buffer "dep_token" <- %dep_token2, %getitem'
     assert read_text(path) == f"program {dialect}\n{head}\n{body}{tail}\n"
 
 

@@ -15,7 +15,9 @@ Cases:
    node hands it in and takes it back. All branches of ``cond`` take and return it, those without checks too; the
    body of ``while_loop`` carries it, its condition takes it and ignores it; regions pass it through. Branches and
    bodies return a clone of it: torch refuses those whose results alias their inputs, and the meta functions of
-   the twins (which ``run_decompositions`` goes by) return the very token that they were given;
+   the twins (which ``run_decompositions`` goes by) return the very token that they were given. What they hand back is
+   detached: autograd differentiates such an op as a whole, which makes its token seem to depend on what requires
+   grad, and the twins have no derivative;
 3. the root graph's last token goes into a non-persistent buffer (sink ``buffer``) or becomes one more result of
    the program (sink ``output``).
 
@@ -53,6 +55,7 @@ _REQUIRED: Final = {
 
 _MAKE: Final = "torch.ops.aten._make_dep_token.default"
 _CLONE: Final = "torch.ops.aten.clone.default"
+_DETACH: Final = "torch.ops.aten.detach.default"
 _BUFFER: Final = "dep_token"
 
 
@@ -105,6 +108,9 @@ class _Threading:
             following = self._token(edit)
             if id(node) in self._carriers:
                 edit.nodes.append(self._carry(node, raw_node, token, following))
+                rule = convention(node)
+                if rule is not None and rule.fresh_results:
+                    following = self._apply(_DETACH, following, edit)
             else:
                 edit.nodes.append(self._twin(node, raw_node, token, following))
             token = following
@@ -116,6 +122,12 @@ class _Threading:
         name = edit.fresh(_BUFFER)
         edit.record(name, scalar_meta())
         return name
+
+    def _apply(self, target: str, token: str, edit: GraphEdit) -> str:
+        """The result of an op that takes nothing but the token."""
+        result = self._token(edit)
+        edit.nodes.append(self._dialect.node(target, [self._dialect.operand("self", tensor(token))], result, {}))
+        return result
 
     def _twin(self, node: Node, raw: Json, token: str, result: str) -> Json:
         target = TWINS[node.target]
@@ -169,9 +181,7 @@ class _Threading:
         edit.inputs.insert(place, tensor(token))
         last = self.run(graph, raw, edit, token)
         if clone:
-            given, last = last, self._token(edit)
-            operands = [self._dialect.operand("self", tensor(given))]
-            edit.nodes.append(self._dialect.node(_CLONE, operands, last, {}))
+            last = self._apply(_CLONE, last, edit)
         edit.outputs.append(tensor(last))
         return edit.finish(is_single_tensor_return=False)
 
