@@ -58,9 +58,9 @@ class Dialect(msgspec.Struct, frozen=True):
     kinds: bool
     """Operands say whether they were positional (torch 2.7 and later)."""
     names: bool
-    """Nodes have a name (torch 2.10 and later)."""
+    """Nodes have a name (torch 2.11 and later)."""
     single_return_flag: bool
-    """Higher-order nodes say whether they return a bare tensor (torch 2.6 and later)."""
+    """Higher-order nodes say whether they return a bare tensor (torch 2.7 and later)."""
 
     @classmethod
     def of(cls, nodes: Iterable[Json]) -> Dialect:
