@@ -65,7 +65,7 @@ class Expression:
 
     def __mul__(self, other: Expression) -> Expression:
         if len(self.terms) * len(other.terms) > _MAX_TERMS:
-            return Expression.atom(f"({self})*({other})")
+            return Expression.atom(f"(({self})*({other}))")
         terms: dict[_Monomial, int] = {}
         for left, left_factor in self.terms.items():
             for right, right_factor in other.terms.items():
@@ -133,7 +133,7 @@ def as_expression(size: int | str) -> Expression:
     try:
         return parse_expression(size)
     except ProgramError:
-        return Expression.atom(size)
+        return Expression.atom(size or "?")
 
 
 def canonical(size: int | str) -> str:
@@ -187,6 +187,8 @@ class _Parser:
         return left
 
     def unary(self, depth: int) -> Expression:
+        if depth > _MAX_DEPTH:
+            raise ValueError("too deep")
         if self.peek() == "-":
             self.take()
             return -self.unary(depth + 1)
