@@ -66,6 +66,21 @@ class CondWithSymbol(nn.Module):
         return torch.cond(x.sum() > 0, yes, no, (x,))
 
 
+class CondOnSymbolsOnly(nn.Module):
+    def forward(self, x):
+        n = x.shape[0]
+
+        def yes():
+            y = torch.ones(4) * n
+            check((y < 5).all(), "in the true branch")
+            return y
+
+        def no():
+            return torch.zeros(4) - n
+
+        return torch.cond(n > 3, yes, no, ())
+
+
 class CondAfterItem(nn.Module):
     def forward(self, x):
         n = x.sum().to(torch.int64).item()
@@ -310,6 +325,12 @@ CASES = (
         fixed=2,
     ),
     Case(CondWithSymbol, {"in the true branch": full(200)}, fine=(full(-1), torch.ones(7, 4)), dynamic=True),
+    Case(
+        CondOnSymbolsOnly,
+        {"in the true branch": torch.ones(7, 4)},
+        fine=(torch.ones(2, 4), torch.ones(4, 4)),
+        dynamic=True,
+    ),
     Case(CondAfterItem, {"in the true branch": mixed(0, 200), "u0 <= 999": full(500)}, fine=(full(-1),), fixed=4),
     # The second time it is the second one's.
     Case(TwoConds, {"in a branch": full(60)}, fine=(full(-1),), fixed=2),
