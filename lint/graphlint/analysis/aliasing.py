@@ -97,14 +97,16 @@ class AliasAnalysis:
     def _op(self, graph: Graph, node: Node, binding: _Binding) -> None:
         op = self._ops.lookup(node.target)
         for position, output in enumerate(node.outputs):
-            for result in output.tensors():
+            results = output.tensors()
+            for index, result in enumerate(results):
                 if result is None:
                     continue
+                place = (index, len(results))
                 found: list[Alias] = []
                 uncertain = False
                 for rule in op.aliases if op is not None else ():
                     if rule.result in (None, position):
-                        aliases, decided = self._shared(graph, node, rule, result, binding)
+                        aliases, decided = self._shared(graph, node, rule, result, place, binding)
                         found += aliases
                         uncertain |= not decided
                 if not found or uncertain:
@@ -112,14 +114,20 @@ class AliasAnalysis:
                 binding[result] = tuple(found)
 
     def _shared(
-        self, graph: Graph, node: Node, rule: AliasRule, result: str, binding: _Binding
+        self, graph: Graph, node: Node, rule: AliasRule, result: str, place: tuple[int, int], binding: _Binding
     ) -> tuple[list[Alias], bool]:
-        """What the result shows by one rule, and whether that is for certain."""
+        """What the result shows by one rule, and whether that is for certain.
+
+        ``place`` is the result's index in its list, and the list's length (0 and 1 for a result of its own).
+        """
         op = self._ops.lookup(node.target)
         argument = node.input(rule.argument)
         if op is None or argument is None:
             return [], True
+        index, count = place
         names = [name for name in argument.tensors() if name is not None]
+        if count > 1 and len(names) == count:
+            names = [names[index]]  # ops from a list to a list (broadcast_tensors, meshgrid) go one by one
         if op.in_place_view or rule.argument in op.writes:
             step: tuple[str, ...] = (op.name,) if op.in_place_view else ()
         else:

@@ -45,7 +45,7 @@ def _unchanged(node: Node, op: OpInfo, before: TensorMeta, after: TensorMeta) ->
 
 
 def _viewed(node: Node, op: OpInfo, before: TensorMeta, after: TensorMeta) -> bool | None:
-    """``reshape``, ``flatten``, ``ravel``: a view wherever the strides admit one."""
+    """``reshape``, ``flatten``: a view wherever the strides admit one."""
     if before.stride == contiguous_strides(before.shape):
         return True
     shape, strides, wanted = before.shape, before.stride, after.shape
@@ -55,6 +55,15 @@ def _viewed(node: Node, op: OpInfo, before: TensorMeta, after: TensorMeta) -> bo
     if len(numbers) != len(shape) + len(strides) + len(wanted):
         return None
     return view_strides(shape, strides, wanted) is not None  # type: ignore[arg-type]  # all are numbers
+
+
+def _raveled(node: Node, op: OpInfo, before: TensorMeta, after: TensorMeta) -> bool | None:
+    """``ravel`` is ``contiguous().view(-1)``: a copy even where a view would be possible."""
+    steps = zip(before.shape, before.stride, contiguous_strides(before.shape), strict=True)
+    if 0 in before.shape or all(step == wanted for size, step, wanted in steps if size != 1):
+        return True
+    symbolic = any(isinstance(number, str) for number in (*before.shape, *before.stride))
+    return None if symbolic else False
 
 
 def _dropped(node: Node, op: OpInfo, before: TensorMeta, after: TensorMeta) -> bool | None:
@@ -93,7 +102,7 @@ _DECISIONS: Final[dict[str, _Decision]] = {
     "aten.reshape": _viewed,
     "aten.reshape_as": _viewed,
     "aten.flatten": _viewed,
-    "aten.ravel": _viewed,
+    "aten.ravel": _raveled,
     "aten.dropout": _dropped,
     "aten.feature_dropout": _dropped,
     "aten.alpha_dropout": _dropped,
