@@ -5,11 +5,13 @@ Source of the twins: ``aten/src/ATen/native/native_functions.yaml`` of torch 2.1
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterator
+from typing import Final, TypeGuard
 
 from graphlint.analysis.calls import convention
 from graphlint.analysis.sites import Site
 from graphlint.analysis.view import ProgramView
+from graphlint.ops.info import OpInfo
 from graphlint.program.enums import DTYPES
 from graphlint.program.expressions import as_expression
 from graphlint.program.model import Argument, Graph, Node, Program, TensorMeta
@@ -69,15 +71,19 @@ def metadata_obstacle(view: ProgramView, site: Site) -> str | None:
        pass a transposed tensor), so only those of parameters, buffers and constants count.
     3. the result of an in-place op is the tensor that it wrote, and what is recorded for that one counts.
     4. after an in-place view (``t_``, ``resize_``, ``set_``) nobody knows a tensor's metadata from what was
-       recorded before: such a check stays.
+       recorded before: such a check stays. So do sizes and strides of what an ``out=`` op was given: it resizes it
+       where it does not fit.
     """
     operand = site.node.input("a")
     names = operand.tensors() if operand is not None else []
     if not names or names[0] is None:
         return "it does not say which tensor it checks"
     name = _written_tensor(view, site, names[0])
-    if _viewed_in_place(view, site, name):
-        return f"an in-place view changes the metadata of %{name}"
+    for op in _written_by(view, site, name):
+        if op.in_place_view:
+            return f"an in-place view changes the metadata of %{name}"
+        if op.out_variant and any(_asserted(site.node.input(what)) for what in ("size", "stride")):
+            return f"an out= op may change the sizes of %{name}"
     meta = site.scope.graph.meta(name)
     if meta is None:
         return f"the artifact records no metadata of %{name}"
@@ -112,20 +118,21 @@ def _written_tensor(view: ProgramView, site: Site, name: str) -> str:
     return name
 
 
-def _viewed_in_place(view: ProgramView, site: Site, name: str) -> bool:
-    """Whether an in-place view may have changed that very tensor before the check."""
+def _written_by(view: ProgramView, site: Site, name: str) -> Iterator[OpInfo]:
+    """The ops before the check that may write that very tensor, or another one that shares its storage."""
     storages = {alias.storage for alias in view.aliasing.aliases(site.scope, name)}
-    return any(
-        write.site.op is not None
-        and write.site.op.in_place_view
-        and write.site.position < site.position
-        and not storages.isdisjoint(alias.storage for alias in write.aliases)
-        for write in view.writes
-    )
+    for write in view.writes:
+        shared = not storages.isdisjoint(alias.storage for alias in write.aliases)
+        if shared and write.site.position < site.position and write.site.op is not None:
+            yield write.site.op
+
+
+def _asserted(argument: Argument | None) -> TypeGuard[Argument]:
+    return argument is not None and argument.kind != "as_none"
 
 
 def _dtype(asserted: Argument | None, meta: TensorMeta) -> str | None:
-    if asserted is None or asserted.kind == "as_none":
+    if not _asserted(asserted):
         return None
     expected = asserted.as_scalar_type
     if expected == meta.dtype:
@@ -134,7 +141,7 @@ def _dtype(asserted: Argument | None, meta: TensorMeta) -> str | None:
 
 
 def _device(asserted: Argument | None, meta: TensorMeta) -> str | None:
-    if asserted is None or asserted.kind == "as_none":
+    if not _asserted(asserted):
         return None
     if str(asserted.as_device) == str(meta.device):
         return None
@@ -142,13 +149,13 @@ def _device(asserted: Argument | None, meta: TensorMeta) -> str | None:
 
 
 def _layout(asserted: Argument | None, meta: TensorMeta) -> str | None:
-    if asserted is None or asserted.kind == "as_none" or asserted.as_layout == meta.layout:
+    if not _asserted(asserted) or asserted.as_layout == meta.layout:
         return None
     return "it asserts another layout than the artifact records"
 
 
 def _sizes(asserted: Argument | None, graph: Graph, meta: TensorMeta) -> str | None:
-    if asserted is None or asserted.kind == "as_none":
+    if not _asserted(asserted):
         return None
     expected = _numbers(asserted, graph)
     if expected is not None and len(expected) == len(meta.shape):
@@ -160,7 +167,7 @@ def _sizes(asserted: Argument | None, graph: Graph, meta: TensorMeta) -> str | N
 
 def _strides(view: ProgramView, site: Site, name: str, meta: TensorMeta) -> str | None:
     asserted = site.node.input("stride")
-    if asserted is None or asserted.kind == "as_none":
+    if not _asserted(asserted):
         return None
     aliases = view.aliasing.aliases(site.scope, name)
     fixed = len(aliases) == 1 and aliases[0].certain and aliases[0].storage.kind in ("parameter", "buffer", "constant")
