@@ -1,0 +1,438 @@
+"""A fix that fails its own checks changes nothing: what fix.py and the engine refuse to write."""
+
+import functools
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import graphlint.archive.rewrite
+import graphlint.fix
+from graphlint.archive.artifact import open_artifact
+from graphlint.archive.rewrite import PendingReplacement, write_archive
+from graphlint.engine import process
+from graphlint.fix import PASSES, _Pass
+from graphlint.program.text import parse_program
+
+ARTIFACTS = Path(__file__).parent.parent / "artifacts" / "2.13.0"
+CONTRADICTION = "the fixed program contradicts itself: "
+BUG = "a fix failed its own checks, which is a bug of graphlint: "
+TEXT = """\
+program TRAINING
+graph(%x: f32[3]):
+  %ok: b8[] = aten.all.default(%x)
+  aten._assert_async.msg(%ok, "zero")
+  aten._assert_tensor_metadata.default(%x, dtype=torch.float32)
+  %y: f32[3] = aten.rand_like.default(%x)
+  %z: f32[3] = aten.add.Tensor(%x, %y)
+  return %z
+"""
+
+
+def root(document):
+    return document.tree["graph_module"]["graph"]
+
+
+def with_nodes(document, nodes):
+    return document.with_graph({**root(document), "nodes": nodes})
+
+
+def without(target, document):
+    return [node for node in root(document)["nodes"] if target not in node["target"]]
+
+
+def drop_the_check(document, sites, settings):
+    return with_nodes(document, without("_assert_async", document)), ()
+
+
+def leave_the_check(document, sites, settings):
+    return document.tree, ()
+
+
+def run_the_check_twice(document, sites, settings):
+    nodes = root(document)["nodes"]
+    return with_nodes(document, [*nodes[:2], *nodes[1:]]), ()
+
+
+def define_a_value_twice(document, sites, settings):
+    nodes = root(document)["nodes"]
+    return with_nodes(document, [nodes[0], *nodes]), ()
+
+
+def read_a_value_that_is_not_there(document, sites, settings):
+    return with_nodes(document, root(document)["nodes"][1:]), ()
+
+
+def lose_an_output(document, sites, settings):
+    return document.with_graph({**root(document), "outputs": []}), ()
+
+
+def drop_a_random_op(document, sites, settings):
+    tree, buffers = PASSES[1].run(document, sites, settings)
+    graph = tree["graph_module"]["graph"]
+    nodes = [node for node in graph["nodes"] if "rand_like" not in node["target"]]
+    add = {**nodes[-1], "inputs": [nodes[-1]["inputs"][0], {**nodes[-1]["inputs"][1], "arg": {"as_float": 0.5}}]}
+    return {**tree, "graph_module": {**tree["graph_module"], "graph": {**graph, "nodes": [*nodes[:-1], add]}}}, buffers
+
+
+def add_a_write(document, sites, settings):
+    tree, buffers = PASSES[1].run(document, sites, settings)
+    graph = tree["graph_module"]["graph"]
+    nodes = [
+        {**node, "target": "torch.ops.aten.add_.Tensor"} if "add.Tensor" in node["target"] else node
+        for node in graph["nodes"]
+    ]
+    return {**tree, "graph_module": {**tree["graph_module"], "graph": {**graph, "nodes": nodes}}}, buffers
+
+
+BROKEN = {
+    "drops-the-check": (
+        drop_the_check,
+        ("torch.ops.aten._functional_assert_async.msg occurs 0 times after fixing, 1 times were expected",),
+    ),
+    "leaves-the-check": (
+        leave_the_check,
+        (
+            "torch.ops.aten._functional_assert_async.msg occurs 0 times after fixing, 1 times were expected",
+            "torch.ops.aten._assert_async.msg occurs 1 times after fixing, 0 times were expected",
+        ),
+    ),
+    "runs-the-check-twice": (
+        run_the_check_twice,
+        (
+            "torch.ops.aten._functional_assert_async.msg occurs 0 times after fixing, 1 times were expected",
+            "torch.ops.aten._assert_async.msg occurs 2 times after fixing, 0 times were expected",
+        ),
+    ),
+    "defines-a-value-twice": (
+        define_a_value_twice,
+        (f"{CONTRADICTION}node 1 (aten.all.default) defines %ok a second time",),
+    ),
+    "reads-an-undefined-value": (
+        read_a_value_that_is_not_there,
+        (f"{CONTRADICTION}node 0 (aten._assert_async.msg) reads %ok, which nothing before it defines",),
+    ),
+    "loses-an-output": (
+        lose_an_output,
+        (f"{CONTRADICTION}the signature describes 1 outputs, the graph has 0",),
+    ),
+    "drops-a-random-op": (
+        drop_a_random_op,
+        ("torch.ops.aten.rand_like.default occurs 0 times after fixing, 1 times were expected",),
+    ),
+    "adds-a-write": (
+        add_a_write,
+        ("torch.ops.aten.add_.Tensor occurs 1 times after fixing, 0 times were expected",),
+    ),
+}
+
+
+@pytest.fixture
+def broken_pass(request, monkeypatch):
+    """Puts a broken pass in the place of the one that chains the checks; what is said of it."""
+    run, messages = request.param
+    monkeypatch.setattr(graphlint.fix, "PASSES", (PASSES[0], _Pass(PASSES[1].codes, run)))
+    return messages
+
+
+@pytest.mark.parametrize("broken_pass", BROKEN.values(), ids=BROKEN, indirect=True)
+def test_a_broken_pass_is_told_and_nothing_is_written(broken_pass, write_pt2, settings_for):
+    path = write_pt2(TEXT)
+    before, modified = path.read_bytes(), path.stat().st_mtime_ns
+    result = process(str(path), settings_for(), "fix")
+    assert result.error in [BUG + message for message in broken_pass]
+    assert (result.changed, result.fixed, result.diff) == (False, (), "")
+    # The fix of the other pass is not written either, so its finding is still to be reported.
+    assert [one.code for one in result.diagnostics] == ["GL201", "GL205"]
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == (before, modified)
+    assert [one.name for one in path.parent.iterdir()] == [path.name]
+    assert process(str(path), settings_for(), "diff").error == result.error
+
+
+def test_a_check_that_comes_back_is_noticed(monkeypatch, write_pt2, settings_for):
+    def keep_metadata_check(document, sites, settings):
+        nodes = root(document)["nodes"]
+        return with_nodes(document, [*nodes, nodes[2]]), ()
+
+    monkeypatch.setattr(graphlint.fix, "PASSES", (_Pass(PASSES[0].codes, keep_metadata_check),))
+    path = write_pt2(TEXT)
+    result = process(str(path), settings_for(), "fix")
+    target = "torch.ops.aten._assert_tensor_metadata.default"
+    assert result.error == f"{BUG}{target} occurs 2 times after fixing, 0 times were expected"
+
+
+def test_a_finding_that_a_fix_adds_is_noticed(monkeypatch, write_pt2, settings_for):
+    """Even one of another rule: the effects are as expected, the findings are not."""
+    settings = settings_for(enabled={"GL201", "GL205", "GL303"})
+    real = graphlint.fix.lint_program
+    calls = []
+
+    def lint_with_one_more(program, *args):
+        found = real(program, *args)
+        calls.append(program)
+        return [*found, *found[:1]] if len(calls) > 1 else found
+
+    monkeypatch.setattr(graphlint.fix, "lint_program", lint_with_one_more)
+    path = write_pt2(TEXT)
+    before = path.read_bytes()
+    result = process(str(path), settings, "fix")
+    assert result.error == f"{BUG}2 findings of GL201 are left after fixing, 1 were expected"
+    assert path.read_bytes() == before
+
+
+# -- the written file is read again
+
+
+def corrupting(what):
+    """A PendingReplacement whose temporary file is not what it should be."""
+
+    class Corrupting(PendingReplacement):
+        def __enter__(self):
+            pending = super().__enter__()
+            what(Path(pending.path))
+            return pending
+
+    return Corrupting
+
+
+def garble_the_program(path):
+    data = path.read_bytes()
+    place = data.index(b"_functional_assert_async")
+    path.write_bytes(data[:place] + b"X" + data[place + 1 :])
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def put_the_original_back(path):
+    shutil.copy(ARTIFACTS / "async_assert.pt2", path)
+
+
+def put_another_package_there(path):
+    shutil.copy(ARTIFACTS / "two_programs.pt2", path)
+
+
+@pytest.mark.parametrize(
+    ("what", "error"),
+    [
+        (garble_the_program, 'member "async_assert/models/model.json" is damaged: its checksum does not match'),
+        (truncate, "zip archive"),
+        (put_the_original_back, f"{BUG}program 'model' lints otherwise after it was written"),
+        (put_another_package_there, f"{BUG}the written artifact holds other programs than the original"),
+    ],
+)
+def test_a_file_that_was_not_written_well_does_not_replace_the_old_one(
+    what, error, monkeypatch, tmp_path, settings_for
+):
+    monkeypatch.setattr(graphlint.archive.rewrite, "PendingReplacement", corrupting(what))
+    path = tmp_path / "model.pt2"
+    shutil.copy(ARTIFACTS / "async_assert.pt2", path)
+    before, modified = path.read_bytes(), path.stat().st_mtime_ns
+    result = process(str(path), settings_for(), "fix")
+    assert error in result.error
+    assert (result.changed, result.fixed) == (False, ())
+    assert [one.code for one in result.diagnostics] == ["GL201"]
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == (before, modified)
+    assert [one.name for one in tmp_path.iterdir()] == ["model.pt2"]
+
+
+def test_a_file_that_changes_meanwhile_is_left_alone(monkeypatch, tmp_path, settings_for):
+    path = tmp_path / "model.pt2"
+    shutil.copy(ARTIFACTS / "async_assert.pt2", path)
+    other = (ARTIFACTS / "clean.pt2").read_bytes()
+    monkeypatch.setattr(graphlint.archive.rewrite, "PendingReplacement", corrupting(lambda _: path.write_bytes(other)))
+    result = process(str(path), settings_for(), "fix")
+    assert "was changed by something else meanwhile and is left alone" in result.error
+    assert not result.changed
+    assert path.read_bytes() == other
+    assert [one.name for one in tmp_path.iterdir()] == ["model.pt2"]
+
+
+def test_a_read_only_file_is_left_alone(tmp_path, settings_for):
+    path = tmp_path / "model.pt2"
+    shutil.copy(ARTIFACTS / "async_assert.pt2", path)
+    path.chmod(0o444)
+    result = process(str(path), settings_for(), "fix")
+    assert "is read-only and is left alone: make it writable to have it fixed" in result.error
+    assert (result.changed, result.fixed) == (False, ())
+    assert [one.code for one in result.diagnostics] == ["GL201"]
+    assert path.read_bytes() == (ARTIFACTS / "async_assert.pt2").read_bytes()
+
+
+# -- the actions
+
+
+def test_check_and_diff_write_nothing(tmp_path, settings_for):
+    path = tmp_path / "model.pt2"
+    shutil.copy(ARTIFACTS / "async_assert.pt2", path)
+    before, modified = path.read_bytes(), path.stat().st_mtime_ns
+    checked = process(str(path), settings_for(), "check")
+    assert [one.code for one in checked.diagnostics] == ["GL201"]
+    assert (checked.changed, checked.fixed, checked.diff, checked.programs) == (False, (), "", ("model",))
+    shown = process(str(path), settings_for(), "diff")
+    assert (shown.changed, shown.diagnostics) == (False, ())
+    assert shown.fixed == checked.diagnostics
+    assert (
+        shown.diff
+        == f"""\
+--- {path}:model (as it is)
++++ {path}:model (fixed)
+@@ -1,7 +1,8 @@
+ program TRAINING
+-graph(%x: f32[3, 4]):
++graph(%b_dep_token: f32[] = buffer "dep_token" non-persistent, %x: f32[3, 4]):
+   %gt: b8[3, 4] = aten.gt.Scalar(%x, -100)
+   %all_1: b8[] = aten.all.default(%gt)
+-  aten._assert_async.msg(%all_1, "x must be above -100")
++  %dep_token0: f32[] = aten._make_dep_token.default()
++  %dep_token1: f32[] = aten._functional_assert_async.msg(%all_1, "x must be above -100", dep_token=%dep_token0)
+   %add: f32[3, 4] = aten.add.Tensor(%x, 3)
+-  return %add
++  return buffer "dep_token" <- %dep_token1, %add
+"""
+    )
+    assert (path.read_bytes(), path.stat().st_mtime_ns) == (before, modified)
+    fixed = process(str(path), settings_for(), "fix")
+    assert fixed.fixed == shown.fixed
+    assert (fixed.changed, fixed.diff) == (True, "")
+
+
+def test_what_is_fixed_and_what_is_left_are_told_apart(write_pt2, settings_for):
+    path = write_pt2(TEXT.replace("torch.float32)", "torch.float16)"))
+    result = process(str(path), settings_for(), "fix")
+    assert [(one.code, one.path, one.program) for one in result.fixed] == [("GL201", str(path), "model")]
+    assert [(one.code, one.path, one.fix.applicability) for one in result.diagnostics] == [("GL205", str(path), "none")]
+    # The diagnostics are those of the file as it is now.
+    assert process(str(path), settings_for(), "check").diagnostics == result.diagnostics
+
+
+def test_an_artifact_without_findings_is_not_opened_for_writing(monkeypatch, tmp_path, settings_for):
+    monkeypatch.setattr(graphlint.archive.rewrite, "PendingReplacement", None)
+    path = tmp_path / "clean.pt2"
+    shutil.copy(ARTIFACTS / "clean.pt2", path)
+    result = process(str(path), settings_for(), "fix")
+    assert (result.changed, result.fixed, result.diagnostics, result.error) == (False, (), (), "")
+
+
+@pytest.mark.parametrize("action", ["check", "fix", "diff"])
+@pytest.mark.parametrize(
+    ("content", "code", "message"),
+    [
+        (b"", "GL001", "the file is empty"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n",
+            "GL002",
+            "the file is a Git LFS pointer: run `git lfs pull` to fetch the artifact that it stands for",
+        ),
+        (b"# not an artifact\n", "GL001", "not a zip archive but a text file"),
+    ],
+)
+def test_what_cannot_be_read_is_a_diagnostic(content, code, message, action, tmp_path, settings_for):
+    path = tmp_path / "model.pt2"
+    path.write_bytes(content)
+    result = process(str(path), settings_for(enabled={"GL001", "GL002"}), action)
+    assert [(one.code, one.message, one.path) for one in result.diagnostics] == [(code, message, str(path))]
+    assert (result.changed, result.error, result.programs) == (False, "", ())
+    assert process(str(path), settings_for(enabled={"GL201"}), action).diagnostics == ()
+    assert path.read_bytes() == content
+
+
+# -- several programs, one of them broken
+
+
+@pytest.fixture
+def half_broken(tmp_path):
+    """two_programs.pt2, its second program's JSON cut short; the path and the broken member's content."""
+
+    def make(broken="decoder"):
+        path = tmp_path / "package.pt2"
+        with open_artifact(ARTIFACTS / "two_programs.pt2") as artifact:
+            (entry,) = (one for one in artifact.programs if one.name == broken)
+            content = artifact.read_program(entry)[:-100]
+            with path.open("wb") as file:
+                write_archive(artifact.container, {entry.member: content}, file)
+        return path, entry.member, content
+
+    return make
+
+
+def test_a_broken_program_does_not_keep_the_other_one_from_being_fixed(half_broken, settings_for):
+    path, member, content = half_broken()
+    settings = settings_for(enabled={"GL001", "GL201"})
+    with zipfile.ZipFile(path) as archive:
+        before = {name: archive.read(name) for name in archive.namelist()}
+    result = process(str(path), settings, "fix")
+    assert (result.changed, result.error) == (True, "")
+    assert [(one.code, one.program) for one in result.fixed] == [("GL201", "encoder")]
+    (broken,) = result.diagnostics
+    assert (broken.code, broken.program, broken.member) == ("GL001", "decoder", member)
+    assert broken.message.startswith("broken JSON: ")
+    with zipfile.ZipFile(path) as archive:
+        after = {name: archive.read(name) for name in archive.namelist()}
+    changed = {name.rpartition("/")[2] for name in after if after[name] != before.get(name)}
+    assert changed == {"encoder.json", "encoder_constants_config.json", "tensor_0"}
+    assert after[member] == content
+    again = process(str(path), settings, "fix")
+    assert (again.changed, again.diagnostics) == (False, result.diagnostics)
+
+
+def test_nothing_is_written_where_only_the_sound_program_is_clean(half_broken, settings_for):
+    path, member, _ = half_broken("encoder")
+    before = path.read_bytes()
+    result = process(str(path), settings_for(enabled={"GL001", "GL201"}), "fix")
+    assert [(one.code, one.member) for one in result.diagnostics] == [("GL001", member)]
+    assert (result.changed, result.fixed) == (False, ())
+    assert path.read_bytes() == before
+
+
+def test_both_programs_get_tokens_of_their_own(tmp_path, settings_for, read_text, judge):
+    """Two programs with checks: each has its constants, in members that don't get in each other's way."""
+    path = tmp_path / "package.pt2"
+    program = json.dumps(parse_program(TEXT.replace("f32[3]", "f32[3, 4]"))).encode()
+    with open_artifact(ARTIFACTS / "two_programs.pt2") as artifact:
+        changes = {entry.member: program for entry in artifact.programs}
+        with path.open("wb") as file:
+            write_archive(artifact.container, changes, file)
+    result = process(str(path), settings_for(enabled={"GL201"}), "fix")
+    assert [(one.code, one.program) for one in result.fixed] == [("GL201", "encoder"), ("GL201", "decoder")]
+    configs = {}
+    with zipfile.ZipFile(path) as archive:
+        for name in ("encoder", "decoder"):
+            config = json.loads(archive.read(f"two_programs/data/constants/{name}_constants_config.json"))
+            configs[name] = config["config"]["dep_token"]["path_name"]
+            assert archive.read(f"two_programs/data/constants/{configs[name]}") == bytes(4)
+    assert sorted(configs.values()) == ["tensor_0", "tensor_1"]
+    torch = judge.torch
+    for name in ("encoder", "decoder"):
+        assert 'buffer "dep_token" <- %dep_token1' in read_text(path, name)
+        module = judge.module(judge.load(path, name))
+        assert judge.run(module, (torch.zeros(3, 4),)).raised == "RuntimeError: zero"
+        assert judge.run(module, (torch.ones(3, 4),)).raised is None
+
+
+def test_constants_without_a_place_are_an_error_and_nothing_is_written(tmp_path, settings_for):
+    """An archive whose member for constants is missing."""
+    path = tmp_path / "model.pt2"
+    with zipfile.ZipFile(ARTIFACTS / "async_assert.pt2") as given, zipfile.ZipFile(path, "w") as made:
+        for info in given.infolist():
+            if not info.filename.endswith("model_constants_config.json"):
+                made.writestr(info.filename, given.read(info))
+    before = path.read_bytes()
+    result = process(str(path), settings_for(), "fix")
+    assert result.error == 'the archive has no member for the constants of program "model"'
+    assert (result.changed, result.fixed) == (False, ())
+    assert [one.code for one in result.diagnostics] == ["GL201"]
+    assert path.read_bytes() == before
+    assert [one.name for one in tmp_path.iterdir()] == ["model.pt2"]
+    # The other sink needs no constants.
+    assert process(str(path), settings_for("output"), "fix").changed
+
+
+def test_the_order_of_passes_loses_no_finding():
+    """Every fixable rule on checks has exactly one pass."""
+    codes = functools.reduce(lambda left, right: [*left, *sorted(right.codes)], PASSES, [])
+    assert len(codes) == len(set(codes))
+    assert {"GL201", "GL202", "GL203", "GL204", "GL205"} <= set(codes)
