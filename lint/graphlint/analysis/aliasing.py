@@ -70,10 +70,15 @@ class AliasAnalysis:
         return self._graphs[id(scope.graph)].get(value, ())
 
     def written(self, site: Site) -> Iterator[tuple[str, str, tuple[Alias, ...]]]:
-        """Argument name, value and storages for each tensor that the node writes."""
-        if site.op is None:
+        """Argument name, value and storages for each tensor that the node writes. The name is the one in
+        ``writes`` or ``hidden_writes``, which for declared ops may be a position.
+        """
+        op = site.op
+        if op is None:
             return
-        for name in site.op.written_arguments(site.node):
+        hidden = op.hidden_writes
+        updated = hidden.arguments if hidden is not None and hidden.holds(site.node, op.schema) else ()
+        for name in dict.fromkeys((*op.writes, *updated)):
             argument = site.node.input(name)
             for value in argument.tensors() if argument is not None else ():
                 if value is not None:

@@ -224,10 +224,14 @@ class Node(_Part):
     name: str | None = None
 
     def input(self, name: str) -> Argument | None:
-        """The operand of that schema name, or None where the call leaves it out."""
+        """The operand of that schema name (or, for ops without a schema, at that position: ``"0"``), or None where the
+        call leaves it out.
+        """
         for operand in self.inputs:
             if operand.name == name:
                 return operand.arg
+        if name.isdecimal() and int(name) < len(self.inputs):
+            return self.inputs[int(name)].arg
         return None
 
     def results(self) -> list[str]:

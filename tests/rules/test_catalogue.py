@@ -1,0 +1,157 @@
+"""The rules as a whole: complete, in order, documented, and as the catalogue says."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import re
+
+import pytest
+
+import graphlint.rules
+from graphlint.rules.base import Rule
+from graphlint.rules.registry import RULES
+
+# code, name, on by default, severity, best fix
+CATALOGUE = """
+GL001 unreadable-artifact yes error none
+GL002 lfs-pointer yes error none
+GL004 unloadable-schema no note none
+GL101 in-place-op yes error none
+GL102 input-mutation yes error none
+GL103 buffer-mutation yes error none
+GL104 parameter-mutation yes error none
+GL105 constant-mutation yes error none
+GL106 out-variant yes error none
+GL107 hidden-update yes error none
+GL201 async-assert yes error safe
+GL202 bare-async-assert yes error safe
+GL203 scalar-assert yes error safe
+GL204 range-constraint yes error safe
+GL205 metadata-assert yes warning safe
+GL301 print yes error none
+GL302 random-op yes warning none
+GL303 training-dropout yes error none
+GL304 mutable-custom-op yes error none
+GL305 unknown-op yes warning none
+GL306 in-place-collective yes error none
+GL307 script-object-call yes warning none
+GL308 effect-token yes error none
+GL401 grad-mode-region yes warning none
+GL402 autocast-region yes warning none
+GL403 dead-effect yes error none
+GL501 training-dialect no note none
+GL502 mutation-output no note none
+GL503 aliased-output no note none
+"""
+EXAMPLE = re.compile(r"```graph\n(.*?)```", re.DOTALL)
+WITHOUT_EXAMPLE = {
+    "GL001": "is about files",
+    "GL002": "is about files",
+    "GL004": "the text form is always of a schema that loads",
+    "GL304": "depends on the configuration",
+    "GL306": "see the tests of effects",
+    "GL307": "see the tests of effects",
+    "GL308": "see the tests of effects",
+    "GL401": "see the tests of regions",
+    "GL402": "see the tests of regions",
+}
+
+
+def by_code(rule: Rule) -> str:
+    return rule.code
+
+
+def sections(rule: Rule) -> dict[str, str]:
+    """Heading to text."""
+    parts = re.split(r"^## (.+)$", rule.documentation, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def examples(heading: str) -> list[tuple[str, str]]:
+    """Code and graph of every example under that heading."""
+    return [(rule.code, graph) for rule in RULES for graph in EXAMPLE.findall(sections(rule).get(heading, ""))]
+
+
+def test_the_rules_are_those_of_the_catalogue():
+    found = [
+        f"{rule.code} {rule.name} {'yes' if rule.enabled_by_default else 'no'} {rule.severity} {rule.fix}"
+        for rule in RULES
+    ]
+    assert found == CATALOGUE.split("\n")[1:-1]
+
+
+def test_codes_and_names_are_unique_well_formed_and_in_order():
+    codes = [rule.code for rule in RULES]
+    assert codes == sorted(set(codes))
+    assert len({rule.name for rule in RULES}) == len(RULES)
+    for rule in RULES:
+        assert re.fullmatch(r"GL[1-5]\d\d|GL0\d\d", rule.code)
+        assert re.fullmatch(r"[a-z]+(-[a-z]+)*", rule.name)
+
+
+def test_every_rule_that_is_defined_is_registered():
+    defined: set[type[Rule]] = set()
+    for module in pkgutil.iter_modules(graphlint.rules.__path__, "graphlint.rules."):
+        loaded = importlib.import_module(module.name)
+        for _, one in inspect.getmembers(loaded, inspect.isclass):
+            if issubclass(one, Rule) and "code" in vars(one):
+                defined.add(one)
+    assert defined == {type(rule) for rule in RULES}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=by_code)
+def test_every_rule_is_documented(rule):
+    assert vars(type(rule)).get("__doc__"), "a docstring of its own"
+    assert re.fullmatch(r"[A-Z].+\.", rule.summary)
+    found = sections(rule)
+    assert {"What it does", "Why is this bad?"} <= set(found)
+    known = ["What it does", "Why is this bad?", "Example", "Use instead", "Fix safety", "References"]
+    assert list(found) == [heading for heading in known if heading in found]
+    assert all(text.strip() for text in found.values())
+    if rule.fix != "none":
+        assert "Fix safety" in found
+    assert bool(EXAMPLE.findall(found.get("Example", ""))) == (rule.code not in WITHOUT_EXAMPLE)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=by_code)
+def test_references_are_cited(rule):
+    cited = set(re.findall(r"[\w.-]+/[\w.-]+#\d+", sections(rule).get("References", "")))
+    body = rule.documentation.partition("## References")[0]
+    assert set(re.findall(r"[\w.-]+/[\w.-]+#\d+", body)) <= cited or not cited
+
+
+@pytest.mark.parametrize(("code", "graph"), examples("Example"))
+def test_examples_are_flagged(lint_text, code, graph):
+    assert code in {one.code for one in lint_text(graph)}
+
+
+@pytest.mark.parametrize(("code", "graph"), examples("Use instead"))
+def test_what_to_use_instead_is_not(lint_text, code, graph):
+    assert code not in {one.code for one in lint_text(graph)}
+
+
+def test_examples_say_one_thing(lint_text):
+    # An example shows its own rule; the others that it may trip over are named here.
+    also = {"GL403": {"GL201"}}
+    off = {"GL501", "GL502", "GL503"}
+    for code, graph in examples("Example"):
+        found = {one.code for one in lint_text(graph)} - off
+        assert found - {code} <= also.get(code, set()), code
+
+
+def test_diagnostics_carry_code_name_and_severity_of_their_rule(lint_text):
+    rules = {rule.code: rule for rule in RULES}
+    for _, graph in examples("Example"):
+        for one in lint_text(graph):
+            rule = rules[one.code]
+            assert (one.rule, one.severity) == (rule.name, rule.severity)
+            assert (one.path, one.program) == ("model.pt2", "model")
+            assert one.message
+            assert not one.message.endswith(".")
+            assert one.fix.message
+            if one.fix.applicability != "none":
+                assert one.fix.applicability == rule.fix
+            if rule.fix != "none" and one.fix.applicability == "none":
+                assert rule.fix_sometimes
