@@ -59,10 +59,11 @@ class AliasAnalysis:
     def __init__(self, program: Program, ops: OpTable) -> None:
         self._ops = ops
         self._graphs: dict[int, _Binding] = {}
+        self._owners: dict[Storage, int] = {}
         self._count = 0
         binding: _Binding = {}
         for name, kind, qualified in classified_inputs(program):
-            binding[name] = (Alias(self._storage(kind, name, qualified)),)
+            binding[name] = (Alias(self._storage(program.graph, kind, name, qualified)),)
         self._analyze(program.graph, binding)
 
     def aliases(self, scope: Scope, value: str) -> tuple[Alias, ...]:
@@ -84,17 +85,30 @@ class AliasAnalysis:
                 if value is not None:
                     yield name, value, self.aliases(site.scope, value)
 
-    def _storage(self, kind: StorageKind, value: str, name: str | None = None) -> Storage:
+    def owner(self, storage: Storage) -> int:
+        """Identity of the graph object that the storage was born in or, for inputs, that of the root."""
+        return self._owners[storage]
+
+    def uncertain(self) -> Iterator[tuple[str, tuple[Alias, ...]]]:
+        """Values that may or may not show some storage, of all graphs."""
+        for binding in self._graphs.values():
+            for name, aliases in binding.items():
+                if len(aliases) > 1 or not all(alias.certain for alias in aliases):
+                    yield name, aliases
+
+    def _storage(self, graph: Graph, kind: StorageKind, value: str, name: str | None = None) -> Storage:
         self._count += 1
-        return Storage(kind, value, name, self._count)
+        storage = Storage(kind, value, name, self._count)
+        self._owners[storage] = id(graph)
+        return storage
 
     def _analyze(self, graph: Graph, binding: _Binding) -> _Binding:
         self._graphs[id(graph)] = binding
         for name in graph.constants:
-            binding.setdefault(name, (Alias(self._storage("constant", name, name)),))
+            binding.setdefault(name, (Alias(self._storage(graph, "constant", name, name)),))
         for node in graph.nodes:
             if any(True for _ in node.subgraphs()):
-                self._call(node, binding)
+                self._call(graph, node, binding)
             else:
                 self._op(graph, node, binding)
         return binding
@@ -115,7 +129,7 @@ class AliasAnalysis:
                         found += aliases
                         uncertain |= not decided
                 if not found or uncertain:
-                    found.append(Alias(self._storage("intermediate", result), certain=not found))
+                    found.append(Alias(self._storage(graph, "intermediate", result), certain=not found))
                 binding[result] = tuple(found)
 
     def _shared(
@@ -152,11 +166,11 @@ class AliasAnalysis:
             ]
         return found, decided
 
-    def _call(self, node: Node, binding: _Binding) -> None:
+    def _call(self, graph: Graph, node: Node, binding: _Binding) -> None:
         rule = convention(node)
         graphs = called_graphs(node, rule) if rule is not None else None
         if rule is None or graphs is None:
-            self._unknown_call(node, binding)
+            self._unknown_call(graph, node, binding)
             return
         operands = operand_names(node, rule)
         outer = self._count
@@ -175,7 +189,7 @@ class AliasAnalysis:
             fresh = len(outside) < len(found) or not found
             aliases = [Alias(alias.storage, alias.views, alias.certain and single) for alias in outside]
             if fresh or not aliases:
-                aliases.append(Alias(self._storage("intermediate", result), certain=not outside))
+                aliases.append(Alias(self._storage(graph, "intermediate", result), certain=not outside))
             binding[result] = tuple(aliases)
 
     def _bind(self, graph: Graph, rule: Convention, operands: list[str | None], binding: _Binding) -> _Binding:
@@ -188,18 +202,20 @@ class AliasAnalysis:
             shown = binding.get(operand, ()) if operand is not None else ()
             certain = rule.exact and not rule.repeats
             inputs[name] = tuple(Alias(a.storage, a.views, a.certain and certain) for a in shown) or (
-                Alias(self._storage("unknown", name), certain=False),
+                Alias(self._storage(graph, "unknown", name), certain=False),
             )
         return inputs
 
-    def _unknown_call(self, node: Node, binding: _Binding) -> None:
+    def _unknown_call(self, graph: Graph, node: Node, binding: _Binding) -> None:
         """An op that calls graphs in a way that is not known: anything may alias anything."""
         for sub in node.subgraphs():
             names = [name for name in _flat(sub.graph.inputs) if name is not None]
-            unknown: _Binding = {name: (Alias(self._storage("unknown", name), certain=False),) for name in names}
+            unknown: _Binding = {
+                name: (Alias(self._storage(sub.graph, "unknown", name), certain=False),) for name in names
+            }
             self._analyze(sub.graph, unknown)
         for result in node.results():
-            binding[result] = (Alias(self._storage("unknown", result), certain=False),)
+            binding[result] = (Alias(self._storage(graph, "unknown", result), certain=False),)
 
 
 def classified_inputs(program: Program) -> Iterator[tuple[str, StorageKind, str]]:

@@ -147,6 +147,16 @@ class GraphEdit:
         """Record a new value's metadata."""
         self._tensors[name] = meta
 
+    def rename(self, name: str, new: str) -> None:
+        """A value's new name, whose metadata goes with it."""
+        self._tensors[new] = self._tensors.pop(name)
+        self._names.discard(name)
+
+    def forget(self, names: Iterable[str]) -> None:
+        """These values are gone."""
+        for name in names:
+            self._tensors.pop(name, None)
+
     def finish(self, **changes: Any) -> Json:
         """The edited graph, with other top-level keys changed as given."""
         edited = {"inputs": self.inputs, "outputs": self.outputs, "nodes": self.nodes, "tensor_values": self._tensors}

@@ -33,6 +33,8 @@ _COMPARISONS: Final = {
 }
 _MAX_TERMS: Final = 64
 _MAX_DEPTH: Final = 50
+_MAX_BITS: Final = 256
+"""Of a number to some power: what is larger stays a power."""
 
 
 class Expression:
@@ -244,11 +246,17 @@ def _call(name: str, arguments: list[Expression]) -> Expression:
             result = result * argument
         return result
     if name == "Pow" and len(arguments) == 2:
-        power = arguments[1].constant
-        if power is not None and 0 <= power <= 8:
+        base, power = arguments[0], arguments[1].constant
+        if power is not None and power >= 0 and len(base.terms) == 1:
+            ((monomial, factor),) = base.terms.items()
+            if factor.bit_length() * power <= _MAX_BITS or abs(factor) == 1:
+                return Expression(
+                    {tuple((atom, exponent * power) for atom, exponent in monomial if power): factor**power}
+                )
+        elif power is not None and 0 <= power <= 8:
             result = Expression.number(1)
             for _ in range(power):
-                result = result * arguments[0]
+                result = result * base
             return result
     if name in _COMPARISONS and len(arguments) == 2:
         return Expression.atom(f"{arguments[0]} {_COMPARISONS[name]} {arguments[1]}")

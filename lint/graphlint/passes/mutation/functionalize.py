@@ -1,0 +1,829 @@
+"""Writes become data flow: the rewrite that torch calls functionalization, on the serialized graph.
+
+::
+
+    before                                          after
+    %row = aten.select.int(%b_cache, 1, 0)          %copy_ = …the new row, x cast and expanded…
+    %copy_ = aten.copy_.default(%row, %x)           %select_scatter = aten.select_scatter.default(%b_cache, %x, 1, 0)
+    %sum = aten.sum.default(%b_cache)               %sum = aten.sum.default(%select_scatter)
+    return %sum                                     return buffer "cache" <- %select_scatter, %sum
+
+The graph is walked once, as an interpreter would. For each storage that is written there is a current base value;
+each tensor object that shows the storage is a chain of view steps from the base. A write makes a new value for the
+written view (:mod:`.writes`), carries it back through the inverses of the steps (:mod:`.views`), and makes the result
+the new base. An operand whose storage was written since it was computed is taken again from the current base, where
+it is used and nowhere else; a value that was read before the write stays what it was.
+
+Cases beyond that:
+
+1. several writes in one op (``_foreach_*_``), ``out=`` overloads, running statistics of batch norm;
+2. in-place views (``t_``, ``unsqueeze_``) change the object's chain, not the storage;
+3. subgraphs: writes to tensors born inside are rewritten inside; a region's write to a tensor from outside becomes
+   one more result of the region; branches and loops have no way to hand such a write out;
+4. at the end, each written parameter, buffer and user input gets its last value as a mutation output; a written
+   constant first becomes a non-persistent buffer.
+
+What cannot be rewritten blocks its whole storage: all writes to it stay as they are, and so do all reads. The
+reasons are what :func:`plan` returns, for the rules to show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from graphlint.analysis.aliasing import Storage
+from graphlint.analysis.calls import convention, operand_names
+from graphlint.analysis.sites import Scope, Site
+from graphlint.analysis.view import ProgramView, Write
+from graphlint.ops.info import OpInfo
+from graphlint.passes.mutation.build import Builder, Obstacle
+from graphlint.passes.mutation.values import Meta, Value
+from graphlint.passes.mutation.views import Step, invert, replay
+from graphlint.passes.mutation.writes import BATCH_NORMS, RESHAPED, Call, Target, batch_norm, functional, restrided
+from graphlint.program.document import Dialect, Document, GraphEdit, Json, tensor
+from graphlint.program.model import Argument, Graph, Node
+
+_IN_PLACE_VIEWS: Final = frozenset(
+    {"t_", "transpose_", "squeeze_", "unsqueeze_", "swapdims_", "swapaxes_", "as_strided_", "detach_"}
+)
+_PARAMETER_OUTPUTS: Final = (8, 14)
+"""The schema from which on a parameter can have a mutation output (torch 2.9)."""
+_OLDEST_MAJOR: Final = 5
+"""The schema major of torch 2.3; earlier exports wrote functional graphs only."""
+
+
+class Plan(msgspec.Struct, frozen=True, eq=False):
+    """What functionalizing a program comes to."""
+
+    tree: Json
+    """The program with everything functionalized that can be."""
+    blocked: dict[int, str]
+    """Writes that stay: the position of the node to the reason."""
+    fixed: frozenset[int]
+    """Positions of the nodes whose writes are gone."""
+
+
+class _Blocked(Exception):  # noqa: N818  # control flow: plan again without these storages
+    def __init__(self, storages: Iterable[Storage], reason: str) -> None:
+        super().__init__(reason)
+        self.storages = set(storages)
+        self.reason = reason
+
+
+class _Store(msgspec.Struct, eq=False):
+    """A storage while the graph is walked."""
+
+    storage: Storage
+    base: Value
+    origin: Value
+    version: int = 0
+    shown: dict[tuple[tuple[int, int], ...], Value] = {}
+    """Views of the current base that exist already, by their steps."""
+
+
+class _Object(msgspec.Struct, eq=False):
+    """A tensor object of the original program: what one or more names (in-place ops return their operand) mean."""
+
+    store: _Store
+    steps: tuple[Step, ...]
+    value: Value
+    """The value that shows it, of the version below."""
+    version: int
+
+    @property
+    def key(self) -> tuple[tuple[int, int], ...]:
+        return _key(self.steps)
+
+    @property
+    def recorded(self) -> Meta:
+        """What the artifact records of it."""
+        return self.steps[-1].meta if self.steps else self.store.origin.meta
+
+
+def _key(steps: tuple[Step, ...]) -> tuple[tuple[int, int], ...]:
+    return tuple((id(step.node), step.index) for step in steps)
+
+
+def plan(document: Document, view: ProgramView, selected: frozenset[int] | None = None) -> Plan:
+    """Functionalize what can be; ``selected`` are the positions of the nodes whose writes may go (default: all).
+
+    ``view`` is the view of the same program.
+    """
+    writes = [write for write in view.writes]
+    blocked = _obstacles(document, view, writes)
+    if selected is not None:
+        for write in writes:
+            if write.site.position not in selected:
+                for alias in write.aliases:
+                    blocked.setdefault(alias.storage, "a write to the same tensor is not selected for fixing")
+    while True:
+        active = _active(writes, blocked)
+        if not active:
+            tree = document.tree
+            break
+        try:
+            tree = _Rewriter(document, view, active).run()
+            break
+        except _Blocked as reason:
+            for storage in reason.storages:
+                blocked.setdefault(storage, reason.reason)
+            if not reason.storages & active:
+                raise AssertionError(f"blocked for a storage that is not written: {reason}") from reason
+    reasons: dict[int, str] = {}
+    fixed: set[int] = set()
+    for write in writes:
+        reason_for = next((blocked[a.storage] for a in write.aliases if a.storage in blocked), None)
+        if reason_for is not None:
+            reasons.setdefault(write.site.position, reason_for)
+        else:
+            fixed.add(write.site.position)
+    return Plan(tree, reasons, frozenset(fixed - reasons.keys()))
+
+
+def _active(writes: list[Write], blocked: dict[Storage, str]) -> set[Storage]:
+    """The storages to functionalize: written and not blocked, nor written together with a blocked one."""
+    groups: dict[int, list[Storage]] = {}
+    for write in writes:
+        groups.setdefault(write.site.position, []).extend(alias.storage for alias in write.aliases)
+    changed = True
+    while changed:
+        changed = False
+        for storages in groups.values():
+            reason = next((blocked[storage] for storage in storages if storage in blocked), None)
+            if reason is None:
+                continue
+            for storage in storages:
+                if storage not in blocked:
+                    blocked[storage] = f"it is written together with a tensor that cannot be: {reason}"
+                    changed = True
+    return {storage for storages in groups.values() for storage in storages if storage not in blocked}
+
+
+def _obstacles(document: Document, view: ProgramView, writes: list[Write]) -> dict[Storage, str]:
+    """What can be told without rewriting anything."""
+    blocked: dict[Storage, str] = {}
+    schema = view.program.schema
+    written = {alias.storage for write in writes for alias in write.aliases}
+    for write in writes:
+        reason = _write_obstacle(write, schema, view)
+        if reason is not None:
+            for alias in write.aliases:
+                blocked.setdefault(alias.storage, reason)
+    for name, aliases in view.aliasing.uncertain():
+        for alias in aliases:
+            if alias.storage in written:
+                blocked.setdefault(alias.storage, f"whether %{name} shares its memory is not known")
+    return blocked
+
+
+def _write_obstacle(write: Write, schema: tuple[int, int], view: ProgramView) -> str | None:
+    op = write.site.op
+    if op is None or op.source == "configuration":
+        return f"what {write.site.name} computes is not known"
+    if op.kind is not None:
+        return f"{op.name} has effects beyond the write"
+    if schema[0] < _OLDEST_MAJOR:
+        return "torch 2.2 or earlier wrote this file, which is functional except for what it could not express"
+    if not write.certain:
+        return "which tensor it writes depends on more than the artifact tells"
+    storage = write.target.storage
+    if storage.kind == "unknown":
+        return "which tensor it writes is not known"
+    if storage.kind == "parameter" and schema < _PARAMETER_OUTPUTS:
+        return "files of torch before 2.9 have no mutation outputs for parameters"
+    if op.in_place_view:
+        packet = op.name.split(".")[1]
+        if packet not in _IN_PLACE_VIEWS:
+            return f"{packet} changes how much memory the tensor has, or which"
+        if storage.kind != "intermediate":
+            return f"{packet} changes the sizes or strides of a tensor that the caller or the module holds"
+    return _crossing(write, view)
+
+
+def _crossing(write: Write, view: ProgramView) -> str | None:
+    """Why a write to a tensor from outside its graph cannot be handed out, or None."""
+    owner = view.aliasing.owner(write.target.storage)
+    scope = write.site.scope
+    while id(scope.graph) != owner:
+        if scope.caller is None:
+            return None
+        rule = convention(scope.caller.node)
+        name = scope.caller.node.target.rpartition(".")[2]
+        if rule is None or len(rule.results_of) != 1 or rule.repeats or not rule.exact or not rule.carries:
+            return f"it is written inside {name}, which has no way to hand the change out"
+        scope = scope.caller.scope
+    return None
+
+
+class _Rewriter:
+    """One attempt at a program, for a given set of storages."""
+
+    def __init__(self, document: Document, view: ProgramView, active: set[Storage]) -> None:
+        self.document = document
+        self.view = view
+        self.active = active
+        self.raw: Json = document.tree["graph_module"]["graph"]
+        self.dialect = Dialect.of(_all_nodes(self.raw))
+        self.writes: dict[int, list[Write]] = {}
+        self.disturbed = {alias.storage for write in view.writes for alias in write.aliases} - active
+        """Storages that are still written in place."""
+        for write in view.writes:
+            self.writes.setdefault(id(write.site.node), []).append(write)
+        self.touched = {
+            id(scope_graph)
+            for write in view.writes
+            if write.target.storage in active
+            for scope_graph in _graphs_around(write.site)
+        }
+        """Graphs that are rewritten: those that write, and those that call them."""
+
+    def run(self) -> Json:
+        graph = self.document.program.graph
+        frame = _Frame(self, Scope(graph), self.raw)
+        for name, value in frame.placeholders():
+            frame.adopt_input(name, value)
+        frame.walk()
+        return self._finish(frame)
+
+    def _finish(self, frame: _Frame) -> Json:
+        """Outputs, mutation outputs, signature."""
+        module = self.document.tree["graph_module"]
+        signature: Json = module["signature"]
+        input_specs = [
+            _as_buffer(spec) if self._is_written_constant(spec, frame) else spec for spec in signature["input_specs"]
+        ]
+        output_specs = list(signature["output_specs"])
+        outputs = [
+            frame.output(raw, argument) for raw, argument in zip(self.raw["outputs"], frame.graph.outputs, strict=True)
+        ]
+        declared = {_mutated(spec) for spec in output_specs}
+        place = next(
+            (index for index, spec in enumerate(output_specs) if _mutated(spec) is None and "token" not in spec),
+            len(output_specs),
+        )
+        for spec, argument in zip(input_specs, frame.graph.inputs, strict=True):
+            name = next(iter(argument.tensors()), None)
+            tracked = frame.objects.get(name) if name is not None else None
+            if tracked is None or tracked.steps or tracked.store.version == 0 or tracked.store.origin.name != name:
+                continue
+            mutation = _mutation(spec, str(name), tracked.store.base.name)
+            if _mutated(mutation) in declared:
+                continue  # the program writes it back itself, later than every write in the graph
+            output_specs.insert(place, mutation)
+            outputs.insert(place, tensor(tracked.store.base.name))
+            place += 1
+        frame.edit.outputs = outputs
+        edited = frame.finish()
+        calls = [_renamed_call(entry, frame.gone) for entry in module.get("module_call_graph", [])]
+        changed = {**signature, "input_specs": input_specs, "output_specs": _renamed_specs(output_specs, outputs)}
+        return self.document.with_graph(edited, signature=changed, module_call_graph=calls)
+
+    def _is_written_constant(self, spec: Json, frame: _Frame) -> bool:
+        constant = spec.get("tensor_constant")
+        tracked = frame.objects.get(constant["arg"]["name"]) if constant else None
+        return tracked is not None and tracked.store.version > 0
+
+
+class _Frame:
+    """One graph of the program while it is walked."""
+
+    def __init__(self, rewriter: _Rewriter, scope: Scope, raw: Json) -> None:
+        self.rewriter = rewriter
+        self.scope = scope
+        self.graph = scope.graph
+        self.raw = raw
+        self.edit = GraphEdit(raw, scope.graph)
+        self.builder = Builder(self.edit, rewriter.dialect, rewriter.view.ops, raw.get("sym_int_values", {}))
+        self.objects: dict[str, _Object] = {}
+        self.gone: dict[str, str] = {}
+        """Names that the rewrite does away with, and what stands for them."""
+        self.views: set[int] = set()
+        """Indices into ``edit.nodes`` of views, which may go when nobody uses them."""
+
+    # -- tracking
+
+    def meta(self, name: str) -> Meta:
+        """What is recorded of a value. Raises :class:`Obstacle` where that is too little."""
+        raw = self.raw["tensor_values"].get(name)
+        if raw is None or not Meta(raw).plain:
+            raise Obstacle(f"the artifact records too little of %{name}")
+        return Meta(raw)
+
+    def placeholders(self) -> Iterable[tuple[str, Storage]]:
+        """Tensor inputs that show an active storage, whole."""
+        for argument in self.graph.inputs:
+            for name in argument.tensors():
+                if name is None:
+                    continue
+                aliases = self.rewriter.view.aliasing.aliases(self.scope, name)
+                if len(aliases) == 1 and aliases[0].storage in self.rewriter.active:
+                    yield name, aliases[0].storage
+
+    def adopt_input(self, name: str, storage: Storage) -> _Object:
+        """Track an input as the base of a storage (in a region: of what the region sees of it)."""
+        return self._adopt(name, storage)
+
+    def _adopt(self, name: str, storage: Storage) -> _Object:
+        try:
+            value = Value(name, self.meta(name))
+        except Obstacle as reason:
+            raise _Blocked([storage], str(reason)) from None
+        tracked = _Object(_Store(storage, value, value), (), value, 0)
+        tracked.store.shown[()] = value
+        self.objects[name] = tracked
+        return tracked
+
+    def use(self, name: str, *, exact: bool) -> str:
+        """The name to read for a value of the original program, taken again from its base where it was written.
+
+        ``exact`` asks for the recorded strides too, which views and unknown ops depend on.
+        """
+        tracked = self.objects.get(name)
+        if tracked is None:
+            return self.gone.get(name, name)
+        current = tracked.version == tracked.store.version
+        if not current or (exact and not tracked.value.meta.same_strides(tracked.recorded)):
+            try:
+                tracked.value = self._show(tracked.store, tracked.steps)
+            except Obstacle as reason:
+                raise _Blocked([tracked.store.storage], str(reason)) from None
+            tracked.version = tracked.store.version
+        return tracked.value.name
+
+    def _show(self, store: _Store, steps: tuple[Step, ...]) -> Value:
+        """The value of a chain of views of the current base, taken again where it does not exist yet."""
+        key = _key(steps)
+        known = store.shown.get(key)
+        if known is not None:
+            return known
+        if not steps:
+            return store.base
+        parent = self._show(store, steps[:-1])
+        self.views.add(len(self.edit.nodes))
+        values = replay(self.builder, steps[-1], parent)
+        for index, value in enumerate(values):
+            sibling = (*key[:-1], (id(steps[-1].node), index))
+            store.shown[sibling] = value
+        return store.shown[key]
+
+    # -- walking
+
+    def walk(self) -> None:
+        """Copy the nodes, rewriting what has to be."""
+        for argument in self.graph.inputs:
+            self.builder.define(argument.symbols())
+        for index, (node, raw) in enumerate(zip(self.graph.nodes, self.raw["nodes"], strict=True)):
+            self.builder.source = raw.get("metadata", {})
+            writes = self.rewriter.writes.get(id(node), [])
+            if any(write.target.storage in self.rewriter.active for write in writes):
+                self._write(node, raw, writes)
+            elif any(True for _ in node.subgraphs()):
+                self._call(node, raw, index)
+            else:
+                self._copy(node, raw)
+            self.builder.define([name for output in node.outputs for name in output.symbols()])
+
+    def _renamed(self, node: Node, raw: Json, *, exact: bool) -> Json:
+        """The node with its operands under their current names."""
+        mapping: dict[str, str] = {}
+        for operand in node.inputs:
+            for name in operand.arg.tensors():
+                if name is not None:
+                    current = self.use(name, exact=exact)
+                    if current != name:
+                        mapping[name] = current
+        if not mapping:
+            return raw
+        inputs = [{**operand, "arg": _substituted(operand["arg"], mapping)} for operand in raw["inputs"]]
+        return {**raw, "inputs": inputs}
+
+    def _copy(self, node: Node, raw: Json) -> None:
+        """A node that writes nothing, or whose writes stay."""
+        op = self.rewriter.view.ops.lookup(node.target)
+        edited = self._renamed(node, raw, exact=op is None or bool(op.aliases))
+        self.edit.nodes.append(edited)
+        self._track_results(node, raw, op)
+
+    def _track_results(self, node: Node, raw: Json, op: OpInfo | None) -> None:
+        aliasing = self.rewriter.view.aliasing
+        results = [name for output in node.outputs for name in output.tensors() if name is not None]
+        for index, result in enumerate(results):
+            aliases = aliasing.aliases(self.scope, result)
+            if len(aliases) != 1 or aliases[0].storage not in self.rewriter.active:
+                continue
+            storage = aliases[0].storage
+            viewed = self._viewed_operand(node, op, storage)
+            if viewed is None:
+                self._adopt(result, storage)
+                continue
+            operand, tracked = viewed
+            try:
+                metas = tuple(self.meta(name) for name in results)
+                step = Step(node, raw, op.name if op is not None else "", operand, index, tracked.recorded, metas)
+            except Obstacle as reason:
+                raise _Blocked([storage], str(reason)) from None
+            steps = (*tracked.steps, step)
+            value = Value(result, step.meta)
+            self.objects[result] = _Object(tracked.store, steps, value, tracked.store.version)
+            tracked.store.shown[_key(steps)] = value
+            self.views.add(len(self.edit.nodes) - 1)
+
+    def _viewed_operand(self, node: Node, op: OpInfo | None, storage: Storage) -> tuple[str, _Object] | None:
+        """The operand that a result is a view of: argument and object."""
+        for rule in op.aliases if op is not None else ():
+            argument = node.input(rule.argument)
+            for name in argument.tensors() if argument is not None else ():
+                tracked = self.objects.get(name) if name is not None else None
+                if tracked is not None and tracked.store.storage is storage:
+                    if argument is None or argument.as_tensor is None:
+                        raise _Blocked([storage], f"%{name} is viewed as one of a list of tensors")
+                    return rule.argument, tracked
+        return None
+
+    # -- writes
+
+    def _write(self, node: Node, raw: Json, writes: list[Write]) -> None:
+        """A node whose writes become data flow."""
+        op = writes[0].site.op
+        storages = [write.target.storage for write in writes]
+        if op is None:
+            raise AssertionError("an unknown op was taken for a write that can be functionalized")
+        try:
+            objects = [self._object(write) for write in writes]
+            if op.in_place_view:
+                self._view_in_place(node, raw, op, objects[0])
+                return
+            if len({id(tracked) for tracked in objects}) < len(objects) or len(
+                {id(tracked.store) for tracked in objects}
+            ) < len(objects):
+                raise Obstacle(f"{op.name} writes the same memory more than once")
+            call = self._call_of(node, raw, op, writes, objects)
+            if op.name in BATCH_NORMS:
+                self._normalize(node, call, objects)
+                return
+            if op.out_variant:
+                self._check_out(node, writes)
+            values = functional(self.builder, call, self.rewriter.view.ops)
+            results = self._results_of(node, op, writes)
+            for tracked, value, names in zip(objects, values, results, strict=True):
+                self._settle(tracked, value, names)
+        except Obstacle as reason:
+            raise _Blocked(storages, str(reason)) from None
+
+    def _object(self, write: Write) -> _Object:
+        tracked = self.objects.get(write.value)
+        if tracked is None:
+            raise Obstacle(f"%{write.value} shows its memory in a way that cannot be followed")
+        return tracked
+
+    def _call_of(self, node: Node, raw: Json, op: OpInfo, writes: list[Write], objects: list[_Object]) -> Call:
+        edited = self._renamed(node, raw, exact=False)
+        metas: dict[str, Meta] = {}
+        mutable: set[str] = set()
+        for operand in node.inputs:
+            for name in operand.arg.tensors():
+                if name is None:
+                    continue
+                tracked = self.objects.get(name)
+                current = self.use(name, exact=False)
+                metas[current] = tracked.value.meta if tracked is not None else self.meta(name)
+                if not self._is_immutable(name, tracked):
+                    mutable.add(current)
+        targets = tuple(
+            Target(write.argument, Value(self.use(write.value, exact=False), tracked.recorded))
+            for write, tracked in zip(writes, objects, strict=True)
+        )
+        return Call(op, edited, targets, metas, lambda name: name not in mutable)
+
+    def _is_immutable(self, name: str, tracked: _Object | None) -> bool:
+        """Whether the memory behind a value is not written after this point, neither by what stays in place nor by
+        the write-back of mutation outputs.
+        """
+        if tracked is not None:
+            return tracked.store.version > 0 or tracked.store.storage.kind == "intermediate"
+        aliases = self.rewriter.view.aliasing.aliases(self.scope, name)
+        disturbed = self.rewriter.disturbed | self.rewriter.active
+        return not any(alias.storage in disturbed for alias in aliases)
+
+    def _check_out(self, node: Node, writes: list[Write]) -> None:
+        """``out=`` resizes a tensor of another shape: its recorded shape before must be the result's."""
+        results = [name for output in node.outputs for name in output.tensors() if name is not None]
+        for write, result in zip(writes, results, strict=False):
+            if self.meta(write.value).shape != self.meta(result).shape:
+                raise Obstacle(RESHAPED)
+
+    def _results_of(self, node: Node, op: OpInfo, writes: list[Write]) -> list[list[str]]:
+        """For each write, the node's results that are the written tensor itself."""
+        results = [[name for name in output.tensors() if name is not None] for output in node.outputs]
+        if not results or op.schema is None:
+            return [[] for _ in writes]
+        found: list[list[str]] = []
+        for write in writes:
+            argument = op.schema.argument(write.argument)
+            names = [
+                name
+                for position, returned in enumerate(op.schema.returns)
+                if argument is not None and returned.alias is not None and returned.alias == argument.alias
+                for name in (results[position] if position < len(results) else [])
+            ]
+            found.append(names)
+        return found
+
+    def _settle(self, tracked: _Object, value: Value, results: list[str]) -> None:
+        """Make ``value`` what the object shows, and the base that which follows; ``results`` are its new names."""
+        if results:
+            value = self._named(value, results[0])
+        store, steps = tracked.store, tracked.steps
+        parents = [self._show(store, steps[:depth]) for depth in range(len(steps))]
+        shown = {_key(steps): value} if value.meta.same_strides(tracked.recorded) else {}
+        base = value
+        for depth in reversed(range(len(steps))):
+            base = invert(self.builder, steps[depth], parents[depth], base)
+            parent = steps[depth].parent
+            if depth and base.meta.same_strides(parent):
+                shown[_key(steps[:depth])] = base
+        base = restrided(self.builder, base, store.base)
+        store.base = base
+        store.version += 1
+        shown[()] = base
+        store.shown = shown
+        tracked.value = value if steps else base
+        tracked.version = store.version
+        for name in results:
+            self.objects[name] = tracked
+            if name != tracked.value.name:
+                self.gone[name] = tracked.value.name
+
+    def _named(self, value: Value, name: str) -> Value:
+        """Give a value that was just made the name that the op's result had, so that the graph changes little."""
+        for index in range(len(self.edit.nodes) - 1, -1, -1):
+            node = self.edit.nodes[index]
+            if (
+                node["outputs"] == [tensor(value.name)]
+                and node["metadata"] is self.builder.source
+                and value.name != name
+            ):
+                renamed = {**node, "outputs": [tensor(name)]}
+                if "name" in node:
+                    renamed["name"] = name
+                self.edit.nodes[index] = renamed
+                self.edit.rename(value.name, name)
+                return Value(name, value.meta)
+            break
+        return value
+
+    def _view_in_place(self, node: Node, raw: Json, op: OpInfo, tracked: _Object) -> None:
+        """``t_`` and the like: the object becomes another view of the same storage."""
+        if op.functional_twin is None:
+            raise Obstacle(f"{op.name} has no out-of-place form")
+        result = node.results()[0]
+        current = self._renamed(node, raw, exact=True)
+        edited = {**current, "target": f"torch.ops.{op.functional_twin}"}
+        self.edit.nodes.append(edited)
+        self.views.add(len(self.edit.nodes) - 1)
+        step = Step(
+            node,
+            {**raw, "target": edited["target"]},
+            op.functional_twin,
+            "self",
+            0,
+            tracked.recorded,
+            (self.meta(result),),
+        )
+        tracked.steps = (*tracked.steps, step)
+        tracked.value = Value(result, step.meta)
+        tracked.version = tracked.store.version
+        tracked.store.shown[tracked.key] = tracked.value
+        self.objects[result] = tracked
+
+    def _normalize(self, node: Node, call: Call, objects: list[_Object]) -> None:
+        """Batch norm in training mode: its results, and the statistics as results of their own."""
+        names = [name for output in node.outputs for name in output.tensors() if name is not None]
+        results, statistics = batch_norm(self.builder, call, [self.meta(name) for name in names])
+        made = self.edit.nodes[-1]
+        outputs = list(made["outputs"])
+        for index, (name, value) in enumerate(zip(names, results, strict=True)):
+            outputs[index] = tensor(name)
+            self.edit.rename(value.name, name)
+        self.edit.nodes[-1] = {**made, "outputs": outputs}
+        self._track_results(node, call.raw, None)
+        for tracked, value in zip(objects, statistics, strict=True):
+            self._settle(tracked, value, [])
+
+    # -- subgraphs
+
+    def _call(self, node: Node, raw: Json, index: int) -> None:
+        """A node that calls graphs: rewrite those that hold writes; a region hands out what it wrote outside."""
+        edited = self._renamed(node, raw, exact=True)
+        site = Site(self.scope, index, -1, node, self.rewriter.view.ops.lookup(node.target))
+        inputs = list(edited["inputs"])
+        handed: list[tuple[str, Value]] = []
+        rule = convention(node)
+        operands = operand_names(node, rule) if rule is not None else []
+        for position, operand in enumerate(node.inputs):
+            reference = operand.arg.as_graph
+            if reference is None or id(reference.graph) not in self.rewriter.touched:
+                continue
+            raw_reference = raw["inputs"][position]["arg"]["as_graph"]
+            scope = Scope(reference.graph, (*self.scope.path, node.label, reference.name), site)
+            frame = _Frame(self.rewriter, scope, raw_reference["graph"])
+            outside = dict(zip((next(iter(a.tensors()), None) for a in reference.graph.inputs), operands, strict=False))
+            handed += frame.rewrite_subgraph(outside)
+            argument = {**raw["inputs"][position]["arg"], "as_graph": {**raw_reference, "graph": frame.finish()}}
+            inputs[position] = {**inputs[position], "arg": argument}
+        edited = {**edited, "inputs": inputs}
+        names: list[str] = []
+        if handed:
+            names = [self.edit.claim(value.name) for _, value in handed]
+            edited.update(_with_results(node, edited, names, self.rewriter.dialect))
+        self.edit.nodes.append(edited)
+        self._track_results(node, raw, None)
+        for (outside_name, value), result in zip(handed, names, strict=True):
+            meta = value.meta.with_(offset=0)
+            self.edit.record(result, meta.raw)
+            tracked = self.objects[outside_name]
+            try:
+                self._settle(tracked, Value(result, meta), [])
+            except Obstacle as reason:
+                raise _Blocked([tracked.store.storage], str(reason)) from None
+
+    def rewrite_subgraph(self, outside: Mapping[str | None, str | None]) -> list[tuple[str, Value]]:
+        """Walk a subgraph; what it hands out: the caller's operand and the new value, for each that it wrote."""
+        entered: list[tuple[str, _Object]] = []
+        for entry, storage in list(self.placeholders()):
+            if any(one.store.storage is storage for _, one in entered):
+                raise _Blocked([storage], "a region sees its memory through several operands")
+            entered.append((entry, self.adopt_input(entry, storage)))
+        self.walk()
+        outputs = [
+            self.output(raw, argument) for raw, argument in zip(self.raw["outputs"], self.graph.outputs, strict=True)
+        ]
+        handed: list[tuple[str, Value]] = []
+        for argument in self.graph.outputs:
+            for name in argument.tensors():
+                tracked = self.objects.get(name) if name is not None else None
+                if tracked is not None and any(tracked.store is one.store for _, one in entered):
+                    raise _Blocked([tracked.store.storage], "a region returns a view of it")
+        for entry, one in entered:
+            if one.store.version == 0:
+                continue
+            operand = outside.get(entry)
+            if operand is None:
+                raise _Blocked([one.store.storage], "a region writes a tensor that it was not handed")
+            handed.append((operand, one.store.base))
+            outputs.append(tensor(one.store.base.name))
+        self.edit.outputs = outputs
+        return handed
+
+    # -- the end
+
+    def output(self, raw: Json, argument: Argument) -> Json:
+        """An output of the graph under its current name."""
+        mapping = {name: self.use(name, exact=False) for name in argument.tensors() if name is not None}
+        return _substituted(raw, mapping)
+
+    def finish(self) -> Json:
+        """The edited graph, without views that nobody uses any more."""
+        used = {name for output in self.edit.outputs for name in _names(output)}
+        kept: list[Json] = []
+        for index in range(len(self.edit.nodes) - 1, -1, -1):
+            node = self.edit.nodes[index]
+            defined = [name for output in node["outputs"] for name in _names(output)]
+            if index in self.views and not used.intersection(defined):
+                self.edit.forget(defined)
+                continue
+            used.update(name for operand in node["inputs"] for name in _names(operand["arg"]))
+            kept.append(node)
+        self.edit.nodes = kept[::-1]
+        changes: dict[str, Any] = {}
+        if self.builder.new_symbols:
+            changes["sym_int_values"] = {**self.raw.get("sym_int_values", {}), **self.builder.new_symbols}
+        if len(self.edit.outputs) != len(self.raw["outputs"]):
+            changes["is_single_tensor_return"] = False
+        return self.edit.finish(**changes)
+
+
+# ------------------------------------------------------------------------------------------ pieces of JSON
+
+
+def _with_results(node: Node, raw: Json, names: list[str], dialect: Dialect) -> Json:
+    """The keys of a calling node that change when it returns more tensors."""
+    outputs: list[Json] = []
+    for output in raw["outputs"]:
+        unpacked = len(raw["outputs"]) == 1 and "as_tensors" in output
+        outputs += [{"as_tensor": reference} for reference in output["as_tensors"]] if unpacked else [output]
+    outputs += [tensor(name) for name in names]
+    if len(outputs) == 1 and not dialect.single_return_flag:
+        outputs = [{"as_tensors": [outputs[0]["as_tensor"]]}]
+    changed: Json = {"outputs": outputs}
+    if dialect.single_return_flag:
+        changed["is_hop_single_tensor_return"] = False
+    return changed
+
+
+def _substituted(argument: Json, mapping: Mapping[str, str]) -> Json:
+    """An argument with tensors renamed."""
+
+    def reference(value: Any) -> Any:
+        if isinstance(value, str):
+            return mapping.get(value, value)
+        return {**value, "name": mapping.get(value["name"], value["name"])}
+
+    (kind, value), *_ = argument.items()
+    if kind == "as_tensor":
+        return {kind: reference(value)}
+    if kind == "as_tensors":
+        return {kind: [reference(one) for one in value]}
+    if kind == "as_nested_tensors":
+        return {kind: [[reference(one) for one in inner] for inner in value]}
+    if kind == "as_optional_tensor":
+        return {kind: {**value, "as_tensor": reference(value["as_tensor"])}} if "as_tensor" in value else argument
+    if kind == "as_optional_tensors":
+        return {
+            kind: [{**one, "as_tensor": reference(one["as_tensor"])} if one.get("as_tensor") else one for one in value]
+        }
+    if kind == "as_string_to_argument":
+        return {kind: {key: _substituted(one, mapping) for key, one in value.items()}}
+    return argument
+
+
+def _names(argument: Json) -> list[str]:
+    """Names of all tensors in an argument's JSON."""
+    (kind, value), *_ = argument.items()
+    if kind == "as_tensor":
+        return [value["name"]]
+    if kind == "as_tensors":
+        return [one["name"] for one in value]
+    if kind == "as_nested_tensors":
+        return [one["name"] for inner in value for one in inner]
+    if kind in ("as_optional_tensor", "as_optional_tensors"):
+        found = [one.get("as_tensor") for one in (value if isinstance(value, list) else [value])]
+        return [one if isinstance(one, str) else one["name"] for one in found if one]
+    if kind == "as_string_to_argument":
+        return [name for one in value.values() for name in _names(one)]
+    return []
+
+
+def _mutated(spec: Json) -> tuple[str, str] | None:
+    """What an output spec writes back: kind and name; None for other outputs."""
+    for kind, field in (
+        ("buffer_mutation", "buffer_name"),
+        ("parameter_mutation", "parameter_name"),
+        ("user_input_mutation", "user_input_name"),
+    ):
+        if spec.get(kind):
+            return kind, str(spec[kind][field])
+    return None
+
+
+def _mutation(spec: Json, name: str, value: str) -> Json:
+    """The output spec that writes ``value`` back to the input of that spec."""
+    argument = {"arg": {"name": value}}
+    if spec.get("parameter"):
+        return {"parameter_mutation": {**argument, "parameter_name": spec["parameter"]["parameter_name"]}}
+    if spec.get("buffer"):
+        return {"buffer_mutation": {**argument, "buffer_name": spec["buffer"]["buffer_name"]}}
+    return {"user_input_mutation": {**argument, "user_input_name": name}}
+
+
+def _as_buffer(spec: Json) -> Json:
+    constant = spec["tensor_constant"]
+    return {"buffer": {"arg": constant["arg"], "buffer_name": constant["tensor_constant_name"], "persistent": False}}
+
+
+def _renamed_specs(specs: list[Json], outputs: list[Json]) -> list[Json]:
+    """Output specs that name what the graph returns now."""
+    renamed = []
+    for spec, output in zip(specs, outputs, strict=True):
+        (kind, value), *_ = spec.items()
+        argument = output if kind == "user_output" else next(iter(output.values()))
+        renamed.append({kind: {**value, "arg": argument}} if _names(output) else spec)
+    return renamed
+
+
+def _renamed_call(entry: Json, gone: Mapping[str, str]) -> Json:
+    signature = entry.get("signature")
+    if not signature or not gone:
+        return entry
+    changed = {
+        side: [_substituted(argument, gone) for argument in signature.get(side, [])] for side in ("inputs", "outputs")
+    }
+    return {**entry, "signature": {**signature, **changed}}
+
+
+def _all_nodes(raw: Json) -> Iterable[Json]:
+    for node in raw["nodes"]:
+        yield node
+        for operand in node["inputs"]:
+            sub = operand["arg"].get("as_graph")
+            if sub:
+                yield from _all_nodes(sub["graph"])
+
+
+def _graphs_around(site: Site) -> Iterable[Graph]:
+    yield site.scope.graph
+    for caller in site.scope.callers():
+        yield caller.scope.graph

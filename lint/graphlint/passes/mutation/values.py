@@ -1,0 +1,252 @@
+"""Values of the rewritten graph with their metadata, computed as torch computes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from graphlint.program.document import Json
+from graphlint.program.enums import STRIDED
+from graphlint.program.expressions import as_expression, canonical
+from graphlint.program.strides import contiguous_strides
+
+Size = int | str
+
+BOOL: Final = 12
+_INTEGERS: Final = (1, 2, 3, 4, 5, 28, 34, 35)
+_COMPLEX: Final = (9, 10, 11)
+_PARTS: Final = {9: 6, 10: 7, 11: 8}
+"""A complex dtype to its parts' floating dtype."""
+_WHOLE: Final = {6: 9, 13: 10, 7: 10, 8: 11}
+
+
+class Meta(msgspec.Struct, frozen=True):
+    """Metadata of a tensor value. ``raw`` is its JSON; sizes and strides are numbers or canonical expressions."""
+
+    raw: Json
+
+    @property
+    def dtype(self) -> int:
+        return int(self.raw["dtype"])
+
+    @property
+    def shape(self) -> tuple[Size, ...]:
+        return tuple(_size(size) for size in self.raw["sizes"])
+
+    @property
+    def strides(self) -> tuple[Size, ...]:
+        return tuple(_size(stride) for stride in self.raw["strides"])
+
+    @property
+    def offset(self) -> Size:
+        offset = self.raw.get("storage_offset")
+        return _size(offset) if isinstance(offset, dict) else int(offset or 0)
+
+    @property
+    def device(self) -> Json:
+        device: Json = self.raw["device"]
+        return device
+
+    @property
+    def device_name(self) -> str:
+        index = self.device.get("index")
+        return str(self.device["type"]) if index is None else f"{self.device['type']}:{index}"
+
+    def with_(
+        self,
+        *,
+        dtype: int | None = None,
+        sizes: Sequence[Json] | None = None,
+        strides: Sequence[Size] | None = None,
+        offset: Size = 0,
+        device: Json | None = None,
+    ) -> Meta:
+        """Other metadata; ``sizes`` as JSON, so that expressions keep their spelling. The offset is 0 unless given,
+        as that of a tensor with storage of its own.
+        """
+        raw = {**self.raw, "requires_grad": False, "storage_offset": to_json(offset)}
+        if dtype is not None:
+            raw["dtype"] = dtype
+        if sizes is not None:
+            raw["sizes"] = list(sizes)
+        if strides is not None:
+            raw["strides"] = [to_json(stride) for stride in strides]
+        if device is not None:
+            raw["device"] = device
+        return Meta(raw)
+
+    def dense(self, **changes: Any) -> Meta:
+        """Metadata of a new tensor that keeps this one's order of dimensions (``preserve_format``)."""
+        return self.with_(strides=preserved_strides(self.shape, self.strides), **changes)
+
+    def contiguous(self, **changes: Any) -> Meta:
+        """Metadata of a new contiguous tensor."""
+        return self.with_(strides=contiguous_strides(self.shape), **changes)
+
+    def same_layout(self, other: Meta) -> bool:
+        """Whether dtype, device, sizes and strides agree."""
+        return (
+            self.dtype == other.dtype
+            and self.device_name == other.device_name
+            and self.shape == other.shape
+            and self.same_strides(other)
+        )
+
+    def same_strides(self, other: Meta) -> bool:
+        """Whether strides agree, those of dimensions of size 1 aside, which move nothing."""
+        return all(
+            size == 1 or mine == theirs
+            for size, mine, theirs in zip(self.shape, self.strides, other.strides, strict=True)
+        )
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is a strided tensor with its device recorded, which is all that rewriting handles."""
+        return self.raw.get("layout") == STRIDED and isinstance(self.raw.get("device"), dict)
+
+
+class Value(msgspec.Struct, frozen=True):
+    """A tensor value of the rewritten graph."""
+
+    name: str
+    meta: Meta
+
+
+def to_json(size: Size) -> Json:
+    """A size, stride or offset as files hold it."""
+    return {"as_int": size} if isinstance(size, int) else {"as_expr": {"expr_str": size, "hint": None}}
+
+
+def _size(raw: Json) -> Size:
+    expression = raw.get("as_expr")
+    if expression is None:
+        return int(raw["as_int"])
+    return canonical(str(expression["expr_str"]))
+
+
+def is_dense(shape: Sequence[Size], strides: Sequence[Size]) -> bool:
+    """Whether elements neither overlap nor leave gaps, in whatever order of dimensions."""
+    if tuple(strides) == contiguous_strides(shape):
+        return True
+    if any(isinstance(number, str) for number in (*shape, *strides)):
+        return _is_permuted(shape, strides)
+    expected = 1
+    numbers = ((int(stride), int(size)) for size, stride in zip(shape, strides, strict=True) if size != 1)
+    for stride, size in sorted(numbers):
+        if stride != expected:
+            return False
+        expected *= size
+    return True
+
+
+def _is_permuted(shape: Sequence[Size], strides: Sequence[Size]) -> bool:
+    """The same for symbolic sizes: whether some order of dimensions is contiguous, found from the inside out."""
+    left = [(size, stride) for size, stride in zip(shape, strides, strict=True) if size != 1]
+    expected = as_expression(1)
+    while left:
+        match = next((pair for pair in left if as_expression(pair[1]) == expected), None)
+        if match is None:
+            return False
+        left.remove(match)
+        expected = expected * as_expression(match[0])
+    return True
+
+
+def preserved_strides(shape: Sequence[Size], strides: Sequence[Size]) -> tuple[Size, ...]:
+    """Strides of a new tensor that keeps the order of dimensions of one with these: the same where it is dense,
+    else packed in the order of its strides.
+
+    The rule of ``at::infer_dense_strides`` and of ``empty_like`` with ``preserve_format``.
+    """
+    if is_dense(shape, strides):
+        return tuple(strides)
+    if any(isinstance(number, str) for number in (*shape, *strides)):
+        return contiguous_strides(shape)
+    order = sorted(range(len(shape)), key=lambda dim: (strides[dim], shape[dim] if strides[dim] == 0 else 0, -dim))
+    packed: list[Size] = [0] * len(shape)
+    step = 1
+    for dim in order:
+        packed[dim] = step
+        step *= max(int(shape[dim]), 1)
+    return tuple(packed)
+
+
+def promoted(tensors: Sequence[Meta], numbers: Sequence[Json]) -> int | None:
+    """The dtype that arithmetic on these operands is done in, or None where the artifact does not tell.
+
+    torch's rule (``torch.result_type``): tensors with dimensions first, then 0-dimensional ones, then numbers; a
+    later group counts only where it is of a higher category (bool, integer, floating, complex).
+    """
+    result: int | None = None
+    for group in (
+        [meta.dtype for meta in tensors if meta.shape],
+        [meta.dtype for meta in tensors if not meta.shape],
+    ):
+        dtype = None
+        for one in group:
+            dtype = one if dtype is None else _promote(dtype, one)
+            if dtype is None:
+                return None
+        if dtype is not None and (result is None or _category(dtype) > _category(result)):
+            result = _as_complex(result, dtype)
+    for number in numbers:
+        category = _number_category(number)
+        if category is None:
+            return None
+        if result is None or category > _category(result):
+            # A number of a higher category brings in the default dtype, which the artifact does not record.
+            return result if result is not None and category <= _category(result) else None
+    return result
+
+
+def _as_complex(result: int | None, dtype: int) -> int | None:
+    """A 0-dimensional complex operand makes a floating result complex of the result's own width."""
+    if result is not None and _category(dtype) == 3 and _category(result) == 2:
+        return _WHOLE.get(result)
+    return dtype
+
+
+def _category(dtype: int) -> int:
+    return 0 if dtype == BOOL else 1 if dtype in _INTEGERS else 3 if dtype in _COMPLEX else 2
+
+
+def _number_category(number: Json) -> int | None:
+    (kind, _), *_ = number.items()
+    return {
+        "as_bool": 0,
+        "as_sym_bool": 0,
+        "as_int": 1,
+        "as_sym_int": 1,
+        "as_float": 2,
+        "as_sym_float": 2,
+        "as_complex": 3,
+    }.get(kind)
+
+
+def _promote(left: int, right: int) -> int | None:
+    """The common dtype of two tensors of the same group."""
+    if left == right:
+        return left
+    low, high = sorted((left, right), key=_category)
+    if _category(low) != _category(high):
+        if _category(high) == 3 and _category(low) == 2:
+            part = _promote(_PARTS[high], low)
+            return _WHOLE.get(part) if part is not None else None
+        return high
+    pair = {left, right}
+    if _category(left) == 2:
+        ranks = {6: 1, 13: 1, 7: 2, 8: 3}
+        if pair == {6, 13}:
+            return 7
+    elif _category(left) == 3:
+        ranks = {9: 1, 10: 2, 11: 3}
+    else:
+        if 1 in pair:  # uint8 with a signed integer: the next wider signed one
+            other = (pair - {1}).pop()
+            return 3 if other == 2 else other if other in (3, 4, 5) else None
+        ranks = {2: 1, 3: 2, 4: 3, 5: 4}
+    if left not in ranks or right not in ranks:
+        return None
+    return left if ranks[left] > ranks[right] else right
