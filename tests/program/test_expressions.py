@@ -91,9 +91,44 @@ def test_depth_and_size_are_bounded():
         parse_expression("2**" * 5000 + "s0")
     with pytest.raises(ProgramError):
         parse_expression("f(" * 5000 + "s0" + ")" * 5000)
-    product = "*".join(f"(a{number} + b{number})" for number in range(30))
+    product = "*".join(f"(a{number} + b{number})" for number in range(100))
     assert len(parse_expression(product).terms) <= 64
+    assert len(canonical(product)) < 100_000
+    assert canonical(canonical(product)) == canonical(product)
+    assert canonical(product) != canonical(product.replace("a0", "a1"))
     assert len(parse_expression("**".join(["s0"] + ["8"] * 40)).terms) == 1
+    for base in ("2", "(-3)", "(2*s0)", "(s0 + 2)"):
+        tower = base
+        for _ in range(20):
+            tower = f"({tower})**8"
+        assert canonical(canonical(tower)) == canonical(tower)
+        assert len(canonical(tower)) < 2_000
+
+
+@pytest.mark.parametrize("text", ["s0**9", "((s0)**3)**3", "(-s0)**9", "FloorDiv(s0, 2)**20", "2**100", "(2*s0)**9"])
+def test_high_powers(text):
+    assert canonical(canonical(text)) == canonical(text)
+    assert parse_expression(text) == parse_expression(canonical(text))
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("s0**9", "s0**3*s0**6"),
+        ("(2*s0)**9", "512*s0**9"),
+        ("(-s0)**9", "-s0**9"),
+        ("s0**0", "1"),
+        ("0**0", "1"),
+        ("0**3", "0"),
+        ("(s0 + 1)**2", "s0**2 + 2*s0 + 1"),
+    ],
+)
+def test_powers_are_products(left, right):
+    assert parse_expression(left) == parse_expression(right)
+
+
+def test_names_of_functions_are_part_of_them():
+    assert parse_expression("torch.utils.f(s0)") == parse_expression("f(s0)") != parse_expression("g(s0)")
 
 
 def test_a_product_that_is_too_large_is_still_one_factor():

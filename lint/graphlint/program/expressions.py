@@ -33,6 +33,7 @@ _COMPARISONS: Final = {
 }
 _MAX_TERMS: Final = 64
 _MAX_DEPTH: Final = 50
+_MAX_NAME: Final = 1000
 _MAX_BITS: Final = 256
 """Of a number to some power: what is larger stays a power."""
 
@@ -51,6 +52,11 @@ class Expression:
 
     @classmethod
     def atom(cls, name: str) -> Expression:
+        if len(name) > _MAX_NAME:
+            # Repeated in each term of a product, long names would grow without bounds: a digest stands for them.
+            from hashlib import sha256
+
+            name = f"Large_{sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
         return cls({((name, 1),): 1})
 
     def __add__(self, other: Expression) -> Expression:
