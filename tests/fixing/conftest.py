@@ -18,8 +18,10 @@ from graphlint.settings import Settings
 
 ARTIFACTS = Path(__file__).parent.parent / "artifacts"
 CHECKS = frozenset({"GL201", "GL202", "GL203", "GL204", "GL205"})
-CONTAINER = ARTIFACTS / "2.13.0" / "async_assert.pt2"
-"""Lends its archive to programs that tests write in text form: it has no weights and no constants."""
+CONTAINERS = {1: ARTIFACTS / "2.13.0" / "async_assert.pt2", 2: ARTIFACTS / "2.13.0" / "two_async_asserts.pt2"}
+"""By the number of inputs, as stock torch binds the recorded ones: artifacts without weights and constants that lend
+their archive to programs in text form.
+"""
 
 
 class Outcome(NamedTuple):
@@ -229,7 +231,8 @@ def write_pt2(tmp_path):
     def write(program, name="program.pt2", weights=(), constants=()) -> Path:
         tree = parse_program(program) if isinstance(program, str) else program
         changes = {}
-        with open_artifact(CONTAINER) as artifact:
+        inputs = [spec for spec in tree["graph_module"]["signature"]["input_specs"] if "user_input" in spec]
+        with open_artifact(CONTAINERS[len(inputs)]) as artifact:
             (entry,) = artifact.programs
             changes[entry.member] = encode(tree)
             for config, stem, tensors in (
