@@ -42,7 +42,7 @@ from graphlint.ops.info import OpInfo
 from graphlint.passes.mutation.build import Builder, Obstacle
 from graphlint.passes.mutation.values import Meta, Value
 from graphlint.passes.mutation.views import Step, invert, replay
-from graphlint.passes.mutation.writes import BATCH_NORMS, RESHAPED, Call, Target, batch_norm, functional, restrided
+from graphlint.passes.mutation.writes import NORMALIZATIONS, RESHAPED, Call, Target, batch_norm, functional, restrided
 from graphlint.program.document import Dialect, Document, GraphEdit, Json, tensor
 from graphlint.program.model import Argument, Graph, Node
 
@@ -112,7 +112,7 @@ def plan(document: Document, view: ProgramView, selected: frozenset[int] | None 
 
     ``view`` is the view of the same program.
     """
-    writes = [write for write in view.writes]
+    writes = list(view.writes)
     blocked = _obstacles(document, view, writes)
     if selected is not None:
         for write in writes:
@@ -192,8 +192,12 @@ def _write_obstacle(write: Write, schema: tuple[int, int], view: ProgramView) ->
     storage = write.target.storage
     if storage.kind == "unknown":
         return "which tensor it writes is not known"
-    if storage.kind == "parameter" and schema < _PARAMETER_OUTPUTS:
-        return "files of torch before 2.9 have no mutation outputs for parameters"
+    if storage.kind == "parameter":
+        meta = view.program.graph.meta(storage.value)
+        if meta is None or meta.requires_grad:
+            return "stock torch cannot write a parameter back that requires gradients"
+        if schema < _PARAMETER_OUTPUTS:
+            return "files of torch before 2.9 have no mutation outputs for parameters"
     if op.in_place_view:
         packet = op.name.split(".")[1]
         if packet not in _IN_PLACE_VIEWS:
@@ -300,6 +304,8 @@ class _Frame:
         self.objects: dict[str, _Object] = {}
         self.gone: dict[str, str] = {}
         """Names that the rewrite does away with, and what stands for them."""
+        self.start = 0
+        """Where in ``edit.nodes`` what stands for the current node begins."""
         self.views: set[int] = set()
         """Indices into ``edit.nodes`` of views, which may go when nobody uses them."""
 
@@ -326,11 +332,14 @@ class _Frame:
         """Track an input as the base of a storage (in a region: of what the region sees of it)."""
         return self._adopt(name, storage)
 
-    def _adopt(self, name: str, storage: Storage) -> _Object:
+    def _known_meta(self, name: str, storage: Storage) -> Meta:
         try:
-            value = Value(name, self.meta(name))
+            return self.meta(name)
         except Obstacle as reason:
             raise _Blocked([storage], str(reason)) from None
+
+    def _adopt(self, name: str, storage: Storage) -> _Object:
+        value = Value(name, self._known_meta(name, storage))
         tracked = _Object(_Store(storage, value, value), (), value, 0)
         tracked.store.shown[()] = value
         self.objects[name] = tracked
@@ -377,6 +386,7 @@ class _Frame:
             self.builder.define(argument.symbols())
         for index, (node, raw) in enumerate(zip(self.graph.nodes, self.raw["nodes"], strict=True)):
             self.builder.source = raw.get("metadata", {})
+            self.start = len(self.edit.nodes)
             writes = self.rewriter.writes.get(id(node), [])
             if any(write.target.storage in self.rewriter.active for write in writes):
                 self._write(node, raw, writes)
@@ -461,7 +471,7 @@ class _Frame:
             ) < len(objects):
                 raise Obstacle(f"{op.name} writes the same memory more than once")
             call = self._call_of(node, raw, op, writes, objects)
-            if op.name in BATCH_NORMS:
+            if op.name in NORMALIZATIONS:
                 self._normalize(node, call, objects)
                 return
             if op.out_variant:
@@ -558,22 +568,29 @@ class _Frame:
                 self.gone[name] = tracked.value.name
 
     def _named(self, value: Value, name: str) -> Value:
-        """Give a value that was just made the name that the op's result had, so that the graph changes little."""
+        """Give a value that this node made the name that its result had, so that the graph changes little."""
+        return Value(name, value.meta) if self._rename(value.name, name) else value
+
+    def _rename(self, name: str, new: str) -> bool:
+        """Rename a result of the last nodes that were emitted; whether it is one."""
         for index in range(len(self.edit.nodes) - 1, -1, -1):
             node = self.edit.nodes[index]
-            if (
-                node["outputs"] == [tensor(value.name)]
-                and node["metadata"] is self.builder.source
-                and value.name != name
-            ):
-                renamed = {**node, "outputs": [tensor(name)]}
-                if "name" in node:
-                    renamed["name"] = name
+            if node.get("metadata") is not self.builder.source or index < self.start:
+                return False
+            if tensor(name) in node["outputs"]:
+                outputs = [tensor(new) if output == tensor(name) else output for output in node["outputs"]]
+                renamed = {**node, "outputs": outputs}
+                if node.get("name") == name:
+                    renamed["name"] = new
                 self.edit.nodes[index] = renamed
-                self.edit.rename(value.name, name)
-                return Value(name, value.meta)
-            break
-        return value
+                for later in range(index + 1, len(self.edit.nodes)):
+                    node = self.edit.nodes[later]
+                    mapping = {name: new}
+                    operands = [{**o, "arg": _substituted(o["arg"], mapping)} for o in node["inputs"]]
+                    self.edit.nodes[later] = {**node, "inputs": operands}
+                self.edit.rename(name, new)
+                return True
+        return False
 
     def _view_in_place(self, node: Node, raw: Json, op: OpInfo, tracked: _Object) -> None:
         """``t_`` and the like: the object becomes another view of the same storage."""
@@ -603,12 +620,8 @@ class _Frame:
         """Batch norm in training mode: its results, and the statistics as results of their own."""
         names = [name for output in node.outputs for name in output.tensors() if name is not None]
         results, statistics = batch_norm(self.builder, call, [self.meta(name) for name in names])
-        made = self.edit.nodes[-1]
-        outputs = list(made["outputs"])
-        for index, (name, value) in enumerate(zip(names, results, strict=True)):
-            outputs[index] = tensor(name)
-            self.edit.rename(value.name, name)
-        self.edit.nodes[-1] = {**made, "outputs": outputs}
+        for name, value in zip(names, results, strict=True):
+            self._rename(value.name, name)
         self._track_results(node, call.raw, None)
         for tracked, value in zip(objects, statistics, strict=True):
             self._settle(tracked, value, [])
@@ -621,6 +634,7 @@ class _Frame:
         site = Site(self.scope, index, -1, node, self.rewriter.view.ops.lookup(node.target))
         inputs = list(edited["inputs"])
         handed: list[tuple[str, Value]] = []
+        returned: dict[int, tuple[str, tuple[Step, ...]]] = {}
         rule = convention(node)
         operands = operand_names(node, rule) if rule is not None else []
         for position, operand in enumerate(node.inputs):
@@ -631,7 +645,9 @@ class _Frame:
             scope = Scope(reference.graph, (*self.scope.path, node.label, reference.name), site)
             frame = _Frame(self.rewriter, scope, raw_reference["graph"])
             outside = dict(zip((next(iter(a.tensors()), None) for a in reference.graph.inputs), operands, strict=False))
-            handed += frame.rewrite_subgraph(outside)
+            given, aliased = frame.rewrite_subgraph(outside)
+            handed += given
+            returned.update(aliased)
             argument = {**raw["inputs"][position]["arg"], "as_graph": {**raw_reference, "graph": frame.finish()}}
             inputs[position] = {**inputs[position], "arg": argument}
         edited = {**edited, "inputs": inputs}
@@ -640,7 +656,6 @@ class _Frame:
             names = [self.edit.claim(value.name) for _, value in handed]
             edited.update(_with_results(node, edited, names, self.rewriter.dialect))
         self.edit.nodes.append(edited)
-        self._track_results(node, raw, None)
         for (outside_name, value), result in zip(handed, names, strict=True):
             meta = value.meta.with_(offset=0)
             self.edit.record(result, meta.raw)
@@ -649,25 +664,53 @@ class _Frame:
                 self._settle(tracked, Value(result, meta), [])
             except Obstacle as reason:
                 raise _Blocked([tracked.store.storage], str(reason)) from None
+        self._track_call(node, returned)
 
-    def rewrite_subgraph(self, outside: Mapping[str | None, str | None]) -> list[tuple[str, Value]]:
-        """Walk a subgraph; what it hands out: the caller's operand and the new value, for each that it wrote."""
-        entered: list[tuple[str, _Object]] = []
+    def _track_call(self, node: Node, returned: Mapping[int, tuple[str, tuple[Step, ...]]]) -> None:
+        """A call's results: views of what was handed in, or tensors of their own."""
+        names = [name for output in node.outputs for name in (output.tensors() or [None])]
+        for index, result in enumerate(names):
+            aliases = self.rewriter.view.aliasing.aliases(self.scope, result) if result is not None else ()
+            if result is None or len(aliases) != 1 or aliases[0].storage not in self.rewriter.active:
+                continue
+            storage = aliases[0].storage
+            if index in returned:
+                operand, steps = returned[index]
+                seen = self.objects[operand]
+                value = Value(result, self._known_meta(result, storage))
+                self.objects[result] = _Object(seen.store, (*seen.steps, *steps), value, seen.store.version)
+            elif any(known.store.storage is storage for known in self.objects.values()):
+                raise _Blocked([storage], f"{node.op} returns a view of it")
+            else:
+                self._adopt(result, storage)
+
+    def rewrite_subgraph(
+        self, outside: Mapping[str | None, str | None]
+    ) -> tuple[list[tuple[str, Value]], dict[int, tuple[str, tuple[Step, ...]]]]:
+        """Walk a subgraph. What it hands out: the caller's operand and the new value, for each that it wrote; and
+        which of its outputs are views of the caller's operands."""
+        entered: dict[str, _Object] = {}
         for entry, storage in list(self.placeholders()):
-            if any(one.store.storage is storage for _, one in entered):
+            if any(one.store.storage is storage for one in entered.values()):
                 raise _Blocked([storage], "a region sees its memory through several operands")
-            entered.append((entry, self.adopt_input(entry, storage)))
+            entered[entry] = self.adopt_input(entry, storage)
         self.walk()
         outputs = [
             self.output(raw, argument) for raw, argument in zip(self.raw["outputs"], self.graph.outputs, strict=True)
         ]
+        returned: dict[int, tuple[str, tuple[Step, ...]]] = {}
+        names = [name for argument in self.graph.outputs for name in (argument.tensors() or [None])]
+        for index, name in enumerate(names):
+            tracked = self.objects.get(name) if name is not None else None
+            entry_name = next((e for e, one in entered.items() if tracked and one.store is tracked.store), None)
+            operand = outside.get(entry_name) if entry_name is not None else None
+            if tracked is None or entry_name is None:
+                continue
+            if operand is None or not all(_relocatable(step) for step in tracked.steps):
+                raise _Blocked([tracked.store.storage], "a region returns a view of it that depends on its inside")
+            returned[index] = (operand, tracked.steps)
         handed: list[tuple[str, Value]] = []
-        for argument in self.graph.outputs:
-            for name in argument.tensors():
-                tracked = self.objects.get(name) if name is not None else None
-                if tracked is not None and any(tracked.store is one.store for _, one in entered):
-                    raise _Blocked([tracked.store.storage], "a region returns a view of it")
-        for entry, one in entered:
+        for entry, one in entered.items():
             if one.store.version == 0:
                 continue
             operand = outside.get(entry)
@@ -676,7 +719,7 @@ class _Frame:
             handed.append((operand, one.store.base))
             outputs.append(tensor(one.store.base.name))
         self.edit.outputs = outputs
-        return handed
+        return handed, returned
 
     # -- the end
 
@@ -707,6 +750,11 @@ class _Frame:
 
 
 # ------------------------------------------------------------------------------------------ pieces of JSON
+
+
+def _relocatable(step: Step) -> bool:
+    """Whether the view can be taken outside the graph that it stands in: it depends on constants only."""
+    return all(operand.name == step.operand or not operand.arg.names() for operand in step.node.inputs)
 
 
 def _with_results(node: Node, raw: Json, names: list[str], dialect: Dialect) -> Json:

@@ -6,7 +6,7 @@ Ops for which something better than the twin is known, because backends know it 
 |---|---|
 | ``copy_`` | the source, cast by ``_to_copy`` and enlarged by ``expand`` where dtype, device or shape differ |
 | ``fill_``, ``zero_`` | ``full_like``; the value cast and expanded where it is a tensor |
-| ``batch_norm`` in training mode, ``native_batch_norm`` | ``_native_batch_norm_legit_functional`` |
+| ``batch_norm``, ``native_batch_norm``, ``instance_norm`` in training mode | ``_native_batch_norm_legit_functional`` |
 
 Dtypes and strides of results follow torch's rules (``c10/core/ScalarType``, ``TensorIterator``); the tests compare
 them with what torch computes for every op here.
@@ -25,6 +25,7 @@ from graphlint.ops.table import OpTable
 from graphlint.passes.mutation.build import Builder, Obstacle
 from graphlint.passes.mutation.values import BOOL, Meta, Value, preserved_strides, promoted
 from graphlint.program.document import Json, tensor
+from graphlint.program.enums import FLOAT32
 from graphlint.program.strides import contiguous_strides
 
 _COMPARISONS: Final = frozenset(
@@ -47,6 +48,10 @@ _CONTIGUOUS: Final = frozenset(
     {"addmm", "addbmm", "addmv", "addr", "baddbmm", "tril", "triu", "cumsum", "cumprod", "bernoulli"}
 )
 """Ops whose result is contiguous whatever their operands' strides."""
+_INDICES: Final = frozenset({"indices", "max_values", "min_indices"})
+"""Names of ``out=`` arguments that take positions (``max.dim_max`` calls them so)."""
+_INT64: Final = 5
+_FLOAT64: Final = 8
 _RESHAPED: Final = "out= is given a tensor of another shape, which the op resizes"
 
 
@@ -176,6 +181,8 @@ def _result_meta(call: Call, twin: OpInfo, target: Target) -> Meta:
         dtype = promoted([value.meta for value in tensors], numbers)
     elif name in _RUNNING_SUMS:
         dtype = _running_sum_dtype(call, own)
+    elif target.argument in _INDICES:
+        dtype = _INT64
     elif call.op.out_variant:
         dtypes = {value.meta.dtype for value in tensors}
         dtype = own.dtype if dtypes <= {own.dtype} else None
@@ -347,22 +354,76 @@ def _zero(builder: Builder, call: Call) -> list[Value]:
 
 
 def batch_norm(builder: Builder, call: Call, results: Sequence[Meta]) -> tuple[list[Value], list[Value]]:
-    """``batch_norm`` or ``native_batch_norm`` in training mode: its own results, and the new statistics.
+    """A normalization that updates running statistics: its own results, and the new statistics.
 
     The targets are ``running_mean`` and ``running_var``, in that order; ``results`` are the recorded metadata of
     the node's results.
     """
     if [target.argument for target in call.targets] != ["running_mean", "running_var"]:
         raise Obstacle(f"{call.op.name} updates one of its running statistics only")
-    data = call.operand("input")
-    mean, variance = (target.value for target in call.targets)
+    if call.op.name == "aten.instance_norm.default":
+        return _instance_norm(builder, call, results[0])
     names = ("input", "weight", "bias", "running_mean", "running_var", "training", "momentum", "eps")
     arguments = [call.argument(name) or {"as_none": True} for name in names]
-    statistics = mean.meta.contiguous()
-    saved = statistics.with_(strides=statistics.strides, dtype=8 if data.meta.dtype == 8 else 7)
-    metas = [results[0], saved, saved, statistics, variance.meta.contiguous()]
-    made = builder.emit_all("aten._native_batch_norm_legit_functional.default", arguments, metas, "getitem")
+    mean = call.targets[0].value.meta
+    made = _normalized(builder, arguments, results[0], mean, _statistics_dtype(call))
     return made[: len(results)], made[3:]
+
+
+def _normalized(builder: Builder, arguments: list[Json], out: Meta, statistics: Meta, saved: int) -> list[Value]:
+    """Result, saved mean, saved inverse deviation, new running mean, new running variance."""
+    running = statistics.contiguous()
+    metas = [out, running.contiguous(dtype=saved), running.contiguous(dtype=saved), running, running]
+    return builder.emit_all("aten._native_batch_norm_legit_functional.default", arguments, metas, "getitem")
+
+
+def _statistics_dtype(call: Call) -> int:
+    """Statistics are saved in single precision, those of double tensors in double."""
+    return _FLOAT64 if call.operand("input").meta.dtype == _FLOAT64 else FLOAT32
+
+
+def _instance_norm(builder: Builder, call: Call, out: Meta) -> tuple[list[Value], list[Value]]:
+    """``instance_norm`` is batch norm of a batch of one that has the instances as channels; its statistics are
+    the means over the instances of those (``aten/src/ATen/native/Normalization.cpp``)."""
+    data = call.operand("input")
+    batch, channels, *rest = data.meta.shape
+    if not isinstance(batch, int) or not isinstance(channels, int):
+        raise Obstacle("instance_norm of a batch of symbolic size")
+    if data.meta.strides != contiguous_strides(data.meta.shape):
+        layout: Json = {"as_memory_format": 1}
+        data = builder.emit(
+            "aten.clone.default", [tensor(data.name)], data.meta.contiguous(), "clone", {"memory_format": layout}
+        )
+    flat = [{"as_int": 1}, {"as_int": batch * channels}, *data.meta.raw["sizes"][2:]]
+    flat_shape = (1, batch * channels, *rest)
+    flat_meta = data.meta.with_(sizes=flat, strides=contiguous_strides(flat_shape), offset=data.meta.offset)
+    sizes = builder.sizes(data, flat_shape, flat)
+    viewed = builder.emit("aten.view.default", [tensor(data.name), sizes], flat_meta, "view")
+
+    def repeated(name: str) -> Json:
+        argument = call.argument(name)
+        if argument is None or "as_tensor" not in argument:
+            return {"as_none": True}
+        value = call.operand(name)
+        meta = value.meta.with_(sizes=[{"as_int": batch * channels}], strides=(1,))
+        return tensor(
+            builder.emit("aten.repeat.default", [tensor(value.name), {"as_ints": [batch]}], meta, "repeat").name
+        )
+
+    arguments = [tensor(viewed.name), *map(repeated, ("weight", "bias", "running_mean", "running_var"))]
+    arguments += [{"as_bool": True}, *(call.argument(name) or {"as_none": True} for name in ("momentum", "eps"))]
+    long = call.targets[0].value.meta.with_(sizes=[{"as_int": batch * channels}], strides=(1,))
+    made = _normalized(builder, arguments, flat_meta, long, _statistics_dtype(call))
+    shape = builder.sizes(data, data.meta.shape, data.meta.raw["sizes"])
+    result = builder.emit("aten.view.default", [tensor(made[0].name), shape], out.contiguous(), "view")
+    statistics = []
+    for target, value in zip(call.targets, made[3:], strict=True):
+        table = value.meta.with_(sizes=[{"as_int": batch}, {"as_int": channels}], strides=(channels, 1))
+        rows: Json = {"as_ints": [batch, channels]}
+        by_instance = builder.emit("aten.view.default", [tensor(value.name), rows], table, "view")
+        arguments = [tensor(by_instance.name), {"as_ints": [0]}]
+        statistics.append(builder.emit("aten.mean.dim", arguments, target.value.meta.contiguous(), "mean"))
+    return [result], statistics
 
 
 _SPECIAL: Final[dict[str, Callable[[Builder, Call], list[Value]]]] = {
@@ -375,5 +436,7 @@ _SPECIAL: Final[dict[str, Callable[[Builder, Call], list[Value]]]] = {
 }
 """By overload."""
 
-BATCH_NORMS: Final = frozenset({"aten.batch_norm.default", "aten.native_batch_norm.default"})
+NORMALIZATIONS: Final = frozenset(
+    {"aten.batch_norm.default", "aten.native_batch_norm.default", "aten.instance_norm.default"}
+)
 RESHAPED: Final = _RESHAPED
