@@ -64,6 +64,12 @@ class Judge:
             warnings.simplefilter("ignore")
             return program.module()
 
+    def unflatten(self, program):
+        """The program's modules, as stock torch sorts its nodes into them again."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return self.torch.export.unflatten(program)
+
     def run(self, module, args=(), kwargs=None, *, differentiate: bool = False) -> Outcome:
         """Call a module on copies of the arguments, from a fixed state of the random number generator."""
         torch = self.torch

@@ -450,3 +450,53 @@ def test_decompositions_keep_the_checks(case, sink, before_and_after, judge):
     assert [name for name in judge.checks(module) if name not in own] == judge.checks(judge.module(after))
     for message, x in case.breaking.items():
         assert message in judge.run(module, (x,)).raised
+
+
+class Checked(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x):
+        y = self.linear(x)
+        check((y.abs() < 1000).all(), "in the layer")
+        return torch.cond(y.sum() > 0, self.checked, lambda y: y.cos(), (y,))
+
+    def checked(self, y):
+        check((y > -1000).all(), "in the branch")
+        return y.sin()
+
+
+class Layers(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = Checked(), Checked()
+
+    def forward(self, x):
+        return self.second(self.first(x))
+
+
+@pytest.mark.parametrize("sink", ["buffer", "output"])
+def test_checks_stay_in_their_modules(sink, judge, fix_copy, tmp_path):
+    """Unflattening sorts the nodes into modules again: the token passes from one to the next."""
+    saved = tmp_path / "layers.pt2"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.export.export(Layers(), (X,))
+        torch.export.save(program, saved)
+    path, result = fix_copy(saved, sink)
+    assert [one.module_path for one in result.fixed] == ["first", "first", "second", "second"]
+    fixed = judge.load(path)
+    calls = [((x,), {}) for x in (X, full(-1), full(1e6))]
+    raised = judge.assert_alike(program, fixed, calls, with_token=sink == "output")
+    assert raised == [None, None, "RuntimeError: in the layer"]
+    unflattened = judge.unflatten(fixed)
+    assert sorted(name for name, _ in unflattened.named_children()) == ["first", "second"]
+    for (args, _), message in zip(calls, raised, strict=True):
+        outcome = judge.run(unflattened, args)
+        if message is not None:
+            assert "in the layer" in outcome.raised
+            continue
+        expected = judge.run(judge.module(program), args).result
+        assert judge.same(outcome.result[0] if sink == "output" else outcome.result, expected)

@@ -124,6 +124,28 @@ def test_stock_torch_finds_no_difference(version, case, sink, judge, fix_copy):
 
 
 @pytest.mark.parametrize("sink", ["buffer", "output"])
+@pytest.mark.parametrize("case", CASES)
+def test_torch_can_go_on_with_what_was_fixed(case, sink, judge, fix_copy, tmp_path):
+    """Saved and loaded once more, and unflattened into modules."""
+    original = ARTIFACTS / "2.13.0" / f"{case}.pt2"
+    path, _ = fix_copy(original, sink)
+    before, after = judge.load(original), judge.load(path)
+    saved = tmp_path / "saved.pt2"
+    judge.torch.export.save(after, saved)
+    args, kwargs = before.example_inputs
+    calls = [(args, kwargs), *((bad, {}) for bad, _ in _calls(judge.torch, case))]
+    with_token = sink == "output" and "GL205" not in _fixed(case, "2.13.0")
+    raised = judge.assert_alike(before, judge.load(saved), calls, with_token=with_token)
+
+    expected = judge.run(judge.module(before), args, kwargs)
+    unflattened = judge.unflatten(after)
+    result = judge.run(unflattened, args, kwargs).result
+    assert judge.same(result[0] if with_token else result, expected.result)
+    for (arguments, _), said in zip(calls[1:], raised[1:], strict=True):
+        assert said.partition(": ")[2] in judge.run(unflattened, arguments).raised
+
+
+@pytest.mark.parametrize("sink", ["buffer", "output"])
 @pytest.mark.parametrize("version", [version for version in VERSIONS if version not in ("2.6.0", "2.7.1")])
 def test_every_program_of_a_package_is_judged(version, sink, judge, fix_copy):
     original = ARTIFACTS / version / "two_programs.pt2"

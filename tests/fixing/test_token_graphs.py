@@ -582,7 +582,8 @@ def test_a_twin_keeps_its_checks_metadata_and_the_rest_of_its_node(fix_text):
         "target": "torch.ops.aten._make_dep_token.default",
         "inputs": [],
         "outputs": [{"as_tensor": {"name": "dep_token0"}}],
-        "metadata": {},
+        # The token is made in the module of the first check, which is not to be torn in two.
+        "metadata": {"nn_module_stack": "L__self__,,model.Model"},
         "is_hop_single_tensor_return": None,
         "name": "dep_token0",
     }

@@ -104,13 +104,13 @@ class _Threading:
                 continue
             if token is None:
                 token = self._token(edit)
-                edit.nodes.append(self._dialect.node(_MAKE, [], token, {}))
+                edit.nodes.append(self._dialect.node(_MAKE, [], token, _place(raw_node)))
             following = self._token(edit)
             if id(node) in self._carriers:
                 edit.nodes.append(self._carry(node, raw_node, token, following))
                 rule = convention(node)
                 if rule is not None and rule.fresh_results:
-                    following = self._apply(_DETACH, following, edit)
+                    following = self._apply(_DETACH, following, edit, _place(raw_node))
             else:
                 edit.nodes.append(self._twin(node, raw_node, token, following))
             token = following
@@ -123,10 +123,10 @@ class _Threading:
         edit.record(name, scalar_meta())
         return name
 
-    def _apply(self, target: str, token: str, edit: GraphEdit) -> str:
+    def _apply(self, target: str, token: str, edit: GraphEdit, metadata: Json) -> str:
         """The result of an op that takes nothing but the token."""
         result = self._token(edit)
-        edit.nodes.append(self._dialect.node(target, [self._dialect.operand("self", tensor(token))], result, {}))
+        edit.nodes.append(self._dialect.node(target, [self._dialect.operand("self", tensor(token))], result, metadata))
         return result
 
     def _twin(self, node: Node, raw: Json, token: str, result: str) -> Json:
@@ -181,9 +181,19 @@ class _Threading:
         edit.inputs.insert(place, tensor(token))
         last = self.run(graph, raw, edit, token)
         if clone:
-            last = self._apply(_CLONE, last, edit)
+            last = self._apply(_CLONE, last, edit, {})
         edit.outputs.append(tensor(last))
         return edit.finish(is_single_tensor_return=False)
+
+
+def _place(raw: Json) -> Json:
+    """Metadata of a new node that goes with another one: it belongs to the same module.
+
+    ``torch.export.unflatten`` refuses nodes that belong to none, and one of another module amid those of a module
+    would make it two calls.
+    """
+    stack = (raw.get("metadata") or {}).get("nn_module_stack")
+    return {"nn_module_stack": stack} if stack else {}
 
 
 def _hand_in(node: Node, rule: Convention, inputs: list[Json], token: str, dialect: Dialect) -> int:
