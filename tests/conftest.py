@@ -50,7 +50,7 @@ def lint_text() -> Callable[..., list[Diagnostic]]:
 
     def lint(text: str, **settings: Any) -> list[Diagnostic]:
         chosen = Settings(**{"enabled": _ALL, "fixable": _ALL, **settings})
-        program = Document.from_tree(parse_program(text, ops_for(chosen))).program
-        return [found.diagnostic for found in lint_program(program, "model", "model.pt2", chosen)]
+        document = Document.from_tree(parse_program(text, ops_for(chosen)))
+        return [found.diagnostic for found in lint_program(document, "model", "model.pt2", chosen)]
 
     return lint

@@ -8,13 +8,12 @@ from graphlint.archive.artifact import Artifact, ProgramEntry, open_artifact
 from graphlint.diagnostics import Diagnostic
 from graphlint.errors import ArtifactError, FixValidationError, LfsPointerError, WriteError
 from graphlint.lint import lint_program
-from graphlint.program.decode import decode_program
+from graphlint.program.document import Document
 from graphlint.results import Action, FileResult
 from graphlint.settings import Settings
 
 if TYPE_CHECKING:
     from graphlint.fix import FixedProgram
-    from graphlint.program.document import Document
 
 
 def process(path: str, settings: Settings, action: Action) -> FileResult:
@@ -36,8 +35,8 @@ def _check(artifact: Artifact, path: str, settings: Settings) -> FileResult:
     diagnostics: list[Diagnostic] = []
     for entry in artifact.programs:
         try:
-            program = decode_program(artifact.read_program(entry), entry.member)
-            diagnostics += (found.diagnostic for found in lint_program(program, entry.name, path, settings))
+            document = Document.from_bytes(artifact.read_program(entry), entry.member)
+            diagnostics += (found.diagnostic for found in lint_program(document, entry.name, path, settings))
         except ArtifactError as error:
             diagnostics += _unreadable(error, path, settings, entry)
     return FileResult(path, tuple(diagnostics), programs=_names(artifact), note=artifact.note)
@@ -45,7 +44,6 @@ def _check(artifact: Artifact, path: str, settings: Settings) -> FileResult:
 
 def _fix(artifact: Artifact, path: str, settings: Settings, action: Action) -> FileResult:
     from graphlint.fix import fix_program
-    from graphlint.program.document import Document
 
     diagnostics: list[Diagnostic] = []
     results: list[tuple[ProgramEntry, Document, FixedProgram]] = []
@@ -111,8 +109,8 @@ def _check_written(
     for entry in written.programs:
         if entry.name not in expected:
             continue
-        program = decode_program(written.read_program(entry), entry.member)
-        found = tuple(one.diagnostic for one in lint_program(program, entry.name, path, settings))
+        document = Document.from_bytes(written.read_program(entry), entry.member)
+        found = tuple(one.diagnostic for one in lint_program(document, entry.name, path, settings))
         if found != expected[entry.name]:
             raise FixValidationError(f"program {entry.name!r} lints otherwise after it was written")
 

@@ -12,10 +12,13 @@ from graphlint.analysis.checks import TWINS
 from graphlint.analysis.sites import Site, walk
 from graphlint.diagnostics import Diagnostic
 from graphlint.errors import FixValidationError, ProgramError
-from graphlint.lint import Found, lint_program, ops_for
+from graphlint.lint import Found, lint_program, ops_for, view_of
 from graphlint.passes.metadata_asserts import remove_checks
+from graphlint.passes.mutation.functionalize import plan
+from graphlint.passes.regions import inline_regions
 from graphlint.passes.tokens import functionalize_checks
-from graphlint.program.document import Document, Json
+from graphlint.program.arguments import Json
+from graphlint.program.document import Document
 from graphlint.program.model import Program
 from graphlint.settings import Settings
 
@@ -32,25 +35,57 @@ class FixedProgram(msgspec.Struct, frozen=True, eq=False):
     archive still lacks."""
 
 
+class _Made(msgspec.Struct, frozen=True, eq=False):
+    """What a pass made."""
+
+    tree: Json
+    fixed: list[Found]
+    """Which of the findings it was given are gone."""
+    buffers: tuple[str, ...] = ()
+
+
 class _Pass(msgspec.Struct, frozen=True):
     codes: frozenset[str]
-    """The rules whose diagnostics it fixes."""
-    run: Callable[[Document, list[Site], Settings], tuple[Json, tuple[str, ...]]]
+    """The rules whose findings it fixes."""
+    run: Callable[[Document, list[Found], list[Found], Settings], _Made]
+    """Document, the findings to fix, all findings."""
 
 
-def _remove_metadata_checks(document: Document, sites: list[Site], settings: Settings) -> tuple[Json, tuple[str, ...]]:
-    return remove_checks(document, sites), ()
+def _functionalize_writes(document: Document, chosen: list[Found], found: list[Found], settings: Settings) -> _Made:
+    """A node's writes are fixed together or not at all: one that is not to be fixed keeps the others."""
+    kept = {_position(one) for one in found if one.diagnostic.code in _WRITES} - {_position(one) for one in chosen}
+    left = {_position(one) for one in found if one.diagnostic.code in _WRITES and one not in chosen}
+    selected = frozenset({_position(one) for one in chosen} - left - kept)
+    made = plan(document, view_of(document, settings), selected)
+    return _Made(made.tree, [one for one in chosen if _position(one) in made.fixed])
 
 
-def _chain_checks(document: Document, sites: list[Site], settings: Settings) -> tuple[Json, tuple[str, ...]]:
-    made = functionalize_checks(document, sites, settings.token_sink)
-    return made.tree, (made.buffer,) if made.buffer is not None else ()
+def _remove_metadata_checks(document: Document, chosen: list[Found], found: list[Found], settings: Settings) -> _Made:
+    return _Made(remove_checks(document, _sites(chosen)), chosen)
 
 
+def _inline_regions(document: Document, chosen: list[Found], found: list[Found], settings: Settings) -> _Made:
+    return _Made(inline_regions(document, _sites(chosen)), chosen)
+
+
+def _chain_checks(document: Document, chosen: list[Found], found: list[Found], settings: Settings) -> _Made:
+    made = functionalize_checks(document, _sites(chosen), settings.token_sink)
+    return _Made(made.tree, chosen, (made.buffer,) if made.buffer is not None else ())
+
+
+def _relabel(document: Document, chosen: list[Found], found: list[Found], settings: Settings) -> _Made:
+    return _Made({**document.tree, "verifiers": ["ATEN"]}, chosen)
+
+
+_WRITES: Final = frozenset({"GL101", "GL102", "GL103", "GL104", "GL105", "GL106", "GL107"})
 PASSES: Final = (
-    # Removing a check never makes another one unfixable, so the checks that need no token go first.
+    # What makes least of the others impossible goes first. Regions are inlined after the writes in them are gone,
+    # and before tokens would have to be threaded through them.
     _Pass(frozenset({"GL205"}), _remove_metadata_checks),
+    _Pass(_WRITES, _functionalize_writes),
+    _Pass(frozenset({"GL401"}), _inline_regions),
     _Pass(frozenset({"GL201", "GL202", "GL203", "GL204"}), _chain_checks),
+    _Pass(frozenset({"GL501"}), _relabel),
 )
 
 _INTERFACE: Final = ("GL5",)
@@ -62,26 +97,43 @@ def fix_program(document: Document, name: str, path: str, settings: Settings) ->
 
     Raises :class:`FixValidationError` where a result is not what the pass promises, which is a bug of graphlint.
     """
-    found = lint_program(document.program, name, path, settings)
+    found = lint_program(document, name, path, settings)
     fixed: list[Diagnostic] = []
     buffers: list[str] = []
     for each in PASSES:
-        selected = [one for one in found if one.diagnostic.code in each.codes and _applies(one, settings)]
-        sites = [one.site for one in selected if one.site is not None]
-        if not sites:
+        chosen = [one for one in found if one.diagnostic.code in each.codes and _applies(one, settings)]
+        if not chosen:
             continue
-        tree, made = each.run(document, sites, settings)
-        try:
-            result = Document.from_tree(tree)
-        except ProgramError as error:
-            raise FixValidationError(f"the fixed program contradicts itself: {error}") from error
-        left = lint_program(result.program, name, path, settings)
-        _check_effects(document.program, result.program, selected, settings)
-        _check_findings(found, left, selected)
+        made = each.run(document, chosen, found, settings)
+        if not made.fixed:
+            continue
+        result = _checked(made.tree)
+        left = lint_program(result, name, path, settings)
+        _check_effects(document.program, result.program, made.fixed, settings)
+        _check_findings(found, left, made.fixed)
         document, found = result, left
-        fixed += [one.diagnostic for one in selected]
-        buffers += made
+        fixed += [one.diagnostic for one in made.fixed]
+        buffers += made.buffers
+    if fixed and "TRAINING" in document.program.dialects and view_of(document, settings).functional:
+        # A graph that is functional now is of the training dialect no more, and backends go by the label.
+        document = _checked({**document.tree, "verifiers": ["ATEN"]})
+        found = lint_program(document, name, path, settings)
     return FixedProgram(document, tuple(fixed), tuple(one.diagnostic for one in found), tuple(buffers))
+
+
+def _checked(tree: Json) -> Document:
+    try:
+        return Document.from_tree(tree)
+    except ProgramError as error:
+        raise FixValidationError(f"the fixed program contradicts itself: {error}") from error
+
+
+def _sites(found: list[Found]) -> list[Site]:
+    return [one.site for one in found if one.site is not None]
+
+
+def _position(found: Found) -> int:
+    return found.diagnostic.position
 
 
 def _applies(found: Found, settings: Settings) -> bool:
@@ -109,30 +161,29 @@ def _check_findings(before: list[Found], after: list[Found], fixed: list[Found])
 
 
 def _check_effects(before: Program, after: Program, fixed: list[Found], settings: Settings) -> None:
-    """Every effect of the original is in the result: as it was, as its twin, or removed on purpose."""
+    """Every effect of the original is in the result: as it was, in its functional form, or removed on purpose."""
     expected = _effects(before, settings)
+    for target in {(_position(one), one.site.node.target) for one in fixed if one.site is not None}:
+        expected[target[1]] -= 1
     for one in fixed:
-        if one.site is None:
-            continue
-        target = one.site.node.target
-        expected[target] -= 1
-        if target in TWINS:
-            expected[TWINS[target]] += 1
+        twin = TWINS.get(one.site.node.target) if one.site is not None else None
+        if twin is not None:
+            expected[twin] += 1
     actual = _effects(after, settings)
-    for target in expected.keys() | actual.keys():
-        if expected[target] != actual[target]:
+    for name in expected.keys() | actual.keys():
+        if expected[name] != actual[name]:
             raise FixValidationError(
-                f"{target} occurs {actual[target]} times after fixing, {expected[target]} times were expected"
+                f"{name} occurs {actual[name]} times after fixing, {expected[name]} times were expected"
             )
 
 
 def _effects(program: Program, settings: Settings) -> Counter[str]:
-    """How often each op occurs that has an effect or is the twin of one."""
+    """How often each op occurs that writes, raises or has another effect, or is the twin of one that raises."""
     twins = set(TWINS.values())
     counts: Counter[str] = Counter()
     for site in walk(program, ops_for(settings)):
         op = site.op
-        plain = op is not None and not (op.writes or op.effect or op.returns_nothing or op.random.draws != "never")
+        plain = op is not None and not (op.written_arguments(site.node) or op.effect or op.returns_nothing)
         if not plain or site.node.target in twins:
             counts[site.node.target] += 1
     return counts

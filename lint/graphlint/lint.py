@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from graphlint.analysis.sites import Site
 from graphlint.analysis.view import ProgramView
 from graphlint.diagnostics import Diagnostic, SourceFrame
 from graphlint.ops.table import OpTable, op_table
-from graphlint.program.model import Program
+from graphlint.program.document import Document
 from graphlint.program.source import model_frame, module_of, stack_frames
 from graphlint.rules.base import Finding, Rule
 from graphlint.rules.registry import RULES
@@ -27,12 +29,23 @@ def ops_for(settings: Settings) -> OpTable:
     return op_table().with_declared(settings.ops) if settings.ops else op_table()
 
 
-def lint_program(program: Program, name: str, path: str, settings: Settings) -> list[Found]:
+def view_of(document: Document, settings: Settings) -> ProgramView:
+    """What rules see of a program. Fixes of writes are planned when a rule first asks for one."""
+
+    def obstacles(view: ProgramView) -> Mapping[int, str]:
+        from graphlint.passes.mutation.functionalize import plan
+
+        return plan(document, view).blocked
+
+    return ProgramView(document.program, ops_for(settings), settings.token_sink, obstacles)
+
+
+def lint_program(document: Document, name: str, path: str, settings: Settings) -> list[Found]:
     """All findings of the enabled rules in one program, in program order, then by code.
 
     ``name`` is the program's name in the archive, ``path`` the artifact's as it is reported.
     """
-    view = ProgramView(program, ops_for(settings), settings.token_sink)
+    view = view_of(document, settings)
     found = [
         Found(_diagnostic(rule, finding, name, path), finding.site)
         for rule in RULES

@@ -11,6 +11,7 @@ import pytest
 from graphlint.errors import ProgramError
 from graphlint.lint import lint_program
 from graphlint.program.decode import MAX_NESTING, decode_program
+from graphlint.program.document import Document
 from graphlint.program.text import parse_program
 
 TEXT = """\
@@ -170,13 +171,13 @@ def test_deep_nesting_is_one_clear_error(levels):
 
 @pytest.mark.parametrize("levels", [1, 10, MAX_NESTING])
 def test_nesting_within_the_limit_is_read_and_linted(levels, all_rules):
-    program = decode_program(nested(levels))
-    depth, graph = 0, program.graph
+    document = Document.from_bytes(nested(levels))
+    depth, graph = 0, document.program.graph
     while graph.nodes:
         (sub,) = graph.nodes[0].subgraphs()
         depth, graph = depth + 1, sub.graph
     assert depth == levels
-    lint_program(program, "model", "model.pt2", all_rules)
+    lint_program(document, "model", "model.pt2", all_rules)
 
 
 def test_infinities_and_nan_as_bare_words_and_as_strings():
@@ -201,7 +202,7 @@ def test_words_in_strings_are_no_infinities():
 
 def test_argument_kinds_of_a_newer_torch_are_tolerated(all_rules, default_rules):
     future = {"as_future_thing": {"name": "x", "of": [1, {"as_tensor": {"name": "nowhere"}}]}}
-    program = decode_program(
+    document = Document.from_bytes(
         edited(
             ((*GRAPH, "nodes", 0, "inputs", 0, "arg"), future),
             (("graph_module", "graph", "nodes", 1, "outputs", 0), copy.deepcopy(future)),
@@ -209,10 +210,10 @@ def test_argument_kinds_of_a_newer_torch_are_tolerated(all_rules, default_rules)
             (("graph_module", "signature", "output_specs", 0), {"future_output": {"arg": {"name": "b"}}}),
         )
     )
-    argument = program.graph.nodes[0].inputs[0].arg
+    argument = document.program.graph.nodes[0].inputs[0].arg
     assert (argument.kind, argument.value, argument.names()) == ("as_none", None, [])
-    assert lint_program(program, "model", "model.pt2", default_rules) == []
-    lint_program(program, "model", "model.pt2", all_rules)
+    assert lint_program(document, "model", "model.pt2", default_rules) == []
+    lint_program(document, "model", "model.pt2", all_rules)
 
 
 def flips(data: bytes, offset: int) -> list[bytes]:
@@ -231,13 +232,13 @@ def test_a_flipped_byte_decodes_or_is_a_program_error(of, case, programs, artifa
     decoded = refused = 0
     for damaged in flips(data, offset=len(case)):
         try:
-            program = decode_program(damaged)
+            document = Document.from_bytes(damaged)
         except ProgramError:
             refused += 1
             continue
         decoded += 1
         try:
-            lint_program(program, "model", "model.pt2", all_rules)
+            lint_program(document, "model", "model.pt2", all_rules)
         except ProgramError:
             refused += 1
     assert decoded > 40

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from graphlint.lint import lint_program
-from graphlint.program.decode import decode_program
+from graphlint.program.document import Document
 from graphlint.program.text import parse_program
 
 
@@ -232,10 +232,10 @@ def test_schemas_that_current_torch_refuses(all_rules):
     tree = parse_program(graph(SIN, dialect="ATEN"))
 
     def codes(version):
-        program = decode_program(json.dumps({**tree, "schema_version": version}).encode())
+        document = Document.from_bytes(json.dumps({**tree, "schema_version": version}).encode())
         return [
             (found.diagnostic.code, found.diagnostic.message)
-            for found in lint_program(program, "model", "model.pt2", all_rules)
+            for found in lint_program(document, "model", "model.pt2", all_rules)
         ]
 
     assert codes({"major": 8, "minor": 0}) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import cached_property
 
 import msgspec
@@ -43,15 +44,35 @@ class Write(msgspec.Struct, frozen=True, eq=False):
 class ProgramView:
     """What rules see: the program, its nodes in order, and the analyses over it."""
 
-    def __init__(self, program: Program, ops: OpTable, token_sink: TokenSink = "buffer") -> None:
+    def __init__(
+        self,
+        program: Program,
+        ops: OpTable,
+        token_sink: TokenSink = "buffer",
+        obstacles: Callable[[ProgramView], Mapping[int, str]] | None = None,
+    ) -> None:
+        """``obstacles`` works out why writes cannot be functionalized, by the position of their nodes."""
         self.program = program
         self.ops = ops
         self.token_sink: TokenSink = token_sink
+        self._obstacles = obstacles
 
     @cached_property
     def sites(self) -> tuple[Site, ...]:
         """The nodes that could be of interest to any rule: all but those known to be purely functional."""
         return tuple(site for site in walk(self.program, self.ops) if not _plain(site))
+
+    @cached_property
+    def write_obstacles(self) -> Mapping[int, str]:
+        """Why the writes of a node cannot be functionalized, by its position; those that can are not in it."""
+        return self._obstacles(self) if self._obstacles is not None else {}
+
+    @cached_property
+    def functional(self) -> bool:
+        """Whether all effects are data flow (random draws aside, which have no other form)."""
+        return not self.writes and not any(
+            site.op is None or site.op.effect or site.op.returns_nothing for site in self.sites
+        )
 
     @cached_property
     def aliasing(self) -> AliasAnalysis:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from graphlint.analysis.sites import Site
-from graphlint.program.document import Document, Json
+from graphlint.program.arguments import Json
+from graphlint.program.document import Document
 from graphlint.program.model import Graph
 
 

@@ -40,7 +40,8 @@ import msgspec
 from graphlint.analysis.calls import Convention, convention, value_list
 from graphlint.analysis.checks import TWINS
 from graphlint.analysis.sites import Site
-from graphlint.program.document import Dialect, Document, GraphEdit, Json, scalar_meta, tensor
+from graphlint.program.arguments import Json, tensor
+from graphlint.program.document import Dialect, Document, GraphEdit, all_nodes, scalar_meta
 from graphlint.program.model import Graph, Node, Program
 from graphlint.settings import TokenSink
 
@@ -76,7 +77,7 @@ def functionalize_checks(document: Document, sites: Iterable[Site], sink: TokenS
     chosen = {id(site.node) for site in selected}
     carriers = {id(caller.node) for site in selected for caller in site.scope.callers()}
     raw = document.tree["graph_module"]["graph"]
-    threading = _Threading(chosen | carriers, carriers, Dialect.of(_all_nodes(raw)))
+    threading = _Threading(chosen | carriers, carriers, Dialect.of(all_nodes(raw)))
     graph = document.program.graph
     edit = GraphEdit(raw, graph)
     last = threading.run(graph, raw, edit, None)
@@ -165,7 +166,7 @@ class _Threading:
                 edited = self._ignoring(reference.graph, inner, place)
             argument = {**raw["inputs"][position]["arg"], "as_graph": {**raw_reference, "graph": edited}}
             inputs[position] = {**raw["inputs"][position], "arg": argument}
-        return {**raw, "inputs": inputs, **_take_back(node, raw, result, self._dialect)}
+        return {**raw, "inputs": inputs, **self._dialect.returning_also(raw, [result])}
 
     def _ignoring(self, graph: Graph, raw: Json, place: int) -> Json:
         """A graph that takes the token and does nothing with it."""
@@ -201,8 +202,8 @@ def _hand_in(node: Node, rule: Convention, inputs: list[Json], token: str, diale
     if rule.lists:
         position = rule.lists[0]
         values = value_list(node.inputs[position].arg)
-        names = [{"name": name} for name in values] + [{"name": token}]
-        inputs[position] = {**inputs[position], "arg": {"as_tensors": names}}
+        given = inputs[position]["arg"].get("as_tensors") or [{"name": name} for name in values]
+        inputs[position] = {**inputs[position], "arg": {"as_tensors": [*given, {"name": token}]}}
         return len(values)
     first = rule.rest or 0
     end = first
@@ -210,22 +211,6 @@ def _hand_in(node: Node, rule: Convention, inputs: list[Json], token: str, diale
         end += 1
     inputs.insert(end, dialect.operand("", tensor(token)))
     return end - first
-
-
-def _take_back(node: Node, raw: Json, result: str, dialect: Dialect) -> Json:
-    """The keys of a calling node that change when it returns one more tensor."""
-    outputs: list[Json] = []
-    for output, raw_output in zip(node.outputs, raw["outputs"], strict=True):
-        # A tuple of one tensor is a list of one in files of torch 2.5; of several, they stand side by side.
-        unpacked = len(node.outputs) == 1 and output.as_tensors is not None
-        outputs += [{"as_tensor": ref} for ref in raw_output["as_tensors"]] if unpacked else [raw_output]
-    outputs.append(tensor(result))
-    if len(outputs) == 1 and not dialect.single_return_flag:
-        outputs = [{"as_tensors": [{"name": result}]}]
-    changed: Json = {"outputs": outputs}
-    if dialect.single_return_flag:
-        changed["is_hop_single_tensor_return"] = False
-    return changed
 
 
 def _to_buffer(document: Document, edit: GraphEdit, last: str) -> Functionalized:
@@ -290,12 +275,3 @@ def _free_buffer_name(program: Program) -> str:
 def _first(specs: list[Json], kinds: tuple[str, ...]) -> int:
     """Index of the first spec of one of the kinds, or the end."""
     return next((index for index, spec in enumerate(specs) if any(kind in spec for kind in kinds)), len(specs))
-
-
-def _all_nodes(raw: Json) -> Iterable[Json]:
-    for node in raw["nodes"]:
-        yield node
-        for operand in node["inputs"]:
-            sub = operand["arg"].get("as_graph")
-            if sub:
-                yield from _all_nodes(sub["graph"])

@@ -7,35 +7,46 @@ that shares what did not change.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any
 
 import msgspec
 
+from graphlint.program.arguments import Json, tensor
 from graphlint.program.decode import decode_program
 from graphlint.program.enums import FLOAT32, STRIDED
 from graphlint.program.model import Graph, Program
 
-Json = dict[str, Any]
 
+class Document:
+    """One program, as JSON and typed. Node *i* of a typed graph is entry *i* of its JSON's ``nodes``.
 
-class Document(msgspec.Struct, frozen=True, eq=False):
-    """One program, as JSON and typed. Node *i* of a typed graph is entry *i* of its JSON's ``nodes``."""
+    The JSON is parsed when it is first asked for: a check of a program without writes never does.
+    """
 
-    tree: Json
-    program: Program
+    def __init__(self, program: Program, data: bytes) -> None:
+        """``program`` is what ``data`` decodes to."""
+        self.program = program
+        self._data = data
 
     @classmethod
     def from_bytes(cls, data: bytes, member: str | None = None) -> Document:
         """Read a program. Raises :class:`~graphlint.errors.ProgramError`."""
-        program = decode_program(data, member)
-        return cls(json.loads(data), program)
+        return cls(decode_program(data, member), data)
 
     @classmethod
     def from_tree(cls, tree: Json, member: str | None = None) -> Document:
         """A program from edited or parsed JSON, decoded and checked like one that was read."""
         return cls.from_bytes(encode(tree), member)
+
+    @cached_property
+    def tree(self) -> Json:
+        """The JSON. Not to be changed in place."""
+        import json
+
+        tree: Json = json.loads(self._data)
+        return tree
 
     def to_bytes(self) -> bytes:
         """The JSON, byte for byte as torch writes it where nothing was edited."""
@@ -49,6 +60,8 @@ class Document(msgspec.Struct, frozen=True, eq=False):
 
 def encode(tree: Json) -> bytes:
     """JSON as torch writes it: Python's default separators, bare infinities where they were read so."""
+    import json
+
     return json.dumps(tree).encode("utf-8")
 
 
@@ -90,10 +103,17 @@ class Dialect(msgspec.Struct, frozen=True):
             node["name"] = result
         return node
 
-
-def tensor(name: str) -> Json:
-    """A tensor argument."""
-    return {"as_tensor": {"name": name}}
+    def returning_also(self, node: Json, names: list[str]) -> Json:
+        """The keys of a node that calls graphs which change when it returns more tensors, ``names``."""
+        outputs: list[Json] = []
+        for output in node["outputs"]:
+            # A tuple of one tensor is a list of one in files of torch 2.5; of several, they stand side by side.
+            unpacked = len(node["outputs"]) == 1 and output.get("as_tensors") is not None
+            outputs += [{"as_tensor": reference} for reference in output["as_tensors"]] if unpacked else [output]
+        outputs += [tensor(name) for name in names]
+        if self.single_return_flag:
+            return {"outputs": outputs, "is_hop_single_tensor_return": False}
+        return {"outputs": outputs if len(outputs) > 1 else [{"as_tensors": [outputs[0]["as_tensor"]]}]}
 
 
 def scalar_meta() -> Json:
@@ -107,6 +127,16 @@ def scalar_meta() -> Json:
         "storage_offset": {"as_int": 0},
         "layout": STRIDED,
     }
+
+
+def all_nodes(graph: Json) -> Iterable[Json]:
+    """The nodes of a graph and of its subgraphs."""
+    for node in graph["nodes"]:
+        yield node
+        for operand in node["inputs"]:
+            sub = operand["arg"].get("as_graph")
+            if sub:
+                yield from all_nodes(sub["graph"])
 
 
 class GraphEdit:

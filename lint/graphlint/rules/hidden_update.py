@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from graphlint.analysis.view import ProgramView, Write
-from graphlint.rules.base import Finding, Rule, no_fix
-from graphlint.rules.mutation import NOT_YET
+from graphlint.rules.base import Finding, Rule
+from graphlint.rules.mutation import write_fix
 
 
 class HiddenUpdate(Rule):
@@ -34,12 +34,17 @@ class HiddenUpdate(Rule):
       return %y
     ```
 
+    ## Fix safety
+    Safe: the statistics become results of their own, written back to the buffers at the end.
+
     ## References
     pytorch/executorch#2389, pytorch/pytorch#151726
     """
 
     code = "GL107"
     name = "hidden-update"
+    fix = "safe"
+    fix_sometimes = True
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each such node, whatever number of statistics it writes."""
@@ -52,4 +57,4 @@ class HiddenUpdate(Rule):
             first = writes[0]
             written = " and ".join(write.storage().describe() for write in writes)
             message = f"{first.site.name} writes {written} without its schema saying so"
-            yield Finding(message, no_fix(NOT_YET), first.site, first.storage())
+            yield Finding(message, write_fix(view, first.site), first.site, first.storage())

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from graphlint.analysis.aliasing import Storage
 from graphlint.analysis.view import ProgramView
+from graphlint.diagnostics import Fix
 from graphlint.rules.base import Finding, Rule, no_fix
 
 
@@ -34,24 +35,23 @@ class TrainingDialect(Rule):
       return %sin
     ```
 
+    ## Fix safety
+    Safe: the label changes, nothing else. Every fix that makes a program functional relabels it too.
+
     ## References
     apple/coremltools#2743
     """
 
     code = "GL501"
     name = "training-dialect"
+    fix = "safe"
     severity = "note"
     enabled_by_default = False
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for the program."""
-        if "TRAINING" not in view.program.dialects or view.writes:
-            return
-        if any(site.op is None or site.op.effect or site.op.returns_nothing for site in view.sites):
-            return
-        yield Finding(
-            "the graph is functional but labelled TRAINING", no_fix("graphlint does not relabel programs yet")
-        )
+        if "TRAINING" in view.program.dialects and view.functional:
+            yield Finding("the graph is functional but labelled TRAINING", Fix("safe", "is relabelled ATEN"))
 
 
 class MutationOutput(Rule):

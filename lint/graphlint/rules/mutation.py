@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from graphlint.analysis.sites import Site
 from graphlint.analysis.view import ProgramView, Write
-from graphlint.diagnostics import StorageKind
+from graphlint.diagnostics import Fix, StorageKind
 from graphlint.rules.base import Finding, Rule, no_fix
-
-NOT_YET = "graphlint does not functionalize mutations yet"
 
 
 class MutationRule(Rule):
     """The part that the rules on written storages share."""
 
+    fix = "safe"
+    fix_sometimes = True
     kinds: tuple[StorageKind, ...] = ()
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
@@ -25,11 +26,20 @@ class MutationRule(Rule):
             message = f"{write.site.name} {verb} {write.storage().describe()}"
             if storages > 1:
                 message += f" and {storages - 1} more of its kind"
-            yield Finding(message, no_fix(NOT_YET), write.site, write.storage())
+            yield Finding(message, write_fix(view, write.site), write.site, write.storage())
 
     def concerns(self, write: Write) -> bool:
         """Whether the rule is about that write, its storage being of the right kind."""
         return writes_openly(write)
+
+
+def write_fix(view: ProgramView, site: Site) -> Fix:
+    """Whether a node's writes can be functionalized, and if not, why."""
+    reason = view.write_obstacles.get(site.position)
+    if reason is not None:
+        return no_fix(reason)
+    twin = site.op.functional_twin if site.op is not None else None
+    return Fix("safe", f"becomes data flow (as {twin} computes)" if twin is not None else "becomes data flow")
 
 
 def writes_openly(write: Write) -> bool:
@@ -83,6 +93,10 @@ class InPlaceOp(MutationRule):
       return %add
     ```
 
+    ## Fix safety
+    Safe: the fixed program computes, writes and draws the same. A write that cannot be followed with certainty
+    stays as it is, and so does everything else on the same memory; the diagnostic says why.
+
     ## References
     pytorch/pytorch#68301, apple/coremltools#2743
     """
@@ -121,6 +135,10 @@ class InputMutation(MutationRule):
       return input "x" <- %relu, %relu
     ```
 
+    ## Fix safety
+    Safe: the fixed program computes, writes and draws the same. A write that cannot be followed with certainty
+    stays as it is, and so does everything else on the same memory; the diagnostic says why.
+
     ## References
     pytorch/executorch#11870
     """
@@ -154,6 +172,10 @@ class BufferMutation(MutationRule):
       %cache: f32[1, 8, 4] = aten.select_scatter.default(%b_cache, %x, 1, 0)
       return buffer "cache" <- %cache, %x
     ```
+
+    ## Fix safety
+    Safe: the fixed program computes, writes and draws the same. A write that cannot be followed with certainty
+    stays as it is, and so does everything else on the same memory; the diagnostic says why.
 
     ## References
     pytorch/TensorRT#4459, pytorch/executorch#3788
@@ -189,6 +211,10 @@ class ParameterMutation(MutationRule):
       %mul: f32[3, 4] = aten.mul.Tensor(%x, %scale)
       return parameter "scale" <- %scale, %mul
     ```
+
+    ## Fix safety
+    Safe: the fixed program computes, writes and draws the same. A write that cannot be followed with certainty
+    stays as it is, and so does everything else on the same memory; the diagnostic says why.
     """
 
     code = "GL104"
@@ -220,6 +246,10 @@ class ConstantMutation(MutationRule):
       %add: f32[4] = aten.add.Tensor(%b_seen, %x)
       return buffer "seen" <- %add, %add
     ```
+
+    ## Fix safety
+    Safe: the fixed program computes, writes and draws the same. A write that cannot be followed with certainty
+    stays as it is, and so does everything else on the same memory; the diagnostic says why.
     """
 
     code = "GL105"
@@ -251,6 +281,10 @@ class OutVariant(MutationRule):
       %add: f32[3, 4] = aten.add.Tensor(%x, 1)
       return %add
     ```
+
+    ## Fix safety
+    Safe: the fixed program computes, writes and draws the same. A write that cannot be followed with certainty
+    stays as it is, and so does everything else on the same memory; the diagnostic says why.
     """
 
     code = "GL106"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from graphlint.analysis.regions import region_obstacle
 from graphlint.analysis.sites import Site
 from graphlint.analysis.view import ProgramView
+from graphlint.diagnostics import Fix
 from graphlint.rules.base import Finding, Rule, no_fix
 
 
@@ -18,6 +20,28 @@ class GradModeRegion(Rule):
     ## Why is this bad?
     Backends do not know the op (pytorch/executorch#22069), although a forward pass computes the same without it.
 
+    ## Example
+    ```graph
+    graph(%x: f32[4]):
+      %z: f32[4] = higher_order.wrap_with_set_grad_enabled(False, @region, %x)
+        @region(%x: f32[4]):
+          %mul: f32[4] = aten.mul.Tensor(%x, 2)
+          return %mul
+      return %z
+    ```
+
+    ## Use instead
+    ```graph
+    graph(%x: f32[4]):
+      %mul: f32[4] = aten.mul.Tensor(%x, 2)
+      %z: f32[4] = aten.detach.default(%mul)
+      return %z
+    ```
+
+    ## Fix safety
+    Safe: the region is inlined, and what it returned is detached, so that autograd sees the same. A region stays
+    where something in it has to stay an in-place write.
+
     ## References
     pytorch/executorch#22069
     """
@@ -25,6 +49,8 @@ class GradModeRegion(Rule):
     code = "GL401"
     name = "grad-mode-region"
     severity = "warning"
+    fix = "safe"
+    fix_sometimes = True
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each region."""
@@ -33,7 +59,12 @@ class GradModeRegion(Rule):
                 enabled = site.node.inputs[0].arg.as_bool if site.node.inputs else None
                 mode = {True: "on", False: "off"}.get(enabled) if enabled is not None else None
                 what = f"{site.name} switches gradients {mode}" if mode else f"{site.name} switches gradients"
-                yield Finding(what, no_fix("graphlint does not inline regions yet"), site)
+                yield Finding(what, self.fix_for(view, site), site)
+
+    def fix_for(self, view: ProgramView, site: Site) -> Fix:
+        """Inlined, unless something keeps it."""
+        reason = region_obstacle(view, site)
+        return no_fix(reason) if reason is not None else Fix("safe", "is inlined, and its results detached")
 
 
 class AutocastRegion(Rule):

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from graphlint.ops.table import OpTable
 from graphlint.passes.mutation.values import Meta, Size, Value
-from graphlint.program.document import Dialect, GraphEdit, Json, tensor
+from graphlint.program.arguments import Json, tensor
+from graphlint.program.document import Dialect, GraphEdit
 from graphlint.program.expressions import as_expression, canonical
 
 

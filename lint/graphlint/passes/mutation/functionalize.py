@@ -43,7 +43,8 @@ from graphlint.passes.mutation.build import Builder, Obstacle
 from graphlint.passes.mutation.values import Meta, Value
 from graphlint.passes.mutation.views import Step, invert, replay
 from graphlint.passes.mutation.writes import NORMALIZATIONS, RESHAPED, Call, Target, batch_norm, functional, restrided
-from graphlint.program.document import Dialect, Document, GraphEdit, Json, tensor
+from graphlint.program.arguments import Json, renamed, renamed_operands, tensor, tensor_names
+from graphlint.program.document import Dialect, Document, GraphEdit, all_nodes
 from graphlint.program.model import Argument, Graph, Node
 
 _IN_PLACE_VIEWS: Final = frozenset(
@@ -230,7 +231,7 @@ class _Rewriter:
         self.view = view
         self.active = active
         self.raw: Json = document.tree["graph_module"]["graph"]
-        self.dialect = Dialect.of(_all_nodes(self.raw))
+        self.dialect = Dialect.of(all_nodes(self.raw))
         self.writes: dict[int, list[Write]] = {}
         self.disturbed = {alias.storage for write in view.writes for alias in write.aliases} - active
         """Storages that are still written in place."""
@@ -405,10 +406,7 @@ class _Frame:
                     current = self.use(name, exact=exact)
                     if current != name:
                         mapping[name] = current
-        if not mapping:
-            return raw
-        inputs = [{**operand, "arg": _substituted(operand["arg"], mapping)} for operand in raw["inputs"]]
-        return {**raw, "inputs": inputs}
+        return renamed_operands(raw, mapping)
 
     def _copy(self, node: Node, raw: Json) -> None:
         """A node that writes nothing, or whose writes stay."""
@@ -466,10 +464,7 @@ class _Frame:
             if op.in_place_view:
                 self._view_in_place(node, raw, op, objects[0])
                 return
-            if len({id(tracked) for tracked in objects}) < len(objects) or len(
-                {id(tracked.store) for tracked in objects}
-            ) < len(objects):
-                raise Obstacle(f"{op.name} writes the same memory more than once")
+            _check_apart(op, objects)
             call = self._call_of(node, raw, op, writes, objects)
             if op.name in NORMALIZATIONS:
                 self._normalize(node, call, objects)
@@ -579,15 +574,12 @@ class _Frame:
                 return False
             if tensor(name) in node["outputs"]:
                 outputs = [tensor(new) if output == tensor(name) else output for output in node["outputs"]]
-                renamed = {**node, "outputs": outputs}
+                named = {**node, "outputs": outputs}
                 if node.get("name") == name:
-                    renamed["name"] = new
-                self.edit.nodes[index] = renamed
+                    named["name"] = new
+                self.edit.nodes[index] = named
                 for later in range(index + 1, len(self.edit.nodes)):
-                    node = self.edit.nodes[later]
-                    mapping = {name: new}
-                    operands = [{**o, "arg": _substituted(o["arg"], mapping)} for o in node["inputs"]]
-                    self.edit.nodes[later] = {**node, "inputs": operands}
+                    self.edit.nodes[later] = renamed_operands(self.edit.nodes[later], {name: new})
                 self.edit.rename(name, new)
                 return True
         return False
@@ -654,7 +646,7 @@ class _Frame:
         names: list[str] = []
         if handed:
             names = [self.edit.claim(value.name) for _, value in handed]
-            edited.update(_with_results(node, edited, names, self.rewriter.dialect))
+            edited.update(self.rewriter.dialect.returning_also(edited, names))
         self.edit.nodes.append(edited)
         for (outside_name, value), result in zip(handed, names, strict=True):
             meta = value.meta.with_(offset=0)
@@ -688,7 +680,8 @@ class _Frame:
         self, outside: Mapping[str | None, str | None]
     ) -> tuple[list[tuple[str, Value]], dict[int, tuple[str, tuple[Step, ...]]]]:
         """Walk a subgraph. What it hands out: the caller's operand and the new value, for each that it wrote; and
-        which of its outputs are views of the caller's operands."""
+        which of its outputs are views of the caller's operands.
+        """
         entered: dict[str, _Object] = {}
         for entry, storage in list(self.placeholders()):
             if any(one.store.storage is storage for one in entered.values()):
@@ -726,19 +719,19 @@ class _Frame:
     def output(self, raw: Json, argument: Argument) -> Json:
         """An output of the graph under its current name."""
         mapping = {name: self.use(name, exact=False) for name in argument.tensors() if name is not None}
-        return _substituted(raw, mapping)
+        return renamed(raw, mapping)
 
     def finish(self) -> Json:
         """The edited graph, without views that nobody uses any more."""
-        used = {name for output in self.edit.outputs for name in _names(output)}
+        used = {name for output in self.edit.outputs for name in tensor_names(output)}
         kept: list[Json] = []
         for index in range(len(self.edit.nodes) - 1, -1, -1):
             node = self.edit.nodes[index]
-            defined = [name for output in node["outputs"] for name in _names(output)]
+            defined = [name for output in node["outputs"] for name in tensor_names(output)]
             if index in self.views and not used.intersection(defined):
                 self.edit.forget(defined)
                 continue
-            used.update(name for operand in node["inputs"] for name in _names(operand["arg"]))
+            used.update(name for operand in node["inputs"] for name in tensor_names(operand["arg"]))
             kept.append(node)
         self.edit.nodes = kept[::-1]
         changes: dict[str, Any] = {}
@@ -752,67 +745,15 @@ class _Frame:
 # ------------------------------------------------------------------------------------------ pieces of JSON
 
 
+def _check_apart(op: OpInfo, objects: list[_Object]) -> None:
+    """Each target must have a storage of its own: the order of writes within one op is not ours to tell."""
+    if len({id(tracked.store) for tracked in objects}) < len(objects):
+        raise Obstacle(f"{op.name} writes the same memory more than once")
+
+
 def _relocatable(step: Step) -> bool:
     """Whether the view can be taken outside the graph that it stands in: it depends on constants only."""
     return all(operand.name == step.operand or not operand.arg.names() for operand in step.node.inputs)
-
-
-def _with_results(node: Node, raw: Json, names: list[str], dialect: Dialect) -> Json:
-    """The keys of a calling node that change when it returns more tensors."""
-    outputs: list[Json] = []
-    for output in raw["outputs"]:
-        unpacked = len(raw["outputs"]) == 1 and "as_tensors" in output
-        outputs += [{"as_tensor": reference} for reference in output["as_tensors"]] if unpacked else [output]
-    outputs += [tensor(name) for name in names]
-    if len(outputs) == 1 and not dialect.single_return_flag:
-        outputs = [{"as_tensors": [outputs[0]["as_tensor"]]}]
-    changed: Json = {"outputs": outputs}
-    if dialect.single_return_flag:
-        changed["is_hop_single_tensor_return"] = False
-    return changed
-
-
-def _substituted(argument: Json, mapping: Mapping[str, str]) -> Json:
-    """An argument with tensors renamed."""
-
-    def reference(value: Any) -> Any:
-        if isinstance(value, str):
-            return mapping.get(value, value)
-        return {**value, "name": mapping.get(value["name"], value["name"])}
-
-    (kind, value), *_ = argument.items()
-    if kind == "as_tensor":
-        return {kind: reference(value)}
-    if kind == "as_tensors":
-        return {kind: [reference(one) for one in value]}
-    if kind == "as_nested_tensors":
-        return {kind: [[reference(one) for one in inner] for inner in value]}
-    if kind == "as_optional_tensor":
-        return {kind: {**value, "as_tensor": reference(value["as_tensor"])}} if "as_tensor" in value else argument
-    if kind == "as_optional_tensors":
-        return {
-            kind: [{**one, "as_tensor": reference(one["as_tensor"])} if one.get("as_tensor") else one for one in value]
-        }
-    if kind == "as_string_to_argument":
-        return {kind: {key: _substituted(one, mapping) for key, one in value.items()}}
-    return argument
-
-
-def _names(argument: Json) -> list[str]:
-    """Names of all tensors in an argument's JSON."""
-    (kind, value), *_ = argument.items()
-    if kind == "as_tensor":
-        return [value["name"]]
-    if kind == "as_tensors":
-        return [one["name"] for one in value]
-    if kind == "as_nested_tensors":
-        return [one["name"] for inner in value for one in inner]
-    if kind in ("as_optional_tensor", "as_optional_tensors"):
-        found = [one.get("as_tensor") for one in (value if isinstance(value, list) else [value])]
-        return [one if isinstance(one, str) else one["name"] for one in found if one]
-    if kind == "as_string_to_argument":
-        return [name for one in value.values() for name in _names(one)]
-    return []
 
 
 def _mutated(spec: Json) -> tuple[str, str] | None:
@@ -844,12 +785,12 @@ def _as_buffer(spec: Json) -> Json:
 
 def _renamed_specs(specs: list[Json], outputs: list[Json]) -> list[Json]:
     """Output specs that name what the graph returns now."""
-    renamed = []
+    current = []
     for spec, output in zip(specs, outputs, strict=True):
         (kind, value), *_ = spec.items()
         argument = output if kind == "user_output" else next(iter(output.values()))
-        renamed.append({kind: {**value, "arg": argument}} if _names(output) else spec)
-    return renamed
+        current.append({kind: {**value, "arg": argument}} if tensor_names(output) else spec)
+    return current
 
 
 def _renamed_call(entry: Json, gone: Mapping[str, str]) -> Json:
@@ -857,18 +798,9 @@ def _renamed_call(entry: Json, gone: Mapping[str, str]) -> Json:
     if not signature or not gone:
         return entry
     changed = {
-        side: [_substituted(argument, gone) for argument in signature.get(side, [])] for side in ("inputs", "outputs")
+        side: [renamed(argument, gone) for argument in signature.get(side, [])] for side in ("inputs", "outputs")
     }
     return {**entry, "signature": {**signature, **changed}}
-
-
-def _all_nodes(raw: Json) -> Iterable[Json]:
-    for node in raw["nodes"]:
-        yield node
-        for operand in node["inputs"]:
-            sub = operand["arg"].get("as_graph")
-            if sub:
-                yield from _all_nodes(sub["graph"])
 
 
 def _graphs_around(site: Site) -> Iterable[Graph]:

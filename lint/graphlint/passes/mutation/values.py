@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from graphlint.program.document import Json
+from graphlint.program.arguments import Json
 from graphlint.program.enums import STRIDED
 from graphlint.program.expressions import as_expression, canonical
 from graphlint.program.strides import contiguous_strides

@@ -26,7 +26,7 @@ import msgspec
 
 from graphlint.passes.mutation.build import Builder, Obstacle
 from graphlint.passes.mutation.values import Meta, Size, Value
-from graphlint.program.document import Json, tensor
+from graphlint.program.arguments import Json, tensor
 from graphlint.program.model import Node
 from graphlint.program.strides import contiguous_strides, view_strides
 

@@ -24,7 +24,7 @@ from graphlint.ops.schema import SchemaArgument
 from graphlint.ops.table import OpTable
 from graphlint.passes.mutation.build import Builder, Obstacle
 from graphlint.passes.mutation.values import BOOL, Meta, Value, preserved_strides, promoted
-from graphlint.program.document import Json, tensor
+from graphlint.program.arguments import Json, tensor
 from graphlint.program.enums import FLOAT32
 from graphlint.program.strides import contiguous_strides
 
@@ -384,7 +384,8 @@ def _statistics_dtype(call: Call) -> int:
 
 def _instance_norm(builder: Builder, call: Call, out: Meta) -> tuple[list[Value], list[Value]]:
     """``instance_norm`` is batch norm of a batch of one that has the instances as channels; its statistics are
-    the means over the instances of those (``aten/src/ATen/native/Normalization.cpp``)."""
+    the means over the instances of those (``aten/src/ATen/native/Normalization.cpp``).
+    """
     data = call.operand("input")
     batch, channels, *rest = data.meta.shape
     if not isinstance(batch, int) or not isinstance(channels, int):

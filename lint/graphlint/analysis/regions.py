@@ -1,0 +1,26 @@
+"""Grad-mode regions: why one cannot be inlined."""
+
+from __future__ import annotations
+
+from graphlint.analysis.sites import Site
+from graphlint.analysis.view import ProgramView
+
+
+def region_obstacle(view: ProgramView, site: Site) -> str | None:
+    """Why the region at ``site`` cannot be inlined, or None.
+
+    Writes inside count only where they cannot be functionalized, which happens before regions are inlined.
+    """
+    node = site.node
+    if len(node.inputs) < 2 or node.inputs[0].arg.as_bool is None or node.inputs[1].arg.as_graph is None:
+        return "it is recorded in a way that is not known"
+    graph = node.inputs[1].arg.as_graph.graph
+    if any(operand.arg.as_tensor is None and operand.arg.as_sym_int is None for operand in node.inputs[2:]):
+        return "it takes operands that are no tensors"
+    results = [name for output in node.outputs for name in output.names()]
+    if len(results) != len(graph.outputs) or any(len(output.names()) != 1 for output in graph.outputs):
+        return "it returns constants"
+    for write in view.writes:
+        if write.site.position in view.write_obstacles and site in write.site.scope.callers():
+            return f"{write.site.name} inside it is still written in place"
+    return None
