@@ -145,38 +145,43 @@ FINDINGS_26: dict[str, list[Place]] = {
         ("GL201", "aten._assert_async.msg", '"x too small"'), ("GL201", "aten._assert_async.msg", '"y too small"')
     ),
     "bare_async_assert": checks(("GL202", "aten._assert_async.default", "aten._assert_async.default(")),
-    "buffer_counter": [Place("GL103", "aten.add_.Tensor", line_of("self.count.add_(1)"), "buffer 'count'")],
-    "input_mutation": [Place("GL102", "aten.relu_.default", line_of("x.relu_()"), "user input 'x'")],
-    "constant_mutation": [Place("GL105", "aten.add_.Tensor", line_of("self.seen.add_("), "constant 'seen'")],
-    "out_variant": [Place("GL106", "aten.add.out", line_of("out=out)"), "intermediate tensor %empty_like")],
+    "buffer_counter": [Place("GL103", "aten.add_.Tensor", line_of("self.count.add_(1)"), "buffer 'count'", fix="safe")],
+    "input_mutation": [Place("GL102", "aten.relu_.default", line_of("x.relu_()"), "user input 'x'", fix="safe")],
+    "constant_mutation": [
+        Place("GL105", "aten.add_.Tensor", line_of("self.seen.add_("), "constant 'seen'", fix="safe")
+    ],
+    "out_variant": [Place("GL106", "aten.add.out", line_of("out=out)"), "intermediate tensor %empty_like", fix="safe")],
     "batch_norm_training": [
-        Place("GL103", "aten.add_.Tensor", NORM, "buffer 'norm.num_batches_tracked'", "norm"),
-        Place("GL107", "aten.batch_norm.default", NORM, "buffer 'norm.running_mean'", "norm"),
-        Place("GL101", "aten.relu_.default", NORM, "intermediate tensor %batch_norm"),
+        Place("GL103", "aten.add_.Tensor", NORM, "buffer 'norm.num_batches_tracked'", "norm", fix="safe"),
+        Place("GL107", "aten.batch_norm.default", NORM, "buffer 'norm.running_mean'", "norm", fix="safe"),
+        Place("GL101", "aten.relu_.default", NORM, "intermediate tensor %batch_norm", fix="safe"),
     ],
     "dropout_training": [Place("GL303", "aten.dropout.default", line_of("self.dropout(self.linear"), None, "dropout")],
     "random": [
-        Place("GL101", "aten.uniform_.default", line_of(".uniform_(0, 1)"), "intermediate tensor %empty"),
+        Place("GL101", "aten.uniform_.default", line_of(".uniform_(0, 1)"), "intermediate tensor %empty", fix="safe"),
         Place("GL302", "aten.uniform_.default", line_of(".uniform_(0, 1)")),
         Place("GL302", "aten.rand_like.default", line_of("torch.rand_like(x)")),
         Place("GL302", "aten.randn.default", line_of("torch.rand_like(x)")),
     ],
     "print": [Place("GL301", "aten._print.default", line_of("aten._print.default("))],
     "dynamic_batch": [
-        Place("GL101", "aten.mul_.Tensor", line_of("y.mul_(2)", "DynamicBatch"), "intermediate tensor %linear"),
+        Place(
+            "GL101", "aten.mul_.Tensor", line_of("y.mul_(2)", "DynamicBatch"), "intermediate tensor %linear", fix="safe"
+        ),
         Place("GL201", "aten._assert_async.msg", line_of('"overflow"'), fix="safe"),
     ],
     "clean": [],
     "nested": [
         Place("GL201", "aten._assert_async.msg", line_of('"a too small"'), fix="safe"),
-        Place("GL101", "aten.sub_.Tensor", line_of("total.sub_("), "intermediate tensor %add"),
+        Place("GL101", "aten.sub_.Tensor", line_of("total.sub_("), "intermediate tensor %add", fix="safe"),
     ],
     "mutable_custom_op": [Place("GL305", "sample.scale_.default", line_of("torch.ops.sample.scale_("))],
     "no_grad_region": [
-        Place("GL401", "wrap_with_set_grad_enabled", line_of("z = y * 2")),
+        Place("GL401", "wrap_with_set_grad_enabled", line_of("z = y * 2"), fix="safe"),
         Place(
             *("GL101", "aten.add_.Tensor", line_of("z.add_(1)"), MUL),
             subgraph=("wrap_with_set_grad_enabled", "submod_1"),
+            fix="safe",
         ),
     ],
 }
@@ -233,7 +238,7 @@ def test_effects_in_branches_are_reported_with_their_path(check, version):
     assert place(found) == Place("GL201", "aten._assert_async.msg", line, subgraph=path, fix=fix)
 
     line = line_of("y.mul_(2)" if inside else "torch.cond(", "CondMutation")
-    expected = [Place("GL101", "aten.mul_.Tensor", line, "intermediate tensor %add", subgraph=path)]
+    expected = [Place("GL101", "aten.mul_.Tensor", line, "intermediate tensor %add", subgraph=path, fix="safe")]
     assert [place(one) for one in check(version, "cond_mutation")] == (expected if at_least(version, 2, 6) else [])
 
 

@@ -130,7 +130,6 @@ def test_unknown_keys_survive_an_edit_at_every_level(sink):
         assert level[UNKNOWN[0]] == UNKNOWN[1]
 
 
-@pytest.mark.xfail(reason="the token pass writes the values that it hands on beside the token anew", strict=True)
 def test_unknown_keys_survive_on_the_values_handed_in_beside_the_token():
     before, after = marked_and_edited("buffer")
     assert len(marks(after)) == len(marks(before))

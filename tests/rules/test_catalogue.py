@@ -18,13 +18,13 @@ CATALOGUE = """
 GL001 unreadable-artifact yes error none
 GL002 lfs-pointer yes error none
 GL004 unloadable-schema no note none
-GL101 in-place-op yes error none
-GL102 input-mutation yes error none
-GL103 buffer-mutation yes error none
-GL104 parameter-mutation yes error none
-GL105 constant-mutation yes error none
-GL106 out-variant yes error none
-GL107 hidden-update yes error none
+GL101 in-place-op yes error safe
+GL102 input-mutation yes error safe
+GL103 buffer-mutation yes error safe
+GL104 parameter-mutation yes error safe
+GL105 constant-mutation yes error safe
+GL106 out-variant yes error safe
+GL107 hidden-update yes error safe
 GL201 async-assert yes error safe
 GL202 bare-async-assert yes error safe
 GL203 scalar-assert yes error safe
@@ -38,10 +38,10 @@ GL305 unknown-op yes warning none
 GL306 in-place-collective yes error none
 GL307 script-object-call yes warning none
 GL308 effect-token yes error none
-GL401 grad-mode-region yes warning none
+GL401 grad-mode-region yes warning safe
 GL402 autocast-region yes warning none
 GL403 dead-effect yes error none
-GL501 training-dialect no note none
+GL501 training-dialect no note safe
 GL502 mutation-output no note none
 GL503 aliased-output no note none
 """
@@ -54,7 +54,6 @@ WITHOUT_EXAMPLE = {
     "GL306": "see the tests of effects",
     "GL307": "see the tests of effects",
     "GL308": "see the tests of effects",
-    "GL401": "see the tests of regions",
     "GL402": "see the tests of regions",
 }
 
