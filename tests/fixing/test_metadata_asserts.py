@@ -13,7 +13,7 @@ OTHER_STRIDES = "its strides are not known to be those that the artifact records
 
 
 def graph(body, head="%x: f32[3, 4]", result="%x", ranges=""):
-    return f"program TRAINING\n{ranges}graph({head}):\n{body}  return {result}\n"
+    return f"program ATEN\n{ranges}graph({head}):\n{body}  return {result}\n"
 
 
 def parameter(body):
@@ -220,7 +220,11 @@ def test_checks_in_subgraphs_are_removed_too(fix_text):
 )
 def test_what_stays_says_in_stock_torch_what_it_said(body, raised, judge, write_pt2, fix_copy):
     # Another check is fixed, so that the file is written anew.
-    path = write_pt2(graph(f'  %ok: b8[] = aten.all.default(%x)\n  aten._assert_async.msg(%ok, "zero")\n{body}'))
+    path = write_pt2(
+        graph(f'  %ok: b8[] = aten.all.default(%x)\n  aten._assert_async.msg(%ok, "zero")\n{body}').replace(
+            "ATEN", "TRAINING"
+        )
+    )
     fixed, result = fix_copy(path)
     assert [one.code for one in result.fixed] == ["GL201"]
     torch = judge.torch

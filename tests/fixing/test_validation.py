@@ -13,7 +13,8 @@ import graphlint.fix
 from graphlint.archive.artifact import open_artifact
 from graphlint.archive.rewrite import PendingReplacement, write_archive
 from graphlint.engine import process
-from graphlint.fix import PASSES, _Pass
+from graphlint.fix import PASSES
+from graphlint.passes.tokens import Functionalized, functionalize_checks
 from graphlint.program.text import parse_program
 
 ARTIFACTS = Path(__file__).parent.parent / "artifacts" / "2.13.0"
@@ -39,52 +40,58 @@ def with_nodes(document, nodes):
     return document.with_graph({**root(document), "nodes": nodes})
 
 
+def with_made_nodes(made, nodes):
+    module = made.tree["graph_module"]
+    tree = {**made.tree, "graph_module": {**module, "graph": {**module["graph"], "nodes": nodes}}}
+    return Functionalized(tree, made.buffer)
+
+
 def without(target, document):
     return [node for node in root(document)["nodes"] if target not in node["target"]]
 
 
-def drop_the_check(document, sites, settings):
-    return with_nodes(document, without("_assert_async", document)), ()
+def drop_the_check(document, sites, sink):
+    return Functionalized(with_nodes(document, without("_assert_async", document)), None)
 
 
-def leave_the_check(document, sites, settings):
-    return document.tree, ()
+def leave_the_check(document, sites, sink):
+    return Functionalized(document.tree, None)
 
 
-def run_the_check_twice(document, sites, settings):
+def run_the_check_twice(document, sites, sink):
     nodes = root(document)["nodes"]
-    return with_nodes(document, [*nodes[:2], *nodes[1:]]), ()
+    return Functionalized(with_nodes(document, [*nodes[:2], *nodes[1:]]), None)
 
 
-def define_a_value_twice(document, sites, settings):
+def define_a_value_twice(document, sites, sink):
     nodes = root(document)["nodes"]
-    return with_nodes(document, [nodes[0], *nodes]), ()
+    return Functionalized(with_nodes(document, [nodes[0], *nodes]), None)
 
 
-def read_a_value_that_is_not_there(document, sites, settings):
-    return with_nodes(document, root(document)["nodes"][1:]), ()
+def read_a_value_that_is_not_there(document, sites, sink):
+    return Functionalized(with_nodes(document, root(document)["nodes"][1:]), None)
 
 
-def lose_an_output(document, sites, settings):
-    return document.with_graph({**root(document), "outputs": []}), ()
+def lose_an_output(document, sites, sink):
+    return Functionalized(document.with_graph({**root(document), "outputs": []}), None)
 
 
-def drop_a_random_op(document, sites, settings):
-    tree, buffers = PASSES[1].run(document, sites, settings)
-    graph = tree["graph_module"]["graph"]
+def drop_a_random_op(document, sites, sink):
+    made = functionalize_checks(document, sites, sink)
+    graph = made.tree["graph_module"]["graph"]
     nodes = [node for node in graph["nodes"] if "rand_like" not in node["target"]]
     add = {**nodes[-1], "inputs": [nodes[-1]["inputs"][0], {**nodes[-1]["inputs"][1], "arg": {"as_float": 0.5}}]}
-    return {**tree, "graph_module": {**tree["graph_module"], "graph": {**graph, "nodes": [*nodes[:-1], add]}}}, buffers
+    return with_made_nodes(made, [*nodes[:-1], add])
 
 
-def add_a_write(document, sites, settings):
-    tree, buffers = PASSES[1].run(document, sites, settings)
-    graph = tree["graph_module"]["graph"]
+def add_a_write(document, sites, sink):
+    made = functionalize_checks(document, sites, sink)
+    graph = made.tree["graph_module"]["graph"]
     nodes = [
         {**node, "target": "torch.ops.aten.add_.Tensor"} if "add.Tensor" in node["target"] else node
         for node in graph["nodes"]
     ]
-    return {**tree, "graph_module": {**tree["graph_module"], "graph": {**graph, "nodes": nodes}}}, buffers
+    return with_made_nodes(made, nodes)
 
 
 BROKEN = {
@@ -133,7 +140,7 @@ BROKEN = {
 def broken_pass(request, monkeypatch):
     """Puts a broken pass in the place of the one that chains the checks; what is said of it."""
     run, messages = request.param
-    monkeypatch.setattr(graphlint.fix, "PASSES", (PASSES[0], _Pass(PASSES[1].codes, run)))
+    monkeypatch.setattr(graphlint.fix, "functionalize_checks", run)
     return messages
 
 
@@ -152,11 +159,11 @@ def test_a_broken_pass_is_told_and_nothing_is_written(broken_pass, write_pt2, se
 
 
 def test_a_check_that_comes_back_is_noticed(monkeypatch, write_pt2, settings_for):
-    def keep_metadata_check(document, sites, settings):
+    def add_another(document, sites):
         nodes = root(document)["nodes"]
-        return with_nodes(document, [*nodes, nodes[2]]), ()
+        return with_nodes(document, [*nodes, nodes[2]])
 
-    monkeypatch.setattr(graphlint.fix, "PASSES", (_Pass(PASSES[0].codes, keep_metadata_check),))
+    monkeypatch.setattr(graphlint.fix, "remove_checks", add_another)
     path = write_pt2(TEXT)
     result = process(str(path), settings_for(), "fix")
     target = "torch.ops.aten._assert_tensor_metadata.default"
@@ -265,9 +272,16 @@ def test_a_read_only_file_is_left_alone(tmp_path, settings_for):
 # -- the actions
 
 
-def test_check_and_diff_write_nothing(tmp_path, settings_for):
-    path = tmp_path / "model.pt2"
-    shutil.copy(ARTIFACTS / "async_assert.pt2", path)
+def test_check_and_diff_write_nothing(write_pt2, settings_for):
+    path = write_pt2("""\
+program ATEN
+graph(%x: f32[3, 4]):
+  %gt: b8[3, 4] = aten.gt.Scalar(%x, -100)
+  %all_1: b8[] = aten.all.default(%gt)
+  aten._assert_async.msg(%all_1, "x must be above -100")
+  %add: f32[3, 4] = aten.add.Tensor(%x, 3)
+  return %add
+""")
     before, modified = path.read_bytes(), path.stat().st_mtime_ns
     checked = process(str(path), settings_for(), "check")
     assert [one.code for one in checked.diagnostics] == ["GL201"]
@@ -281,7 +295,7 @@ def test_check_and_diff_write_nothing(tmp_path, settings_for):
 --- {path}:model (as it is)
 +++ {path}:model (fixed)
 @@ -1,7 +1,8 @@
- program TRAINING
+ program ATEN
 -graph(%x: f32[3, 4]):
 +graph(%b_dep_token: f32[] = buffer "dep_token" non-persistent, %x: f32[3, 4]):
    %gt: b8[3, 4] = aten.gt.Scalar(%x, -100)
