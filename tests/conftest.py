@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from graphlint.diagnostics import Diagnostic
-from graphlint.lint import lint_program, ops_for
+from graphlint.linting import lint_program, ops_for
 from graphlint.program.document import Document
 from graphlint.program.model import Program
 from graphlint.program.text import parse_program

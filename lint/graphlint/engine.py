@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from graphlint.archive.artifact import Artifact, ProgramEntry, open_artifact
 from graphlint.diagnostics import Diagnostic
 from graphlint.errors import ArtifactError, FixValidationError, LfsPointerError, WriteError
-from graphlint.lint import lint_program
+from graphlint.linting import lint_program
 from graphlint.program.document import Document
 from graphlint.results import Action, FileResult
 from graphlint.settings import Settings
 
 if TYPE_CHECKING:
-    from graphlint.fix import FixedProgram
+    from graphlint.fixing import FixedProgram
 
 
 def process(path: str, settings: Settings, action: Action) -> FileResult:
@@ -43,7 +43,7 @@ def _check(artifact: Artifact, path: str, settings: Settings) -> FileResult:
 
 
 def _fix(artifact: Artifact, path: str, settings: Settings, action: Action) -> FileResult:
-    from graphlint.fix import fix_program
+    from graphlint.fixing import fix_program
 
     diagnostics: list[Diagnostic] = []
     results: list[tuple[ProgramEntry, Document, FixedProgram]] = []

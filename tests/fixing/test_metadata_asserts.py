@@ -2,7 +2,7 @@
 
 import pytest
 
-from graphlint.fix import fix_program
+from graphlint.fixing import fix_program
 from graphlint.program.document import Document
 from graphlint.program.text import parse_program, print_program
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from graphlint.errors import ProgramError
-from graphlint.fix import fix_program
+from graphlint.fixing import fix_program
 from graphlint.program.document import Document
 from graphlint.program.text import parse_program, print_program
 

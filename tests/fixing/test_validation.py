@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 import graphlint.archive.rewrite
-import graphlint.fix
+import graphlint.fixing
 from graphlint.archive.artifact import open_artifact
 from graphlint.archive.rewrite import PendingReplacement, write_archive
 from graphlint.engine import process
-from graphlint.fix import PASSES
+from graphlint.fixing import PASSES
 from graphlint.passes.tokens import Functionalized, functionalize_checks
 from graphlint.program.text import parse_program
 
@@ -140,7 +140,7 @@ BROKEN = {
 def broken_pass(request, monkeypatch):
     """Puts a broken pass in the place of the one that chains the checks; what is said of it."""
     run, messages = request.param
-    monkeypatch.setattr(graphlint.fix, "functionalize_checks", run)
+    monkeypatch.setattr(graphlint.fixing, "functionalize_checks", run)
     return messages
 
 
@@ -163,7 +163,7 @@ def test_a_check_that_comes_back_is_noticed(monkeypatch, write_pt2, settings_for
         nodes = root(document)["nodes"]
         return with_nodes(document, [*nodes, nodes[2]])
 
-    monkeypatch.setattr(graphlint.fix, "remove_checks", add_another)
+    monkeypatch.setattr(graphlint.fixing, "remove_checks", add_another)
     path = write_pt2(TEXT)
     result = process(str(path), settings_for(), "fix")
     target = "torch.ops.aten._assert_tensor_metadata.default"
@@ -173,7 +173,7 @@ def test_a_check_that_comes_back_is_noticed(monkeypatch, write_pt2, settings_for
 def test_a_finding_that_a_fix_adds_is_noticed(monkeypatch, write_pt2, settings_for):
     """Even one of another rule: the effects are as expected, the findings are not."""
     settings = settings_for(enabled={"GL201", "GL205", "GL303"})
-    real = graphlint.fix.lint_program
+    real = graphlint.fixing.lint_program
     calls = []
 
     def lint_with_one_more(program, *args):
@@ -181,7 +181,7 @@ def test_a_finding_that_a_fix_adds_is_noticed(monkeypatch, write_pt2, settings_f
         calls.append(program)
         return [*found, *found[:1]] if len(calls) > 1 else found
 
-    monkeypatch.setattr(graphlint.fix, "lint_program", lint_with_one_more)
+    monkeypatch.setattr(graphlint.fixing, "lint_program", lint_with_one_more)
     path = write_pt2(TEXT)
     before = path.read_bytes()
     result = process(str(path), settings, "fix")

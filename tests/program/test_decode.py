@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from graphlint.errors import ProgramError
-from graphlint.lint import lint_program
+from graphlint.linting import lint_program
 from graphlint.program.decode import MAX_NESTING, decode_program
 from graphlint.program.document import Document
 from graphlint.program.text import parse_program

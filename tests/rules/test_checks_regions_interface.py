@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from graphlint.lint import lint_program
+from graphlint.linting import lint_program
 from graphlint.program.document import Document
 from graphlint.program.text import parse_program
 

@@ -12,7 +12,7 @@ from graphlint.analysis.checks import TWINS
 from graphlint.analysis.sites import Site, walk
 from graphlint.diagnostics import Diagnostic
 from graphlint.errors import FixValidationError, ProgramError
-from graphlint.lint import Found, lint_program, ops_for, view_of
+from graphlint.linting import Found, lint_program, ops_for, view_of
 from graphlint.passes.metadata_asserts import remove_checks
 from graphlint.passes.mutation.functionalize import plan
 from graphlint.passes.regions import inline_regions
