@@ -107,7 +107,7 @@ def fix_program(document: Document, name: str, path: str, settings: Settings) ->
         made = each.run(document, chosen, found, settings)
         if not made.fixed:
             continue
-        result = _checked(made.tree)
+        result = _checked(made.tree, document)
         left = lint_program(result, name, path, settings)
         _check_effects(document.program, result.program, made.fixed, settings)
         _check_findings(found, left, made.fixed)
@@ -116,14 +116,14 @@ def fix_program(document: Document, name: str, path: str, settings: Settings) ->
         buffers += made.buffers
     if fixed and "TRAINING" in document.program.dialects and view_of(document, settings).functional:
         # A graph that is functional now is of the training dialect no more, and backends go by the label.
-        document = _checked({**document.tree, "verifiers": ["ATEN"]})
+        document = _checked({**document.tree, "verifiers": ["ATEN"]}, document)
         found = lint_program(document, name, path, settings)
     return FixedProgram(document, tuple(fixed), tuple(one.diagnostic for one in found), tuple(buffers))
 
 
-def _checked(tree: Json) -> Document:
+def _checked(tree: Json, original: Document) -> Document:
     try:
-        return Document.from_tree(tree)
+        return Document.from_tree(tree, payloads=original.payloads)
     except ProgramError as error:
         raise FixValidationError(f"the fixed program contradicts itself: {error}") from error
 
@@ -179,7 +179,10 @@ def _check_effects(before: Program, after: Program, fixed: list[Found], settings
 
 
 def _effects(program: Program, settings: Settings) -> Counter[str]:
-    """How often each op occurs that writes, raises or has another effect, or is the twin of one that raises."""
+    """How often each op occurs that writes, raises or has another effect, or is the twin of one that raises.
+
+    Ops that draw random numbers are counted together: what takes a write's place draws as the original did.
+    """
     twins = set(TWINS.values())
     counts: Counter[str] = Counter()
     for site in walk(program, ops_for(settings)):
@@ -187,4 +190,6 @@ def _effects(program: Program, settings: Settings) -> Counter[str]:
         plain = op is not None and not (op.written_arguments(site.node) or op.effect or op.returns_nothing)
         if not plain or site.node.target in twins:
             counts[site.node.target] += 1
+        if op is not None and op.draws(site.node):
+            counts["a random op"] += 1
     return counts
