@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from graphlint.archive.artifact import Artifact, ProgramEntry, open_artifact
@@ -35,7 +36,7 @@ def _check(artifact: Artifact, path: str, settings: Settings) -> FileResult:
     diagnostics: list[Diagnostic] = []
     for entry in artifact.programs:
         try:
-            document = Document.from_bytes(artifact.read_program(entry), entry.member)
+            document = _document(artifact, entry)
             diagnostics += (found.diagnostic for found in lint_program(document, entry.name, path, settings))
         except ArtifactError as error:
             diagnostics += _unreadable(error, path, settings, entry)
@@ -50,7 +51,7 @@ def _fix(artifact: Artifact, path: str, settings: Settings, action: Action) -> F
     try:
         for entry in artifact.programs:
             try:
-                document = Document.from_bytes(artifact.read_program(entry), entry.member)
+                document = _document(artifact, entry)
                 result = fix_program(document, entry.name, path, settings)
             except ArtifactError as error:
                 diagnostics += _unreadable(error, path, settings, entry)
@@ -109,7 +110,7 @@ def _check_written(
     for entry in written.programs:
         if entry.name not in expected:
             continue
-        document = Document.from_bytes(written.read_program(entry), entry.member)
+        document = _document(written, entry)
         found = tuple(one.diagnostic for one in lint_program(document, entry.name, path, settings))
         if found != expected[entry.name]:
             raise FixValidationError(f"program {entry.name!r} lints otherwise after it was written")
@@ -128,6 +129,17 @@ def _diff(path: str, results: list[tuple[ProgramEntry, Document, FixedProgram]])
         name = f"{path}:{entry.name}"
         lines += difflib.unified_diff(before, after, f"{name} (as it is)", f"{name} (fixed)")
     return "".join(lines)
+
+
+def _document(artifact: Artifact, entry: ProgramEntry) -> Document:
+    """A program of an artifact. What shares memory is looked up when the aliases of a write are."""
+
+    def held() -> Mapping[str, str]:
+        from graphlint.archive.payloads import payloads
+
+        return payloads(artifact, entry)
+
+    return Document.from_bytes(artifact.read_program(entry), entry.member, held)
 
 
 def _names(artifact: Artifact) -> tuple[str, ...]:

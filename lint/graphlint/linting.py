@@ -37,7 +37,7 @@ def view_of(document: Document, settings: Settings) -> ProgramView:
 
         return plan(document, view).blocked
 
-    return ProgramView(document.program, ops_for(settings), settings.token_sink, obstacles)
+    return ProgramView(document.program, ops_for(settings), settings.token_sink, obstacles, document.payloads)
 
 
 def lint_program(document: Document, name: str, path: str, settings: Settings) -> list[Found]:

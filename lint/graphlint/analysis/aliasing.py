@@ -10,7 +10,7 @@ return their operand only under conditions that the artifact does not settle. Su
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -27,6 +27,10 @@ _IDENTITIES: Final = frozenset(
     {"aten.alias", "aten.detach", "aten.lift", "aten.lift_fresh", "aten.to", "aten.contiguous", "aten.type_as"}
 )
 """Ops whose result, where it shares storage, shows the operand as it is: no view step."""
+
+
+_HELD: Final = ("parameter", "buffer", "constant")
+"""Kinds of inputs whose values the artifact holds."""
 
 
 class Storage(msgspec.Struct, frozen=True, eq=False):
@@ -56,14 +60,24 @@ _Binding = dict[str, tuple[Alias, ...]]
 class AliasAnalysis:
     """The storages of all values of a program. Subgraphs are keyed by the identity of their graph object."""
 
-    def __init__(self, program: Program, ops: OpTable) -> None:
+    def __init__(self, program: Program, ops: OpTable, payloads: Mapping[str, str] | None = None) -> None:
+        """``payloads`` maps qualified names of parameters, buffers and constants to the identity of what holds
+        their values: inputs with the same payload are one storage.
+        """
         self._ops = ops
         self._graphs: dict[int, _Binding] = {}
         self._owners: dict[Storage, int] = {}
         self._count = 0
         binding: _Binding = {}
+        shared: dict[str, Storage] = {}
         for name, kind, qualified in classified_inputs(program):
-            binding[name] = (Alias(self._storage(program.graph, kind, name, qualified)),)
+            payload = (payloads or {}).get(qualified) if kind in _HELD else None
+            storage = shared.get(payload) if payload is not None else None
+            if storage is None:
+                storage = self._storage(program.graph, kind, name, qualified)
+            if payload is not None:
+                shared[payload] = storage
+            binding[name] = (Alias(storage),)
         self._analyze(program.graph, binding)
 
     def aliases(self, scope: Scope, value: str) -> tuple[Alias, ...]:

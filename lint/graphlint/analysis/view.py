@@ -50,12 +50,16 @@ class ProgramView:
         ops: OpTable,
         token_sink: TokenSink = "buffer",
         obstacles: Callable[[ProgramView], Mapping[int, str]] | None = None,
+        payloads: Callable[[], Mapping[str, str]] | None = None,
     ) -> None:
-        """``obstacles`` works out why writes cannot be functionalized, by the position of their nodes."""
+        """``obstacles`` works out why writes cannot be functionalized, by the position of their nodes; ``payloads``
+        tells what holds the values of which parameters, buffers and constants.
+        """
         self.program = program
         self.ops = ops
         self.token_sink: TokenSink = token_sink
         self._obstacles = obstacles
+        self._payloads = payloads
 
     @cached_property
     def sites(self) -> tuple[Site, ...]:
@@ -77,7 +81,7 @@ class ProgramView:
     @cached_property
     def aliasing(self) -> AliasAnalysis:
         """Which storage each value shows."""
-        return AliasAnalysis(self.program, self.ops)
+        return AliasAnalysis(self.program, self.ops, self._payloads() if self._payloads is not None else None)
 
     @cached_property
     def writes(self) -> tuple[Write, ...]:

@@ -102,10 +102,17 @@ class _Mark:
 
 
 class _Dict:
-    """A dict under construction."""
+    """A dict under construction: its items that have a string as their key."""
 
     def __init__(self) -> None:
-        self.keys: set[str] = set()
+        self.items: dict[str, object] = {}
+
+
+class _Storage:
+    """A storage of tensor data, or a tensor that shows it."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
 
 
 MARK = _Mark()
@@ -113,6 +120,21 @@ MARK = _Mark()
 
 def trace_dict(pickle: bytes) -> TracedDict:
     """Follows a pickle that builds one dict (or OrderedDict). Raises ArtifactError when it is anything else."""
+    traced, frame = _trace(pickle)
+    return TracedDict(frozenset(traced.items), frame)
+
+
+def trace_storages(pickle: bytes) -> dict[str, str]:
+    """Follows a pickled dict of tensors: the name of each and the key of the storage that it shows.
+
+    Raises ArtifactError when it is anything else than one dict.
+    """
+    traced, _ = _trace(pickle)
+    return {name: value.key for name, value in traced.items.items() if isinstance(value, _Storage)}
+
+
+def _trace(pickle: bytes) -> tuple[_Dict, int | None]:
+    """The dict that a pickle builds, and where the length of its last frame stands."""
     stack: list[object] = []
     memo: dict[int, object] = {}
     frame = None
@@ -129,7 +151,7 @@ def trace_dict(pickle: bytes) -> TracedDict:
         raise ArtifactError(f"its pickle is damaged: {error}") from error
     if len(stack) != 1 or not isinstance(stack[0], _Dict):
         raise ArtifactError("its pickle does not hold a dict")
-    return TracedDict(frozenset(stack[0].keys), frame)
+    return stack[0], frame
 
 
 def _opcodes(pickle: bytes) -> Iterator[tuple[str, object, int]]:
@@ -156,16 +178,26 @@ def _follow(name: str, argument: object, stack: list[object], memo: dict[int, ob
         stack.append(f"{module} {qualified}")
     elif name == "REDUCE":
         arguments, function = stack.pop(), stack.pop()
-        del arguments
-        stack.append(_Dict() if function == ORDERED_DICT else None)
+        # Tensors and parameters are rebuilt from their storage, which comes first among the arguments.
+        first = arguments[0] if isinstance(arguments, tuple) and arguments else None
+        rebuilt = str(function).startswith("torch._utils _rebuild_") and isinstance(first, _Storage)
+        stack.append(_Dict() if function == ORDERED_DICT else first if rebuilt else None)
+    elif name in {"TUPLE1", "TUPLE2", "TUPLE3"}:
+        count = int(name[-1])
+        stack[-count:] = [tuple(stack[-count:])]
+    elif name == "TUPLE":
+        start = _last_mark(stack)
+        stack[start:] = [tuple(stack[start + 1 :])]
+    elif name == "BINPERSID":
+        stack.append(_persistent(stack.pop()))
     elif name == "SETITEM":
-        del stack[-1]
-        _add_key(stack[-2], stack.pop())
+        value, key = stack.pop(), stack.pop()
+        _add_item(stack[-1], key, value)
     elif name in {"SETITEMS", "APPENDS", "ADDITEMS"}:
         start = _last_mark(stack)
         if name == "SETITEMS":
-            for key in stack[start + 1 :: 2]:
-                _add_key(stack[start - 1], key)
+            for key, value in zip(stack[start + 1 :: 2], stack[start + 2 :: 2], strict=False):
+                _add_item(stack[start - 1], key, value)
         del stack[start:]
     elif name in {"APPEND", "BUILD"}:  # BUILD on a dict sets attributes, as of an OrderedDict
         del stack[-1]
@@ -187,9 +219,16 @@ def _follow_any(name: str, stack: list[object]) -> None:
 OPCODES = {opcode.name: opcode for opcode in pickletools.opcodes}
 
 
-def _add_key(target: object, key: object) -> None:
+def _add_item(target: object, key: object, value: object) -> None:
     if isinstance(target, _Dict) and isinstance(key, str):
-        target.keys.add(key)
+        target.items[key] = value
+
+
+def _persistent(identity: object) -> _Storage | None:
+    """``("storage", class, key, device, size)``: how torch.save refers to a storage."""
+    if isinstance(identity, tuple) and len(identity) > 2 and identity[0] == "storage" and isinstance(identity[2], str):
+        return _Storage(identity[2])
+    return None
 
 
 def _last_mark(stack: list[object]) -> int:

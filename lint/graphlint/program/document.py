@@ -7,7 +7,7 @@ that shares what did not change.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,8 @@ from graphlint.program.decode import decode_program
 from graphlint.program.enums import FLOAT32, STRIDED
 from graphlint.program.model import Graph, Program
 
+Payloads = Callable[[], Mapping[str, str]]
+
 
 class Document:
     """One program, as JSON and typed. Node *i* of a typed graph is entry *i* of its JSON's ``nodes``.
@@ -25,20 +27,23 @@ class Document:
     The JSON is parsed when it is first asked for: a check of a program without writes never does.
     """
 
-    def __init__(self, program: Program, data: bytes) -> None:
+    def __init__(self, program: Program, data: bytes, payloads: Payloads | None = None) -> None:
         """``program`` is what ``data`` decodes to."""
         self.program = program
+        self.payloads = payloads
+        """What holds the value of which parameter, buffer and constant, by qualified name; None where the program
+        comes without an archive."""
         self._data = data
 
     @classmethod
-    def from_bytes(cls, data: bytes, member: str | None = None) -> Document:
+    def from_bytes(cls, data: bytes, member: str | None = None, payloads: Payloads | None = None) -> Document:
         """Read a program. Raises :class:`~graphlint.errors.ProgramError`."""
-        return cls(decode_program(data, member), data)
+        return cls(decode_program(data, member), data, payloads)
 
     @classmethod
-    def from_tree(cls, tree: Json, member: str | None = None) -> Document:
+    def from_tree(cls, tree: Json, member: str | None = None, payloads: Payloads | None = None) -> Document:
         """A program from edited or parsed JSON, decoded and checked like one that was read."""
-        return cls.from_bytes(encode(tree), member)
+        return cls.from_bytes(encode(tree), member, payloads)
 
     @cached_property
     def tree(self) -> Json:

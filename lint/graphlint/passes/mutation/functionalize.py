@@ -272,7 +272,7 @@ class _Rewriter:
         for spec, argument in zip(input_specs, frame.graph.inputs, strict=True):
             name = next(iter(argument.tensors()), None)
             tracked = frame.objects.get(name) if name is not None else None
-            if tracked is None or tracked.steps or tracked.store.version == 0 or tracked.store.origin.name != name:
+            if tracked is None or tracked.steps or tracked.store.version == 0:
                 continue
             mutation = _mutation(spec, str(name), tracked.store.base.name)
             if _mutated(mutation) in declared:
@@ -331,7 +331,15 @@ class _Frame:
 
     def adopt_input(self, name: str, storage: Storage) -> _Object:
         """Track an input as the base of a storage (in a region: of what the region sees of it)."""
-        return self._adopt(name, storage)
+        known = next((one.store for one in self.objects.values() if one.store.storage is storage), None)
+        if known is None:
+            return self._adopt(name, storage)
+        # Two inputs in the same memory, such as tied weights.
+        value = Value(name, self._known_meta(name, storage))
+        if not value.meta.same_layout(known.origin.meta) or value.meta.offset != known.origin.meta.offset:
+            raise _Blocked([storage], f"%{name} shows its memory in another shape")
+        self.objects[name] = _Object(known, (), value, 0)
+        return self.objects[name]
 
     def _known_meta(self, name: str, storage: Storage) -> Meta:
         try:
