@@ -1,60 +1,44 @@
-"""All rules, by code. A new rule is one class and its line here."""
+"""All rules, by code. A new rule is one file and its line here."""
 
 from __future__ import annotations
 
-from graphlint.rules.base import Rule
-from graphlint.rules.checks import AsyncAssert, BareAsyncAssert, MetadataAssert, RangeConstraint, ScalarAssert
-from graphlint.rules.effects import (
-    EffectToken,
-    InPlaceCollective,
-    MutableCustomOp,
-    Print,
-    RandomOp,
-    ScriptObjectCall,
-    TrainingDropout,
-    UnknownOp,
-)
-from graphlint.rules.files import LfsPointer, UnloadableSchema, UnreadableArtifact
-from graphlint.rules.hidden_update import HiddenUpdate
-from graphlint.rules.interface import AliasedOutput, MutationOutput, TrainingDialect
-from graphlint.rules.mutation import (
-    BufferMutation,
-    ConstantMutation,
-    InPlaceOp,
-    InputMutation,
-    OutVariant,
-    ParameterMutation,
-)
-from graphlint.rules.regions import AutocastRegion, DeadEffect, GradModeRegion
+from importlib import import_module
+from typing import Final
 
-RULES: tuple[Rule, ...] = (
-    UnreadableArtifact(),
-    LfsPointer(),
-    UnloadableSchema(),
-    InPlaceOp(),
-    InputMutation(),
-    BufferMutation(),
-    ParameterMutation(),
-    ConstantMutation(),
-    OutVariant(),
-    HiddenUpdate(),
-    AsyncAssert(),
-    BareAsyncAssert(),
-    ScalarAssert(),
-    RangeConstraint(),
-    MetadataAssert(),
-    Print(),
-    RandomOp(),
-    TrainingDropout(),
-    MutableCustomOp(),
-    UnknownOp(),
-    InPlaceCollective(),
-    ScriptObjectCall(),
-    EffectToken(),
-    GradModeRegion(),
-    AutocastRegion(),
-    DeadEffect(),
-    TrainingDialect(),
-    MutationOutput(),
-    AliasedOutput(),
+from graphlint.rules.base import Rule
+
+MODULES: Final = (
+    "checks",
+    "collectives",
+    "custom_ops",
+    "effect_tokens",
+    "files",
+    "hidden_update",
+    "interface",
+    "mutation",
+    "prints",
+    "randomness",
+    "regions",
+    "script_objects",
 )
+"""The modules of this package that define rules."""
+
+
+def _rules() -> tuple[Rule, ...]:
+    """One instance of each class that such a module defines with a code of its own."""
+    found: list[Rule] = []
+    for name in MODULES:
+        module = import_module(f"graphlint.rules.{name}")
+        found += (
+            value()
+            for value in vars(module).values()
+            if isinstance(value, type)
+            and issubclass(value, Rule)
+            and value.__module__ == module.__name__
+            and "code" in vars(value)
+        )
+    return tuple(sorted(found, key=lambda rule: rule.code))
+
+
+RULES: Final = _rules()
+"""Every rule, ordered by code."""

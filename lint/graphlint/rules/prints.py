@@ -1,0 +1,38 @@
+"""GL301: ops that print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from graphlint.analysis.view import ProgramView
+from graphlint.rules.base import Finding, Rule, no_fix
+
+
+class Print(Rule):
+    """An op that prints.
+
+    ## What it does
+    Flags `aten._print` and `higher_order.print`.
+
+    ## Why is this bad?
+    Printing is an effect that no value depends on. Backends drop it or fail on it.
+
+    ## Example
+    ```graph
+    graph(%x: f32[3, 4]):
+      aten._print.default("step")
+      return %x
+    ```
+
+    ## Use instead
+    Remove the call before the export.
+    """
+
+    code = "GL301"
+    name = "print"
+
+    def check(self, view: ProgramView) -> Iterator[Finding]:
+        """One finding for each op that prints."""
+        for site in view.sites:
+            if site.op is not None and site.op.kind == "print":
+                yield Finding(f"{site.name} prints", no_fix("remove the call from the model"), site)
