@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from graphlint.diagnostics import Diagnostic
 
+UNREADABLE: Final = ("GL001", "GL002")
+"""Codes of the rules on artifacts that cannot be read."""
 Action = Literal["check", "fix", "diff"]
 
 
@@ -29,3 +31,8 @@ class FileResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why there was nothing to lint (a package of compiled code only)."""
     error: str = ""
     """Why the fixed artifact could not be written, or that a fix failed its validation: exit code 2."""
+
+    @property
+    def unreadable(self) -> tuple[Diagnostic, ...]:
+        """The diagnostics about what could not be read: never left out, whatever else a run does not show."""
+        return tuple(diagnostic for diagnostic in self.diagnostics if diagnostic.code in UNREADABLE)

@@ -55,6 +55,9 @@ class EndRecords(msgspec.Struct, frozen=True):
     """Of the zip64 one, or None."""
 
 
+CUT_SHORT = "the file is cut short: the zip directory at its end is missing (truncated download or copy?)"
+
+
 def find_end(read_at: ReadAt, tail: bytes, base: int) -> EndRecords:
     """Finds the end records as torch's reader (miniz) does: the last signature that leaves room for the record.
 
@@ -64,9 +67,7 @@ def find_end(read_at: ReadAt, tail: bytes, base: int) -> EndRecords:
     if position < 0:
         if read_at(0, len(LOCAL_SIGNATURE)) != LOCAL_SIGNATURE:
             raise ArtifactError("not a zip archive")
-        raise ArtifactError(
-            "the file is cut short: the zip directory at its end is missing (truncated download or copy?)"
-        )
+        raise ArtifactError(CUT_SHORT)
     _, disk, first_disk, entries_here, entries, size, offset, _ = END.unpack_from(tail, position)
     end_offset = limit = base + position
     end64_offset = None
@@ -98,13 +99,16 @@ def _wide_end(read_at: ReadAt, offset: int, locator_offset: int) -> tuple[int, .
     record = read_at(offset, END64.size) if offset + END64.size <= locator_offset else b""
     if not record.startswith(END64_SIGNATURE):
         if read_at(locator_offset - END64.size, len(END64_SIGNATURE)) == END64_SIGNATURE:
-            raise _shifted(locator_offset - END64.size - offset)
+            raise _shifted(read_at, locator_offset - END64.size - offset)
         raise ArtifactError("the zip archive is damaged: its zip64 end record is not where it should be")
     return END64.unpack(record)
 
 
-def _shifted(surplus: int) -> ArtifactError:
+def _shifted(read_at: ReadAt, surplus: int) -> ArtifactError:
     """The records are there, but not at the offsets that they tell."""
+    if surplus > 0 and read_at(0, len(LOCAL_SIGNATURE)) == LOCAL_SIGNATURE:
+        # The file begins as an archive does, so the end that was found is that of an archive inside it.
+        return ArtifactError(CUT_SHORT)
     if surplus > 0:
         return ArtifactError(f"{surplus} foreign bytes stand before the zip archive, which torch does not read either")
     return ArtifactError(f"the zip archive is damaged: {-surplus} of its bytes are missing")
@@ -116,7 +120,7 @@ def read_directory(read_at: ReadAt, end: EndRecords) -> dict[str, Member]:
     if directory and not directory.startswith(CENTRAL_SIGNATURE):
         following = end.end_offset if end.end64_offset is None else end.end64_offset
         if read_at(following - end.directory_size, len(CENTRAL_SIGNATURE)) == CENTRAL_SIGNATURE:
-            raise _shifted(following - end.directory_size - end.directory_offset)
+            raise _shifted(read_at, following - end.directory_size - end.directory_offset)
         raise ArtifactError("the zip archive is damaged: there is no directory where its end record says")
     members: dict[str, Member] = {}
     position = 0

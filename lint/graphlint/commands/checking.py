@@ -89,6 +89,10 @@ def check(options: CheckOptions, console: Console) -> int:
         console.out(report)
     else:
         write_report(options.output_file, report)
+    if options.diff:
+        for result in results:
+            for diagnostic in result.unreadable:
+                console.error(f"{result.path}: {diagnostic.code} {diagnostic.message}")
     if options.diff and not options.quiet:
         console.err(summary.render_would_fix(results, report_options))
     return exit_status(
@@ -108,7 +112,7 @@ def _report(
 
         return diff.render(results, report)
     if options.fix_only:
-        results = [msgspec.structs.replace(result, diagnostics=()) for result in results]
+        results = [msgspec.structs.replace(result, diagnostics=result.unreadable) for result in results]
     text = renderer(output_format, statistics=options.statistics)(results, report)
     if options.quiet or output_format in MACHINE_FORMATS:
         return text

@@ -80,6 +80,8 @@ def exit_status(
         return EXIT_FAILURE
     if exit_zero:
         return 0
+    if any(result.unreadable for result in results):
+        return 1
     if action == "diff":
         return int(any(result.fixed or result.diff for result in results))
     changed = exit_non_zero_on_fix and any(result.changed for result in results)

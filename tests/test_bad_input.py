@@ -1,0 +1,229 @@
+"""Whatever is wrong with a file: a message that says which file and what, the right exit status, never a traceback,
+never a changed file, and the other files of the run are still linted. By the real command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ARTIFACTS = Path(__file__).parent / "artifacts" / "2.13.0"
+GOOD = ARTIFACTS / "async_assert.pt2"
+MEMBER = "async_assert/models/model.json"
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("GRAPHLINT")}
+
+
+def run(*arguments: str | bytes | Path, cwd: Path) -> tuple[int, str, str]:
+    """The command line in a process of its own: exit status, stdout, stderr."""
+    command = [sys.executable, "-m", "graphlint", "check", "--isolated", *arguments]
+    result = subprocess.run(command, cwd=cwd, capture_output=True, timeout=120, env=ENVIRONMENT)
+    output, errors = result.stdout.decode(), result.stderr.decode()
+    assert "Traceback" not in output + errors
+    return result.returncode, output, errors
+
+
+def with_json(target: Path, change) -> Path:
+    """A copy of the good artifact with its program's JSON changed: ``change`` takes and returns bytes."""
+    with zipfile.ZipFile(GOOD) as old, zipfile.ZipFile(target, "w") as new:
+        for info in old.infolist():
+            data = old.read(info)
+            new.writestr(info.filename, change(data) if info.filename == MEMBER else data)
+    return target
+
+
+def edited(change):
+    def apply(data: bytes) -> bytes:
+        tree = json.loads(data)
+        change(tree)
+        return json.dumps(tree).encode()
+
+    return apply
+
+
+def undefined(tree) -> None:
+    tree["graph_module"]["graph"]["nodes"][1]["inputs"][0]["arg"]["as_tensor"]["name"] = "nowhere"
+
+
+def misshapen(tree) -> None:
+    tree["graph_module"]["graph"]["nodes"][1]["target"] = 3
+
+
+def nested(data: bytes) -> bytes:
+    """A subgraph in a subgraph, 2,000 levels deep; put together as text, since Python's json stops long before."""
+    inner = '{"inputs": [], "outputs": [], "nodes": []}'
+    opening = (
+        '{"inputs": [], "outputs": [], "nodes": [{"target": "torch.ops.higher_order.wrap", "outputs": [],'
+        ' "metadata": {}, "inputs": [{"name": "", "kind": 1, "arg": {"as_graph": {"name": "g", "graph": '
+    )
+    tree = json.loads(data)
+    tree["graph_module"]["graph"] = "HERE"
+    tree["graph_module"]["signature"] = {"input_specs": [], "output_specs": []}
+    return json.dumps(tree).replace('"HERE"', opening * 2000 + inner + "}}}]}]}" * 2000).encode()
+
+
+def zipped(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("notes.txt", "no program")
+
+
+# What the file is, how it is made, and what its message says.
+BAD = {
+    "empty": (lambda path: path.write_bytes(b""), "the file is empty"),
+    "text": (lambda path: path.write_text("no artifact\n" * 9), "not a zip archive but a text file"),
+    "zip": (zipped, "a zip archive, but not an exported program"),
+    "broken JSON": (lambda path: with_json(path, lambda data: data[:200] + b"}" + data[200:]), "broken JSON"),
+    "wrong shape": (lambda path: with_json(path, edited(misshapen)), "$.graph_module.graph.nodes[1].target"),
+    "no object": (lambda path: with_json(path, lambda data: b"[]"), "Expected `object`, got `array`"),
+    "undefined": (
+        lambda path: with_json(path, edited(undefined)),
+        "node 1 (aten.all.default) reads %nowhere, which nothing before it defines",
+    ),
+    "nested": (lambda path: with_json(path, nested), "subgraphs are nested more than 100 levels deep"),
+}
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A folder with every bad file, and a good one that comes last."""
+    for name, (make, _) in BAD.items():
+        make(tmp_path / f"{name}.pt2")
+    shutil.copy(GOOD, tmp_path / "zz good.pt2")
+    return tmp_path
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("options", [(), ("--fix", "--ignore=GL201"), ("--diff", "--ignore=GL201")])
+def test_each_bad_file_is_named_with_what_is_wrong_and_the_others_are_linted(folder, options):
+    before = contents(folder)
+    status, output, errors = run("--output-format=json", *options, ".", cwd=folder)
+    assert status == 1
+    assert contents(folder) == before
+    if "--diff" in options:
+        assert output == ""
+        lines = errors.splitlines()
+        for name, (_, message) in BAD.items():
+            assert any(f"{name}.pt2: GL001" in line and message in line for line in lines)
+        return
+    assert errors == ""
+    files = {Path(one["path"]).stem: one for one in json.loads(output)["files"]}
+    assert files.keys() == BAD.keys() | {"zz good"}
+    for name, (_, message) in BAD.items():
+        (found,) = files[name]["diagnostics"]
+        assert found["code"] == "GL001"
+        assert message in found["message"]
+        inside = name in ("broken JSON", "wrong shape", "no object", "undefined", "nested")
+        assert found.get("member") == (MEMBER if inside else None)
+    assert [one["code"] for one in files["zz good"]["diagnostics"]] == ([] if options else ["GL201"])
+
+
+def test_a_file_that_was_cut_short_anywhere(tmp_path):
+    data = GOOD.read_bytes()
+    cuts = [*range(0, len(data), 1000), len(data) - 40, len(data) - 1]
+    for cut in cuts:
+        (tmp_path / f"{cut:06}.pt2").write_bytes(data[:cut])
+    before = contents(tmp_path)
+    for options in ((), ("--fix",)):
+        status, output, errors = run("--output-format=json", *options, ".", cwd=tmp_path)
+        assert (status, errors) == (1, "")
+        files = json.loads(output)["files"]
+        assert len(files) == len(cuts)
+        assert [[one["code"] for one in file["diagnostics"]] for file in files] == [["GL001"]] * len(cuts)
+        # the first is empty; from one of the last cuts on, the end of an archive inside the file is still whole
+        assert all("the file is cut short" in file["diagnostics"][0]["message"] for file in files[1:])
+        assert contents(tmp_path) == before
+
+
+def test_flipped_bytes_in_the_json(tmp_path):
+    data = GOOD.read_bytes()
+    with zipfile.ZipFile(GOOD) as archive:
+        program = archive.read(MEMBER)
+    start = data.index(program)
+    for position in range(start, start + len(program), 97):
+        flipped = bytearray(data)
+        flipped[position] ^= 0x10
+        (tmp_path / f"{position:06}.pt2").write_bytes(flipped)
+    before = contents(tmp_path)
+    status, output, errors = run("--output-format=json", "--fix", ".", cwd=tmp_path)
+    assert (status, errors) == (1, "")
+    for file in json.loads(output)["files"]:
+        (found,) = file["diagnostics"]
+        assert (found["code"], found["member"]) == ("GL001", MEMBER)
+        assert "checksum" in found["message"]
+    assert contents(tmp_path) == before
+
+
+def test_a_missing_path_is_an_error_of_usage_and_the_others_are_linted(tmp_path):
+    shutil.copy(GOOD, tmp_path / "good.pt2")
+    status, output, errors = run("nothere.pt2", "good.pt2", cwd=tmp_path)
+    assert status == 2
+    assert "nothere.pt2: No such file or directory" in errors
+    assert "GL201" in output
+
+
+@pytest.mark.parametrize("name", [b"a model.pt2", b"new\nline.pt2", b"\xff\xfe.pt2", b"-rf.pt2", "模型.pt2".encode()])
+def test_names_of_all_kinds(tmp_path, name):
+    path = os.path.join(os.fsencode(tmp_path), name)  # noqa: PTH118  # pathlib takes no bytes
+    shutil.copy(GOOD, path)
+    status, output, _ = run("--output-format=concise", "--fix", ".", cwd=tmp_path)
+    assert status == 1
+    assert "rewritten" in output
+    status, output, errors = run(".", cwd=tmp_path)
+    assert (status, output, errors) == (0, "All checks passed!\n", "")
+    assert os.listdir(os.fsencode(tmp_path)) == [name]  # noqa: PTH208  # as above
+
+
+def test_a_read_only_file_is_not_fixed(tmp_path):
+    shutil.copy(GOOD, tmp_path / "locked.pt2")
+    shutil.copy(GOOD, tmp_path / "open.pt2")
+    (tmp_path / "locked.pt2").chmod(0o444)
+    status, output, errors = run("--fix", ".", cwd=tmp_path)
+    assert status == 2
+    assert "locked.pt2" in errors
+    assert "Fixed 1 finding in open.pt2" in output
+    assert (tmp_path / "locked.pt2").read_bytes() == GOOD.read_bytes()
+    assert stat.S_IMODE((tmp_path / "locked.pt2").stat().st_mode) == 0o444
+    assert sorted(contents(tmp_path)) == ["locked.pt2", "open.pt2"]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 16 KiB, or of whatever size ``mount`` is told with ``-o remount``."""
+    where = tmp_path / "disk"
+    where.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", where], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a file system here: {mounted.stderr.decode().strip()}")
+    yield where
+    subprocess.run(["umount", where], check=True)
+
+
+def test_a_full_disk(small_disk):
+    shutil.copy(GOOD, small_disk / "model.pt2")
+    (small_disk / "rest").write_bytes(b"\0" * 4096)
+    status, _, errors = run("--fix", "model.pt2", cwd=small_disk)
+    assert status == 2
+    assert "No space left on device" in errors
+    assert (small_disk / "model.pt2").read_bytes() == GOOD.read_bytes()
+    assert sorted(contents(small_disk)) == ["model.pt2", "rest"]
+
+
+def test_a_read_only_folder(small_disk):
+    shutil.copy(GOOD, small_disk / "model.pt2")
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    status, _, errors = run("--fix", "model.pt2", cwd=small_disk)
+    assert status == 2
+    assert "read-only" in errors
+    assert (small_disk / "model.pt2").read_bytes() == GOOD.read_bytes()
+    status, output, _ = run("model.pt2", cwd=small_disk)
+    assert status == 1
+    assert "GL201" in output
