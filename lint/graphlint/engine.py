@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from graphlint.archive.artifact import Artifact, ProgramEntry, open_artifact
 from graphlint.diagnostics import Diagnostic
-from graphlint.errors import ArtifactError, FixValidationError, LfsPointerError, WriteError
+from graphlint.errors import ArtifactError, FixValidationError, LfsPointerError, VerificationError, WriteError
 from graphlint.linting import lint_program
 from graphlint.program.document import Document
 from graphlint.results import Action, FileResult
@@ -16,9 +16,14 @@ from graphlint.settings import Settings
 if TYPE_CHECKING:
     from graphlint.fixing import FixedProgram
 
+Verifier = Callable[[str, str], None]
+"""Given the paths of the original and of the fixed artifact, raises VerificationError unless they do the same."""
 
-def process(path: str, settings: Settings, action: Action) -> FileResult:
+
+def process(path: str, settings: Settings, action: Action, verifier: Verifier | None = None) -> FileResult:
     """Lint one artifact and, depending on ``action``, fix it or show what a fix would change.
+
+    ``verifier`` has the last word before the fixed artifact takes the place of the original.
 
     What is wrong with the artifact is part of the result, not raised: a file that cannot be read is a
     diagnostic (GL001, GL002), one that cannot be written is ``error``.
@@ -27,7 +32,7 @@ def process(path: str, settings: Settings, action: Action) -> FileResult:
         with open_artifact(path) as artifact:
             if action == "check":
                 return _check(artifact, path, settings)
-            return _fix(artifact, path, settings, action)
+            return _fix(artifact, path, settings, action, verifier)
     except ArtifactError as error:
         return FileResult(path, diagnostics=_unreadable(error, path, settings))
 
@@ -43,7 +48,7 @@ def _check(artifact: Artifact, path: str, settings: Settings) -> FileResult:
     return FileResult(path, tuple(diagnostics), programs=_names(artifact), note=artifact.note)
 
 
-def _fix(artifact: Artifact, path: str, settings: Settings, action: Action) -> FileResult:
+def _fix(artifact: Artifact, path: str, settings: Settings, action: Action, verifier: Verifier | None) -> FileResult:
     from graphlint.fixing import fix_program
 
     diagnostics: list[Diagnostic] = []
@@ -65,9 +70,9 @@ def _fix(artifact: Artifact, path: str, settings: Settings, action: Action) -> F
             return outcome
         if action == "diff":
             return _replace(outcome, diff=_diff(path, results))
-        _write_back(artifact, path, settings, results)
+        _write_back(artifact, path, settings, results, verifier)
         return _replace(outcome, changed=True)
-    except (WriteError, FixValidationError, ArtifactError) as error:
+    except (WriteError, FixValidationError, VerificationError, ArtifactError) as error:
         what = (
             "a fix failed its own checks, which is a bug of graphlint" if isinstance(error, FixValidationError) else ""
         )
@@ -77,9 +82,15 @@ def _fix(artifact: Artifact, path: str, settings: Settings, action: Action) -> F
 
 
 def _write_back(
-    artifact: Artifact, path: str, settings: Settings, results: list[tuple[ProgramEntry, Document, FixedProgram]]
+    artifact: Artifact,
+    path: str,
+    settings: Settings,
+    results: list[tuple[ProgramEntry, Document, FixedProgram]],
+    verifier: Verifier | None,
 ) -> None:
-    """Write the fixed artifact beside the old one, read and lint it again, then put it in the old one's place."""
+    """Write the fixed artifact beside the old one, read and lint it again, verify it, then put it in the old one's
+    place.
+    """
     from graphlint.archive.constants import NewConstant, add_constants
     from graphlint.archive.rewrite import replace_file
     from graphlint.program.enums import FLOAT32
@@ -93,6 +104,8 @@ def _write_back(
     with replace_file(path, artifact.container, changes) as pending:
         with open_artifact(pending.path) as written:
             _check_written(artifact, written, path, settings, results)
+        if verifier is not None:
+            verifier(path, pending.path)
         pending.commit()
 
 

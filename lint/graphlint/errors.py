@@ -6,6 +6,7 @@
 │   └── ``ProgramError``     the container is fine, a program in it is not
 ├── ``ConfigError``          a configuration file or option is wrong (exit 2)
 ├── ``WriteError``           the fixed artifact could not be written; the old one is untouched (exit 2)
+├── ``VerificationError``    running a fixed artifact showed a difference, or it cannot be run (exit 2)
 ├── ``FixValidationError``   a fix failed its own checks: a bug of graphlint (exit 2)
 └── ``TextFormError``        a graph in text form does not parse
 
@@ -44,6 +45,10 @@ class ConfigError(GraphlintError):
 
 class WriteError(GraphlintError):
     """The new artifact could not be put in the old one's place, which stays as it was."""
+
+
+class VerificationError(GraphlintError):
+    """Two artifacts do not do the same in stock torch, or torch cannot tell."""
 
 
 class FixValidationError(GraphlintError):

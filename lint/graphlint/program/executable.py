@@ -1,0 +1,223 @@
+"""What in a program's JSON becomes Python code when torch loads it.
+
+A program looks like data, but ``torch.export.load`` and ``.module()`` put parts of it through ``eval`` and ``exec``
+(torch 2.13):
+
+- symbolic expressions go to ``sympy.sympify``, which evaluates them (``torch/_export/serde/serialize.py``);
+- ``guards_code`` is executed as it stands (``torch/export/_unlift.py``);
+- names of values, inputs, buffers, parameters and arguments are printed into the source of the module's ``forward``
+  (``torch/fx/graph.py``);
+- the ``in_spec`` and ``out_spec`` of a ``defaultdict`` name a callable of any module (``torch/utils/_pytree.py``);
+- an operand may be any function below ``torch``, and some higher-order ops call theirs.
+
+What torch itself writes is of a few harmless forms; everything else counts as code.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from graphlint.program.arguments import Json
+
+_OPERATOR: Final = re.compile(r"torch\.ops(\.\w+){2,3}", re.ASCII)
+_TARGET: Final = re.compile(
+    r"torch\.ops(\.\w+){2,3}|_operator\.\w+|math\.\w+|torch\._?sym_\w+|"
+    r"torch\._higher_order_ops\.\w+\.\w+",  # how torch 2.4 spells higher-order ops
+    re.ASCII,
+)
+_HARMLESS: Final = re.compile(r"[^\"'`\\(){}\[\]=;#\x00-\x1f]*")
+"""Qualified names and keys of dicts: nothing that could end the string or the expression that they are put in."""
+
+_FUNCTION_NAMES: Final = """
+Symbol Integer Rational Float Add Mul Pow Mod Max Min Abs Eq Ne Equality Unequality GreaterThan LessThan
+StrictGreaterThan StrictLessThan Ge Gt Le Lt And Or Not Piecewise ExprCondPair floor ceiling sqrt exp log sin
+cos FloorDiv ModularIndexing Where PythonMod CleanDiv CeilDiv CeilToInt FloorToInt TruncToInt TruncToFloat
+RoundToInt RoundDecimal ToFloat IntTrueDiv FloatTrueDiv FloatPow PowByNatural LShift RShift
+BitwiseFn_bitwise_and BitwiseFn_bitwise_or BitwiseFn_bitwise_xor Identity IsNonOverlappingAndDenseIndicator
+OpaqueUnaryFn_sqrt OpaqueUnaryFn_cos OpaqueUnaryFn_cosh OpaqueUnaryFn_sin OpaqueUnaryFn_sinh OpaqueUnaryFn_tan
+OpaqueUnaryFn_tanh OpaqueUnaryFn_asin OpaqueUnaryFn_acos OpaqueUnaryFn_atan OpaqueUnaryFn_exp
+OpaqueUnaryFn_log OpaqueUnaryFn_log2 OpaqueUnaryFn_asinh min max abs
+"""
+_FUNCTIONS: Final = frozenset(_FUNCTION_NAMES.split())
+"""What sympy and ``torch/utils/_sympy/functions.py`` call the functions in expressions."""
+_METHODS: Final = frozenset({"size", "stride", "storage_offset", "dim", "shape"})
+_CONTAINERS: Final = frozenset(
+    {
+        "builtins.tuple",
+        "builtins.list",
+        "builtins.dict",
+        "collections.OrderedDict",
+        "collections.deque",
+        "collections.namedtuple",
+    }
+)
+_PLAIN: Final = (
+    ast.Expression,
+    ast.BinOp,
+    ast.UnaryOp,
+    ast.BoolOp,
+    ast.Compare,
+    ast.operator,
+    ast.unaryop,
+    ast.boolop,
+    ast.cmpop,
+    ast.Load,
+)
+_QUALIFIED: Final = frozenset(
+    {"parameter_name", "buffer_name", "tensor_constant_name", "custom_obj_name", "user_input_name", "fqn", "class_fqn"}
+)
+_WORLDLY: Final = re.compile(r"torch\.ops\.aten\.from_file\b")
+"""Ops that reach beyond the process: this one opens a file, and makes it if it is told to."""
+
+
+def program_code(tree: Json) -> str | None:
+    """What of a program's JSON torch would run as code, as a phrase (``evaluates "…"``); None if nothing."""
+    return next(_found(tree), None)
+
+
+def _found(tree: Json) -> Iterator[str]:
+    for guard in tree.get("guards_code") or ():
+        if not _is_harmless_code(guard, _is_guard):
+            yield f"executes the guard {_shown(guard)}"
+    yield from _walk(tree.get("graph_module"))
+
+
+def _walk(value: Any) -> Iterator[str]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _walk(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if isinstance(item, str):
+                found = _string(key, item)
+                if found:
+                    yield found
+            elif key.endswith("_values") and isinstance(item, dict):
+                yield from (f"has a value named {_shown(name)}" for name in item if not _is_name(name))
+                yield from _walk(list(item.values()))
+            elif key == "forward_arg_names" and isinstance(item, list):
+                yield from (f"has an argument named {_shown(name)}" for name in item if not _is_name(name))
+            elif key != "metadata":
+                yield from _walk(item)
+
+
+def _string(key: str, value: str) -> str | None:
+    """What is wrong with a string in the place that ``key`` says."""
+    if key == "expr_str":
+        return None if _is_harmless_code(value, _is_expression) else f"evaluates {_shown(value)}"
+    if key == "target":
+        return _of_target(value)
+    if key == "as_operator":
+        return None if _OPERATOR.fullmatch(value) else f"hands the function {_shown(value)} to an op"
+    if key in ("name", "as_name"):
+        return None if not value or _is_name(value) else f"has a value or an argument named {_shown(value)}"
+    if key in ("in_spec", "out_spec"):
+        return _of_spec(value)
+    if key in _QUALIFIED and not _HARMLESS.fullmatch(value):
+        return f"has a parameter, buffer or module named {_shown(value)}"
+    return None
+
+
+def _of_target(target: str) -> str | None:
+    if not _TARGET.fullmatch(target):
+        return f"calls {_shown(target)}, which is no op"
+    return f"runs {target}, which opens a file" if _WORLDLY.match(target) else None
+
+
+def _of_spec(spec: str) -> str | None:
+    """What is wrong with a pytree's specification (``in_spec``, ``out_spec``)."""
+    if not spec:
+        return None
+    try:
+        _, root = json.loads(spec)
+        keywords = root["children_spec"][1]["context"] if len(root["children_spec"]) == 2 else None
+        names = json.loads(keywords) if isinstance(keywords, str) else None
+        parts = list(_parts(root))
+        strings = [text for part in parts for text in _strings(part["context"])]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return f"has a structure that cannot be read: {_shown(spec)}"
+    for part in parts:
+        if part["type"] is not None and part["type"] not in _CONTAINERS:
+            return f"has an input or output of type {_shown(str(part['type']))}"
+    odd = [text for text in strings if not _HARMLESS.fullmatch(text)]
+    odd += [name for name in names or () if isinstance(name, str) and _HARMLESS.fullmatch(name) and " " in name]
+    return f"has an input or output named {_shown(odd[0])}" if odd else None
+
+
+def _parts(spec: Json) -> Iterator[Json]:
+    yield spec
+    for child in spec["children_spec"]:
+        yield from _parts(child)
+
+
+def _strings(context: Any) -> Iterator[str]:
+    """The strings in what a container says of itself: JSON in a string, or JSON."""
+    if isinstance(context, str):
+        try:
+            inner = json.loads(context)
+        except ValueError:
+            yield context
+            return
+        yield from _leaves(inner)
+    else:
+        yield from _leaves(context)
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _leaves(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            yield from _leaves(item)
+
+
+def _is_name(name: str) -> bool:
+    return name.isidentifier()
+
+
+def _is_harmless_code(text: Any, admits: Any) -> bool:
+    """Whether every part of a Python expression is one that ``admits`` or plain arithmetic."""
+    if not isinstance(text, str) or any(character in text for character in '\\\n\r#;"'):
+        return False
+    try:
+        tree = ast.parse(text, mode="eval")
+        return all(isinstance(node, _PLAIN) or admits(node) for node in ast.walk(tree))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+
+
+def _is_expression(node: ast.AST) -> bool:
+    """Numbers, names, and calls of the functions that expressions are made of."""
+    if isinstance(node, ast.Constant):
+        return isinstance(node.value, (bool, int, float)) or (isinstance(node.value, str) and _is_name(node.value))
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Name) and node.func.id in _FUNCTIONS
+    if isinstance(node, ast.keyword):
+        return isinstance(node.value, ast.Constant)
+    return isinstance(node, (ast.Name, ast.Tuple))
+
+
+def _is_guard(node: ast.AST) -> bool:
+    """Sizes and strides of inputs (``L['x'].size()[0]``), compared with one another and with numbers."""
+    if isinstance(node, ast.Constant):
+        return not isinstance(node.value, str) or _HARMLESS.fullmatch(node.value) is not None
+    if isinstance(node, ast.Call):
+        function = node.func
+        return isinstance(function, ast.Attribute) or (isinstance(function, ast.Name) and function.id in _FUNCTIONS)
+    if isinstance(node, ast.Attribute):
+        of_math = isinstance(node.value, ast.Name) and node.value.id == "math"
+        return node.attr in ("isnan", "inf", "floor", "ceil", "trunc", "sqrt") if of_math else node.attr in _METHODS
+    return isinstance(node, (ast.Name, ast.Subscript, ast.Slice, ast.keyword))
+
+
+def _shown(text: Any) -> str:
+    shown = str(text)
+    return json.dumps(shown if len(shown) <= 80 else f"{shown[:77]}...")
