@@ -30,6 +30,18 @@ def tensor_names(argument: Json) -> list[str]:
     return []
 
 
+def value_names(argument: Json) -> list[str]:
+    """Names of all values in an argument: tensors, and symbolic scalars that are computed."""
+    kind, value = _set_key(argument)
+    if kind in ("as_sym_int", "as_sym_float", "as_sym_bool"):
+        return [value["as_name"]] if value.get("as_name") else []
+    if kind in ("as_sym_ints", "as_sym_floats", "as_sym_bools"):
+        return [one["as_name"] for one in value if one.get("as_name")]
+    if kind == "as_string_to_argument":
+        return [name for one in value.values() for name in value_names(one)]
+    return tensor_names(argument)
+
+
 def renamed(argument: Json, mapping: Mapping[str, str]) -> Json:
     """The argument with its values, tensors and symbolic scalars, renamed by ``mapping``."""
     if not mapping:

@@ -29,6 +29,10 @@ class Builder:
         self._symbols = symbols
         self._defined: dict[Size, str] = {}
         self.new_symbols: dict[str, Json] = {}
+        self.disposable: set[str] = set()
+        """Results of nodes that compute nothing on their own account (casts, scatters, …): they may go when nobody uses
+        them, where a twin must stay, which can raise or draw as the op did that it stands for.
+        """
 
     def define(self, names: Sequence[str]) -> None:
         """These symbolic integers are defined from here on."""
@@ -40,8 +44,10 @@ class Builder:
     def emit(
         self, op: str, arguments: Sequence[Json], meta: Meta, stem: str, keywords: Mapping[str, Json] | None = None
     ) -> Value:
-        """Append a node with one tensor result."""
-        return self.emit_all(op, arguments, [meta], stem, keywords)[0]
+        """Append a node with one tensor result, which may go when nobody uses it."""
+        (value,) = self.emit_all(op, arguments, [meta], stem, keywords)
+        self.disposable.add(value.name)
+        return value
 
     def emit_all(
         self,
@@ -116,5 +122,6 @@ class Builder:
         }
         self._finish(node, name, "aten.sym_size.int")
         self.new_symbols[name] = raw
+        self.disposable.add(name)
         self._defined[size] = name
         return name

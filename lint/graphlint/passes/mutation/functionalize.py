@@ -43,7 +43,7 @@ from graphlint.passes.mutation.build import Builder, Obstacle
 from graphlint.passes.mutation.values import Meta, Value
 from graphlint.passes.mutation.views import Step, invert, replay
 from graphlint.passes.mutation.writes import NORMALIZATIONS, RESHAPED, Call, Target, batch_norm, functional, restrided
-from graphlint.program.arguments import Json, renamed, renamed_operands, tensor, tensor_names
+from graphlint.program.arguments import Json, renamed, renamed_operands, tensor, tensor_names, value_names
 from graphlint.program.document import Dialect, Document, GraphEdit, all_nodes
 from graphlint.program.model import Argument, Graph, Node
 
@@ -81,6 +81,8 @@ class _Store(msgspec.Struct, eq=False):
     base: Value
     origin: Value
     version: int = 0
+    source: Json = {}
+    """Metadata of the node that wrote it last."""
     shown: dict[tuple[tuple[int, int], ...], Value] = {}
     """Views of the current base that exist already, by their steps."""
 
@@ -265,6 +267,7 @@ class _Rewriter:
             frame.output(raw, argument) for raw, argument in zip(self.raw["outputs"], frame.graph.outputs, strict=True)
         ]
         declared = {_mutated(spec) for spec in output_specs}
+        written_back: set[str] = set()
         place = next(
             (index for index, spec in enumerate(output_specs) if _mutated(spec) is None and "token" not in spec),
             len(output_specs),
@@ -274,22 +277,25 @@ class _Rewriter:
             tracked = frame.objects.get(name) if name is not None else None
             if tracked is None or tracked.steps or tracked.store.version == 0:
                 continue
-            mutation = _mutation(spec, str(name), tracked.store.base.name)
-            if _mutated(mutation) in declared:
+            if tracked.store.origin.name != name:
+                continue  # in the memory of an input that is written back; with gradients, torch refuses a second time
+            if _mutated(_mutation(spec, str(name), "")) in declared:
                 continue  # the program writes it back itself, later than every write in the graph
-            output_specs.insert(place, mutation)
-            outputs.insert(place, tensor(tracked.store.base.name))
+            value = frame.written_back(tracked.store, written_back)
+            written_back.add(value)
+            output_specs.insert(place, _mutation(spec, str(name), value))
+            outputs.insert(place, tensor(value))
             place += 1
         frame.edit.outputs = outputs
-        edited = frame.finish()
         calls = [_renamed_call(entry, frame.gone) for entry in module.get("module_call_graph", [])]
+        edited = frame.finish(_named_by_calls(calls))
         changed = {**signature, "input_specs": input_specs, "output_specs": _renamed_specs(output_specs, outputs)}
         return self.document.with_graph(edited, signature=changed, module_call_graph=calls)
 
     def _is_written_constant(self, spec: Json, frame: _Frame) -> bool:
         constant = spec.get("tensor_constant")
         tracked = frame.objects.get(constant["arg"]["name"]) if constant else None
-        return tracked is not None and tracked.store.version > 0
+        return tracked is not None and tracked.store.version > 0 and tracked.store.origin.name == constant["arg"]["name"]
 
 
 class _Frame:
@@ -334,11 +340,11 @@ class _Frame:
         known = next((one.store for one in self.objects.values() if one.store.storage is storage), None)
         if known is None:
             return self._adopt(name, storage)
-        # Two inputs in the same memory, such as tied weights.
+        # Two inputs in the same memory, such as tied weights. From here on the first one stands for both.
         value = Value(name, self._known_meta(name, storage))
         if not value.meta.same_layout(known.origin.meta) or value.meta.offset != known.origin.meta.offset:
             raise _Blocked([storage], f"%{name} shows its memory in another shape")
-        self.objects[name] = _Object(known, (), value, 0)
+        self.objects[name] = _Object(known, (), known.base, known.version)
         return self.objects[name]
 
     def _known_meta(self, name: str, storage: Storage) -> Meta:
@@ -560,6 +566,7 @@ class _Frame:
                 shown[_key(steps[:depth])] = base
         base = restrided(self.builder, base, store.base)
         store.base = base
+        store.source = self.builder.source
         store.version += 1
         shown[()] = base
         store.shown = shown
@@ -589,6 +596,8 @@ class _Frame:
                 for later in range(index + 1, len(self.edit.nodes)):
                     self.edit.nodes[later] = renamed_operands(self.edit.nodes[later], {name: new})
                 self.edit.rename(name, new)
+                if name in self.builder.disposable:
+                    self.builder.disposable.add(new)
                 return True
         return False
 
@@ -724,24 +733,60 @@ class _Frame:
 
     # -- the end
 
+    def written_back(self, store: _Store, taken: set[str]) -> str:
+        """The value to write back, as torch can take it.
+
+        torch tells mutation outputs apart by their names, so each has its own. And ``torch.export.unflatten`` writes
+        a value back where it is computed, not at the end: it must not exist while the old value is still read (as
+        when two buffers swap what they hold).
+        """
+        value = store.base
+        if value.name not in taken and not self._read_after(store.origin.name, value.name):
+            return value.name
+        self.builder.source = store.source
+        return self.builder.emit("aten.clone.default", [tensor(value.name)], value.meta.dense(), "clone").name
+
+    def _read_after(self, entry: str, value: str) -> bool:
+        """Whether a node after the one that computes ``value`` reads ``entry``, or a view of it."""
+        shown = {entry}
+        reached = all(value not in _results_of(node) for node in self.edit.nodes)
+        for node in self.edit.nodes:
+            if shown.intersection(name for operand in node["inputs"] for name in tensor_names(operand["arg"])):
+                if reached:
+                    return True
+                op = self.rewriter.view.ops.lookup(node["target"])
+                if op is None or op.aliases:
+                    shown.update(_results_of(node))
+            reached |= value in _results_of(node)
+        return False
+
     def output(self, raw: Json, argument: Argument) -> Json:
         """An output of the graph under its current name."""
         mapping = {name: self.use(name, exact=False) for name in argument.tensors() if name is not None}
         return renamed(raw, mapping)
 
-    def finish(self) -> Json:
-        """The edited graph, without views that nobody uses any more."""
-        used = {name for output in self.edit.outputs for name in tensor_names(output)}
+    def finish(self, referenced: Iterable[str] = ()) -> Json:
+        """The edited graph, without views and the like that nobody uses any more; ``referenced`` are names that
+        something besides the graph refers to.
+        """
+        used = {name for output in self.edit.outputs for name in value_names(output)}
+        used.update(referenced)
+        left: set[str] = set()
         kept: list[Json] = []
         for index in range(len(self.edit.nodes) - 1, -1, -1):
             node = self.edit.nodes[index]
-            defined = [name for output in node["outputs"] for name in tensor_names(output)]
-            if index in self.views and not used.intersection(defined):
+            defined = [name for output in node["outputs"] for name in value_names(output)]
+            may_go = index in self.views or (defined and self.builder.disposable.issuperset(defined))
+            if may_go and not used.intersection(defined):
                 self.edit.forget(defined)
+                for name in defined:
+                    self.builder.new_symbols.pop(name, None)
                 continue
-            used.update(name for operand in node["inputs"] for name in tensor_names(operand["arg"]))
+            used.update(name for operand in node["inputs"] for name in value_names(operand["arg"]))
+            left.update(defined)
             kept.append(node)
         self.edit.nodes = kept[::-1]
+        self.edit.forget(self.gone.keys() - left)
         changes: dict[str, Any] = {}
         if self.builder.new_symbols:
             changes["sym_int_values"] = {**self.raw.get("sym_int_values", {}), **self.builder.new_symbols}
@@ -809,6 +854,18 @@ def _renamed_call(entry: Json, gone: Mapping[str, str]) -> Json:
         side: [renamed(argument, gone) for argument in signature.get(side, [])] for side in ("inputs", "outputs")
     }
     return {**entry, "signature": {**signature, **changed}}
+
+
+def _results_of(node: Json) -> list[str]:
+    return [name for output in node["outputs"] for name in tensor_names(output)]
+
+
+def _named_by_calls(calls: Iterable[Json]) -> Iterable[str]:
+    for entry in calls:
+        signature = entry.get("signature") or {}
+        for side in ("inputs", "outputs"):
+            for argument in signature.get(side, []):
+                yield from value_names(argument)
 
 
 def _graphs_around(site: Site) -> Iterable[Graph]:

@@ -1,0 +1,204 @@
+"""Stock torch judges a fixed module: what it computes, writes and draws, and whether what is recorded is true.
+
+Used by the tests and by ``campaign.py``, so nothing here knows of pytest.
+"""
+
+import copy
+import io
+import json
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch.utils import _pytree as pytree
+
+from graphlint.archive.artifact import open_artifact
+from graphlint.engine import process
+from graphlint.results import FileResult
+from graphlint.rules.registry import RULES
+from graphlint.settings import Settings
+
+ALL = frozenset(rule.code for rule in RULES)
+DEFAULT = frozenset(rule.code for rule in RULES if rule.enabled_by_default)
+SETTINGS = Settings(enabled=DEFAULT, fixable=ALL)
+
+
+class Case(NamedTuple):
+    """A module and what it is called with."""
+
+    module: torch.nn.Module
+    args: tuple[Any, ...]
+    dynamic: Any = None
+
+
+class Fixed(NamedTuple):
+    """A program before and after the fix."""
+
+    before: bytes
+    after: bytes
+    result: FileResult
+    args: tuple[Any, ...]
+
+
+class Difference(AssertionError):
+    """The fixed program is not what was promised."""
+
+
+def quiet(function, *args, **kwargs):
+    """Call something of torch that warns of what does not matter here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return function(*args, **kwargs)
+
+
+def export(case: Case) -> bytes:
+    """The module as an artifact."""
+    program = quiet(torch.export.export, case.module, case.args, dynamic_shapes=case.dynamic)
+    buffer = io.BytesIO()
+    quiet(torch.export.save, program, buffer)
+    return buffer.getvalue()
+
+
+def load(data: bytes):
+    """The artifact's program, as stock torch loads it."""
+    return quiet(torch.export.load, io.BytesIO(data))
+
+
+def fix(data: bytes, folder: Path, args=(), settings: Settings = SETTINGS) -> Fixed:
+    """The artifact fixed; a second fix must change nothing."""
+    path = folder / "program.pt2"
+    path.write_bytes(data)
+    result = process(str(path), settings, "fix")
+    if result.error:
+        raise Difference(f"the fix failed: {result.error}")
+    after = path.read_bytes()
+    again = process(str(path), settings, "fix")
+    if again.changed or again.fixed or again.error or path.read_bytes() != after:
+        raise Difference(f"a second fix changes something: {again}")
+    return Fixed(data, after, result, args)
+
+
+def tree_of(data: bytes, folder: Path) -> dict[str, Any]:
+    """The JSON of the artifact's program."""
+    path = folder / "read.pt2"
+    path.write_bytes(data)
+    with open_artifact(str(path)) as artifact:
+        (entry,) = artifact.programs
+        return json.loads(artifact.read_program(entry))
+
+
+# ------------------------------------------------------------------------------------------------ meaning
+
+
+def run(module, args, seed: int) -> dict[str, Any]:
+    """All that a call brings about."""
+    args = copy.deepcopy(args)
+    torch.manual_seed(seed)
+    raised = result = None
+    try:
+        result = module(*args)
+    except Exception as error:  # noqa: BLE001 - whatever it is, both programs must raise it
+        raised = f"{type(error).__name__}: {error}"
+    enabled = torch.is_grad_enabled()
+    torch.set_grad_enabled(True)
+    named = [*module.named_parameters(), *module.named_buffers()]
+    named += [(name, value) for name, value in vars(module).items() if isinstance(value, torch.Tensor)]
+    state = {name: value.detach().clone() for name, value in named if not name.startswith("dep_token")}
+    snapshot = pytree.tree_map_only(torch.Tensor, lambda value: value.detach().clone(), result)
+    return {
+        "what it raises": raised,
+        "its result": snapshot,
+        "its arguments afterwards": args,
+        "its state": state,
+        "the random state": torch.get_rng_state(),
+        "the grad mode": enabled,
+    }
+
+
+def same(left: Any, right: Any) -> bool:
+    """Bit for bit the same, NaN equal to itself; types, shapes and structure included."""
+    left_leaves, left_spec = pytree.tree_flatten(left)
+    right_leaves, right_spec = pytree.tree_flatten(right)
+    return left_spec == right_spec and all(map(_same_leaf, left_leaves, right_leaves))
+
+
+def _same_leaf(left: Any, right: Any) -> bool:
+    if not isinstance(left, torch.Tensor):
+        return type(left) is type(right) and left == right
+    return (
+        isinstance(right, torch.Tensor)
+        and (left.dtype, left.device, left.shape) == (right.dtype, right.device, right.shape)
+        and torch.equal(left.isnan(), right.isnan())
+        and torch.equal(left.nan_to_num(), right.nan_to_num())
+    )
+
+
+def other_inputs(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Arguments of the same shapes with other values: floating ones scaled and shifted, flags inverted."""
+
+    def changed(value):
+        if not isinstance(value, torch.Tensor):
+            return value
+        new = copy.deepcopy(value)
+        with torch.no_grad():
+            if new.is_floating_point() or new.is_complex():
+                new.mul_(-1.75).add_(0.5)
+            elif new.dtype == torch.bool:
+                new.logical_not_()
+        return new
+
+    return pytree.tree_map(changed, args)
+
+
+def judge(fixed: Fixed, *more: tuple[Any, ...]) -> None:
+    """Both programs behave alike: on the sample inputs twice, on others once, and on the arguments in ``more``."""
+    before, after = load(fixed.before), load(fixed.after)
+    if set(before.state_dict) != set(after.state_dict):
+        raise Difference("the state dict has other entries")
+    modules = quiet(before.module), quiet(after.module)
+    for seed, args in enumerate((fixed.args, fixed.args, other_inputs(fixed.args), *more)):
+        _compare(*(run(module, args, seed) for module in modules), f"call {seed}")
+
+
+def _compare(expected: dict[str, Any], actual: dict[str, Any], where: str) -> None:
+    for what, value in expected.items():
+        if not same(value, actual[what]):
+            raise Difference(f"{where}, {what}:\n{value}\nbefore,\n{actual[what]}\nafter")
+
+
+def judge_unflattened(fixed: Fixed) -> bool:
+    """The fixed program unflattened does the same as unfixed; False where the original cannot be unflattened."""
+    try:
+        before = quiet(torch.export.unflatten, load(fixed.before))
+        expected = run(before, fixed.args, 0)
+    except Exception:  # noqa: BLE001 - not for every program
+        return False
+    if expected["what it raises"] is not None:
+        return False
+    actual = run(quiet(torch.export.unflatten, load(fixed.after)), fixed.args, 0)
+    for what in ("what it raises", "its result", "its arguments afterwards", "the random state"):
+        if not same(expected[what], actual[what]):
+            raise Difference(f"unflattened, {what}:\n{expected[what]}\nbefore,\n{actual[what]}\nafter")
+    return True
+
+
+def judge_decomposed(fixed: Fixed) -> bool:
+    """``run_decompositions({})`` works on the fixed program where it does on the original; False where it does not.
+
+    It may change how numbers are rounded, and for some programs (an in-place op on the result of dropout in eval mode)
+    torch decomposes the unfixed one wrongly: either of the original's results will do.
+    """
+    before = load(fixed.before)
+    try:
+        decomposed = quiet(before.run_decompositions, {})
+    except Exception:  # noqa: BLE001 - not for every program
+        return False
+    possible = run(quiet(decomposed.module), fixed.args, 0)
+    if possible["what it raises"] is not None:
+        return False
+    actual = run(quiet(quiet(load(fixed.after).run_decompositions, {}).module), fixed.args, 0)
+    expected = run(quiet(before.module), fixed.args, 0)
+    if not all(same(value, actual[what]) for what, value in expected.items()):
+        _compare(possible, actual, "decomposed")
+    return True

@@ -1,0 +1,83 @@
+"""Whether what an artifact records of its values is what torch computes."""
+
+import copy
+from typing import Any
+
+import torch
+from torch.fx import Interpreter
+from torch.utils import _pytree as pytree
+
+from .structure import graphs
+
+Mismatches = dict[str, str]
+"""A value's name to what is wrong with its record."""
+
+
+class Recorder(Interpreter):
+    """Runs a graph and compares every tensor with what is recorded of it."""
+
+    def __init__(self, module: torch.fx.GraphModule, symbols: dict[Any, int], offsets: dict[str, int], found: Mismatches, path: str = "") -> None:
+        super().__init__(module, garbage_collect_values=False)
+        self._symbols, self._offsets, self._found, self._path = symbols, offsets, found, path
+        for name, child in module.named_children():
+            if isinstance(child, torch.fx.GraphModule):
+                child.forward = Recorder(child, symbols, offsets, found, f"{path}{name}.").run
+
+    def run_node(self, node: torch.fx.Node) -> Any:
+        """The node's result."""
+        result = super().run_node(node)
+        if node.op in ("placeholder", "call_function"):
+            self._compare(node, node.meta.get("val"), result)
+        return result
+
+    def _compare(self, node: torch.fx.Node, recorded: Any, actual: Any) -> None:
+        pairs = zip(pytree.tree_leaves(recorded), pytree.tree_leaves(actual), strict=False)
+        for expected, real in pairs:
+            if isinstance(expected, torch.SymInt):
+                self._bind(expected, int(real))
+            if not isinstance(expected, torch.Tensor) or not isinstance(real, torch.Tensor):
+                continue
+            for size, number in zip(expected.shape, real.shape, strict=False):
+                self._bind(size, number)
+            # torch loads every value with offset 0: what is recorded of it is in the JSON only, under the names of
+            # single results.
+            offset = self._offsets.get(node.name, real.storage_offset())
+            said, is_so = self._described(expected, offset), self._described(real, real.storage_offset())
+            if said != is_so:
+                self._found[f"{self._path}{node.name}"] = f"{node.target}: recorded {said}, computed {is_so}"
+
+    def _bind(self, size: Any, number: int) -> None:
+        if isinstance(size, torch.SymInt) and size.node.expr.is_Symbol:
+            self._symbols.setdefault(size.node.expr, number)
+
+    def _number(self, size: Any) -> Any:
+        return size.node.expr.xreplace(self._symbols) if isinstance(size, torch.SymInt) else size
+
+    def _described(self, tensor: torch.Tensor, offset: int) -> str:
+        shape, strides = map(self._number, tensor.shape), map(self._number, tensor.stride())
+        return f"{tensor.dtype} {(*shape,)} strides {(*strides,)} offset {offset} {tensor.device} {tensor.layout}"
+
+
+def _offset(meta: dict[str, Any]) -> int:
+    offset = meta.get("storage_offset") or {}
+    return offset["as_int"] if "as_int" in offset else offset["as_expr"]["hint"]["as_int"]
+
+
+def mismatches(program: torch.export.ExportedProgram, tree: dict[str, Any], args: tuple[Any, ...]) -> Mismatches:
+    """Values of the program that are recorded wrongly, found by running it on ``args``. ``tree`` is its JSON."""
+    signature = program.graph_signature
+    flat = iter(pytree.tree_leaves(copy.deepcopy(args)))
+    inputs = []
+    for spec in signature.input_specs:
+        state = {**program.state_dict, **program.constants}
+        value = state[spec.target] if spec.target is not None else next(flat)
+        inputs.append(value.detach().clone() if isinstance(value, torch.Tensor) else value)
+    found: Mismatches = {}
+    torch.manual_seed(0)
+    # A parameter's clone takes no gradient, which regions that enable them would ask of an op that writes it.
+    with torch.no_grad():
+        offsets: dict[str, int] = {}
+        for graph in graphs(tree["graph_module"]["graph"]):
+            offsets.update({name: _offset(meta) for name, meta in graph["tensor_values"].items()})
+        Recorder(copy.deepcopy(program.graph_module), {}, offsets, found).run(*inputs)
+    return found

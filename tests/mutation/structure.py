@@ -1,0 +1,137 @@
+"""What a fixed program's JSON must look like, whatever was fixed."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from graphlint.linting import view_of
+from graphlint.ops.info import OpInfo
+from graphlint.ops.table import op_table
+from graphlint.program.arguments import tensor_names
+from graphlint.program.document import Document, all_nodes
+
+from .judging import SETTINGS, Difference
+
+Json = dict[str, Any]
+
+
+def check(before: Json, after: Json) -> None:
+    """Raises Difference where the fixed program is not built as it should be."""
+    old, new = before["graph_module"], after["graph_module"]
+    originals: dict[str, list[Json]] = {}
+    for node in all_nodes(old["graph"]):
+        for name in _results(node):
+            originals.setdefault(name, []).append(node)
+    for graph in graphs(new["graph"]):
+        _check_graph(graph, originals)
+    _check_origins(list(all_nodes(old["graph"])), list(all_nodes(new["graph"])))
+    _check_calls(new)
+    _check_label(after)
+
+
+def _check_graph(graph: Json, originals: dict[str, list[Json]]) -> None:
+    used = {name for output in graph["outputs"] for name in names(output)}
+    defined = {name for argument in graph["inputs"] for name in names(argument)}
+    defined |= {name for output in graph["outputs"] for name in names(output) if output.get("as_none")}
+    for node in graph["nodes"]:
+        used.update(name for operand in node["inputs"] for name in names(operand["arg"]))
+    for node in graph["nodes"]:
+        for operand in node["inputs"]:
+            missing = set(names(operand["arg"])) - defined
+            if missing:
+                raise Difference(f"{node['target']} reads {missing}, which is not defined there")
+        results = _results(node)
+        if len(set(results)) < len(results) or defined.intersection(results):
+            raise Difference(f"{results} of {node['target']} are defined already")
+        defined.update(results)
+        _check_node(node, originals, used)
+    for output in graph["outputs"]:
+        if not set(names(output)) <= defined:
+            raise Difference(f"the output {output} is not defined")
+    recorded = set(graph["tensor_values"])
+    tensors = {name for node in graph["nodes"] for output in node["outputs"] for name in tensor_names(output)}
+    tensors |= {name for argument in graph["inputs"] for name in tensor_names(argument)}
+    if recorded != tensors:
+        raise Difference(f"metadata of {recorded ^ tensors} without a value, or the other way round")
+
+
+def _check_node(node: Json, originals: dict[str, list[Json]], used: set[str]) -> None:
+    results = _results(node)
+    known = originals.get(results[0], []) if results else []
+    info = op_table().lookup(node["target"])
+    if not known and results and info is not None and _silent(info) and not used.intersection(results):
+        raise Difference(f"{results[0]} = {node['target']} was added, but nobody uses it")
+    alike = [one for one in known if one["target"] == node["target"]]
+    if alike and not _has_graphs(node) and _without_names(node) not in map(_without_names, alike):
+        raise Difference(f"{results[0]} = {node['target']} changed in more than what it reads")
+
+
+def _silent(info: OpInfo) -> bool:
+    if info.name.startswith("higher_order.") or info.random.draws != "never":
+        return False
+    return not (info.writes or info.effect or info.returns_nothing)
+
+
+def _check_origins(old: list[Json], new: list[Json]) -> None:
+    """New nodes say where in the source they come from, as the nodes did that they stand for."""
+    known = [node["metadata"] for node in old]
+    for node in new:
+        if node["metadata"] not in known:
+            raise Difference(f"{_results(node)} = {node['target']} has metadata that no node had: {node['metadata']}")
+
+
+def _check_calls(module: Json) -> None:
+    graph = module["graph"]
+    defined = {name for argument in graph["inputs"] for name in names(argument)}
+    defined |= {name for node in graph["nodes"] for name in _results(node)}
+    for entry in module["module_call_graph"]:
+        signature = entry.get("signature") or {}
+        for argument in (*signature.get("inputs", []), *signature.get("outputs", [])):
+            missing = set(names(argument)) - defined
+            if missing:
+                raise Difference(f"the call of {entry['fqn']!r} names {missing}, which are gone")
+
+
+def _check_label(after: Json) -> None:
+    document = Document.from_tree(after)
+    if view_of(document, SETTINGS).functional and after.get("verifiers") != ["ATEN"]:
+        raise Difference(f"a functional program is labelled {after.get('verifiers')}")
+
+
+def graphs(graph: Json) -> Iterator[Json]:
+    """A graph and its subgraphs."""
+    yield graph
+    for node in graph["nodes"]:
+        for operand in node["inputs"]:
+            if operand["arg"].get("as_graph"):
+                yield from graphs(operand["arg"]["as_graph"]["graph"])
+
+
+def _has_graphs(node: Json) -> bool:
+    return any(operand["arg"].get("as_graph") for operand in node["inputs"])
+
+
+def names(argument: Json) -> list[str]:
+    """Tensors and symbols that an argument names."""
+    found = tensor_names(argument)
+    for kind in ("as_sym_int", "as_sym_bool", "as_sym_float"):
+        if argument.get(kind) and argument[kind].get("as_name"):
+            found.append(argument[kind]["as_name"])
+    for kind in ("as_sym_ints", "as_sym_bools", "as_sym_floats"):
+        found += [one["as_name"] for one in argument.get(kind) or [] if one.get("as_name")]
+    return found
+
+
+def _results(node: Json) -> list[str]:
+    return [name for output in node["outputs"] for name in names(output)]
+
+
+def _without_names(node: Json) -> Any:
+    """The node with every value it reads called the same."""
+
+    def blank(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: "?" if key in ("name", "as_name") and isinstance(one, str) else blank(one) for key, one in value.items()}
+        return [blank(one) for one in value] if isinstance(value, list) else value
+
+    inputs = [{**operand, "arg": blank(operand["arg"])} for operand in node["inputs"]]
+    return {**node, "inputs": inputs, "outputs": None, "name": None}
