@@ -10,11 +10,12 @@ import msgspec
 
 from graphlint.analysis.checks import TWINS
 from graphlint.analysis.sites import Site, walk
+from graphlint.analysis.view import ProgramView
 from graphlint.diagnostics import Diagnostic
 from graphlint.errors import FixValidationError, ProgramError
-from graphlint.linting import Found, lint_program, ops_for, view_of
+from graphlint.linting import Found, lint_view, ops_for, view_of
 from graphlint.passes.metadata_asserts import remove_checks
-from graphlint.passes.mutation.functionalize import plan
+from graphlint.passes.mutation.functionalize import Plan, plan
 from graphlint.passes.regions import inline_regions
 from graphlint.passes.tokens import functionalize_checks
 from graphlint.program.arguments import Json
@@ -44,37 +45,52 @@ class _Made(msgspec.Struct, frozen=True, eq=False):
     buffers: tuple[str, ...] = ()
 
 
+class _State(msgspec.Struct, frozen=True, eq=False):
+    """A program between two passes."""
+
+    document: Document
+    view: ProgramView
+    found: list[Found]
+
+    @classmethod
+    def of(cls, document: Document, name: str, path: str, settings: Settings) -> _State:
+        view = view_of(document, settings)
+        return cls(document, view, lint_view(view, name, path, settings))
+
+
 class _Pass(msgspec.Struct, frozen=True):
     codes: frozenset[str]
     """The rules whose findings it fixes."""
-    run: Callable[[Document, list[Found], list[Found], Settings], _Made]
-    """Document, the findings to fix, all findings."""
+    run: Callable[[_State, list[Found], Settings], _Made]
+    """The program and which of its findings to fix."""
 
 
-def _functionalize_writes(document: Document, chosen: list[Found], found: list[Found], settings: Settings) -> _Made:
+def _functionalize_writes(state: _State, chosen: list[Found], settings: Settings) -> _Made:
     """A node's writes are fixed together or not at all: one that is not to be fixed keeps the others."""
-    kept = {_position(one) for one in found if one.diagnostic.code in _WRITES} - {_position(one) for one in chosen}
-    left = {_position(one) for one in found if one.diagnostic.code in _WRITES and one not in chosen}
-    selected = frozenset({_position(one) for one in chosen} - left - kept)
-    made = plan(document, view_of(document, settings), selected)
+    left = {_position(one) for one in state.found if one.diagnostic.code in _WRITES and one not in chosen}
+    selected = frozenset({_position(one) for one in chosen} - left)
+    everything = {write.site.position for write in state.view.writes} - state.view.write_obstacles.keys()
+    made = state.view.write_plan if selected == everything else None
+    if not isinstance(made, Plan):
+        made = plan(state.document, state.view, selected)
     return _Made(made.tree, [one for one in chosen if _position(one) in made.fixed])
 
 
-def _remove_metadata_checks(document: Document, chosen: list[Found], found: list[Found], settings: Settings) -> _Made:
-    return _Made(remove_checks(document, _sites(chosen)), chosen)
+def _remove_metadata_checks(state: _State, chosen: list[Found], settings: Settings) -> _Made:
+    return _Made(remove_checks(state.document, _sites(chosen)), chosen)
 
 
-def _inline_regions(document: Document, chosen: list[Found], found: list[Found], settings: Settings) -> _Made:
-    return _Made(inline_regions(document, _sites(chosen)), chosen)
+def _inline_regions(state: _State, chosen: list[Found], settings: Settings) -> _Made:
+    return _Made(inline_regions(state.document, _sites(chosen)), chosen)
 
 
-def _chain_checks(document: Document, chosen: list[Found], found: list[Found], settings: Settings) -> _Made:
-    made = functionalize_checks(document, _sites(chosen), settings.token_sink)
+def _chain_checks(state: _State, chosen: list[Found], settings: Settings) -> _Made:
+    made = functionalize_checks(state.document, _sites(chosen), settings.token_sink)
     return _Made(made.tree, chosen, (made.buffer,) if made.buffer is not None else ())
 
 
-def _relabel(document: Document, chosen: list[Found], found: list[Found], settings: Settings) -> _Made:
-    return _Made({**document.tree, "verifiers": ["ATEN"]}, chosen)
+def _relabel(state: _State, chosen: list[Found], settings: Settings) -> _Made:
+    return _Made({**state.document.tree, "verifiers": ["ATEN"]}, chosen)
 
 
 _WRITES: Final = frozenset({"GL101", "GL102", "GL103", "GL104", "GL105", "GL106", "GL107"})
@@ -97,28 +113,25 @@ def fix_program(document: Document, name: str, path: str, settings: Settings) ->
 
     Raises :class:`FixValidationError` where a result is not what the pass promises, which is a bug of graphlint.
     """
-    found = lint_program(document, name, path, settings)
+    state = _State.of(document, name, path, settings)
     fixed: list[Diagnostic] = []
     buffers: list[str] = []
     for each in PASSES:
-        chosen = [one for one in found if one.diagnostic.code in each.codes and _applies(one, settings)]
-        if not chosen:
+        chosen = [one for one in state.found if one.diagnostic.code in each.codes and _applies(one, settings)]
+        made = each.run(state, chosen, settings) if chosen else None
+        if made is None or not made.fixed:
             continue
-        made = each.run(document, chosen, found, settings)
-        if not made.fixed:
-            continue
-        result = _checked(made.tree, document)
-        left = lint_program(result, name, path, settings)
-        _check_effects(document.program, result.program, made.fixed, settings)
-        _check_findings(found, left, made.fixed)
-        document, found = result, left
+        result = _State.of(_checked(made.tree, document), name, path, settings)
+        _check_effects(state.document.program, result.document.program, made.fixed, settings)
+        _check_findings(state.found, result.found, made.fixed)
+        state = result
         fixed += [one.diagnostic for one in made.fixed]
         buffers += made.buffers
-    if fixed and "TRAINING" in document.program.dialects and view_of(document, settings).functional:
+    if fixed and "TRAINING" in state.document.program.dialects and state.view.functional:
         # A graph that is functional now is of the training dialect no more, and backends go by the label.
-        document = _checked({**document.tree, "verifiers": ["ATEN"]}, document)
-        found = lint_program(document, name, path, settings)
-    return FixedProgram(document, tuple(fixed), tuple(one.diagnostic for one in found), tuple(buffers))
+        state = _State.of(state.document.relabelled("ATEN"), name, path, settings)
+    remaining = tuple(one.diagnostic for one in state.found)
+    return FixedProgram(state.document, tuple(fixed), remaining, tuple(buffers))
 
 
 def _checked(tree: Json, original: Document) -> Document:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import msgspec
 
 from graphlint.analysis.sites import Site
-from graphlint.analysis.view import ProgramView
+from graphlint.analysis.view import ProgramView, WritePlan
 from graphlint.diagnostics import Diagnostic, SourceFrame
 from graphlint.ops.table import OpTable, op_table
 from graphlint.program.document import Document
@@ -32,12 +30,12 @@ def ops_for(settings: Settings) -> OpTable:
 def view_of(document: Document, settings: Settings) -> ProgramView:
     """What rules see of a program. Fixes of writes are planned when a rule first asks for one."""
 
-    def obstacles(view: ProgramView) -> Mapping[int, str]:
+    def planner(view: ProgramView) -> WritePlan:
         from graphlint.passes.mutation.functionalize import plan
 
-        return plan(document, view).blocked
+        return plan(document, view)
 
-    return ProgramView(document.program, ops_for(settings), settings.token_sink, obstacles, document.payloads)
+    return ProgramView(document.program, ops_for(settings), settings.token_sink, planner, document.payloads)
 
 
 def lint_program(document: Document, name: str, path: str, settings: Settings) -> list[Found]:
@@ -45,7 +43,11 @@ def lint_program(document: Document, name: str, path: str, settings: Settings) -
 
     ``name`` is the program's name in the archive, ``path`` the artifact's as it is reported.
     """
-    view = view_of(document, settings)
+    return lint_view(view_of(document, settings), name, path, settings)
+
+
+def lint_view(view: ProgramView, name: str, path: str, settings: Settings) -> list[Found]:
+    """As :func:`lint_program`, for a view that is at hand."""
     found = [
         Found(_diagnostic(rule, finding, name, path), finding.site)
         for rule in RULES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from typing import Protocol
 
 import msgspec
 
@@ -15,6 +16,14 @@ from graphlint.program.model import Program
 from graphlint.settings import TokenSink
 
 _PRECEDENCE: tuple[StorageKind, ...] = ("parameter", "buffer", "constant", "user input", "unknown", "intermediate")
+
+
+class WritePlan(Protocol):
+    """What functionalizing all of a program's writes comes to (``Plan`` of the mutation pass)."""
+
+    @property
+    def blocked(self) -> Mapping[int, str]:
+        """Writes that stay: the position of the node to the reason."""
 
 
 class Write(msgspec.Struct, frozen=True, eq=False):
@@ -49,16 +58,16 @@ class ProgramView:
         program: Program,
         ops: OpTable,
         token_sink: TokenSink = "buffer",
-        obstacles: Callable[[ProgramView], Mapping[int, str]] | None = None,
+        planner: Callable[[ProgramView], WritePlan] | None = None,
         payloads: Callable[[], Mapping[str, str]] | None = None,
     ) -> None:
-        """``obstacles`` works out why writes cannot be functionalized, by the position of their nodes; ``payloads``
-        tells what holds the values of which parameters, buffers and constants.
+        """``planner`` works out what of the writes can be functionalized; ``payloads`` tells what holds the values
+        of which parameters, buffers and constants.
         """
         self.program = program
         self.ops = ops
         self.token_sink: TokenSink = token_sink
-        self._obstacles = obstacles
+        self._planner = planner
         self._payloads = payloads
 
     @cached_property
@@ -69,7 +78,12 @@ class ProgramView:
     @cached_property
     def write_obstacles(self) -> Mapping[int, str]:
         """Why the writes of a node cannot be functionalized, by its position; those that can are not in it."""
-        return self._obstacles(self) if self._obstacles is not None else {}
+        return self.write_plan.blocked if self.write_plan is not None else {}
+
+    @cached_property
+    def write_plan(self) -> WritePlan | None:
+        """What of the writes can be functionalized, and the program after that; None without a planner."""
+        return self._planner(self) if self._planner is not None else None
 
     @cached_property
     def functional(self) -> bool:

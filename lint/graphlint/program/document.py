@@ -8,7 +8,6 @@ that shares what did not change.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -27,13 +26,16 @@ class Document:
     The JSON is parsed when it is first asked for: a check of a program without writes never does.
     """
 
-    def __init__(self, program: Program, data: bytes, payloads: Payloads | None = None) -> None:
-        """``program`` is what ``data`` decodes to."""
+    def __init__(
+        self, program: Program, data: bytes, payloads: Payloads | None = None, tree: Json | None = None
+    ) -> None:
+        """``program`` is what ``data`` decodes to; so is ``tree``, where it is at hand."""
         self.program = program
         self.payloads = payloads
         """What holds the value of which parameter, buffer and constant, by qualified name; None where the program
         comes without an archive."""
         self._data = data
+        self._tree = tree
 
     @classmethod
     def from_bytes(cls, data: bytes, member: str | None = None, payloads: Payloads | None = None) -> Document:
@@ -43,19 +45,27 @@ class Document:
     @classmethod
     def from_tree(cls, tree: Json, member: str | None = None, payloads: Payloads | None = None) -> Document:
         """A program from edited or parsed JSON, decoded and checked like one that was read."""
-        return cls.from_bytes(encode(tree), member, payloads)
+        data = encode(tree)
+        return cls(decode_program(data, member), data, payloads, tree)
 
-    @cached_property
+    @property
     def tree(self) -> Json:
         """The JSON. Not to be changed in place."""
-        import json
+        if self._tree is None:
+            import json
 
-        tree: Json = json.loads(self._data)
-        return tree
+            self._tree = json.loads(self._data)
+        return self._tree
 
     def to_bytes(self) -> bytes:
-        """The JSON, byte for byte as torch writes it where nothing was edited."""
-        return encode(self.tree)
+        """The JSON: the very bytes that were read or, of edited JSON, what torch would write."""
+        return self._data
+
+    def relabelled(self, dialect: str) -> Document:
+        """The same program under another label (``ATEN``)."""
+        tree = {**self.tree, "verifiers": [dialect]}
+        program = msgspec.structs.replace(self.program, verifiers=[dialect])
+        return Document(program, encode(tree), self.payloads, tree)
 
     def with_graph(self, graph: Json, **parts: Any) -> Json:
         """A tree with another root graph, and other ``parts`` of its ``graph_module`` (``signature``, …)."""
