@@ -1,0 +1,119 @@
+"""Random programs by the thousand: ``python tests/mutation/campaign.py --programs 5000 --seed 1 --jobs 2``.
+
+Each is exported, fixed and judged by stock torch. Prints what came of them; programs on which the judge finds a
+difference are saved as source in the folder that ``--save`` names.
+"""
+
+import argparse
+import logging
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.mutation import generator, judging, recorded, structure
+
+
+class Report(NamedTuple):
+    """What came of one program."""
+
+    seed: int
+    outcome: str
+    """``not exported``, ``fixed``, ``partly fixed``, ``refused``, ``nothing to fix`` or ``different``."""
+    detail: str = ""
+    reasons: tuple[str, ...] = ()
+    fixed: int = 0
+
+
+def try_program(seed: int, folder: Path, *, thorough: bool = True) -> Report:
+    """Generate, export, fix and judge one program."""
+    program = generator.generate(seed)
+    dynamic = None
+    try:
+        module, args = program.build()
+        if program.dynamic:
+            dynamic = tuple({0: judging.torch.export.Dim.AUTO} if index == 0 else None for index in range(len(args)))
+        data = judging.export(judging.Case(module, args, dynamic))
+    except Exception as error:  # noqa: BLE001 - whatever torch cannot export is not our business
+        return Report(seed, "not exported", f"{type(error).__name__}: {error}"[:200])
+    _, args = program.build()
+    try:
+        fixed = judging.fix(data, folder, args)
+        check(fixed, folder, program.more_inputs(), thorough=thorough)
+    except Exception as error:  # noqa: BLE001 - each is a finding
+        return Report(seed, "different", f"{type(error).__name__}: {error}")
+    left = [one for one in fixed.result.diagnostics if one.code.startswith("GL1")]
+    writes = [one for one in fixed.result.fixed if one.code.startswith("GL1")]
+    outcome = ("partly fixed" if writes else "refused") if left else "fixed" if writes else "nothing to fix"
+    return Report(seed, outcome, "", tuple(one.fix.message for one in left), len(writes))
+
+
+def check(fixed: judging.Fixed, folder: Path, more=(), *, thorough: bool = True) -> None:
+    """Everything that must hold of a fixed program. Raises Difference."""
+    judging.judge(fixed, *more)
+    before, after = (judging.tree_of(data, folder) for data in (fixed.before, fixed.after))
+    structure.check(before, after)
+    old = recorded.mismatches(judging.load(fixed.before), before, fixed.args)
+    new = recorded.mismatches(judging.load(fixed.after), after, fixed.args)
+    wrong = {name: text for name, text in new.items() if old.get(name) != text}
+    if wrong:
+        raise judging.Difference(f"recorded wrongly: {wrong}")
+    if thorough:
+        judging.judge_unflattened(fixed)
+        judging.judge_decomposed(fixed)
+
+
+def _try_many(seeds: list[int], thorough: bool) -> list[Report]:
+    logging.disable(logging.CRITICAL)
+    judging.torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        return [try_program(seed, Path(folder), thorough=thorough) for seed in seeds]
+
+
+def _reports(seeds: range, jobs: int, thorough: bool) -> Iterator[Report]:
+    pieces = [list(seeds[start : start + 25]) for start in range(0, len(seeds), 25)]
+    with ProcessPoolExecutor(jobs) as pool:
+        for reports in pool.map(_try_many, pieces, [thorough] * len(pieces)):
+            yield from reports
+
+
+def main() -> int:
+    """Run a campaign; 1 where the judge found a difference."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--programs", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=1, help="number of the first program")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--quick", action="store_true", help="without unflatten and run_decompositions")
+    parser.add_argument("--save", type=Path, help="folder for the source of programs that differ")
+    options = parser.parse_args()
+    outcomes: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    writes = 0
+    started = time.monotonic()
+    for report in _reports(range(options.seed, options.seed + options.programs), options.jobs, not options.quick):
+        outcomes[report.outcome] += 1
+        reasons.update(report.reasons)
+        writes += report.fixed
+        if report.outcome == "different":
+            print(f"program {report.seed}: {report.detail[:600]}\n", flush=True)
+            if options.save:
+                options.save.mkdir(parents=True, exist_ok=True)
+                (options.save / f"{report.seed}.py").write_text(generator.generate(report.seed).source)
+    print(f"{options.programs} programs in {time.monotonic() - started:.0f} s; {writes} writes fixed")
+    for outcome, count in outcomes.most_common():
+        print(f"{count:6} {outcome}")
+    print(f"{sum(reasons.values())} findings left, by reason:")
+    for reason, count in reasons.most_common():
+        print(f"{count:6} {reason}")
+    return 1 if outcomes["different"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

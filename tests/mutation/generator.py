@@ -1,0 +1,416 @@
+"""Random modules that mix views, writes and reads; each is Python source, so that a failing one can be kept as such.
+
+A statement is proposed, tried eagerly next to what was written so far, and kept where torch accepts it: shapes and dtypes
+need no bookkeeping here.
+"""
+
+import math
+import random
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+_HEADER = "import torch\nfrom torch import nn\n\n\n"
+_DTYPES = {
+    "f32": "torch.float32",
+    "f16": "torch.float16",
+    "f64": "torch.float64",
+    "i32": "torch.int32",
+    "i64": "torch.int64",
+    "u8": "torch.uint8",
+    "bool": "torch.bool",
+}
+_FLOATS = (torch.float32, torch.float16, torch.float64, torch.bfloat16)
+
+
+class Program(NamedTuple):
+    """A random module."""
+
+    source: str
+    dynamic: bool
+    """Whether the first dimension of the first input may vary."""
+
+    def build(self) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
+        """The module and sample inputs; the same ones each time."""
+        scope: dict = {}
+        exec(compile(_HEADER + self.source, "<random module>", "exec"), scope)  # noqa: S102 - its own source
+        torch.manual_seed(0)
+        return scope["Module"](), scope["inputs"]()
+
+    def more_inputs(self) -> list[tuple[torch.Tensor, ...]]:
+        """Inputs of other sizes."""
+        if not self.dynamic:
+            return []
+        _, (first, *rest) = self.build()
+        return [(torch.cat([first, first[:1]]), *rest), (first[:2].clone(), *rest)]
+
+
+def generate(seed: int) -> Program:
+    """The random module of that number."""
+    return _Writer(random.Random(seed)).program()
+
+
+def _made(rng: random.Random, dtype: str, shape: tuple[int, ...]) -> str:
+    if dtype == "bool":
+        return f"torch.rand({shape}) > 0.5"
+    if dtype in ("i32", "i64", "u8"):
+        return f"torch.randint(0, 7, {shape}).to({_DTYPES[dtype]})"
+    made = f"torch.randn({shape}).to({_DTYPES[dtype]})"
+    if len(shape) == 2 and rng.random() < 0.2:
+        return f"torch.randn({shape[::-1]}).to({_DTYPES[dtype]}).t()"
+    if len(shape) == 4 and rng.random() < 0.5:
+        return f"{made}.to(memory_format=torch.channels_last)"
+    if rng.random() < 0.05:
+        return f"torch.randn({(2, *shape)}).to({_DTYPES[dtype]})[1]"
+    return made
+
+
+class _Writer:
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+        self.number = 0
+        self.scope: dict = {"torch": torch}
+
+    def program(self) -> Program:
+        rng = self.rng
+        shape = rng.choice(((3, 4), (4, 4), (2, 6), (4,), (2, 3, 4), (1, 4), (2, 2, 4, 3), (6, 2)))
+        dynamic = rng.random() < 0.25
+        state, inputs = [], []
+        for index in range(rng.randint(1, 3)):
+            dtype = rng.choice(("f32", "f32", "f32", "f16", "i64", "bool", "f64", "i32", "u8"))
+            made = _made(rng, dtype, shape if rng.random() < 0.7 else shape[-1:])
+            inputs.append((f"x{index}", made))
+        for index in range(rng.randint(0, 2)):
+            dtype = rng.choice(("f32", "f32", "f16", "i64", "bool"))
+            made = _made(rng, dtype, shape if rng.random() < 0.7 else shape[-1:])
+            kind = rng.choice((f'self.register_buffer("b{index}", {made})', f"self.b{index} = {made}"))
+            if rng.random() < 0.3 and kind.startswith("self.r"):
+                kind = kind[:-1] + ", persistent=False)"
+            state.append((f"b{index}", kind, made))
+        torch.manual_seed(0)
+        for name, made in inputs:
+            self.scope[name] = eval(made, self.scope)  # noqa: S307 - our own text
+        self.scope["self"] = nn.Module()
+        for name, _, made in state:
+            setattr(self.scope["self"], name, eval(made, self.scope))  # noqa: S307 - our own text
+        known = [name for name, _ in inputs] + [f"self.{name}" for name, _, _ in state]
+        body = self.block(known, rng.randint(3, 14), depth=2)
+        returned = rng.sample(known, min(len(known), rng.randint(1, 4)))
+        lines = ["class Module(nn.Module):", "    def __init__(self):", "        super().__init__()"]
+        lines += [f"        {kind}" for _, kind, _ in state]
+        lines += ["", f"    def forward(self, {', '.join(name for name, _ in inputs)}):"]
+        lines += [f"        {line}" for line in body]
+        lines += [f"        return {', '.join(returned)},", "", "", "def inputs():"]
+        lines += [f"    return ({', '.join(made for _, made in inputs)},)", ""]
+        return Program("\n".join(lines), dynamic and len(shape) > 0)
+
+    # -- statements
+
+    def block(self, known: list[str], count: int, depth: int) -> list[str]:
+        lines: list[str] = []
+        attempts = 0
+        while count > 0 and attempts < 60:
+            attempts += 1
+            made = self.region(known, depth) if depth and self.rng.random() < 0.08 else self.statement(known)
+            if made:
+                lines += made
+                count -= 1
+        return lines
+
+    def statement(self, known: list[str]) -> list[str]:
+        kind = self.rng.choices((self.view, self.write, self.read), (4, 5, 2))[0]
+        text, result = kind(known)
+        if not self.accepted(text, result):
+            return []
+        if result is not None and isinstance(self.scope.get(result), torch.Tensor):
+            known.append(result)
+        return [text]
+
+    def accepted(self, text: str, result: str | None) -> bool:
+        if not text:
+            return False
+        try:
+            exec(text, self.scope)  # noqa: S102 - our own text
+        except Exception:  # noqa: BLE001 - not for these operands
+            return False
+        value = self.scope.get(result) if result is not None else None
+        if isinstance(value, torch.Tensor):
+            return 0 < value.numel() <= 256 and value.dim() <= 5
+        return True
+
+    def region(self, known: list[str], depth: int) -> list[str]:
+        rng = self.rng
+        kind = rng.choice(("no_grad", "enable_grad", "autocast", "cond", "check"))
+        if kind == "check":
+            name = rng.choice(known)
+            return [f'torch._assert(({name} == {name}).sum() >= 0, "{name} is odd")']
+        if kind == "cond":
+            return self.cond(known)
+        inner = list(known)
+        before = dict(self.scope)
+        body = self.block(inner, rng.randint(1, 3), depth - 1)
+        if not body:
+            self.scope = before
+            return []
+        known[:] = inner
+        head = {"autocast": 'torch.autocast("cpu", dtype=torch.bfloat16)'}.get(kind, f"torch.{kind}()")
+        return [f"with {head}:", *(f"    {line}" for line in body)]
+
+    def cond(self, known: list[str]) -> list[str]:
+        rng = self.rng
+        operands = [name for name in known if "." not in name and rng.random() < 0.4][:3] or known[:1]
+        if any("." in name for name in operands):
+            return []
+        number = self.fresh()
+        branches: list[str] = []
+        for name in ("yes", "no"):
+            before = dict(self.scope)
+            inner = [f"{one}_in" for one in operands]
+            head = [f"{one}_in = {one} * 1" for one in operands]
+            for line in head:
+                exec(line, self.scope)  # noqa: S102 - our own text
+            body = head + self.block(inner, rng.randint(1, 4), 0)
+            result = f"{rng.choice(inner)}.to(torch.float32).sum()"
+            branches += [f"def {name}{number}({', '.join(operands)}):", *(f"    {line}" for line in body)]
+            branches += [f"    return {result} * 1"]
+            self.scope = before
+        predicate = f"{operands[0]}.to(torch.float32).sum() > 0"
+        made = f"c{number}"
+        call = f"{made} = torch.cond({predicate}, yes{number}, no{number}, ({', '.join(operands)},))"
+        self.scope[made] = torch.zeros(())
+        known.append(made)
+        return [*branches, call]
+
+    # -- expressions
+
+    def fresh(self) -> int:
+        self.number += 1
+        return self.number
+
+    def tensor(self, name: str) -> torch.Tensor:
+        return eval(name, self.scope)  # noqa: S307 - our own text
+
+    def pick(self, known: list[str]) -> str:
+        """Rather a late one."""
+        return self.rng.choice(known[-4:] if self.rng.random() < 0.5 else known)
+
+    def dim(self, value: torch.Tensor, extra: int = 0) -> int:
+        rank = value.dim() + extra
+        return self.rng.randrange(-rank, rank) if rank else 0
+
+    def factors(self, value: torch.Tensor) -> tuple[int, ...]:
+        left, shape = value.numel(), []
+        while left > 1 and self.rng.random() < 0.8:
+            size = self.rng.choice([number for number in range(1, left + 1) if left % number == 0])
+            shape.append(size)
+            left //= size
+        shape.append(left)
+        if self.rng.random() < 0.3:
+            shape[self.rng.randrange(len(shape))] = -1
+        return tuple(shape)
+
+    def view(self, known: list[str]) -> tuple[str, str]:
+        rng, name = self.rng, self.pick(known)
+        value = self.tensor(name)
+        d, e = self.dim(value), self.dim(value)
+        size = value.shape[d] if value.dim() else 1
+        start = rng.randrange(-size, size) if size else 0
+        dims = rng.sample(range(value.dim()), value.dim())
+        stop = rng.randint(0, size)
+        choice = rng.choice(
+            (
+                f"{name}.select({d}, {start})",
+                f"{name}[{start}]",
+                f"{name}[{rng.choice(('', 0, 1, -2))}:{rng.choice(('', 1, 2, -1, 9))}:{rng.choice(('', 1, 2))}]",
+                f"{name}[..., {rng.choice(('', 0, 1))}:{rng.choice(('', 2, 3, -1))}:{rng.choice(('', 2))}]",
+                f"{name}.narrow({d}, {min(abs(start), max(size - 1, 0))}, 1)",
+                f"{name}.transpose({d}, {e})",
+                f"{name}.swapaxes({d}, {e})",
+                f"{name}.t()",
+                f"{name}.mT",
+                f"{name}.permute({tuple(dims)})",
+                f"{name}.movedim({d}, {e})",
+                f"{name}.view({self.factors(value)})",
+                f"{name}.view(-1)",
+                f"{name}.reshape({self.factors(value)})",
+                f"{name}.flatten()",
+                f"{name}.flatten({min(d % max(value.dim(), 1), e % max(value.dim(), 1))})",
+                f"{name}.unflatten({d}, ({rng.choice((1, 2, 3))}, -1))",
+                f"{name}.squeeze()",
+                f"{name}.squeeze({d})",
+                f"{name}.unsqueeze({self.dim(value, 1)})",
+                f"{name}.diagonal({rng.choice(('', '1', '-1', '0, -1, -2'))})",
+                f"torch.unbind({name}, {d})[{start}]",
+                f"torch.chunk({name}, {rng.choice((1, 2, 3))}, {d})[{rng.choice((0, -1, 1))}]",
+                f"torch.split({name}, {rng.choice((1, 2, 3))}, {d})[{rng.choice((0, -1, 1))}]",
+                f"torch.split({name}, ({stop}, {size - stop}), {d})[{rng.choice((0, 1))}]",
+                f"torch.tensor_split({name}, {rng.choice((2, (1, 2), 3))}, {d})[{rng.choice((0, 1))}]",
+                f"{name}.expand({(2, *value.shape)})",
+                f"{name}.expand_as({name})",
+                f"{name}.detach()",
+                f"torch.ops.aten.alias({name})",
+                f"{name}.contiguous()",
+                f"{name}.to({value.dtype})",
+                f"torch.as_strided({name}, (2, 2), ({rng.choice((1, 2, 4))}, 1), {rng.choice((0, 1))})",
+                f"{name}.unfold({d}, {rng.choice((1, 2))}, {rng.choice((1, 2))})",
+                f"{name}.view({rng.choice(tuple(_DTYPES.values()))})",
+                f"torch.view_as_complex({name})",
+                f"torch.view_as_real({name})",
+                f"torch.dropout({name}, 0.5, False)",
+                f"{name}.ravel()",
+                f"torch.atleast_2d({name})",
+                f"{name}.hsplit(2)[{rng.choice((0, 1))}]",
+            )
+        )
+        result = f"v{self.fresh()}"
+        return f"{result} = {choice}", result
+
+    def operand(self, known: list[str], target: str) -> str:
+        """A tensor, or an expression over one, that a target of that shape may take."""
+        rng, value = self.rng, self.tensor(target)
+        name = self.pick(known)
+        fitting = [one for one in known if _fits(self.tensor(one).shape, value.shape)]
+        if fitting and rng.random() < 0.8:
+            name = rng.choice(fitting)
+        return rng.choice((name, name, f"{name} * 2", f"{name}.clone()", f"{name} + {target}"))
+
+    def number_text(self, value: torch.Tensor) -> str:
+        floats = value.dtype in _FLOATS
+        return self.rng.choice(("2", "-1", "0.5", "1.5") if floats else ("2", "1", "3", "True"))
+
+    def write(self, known: list[str]) -> tuple[str, str | None]:
+        rng, name = self.rng, self.pick(known)
+        value = self.tensor(name)
+        d, e = self.dim(value), self.dim(value)
+        size = value.shape[d] if value.dim() else 1
+        index = f"torch.tensor({[rng.randrange(max(size, 1)) for _ in range(2)]})"
+        first = value.shape[0] if value.dim() else 1
+        rows = f"torch.tensor({rng.sample(range(first), min(2, first))})"
+        other, third, number = self.operand(known, name), self.operand(known, name), self.number_text(value)
+        result = f"w{self.fresh()}"
+        at = rng.choice(("0", "-1", "...", ":1", "..., 0", "1:", "None", f"{rows}", "::2", "..., 1:"))
+        unary = rng.choice(
+            "abs_ neg_ relu_ sigmoid_ tanh_ sin_ floor_ square_ sign_ exp_ trunc_ logical_not_ bitwise_not_ erf_ frac_".split()
+        )
+        binary = rng.choice(
+            "add_ sub_ mul_ div_ copy_ pow_ remainder_ floor_divide_ eq_ gt_ le_ logical_and_ bitwise_or_ bitwise_and_ "
+            "fmod_ atan2_ true_divide_ ne_ lt_ add_ mul_ copy_ copysign_ hypot_ xlogy_ logical_xor_".split()
+        )
+        choice = rng.choice(
+            (
+                f"{name}.{unary}()",
+                f"{name}.{binary}({other})",
+                f"{name}.{binary}({other})",
+                f"{name}.{binary}({number})",
+                f"{name}.copy_({other})",
+                f"{name}.add_({other}, alpha={rng.choice((2, -1))})",
+                f"{name}.sub_({number}, alpha=2)",
+                f"{name}.div_({other}, rounding_mode='floor')",
+                f"{name}.fill_({number})",
+                f"{name}.zero_()",
+                f"{name}[{at}] = {rng.choice((other, number))}",
+                f"{name}[{at}] += {rng.choice((other, number))}",
+                f"{name}[{name} > 0] = {number}",
+                f"{name}[..., {index}] = {number}",
+                f"{name}.masked_fill_({other} > 0, {number})",
+                f"{name}.clamp_(min={number})",
+                f"{name}.clamp_(max=3)",
+                f"{name}.index_add_({d}, {index}, {name}.index_select({d}, {index}))",
+                f"{name}.index_fill_({d}, {index}, {number})",
+                f"{name}.index_copy_({d}, {rows}, {name}.index_select({d}, {rows}) * 2)",
+                f"{name}.index_put_(({rows},), {other}[0], accumulate={rng.choice((True, False))})",
+                f"{name}.scatter_({d}, torch.zeros({tuple(value.shape)}, dtype=torch.int64), {rng.choice((number, other))})",
+                f"{name}.cumsum_({d})",
+                f"{name}.cumprod_({d})",
+                f"{name}.addcmul_({other}, {third}, value=0.5)",
+                f"{name}.addcdiv_({other}, {third} + 9)",
+                f"{name}.lerp_({other}, 0.25)",
+                f"{name}.lerp_({other}, {third})",
+                f"{name}.tril_({rng.choice(('', '1', '-1'))})",
+                f"{name}.triu_()",
+                f"{name}.addmm_({other}, {third})",
+                f"{name}.baddbmm_({other}, {third})",
+                f"{name}.addr_({other}, {third})",
+                f"{name}.addmv_({other}, {third})",
+                f"{name}.normal_()",
+                f"{name}.uniform_()",
+                f"{name}.bernoulli_(0.5)",
+                f"{name}.random_(0, 5)",
+                f"{name}.exponential_()",
+                f"{name}.fill_diagonal_(3)",
+                f"{name}.nan_to_num_()",
+                f"{name}.clip_(0, 2)",
+                f"{name}.t_()",
+                f"{name}.transpose_({d}, {e})",
+                f"{name}.unsqueeze_({self.dim(value, 1)})",
+                f"{name}.squeeze_()",
+                f"{name}.squeeze_({d})",
+                f"{name}.swapdims_({d}, {e})",
+                f"{name}.renorm_(2, 0, 1.0)",
+                f"{name}.requires_grad_(False)",
+                f"{name}.put_(torch.tensor([0, 1]), {name}.view(-1)[:2].clone())",
+                f"{name}.masked_scatter_({name} > 0, {name}.reshape(-1).flip(0))",
+                f"torch.nn.functional.relu({name}, inplace=True)",
+                f"torch.nn.functional.leaky_relu({name}, 0.1, inplace=True)",
+                f"torch.nn.functional.elu({name}, inplace=True)",
+                f"torch.nn.functional.hardtanh({name}, inplace=True)",
+                f"torch.nn.functional.silu({name}, inplace=True)",
+                f"torch.nn.functional.dropout({name}, 0.5, inplace=True)",
+                f"torch.add({other}, {third}, out={name})",
+                f"torch.mul({other}, {number}, out={name})",
+                f"torch.sin({other}, out={name})",
+                f"torch.gt({other}, {number}, out={name})",
+                f"torch.matmul({other}, {third}, out={name})",
+                f"torch.mm({other}, {third}, out={name})",
+                f"torch.cumsum({other}, {d}, out={name})",
+                f"torch.sum({other}, 0, out={name})",
+                f"torch.cat([{other}, {third}], out={name})",
+                f"torch.clamp({other}, 0, 1, out={name})",
+                f"torch.where({other} > 0, {third}, {other}, out={name})",
+                f"torch._foreach_add_([{name}, {self.pick(known)}], [{other}, {third}])",
+                f"torch._foreach_mul_([{name}, {self.pick(known)}], {number})",
+                f"torch._foreach_mul_([{name}, {self.pick(known)}], [{number}, {number}])",
+                f"torch._foreach_copy_([{name}, {self.pick(known)}], [{other}, {third}])",
+                f"torch._foreach_zero_([{name}])",
+                f"torch._foreach_sqrt_([{name}])",
+                f"torch._foreach_lerp_([{name}], [{other}], 0.5)",
+                f"torch._foreach_addcmul_([{name}], [{other}], [{third}], 2)",
+            )
+        )
+        returns = rng.random() < 0.4 and "=" not in choice.split("(", 1)[0] and "_foreach" not in choice
+        return (f"{result} = {choice}", result) if returns else (choice, None)
+
+    def read(self, known: list[str]) -> tuple[str, str]:
+        rng, name = self.rng, self.pick(known)
+        value = self.tensor(name)
+        other = self.operand(known, name)
+        choice = rng.choice(
+            (
+                f"{name} * 1",
+                f"{name}.clone()",
+                f"{name} + {other}",
+                f"{name}.sum({rng.choice(('', '0', '-1'))})",
+                f"torch.cat([{name}, {other}])",
+                f"torch.stack([{name}, {name}], {self.dim(value, 1)})",
+                f"{name}.to({rng.choice(tuple(_DTYPES.values()))})",
+                f"{name} > 0",
+                f"{name} @ {other}",
+                f"{name}.flip(0)",
+                f"torch.empty_like({name}).copy_({name})",
+                f"torch.zeros({tuple(value.shape)})",
+                f"torch.zeros({tuple(value.shape[::-1])}).permute({tuple(reversed(range(value.dim())))})",
+                f"{name}.clone(memory_format=torch.contiguous_format)",
+                f"{name}.new_zeros({tuple(value.shape)})",
+                f"torch.where({name} > 0, {name}, {other})",
+            )
+        )
+        result = f"r{self.fresh()}"
+        return f"{result} = {choice}", result
+
+
+def _fits(shape: torch.Size, target: torch.Size) -> bool:
+    """Whether a tensor of that shape can be broadcast to the target."""
+    if len(shape) > len(target) or math.prod(shape) > math.prod(target):
+        return False
+    return all(one in (1, other) for one, other in zip(reversed(shape), reversed(target), strict=False))
