@@ -91,13 +91,15 @@ def _write_back(
     """Write the fixed artifact beside the old one, read and lint it again, verify it, then put it in the old one's
     place.
     """
-    from graphlint.archive.constants import NewConstant, add_constants
+    from graphlint.archive.constants import NewConstant, add_constants, without_gradients
     from graphlint.archive.rewrite import replace_file
     from graphlint.program.enums import FLOAT32
 
     changes: dict[str, bytes] = {}
-    for entry, _, result in results:
+    for entry, document, result in results:
         changes[entry.member] = result.document.to_bytes()
+        buffers = _written_buffers(result.document) - _written_buffers(document)
+        changes.update(without_gradients(artifact, entry, buffers, planned=changes))
         constants = [NewConstant(name, FLOAT32, (), bytes(4)) for name in result.new_buffers]
         if constants:
             changes.update(add_constants(artifact, entry, constants, planned=changes))
@@ -107,6 +109,12 @@ def _write_back(
         if verifier is not None:
             verifier(path, pending.path)
         pending.commit()
+
+
+def _written_buffers(document: Document) -> set[str]:
+    """Qualified names of the buffers that the program writes back."""
+    specs = document.tree["graph_module"]["signature"]["output_specs"]
+    return {spec["buffer_mutation"]["buffer_name"] for spec in specs if spec.get("buffer_mutation")}
 
 
 def _check_written(

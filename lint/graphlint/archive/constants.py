@@ -1,4 +1,4 @@
-"""Adds constants (tensors) to a program's payload, where stock torch looks for them.
+"""Adds constants (tensors) to a program's payload, where stock torch looks for them, and edits what is said of them.
 
 Non-persistent buffers live among the constants too. torch 2.9 and later keep each one's bytes in a member of its own,
 listed in a JSON file; torch 2.3 to 2.8 keep all of a program's in one torch.save file, which
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -78,6 +78,27 @@ def add_constants(
             "constants cannot be added to an artifact of torch 2.1 or 2.2: export the model with a newer torch"
         )
     raise ArtifactError(f"the archive has no member for the constants of program {quoted(entry.name)}")
+
+
+def without_gradients(
+    artifact: Artifact, entry: ProgramEntry, names: Collection[str], planned: Mapping[str, bytes] | None = None
+) -> dict[str, bytes]:
+    """The changes by which constants of these names, and whatever has the same payload, no longer require gradients.
+
+    Export records that they do of constants that the model writes with gradients on. It does no harm as long as they
+    are no buffers, for torch detaches other constants; but it cannot write back a buffer that requires gradients.
+    """
+    if entry.constants_config is None or not names:
+        return {}
+    member = entry.constants_config
+    document, config = _parse_config(_content(artifact, member, planned or {}), member)
+    entries = [one for one in config.values() if isinstance(one, dict)]
+    payloads = {one.get("path_name") for name, one in config.items() if name in names and isinstance(one, dict)}
+    metas = [one["tensor_meta"] for one in entries if one.get("path_name") in payloads and one.get("tensor_meta")]
+    demanding = [meta for meta in metas if meta.get("requires_grad")]
+    for meta in demanding:
+        meta["requires_grad"] = False
+    return {member: json.dumps(document).encode()} if demanding else {}
 
 
 def _add_raw(
