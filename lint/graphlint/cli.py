@@ -1,7 +1,10 @@
-"""The command line: ``graphlint [check] [OPTIONS] [PATHS...]`` and ``graphlint rule [CODE]``."""
+"""The command line: ``graphlint [check] [OPTIONS] [PATHS...]``, ``graphlint rule [CODE]`` and
+``graphlint verify BEFORE AFTER``.
+"""
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 
@@ -9,7 +12,11 @@ import click
 
 from graphlint import __version__
 
-COMMANDS = {"check": "graphlint.commands.check", "rule": "graphlint.commands.rule"}
+COMMANDS = {
+    "check": "graphlint.commands.check",
+    "rule": "graphlint.commands.rule",
+    "verify": "graphlint.commands.verify",
+}
 """Each module is loaded only when its command runs, and has it as ``command``."""
 
 DEFAULT = "check"
@@ -47,9 +54,10 @@ class DefaultGroup(click.Group):
         return super().parse_args(ctx, args)
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the usage of both commands."""
+        """Write the usage of all commands."""
         formatter.write_usage(ctx.command_path, "[check] [OPTIONS] [PATHS]...")
         formatter.write_usage(ctx.command_path, "rule [CODE|NAME]", prefix="       ")
+        formatter.write_usage(ctx.command_path, "verify BEFORE AFTER", prefix="       ")
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write examples, the commands, and the options of the one that can be left out."""
@@ -72,6 +80,8 @@ def app() -> None:
 
 def main() -> None:
     """Run the command line and exit."""
+    # A program's JSON is a large tree without cycles, which the collector would walk again and again.
+    gc.set_threshold(200_000, 20, 20)
     try:
         app(prog_name="graphlint")
     except KeyboardInterrupt:

@@ -113,8 +113,8 @@ def _write_back(
 
 def _written_buffers(document: Document) -> set[str]:
     """Qualified names of the buffers that the program writes back."""
-    specs = document.tree["graph_module"]["signature"]["output_specs"]
-    return {spec["buffer_mutation"]["buffer_name"] for spec in specs if spec.get("buffer_mutation")}
+    specs = document.program.graph_module.signature.output_specs or ()
+    return {str(spec.buffer_mutation.buffer_name) for spec in specs if spec.buffer_mutation is not None}
 
 
 def _check_written(

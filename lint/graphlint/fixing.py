@@ -9,18 +9,18 @@ from typing import Final
 import msgspec
 
 from graphlint.analysis.checks import TWINS
-from graphlint.analysis.sites import Site, walk
+from graphlint.analysis.sites import Site
 from graphlint.analysis.view import ProgramView
 from graphlint.diagnostics import Diagnostic
 from graphlint.errors import FixValidationError, ProgramError
-from graphlint.linting import Found, lint_view, ops_for, view_of
+from graphlint.linting import Found, lint_view, view_of
 from graphlint.passes.metadata_asserts import remove_checks
 from graphlint.passes.mutation.functionalize import Plan, plan
 from graphlint.passes.regions import inline_regions
 from graphlint.passes.tokens import functionalize_checks
 from graphlint.program.arguments import Json
 from graphlint.program.document import Document
-from graphlint.program.model import Program
+from graphlint.program.model import Graph
 from graphlint.settings import Settings
 
 
@@ -122,7 +122,7 @@ def fix_program(document: Document, name: str, path: str, settings: Settings) ->
         if made is None or not made.fixed:
             continue
         result = _State.of(_checked(made.tree, document), name, path, settings)
-        _check_effects(state.document.program, result.document.program, made.fixed, settings)
+        _check_effects(state.view, result.view, made.fixed)
         _check_findings(state.found, result.found, made.fixed)
         state = result
         fixed += [one.diagnostic for one in made.fixed]
@@ -173,9 +173,9 @@ def _check_findings(before: list[Found], after: list[Found], fixed: list[Found])
             )
 
 
-def _check_effects(before: Program, after: Program, fixed: list[Found], settings: Settings) -> None:
+def _check_effects(before: ProgramView, after: ProgramView, fixed: list[Found]) -> None:
     """Every effect of the original is in the result: as it was, in its functional form, or removed on purpose."""
-    expected = _effects(before, settings)
+    expected = _effects(before)
     for _, target in {(_position(one), one.site.node.target) for one in fixed if one.site is not None}:
         if target in expected:  # regions have no effect of their own
             expected[target] -= 1
@@ -183,7 +183,7 @@ def _check_effects(before: Program, after: Program, fixed: list[Found], settings
         twin = TWINS.get(one.site.node.target) if one.site is not None else None
         if twin is not None:
             expected[twin] += 1
-    actual = _effects(after, settings)
+    actual = _effects(after)
     for name in expected.keys() | actual.keys():
         if expected[name] != actual[name]:
             raise FixValidationError(
@@ -191,18 +191,29 @@ def _check_effects(before: Program, after: Program, fixed: list[Found], settings
             )
 
 
-def _effects(program: Program, settings: Settings) -> Counter[str]:
+def _effects(view: ProgramView) -> Counter[str]:
     """How often each op occurs that writes, raises or has another effect, or is the twin of one that raises.
 
     Ops that draw random numbers are counted together: what takes a write's place draws as the original did.
     """
-    twins = set(TWINS.values())
     counts: Counter[str] = Counter()
-    for site in walk(program, ops_for(settings)):
+    for site in view.sites:
         op = site.op
-        plain = op is not None and not (op.written_arguments(site.node) or op.effect or op.returns_nothing)
-        if not plain or site.node.target in twins:
+        if op is None or op.written_arguments(site.node) or op.effect or op.returns_nothing:
             counts[site.node.target] += 1
         if op is not None and op.draws(site.node):
             counts["a random op"] += 1
+    _count_twins(view.program.graph, counts)
     return counts
+
+
+def _count_twins(graph: Graph, counts: Counter[str]) -> None:
+    """Twins are plain functions, which views leave out."""
+    for node in graph.nodes:
+        if node.target in _TWINS:
+            counts[node.target] += 1
+        for sub in node.subgraphs():
+            _count_twins(sub.graph, counts)
+
+
+_TWINS: Final = frozenset(TWINS.values())

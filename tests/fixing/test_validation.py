@@ -173,7 +173,7 @@ def test_a_check_that_comes_back_is_noticed(monkeypatch, write_pt2, settings_for
 def test_a_finding_that_a_fix_adds_is_noticed(monkeypatch, write_pt2, settings_for):
     """Even one of another rule: the effects are as expected, the findings are not."""
     settings = settings_for(enabled={"GL201", "GL205", "GL303"})
-    real = graphlint.fixing.lint_program
+    real = graphlint.fixing.lint_view
     calls = []
 
     def lint_with_one_more(program, *args):
@@ -181,7 +181,7 @@ def test_a_finding_that_a_fix_adds_is_noticed(monkeypatch, write_pt2, settings_f
         calls.append(program)
         return [*found, *found[:1]] if len(calls) > 1 else found
 
-    monkeypatch.setattr(graphlint.fixing, "lint_program", lint_with_one_more)
+    monkeypatch.setattr(graphlint.fixing, "lint_view", lint_with_one_more)
     path = write_pt2(TEXT)
     before = path.read_bytes()
     result = process(str(path), settings, "fix")

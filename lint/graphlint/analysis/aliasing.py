@@ -121,7 +121,7 @@ class AliasAnalysis:
         for name in graph.constants:
             binding.setdefault(name, (Alias(self._storage(graph, "constant", name, name)),))
         for node in graph.nodes:
-            if any(True for _ in node.subgraphs()):
+            if node.subgraphs():
                 self._call(graph, node, binding)
             else:
                 self._op(graph, node, binding)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import msgspec
 
 from graphlint.errors import ProgramError
@@ -20,8 +23,17 @@ def decode_program(data: bytes, member: str | None = None) -> Program:
     ``member`` is the archive member it came from, for messages. Raises :class:`ProgramError` where the JSON
     is broken, of another shape than a program's, or names values that nothing defines.
     """
+    return _checked(lambda: _decode(data), member)
+
+
+def convert_program(tree: dict[str, Any], member: str | None = None) -> Program:
+    """As :func:`decode_program`, of JSON that is parsed already."""
+    return _checked(lambda: msgspec.convert(tree, Program), member)
+
+
+def _checked(decode: Callable[[], Program], member: str | None) -> Program:
     try:
-        program = _decode(data)
+        program = decode()
         _check_graph(program.graph, ())
         _check_signature(program)
     except RecursionError:

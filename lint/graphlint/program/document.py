@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from graphlint.program.arguments import Json, tensor
-from graphlint.program.decode import decode_program
+from graphlint.program.decode import convert_program, decode_program
 from graphlint.program.enums import FLOAT32, STRIDED
 from graphlint.program.model import Graph, Program
 
@@ -27,9 +27,9 @@ class Document:
     """
 
     def __init__(
-        self, program: Program, data: bytes, payloads: Payloads | None = None, tree: Json | None = None
+        self, program: Program, data: bytes | None, payloads: Payloads | None = None, tree: Json | None = None
     ) -> None:
-        """``program`` is what ``data`` decodes to; so is ``tree``, where it is at hand."""
+        """``program`` is what ``data`` or ``tree`` decodes to; one of them is given."""
         self.program = program
         self.payloads = payloads
         """What holds the value of which parameter, buffer and constant, by qualified name; None where the program
@@ -45,32 +45,42 @@ class Document:
     @classmethod
     def from_tree(cls, tree: Json, member: str | None = None, payloads: Payloads | None = None) -> Document:
         """A program from edited or parsed JSON, decoded and checked like one that was read."""
-        data = encode(tree)
-        return cls(decode_program(data, member), data, payloads, tree)
+        return cls(convert_program(tree, member), None, payloads, tree)
 
     @property
     def tree(self) -> Json:
         """The JSON. Not to be changed in place."""
         if self._tree is None:
-            import json
-
-            self._tree = json.loads(self._data)
+            self._tree = parse(self._data or b"")
         return self._tree
 
     def to_bytes(self) -> bytes:
         """The JSON: the very bytes that were read or, of edited JSON, what torch would write."""
+        if self._data is None:
+            self._data = encode(self.tree)
         return self._data
 
     def relabelled(self, dialect: str) -> Document:
         """The same program under another label (``ATEN``)."""
         tree = {**self.tree, "verifiers": [dialect]}
         program = msgspec.structs.replace(self.program, verifiers=[dialect])
-        return Document(program, encode(tree), self.payloads, tree)
+        return Document(program, None, self.payloads, tree)
 
     def with_graph(self, graph: Json, **parts: Any) -> Json:
         """A tree with another root graph, and other ``parts`` of its ``graph_module`` (``signature``, …)."""
         module = {**self.tree["graph_module"], "graph": graph, **parts}
         return {**self.tree, "graph_module": module}
+
+
+def parse(data: bytes) -> Json:
+    """JSON as torch writes it, bare infinities included, so that :func:`encode` gives the same bytes again."""
+    try:
+        tree: Json = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        import json
+
+        tree = json.loads(data)
+    return tree
 
 
 def encode(tree: Json) -> bytes:

@@ -8,7 +8,6 @@ Nothing is ever written back from these structs: fixes edit the JSON as it was r
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -202,6 +201,8 @@ class Argument(_Part):
 
     def names(self) -> list[str]:
         """Names of all tensor and symbolic values in the argument."""
+        if self.as_tensor is not None:  # most are
+            return [self.as_tensor.name]
         return [name for name in self.tensors() if name is not None] + self.symbols()
 
 
@@ -255,11 +256,9 @@ class Node(_Part):
         """
         return self.target.rpartition(".")[2]
 
-    def subgraphs(self) -> Iterator[GraphRef]:
+    def subgraphs(self) -> list[GraphRef]:
         """The graphs among the operands, in order."""
-        for operand in self.inputs:
-            if operand.arg.as_graph is not None:
-                yield operand.arg.as_graph
+        return [operand.arg.as_graph for operand in self.inputs if operand.arg.as_graph is not None]
 
 
 class Graph(_Part):
