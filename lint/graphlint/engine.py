@@ -104,8 +104,11 @@ def _write_back(
         if constants:
             changes.update(add_constants(artifact, entry, constants, planned=changes))
     with replace_file(path, artifact.container, changes) as pending:
-        with open_artifact(pending.path) as written:
-            _check_written(artifact, written, path, settings, results)
+        try:
+            with open_artifact(pending.path) as written:
+                _check_written(artifact, written, path, settings, results)
+        except ArtifactError as error:
+            raise FixValidationError(f"the written artifact cannot be read: {error}") from error
         if verifier is not None:
             verifier(path, pending.path)
         pending.commit()

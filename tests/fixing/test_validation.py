@@ -226,7 +226,7 @@ def put_another_package_there(path):
     ("what", "error"),
     [
         (garble_the_program, 'member "async_assert/models/model.json" is damaged: its checksum does not match'),
-        (truncate, "zip archive"),
+        (truncate, "the written artifact cannot be read: the file is cut short"),
         (put_the_original_back, f"{BUG}program 'model' lints otherwise after it was written"),
         (put_another_package_there, f"{BUG}the written artifact holds other programs than the original"),
     ],
