@@ -294,8 +294,9 @@ class _Rewriter:
 
     def _is_written_constant(self, spec: Json, frame: _Frame) -> bool:
         constant = spec.get("tensor_constant")
-        tracked = frame.objects.get(constant["arg"]["name"]) if constant else None
-        return tracked is not None and tracked.store.version > 0 and tracked.store.origin.name == constant["arg"]["name"]
+        name = constant["arg"]["name"] if constant else None
+        tracked = frame.objects.get(name) if name is not None else None
+        return tracked is not None and tracked.store.version > 0 and tracked.store.origin.name == name
 
 
 class _Frame:
@@ -405,7 +406,7 @@ class _Frame:
             writes = self.rewriter.writes.get(id(node), [])
             if any(write.target.storage in self.rewriter.active for write in writes):
                 self._write(node, raw, writes)
-            elif any(True for _ in node.subgraphs()):
+            elif node.subgraphs():
                 self._call(node, raw, index)
             else:
                 self._copy(node, raw)
