@@ -1,5 +1,39 @@
-"""graphlint: a linter and fixer for exported PyTorch programs."""
+"""graphlint: a linter and fixer for exported PyTorch programs.
+
+- :func:`lint` and :func:`fix`: lint or fix one artifact, as the command line does
+- :func:`lint_program`: lint a ``torch.export.ExportedProgram`` (needs torch)
+- :mod:`graphlint.runtime`: fix programs and graph modules in memory, verify artifacts by running them (needs torch)
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from graphlint.api import fix, lint
+    from graphlint.diagnostics import Diagnostic
+    from graphlint.errors import GraphlintError
+    from graphlint.results import FileResult
+    from graphlint.runtime.programs import lint_program
+
+__all__ = ["Diagnostic", "FileResult", "GraphlintError", "__version__", "fix", "lint", "lint_program"]
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Diagnostic": "graphlint.diagnostics",
+    "FileResult": "graphlint.results",
+    "GraphlintError": "graphlint.errors",
+    "fix": "graphlint.api",
+    "lint": "graphlint.api",
+    "lint_program": "graphlint.runtime.programs",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load what is asked for: ``graphlint --version`` and a check need next to nothing of it."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)

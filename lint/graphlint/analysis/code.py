@@ -39,10 +39,10 @@ def find_code(artifact: Artifact) -> Iterator[Code]:
     yield from _layout(artifact)
     if not artifact.root:
         # torch 2.2 also pickles `serialized_constants.json`, which no other version reads.
-        known = {member for entry in artifact.programs for member in msgspec.structs.astuple(entry)}
-        for member in artifact.container.members:
-            if member.startswith("serialized_") and member not in known:
-                yield from _saved(artifact, member)
+        known = {name for entry in artifact.programs for name in msgspec.structs.astuple(entry)}
+        for name in artifact.container.members:
+            if name.startswith("serialized_") and name not in known:
+                yield from _saved(artifact, name)
     for entry in artifact.programs:
         yield from _program(artifact, entry)
         for member in (entry.sample_inputs, entry.weights_pickle, entry.constants_pickle):

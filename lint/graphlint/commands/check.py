@@ -40,6 +40,18 @@ GENERAL = "Configuration and information"
     type=click.Choice(["buffer", "output"]),
     help="Where the tokens of fixed checks end: in a buffer (default), or as an output of the program.",
 )
+@option(
+    FIXING, "--verify", is_flag=True, help="Run each artifact before and after its fix in torch; write it if alike."
+)
+@option(FIXING, "--trust", is_flag=True, help="With --verify: load artifacts whose code runs when they are loaded.")
+@option(
+    FIXING,
+    "--import",
+    "imports",
+    multiple=True,
+    metavar="MODULE",
+    help="With --verify: import this first, since it registers custom ops or classes.",
+)
 @option(RULES, "--select", multiple=True, metavar="RULES", help="Enable only these rules (comma-separated, or ALL).")
 @option(RULES, "--ignore", multiple=True, metavar="RULES", help="Disable these rules.")
 @option(RULES, "--extend-select", multiple=True, metavar="RULES", help="Enable these rules, too.")
@@ -96,6 +108,10 @@ def command(ctx: click.Context, /, **parameters: Any) -> None:
     """
     if parameters["quiet"] and parameters["verbose"]:
         raise click.UsageError("--quiet and --verbose cannot be used together.", ctx)
+    if parameters["verify"] and (parameters["diff"] or not (parameters["fix"] or parameters["fix_only"])):
+        raise click.UsageError("--verify goes with --fix.", ctx)
+    if not parameters["verify"] and (parameters["trust"] or parameters["imports"]):
+        raise click.UsageError("--trust and --import go with --verify.", ctx)
     console = Console(parameters["color"], quiet=parameters["quiet"], verbose=parameters["verbose"])
     with console.failures():
         from graphlint.commands.checking import CheckOptions, check

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from graphlint.commands.console import Console, When, write_report
-from graphlint.commands.running import exit_status, lint
+from graphlint.commands.running import Process, exit_status, lint
 from graphlint.config import Configuration, FixTable, OutputFormat
 from graphlint.discovery import Candidate, discover
 from graphlint.errors import ConfigError
@@ -35,6 +35,9 @@ class CheckOptions(msgspec.Struct, frozen=True):
     diff: bool = False
     show_fixes: bool = False
     token_sink: TokenSink | None = None
+    verify: bool = False
+    trust: bool = False
+    imports: tuple[str, ...] = ()
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     extend_select: tuple[str, ...] = ()
@@ -73,9 +76,7 @@ def check(options: CheckOptions, console: Console) -> int:
     if not work:
         console.warning("No .pt2 files found under the given path(s)")
 
-    from graphlint.engine import process
-
-    results = list(lint(work, options.action, process, console))
+    results = list(lint(work, options.action, _process(options, console), console))
     unsafe_paths = frozenset(candidate.path for candidate, settings in work if settings.unsafe_fixes)
     stdout = None if options.output_file is not None else sys.stdout
     report_options = ReportOptions(
@@ -102,6 +103,23 @@ def check(options: CheckOptions, console: Console) -> int:
         exit_zero=options.exit_zero,
         exit_non_zero_on_fix=options.exit_non_zero_on_fix,
     )
+
+
+def _process(options: CheckOptions, console: Console) -> Process:
+    """The engine, with a verifier if one is asked for."""
+    from graphlint.engine import process
+
+    if not options.verify:
+        return process
+    from functools import partial
+
+    from graphlint.runtime.loading import import_modules, require_torch
+
+    require_torch()
+    import_modules(options.imports)
+    from graphlint.runtime.verification import verifier
+
+    return partial(process, verifier=verifier(trust=options.trust, report=console.progress))
 
 
 def _report(

@@ -49,10 +49,10 @@ def _lint_one(path: str, settings: Settings, action: Action, process: Process, c
         console.note(f"{path}: {result.note}")
     programs = f"{count(len(result.programs), 'program')} ({', '.join(result.programs)})" if result.programs else "-"
     console.progress(f"{path}: linted {programs}: {count(len(result.diagnostics), 'finding')} left")
-    return _without_excluded_fixes(result, settings)
+    return without_excluded_fixes(result, settings)
 
 
-def _without_excluded_fixes(result: FileResult, settings: Settings) -> FileResult:
+def without_excluded_fixes(result: FileResult, settings: Settings) -> FileResult:
     """``result`` with the diagnostics that configuration keeps from being fixed marked as not fixable."""
     if all(diagnostic.code in settings.fixable for diagnostic in result.diagnostics):
         return result

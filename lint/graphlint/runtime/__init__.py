@@ -1,0 +1,36 @@
+"""What needs torch: verifying artifacts by running them, and fixing programs in memory.
+
+The only subpackage that imports torch, which the extra ``torch`` installs: ``pip install 'graphlint[torch]'``.
+
+- :func:`verify`: run two artifacts and compare them
+- :func:`functionalize`: fix a ``torch.export.ExportedProgram``
+- :func:`functionalize_graph_module`: turn the runtime checks of a ``torch.fx.GraphModule`` into data flow
+- :func:`lint_program`: the findings in a ``torch.export.ExportedProgram``
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from graphlint.runtime.graph_modules import functionalize_graph_module
+    from graphlint.runtime.programs import Functionalized, functionalize, lint_program
+    from graphlint.runtime.verification import verify
+
+__all__ = ["Functionalized", "functionalize", "functionalize_graph_module", "lint_program", "verify"]
+
+_HOMES = {
+    "Functionalized": "programs",
+    "functionalize": "programs",
+    "functionalize_graph_module": "graph_modules",
+    "lint_program": "programs",
+    "verify": "verification",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load what is asked for: the command line looks here before it knows whether torch is installed."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

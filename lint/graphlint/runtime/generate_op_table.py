@@ -4,7 +4,7 @@
 file is stale. Run it in a process of its own: whatever else is imported may register ops too.
 """
 
-# ruff: noqa: SLF001  -- torch has no public way to list what is registered
+
 
 from __future__ import annotations
 

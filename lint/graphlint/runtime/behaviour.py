@@ -1,0 +1,212 @@
+"""What one call of a program brings about, and what of that differs between two programs."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import ctypes
+import io
+import operator
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch.utils import _pytree as pytree
+
+from graphlint.runtime.samples import SEED, Call
+
+_ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")
+TOKEN = "dep_token"
+
+
+class Outcome(NamedTuple):
+    """All that a call brings about."""
+
+    raised: str
+    """Type and message of the exception; empty if there was none."""
+    result: Any
+    inputs: Any
+    """The arguments after the call."""
+    state: dict[str, Any]
+    """Parameters, buffers and constants after the call, the tokens' buffers aside."""
+    printed: str
+    random_state: Any
+
+
+class Runner:
+    """A program's module and the state that its calls change."""
+
+    def __init__(self, program: Any) -> None:
+        self.module = program.module()
+        self._initial = {name: value.detach().clone() for name, value in self._tensors().items()}
+
+    def restart(self) -> None:
+        """Put the state back to what it was in the artifact."""
+        with torch.no_grad():
+            for name, value in self._tensors().items():
+                if not torch.equal(value, self._initial[name]):
+                    value.detach().copy_(self._initial[name])
+
+    def run(self, call: Call) -> Outcome:
+        """Call the module on a copy of the arguments, with fixed seeds."""
+        args, kwargs = copy.deepcopy((call.args, call.kwargs))
+        torch.manual_seed(SEED)
+        result, raised = None, ""
+        with torch.enable_grad(), _captured() as printed:
+            try:
+                result = self.module(*args, **kwargs)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other program has to raise it, too
+                raised = f"{type(error).__name__}: {_ADDRESS.sub('0x…', str(error))}"
+        copies = {name: value.detach().clone() for name, value in self._tensors().items()}
+        result = pytree.tree_map_only(torch.Tensor, lambda value: value.detach().clone(), result)
+        return Outcome(raised, result, (args, kwargs), copies, printed[0], torch.get_rng_state())
+
+    def _tensors(self) -> dict[str, Any]:
+        """Parameters, buffers and constants by name; constants are plain attributes of the module."""
+        named = {
+            **dict(self.module.named_parameters(remove_duplicate=False)),
+            **dict(self.module.named_buffers(remove_duplicate=False)),
+        }
+        for node in self.module.graph.find_nodes(op="get_attr"):
+            if node.target not in named:
+                value = operator.attrgetter(node.target)(self.module)
+                if isinstance(value, torch.Tensor):
+                    named[node.target] = value
+        return named
+
+
+@contextlib.contextmanager
+def _captured() -> Iterator[list[str]]:
+    """Keep what is printed, by Python and by C++ (``aten._print``), from the report on stdout; a list of one text."""
+    printed: list[str] = []
+    by_python = io.StringIO()
+    sys.stdout.flush()
+    stdout = os.dup(1)
+    try:
+        with tempfile.TemporaryFile() as by_others:
+            os.dup2(by_others.fileno(), 1)
+            try:
+                # torch.fx writes the place in the generated source to stderr, in addition to raising.
+                with contextlib.redirect_stdout(by_python), contextlib.redirect_stderr(io.StringIO()):
+                    yield printed
+            finally:
+                _flush()
+                os.dup2(stdout, 1)
+            by_others.seek(0)
+            printed.append(by_python.getvalue() + by_others.read().decode(errors="replace"))
+    finally:
+        os.close(stdout)
+
+
+def _flush() -> None:
+    """Write out what the C library holds back, where it can be reached."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).fflush(None)
+
+
+def difference(before: Outcome, after: Outcome) -> str | None:
+    """The first difference between two outcomes, in words, or None.
+
+    After an exception only that and the random numbers drawn until then are compared: what had been written by then
+    is no part of what a fix promises.
+    """
+    if before.raised != after.raised:
+        return f"{before.raised or 'nothing'} was raised, now it is {after.raised or 'nothing'}"
+    if not before.raised:
+        found = (
+            _between(before.result, after.result, "output")
+            or _between(before.inputs, after.inputs, "input after the call")
+            or _between_states(before.state, after.state)
+        )
+        if found:
+            return found
+        if before.printed != after.printed:
+            return f"{before.printed!r} was printed, now it is {after.printed!r}"
+    if not torch.equal(before.random_state, after.random_state):
+        return "the random number generator is in another state afterwards"
+    return None
+
+
+def without_token(outcome: Outcome) -> Outcome:
+    """The outcome of a program that returns ``(result, token)``, as if it returned ``result``."""
+    if not outcome.raised and isinstance(outcome.result, tuple) and len(outcome.result) == 2:
+        return outcome._replace(result=outcome.result[0])
+    return outcome
+
+
+def _between_states(before: dict[str, Any], after: dict[str, Any]) -> str | None:
+    missing = sorted(before.keys() - after.keys())
+    if missing:
+        return f"there is no {missing[0]!r} among the parameters, buffers and constants any more"
+    for name in sorted(after.keys() - before.keys()):
+        if not (name.startswith(TOKEN) and after[name].shape == () and after[name].dtype == torch.float32):
+            return f"there is a new parameter, buffer or constant {name!r}"
+    for name, value in before.items():
+        found = _between_leaves(value, after[name])
+        if found:
+            return f"{name!r} after the call: {found}"
+    return None
+
+
+def _between(before: Any, after: Any, what: str) -> str | None:
+    """The first difference between two nested values."""
+    left, left_spec = pytree.tree_flatten_with_path(before)
+    right, right_spec = pytree.tree_flatten_with_path(after)
+    if left_spec != right_spec:
+        return f"the structure of the {what} differs: {left_spec} before, {right_spec} now"
+    for (path, first), (_, second) in zip(left, right, strict=True):
+        found = _between_leaves(first, second)
+        if found:
+            return f"{what}{pytree.keystr(path)}: {found}"
+    return None
+
+
+def _between_leaves(before: Any, after: Any) -> str | None:
+    if not isinstance(before, torch.Tensor) or not isinstance(after, torch.Tensor):
+        if type(before) is not type(after):
+            return f"{type(before).__name__} before, {type(after).__name__} now"
+        comparable = isinstance(before, (int, float, complex, str, bytes, type(None)))
+        same = before == after or before != before or not comparable
+        return None if same else f"{before!r} before, {after!r} now"
+    for what in ("dtype", "device", "shape", "layout"):
+        left, right = getattr(before, what), getattr(after, what)
+        if left != right:
+            return f"{what} {_shown(left)} before, {_shown(right)} now"
+    if same_bits(before, after):
+        return None
+    return _largest_difference(before, after)
+
+
+def same_bits(left: Any, right: Any) -> bool:
+    """Whether two tensors of the same metadata have the same elements, bit by bit; any NaN is the same as any other."""
+    if left.layout != torch.strided or left.is_quantized or type(left) is not torch.Tensor:
+        return bool(torch.equal(left, right))
+    left, right = left.resolve_conj().resolve_neg().contiguous(), right.resolve_conj().resolve_neg().contiguous()
+    if left.dtype.is_complex:
+        left, right = torch.view_as_real(left), torch.view_as_real(right)
+    if not left.dtype.is_floating_point or not left.numel():
+        return bool(torch.equal(left, right))
+    bits = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[left.element_size()]
+    # Comparing a number with itself is how all floating-point dtypes tell a NaN, the 8-bit ones after a cast.
+    wide = torch.float32 if left.element_size() < 4 else left.dtype
+    both_nan = left.to(wide).isnan() & right.to(wide).isnan()
+    return bool(((left.view(bits) == right.view(bits)) | both_nan).all())
+
+
+def _largest_difference(before: Any, after: Any) -> str:
+    if before.dtype == torch.bool or before.layout != torch.strided or before.is_quantized:
+        return "other elements than before"
+    wide = torch.complex128 if before.dtype.is_complex else torch.float64
+    gap = (before.to(wide) - after.to(wide)).abs()
+    differing = int(((before != after) & ~(before.isnan() & after.isnan())).sum())
+    numbers = gap[~gap.isnan()]
+    largest = numbers.max().item() if numbers.numel() else float("nan")
+    return f"{differing} of {before.numel()} elements differ, by at most {largest:g}"
+
+
+def _shown(value: Any) -> str:
+    return str(tuple(value)) if isinstance(value, torch.Size) else str(value)

@@ -1,0 +1,294 @@
+"""The token pass on ``torch.fx`` graphs: runtime checks become data flow, for use between passes of other compilers.
+
+What ``torch/_export/passes/functionalize_side_effectful_ops_pass.py`` is meant for, with all checks that have a
+functional twin, and through control flow. The table of twins and the calling conventions are those of the pass on
+artifacts (:mod:`graphlint.passes.tokens`).
+"""
+
+from __future__ import annotations
+
+import copy
+import operator
+from collections.abc import Iterator
+from typing import Any, Final
+
+import torch
+from torch.fx.passes.infra.pass_base import PassResult
+from torch.utils import _pytree as pytree
+
+from graphlint.analysis.calls import CONVENTIONS, Convention
+from graphlint.analysis.checks import TWINS
+from graphlint.passes.tokens import BARE_MESSAGE
+
+_TOKEN: Final = "dep_token"
+_ATEN: Final = torch.ops.aten
+
+
+def functionalize_graph_module(gm: torch.fx.GraphModule) -> PassResult:
+    """Replace runtime checks by their functional twins, chained by a token that becomes one more output.
+
+    ::
+
+        before                                       after
+        _assert_async.msg(ok, "x too small")         dep_token0 = _make_dep_token()
+        add = add(x, 3)                              dep_token1 = _functional_assert_async.msg(ok, …, dep_token0)
+        return (add,)                                add = add(x, 3)
+                                                     return (add, dep_token1)
+
+    ``cond``, ``while_loop`` and grad-mode and autocast regions carry the token through their graphs. Checks that have
+    no way out for it stay as they are: those in ``map`` and ``scan``, and in the condition of a ``while_loop``.
+
+    ``gm`` is never changed: the result holds a copy of it, or ``gm`` itself and ``modified=False`` where there is
+    nothing to do. A module that is called with structured arguments (``ExportedProgram.module()``) returns
+    ``(result, token)`` afterwards. New nodes have the metadata ``val``, a 0-dimensional float32 tensor on the CPU,
+    fake where the others' are, if the others have it. Writes are left alone: on them,
+    see :func:`graphlint.runtime.functionalize`.
+    """
+    if not _holds_check(gm):
+        return PassResult(gm, modified=False)
+    result = copy.deepcopy(gm)
+    threading = _Threading(_token_value(result))
+    _append_output(result.graph, threading.run(result, None))
+    _update_spec(result)
+    threading.finish(result)
+    return PassResult(result, modified=True)
+
+
+class _Threading:
+    """The chain through one module and the graphs that it calls."""
+
+    def __init__(self, value: Any) -> None:
+        """``value`` is what new nodes have for ``val``; None where the module records none."""
+        self._value = value
+
+    def run(self, module: torch.fx.GraphModule, token: torch.fx.Node | None) -> torch.fx.Node:
+        """Replace the checks in a module's graph; the last token.
+
+        ``token`` is the one that the graph was handed; the root starts with None and makes its own.
+        """
+        graph = module.graph
+        for node in list(graph.nodes):
+            rule = _way_through(module, node)
+            twin = _twin(node)
+            if rule is None and twin is None:
+                continue
+            with graph.inserting_before(node):
+                if token is None:
+                    token = self._node(graph, _ATEN._make_dep_token.default, (), {}, node)
+                if twin is not None:
+                    token = self._replace(graph, node, twin, token)
+            if rule is not None:
+                token = self._carry(module, node, rule, token)
+        if token is None:
+            raise AssertionError("a graph was threaded that holds no check")
+        return token
+
+    def finish(self, module: torch.fx.GraphModule) -> None:
+        """Check and compile a changed module."""
+        module.graph.lint()
+        module.recompile()
+
+    def _node(self, graph: Any, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], near: Any) -> Any:
+        """A new node that gives a token, and belongs to the same module as ``near``."""
+        node = graph.create_node("call_function", target, args, kwargs, name=_free_name(graph))
+        node.meta = {key: near.meta[key] for key in ("nn_module_stack",) if key in near.meta}
+        self._record(node)
+        return node
+
+    def _record(self, node: Any) -> None:
+        if self._value is not None:
+            node.meta["val"] = self._value
+
+    def _replace(self, graph: Any, node: Any, twin: Any, token: Any) -> Any:
+        """The functional twin in the place of a check."""
+        kwargs = dict(node.kwargs)
+        if node.target is _ATEN._assert_async.default:
+            kwargs["assert_msg"] = BARE_MESSAGE
+        given = {argument.name for argument in twin._schema.arguments[: len(node.args)]} | kwargs.keys()
+        for argument in twin._schema.arguments:
+            if argument.name not in given and argument.name != _TOKEN and not argument.has_default_value():
+                kwargs[argument.name] = None  # the check may leave its bounds out, the twin may not
+        new = graph.create_node("call_function", twin, node.args, {**kwargs, _TOKEN: token}, name=_free_name(graph))
+        new.meta = dict(node.meta)
+        self._record(new)
+        graph.erase_node(node)
+        return new
+
+    def _carry(self, module: torch.fx.GraphModule, node: Any, rule: Convention, token: Any) -> Any:
+        """Hand the token to a node that calls graphs, thread it through them, and take it back."""
+        graph = module.graph
+        args = list(node.args)
+        if rule.lists:
+            values = list(args[rule.lists[0]])
+            place = len(values)
+            args[rule.lists[0]] = type(args[rule.lists[0]])([*values, token])
+        else:
+            place = len(args) - (rule.rest or 0)
+            args.append(token)
+        returning = {rule.graphs[index] for index in rule.results_of}
+        bare = False
+        for position in rule.graphs:
+            args[position], inner = _own_graph(module, node, args[position])
+            handed = self._placeholder(inner.graph, place)
+            if position in returning:
+                bare = not isinstance(_output(inner.graph).args[0], (tuple, list))
+                self._return(inner, handed, clone=rule.fresh_results)
+            self.finish(inner)
+        node.args = tuple(args)
+        results = _results(node, bare=bare)
+        with graph.inserting_after(node):
+            following = self._node(graph, operator.getitem, (node, results), {}, node)
+        if bare:
+            _unpack(graph, node, following)
+        if self._value is not None and "val" in node.meta:
+            recorded = node.meta["val"]
+            node.meta["val"] = (recorded, self._value) if bare else (*recorded, self._value)
+        if not rule.fresh_results:
+            return following
+        # Autograd differentiates such an op as a whole, and the twins have no derivative.
+        with graph.inserting_after(following):
+            return self._node(graph, _ATEN.detach.default, (following,), {}, node)
+
+    def _placeholder(self, graph: Any, place: int) -> Any:
+        """One more input, after the first ``place`` ones."""
+        placeholders = graph.find_nodes(op="placeholder")
+        first = next(iter(graph.nodes))
+        where = graph.inserting_after(placeholders[place - 1]) if place else graph.inserting_before(first)
+        with where:
+            name = _free_name(graph)
+            node = graph.create_node("placeholder", name, name=name)
+        self._record(node)
+        return node
+
+    def _return(self, module: torch.fx.GraphModule, token: Any, *, clone: bool) -> None:
+        """Thread the token through a graph, if it holds checks, and return it."""
+        last = self.run(module, token)
+        if clone:  # torch refuses graphs whose results alias their inputs
+            output = _output(module.graph)
+            with module.graph.inserting_before(output):
+                last = self._node(module.graph, _ATEN.clone.default, (last,), {}, output)
+        _append_output(module.graph, last)
+
+
+def _holds_check(module: torch.fx.GraphModule) -> bool:
+    """Whether there is a check in the graph, or in one that it calls, that can be chained."""
+    return any(_twin(node) is not None or _way_through(module, node) is not None for node in module.graph.nodes)
+
+
+def _twin(node: Any) -> Any:
+    """The functional twin of a check, None for any other node."""
+    if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):
+        return None
+    name = TWINS.get(f"torch.ops.{node.target}")
+    return operator.attrgetter(name.removeprefix("torch.ops."))(torch.ops) if name is not None else None
+
+
+def _way_through(module: torch.fx.GraphModule, node: Any) -> Convention | None:
+    """How a node calls its graphs, if one of them holds a check and the token can be carried through it."""
+    if node.op != "call_function" or not isinstance(node.target, torch._ops.HigherOrderOperator):
+        return None
+    rule = CONVENTIONS.get(node.target.name())
+    if rule is None or not rule.carries or node.kwargs:
+        return None
+    graphs = [_called(module, node.args[position]) if position < len(node.args) else None for position in rule.graphs]
+    if any(graph is None for graph in graphs):
+        return None
+    if rule.lists and not all(isinstance(node.args[position], (tuple, list)) for position in rule.lists):
+        return None
+    return rule if any(_holds_check(graphs[index]) for index in rule.results_of) else None
+
+
+def _called(module: torch.fx.GraphModule, operand: Any) -> Any:
+    """The module behind a get_attr node, None for anything else."""
+    if not isinstance(operand, torch.fx.Node) or operand.op != "get_attr":
+        return None
+    found = operator.attrgetter(str(operand.target))(module)
+    return found if isinstance(found, torch.fx.GraphModule) else None
+
+
+def _own_graph(module: torch.fx.GraphModule, caller: Any, operand: Any) -> tuple[Any, Any]:
+    """The get_attr node and the module of a called graph; a copy where others call the same."""
+    inner = _called(module, operand)
+    users = [
+        user for node in module.graph.find_nodes(op="get_attr") if _called(module, node) is inner for user in node.users
+    ]
+    if users == [caller] and sum(argument is operand for argument in caller.args) == 1:
+        return operand, inner
+    inner = copy.deepcopy(inner)
+    number = 0
+    while hasattr(module, f"{operand.target.replace('.', '_')}_token{number}"):
+        number += 1
+    name = f"{operand.target.replace('.', '_')}_token{number}"
+    module.add_submodule(name, inner)
+    with module.graph.inserting_before(caller):
+        return module.graph.get_attr(name), inner
+
+
+def _results(node: Any, *, bare: bool) -> int:
+    """How many results a calling node had: the token comes after them."""
+    if bare:
+        return 1
+    graphs = [argument for argument in node.args if isinstance(argument, torch.fx.Node) and argument.op == "get_attr"]
+    rule = CONVENTIONS[node.target.name()]
+    inner = _called(node.graph.owning_module, node.args[rule.graphs[rule.results_of[0]]])
+    if inner is None or not graphs:
+        raise AssertionError(f"{node} calls no graph")
+    return len(_output(inner.graph).args[0]) - 1
+
+
+def _unpack(graph: Any, node: Any, token: Any) -> None:
+    """What used the bare result of a calling node uses the first of its two now."""
+    with graph.inserting_after(node):
+        first = graph.call_function(operator.getitem, (node, 0))
+    first.meta = dict(node.meta)
+    node.replace_all_uses_with(first, delete_user_cb=lambda user: user is not first and user is not token)
+
+
+def _output(graph: Any) -> Any:
+    return next(iter(graph.find_nodes(op="output")))
+
+
+def _append_output(graph: Any, token: Any) -> None:
+    output = _output(graph)
+    results = output.args[0]
+    output.args = ((*results, token) if isinstance(results, (tuple, list)) else (results, token),)
+    recorded = output.meta.get("val")
+    if isinstance(recorded, (tuple, list)) and "val" in token.meta:
+        output.meta["val"] = (*recorded, token.meta["val"])
+
+
+def _update_spec(module: torch.fx.GraphModule) -> None:
+    """A module that puts its results together itself returns ``(result, token)``."""
+    info = getattr(module.graph._codegen, "pytree_info", None)
+    if info is None or info.out_spec is None:
+        return
+    pair = pytree.tree_flatten((None, None))[1]
+    leaf = pytree.tree_flatten(0)[1]
+    out_spec = pytree.TreeSpec(pair.type, pair.context, [info.out_spec, leaf])
+    module.graph._codegen.pytree_info = info._replace(out_spec=out_spec)
+
+
+def _token_value(module: torch.fx.GraphModule) -> Any:
+    """A token as the metadata of the other nodes would show it, None where they show nothing."""
+    values = list(_values(module))
+    if not values:
+        return None
+    mode = torch._guards.detect_fake_mode(values)
+    if mode is None:
+        return torch.zeros((), dtype=torch.float32)
+    with mode:
+        return torch.zeros((), dtype=torch.float32)
+
+
+def _values(module: torch.fx.GraphModule) -> Iterator[Any]:
+    for node in module.graph.nodes:
+        yield from (leaf for leaf in pytree.tree_leaves(node.meta.get("val")) if isinstance(leaf, torch.Tensor))
+
+
+def _free_name(graph: Any) -> str:
+    """The first of ``dep_token0``, ``dep_token1``, … that no node has."""
+    taken = {node.name for node in graph.nodes}
+    number = 0
+    while f"{_TOKEN}{number}" in taken:
+        number += 1
+    return f"{_TOKEN}{number}"

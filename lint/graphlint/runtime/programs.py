@@ -1,0 +1,137 @@
+"""Exported programs in memory: the same rules and passes, through torch's own serializer."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch._export.serde import schema
+from torch._export.serde import serialize as serde
+from torch.export import ExportedProgram
+
+from graphlint.api import program_settings
+from graphlint.diagnostics import Diagnostic
+from graphlint.errors import ProgramError
+from graphlint.fixing import fix_program
+from graphlint.linting import lint_program as lint_document
+from graphlint.program.document import Document
+from graphlint.runtime.loading import first_line, quiet
+from graphlint.settings import DeclaredOp, TokenSink
+
+NAME = "model"
+"""What diagnostics call the program; ``torch.export.save`` gives it the same name."""
+
+
+class Functionalized(NamedTuple):
+    """What :func:`functionalize` returns."""
+
+    program: ExportedProgram
+    """The fixed program, or the given one where there was nothing to fix."""
+    changed: bool
+
+
+def functionalize(
+    program: ExportedProgram,
+    *,
+    select: str | Sequence[str] | None = None,
+    extend_select: str | Sequence[str] = (),
+    ignore: str | Sequence[str] = (),
+    fixable: str | Sequence[str] | None = None,
+    unfixable: str | Sequence[str] = (),
+    unsafe_fixes: bool = False,
+    token_sink: TokenSink = "buffer",
+    ops: Mapping[str, DeclaredOp | Mapping[str, Any]] | None = None,
+) -> Functionalized:
+    """Fix an exported program in memory, as ``graphlint --fix`` fixes an artifact.
+
+    The program is never changed. The result is a new one whose parameters, buffers and constants are the same
+    tensors, not copies (a buffer that comes to be written, and of which export recorded that it requires gradients, is
+    detached but shares its storage), with the same sample inputs. A program without anything to fix is returned
+    itself. What is left to report, :func:`lint_program` tells.
+
+    The options are those of the command line; configuration files are not looked at. Raises ConfigError for options
+    that are not understood, ProgramError for a program that torch cannot serialize, and FixValidationError where a fix
+    fails its own checks.
+    """
+    settings = program_settings(
+        select=select,
+        extend_select=extend_select,
+        ignore=ignore,
+        fixable=fixable,
+        unfixable=unfixable,
+        unsafe_fixes=unsafe_fixes,
+        token_sink=token_sink,
+        ops=ops,
+    )
+    fixed = fix_program(_document(program), NAME, "", settings)
+    if not fixed.fixed:
+        return Functionalized(program, changed=False)
+    return Functionalized(_deserialized(program, fixed.document, fixed.new_buffers), changed=True)
+
+
+def lint_program(
+    program: ExportedProgram,
+    *,
+    select: str | Sequence[str] | None = None,
+    extend_select: str | Sequence[str] = (),
+    ignore: str | Sequence[str] = (),
+    fixable: str | Sequence[str] | None = None,
+    unfixable: str | Sequence[str] = (),
+    token_sink: TokenSink = "buffer",
+    ops: Mapping[str, DeclaredOp | Mapping[str, Any]] | None = None,
+) -> list[Diagnostic]:
+    """The findings in an exported program in memory, as ``graphlint`` reports them of an artifact.
+
+    Options and errors are those of :func:`functionalize`.
+    """
+    settings = program_settings(
+        select=select,
+        extend_select=extend_select,
+        ignore=ignore,
+        fixable=fixable,
+        unfixable=unfixable,
+        token_sink=token_sink,
+        ops=ops,
+    )
+    return [found.diagnostic for found in lint_document(_document(program), NAME, "", settings)]
+
+
+def _document(program: ExportedProgram) -> Document:
+    """The program's JSON; its weights are not looked at (torch 2.7 and before serializes them, too)."""
+    known = inspect.signature(serde.serialize).parameters
+    left_out = ("serialize_state_dict", "serialize_constants", "serialize_example_inputs")
+    options = {name: False for name in left_out if name in known}
+    try:
+        with quiet():
+            serialized = serde.serialize(program, **options)
+    except Exception as error:
+        raise ProgramError(
+            f"torch cannot serialize the program: {type(error).__name__}: {first_line(error)}"
+        ) from error
+    return Document.from_bytes(serialized.exported_program)
+
+
+def _deserialized(program: ExportedProgram, document: Document, new_buffers: Sequence[str]) -> ExportedProgram:
+    """A program of the fixed JSON and the original's own tensors and objects."""
+    state, constants = dict(program.state_dict), dict(program.constants)
+    for name in new_buffers:
+        constants[name] = torch.zeros((), dtype=torch.float32)
+    for spec in document.program.graph_module.signature.output_specs or ():
+        if spec.buffer_mutation is not None:
+            _detach(str(spec.buffer_mutation.buffer_name), state, constants)
+    serialized = serde._bytes_to_dataclass(schema.ExportedProgram, document.to_bytes())
+    with quiet():
+        fixed: ExportedProgram = serde.ExportedProgramDeserializer().deserialize(
+            serialized, state, constants, program.example_inputs
+        )
+    return fixed
+
+
+def _detach(name: str, *holders: dict[str, Any]) -> None:
+    """Torch writes buffers back in place, which it refuses for leaves that require gradients."""
+    for holder in holders:
+        tensor = holder.get(name)
+        if isinstance(tensor, torch.Tensor) and tensor.requires_grad:
+            holder[name] = tensor.detach()
