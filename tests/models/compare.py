@@ -1,0 +1,110 @@
+"""graphlint and torch's own ``run_decompositions({})`` side by side, on the models of the zoo.
+
+    python tests/models/compare.py [--json FILE] [MODEL...]
+
+For each model it prints whether what either makes of it is functional (linted again, after saving: no writes, checks or
+grad-mode regions) and equal (to the bit, over several calls: results, state, random numbers).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import tempfile
+import time
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import judging
+from zoo import MODELS
+from zoo.build import Arguments, export
+
+from graphlint.engine import process
+from graphlint.rules.registry import RULES
+from graphlint.settings import Settings
+
+_ALL = frozenset(rule.code for rule in RULES)
+SETTINGS = Settings(enabled=frozenset(rule.code for rule in RULES if rule.enabled_by_default), fixable=_ALL)
+OWN = frozenset({"GL302", "GL303", "GL305"})
+"""What no rewrite should change: random ops, training dropout, ops that nobody has declared."""
+METADATA_CHECKS = "GL205"
+
+
+def verdict(original: Any, path: Path, calls: list[Arguments]) -> tuple[str, str]:
+    """Whether the program in a file is functional, and equal to the original: "yes", or what is wrong."""
+    left = Counter(one.code for one in process(str(path), SETTINGS, "check").diagnostics if one.code not in OWN)
+    functional = ", ".join(f"{count} {code}" for code, count in sorted(left.items())) or "yes"
+    try:
+        found = judging.differences(original, judging.load(path), calls)
+    except Exception as error:  # noqa: BLE001 - whatever keeps it from loading
+        return functional, f"{type(error).__name__}: {error}".splitlines()[0]
+    return functional, "yes" if not found else found[0] + (f" and {len(found) - 1} more" if len(found) > 1 else "")
+
+
+def decomposed(program: Any, path: Path, calls: list[Arguments]) -> tuple[str, str, float]:
+    """What ``run_decompositions`` makes of a program."""
+    start = time.perf_counter()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            changed = program.run_decompositions({})
+        seconds = time.perf_counter() - start
+        judging.save(changed, path)
+    except Exception as error:  # noqa: BLE001 - whatever it is, there is nothing to judge
+        return "fails", f"{type(error).__name__}: {error}".splitlines()[0], time.perf_counter() - start
+    return *verdict(program, path, calls), seconds
+
+
+def fixed(program: Any, path: Path, calls: list[Arguments]) -> tuple[str, str, float]:
+    """What ``graphlint --fix`` makes of it."""
+    judging.save(program, path)
+    start = time.perf_counter()
+    error = process(str(path), SETTINGS, "fix").error
+    seconds = time.perf_counter() - start
+    if error:
+        return "fails", error.splitlines()[0], seconds
+    return *verdict(program, path, calls), seconds
+
+
+def compare(name: str, folder: Path) -> dict[str, Any]:
+    """Both, for one model, each on an export of its own."""
+    row: dict[str, Any] = {"model": name}
+    for tool, change in (("graphlint", fixed), ("run_decompositions", decomposed)):
+        example = MODELS[name]()
+        functional, equal, seconds = change(export(example), folder / f"{name}.{tool}.pt2", example.calls)
+        row[tool] = {"functional": functional, "equal": equal, "seconds": round(seconds, 3)}
+    return row
+
+
+def main() -> None:
+    """Print one line for each model, and the totals."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="*", metavar="MODEL")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there too")
+    arguments = parser.parse_args()
+    logging.disable(logging.WARNING)
+    rows = []
+    print("| model | graphlint: functional | equal | run_decompositions: functional | equal |\n|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        for name in arguments.models or MODELS:
+            row = compare(name, Path(folder))
+            rows.append(row)
+            cells = [
+                row[tool][what] for tool in ("graphlint", "run_decompositions") for what in ("functional", "equal")
+            ]
+            print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    for tool in ("graphlint", "run_decompositions"):
+        equal = [row[tool]["functional"] for row in rows if row[tool]["equal"] == "yes"]
+        pure = equal.count("yes")
+        checks = sum(found.endswith(METADATA_CHECKS) and "," not in found for found in equal)
+        print(f"{tool}: {pure} of {len(rows)} functional and equal, {checks} more but for metadata checks")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""Exports models, fixes their files, and has stock torch judge the fixed ones."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # for `zoo` and `judging`, which compare.py imports too
+
+import judging
+from graphlint.diagnostics import Diagnostic
+from graphlint.engine import process
+from graphlint.settings import Settings
+
+
+class Fixed(NamedTuple):
+    """A program's file before and after ``--fix``, and what was found in it."""
+
+    original: Path
+    path: Path
+    found: tuple[Diagnostic, ...]
+    left: tuple[Diagnostic, ...]
+
+    @property
+    def codes(self) -> dict[str, int]:
+        """How many findings of each rule the original has."""
+        return dict(Counter(one.code for one in self.found))
+
+    @property
+    def codes_left(self) -> dict[str, int]:
+        """How many the fixed one has."""
+        return dict(Counter(one.code for one in self.left))
+
+    def differences(self, calls: list[Any], original: Any = None) -> list[str]:
+        """What stock torch sees the fixed file do differently from ``original``, by default the original file."""
+        original = judging.load(self.original) if original is None else original
+        return judging.differences(original, judging.load(self.path), calls)
+
+
+@pytest.fixture(scope="session")
+def fix(tmp_path_factory, default_rules):
+    """Saves an exported program, checks it, and fixes a copy; a second fix must leave that alone."""
+
+    def make(program: Any, settings: Settings = default_rules) -> Fixed:
+        folder = tmp_path_factory.mktemp("model")
+        original, path = folder / "original.pt2", folder / "fixed.pt2"
+        judging.save(program, original)
+        path.write_bytes(original.read_bytes())
+        before = process(str(original), settings, "check")
+        result = process(str(path), settings, "fix")
+        assert (before.error, result.error) == ("", "")
+        assert result.changed is bool(result.fixed)
+        once = path.read_bytes()
+        again = process(str(path), settings, "fix")
+        assert (again.changed, again.fixed, again.error) == (False, (), "")
+        assert again.diagnostics == result.diagnostics
+        assert path.read_bytes() == once
+        return Fixed(original, path, before.diagnostics, result.diagnostics)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def load_error():
+    """What stock torch says when it cannot load a file."""
+
+    def get(path: Path) -> str:
+        with pytest.raises(Exception) as error:  # noqa: PT011 - any; the caller compares what it says
+            judging.load(path)
+        return str(error.value)
+
+    return get
