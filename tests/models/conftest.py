@@ -12,6 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # for `zoo` and `judging`, which compare.py imports too
 
 import judging
+
 from graphlint.diagnostics import Diagnostic
 from graphlint.engine import process
 from graphlint.settings import Settings

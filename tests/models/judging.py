@@ -87,23 +87,22 @@ def state(module: Any) -> dict[str, Any]:
 
 
 def same(left: Any, right: Any) -> bool:
-    """Whether two nested values have the same structure, types and elements, to the bit; NaN is equal to itself."""
-    import torch
+    """Whether two nested values have the same structure, types and elements, to the bit."""
     from torch.utils import _pytree
 
     left_leaves, left_spec = _pytree.tree_flatten(left)
     right_leaves, right_spec = _pytree.tree_flatten(right)
-    if left_spec != right_spec:
+    return left_spec == right_spec and all(map(_same_leaf, left_leaves, right_leaves))
+
+
+def _same_leaf(left: Any, right: Any) -> bool:
+    import torch
+
+    if not isinstance(left, torch.Tensor):
+        return type(left) is type(right) and left == right
+    if not isinstance(right, torch.Tensor) or (left.dtype, left.shape) != (right.dtype, right.shape):
         return False
-    for one, other in zip(left_leaves, right_leaves, strict=True):
-        if not isinstance(one, torch.Tensor):
-            if type(one) is not type(other) or one != other:
-                return False
-        elif not isinstance(other, torch.Tensor) or (one.dtype, one.shape) != (other.dtype, other.shape):
-            return False
-        elif not torch.equal(one.isnan(), other.isnan()) or not torch.equal(one.nan_to_num(), other.nan_to_num()):
-            return False
-    return True
+    return torch.equal(*(one.detach().reshape(-1).contiguous().view(torch.uint8) for one in (left, right)))
 
 
 def differences(original: Any, changed: Any, calls: Iterable[Arguments]) -> list[str]:

@@ -61,7 +61,7 @@ FOUND = {
 UNFIXABLE = {"GL302", "GL303", "GL305"}
 """Rules without a fix: what they find is left, and nothing else."""
 UNLOADABLE = {"falcon": "wrap_with_set_grad_enabled is missing val field"}
-"""Files that stock torch saves and then cannot load: falcon has a region whose results nobody uses. Fixed, they load."""
+"""Files that stock torch saves and then cannot load (falcon's has a region that returns nothing). Fixed, they load."""
 
 
 def test_every_model_has_its_expectations():

@@ -130,7 +130,7 @@ def llama_dynamic() -> Example:
 MODELS: dict[str, Model] = {
     function.__name__: function
     for function in (
-        llama_static, llama_static_no_grad, llama_static_constants, gemma3_static, gpt2_static, mixtral_static, t5_static_decoder,
-        llama_dynamic,
+        llama_static, llama_static_no_grad, llama_static_constants, gemma3_static, gpt2_static,
+        mixtral_static, t5_static_decoder, llama_dynamic,
     )
 }  # fmt: skip
