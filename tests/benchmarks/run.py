@@ -27,6 +27,15 @@ PEAK_MIB = 40.0
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 LOAD = "import sys, torch; torch.export.load(sys.argv[1])"
 
+DECOMPOSE = """
+import sys, warnings
+warnings.filterwarnings("ignore")
+import torch
+program = torch.export.load(sys.argv[1])
+torch.export.save(program.run_decompositions({}), sys.argv[2])
+"""
+"""What people do without graphlint; arguments: the artifact, where to save."""
+
 
 def measure(command: list[str]) -> tuple[float, float]:
     """Wall time in seconds and peak resident memory in MiB of one run of a command."""

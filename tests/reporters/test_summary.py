@@ -55,6 +55,14 @@ def test_failures_are_never_all_passed(buffer_mutation):
     )
 
 
+def test_who_cannot_take_tokens(buffer_mutation):
+    check = msgspec.structs.replace(buffer_mutation, code="GL203")
+    fixed = FileResult("a.pt2", fixed=(buffer_mutation, check), changed=True)
+    assert summary.render_tokens([FileResult("b.pt2"), fixed]).startswith("Checks became dependency tokens, ")
+    assert summary.render_tokens([FileResult("a.pt2", fixed=(buffer_mutation,), changed=True)]) == ""
+    assert summary.render_tokens([FileResult("a.pt2", fixed=(check,), diff="-")]) == ""
+
+
 def test_rewritten_files(buffer_mutation, print_op):
     one = FileResult("a\n.pt2", fixed=(buffer_mutation, print_op, buffer_mutation), changed=True)
     two = FileResult("b.pt2", fixed=(buffer_mutation,), changed=True)

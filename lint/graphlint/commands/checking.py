@@ -139,6 +139,7 @@ def _report(
     else:
         text += summary.render_fixed_files(results)
     text += summary.render_fix_only(results) if options.fix_only else summary.render(results, report)
+    text += summary.render_tokens(results)
     if options.exit_non_zero_on_fix and not options.exit_zero:
         text += summary.render_rewritten(results)
     return text

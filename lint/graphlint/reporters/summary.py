@@ -61,6 +61,20 @@ def render_rewritten(results: Sequence[FileResult]) -> str:
     return f"{count(changed, 'artifact')} {verb} rewritten, hence exit status 1: review {pronoun} and commit again.\n"
 
 
+TOKEN_CODES = frozenset({"GL201", "GL202", "GL203", "GL204"})
+"""Rules whose fix makes a check take and return a dependency token."""
+
+
+def render_tokens(results: Sequence[FileResult]) -> str:
+    """The line which says who cannot take the tokens that checks became; empty if none did."""
+    if not any(diagnostic.code in TOKEN_CODES for result in results if result.changed for diagnostic in result.fixed):
+        return ""
+    return (
+        "Checks became dependency tokens, which stock torch runs and AOTInductor, ONNX, ExecuTorch and Core ML refuse: "
+        'to keep plain checks for those, set unfixable = ["GL2"].\n'
+    )
+
+
 def render_fixes(results: Sequence[FileResult]) -> str:
     """``--show-fixes``: what was fixed, by file and rule."""
     fixed = [result for result in results if result.fixed]
