@@ -57,4 +57,4 @@ class HiddenUpdate(Rule):
             first = writes[0]
             written = " and ".join(write.storage().describe() for write in writes)
             message = f"{first.site.name} writes {written} without its schema saying so"
-            yield Finding(message, write_fix(view, first.site), first.site, first.storage())
+            yield Finding(message, write_fix(view, first), first.site, first.storage())

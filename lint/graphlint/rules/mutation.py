@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
-from graphlint.analysis.sites import Site
 from graphlint.analysis.view import ProgramView, Write
 from graphlint.diagnostics import Fix, StorageKind
 from graphlint.rules.base import Finding, Rule, no_fix
@@ -26,20 +26,28 @@ class MutationRule(Rule):
             message = f"{write.site.name} {verb} {write.storage().describe()}"
             if storages > 1:
                 message += f" and {storages - 1} more of its kind"
-            yield Finding(message, write_fix(view, write.site), write.site, write.storage())
+            yield Finding(message, write_fix(view, write), write.site, write.storage())
 
     def concerns(self, write: Write) -> bool:
         """Whether the rule is about that write, its storage being of the right kind."""
         return writes_openly(write)
 
 
-def write_fix(view: ProgramView, site: Site) -> Fix:
-    """Whether a node's writes can be functionalized, and if not, why."""
+_OTHERWISE: Final = ("copy_", "fill_", "zero_", "_foreach_copy_", "_foreach_zero_", "batch_norm", "instance_norm")
+"""Ops that something better known than their functional twin stands for."""
+
+
+def write_fix(view: ProgramView, write: Write) -> Fix:
+    """Whether a write can be functionalized, and if not, why."""
+    site = write.site
     reason = view.write_obstacles.get(site.position)
     if reason is not None:
         return no_fix(reason)
     twin = site.op.functional_twin if site.op is not None else None
-    return Fix("safe", f"becomes data flow (as {twin} computes)" if twin is not None else "becomes data flow")
+    known = twin is not None and site.name.split(".")[1] not in _OTHERWISE
+    what = f"becomes {twin}" if known else "becomes data flow"
+    kept = write.target.storage.kind not in ("intermediate", "unknown")
+    return Fix("safe", f"{what}, and what it writes is written back at the end" if kept else what)
 
 
 def writes_openly(write: Write) -> bool:
