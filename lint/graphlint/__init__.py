@@ -26,7 +26,7 @@ _HOMES = {
     "GraphlintError": "graphlint.errors",
     "fix": "graphlint.api",
     "lint": "graphlint.api",
-    "lint_program": "graphlint.runtime.programs",
+    "lint_program": "graphlint.runtime",
 }
 
 

@@ -33,4 +33,10 @@ def __getattr__(name: str) -> object:
     """Load what is asked for: the command line looks here before it knows whether torch is installed."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    try:
+        home = importlib.import_module(f"{__name__}.{_HOMES[name]}")
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise ImportError(f"{__name__}.{name} needs torch: pip install 'graphlint[torch]'", name="torch") from error
+    return getattr(home, name)

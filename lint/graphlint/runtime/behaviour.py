@@ -20,7 +20,6 @@ from torch.utils import _pytree as pytree
 from graphlint.runtime.samples import SEED, Call
 
 _ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")
-TOKEN = "dep_token"
 
 
 class Outcome(NamedTuple):
@@ -42,6 +41,7 @@ class Runner:
 
     def __init__(self, program: Any) -> None:
         self.module = program.module()
+        self._tokens = _token_buffers(program)
         self._initial = {name: value.detach().clone() for name, value in self._tensors().items()}
 
     def restart(self) -> None:
@@ -61,7 +61,8 @@ class Runner:
                 result = self.module(*args, **kwargs)
             except Exception as error:  # noqa: BLE001 - whatever it is, the other program has to raise it, too
                 raised = f"{type(error).__name__}: {_ADDRESS.sub('0x…', str(error))}"
-        copies = {name: value.detach().clone() for name, value in self._tensors().items()}
+        tensors = self._tensors().items()
+        copies = {name: value.detach().clone() for name, value in tensors if name not in self._tokens}
         result = pytree.tree_map_only(torch.Tensor, lambda value: value.detach().clone(), result)
         return Outcome(raised, result, (args, kwargs), copies, printed[0], torch.get_rng_state())
 
@@ -77,6 +78,14 @@ class Runner:
                 if isinstance(value, torch.Tensor):
                     named[node.target] = value
         return named
+
+
+def _token_buffers(program: Any) -> set[str]:
+    """Names of the buffers that dependency tokens end in, whose values mean nothing."""
+    if not any(str(node.target) == "aten._make_dep_token.default" for node in program.graph.nodes):
+        return set()
+    written = program.graph_signature.buffers_to_mutate.values()
+    return {name for name in written if name.startswith("dep_token") and name not in program.state_dict}
 
 
 @contextlib.contextmanager
@@ -142,9 +151,9 @@ def _between_states(before: dict[str, Any], after: dict[str, Any]) -> str | None
     missing = sorted(before.keys() - after.keys())
     if missing:
         return f"there is no {missing[0]!r} among the parameters, buffers and constants any more"
-    for name in sorted(after.keys() - before.keys()):
-        if not (name.startswith(TOKEN) and after[name].shape == () and after[name].dtype == torch.float32):
-            return f"there is a new parameter, buffer or constant {name!r}"
+    new = sorted(after.keys() - before.keys())
+    if new:
+        return f"there is a new parameter, buffer or constant {new[0]!r}"
     for name, value in before.items():
         found = _between_leaves(value, after[name])
         if found:
@@ -157,7 +166,8 @@ def _between(before: Any, after: Any, what: str) -> str | None:
     left, left_spec = pytree.tree_flatten_with_path(before)
     right, right_spec = pytree.tree_flatten_with_path(after)
     if left_spec != right_spec:
-        return f"the structure of the {what} differs: {left_spec} before, {right_spec} now"
+        shown = [" ".join(str(spec).split()) for spec in (left_spec, right_spec)]
+        return f"the structure of the {what} differs: {shown[0]} before, {shown[1]} now"
     for (path, first), (_, second) in zip(left, right, strict=True):
         found = _between_leaves(first, second)
         if found:
@@ -183,7 +193,9 @@ def _between_leaves(before: Any, after: Any) -> str | None:
 
 def same_bits(left: Any, right: Any) -> bool:
     """Whether two tensors of the same metadata have the same elements, bit by bit; any NaN is the same as any other."""
-    if left.layout != torch.strided or left.is_quantized or type(left) is not torch.Tensor:
+    if left.layout != torch.strided:
+        left, right = left.to_dense(), right.to_dense()
+    if left.is_quantized:
         return bool(torch.equal(left, right))
     left, right = left.resolve_conj().resolve_neg().contiguous(), right.resolve_conj().resolve_neg().contiguous()
     if left.dtype.is_complex:
@@ -198,7 +210,9 @@ def same_bits(left: Any, right: Any) -> bool:
 
 
 def _largest_difference(before: Any, after: Any) -> str:
-    if before.dtype == torch.bool or before.layout != torch.strided or before.is_quantized:
+    if before.layout != torch.strided:
+        before, after = before.to_dense(), after.to_dense()
+    if before.dtype == torch.bool or before.is_quantized:
         return "other elements than before"
     wide = torch.complex128 if before.dtype.is_complex else torch.float64
     gap = (before.to(wide) - after.to(wide)).abs()

@@ -4,8 +4,6 @@
 file is stale. Run it in a process of its own: whatever else is imported may register ops too.
 """
 
-
-
 from __future__ import annotations
 
 import argparse

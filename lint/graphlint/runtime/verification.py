@@ -37,14 +37,13 @@ def verify(before: str, after: str, *, trust: bool = False, imports: Sequence[st
     """
     require_torch()
     import_modules(imports)
-    originals = load_programs(before, trust=trust)
-    fixed = load_programs(after, trust=trust)
-    if set(originals) != set(fixed):
-        raise VerificationError(
-            f"the programs are {', '.join(sorted(originals))} before and {', '.join(sorted(fixed))} after"
-        )
-    counts = [_compare(name, program, fixed[name]) for name, program in originals.items()]
-    return Verified(tuple(originals), sum(calls for calls, _ in counts), sum(raised for _, raised in counts))
+    loaded = []
+    for path in (before, after):
+        try:
+            loaded.append(load_programs(path, trust=trust))
+        except VerificationError as error:
+            raise VerificationError(f"{path}: {error}") from error
+    return _compare_all(*loaded)
 
 
 def verifier(*, trust: bool = False, report: Callable[[str], None] | None = None) -> Callable[[str, str], None]:
@@ -54,11 +53,26 @@ def verifier(*, trust: bool = False, report: Callable[[str], None] | None = None
     """
 
     def check(before: str, after: str) -> None:
-        verified = verify(before, after, trust=trust)
+        require_torch()
+        originals = load_programs(before, trust=trust)
+        try:
+            fixed = load_programs(after, trust=trust)
+        except VerificationError as error:
+            raise VerificationError(f"after the fix it {error}") from error
+        verified = _compare_all(originals, fixed)
         if report is not None:
             report(f"{before}: {describe(verified)}")
 
     return check
+
+
+def _compare_all(originals: dict[str, Any], fixed: dict[str, Any]) -> Verified:
+    if set(originals) != set(fixed):
+        raise VerificationError(
+            f"the programs are {', '.join(sorted(originals))} before and {', '.join(sorted(fixed))} after"
+        )
+    counts = [_compare(name, program, fixed[name]) for name, program in originals.items()]
+    return Verified(tuple(originals), sum(calls for calls, _ in counts), sum(raised for _, raised in counts))
 
 
 def describe(verified: Verified) -> str:

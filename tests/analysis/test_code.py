@@ -1,0 +1,259 @@
+"""What torch would run as code: found in every form that loading has for it, and never in what torch writes."""
+
+from __future__ import annotations
+
+import collections
+import io
+import json
+import os
+import pickle
+import zipfile
+
+import pytest
+
+from graphlint.analysis.code import find_code
+from graphlint.archive.artifact import open_artifact
+from graphlint.archive.pickle_scan import pickle_code, saved_code
+from graphlint.archive.rewrite import write_archive
+from graphlint.program.executable import program_code
+
+
+def test_what_torch_writes_is_data(artifacts):
+    paths = sorted(artifacts.glob("*/*.pt2"))
+    assert len(paths) > 100
+    for path in paths:
+        with open_artifact(path) as artifact:
+            assert [one.describe() for one in find_code(artifact)] == [], path
+
+
+class Runs:
+    def __init__(self, function, *arguments):
+        self.made = (function, arguments)
+
+    def __reduce__(self):
+        return self.made
+
+
+class Plain:
+    pass
+
+
+SYSTEM = f"names {os.system.__module__}.system"
+PICKLES = {
+    "calls-a-function": (pickle.dumps(Runs(os.system, "true"), 2), SYSTEM),
+    "by-stack-global": (pickle.dumps(Runs(os.system, "true"), 4), SYSTEM),
+    "inside-a-container": (pickle.dumps(({"x": [Runs(os.system, "true")]},), 2), SYSTEM),
+    "an-instance": (pickle.dumps(Plain(), 2), f"names {Plain.__module__}.Plain"),
+    "by-newobj": (b"\x80\x02ccollections\nOrderedDict\n)\x81.", "makes objects by NEWOBJ"),
+    "by-inst": (b"(S'true'\nios\nsystem\n.", "makes objects by INST"),
+    "by-obj": (b"(ccollections\nOrderedDict\no.", "makes objects by OBJ"),
+    "by-extension": (b"\x80\x02\x82\x01.", "makes objects by EXT1"),
+    "a-storage-class-is-called": (b"\x80\x02ctorch\nFloatStorage\n)R.", "calls torch.FloatStorage"),
+    "a-result-is-called": (
+        b"\x80\x02ccollections\nOrderedDict\n)R)R.",
+        "calls something that is worked out while it is loaded",
+    ),
+    "a-name-from-the-memo": (
+        b"\x80\x04\x8c\x02os\x94\x8c\x06system\x940h\x00h\x01\x93.",
+        "names os.system",
+    ),
+    "a-computed-name": (
+        b"\x80\x04\x8c\x02os\x8c\x06system\x8c\x01a\x86\x93.",
+        "names something that is worked out while it is loaded",
+    ),
+    "sets-attributes-of-a-function": (
+        b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n}b.",
+        "sets the state of an object",
+    ),
+    "a-nested-load": (b"\x80\x02ctorch.storage\n_load_from_bytes\n.", "names torch.storage._load_from_bytes"),
+    "truncated": (b"\x80\x02ccollections\nOrdered", "cannot be followed: no newline found when trying to read stringnl"),
+}
+
+
+@pytest.mark.parametrize(("pickled", "expected"), PICKLES.values(), ids=PICKLES)
+def test_pickles_that_run_something(pickled, expected):
+    assert pickle_code(pickled) == expected
+
+
+@pytest.mark.parametrize("protocol", range(2, 6))
+def test_plain_containers_are_data(protocol):
+    value = ((1, 2.5, "x", None, True, [b"raw", {"k": (3 + 4j)}]), collections.OrderedDict(a={1, 2}))
+    if protocol < 4:
+        assert pickle_code(pickle.dumps(value, protocol)) is None
+    else:  # sets have opcodes of their own from then on, and so have bytes
+        assert pickle_code(pickle.dumps(value[0], protocol)) is None
+
+
+def saved(**members: bytes) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(f"archive/{name.replace('__', '/').replace('_pkl', '.pkl')}", content)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", None),
+        (saved(data_pkl=pickle.dumps({}, 2)), None),
+        (saved(data_pkl=PICKLES["calls-a-function"][0]), SYSTEM),
+        (saved(data_pkl=pickle.dumps({}, 2), DATA_pkl=b"N."), "holds members whose names differ in case only"),
+        (saved(data_pkl=pickle.dumps({}, 2), constants_pkl=b"N."), "is a TorchScript archive, whose code would run"),
+        (saved(version=b"3"), "is not in the format of torch.save"),
+        (pickle.dumps({}, 2), "is not in the format of torch.save"),
+    ],
+    ids=["empty", "data", "code", "case", "torchscript", "no-pickle", "old-format"],
+)
+def test_saved_files(content, expected):
+    assert saved_code(content) == expected
+
+
+def program(artifacts, case="async_assert"):
+    with open_artifact(artifacts / "2.13.0" / f"{case}.pt2") as artifact:
+        return json.loads(artifact.read_program(artifact.programs[0]))
+
+
+def in_node(key, value):
+    def change(tree):
+        tree["graph_module"]["graph"]["nodes"][0][key] = value
+
+    return change
+
+
+def in_operand(argument):
+    def change(tree):
+        tree["graph_module"]["graph"]["nodes"][0]["inputs"][0] |= {"name": "self", "arg": argument}
+
+    return change
+
+
+def in_entry(key, value):
+    def change(tree):
+        tree["graph_module"]["module_call_graph"][0]["signature"][key] = value
+
+    return change
+
+
+def spec(kind, context, *children):
+    return {"type": kind, "context": context, "children_spec": list(children)}
+
+
+LEAF = spec(None, None)
+FACTORY = {"default_factory_module": "os", "default_factory_name": "abort", "dict_context": ["x"]}
+EVIL = "__import__('os').abort()"
+SYMBOL = {"as_sym_int": {"as_expr": {"expr_str": EVIL, "hint": None}}}
+CHANGES = {
+    "guard": (lambda tree: tree.update(guards_code=[EVIL]), f'executes the guard "{EVIL}"'),
+    "guard-lambda": (lambda tree: tree.update(guards_code=["(lambda: 1)()"]), 'executes the guard "(lambda: 1)()"'),
+    "guard-attribute": (
+        lambda tree: tree.update(guards_code=["L['x'].__class__ == 1"]),
+        "executes the guard \"L['x'].__class__ == 1\"",
+    ),
+    "guard-two-lines": (
+        lambda tree: tree.update(guards_code=["L['x'].size()[0] ==\n1"]),
+        "executes the guard \"L['x'].size()[0] ==\\n1\"",
+    ),
+    "expression": (in_operand(SYMBOL), f'evaluates "{EVIL}"'),
+    "expression-calls-a-builtin": (
+        in_operand({"as_sym_int": {"as_expr": {"expr_str": "eval('x')"}}}),
+        "evaluates \"eval('x')\"",
+    ),
+    "value-name": (
+        lambda tree: tree["graph_module"]["graph"]["inputs"].append({"as_tensor": {"name": f"x={EVIL}"}}),
+        f'has a value or an argument named "x={EVIL}"',
+    ),
+    "keyword": (
+        lambda tree: tree["graph_module"]["graph"]["nodes"][0]["inputs"][0].update(name=f"x={EVIL}"),
+        f'has a value or an argument named "x={EVIL}"',
+    ),
+    "recorded-value": (
+        lambda tree: tree["graph_module"]["graph"]["tensor_values"].update({"a b": {}}),
+        'has a value named "a b"',
+    ),
+    "operator": (
+        in_operand({"as_operator": "torch.utils._pytree.os.abort"}),
+        'hands the function "torch.utils._pytree.os.abort" to an op',
+    ),
+    "target": (in_node("target", "torch.hub.load"), 'calls "torch.hub.load", which is no op'),
+    "file": (
+        in_node("target", "torch.ops.aten.from_file.default"),
+        "runs torch.ops.aten.from_file.default, which opens a file",
+    ),
+    "buffer": (
+        lambda tree: tree["graph_module"]["signature"]["input_specs"].append({"buffer": {"buffer_name": '"),x("'}}),
+        'has a parameter, buffer or module named "\\"),x(\\""',
+    ),
+    "argument": (in_entry("forward_arg_names", [f"x={EVIL}"]), f'has an argument named "x={EVIL}"'),
+    "defaultdict": (
+        in_entry("out_spec", json.dumps([1, spec("collections.defaultdict", json.dumps(FACTORY), LEAF)])),
+        'has an input or output of type "collections.defaultdict"',
+    ),
+    "keys": (
+        in_entry("in_spec", json.dumps([1, spec("builtins.dict", json.dumps(["x'+'"]), LEAF)])),
+        'has an input or output named "x\'+\'"',
+    ),
+    "unreadable-spec": (in_entry("in_spec", "{"), 'has a structure that cannot be read: "{"'),
+}
+
+
+@pytest.mark.parametrize(("change", "expected"), CHANGES.values(), ids=CHANGES)
+def test_programs_that_run_something(artifacts, change, expected):
+    tree = program(artifacts)
+    assert program_code(tree) is None
+    change(tree)
+    assert program_code(tree) == expected
+
+
+@pytest.mark.parametrize(
+    "guard",
+    [
+        "L['x'].size()[0] > 5",
+        "L['flat_args'][0].size()[0] == 2*L['y']['k'].size()[1]",
+        "Eq(Mod(L['x'].stride()[0], 4), 0) and not math.isnan(L['scale'])",
+    ],
+)
+def test_guards_on_sizes_are_data(guard):
+    assert program_code({"guards_code": [guard]}) is None
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "2*s0 + 1",
+        "Add(Mul(Integer(2), Symbol('s77', positive=True, integer=True)), Integer(-1))",
+        "GreaterThan(Symbol('u0', integer=True), Integer(2))",
+        "FloorDiv(Symbol('s0', positive=True, integer=True), Integer(2))",
+    ],
+)
+def test_expressions_of_sizes_are_data(expression):
+    assert program_code({"graph_module": {"as_expr": {"expr_str": expression}}}) is None
+
+
+def test_members_that_are_more_than_tensors(artifacts, tmp_path):
+    with open_artifact(artifacts / "2.13.0" / "constant_mutation.pt2") as original:
+        root, entry = original.root, original.programs[0]
+        payload = {"is_param": False, "use_pickle": True, "tensor_meta": None}
+        config = {
+            "config": {name: {"path_name": name, **payload} for name in ("custom_obj_0", "opaque_obj_0", "tensor_9")}
+        }
+        changes = {
+            entry.constants_config: json.dumps(config).encode(),
+            entry.sample_inputs: saved(data_pkl=PICKLES["calls-a-function"][0]),
+            f"{root}/data/aotinductor/model/code.so": b"",
+            f"{root}/models/other": b"",
+            f"{root}/extra/Notes": b"",
+            f"{root}/extra/notes": b"",
+        }
+        with (tmp_path / "code.pt2").open("wb") as file:
+            write_archive(original.container, changes, file)
+    with open_artifact(tmp_path / "code.pt2") as artifact:
+        assert {one.describe() for one in find_code(artifact)} == {
+            f'member "{entry.sample_inputs}" {SYSTEM}',
+            f'member "{root}/data/aotinductor/model/code.so" belongs to compiled code (AOTInductor)',
+            f'member "{root}/data/constants/custom_obj_0" is a script object, whose class would restore it',
+            f'member "{root}/data/constants/opaque_obj_0" is a pickled object',
+            f'member "{root}/data/constants/tensor_9" is missing, but would be unpickled',
+            f'member "{root}/extra/notes" differs from "{root}/extra/Notes" in case only',
+            f'member "{root}/models/other" is none of the programs, but torch takes it for one',
+        }

@@ -1,0 +1,316 @@
+"""Verification: what counts as the same, what is told of a difference, and what is not run without trust."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import re
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+
+from graphlint.engine import process
+from graphlint.errors import ConfigError, VerificationError
+from graphlint.runtime import verify
+from graphlint.runtime.behaviour import same_bits
+from graphlint.runtime.verification import Verified, verifier
+
+NEWEST = Path(__file__).parent.parent / "artifacts" / "2.13.0"
+UNLOADABLE = {"random", "mutable_custom_op"}
+
+
+@pytest.mark.parametrize("sink", ["buffer", "output"])
+def test_every_fix_of_the_corpus_is_verified(tmp_path, all_rules, sink):
+    settings = type(all_rules)(enabled=all_rules.enabled, fixable=all_rules.fixable, token_sink=sink)
+    changed = []
+    for original in sorted(NEWEST.glob("*.pt2")):
+        if original.stem not in UNLOADABLE:
+            path = tmp_path / original.name
+            shutil.copyfile(original, path)
+            result = process(str(path), settings, "fix", verifier())
+            assert result.error == "", original
+            changed += [original.stem] * result.changed
+    assert len(changed) >= 18
+
+
+@pytest.mark.parametrize("version", ["2.6.0", "2.8.0", "2.9.1"])
+def test_older_layouts_are_verified(artifacts, fixed, version):
+    path = artifacts / version / "key_value_cache.pt2"
+    if not path.exists():
+        pytest.skip(f"no artifacts of torch {version}")
+    before, after = fixed(path)
+    assert verify(str(before), str(after)) == Verified(("model",), 2, 0)
+
+
+def test_all_programs_and_sizes_are_run(fixed):
+    assert verify(*map(str, fixed(NEWEST / "two_programs.pt2"))).programs == ("encoder", "decoder")
+    assert verify(*map(str, fixed(NEWEST / "dynamic_batch.pt2"))) == Verified(("model",), 5, 0)
+
+
+def constant(value):
+    """The number that the first ``add`` adds becomes another one."""
+
+    def change(tree):
+        for node in tree["graph_module"]["graph"]["nodes"]:
+            if node["target"] == "torch.ops.aten.add.Tensor":
+                node["inputs"][1]["arg"] = {"as_int": value}
+
+    return change
+
+
+def target(old, new):
+    def change(tree):
+        for node in tree["graph_module"]["graph"]["nodes"]:
+            if node["target"] == f"torch.ops.aten.{old}":
+                node["target"] = f"torch.ops.aten.{new}"
+
+    return change
+
+
+def without(name):
+    def change(tree):
+        graph = tree["graph_module"]["graph"]
+        graph["nodes"] = [node for node in graph["nodes"] if node["target"] != f"torch.ops.aten.{name}"]
+
+    return change
+
+
+def message(text):
+    def change(tree):
+        for node in tree["graph_module"]["graph"]["nodes"]:
+            if "_assert_async" in node["target"]:
+                node["inputs"] = [node["inputs"][0], {"name": "assert_msg", "arg": {"as_string": text}, "kind": 1}]
+
+    return change
+
+
+def in_other_dtype(tree):
+    """``x + 3`` becomes ``x.to(float64)`` (8 in the schema)."""
+    graph = tree["graph_module"]["graph"]
+    for node in graph["nodes"]:
+        if node["target"] == "torch.ops.aten.add.Tensor":
+            node["target"] = "torch.ops.aten._to_copy.default"
+            node["inputs"][1] = {"name": "dtype", "arg": {"as_scalar_type": 8}, "kind": 2}
+
+
+def a_list(tree):
+    """``(a, b)`` becomes ``[a, b]``."""
+    call = tree["graph_module"]["module_call_graph"][0]["signature"]
+    call["out_spec"] = call["out_spec"].replace("builtins.tuple", "builtins.list")
+
+
+def sometimes_raising(tree):
+    """The check holds for the sample inputs, and not for the other values."""
+    for node in tree["graph_module"]["graph"]["nodes"]:
+        if node["target"] == "torch.ops.aten.gt.Scalar":
+            node["inputs"][1]["arg"] = {"as_float": -2.3}
+
+
+def always_raising(tree):
+    for node in tree["graph_module"]["graph"]["nodes"]:
+        if node["target"] == "torch.ops.aten.gt.Scalar":
+            node["inputs"][1]["arg"] = {"as_float": 1e9}
+
+
+FIRST = "program 'model' differs on the first call with the sample inputs"
+DIFFERENCES = {
+    "output": ("async_assert", constant(4), f"{FIRST}: output: 12 of 12 elements differ, by at most 1"),
+    "input": (
+        "input_mutation",
+        target("relu_.default", "relu.default"),
+        r"program 'model' differs on the first call with the sample inputs( with other values)?: "
+        r"input after the call\[0\]\[0\]: \d+ of 12 elements differ, by at most \d.*",
+    ),
+    "buffer": (
+        "buffer_counter",
+        target("add_.Tensor", "sub_.Tensor"),
+        f"{FIRST}: .*elements? differ, by at most .*",
+    ),
+    "printed": (
+        "print",
+        without("_print.default"),
+        f"{FIRST}: 'step\\\\n' was printed, now it is ''",
+    ),
+    "dtype": ("async_assert", in_other_dtype, f"{FIRST}: output: dtype torch.float32 before, torch.float64 now"),
+    "structure": ("two_async_asserts", a_list, rf"{FIRST}: the structure of the output differs: TreeSpec\(tuple, .* before, TreeSpec\(list, .* now"),
+}
+
+
+@pytest.mark.parametrize(("case", "change", "expected"), DIFFERENCES.values(), ids=DIFFERENCES)
+def test_differences_are_told(edit, case, change, expected):
+    path = edit(case, change)
+    with pytest.raises(VerificationError) as raised:
+        verify(str(NEWEST / f"{case}.pt2"), str(path))
+    assert re.fullmatch(expected, str(raised.value)), str(raised.value)
+
+
+def test_a_check_that_no_longer_fires_is_a_difference(edit):
+    def both(*changes):
+        def change(tree):
+            for one in changes:
+                one(tree)
+
+        return change
+
+    raising = edit(change=sometimes_raising, name="raising.pt2")
+    silent = edit(change=both(sometimes_raising, without("_assert_async.msg")), name="silent.pt2")
+    other = edit(change=both(sometimes_raising, message("another")), name="other.pt2")
+    was = "RuntimeError: x must be above -100 was raised, now it is"
+    with pytest.raises(VerificationError, match=f"other values: {was} nothing$"):
+        verify(str(raising), str(silent))
+    with pytest.raises(VerificationError, match=f"other values: {was} RuntimeError: another$"):
+        verify(str(raising), str(other))
+    assert verify(str(raising), str(raising)) == Verified(("model",), 2, 1)
+
+
+def test_a_draw_more_or_less_is_a_difference(export, tmp_path):
+    class Draws(torch.nn.Module):
+        def forward(self, x):
+            torch.rand(2)
+            return x + torch.zeros(2) * torch.rand(2)
+
+    class DrawsOther(torch.nn.Module):
+        def forward(self, x):
+            return x + torch.zeros(3)[:2] * torch.rand(3)[:2]
+
+    for name, module in (("a", Draws()), ("b", DrawsOther())):
+        torch.export.save(export(module, torch.ones(2)), tmp_path / f"{name}.pt2")
+    with pytest.raises(VerificationError, match="the random number generator is in another state afterwards$"):
+        verify(str(tmp_path / "a.pt2"), str(tmp_path / "b.pt2"))
+
+
+def test_programs_that_cannot_be_run_are_not_verified(edit):
+    path = edit(change=always_raising)
+    with pytest.raises(
+        VerificationError,
+        match="^cannot be verified: program 'model' cannot be run: it raises on all 2 inputs: "
+        "RuntimeError: x must be above -100$",
+    ):
+        verify(str(path), str(path))
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (NEWEST / "random.pt2", rf"cannot be verified: torch {re.escape(torch.__version__)} does not load it: KeyError: 'from'"),
+        (
+            NEWEST / "mutable_custom_op.pt2",
+            r"cannot be verified: torch .* does not load it: SerializeError: .*… \(torch\.ops\.sample\.scale_ is not part "
+            r"of torch: give the module that registers it with --import\)",
+        ),
+        (Path("nope.pt2"), "cannot be verified: cannot be read: No such file or directory"),
+    ],
+    ids=["schema", "custom-op", "missing"],
+)
+def test_what_torch_does_not_load(path, expected):
+    with pytest.raises(VerificationError) as raised:
+        verify(str(path), str(path))
+    assert re.fullmatch(rf"{re.escape(str(path))}: {expected}", str(raised.value)), str(raised.value)
+
+
+def test_other_programs(fixed):
+    with pytest.raises(VerificationError, match="^the programs are decoder, encoder before and model after$"):
+        verify(str(NEWEST / "two_programs.pt2"), str(NEWEST / "clean.pt2"))
+
+
+def test_imports_register_what_a_program_needs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    Path("registers_scale.py").write_text(
+        "import torch\n"
+        "@torch.library.custom_op('sample::scale_', mutates_args={'x'})\n"
+        "def scale_(x: torch.Tensor, factor: float) -> None:\n"
+        "    x.mul_(factor)\n"
+    )
+    path = str(NEWEST / "mutable_custom_op.pt2")
+    assert verify(path, path, imports=["registers_scale"]).programs == ("model",)
+    with pytest.raises(ConfigError, match="^--import nowhere: ModuleNotFoundError: No module named 'nowhere'$"):
+        verify(path, path, imports=["nowhere"])
+
+
+# What torch runs while it loads a file or makes a module of it. Each makes the folder "ran".
+RUN = "__import__('os').mkdir('ran')"
+
+
+class MakesFolder:
+    def __reduce__(self):
+        return os.mkdir, ("ran",)
+
+
+def sample_inputs(entry):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps(MakesFolder(), 2))
+        archive.writestr("archive/version", "3\n")
+        archive.writestr("archive/byteorder", "little")
+    return {entry.sample_inputs: out.getvalue()}
+
+
+def in_a_size(tree):
+    values = tree["graph_module"]["graph"]["tensor_values"]
+    first = next(iter(values))
+    values[first]["sizes"][0] = {"as_expr": {"expr_str": RUN, "hint": None}}
+
+
+def in_a_name(tree):
+    for spec in tree["graph_module"]["signature"]["input_specs"]:
+        spec["user_input"]["arg"]["as_tensor"]["name"] = f"x={RUN}"
+    graph = tree["graph_module"]["graph"]
+    graph["inputs"][0]["as_tensor"]["name"] = f"x={RUN}"
+    graph["tensor_values"][f"x={RUN}"] = graph["tensor_values"]["x"]
+    for node in graph["nodes"]:
+        for operand in node["inputs"]:
+            if operand["arg"].get("as_tensor") == {"name": "x"}:
+                operand["arg"] = {"as_tensor": {"name": f"x={RUN}"}}
+
+
+THREATS = {
+    "sample-inputs": ({"members": sample_inputs}, f"names {os.mkdir.__module__}.mkdir"),
+    "guard": ({"change": lambda tree: tree.update(guards_code=[RUN])}, f'executes the guard "{RUN}"'),
+    "size": ({"change": in_a_size}, f'evaluates "{RUN}"'),
+    "name": ({"change": in_a_name}, f'has a value or an argument named "x={RUN}"'),
+}
+
+
+@pytest.mark.parametrize(("changes", "expected"), THREATS.values(), ids=THREATS)
+def test_code_runs_only_where_it_is_trusted(edit, changes, expected):
+    path = str(edit(**changes))
+    with pytest.raises(VerificationError) as raised:
+        verify(path, path)
+    message = re.sub('member "[^"]*"', "member", str(raised.value))
+    assert message == (
+        f"{path}: cannot be verified without --trust: member {expected}, "
+        "and torch would run that when it loads the file"
+    )
+    assert not Path("ran").exists()
+    with pytest.raises(VerificationError):
+        verify(path, path, trust=True)
+    assert Path("ran").is_dir(), "this is no threat: the test has to find one that is"
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "expected"),
+    [
+        (torch.tensor([1.0, float("nan")]), torch.tensor([1.0, -float("nan")]), True),
+        (torch.tensor(0.0), torch.tensor(-0.0), False),
+        (torch.tensor(1.0), torch.tensor(1.0000001), False),
+        (torch.tensor([1, 2]), torch.tensor([1, 2]), True),
+        (torch.tensor([True]), torch.tensor([False]), False),
+        (torch.tensor(1 + 2j), torch.tensor(1 + 2j), True),
+        (torch.tensor(1 + 2j).conj(), torch.tensor(1 - 2j), True),
+        (torch.tensor([0.5], dtype=torch.bfloat16), torch.tensor([0.5], dtype=torch.bfloat16), True),
+        (torch.tensor([0.5]).to(torch.float8_e4m3fn), torch.tensor([-0.5]).to(torch.float8_e4m3fn), False),
+        (torch.arange(6).reshape(2, 3).t(), torch.arange(6).reshape(2, 3).t().contiguous(), True),
+        (torch.zeros(0), torch.zeros(0), True),
+        (torch.eye(2).to_sparse(), torch.eye(2).to_sparse(), True),
+    ],
+)
+def test_bits(left, right, expected):
+    assert same_bits(left, right) is expected
