@@ -163,7 +163,7 @@ FINDINGS_26: dict[str, list[Place]] = {
         Place("GL302", "aten.rand_like.default", line_of("torch.rand_like(x)")),
         Place("GL302", "aten.randn.default", line_of("torch.rand_like(x)")),
     ],
-    "print": [Place("GL301", "aten._print.default", line_of("aten._print.default("))],
+    "print": [Place("GL301", "aten._print.default", line_of("aten._print.default("), fix="unsafe")],
     "dynamic_batch": [
         Place(
             "GL101", "aten.mul_.Tensor", line_of("y.mul_(2)", "DynamicBatch"), "intermediate tensor %linear", fix="safe"

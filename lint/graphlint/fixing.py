@@ -14,9 +14,9 @@ from graphlint.analysis.view import ProgramView
 from graphlint.diagnostics import Diagnostic
 from graphlint.errors import FixValidationError, ProgramError
 from graphlint.linting import Found, lint_view, view_of
-from graphlint.passes.metadata_asserts import remove_checks
 from graphlint.passes.mutation.functionalize import Plan, plan
 from graphlint.passes.regions import inline_regions
+from graphlint.passes.removal import remove_nodes
 from graphlint.passes.tokens import functionalize_checks
 from graphlint.program.arguments import Json
 from graphlint.program.document import Document
@@ -76,8 +76,8 @@ def _functionalize_writes(state: _State, chosen: list[Found], settings: Settings
     return _Made(made.tree, [one for one in chosen if _position(one) in made.fixed])
 
 
-def _remove_metadata_checks(state: _State, chosen: list[Found], settings: Settings) -> _Made:
-    return _Made(remove_checks(state.document, _sites(chosen)), chosen)
+def _remove_nodes(state: _State, chosen: list[Found], settings: Settings) -> _Made:
+    return _Made(remove_nodes(state.document, _sites(chosen)), chosen)
 
 
 def _inline_regions(state: _State, chosen: list[Found], settings: Settings) -> _Made:
@@ -97,7 +97,7 @@ _WRITES: Final = frozenset({"GL101", "GL102", "GL103", "GL104", "GL105", "GL106"
 PASSES: Final = (
     # What makes least of the others impossible goes first. Regions are inlined after the writes in them are gone,
     # and before tokens would have to be threaded through them.
-    _Pass(frozenset({"GL205"}), _remove_metadata_checks),
+    _Pass(frozenset({"GL205", "GL301"}), _remove_nodes),
     _Pass(_WRITES, _functionalize_writes),
     _Pass(frozenset({"GL401"}), _inline_regions),
     _Pass(frozenset({"GL201", "GL202", "GL203", "GL204"}), _chain_checks),

@@ -163,7 +163,7 @@ def test_a_check_that_comes_back_is_noticed(monkeypatch, write_pt2, settings_for
         nodes = root(document)["nodes"]
         return with_nodes(document, [*nodes, nodes[2]])
 
-    monkeypatch.setattr(graphlint.fixing, "remove_checks", add_another)
+    monkeypatch.setattr(graphlint.fixing, "remove_nodes", add_another)
     path = write_pt2(TEXT)
     result = process(str(path), settings_for(), "fix")
     target = "torch.ops.aten._assert_tensor_metadata.default"

@@ -30,7 +30,7 @@ GL202 bare-async-assert yes error safe
 GL203 scalar-assert yes error safe
 GL204 range-constraint yes error safe
 GL205 metadata-assert yes warning safe
-GL301 print yes error none
+GL301 print yes error unsafe
 GL302 random-op yes warning none
 GL303 training-dropout yes error none
 GL304 mutable-custom-op yes error none

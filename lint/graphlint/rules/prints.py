@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from graphlint.analysis.view import ProgramView
+from graphlint.diagnostics import Fix
 from graphlint.rules.base import Finding, Rule, no_fix
 
 
@@ -26,13 +27,18 @@ class Print(Rule):
 
     ## Use instead
     Remove the call before the export.
+
+    ## Fix safety
+    Unsafe: the op is removed, so nothing is printed any more.
     """
 
     code = "GL301"
     name = "print"
+    fix = "unsafe"
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each op that prints."""
         for site in view.sites:
             if site.op is not None and site.op.kind == "print":
-                yield Finding(f"{site.name} prints", no_fix("remove the call from the model"), site)
+                fix = no_fix("its results are used") if site.node.results() else Fix("unsafe", "is removed")
+                yield Finding(f"{site.name} prints", fix, site)

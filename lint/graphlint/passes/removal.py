@@ -1,7 +1,8 @@
-"""Metadata checks that cannot fire are removed.
+"""Nodes that may go: metadata checks that cannot fire, and prints where unsafe fixes are asked for.
 
 ``aten._assert_tensor_metadata`` has no functional twin. Which checks cannot fire is for
-:func:`graphlint.analysis.checks.metadata_obstacle` to say; here they only go.
+:func:`graphlint.analysis.checks.metadata_obstacle` to say. Removing a print changes what a program does, if nothing
+that it computes.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from graphlint.program.document import Document
 from graphlint.program.model import Graph
 
 
-def remove_checks(document: Document, sites: Iterable[Site]) -> Json:
-    """The program without the checks at ``sites``, as JSON."""
+def remove_nodes(document: Document, sites: Iterable[Site]) -> Json:
+    """The program without the nodes at ``sites``, which have no results, as JSON."""
     removed = {id(site.node) for site in sites}
     graph, raw = document.program.graph, document.tree["graph_module"]["graph"]
     return document.with_graph(_without(graph, raw, removed))
