@@ -133,6 +133,14 @@ def test_another_shape_is_said_with_its_place_in_the_json(path, value, where):
             "the signature describes 1 inputs, the graph has 2",
         ),
         (
+            (("graph_module", "signature", "input_specs", 1), {"user_input": {"arg": {"as_tensor": {"name": "y"}}}}),
+            "the signature calls input 1 %y, the graph calls it %",
+        ),
+        (
+            (("graph_module", "signature", "output_specs", 0), {"user_output": {"arg": {"as_tensor": {"name": "y"}}}}),
+            "the signature calls output 0 %y, the graph calls it %",
+        ),
+        (
             (("graph_module", "signature", "output_specs"), []),
             "the signature describes 0 outputs, the graph has 1",
         ),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from graphlint.errors import ProgramError
-from graphlint.program.model import Graph, Program
+from graphlint.program.model import Argument, Graph, Program
 
 MAX_NESTING = 100
 """Levels of subgraphs that graphlint reads. torch's own reader gives up at about the same depth:
@@ -110,10 +111,32 @@ def _within(path: tuple[str, ...]) -> str:
 
 
 def _check_signature(program: Program) -> None:
+    """The signature describes the graph's inputs and outputs, one by one."""
     signature, graph = program.graph_module.signature, program.graph
-    for what, specs, values in (
+    described: tuple[tuple[str, Sequence[Struct] | None, list[Argument]], ...] = (
         ("input", signature.input_specs, graph.inputs),
         ("output", signature.output_specs, graph.outputs),
-    ):
-        if specs is not None and len(specs) != len(values):
+    )
+    for what, specs, values in described:
+        if specs is None:
+            continue
+        if len(specs) != len(values):
             raise ProgramError(f"the signature describes {len(specs)} {what}s, the graph has {len(values)}")
+        for position, (spec, value) in enumerate(zip(specs, values, strict=True)):
+            name = _described_name(spec)
+            actual = next(iter(value.names()), None)
+            if name is not None and actual is not None and name != actual:
+                raise ProgramError(f"the signature calls {what} {position} %{name}, the graph calls it %{actual}")
+
+
+def _described_name(spec: Struct) -> str | None:
+    """The value that a spec is about; None for constants and kinds that are not known here."""
+    given = next((one for kind in spec.__struct_fields__ if (one := getattr(spec, kind)) is not None), None)
+    argument = getattr(given, "arg", None)
+    while isinstance(argument, dict):
+        # {"name": …}, or an argument: {"as_tensor": {"name": …}}, {"as_sym_int": {"as_name": …}}
+        name = argument.get("name", argument.get("as_name"))
+        if isinstance(name, str):
+            return name
+        argument = next((value for value in argument.values() if value is not None), None)
+    return None
