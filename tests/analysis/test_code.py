@@ -66,7 +66,10 @@ PICKLES = {
         "sets the state of an object",
     ),
     "a-nested-load": (b"\x80\x02ctorch.storage\n_load_from_bytes\n.", "names torch.storage._load_from_bytes"),
-    "truncated": (b"\x80\x02ccollections\nOrdered", "cannot be followed: no newline found when trying to read stringnl"),
+    "truncated": (
+        b"\x80\x02ccollections\nOrdered",
+        "cannot be followed: no newline found when trying to read stringnl",
+    ),
 }
 
 
@@ -191,7 +194,7 @@ CHANGES = {
     ),
     "keys": (
         in_entry("in_spec", json.dumps([1, spec("builtins.dict", json.dumps(["x'+'"]), LEAF)])),
-        'has an input or output named "x\'+\'"',
+        "has an input or output named \"x'+'\"",
     ),
     "unreadable-spec": (in_entry("in_spec", "{"), 'has a structure that cannot be read: "{"'),
 }

@@ -62,8 +62,10 @@ def test_a_fix_that_fails_leaves_the_file_alone(run, model, monkeypatch):
     status, stdout, stderr = run("--fix", "--verify", "model.pt2", "--output-format", "concise")
     assert (status, stderr) == (
         2,
-        "error: model.pt2: program 'model' differs on the first call with the sample inputs: "
-        "output: 1 of 12 elements differ\n",
+        (
+            "error: model.pt2: program 'model' differs on the first call with the sample inputs: "
+            "output: 1 of 12 elements differ\n"
+        ),
     )
     assert "GL201 [*]" in stdout
     assert model.read_bytes() == before

@@ -19,6 +19,7 @@ from torch.utils import _pytree as pytree
 from graphlint.analysis.calls import CONVENTIONS, Convention
 from graphlint.analysis.checks import TWINS
 from graphlint.passes.tokens import BARE_MESSAGE
+from graphlint.runtime.loading import quiet
 
 _TOKEN: Final = "dep_token"
 _ATEN: Final = torch.ops.aten
@@ -46,7 +47,8 @@ def functionalize_graph_module(gm: torch.fx.GraphModule) -> PassResult:
     """
     if not _holds_check(gm):
         return PassResult(gm, modified=False)
-    result = copy.deepcopy(gm)
+    with quiet():  # copying the module of an exported program makes torch warn of its own classes
+        result = copy.deepcopy(gm)
     threading = _Threading(_token_value(result))
     _append_output(result.graph, threading.run(result, None))
     _update_spec(result)
