@@ -301,6 +301,28 @@ def test_code_runs_only_where_it_is_trusted(edit, changes, expected):
     assert Path("ran").is_dir(), "this is no threat: the test has to find one that is"
 
 
+def test_pickles_that_torch_itself_takes_for_no_data(export, tmp_path):
+    path = str(tmp_path / "model.pt2")
+    torch.export.save(export(torch.nn.Linear(2, 2), torch.ones(2)), path, pickle_protocol=4)
+    with pytest.raises(VerificationError, match=r": cannot be verified without --trust: torch does not take all its"):
+        verify(path, path)
+    assert verify(path, path, trust=True).programs == ("model",)
+    assert "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ
+
+
+def test_guards_are_run(export, tmp_path):
+    class Guarded(torch.nn.Module):
+        def forward(self, x, *, y):
+            return x + 1 if x.shape[0] > 5 else y
+
+    dynamic = {"x": {0: torch.export.Dim.AUTO}, "y": None}
+    program = export(Guarded(), torch.ones(7, 3), kwargs={"y": torch.ones(2)}, dynamic_shapes=dynamic)
+    assert program._guards_code == ["L['x'].size()[0] > 5"]
+    path = str(tmp_path / "model.pt2")
+    torch.export.save(program, path)
+    assert verify(path, path) == Verified(("model",), 5, 0)
+
+
 @pytest.mark.parametrize(
     ("left", "right", "expected"),
     [

@@ -74,6 +74,11 @@ def load_programs(path: str, *, trust: bool = False) -> dict[str, Any]:
     except Exception as error:
         import torch
 
+        if not trust and "Weights only load failed" in str(error):
+            raise VerificationError(
+                "cannot be verified without --trust: torch does not take all its pickles for mere data (they may be of "
+                "another protocol than the default one)"
+            ) from error
         raise VerificationError(
             f"cannot be verified: torch {torch.__version__} does not load it: {_reason(error)}"
         ) from error
