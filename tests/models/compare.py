@@ -14,7 +14,6 @@ import logging
 import sys
 import tempfile
 import time
-import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -49,9 +48,7 @@ def decomposed(program: Any, path: Path, calls: list[Arguments]) -> tuple[str, s
     """What ``run_decompositions`` makes of a program."""
     start = time.perf_counter()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            changed = program.run_decompositions({})
+        changed = judging.decomposed(program)
         seconds = time.perf_counter() - start
         judging.save(changed, path)
     except Exception as error:  # noqa: BLE001 - whatever it is, there is nothing to judge

@@ -49,6 +49,13 @@ def load(path: Path) -> Any:
         logger.setLevel(level)
 
 
+def decomposed(program: Any) -> Any:
+    """What torch's own functionalization makes of a program."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return program.run_decompositions({})
+
+
 def module_of(program: Any) -> Any:
     """A program's module."""
     with warnings.catch_warnings():
@@ -74,16 +81,21 @@ def run(module: Any, call: Arguments, seed: int) -> Outcome:
 
 
 def state(module: Any) -> dict[str, Any]:
-    """Copies of all tensors that a module and its children hold, constants included, by qualified name."""
+    """Copies of all tensors that a module and its children hold, by qualified name. Of constants that lie in the memory
+    of a buffer, only the buffer: a fix may leave such a second name out.
+    """
     import torch
 
-    held = {}
+    held: dict[str, Any] = {
+        **dict(module.named_parameters(remove_duplicate=False)),
+        **dict(module.named_buffers(remove_duplicate=False)),
+    }
+    memory = {value.data_ptr() for value in held.values()}
     for prefix, child in module.named_modules():
-        tensors = {**child._parameters, **child._buffers, **vars(child)}
-        for name, value in tensors.items():
-            if isinstance(value, torch.Tensor) and not name.startswith("dep_token"):
-                held[f"{prefix}.{name}".lstrip(".")] = value.detach().clone()
-    return held
+        for name, value in vars(child).items():
+            if isinstance(value, torch.Tensor) and value.data_ptr() not in memory:
+                held[f"{prefix}.{name}".lstrip(".")] = value
+    return {name: value.detach().clone() for name, value in held.items() if not name.startswith("dep_token")}
 
 
 def same(left: Any, right: Any) -> bool:

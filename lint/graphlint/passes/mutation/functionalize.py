@@ -289,8 +289,29 @@ class _Rewriter:
         frame.edit.outputs = outputs
         calls = [_renamed_call(entry, frame.gone) for entry in module.get("module_call_graph", [])]
         edited = frame.finish(_named_by_calls(calls))
+        edited, input_specs = self._without_stand_ins(edited, input_specs, frame)
         changed = {**signature, "input_specs": input_specs, "output_specs": _renamed_specs(output_specs, outputs)}
         return self.document.with_graph(edited, signature=changed, module_call_graph=calls)
+
+    def _without_stand_ins(self, edited: Json, specs: list[Json], frame: _Frame) -> tuple[Json, list[Json]]:
+        """Leave out constants in the memory of an input that is written back. Nobody reads them any more, and passes of
+        torch (``run_decompositions``, what AOTInductor does) fail on a written input that aliases another one.
+        """
+        read = {name for output in edited["outputs"] for name in tensor_names(output)}
+        for node in edited["nodes"]:
+            read.update(name for operand in node["inputs"] for name in tensor_names(operand["arg"]))
+        gone: set[str] = set()
+        for spec in specs:
+            name = spec["tensor_constant"]["arg"]["name"] if spec.get("tensor_constant") else None
+            tracked = frame.objects.get(name) if name is not None else None
+            if tracked is not None and tracked.store.version > 0 and tracked.store.origin.name != name:
+                gone.update({str(name)} - read)
+        if not gone:
+            return edited, specs
+        pairs = zip(edited["inputs"], specs, strict=True)
+        kept = [(raw, spec) for raw, spec in pairs if gone.isdisjoint(tensor_names(raw))]
+        values = {name: meta for name, meta in edited["tensor_values"].items() if name not in gone}
+        return {**edited, "inputs": [raw for raw, _ in kept], "tensor_values": values}, [spec for _, spec in kept]
 
     def _is_written_constant(self, spec: Json, frame: _Frame) -> bool:
         constant = spec.get("tensor_constant")
