@@ -26,7 +26,7 @@ class Report(NamedTuple):
 
     seed: int
     outcome: str
-    """``not exported``, ``fixed``, ``partly fixed``, ``refused``, ``nothing to fix`` or ``different``."""
+    """``not exported``, ``not repeatable``, ``fixed``, ``partly fixed``, ``refused``, ``nothing to fix`` or ``different``."""
     detail: str = ""
     reasons: tuple[str, ...] = ()
     fixed: int = 0
@@ -48,6 +48,8 @@ def try_program(seed: int, folder: Path, *, thorough: bool = True) -> Report:
         fixed = judging.fix(data, folder, args)
         check(fixed, folder, program.more_inputs(), thorough=thorough)
     except Exception as error:  # noqa: BLE001 - each is a finding
+        if not judging.repeatable(data, args):
+            return Report(seed, "not repeatable")
         return Report(seed, "different", f"{type(error).__name__}: {error}")
     left = [one for one in fixed.result.diagnostics if one.code.startswith("GL1")]
     writes = [one for one in fixed.result.fixed if one.code.startswith("GL1")]
@@ -57,9 +59,13 @@ def try_program(seed: int, folder: Path, *, thorough: bool = True) -> Report:
 
 def check(fixed: judging.Fixed, folder: Path, more=(), *, thorough: bool = True) -> None:
     """Everything that must hold of a fixed program. Raises Difference."""
-    judging.judge(fixed, *more)
+    runs = judging.judge(fixed, *more)
+    if fixed.before == fixed.after:
+        return
     before, after = (judging.tree_of(data, folder) for data in (fixed.before, fixed.after))
     structure.check(before, after)
+    if not runs:
+        return
     old = recorded.mismatches(judging.load(fixed.before), before, fixed.args)
     new = recorded.mismatches(judging.load(fixed.after), after, fixed.args)
     wrong = {name: text for name, text in new.items() if old.get(name) != text}

@@ -7,8 +7,6 @@ import torch
 from torch.fx import Interpreter
 from torch.utils import _pytree as pytree
 
-from .structure import graphs
-
 Mismatches = dict[str, str]
 """A value's name to what is wrong with its record."""
 
@@ -16,7 +14,14 @@ Mismatches = dict[str, str]
 class Recorder(Interpreter):
     """Runs a graph and compares every tensor with what is recorded of it."""
 
-    def __init__(self, module: torch.fx.GraphModule, symbols: dict[Any, int], offsets: dict[str, int], found: Mismatches, path: str = "") -> None:
+    def __init__(
+        self,
+        module: torch.fx.GraphModule,
+        symbols: dict[Any, int],
+        offsets: dict[str, int],
+        found: Mismatches,
+        path: str = "",
+    ) -> None:
         super().__init__(module, garbage_collect_values=False)
         self._symbols, self._offsets, self._found, self._path = symbols, offsets, found, path
         for name, child in module.named_children():
@@ -40,8 +45,8 @@ class Recorder(Interpreter):
             for size, number in zip(expected.shape, real.shape, strict=False):
                 self._bind(size, number)
             # torch loads every value with offset 0: what is recorded of it is in the JSON only, under the names of
-            # single results.
-            offset = self._offsets.get(node.name, real.storage_offset())
+            # single results. What a subgraph records of its inputs is left as it was.
+            offset = real.storage_offset() if self._path else self._offsets.get(node.name, real.storage_offset())
             said, is_so = self._described(expected, offset), self._described(real, real.storage_offset())
             if said != is_so:
                 self._found[f"{self._path}{node.name}"] = f"{node.target}: recorded {said}, computed {is_so}"
@@ -54,8 +59,12 @@ class Recorder(Interpreter):
         return size.node.expr.xreplace(self._symbols) if isinstance(size, torch.SymInt) else size
 
     def _described(self, tensor: torch.Tensor, offset: int) -> str:
-        shape, strides = map(self._number, tensor.shape), map(self._number, tensor.stride())
-        return f"{tensor.dtype} {(*shape,)} strides {(*strides,)} offset {offset} {tensor.device} {tensor.layout}"
+        shape = [self._number(size) for size in tensor.shape]
+        strides = [self._number(stride) for stride in tensor.stride()]
+        if tensor.numel():
+            # The stride of a dimension of size 1 moves nothing, and ops do not agree on it.
+            strides = [stride if size != 1 else "any" for size, stride in zip(shape, strides, strict=True)]
+        return f"{tensor.dtype} {shape} strides {strides} offset {offset} {tensor.device} {tensor.layout}"
 
 
 def _offset(meta: dict[str, Any]) -> int:
@@ -77,7 +86,7 @@ def mismatches(program: torch.export.ExportedProgram, tree: dict[str, Any], args
     # A parameter's clone takes no gradient, which regions that enable them would ask of an op that writes it.
     with torch.no_grad():
         offsets: dict[str, int] = {}
-        for graph in graphs(tree["graph_module"]["graph"]):
-            offsets.update({name: _offset(meta) for name, meta in graph["tensor_values"].items()})
+        for name, meta in tree["graph_module"]["graph"]["tensor_values"].items():
+            offsets[name] = _offset(meta)
         Recorder(copy.deepcopy(program.graph_module), {}, offsets, found).run(*inputs)
     return found

@@ -41,7 +41,7 @@ from graphlint.analysis.view import ProgramView, Write
 from graphlint.ops.info import OpInfo
 from graphlint.passes.mutation.build import Builder, Obstacle
 from graphlint.passes.mutation.values import Meta, Value
-from graphlint.passes.mutation.views import Step, invert, replay
+from graphlint.passes.mutation.views import Step, invert, moved, replay
 from graphlint.passes.mutation.writes import NORMALIZATIONS, RESHAPED, Call, Target, batch_norm, functional, restrided
 from graphlint.program.arguments import Json, renamed, renamed_operands, tensor, tensor_names, value_names
 from graphlint.program.document import Dialect, Document, GraphEdit, all_nodes
@@ -470,7 +470,9 @@ class _Frame:
             except Obstacle as reason:
                 raise _Blocked([storage], str(reason)) from None
             steps = (*tracked.steps, step)
-            value = Value(result, step.meta)
+            value = Value(result, moved(step.meta, tracked.value.meta, tracked.recorded))
+            if value.meta is not step.meta:
+                self.edit.record(result, value.meta.raw)
             self.objects[result] = _Object(tracked.store, steps, value, tracked.store.version)
             tracked.store.shown[_key(steps)] = value
             self.views.add(len(self.edit.nodes) - 1)
@@ -521,7 +523,8 @@ class _Frame:
         return tracked
 
     def _call_of(self, node: Node, raw: Json, op: OpInfo, writes: list[Write], objects: list[_Object]) -> Call:
-        edited = self._renamed(node, raw, exact=False)
+        exact = op.draws(node)  # random numbers are drawn in the order of strides
+        edited = self._renamed(node, raw, exact=exact)
         metas: dict[str, Meta] = {}
         mutable: set[str] = set()
         for operand in node.inputs:
@@ -529,12 +532,12 @@ class _Frame:
                 if name is None:
                     continue
                 tracked = self.objects.get(name)
-                current = self.use(name, exact=False)
+                current = self.use(name, exact=exact)
                 metas[current] = tracked.value.meta if tracked is not None else self.meta(name)
                 if not self._is_immutable(name, tracked):
                     mutable.add(current)
         targets = tuple(
-            Target(write.argument, Value(self.use(write.value, exact=False), tracked.recorded))
+            Target(write.argument, Value(self.use(write.value, exact=exact), tracked.recorded))
             for write, tracked in zip(writes, objects, strict=True)
         )
         return Call(op, edited, targets, metas, lambda name: name not in mutable)

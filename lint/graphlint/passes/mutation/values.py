@@ -162,15 +162,74 @@ def preserved_strides(shape: Sequence[Size], strides: Sequence[Size]) -> tuple[S
     """
     if is_dense(shape, strides):
         return tuple(strides)
-    if any(isinstance(number, str) for number in (*shape, *strides)):
-        return contiguous_strides(shape)
-    order = sorted(range(len(shape)), key=lambda dim: (strides[dim], shape[dim] if strides[dim] == 0 else 0, -dim))
+    return _packed(shape, [strides])
+
+
+def elementwise_strides(
+    shape: Sequence[Size], operands: Sequence[tuple[Sequence[Size], Sequence[Size]]]
+) -> tuple[Size, ...]:
+    """Strides of what an elementwise op makes of operands with these sizes and strides: ``TensorIterator``'s rule."""
+    shapes = [tuple(sizes) for sizes, _ in operands]
+    if all(sizes == tuple(shape) for sizes in shapes):
+        first = tuple(operands[0][1])
+        if all(tuple(strides) == first for _, strides in operands) and is_dense(shape, first):
+            return first
+    return _packed(shape, [_enlarged(shape, sizes, strides) for sizes, strides in operands])
+
+
+def _enlarged(shape: Sequence[Size], sizes: Sequence[Size], strides: Sequence[Size]) -> list[Size]:
+    """Strides of an operand in terms of the result's dimensions, 0 where it is broadcast."""
+    lead = len(shape) - len(sizes)
+    pairs = zip(sizes, strides, shape[lead:], strict=True)
+    return [0] * lead + [0 if size == 1 and wanted != 1 else stride for size, stride, wanted in pairs]
+
+
+def _packed(shape: Sequence[Size], operands: Sequence[Sequence[Size]]) -> tuple[Size, ...]:
+    """Dense strides in the order of dimensions that the operands' strides suggest, the first of them before the others.
+
+    The insertion sort of ``TensorIteratorBase::reorder_dimensions`` and of ``infer_dense_strides``. With symbolic
+    sizes, of which it is not known which is larger, the first operand's order where it is dense.
+    """
+    if any(isinstance(number, str) for numbers in (shape, *operands) for number in numbers):
+        return next((tuple(strides) for strides in operands if is_dense(shape, strides)), contiguous_strides(shape))
+
+    def order(one: int, other: int) -> int:
+        for strides in operands:
+            left, right = int(strides[one]), int(strides[other])
+            if left == 0 or right == 0:
+                continue
+            if left != right:
+                return 1 if left > right else -1
+            if int(shape[one]) > int(shape[other]):
+                return 1
+        return 0
+
+    dims = list(reversed(range(len(shape))))
+    for index in range(1, len(dims)):
+        place = index
+        for before in reversed(range(index)):
+            found = order(dims[before], dims[place])
+            if found > 0:
+                dims[before], dims[place] = dims[place], dims[before]
+                place = before
+            elif found < 0:
+                break
     packed: list[Size] = [0] * len(shape)
     step = 1
-    for dim in order:
+    for dim in dims:
         packed[dim] = step
         step *= max(int(shape[dim]), 1)
     return tuple(packed)
+
+
+def broadcast(shapes: Sequence[Sequence[Size]]) -> tuple[Size, ...]:
+    """The common shape of operands. Of two symbolic sizes, which export has made sure agree, the later one is it."""
+    result: list[Size] = [1] * max(map(len, shapes))
+    for shape in shapes:
+        for dim, size in enumerate(shape, len(result) - len(shape)):
+            if size != 1:
+                result[dim] = size
+    return tuple(result)
 
 
 def promoted(tensors: Sequence[Meta], numbers: Sequence[Json]) -> int | None:
@@ -189,26 +248,25 @@ def promoted(tensors: Sequence[Meta], numbers: Sequence[Json]) -> int | None:
             dtype = one if dtype is None else _promote(dtype, one)
             if dtype is None:
                 return None
-        if dtype is not None and (result is None or _category(dtype) > _category(result)):
+        if dtype is not None and (result is None or category(dtype) > category(result)):
             result = _as_complex(result, dtype)
     for number in numbers:
-        category = _number_category(number)
-        if category is None:
-            return None
-        if result is None or category > _category(result):
+        kind = _number_category(number)
+        if kind is None or result is None or kind > category(result):
             # A number of a higher category brings in the default dtype, which the artifact does not record.
-            return result if result is not None and category <= _category(result) else None
+            return None
     return result
 
 
 def _as_complex(result: int | None, dtype: int) -> int | None:
     """A 0-dimensional complex operand makes a floating result complex of the result's own width."""
-    if result is not None and _category(dtype) == 3 and _category(result) == 2:
+    if result is not None and category(dtype) == 3 and category(result) == 2:
         return _WHOLE.get(result)
     return dtype
 
 
-def _category(dtype: int) -> int:
+def category(dtype: int) -> int:
+    """0 to 3: bool, integer, floating, complex."""
     return 0 if dtype == BOOL else 1 if dtype in _INTEGERS else 3 if dtype in _COMPLEX else 2
 
 
@@ -229,18 +287,18 @@ def _promote(left: int, right: int) -> int | None:
     """The common dtype of two tensors of the same group."""
     if left == right:
         return left
-    low, high = sorted((left, right), key=_category)
-    if _category(low) != _category(high):
-        if _category(high) == 3 and _category(low) == 2:
+    low, high = sorted((left, right), key=category)
+    if category(low) != category(high):
+        if category(high) == 3 and category(low) == 2:
             part = _promote(_PARTS[high], low)
             return _WHOLE.get(part) if part is not None else None
         return high
     pair = {left, right}
-    if _category(left) == 2:
+    if category(left) == 2:
         ranks = {6: 1, 13: 1, 7: 2, 8: 3}
         if pair == {6, 13}:
             return 7
-    elif _category(left) == 3:
+    elif category(left) == 3:
         ranks = {9: 1, 10: 2, 11: 3}
     else:
         if 1 in pair:  # uint8 with a signed integer: the next wider signed one

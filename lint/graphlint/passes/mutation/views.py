@@ -57,8 +57,7 @@ def replay(builder: Builder, step: Step, parent: Value) -> list[Value]:
     """Take the view again from another parent; all results of the node."""
     if not parent.meta.same_strides(step.parent):
         raise Obstacle(f"{step.op} would be taken of a tensor with other strides")
-    shift = _difference(parent.meta.offset, step.parent.offset)
-    metas = [_moved(meta, shift) for meta in step.metas]
+    metas = [moved(meta.with_(offset=meta.offset), parent.meta, step.parent) for meta in step.metas]
     stem = step.node.results()[0]
     is_list = step.node.outputs[0].as_tensors is not None
     values = [Value(builder.edit.claim(stem), meta) for meta in metas]
@@ -78,20 +77,15 @@ def replay(builder: Builder, step: Step, parent: Value) -> list[Value]:
     return values
 
 
-def _difference(left: Size, right: Size) -> int:
-    if left == right:
-        return 0
-    if isinstance(left, int) and isinstance(right, int):
-        return left - right
-    raise Obstacle("a storage offset is symbolic")
-
-
-def _moved(meta: Meta, shift: int) -> Meta:
-    if not shift:
-        return meta.with_(offset=meta.offset)
-    if not isinstance(meta.offset, int):
+def moved(meta: Meta, parent: Meta, recorded: Meta) -> Meta:
+    """Metadata of a view whose parent stands elsewhere in its storage than was recorded."""
+    if parent.offset == recorded.offset:
+        return meta
+    offsets = (parent.offset, recorded.offset, meta.offset)
+    numbers = [offset for offset in offsets if isinstance(offset, int)]
+    if len(numbers) < len(offsets):
         raise Obstacle("a storage offset is symbolic")
-    return meta.with_(offset=meta.offset + shift)
+    return meta.with_(strides=meta.strides, offset=numbers[2] + numbers[0] - numbers[1])
 
 
 def invert(builder: Builder, step: Step, parent: Value, child: Value) -> Value:

@@ -20,10 +20,19 @@ from typing import Final
 import msgspec
 
 from graphlint.ops.info import OpInfo
-from graphlint.ops.schema import SchemaArgument
+from graphlint.ops.schema import OpSchema, SchemaArgument
 from graphlint.ops.table import OpTable
 from graphlint.passes.mutation.build import Builder, Obstacle
-from graphlint.passes.mutation.values import BOOL, Meta, Value, preserved_strides, promoted
+from graphlint.passes.mutation.values import (
+    BOOL,
+    Meta,
+    Value,
+    broadcast,
+    category,
+    elementwise_strides,
+    preserved_strides,
+    promoted,
+)
 from graphlint.program.arguments import Json, tensor
 from graphlint.program.enums import FLOAT32
 from graphlint.program.strides import contiguous_strides
@@ -34,20 +43,34 @@ _COMPARISONS: Final = frozenset(
         "logical_and", "logical_or", "logical_xor", "logical_not",
     }
 )  # fmt: skip
-_RUNNING_SUMS: Final = frozenset({"cumsum", "cumprod"})
 _POINTWISE: Final = frozenset(
     {
         "abs", "absolute", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "copysign",
         "divide", "fix", "floor_divide", "gcd", "gelu", "hardswish", "heaviside", "lcm", "mish", "multiply",
         "negative", "relu6", "subtract", "threshold", "true_divide", "xlogy", "__iand__", "__ior__", "__ixor__",
-        "__ilshift__", "__irshift__", "__and__", "__or__", "__xor__", "__lshift__", "__rshift__",
+        "__ilshift__", "__irshift__", "__and__", "__or__", "__xor__", "__lshift__", "__rshift__", "addr", "_add_relu",
     }
 )  # fmt: skip
 """Elementwise ops that torch does not tag as such, on top of those it does."""
 _CONTIGUOUS: Final = frozenset(
-    {"addmm", "addbmm", "addmv", "addr", "baddbmm", "tril", "triu", "cumsum", "cumprod", "bernoulli"}
-)
+    {
+        "addmm", "addbmm", "addmv", "baddbmm", "tril", "triu", "cumsum", "cumprod", "renorm", "rrelu",
+        "index_add", "index_copy", "index_reduce", "scatter", "scatter_add", "scatter_reduce",
+        "masked_fill", "masked_scatter",
+    }
+)  # fmt: skip
 """Ops whose result is contiguous whatever their operands' strides."""
+_TO_FLOATING: Final = frozenset({"ldexp", "logit"})
+"""Elementwise ops that compute in a floating dtype, which export lets one write to integers all the same."""
+_KEEP_INTEGERS: Final = frozenset(
+    {
+        "abs", "add", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not", "clamp", "clamp_max", "clamp_min",
+        "fmod", "gcd", "lcm", "maximum", "minimum", "mul", "neg", "pow", "remainder", "sign", "square", "sub", "where",
+    }
+)  # fmt: skip
+"""Elementwise ops that compute integers from integers; others may compute in the default dtype."""
+_RUNS_OVER_MEMORY: Final = "aten.bernoulli_.float"
+"""Draws element by element as they lie in memory, where its twin makes a contiguous tensor."""
 _INDICES: Final = frozenset({"indices", "max_values", "min_indices"})
 """Names of ``out=`` arguments that take positions (``max.dim_max`` calls them so)."""
 _INT64: Final = 5
@@ -114,6 +137,7 @@ def _twin(builder: Builder, call: Call, ops: OpTable) -> list[Value]:
     written = tuple(dict.fromkeys(target.argument for target in call.targets))
     if op.hidden_writes is not None or len(written) != len(twin.schema.returns):
         raise Obstacle(f"{op.name} writes other tensors than its functional overload returns")
+    _check_order_of_draws(call)
     operands = _renamed(call, twin)
     metas = [_result_meta(call, twin, target) for target in call.targets]
     is_list = twin.schema.returns[0].type.endswith("[]")
@@ -121,7 +145,23 @@ def _twin(builder: Builder, call: Call, ops: OpTable) -> list[Value]:
         raise Obstacle(f"{op.name} writes several lists of tensors")
     stem = twin.name.split(".")[1]
     made = _emit_twin(builder, twin.name, operands, metas, stem, is_list=is_list)
+    if _cannot_raise(twin, [target.value.meta for target in call.targets]):
+        builder.disposable.update(value.name for value in made)
     return [cast(builder, value, target.value.meta) for value, target in zip(made, call.targets, strict=True)]
+
+
+def _cannot_raise(twin: OpInfo, metas: list[Meta]) -> bool:
+    """Whether a twin may go when nobody uses its results: elementwise arithmetic, which on integers can divide by 0."""
+    if twin.random.draws != "never" or not ("pointwise" in twin.tags or twin.name.startswith("aten._foreach_")):
+        return False
+    return all(category(meta.dtype) > 1 for meta in metas)
+
+
+def _check_order_of_draws(call: Call) -> None:
+    for target in call.targets if call.op.name == _RUNS_OVER_MEMORY else ():
+        meta = target.value.meta
+        if not meta.same_strides(meta.contiguous()):
+            raise Obstacle("it draws in the order of memory, and its tensor is not contiguous")
 
 
 def _emit_twin(
@@ -156,7 +196,27 @@ def _renamed(call: Call, twin: OpInfo) -> list[Json]:
             continue
         default = ours[argument.name].default_value if argument.name in ours else None
         operands.append({"name": argument.name, "arg": _literal(default, call), "kind": 2})
-    return operands
+    return [*_without_none(operands, "dtype"), *_dtype_of_target(call, twin_schema)]
+
+
+def _without_none(operands: list[Json], name: str) -> list[Json]:
+    return [one for one in operands if one["name"] != name or "as_none" not in one["arg"]]
+
+
+def _dtype_of_target(call: Call, schema: OpSchema) -> list[Json]:
+    """Running sums, reductions and factories compute in the dtype of the tensor that they write, where they are not
+    given another; their twins would take their operands'.
+    """
+    if schema.argument("dtype") is None or "as_scalar_type" in (call.argument("dtype") or {}):
+        return []
+    own = call.targets[0].value.meta
+    tensors, _ = _elements(call, call.targets[0])
+    if tensors and category(own.dtype) > 1 and {value.meta.dtype for value in tensors} == {own.dtype}:
+        return []
+    given: list[Json] = [{"name": "dtype", "arg": {"as_scalar_type": own.dtype}, "kind": 2}]
+    if not tensors and schema.argument("device") is not None:
+        given.append({"name": "device", "arg": {"as_device": own.device}, "kind": 2})
+    return given
 
 
 def _literal(value: object, call: Call) -> Json:
@@ -175,14 +235,17 @@ def _result_meta(call: Call, twin: OpInfo, target: Target) -> Meta:
     own = target.value.meta
     tensors, numbers = _elements(call, target)
     pointwise = "pointwise" in twin.tags or name in _POINTWISE or name.startswith("_foreach_")
+    if call.op.out_variant:
+        _check_out(call, target, tensors, pointwise=pointwise)
     if name in _COMPARISONS:
         dtype: int | None = BOOL
     elif pointwise:
-        dtype = promoted([value.meta for value in tensors], numbers)
-    elif name in _RUNNING_SUMS:
-        dtype = _running_sum_dtype(call, own)
+        dtype = _pointwise_dtype(call, name, own, [value.meta for value in tensors], numbers)
     elif target.argument in _INDICES:
         dtype = _INT64
+    elif twin.schema is not None and twin.schema.argument("dtype") is not None:
+        given = (call.argument("dtype") or {}).get("as_scalar_type")
+        dtype = own.dtype if given is None else int(given)
     elif call.op.out_variant:
         dtypes = {value.meta.dtype for value in tensors}
         dtype = own.dtype if dtypes <= {own.dtype} else None
@@ -193,10 +256,31 @@ def _result_meta(call: Call, twin: OpInfo, target: Target) -> Meta:
     if (call.op.out_variant and not pointwise) or name in _CONTIGUOUS:
         strides = contiguous_strides(own.shape)
     elif pointwise:
-        strides = _elementwise_strides(own, tensors)
+        strides = elementwise_strides(own.shape, [(one.meta.shape, one.meta.strides) for one in tensors])
     else:
         strides = preserved_strides(own.shape, own.strides)
     return own.with_(dtype=dtype, strides=strides)
+
+
+def _pointwise_dtype(call: Call, name: str, own: Meta, tensors: list[Meta], numbers: list[Json]) -> int | None:
+    dtype = promoted(tensors, numbers)
+    if dtype is None:
+        return None
+    if category(dtype) > category(own.dtype) or (name in _TO_FLOATING and category(own.dtype) < 2):
+        raise Obstacle(f"torch refuses to run {call.op.name}: its result cannot be cast to the dtype of what it writes")
+    if call.op.out_variant and category(dtype) < 2 <= category(own.dtype) and name not in _KEEP_INTEGERS:
+        return None
+    return dtype
+
+
+def _check_out(call: Call, target: Target, tensors: list[Value], *, pointwise: bool) -> None:
+    """What is recorded of a result shows the sizes after ``out=`` was resized, but not where it is an operand too."""
+    shape = target.value.meta.shape
+    if pointwise:
+        if not tensors or broadcast([value.meta.shape for value in tensors]) != shape:
+            raise Obstacle(_RESHAPED)
+    elif any(value.name == target.value.name for value in tensors):
+        raise Obstacle("out= is given one of the op's operands, which it writes while it reads")
 
 
 def _elements(call: Call, target: Target) -> tuple[list[Value], list[Json]]:
@@ -221,21 +305,6 @@ def _elements(call: Call, target: Target) -> tuple[list[Value], list[Json]]:
         elif schema.type.startswith("Scalar") and schema.name != "value" and kind != "as_none":
             numbers.append(operand["arg"])
     return tensors, numbers
-
-
-def _running_sum_dtype(call: Call, own: Meta) -> int:
-    given = call.argument("dtype") or {}
-    if given.get("as_scalar_type") is not None:
-        return int(given["as_scalar_type"])
-    return 5 if own.dtype in (1, 2, 3, 4, 5, BOOL) else own.dtype
-
-
-def _elementwise_strides(own: Meta, tensors: Sequence[Value]) -> tuple[int | str, ...]:
-    """TensorIterator orders the dimensions of its output as those of the first operand of full shape."""
-    for value in tensors:
-        if value.meta.shape == own.shape:
-            return preserved_strides(value.meta.shape, value.meta.strides)
-    return contiguous_strides(own.shape)
 
 
 # --------------------------------------------------------------------------------------- casts and layouts
@@ -353,6 +422,33 @@ def _zero(builder: Builder, call: Call) -> list[Value]:
     return [_filled(builder, target.value, {"as_int": 0}) for target in call.targets]
 
 
+def _fill_diagonal(builder: Builder, call: Call) -> list[Value]:
+    (target,) = call.targets
+    meta, value = target.value.meta, call.argument("fill_value")
+    if value is None or len(meta.shape) != 2 or any(isinstance(number, str) for number in (*meta.shape, *meta.strides)):
+        raise Obstacle("fill_diagonal_ is given a tensor of other than two dimensions, or of symbolic sizes")
+    height, width = (int(size) for size in meta.shape)
+    if (call.argument("wrap") or {}).get("as_bool") and height > width:
+        raise Obstacle("fill_diagonal_ wraps around")
+    length: Json = {"as_int": min(height, width)}
+    row, column = (int(step) for step in meta.strides)
+    shown = meta.with_(sizes=[length], strides=[row + column], offset=meta.offset)
+    diagonal = builder.emit("aten.diagonal.default", [tensor(target.value.name)], shown, "diagonal")
+    filled = _filled(builder, diagonal, value)
+    made = meta.with_(strides=meta.strides, offset=meta.offset)
+    arguments = [tensor(target.value.name), tensor(filled.name)]
+    return [builder.emit("aten.diagonal_scatter.default", arguments, made, "diagonal_scatter")]
+
+
+def _polygamma(builder: Builder, call: Call) -> list[Value]:
+    (target,) = call.targets
+    order, meta = call.argument("n"), target.value.meta
+    if order is None or category(meta.dtype) != 2:
+        raise Obstacle("polygamma_ is recorded without its order, or of a tensor that is not floating")
+    arguments = [order, tensor(target.value.name)]
+    return builder.emit_all("aten.polygamma.default", arguments, [meta.dense()], "polygamma")
+
+
 def batch_norm(builder: Builder, call: Call, results: Sequence[Meta]) -> tuple[list[Value], list[Value]]:
     """A normalization that updates running statistics: its own results, and the new statistics.
 
@@ -434,6 +530,8 @@ _SPECIAL: Final[dict[str, Callable[[Builder, Call], list[Value]]]] = {
     "aten.fill_.Tensor": _fill_tensor,
     "aten.zero_.default": _zero,
     "aten._foreach_zero_.default": _zero,
+    "aten.fill_diagonal_.default": _fill_diagonal,
+    "aten.polygamma_.default": _polygamma,
 }
 """By overload."""
 
