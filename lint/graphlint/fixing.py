@@ -116,17 +116,20 @@ def fix_program(document: Document, name: str, path: str, settings: Settings) ->
     state = _State.of(document, name, path, settings)
     fixed: list[Diagnostic] = []
     buffers: list[str] = []
-    for each in PASSES:
-        chosen = [one for one in state.found if one.diagnostic.code in each.codes and _applies(one, settings)]
-        made = each.run(state, chosen, settings) if chosen else None
-        if made is None or not made.fixed:
-            continue
-        result = _State.of(_checked(made.tree, document), name, path, settings)
-        _check_effects(state.view, result.view, made.fixed)
-        _check_findings(state.found, result.found, made.fixed)
-        state = result
-        fixed += [one.diagnostic for one in made.fixed]
-        buffers += made.buffers
+    count = -1
+    while count < len(fixed):  # a later pass may clear the way for an earlier one: a write to what a region returned
+        count = len(fixed)
+        for each in PASSES:
+            chosen = [one for one in state.found if one.diagnostic.code in each.codes and _applies(one, settings)]
+            made = each.run(state, chosen, settings) if chosen else None
+            if made is None or not made.fixed:
+                continue
+            result = _State.of(_checked(made.tree, document), name, path, settings)
+            _check_effects(state.view, result.view, made.fixed)
+            _check_findings(state.found, result.found, made.fixed)
+            state = result
+            fixed += [one.diagnostic for one in made.fixed]
+            buffers += made.buffers
     if fixed and "TRAINING" in state.document.program.dialects and state.view.functional:
         # A graph that is functional now is of the training dialect no more, and backends go by the label.
         state = _State.of(state.document.relabelled("ATEN"), name, path, settings)
