@@ -13,7 +13,6 @@ from click.testing import CliRunner
 
 from graphlint.cli import app
 
-pytest.importorskip("torch")
 
 from graphlint.runtime import verification
 

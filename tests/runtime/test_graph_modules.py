@@ -7,7 +7,6 @@ from itertools import pairwise
 
 import pytest
 
-pytest.importorskip("torch")
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
