@@ -18,8 +18,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import judging
-from zoo import MODELS
+from zoo import MODELS, judging
 from zoo.build import Arguments, export
 
 from graphlint.engine import process

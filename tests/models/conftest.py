@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # for `zoo` and `judging`, which compare.py imports too
+sys.path.insert(0, str(Path(__file__).parent))  # for `zoo`, which compare.py imports too
 
-import judging
+from zoo import judging
 
 from graphlint.diagnostics import Diagnostic
 from graphlint.engine import process

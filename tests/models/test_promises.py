@@ -58,7 +58,7 @@ def test_a_constant_that_requires_gradients_after_export_is_written_back(fix):
 
 def test_a_buffer_in_the_memory_of_a_written_constant_is_written_once(fix):
     """With gradients on, torch refuses to write the same memory back a second time."""
-    import judging
+    from zoo import judging
 
     torch.manual_seed(0)
     fixed = fix(exported(CacheAsBuffer(), torch.ones(1, 4)))
@@ -71,7 +71,7 @@ def test_a_buffer_in_the_memory_of_a_written_constant_is_written_once(fix):
 
 def test_a_constant_in_the_memory_of_a_written_buffer_is_left_out(fix):
     """Nobody reads it any more, and a written input that aliases another one is more than torch's passes can take."""
-    import judging
+    from zoo import judging
 
     torch.manual_seed(0)
     program = exported(CacheAsBuffer(), torch.ones(1, 4))
@@ -125,7 +125,7 @@ class HalfBuffer(torch.nn.Module):
 
 
 def test_a_half_precision_buffer_rounds_what_is_copied_to_it(fix):
-    import judging
+    from zoo import judging
 
     x = torch.full((4,), 0.1)
     fixed = fix(exported(HalfBuffer(), x))
@@ -149,7 +149,7 @@ class EvalDropout(torch.nn.Module):
 
 
 def test_dropout_in_eval_mode_aliases_its_input(fix):
-    import judging
+    from zoo import judging
 
     x = torch.arange(4.0)
     fixed = fix(exported(EvalDropout(), x))
@@ -169,7 +169,7 @@ class BareAssert(torch.nn.Module):
 
 
 def test_a_bare_assert_still_fails(fix):
-    import judging
+    from zoo import judging
 
     good, bad = torch.ones(3), -torch.ones(3)
     fixed = fix(exported(BareAssert(), good))
@@ -182,7 +182,7 @@ def test_a_bare_assert_still_fails(fix):
 
 def test_a_fixed_assert_outlives_decomposition(fix):
     """torch drops the bare one there, as dead code."""
-    import judging
+    from zoo import judging
 
     bad = -torch.ones(3)
     fixed = fix(exported(BareAssert(), torch.ones(3)))
