@@ -11,6 +11,7 @@ return their operand only under conditions that the artifact does not settle. Su
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 import msgspec
@@ -102,6 +103,14 @@ class AliasAnalysis:
     def owner(self, storage: Storage) -> int:
         """Identity of the graph object that the storage was born in or, for inputs, that of the root."""
         return self._owners[storage]
+
+    def showing(self, graph: Graph, storages: AbstractSet[Storage]) -> set[str]:
+        """The values of a graph that may show one of these storages."""
+        return {
+            name
+            for name, aliases in self._graphs[id(graph)].items()
+            if any(alias.storage in storages for alias in aliases)
+        }
 
     def uncertain(self) -> Iterator[tuple[str, tuple[Alias, ...]]]:
         """Values that may or may not show some storage, of all graphs."""

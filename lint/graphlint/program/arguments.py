@@ -32,6 +32,9 @@ def tensor_names(argument: Json) -> list[str]:
 
 def value_names(argument: Json) -> list[str]:
     """Names of all values in an argument: tensors, and symbolic scalars that are computed."""
+    reference = argument.get("as_tensor")
+    if reference is not None:  # most are
+        return [reference["name"]]
     kind, value = _set_key(argument)
     if kind in ("as_sym_int", "as_sym_float", "as_sym_bool"):
         return [value["as_name"]] if value.get("as_name") else []

@@ -297,17 +297,17 @@ class _Rewriter:
         """Leave out constants in the memory of an input that is written back. Nobody reads them any more, and passes of
         torch (``run_decompositions``, what AOTInductor does) fail on a written input that aliases another one.
         """
-        read = {name for output in edited["outputs"] for name in tensor_names(output)}
-        for node in edited["nodes"]:
-            read.update(name for operand in node["inputs"] for name in tensor_names(operand["arg"]))
         gone: set[str] = set()
         for spec in specs:
             name = spec["tensor_constant"]["arg"]["name"] if spec.get("tensor_constant") else None
             tracked = frame.objects.get(name) if name is not None else None
             if tracked is not None and tracked.store.version > 0 and tracked.store.origin.name != name:
-                gone.update({str(name)} - read)
+                gone.add(str(name))
         if not gone:
             return edited, specs
+        gone.difference_update(name for output in edited["outputs"] for name in tensor_names(output))
+        for node in edited["nodes"]:
+            gone.difference_update(name for operand in node["inputs"] for name in tensor_names(operand["arg"]))
         pairs = zip(edited["inputs"], specs, strict=True)
         kept = [(raw, spec) for raw, spec in pairs if gone.isdisjoint(tensor_names(raw))]
         values = {name: meta for name, meta in edited["tensor_values"].items() if name not in gone}
@@ -421,17 +421,33 @@ class _Frame:
         """Copy the nodes, rewriting what has to be."""
         for argument in self.graph.inputs:
             self.builder.define(argument.symbols())
+        shown = self.rewriter.view.aliasing.showing(self.graph, self.rewriter.active)
         for index, (node, raw) in enumerate(zip(self.graph.nodes, self.raw["nodes"], strict=True)):
             self.builder.source = raw.get("metadata", {})
             self.start = len(self.edit.nodes)
             writes = self.rewriter.writes.get(id(node), [])
-            if any(write.target.storage in self.rewriter.active for write in writes):
+            results = node.results()
+            if not writes and self._stays(node, results, shown):
+                self.edit.nodes.append(raw)
+            elif any(write.target.storage in self.rewriter.active for write in writes):
                 self._write(node, raw, writes)
             elif node.subgraphs():
                 self._call(node, raw, index)
             else:
                 self._copy(node, raw)
-            self.builder.define([name for output in node.outputs for name in output.symbols()])
+            self.builder.define(results)
+
+    def _stays(self, node: Node, results: list[str], shown: set[str]) -> bool:
+        """Whether a node has nothing to do with what is rewritten: most have not. ``shown`` are the values of the
+        graph that show a storage which is.
+        """
+        if not shown.isdisjoint(results) or node.subgraphs():
+            return False
+        for operand in node.inputs:
+            for name in operand.arg.tensors():
+                if name in self.objects or name in self.gone:
+                    return False
+        return True
 
     def _renamed(self, node: Node, raw: Json, *, exact: bool) -> Json:
         """The node with its operands under their current names."""
@@ -807,7 +823,8 @@ class _Frame:
                 for name in defined:
                     self.builder.new_symbols.pop(name, None)
                 continue
-            used.update(name for operand in node["inputs"] for name in value_names(operand["arg"]))
+            for operand in node["inputs"]:
+                used.update(value_names(operand["arg"]))
             left.update(defined)
             kept.append(node)
         self.edit.nodes = kept[::-1]
