@@ -139,9 +139,11 @@ def fix_program(document: Document, name: str, path: str, settings: Settings) ->
 
 def _checked(tree: Json, original: Document) -> Document:
     try:
-        return Document.from_tree(tree, payloads=original.payloads)
+        result = Document.from_tree(tree, payloads=original.payloads)
     except ProgramError as error:
         raise FixValidationError(f"the fixed program contradicts itself: {error}") from error
+    result.finite = original.finite  # no pass makes an infinity of its own but as a string
+    return result
 
 
 def _sites(found: list[Found]) -> list[Site]:
