@@ -14,7 +14,7 @@ from graphlint.analysis.view import ProgramView
 from graphlint.diagnostics import Diagnostic
 from graphlint.errors import FixValidationError, ProgramError
 from graphlint.linting import Found, lint_view, view_of
-from graphlint.passes.mutation.functionalize import Plan, plan
+from graphlint.passes.mutation.planning import Plan, plan
 from graphlint.passes.regions import inline_regions
 from graphlint.passes.removal import remove_nodes
 from graphlint.passes.tokens import functionalize_checks

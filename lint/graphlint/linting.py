@@ -31,7 +31,7 @@ def view_of(document: Document, settings: Settings) -> ProgramView:
     """What rules see of a program. Fixes of writes are planned when a rule first asks for one."""
 
     def planner(view: ProgramView) -> WritePlan:
-        from graphlint.passes.mutation.functionalize import plan
+        from graphlint.passes.mutation.planning import plan
 
         return plan(document, view)
 

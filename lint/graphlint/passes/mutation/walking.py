@@ -1,73 +1,32 @@
-"""Writes become data flow: the rewrite that torch calls functionalization, on the serialized graph.
-
-::
-
-    before                                          after
-    %row = aten.select.int(%b_cache, 1, 0)          %copy_ = …the new row, x cast and expanded…
-    %copy_ = aten.copy_.default(%row, %x)           %select_scatter = aten.select_scatter.default(%b_cache, %x, 1, 0)
-    %sum = aten.sum.default(%b_cache)               %sum = aten.sum.default(%select_scatter)
-    return %sum                                     return buffer "cache" <- %select_scatter, %sum
-
-The graph is walked once, as an interpreter would. For each storage that is written there is a current base value;
-each tensor object that shows the storage is a chain of view steps from the base. A write makes a new value for the
-written view (:mod:`.writes`), carries it back through the inverses of the steps (:mod:`.views`), and makes the result
-the new base. An operand whose storage was written since it was computed is taken again from the current base, where
-it is used and nowhere else; a value that was read before the write stays what it was.
-
-Cases beyond that:
-
-1. several writes in one op (``_foreach_*_``), ``out=`` overloads, running statistics of batch norm;
-2. in-place views (``t_``, ``unsqueeze_``) change the object's chain, not the storage;
-3. subgraphs: writes to tensors born inside are rewritten inside; a region's write to a tensor from outside becomes
-   one more result of the region; branches and loops have no way to hand such a write out;
-4. at the end, each written parameter, buffer and user input gets its last value as a mutation output; a written
-   constant first becomes a non-persistent buffer.
-
-What cannot be rewritten blocks its whole storage: all writes to it stay as they are, and so do all reads. The
-reasons are what :func:`plan` returns, for the rules to show.
-"""
+"""Walking one graph as an interpreter would: which value shows which tensor object, and what stands for each node."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from graphlint.analysis.aliasing import Storage
 from graphlint.analysis.calls import convention, operand_names
 from graphlint.analysis.sites import Scope, Site
-from graphlint.analysis.view import ProgramView, Write
+from graphlint.analysis.view import Write
 from graphlint.ops.info import OpInfo
 from graphlint.passes.mutation.build import Builder, Obstacle
 from graphlint.passes.mutation.values import Meta, Value
 from graphlint.passes.mutation.views import Step, invert, moved, replay
 from graphlint.passes.mutation.writes import NORMALIZATIONS, RESHAPED, Call, Target, batch_norm, functional, restrided
 from graphlint.program.arguments import Json, renamed, renamed_operands, tensor, tensor_names, value_names
-from graphlint.program.document import Dialect, Document, GraphEdit, all_nodes
-from graphlint.program.model import Argument, Graph, Node
+from graphlint.program.document import GraphEdit
+from graphlint.program.model import Argument, Node
 
-_IN_PLACE_VIEWS: Final = frozenset(
-    {"t_", "transpose_", "squeeze_", "unsqueeze_", "swapdims_", "swapaxes_", "as_strided_", "detach_"}
-)
-_PARAMETER_OUTPUTS: Final = (8, 14)
-"""The schema from which on a parameter can have a mutation output (torch 2.9)."""
-_OLDEST_MAJOR: Final = 5
-"""The schema major of torch 2.3; earlier exports wrote functional graphs only."""
+if TYPE_CHECKING:
+    from graphlint.passes.mutation.rewriting import Rewriter
 
 
-class Plan(msgspec.Struct, frozen=True, eq=False):
-    """What functionalizing a program comes to."""
+class Blocked(Exception):  # noqa: N818  # control flow: plan again without these storages
+    """Something keeps storages from being functionalized that came up on the way."""
 
-    tree: Json
-    """The program with everything functionalized that can be."""
-    blocked: dict[int, str]
-    """Writes that stay: the position of the node to the reason."""
-    fixed: frozenset[int]
-    """Positions of the nodes whose writes are gone."""
-
-
-class _Blocked(Exception):  # noqa: N818  # control flow: plan again without these storages
     def __init__(self, storages: Iterable[Storage], reason: str) -> None:
         super().__init__(reason)
         self.storages = set(storages)
@@ -110,220 +69,10 @@ def _key(steps: tuple[Step, ...]) -> tuple[tuple[int, int], ...]:
     return tuple((id(step.node), step.index) for step in steps)
 
 
-def plan(document: Document, view: ProgramView, selected: frozenset[int] | None = None) -> Plan:
-    """Functionalize what can be; ``selected`` are the positions of the nodes whose writes may go (default: all).
-
-    ``view`` is the view of the same program.
-    """
-    writes = list(view.writes)
-    blocked = _obstacles(document, view, writes)
-    if selected is not None:
-        for write in writes:
-            if write.site.position not in selected:
-                for alias in write.aliases:
-                    blocked.setdefault(alias.storage, "a write to the same tensor is not selected for fixing")
-    while True:
-        active = _active(writes, blocked)
-        if not active:
-            tree = document.tree
-            break
-        try:
-            tree = _Rewriter(document, view, active).run()
-            break
-        except _Blocked as reason:
-            for storage in reason.storages:
-                blocked.setdefault(storage, reason.reason)
-            if not reason.storages & active:
-                raise AssertionError(f"blocked for a storage that is not written: {reason}") from reason
-    reasons: dict[int, str] = {}
-    fixed: set[int] = set()
-    for write in writes:
-        reason_for = next((blocked[a.storage] for a in write.aliases if a.storage in blocked), None)
-        if reason_for is not None:
-            reasons.setdefault(write.site.position, reason_for)
-        else:
-            fixed.add(write.site.position)
-    return Plan(tree, reasons, frozenset(fixed - reasons.keys()))
-
-
-def _active(writes: list[Write], blocked: dict[Storage, str]) -> set[Storage]:
-    """The storages to functionalize: written and not blocked, nor written together with a blocked one."""
-    groups: dict[int, list[Storage]] = {}
-    for write in writes:
-        groups.setdefault(write.site.position, []).extend(alias.storage for alias in write.aliases)
-    changed = True
-    while changed:
-        changed = False
-        for storages in groups.values():
-            reason = next((blocked[storage] for storage in storages if storage in blocked), None)
-            if reason is None:
-                continue
-            for storage in storages:
-                if storage not in blocked:
-                    blocked[storage] = f"it is written together with a tensor that cannot be: {reason}"
-                    changed = True
-    return {storage for storages in groups.values() for storage in storages if storage not in blocked}
-
-
-def _obstacles(document: Document, view: ProgramView, writes: list[Write]) -> dict[Storage, str]:
-    """What can be told without rewriting anything."""
-    blocked: dict[Storage, str] = {}
-    schema = view.program.schema
-    written = {alias.storage for write in writes for alias in write.aliases}
-    for write in writes:
-        reason = _write_obstacle(write, schema, view)
-        if reason is not None:
-            for alias in write.aliases:
-                blocked.setdefault(alias.storage, reason)
-    for name, aliases in view.aliasing.uncertain():
-        for alias in aliases:
-            if alias.storage in written:
-                blocked.setdefault(alias.storage, f"whether %{name} shares its memory is not known")
-    return blocked
-
-
-def _write_obstacle(write: Write, schema: tuple[int, int], view: ProgramView) -> str | None:
-    op = write.site.op
-    if op is None or op.source == "configuration":
-        return f"what {write.site.name} computes is not known"
-    if op.kind is not None:
-        return f"{op.name} has effects beyond the write"
-    if schema[0] < _OLDEST_MAJOR:
-        return "torch 2.2 or earlier wrote this file, which is functional except for what it could not express"
-    if not write.certain:
-        return "which tensor it writes depends on more than the artifact tells"
-    storage = write.target.storage
-    if storage.kind == "unknown":
-        return "which tensor it writes is not known"
-    if storage.kind == "parameter":
-        meta = view.program.graph.meta(storage.value)
-        if meta is None or meta.requires_grad:
-            return "stock torch cannot write a parameter back that requires gradients"
-        if schema < _PARAMETER_OUTPUTS:
-            return "files of torch before 2.9 have no mutation outputs for parameters"
-    if op.in_place_view:
-        packet = op.name.split(".")[1]
-        if packet not in _IN_PLACE_VIEWS:
-            return f"{packet} changes how much memory the tensor has, or which"
-        if storage.kind != "intermediate":
-            return f"{packet} changes the sizes or strides of a tensor that the caller or the module holds"
-    return _crossing(write, view)
-
-
-def _crossing(write: Write, view: ProgramView) -> str | None:
-    """Why a write to a tensor from outside its graph cannot be handed out, or None."""
-    owner = view.aliasing.owner(write.target.storage)
-    scope = write.site.scope
-    while id(scope.graph) != owner:
-        if scope.caller is None:
-            return None
-        rule = convention(scope.caller.node)
-        name = scope.caller.node.target.rpartition(".")[2]
-        if rule is None or len(rule.results_of) != 1 or rule.repeats or not rule.exact or not rule.carries:
-            return f"it is written inside {name}, which has no way to hand the change out"
-        scope = scope.caller.scope
-    return None
-
-
-class _Rewriter:
-    """One attempt at a program, for a given set of storages."""
-
-    def __init__(self, document: Document, view: ProgramView, active: set[Storage]) -> None:
-        self.document = document
-        self.view = view
-        self.active = active
-        self.raw: Json = document.tree["graph_module"]["graph"]
-        self.dialect = Dialect.of(all_nodes(self.raw))
-        self.writes: dict[int, list[Write]] = {}
-        self.disturbed = {alias.storage for write in view.writes for alias in write.aliases} - active
-        """Storages that are still written in place."""
-        for write in view.writes:
-            self.writes.setdefault(id(write.site.node), []).append(write)
-        self.touched = {
-            id(scope_graph)
-            for write in view.writes
-            if write.target.storage in active
-            for scope_graph in _graphs_around(write.site)
-        }
-        """Graphs that are rewritten: those that write, and those that call them."""
-
-    def run(self) -> Json:
-        graph = self.document.program.graph
-        frame = _Frame(self, Scope(graph), self.raw)
-        for name, value in frame.placeholders():
-            frame.adopt_input(name, value)
-        frame.walk()
-        return self._finish(frame)
-
-    def _finish(self, frame: _Frame) -> Json:
-        """Outputs, mutation outputs, signature."""
-        module = self.document.tree["graph_module"]
-        signature: Json = module["signature"]
-        input_specs = [
-            _as_buffer(spec) if self._is_written_constant(spec, frame) else spec for spec in signature["input_specs"]
-        ]
-        output_specs = list(signature["output_specs"])
-        outputs = [
-            frame.output(raw, argument) for raw, argument in zip(self.raw["outputs"], frame.graph.outputs, strict=True)
-        ]
-        declared = {_mutated(spec) for spec in output_specs}
-        written_back: set[str] = set()
-        place = next(
-            (index for index, spec in enumerate(output_specs) if _mutated(spec) is None and "token" not in spec),
-            len(output_specs),
-        )
-        for spec, argument in zip(input_specs, frame.graph.inputs, strict=True):
-            name = next(iter(argument.tensors()), None)
-            tracked = frame.objects.get(name) if name is not None else None
-            if tracked is None or tracked.steps or tracked.store.version == 0:
-                continue
-            if tracked.store.origin.name != name:
-                continue  # in the memory of an input that is written back; with gradients, torch refuses a second time
-            if _mutated(_mutation(spec, str(name), "")) in declared:
-                continue  # the program writes it back itself, later than every write in the graph
-            value = frame.written_back(tracked.store, written_back)
-            written_back.add(value)
-            output_specs.insert(place, _mutation(spec, str(name), value))
-            outputs.insert(place, tensor(value))
-            place += 1
-        frame.edit.outputs = outputs
-        calls = [_renamed_call(entry, frame.gone) for entry in module.get("module_call_graph", [])]
-        edited = frame.finish(_named_by_calls(calls))
-        edited, input_specs = self._without_stand_ins(edited, input_specs, frame)
-        changed = {**signature, "input_specs": input_specs, "output_specs": _renamed_specs(output_specs, outputs)}
-        return self.document.with_graph(edited, signature=changed, module_call_graph=calls)
-
-    def _without_stand_ins(self, edited: Json, specs: list[Json], frame: _Frame) -> tuple[Json, list[Json]]:
-        """Leave out constants in the memory of an input that is written back. Nobody reads them any more, and passes of
-        torch (``run_decompositions``, what AOTInductor does) fail on a written input that aliases another one.
-        """
-        gone: set[str] = set()
-        for spec in specs:
-            name = spec["tensor_constant"]["arg"]["name"] if spec.get("tensor_constant") else None
-            tracked = frame.objects.get(name) if name is not None else None
-            if tracked is not None and tracked.store.version > 0 and tracked.store.origin.name != name:
-                gone.add(str(name))
-        if not gone:
-            return edited, specs
-        gone.difference_update(name for output in edited["outputs"] for name in tensor_names(output))
-        for node in edited["nodes"]:
-            gone.difference_update(name for operand in node["inputs"] for name in tensor_names(operand["arg"]))
-        pairs = zip(edited["inputs"], specs, strict=True)
-        kept = [(raw, spec) for raw, spec in pairs if gone.isdisjoint(tensor_names(raw))]
-        values = {name: meta for name, meta in edited["tensor_values"].items() if name not in gone}
-        return {**edited, "inputs": [raw for raw, _ in kept], "tensor_values": values}, [spec for _, spec in kept]
-
-    def _is_written_constant(self, spec: Json, frame: _Frame) -> bool:
-        constant = spec.get("tensor_constant")
-        name = constant["arg"]["name"] if constant else None
-        tracked = frame.objects.get(name) if name is not None else None
-        return tracked is not None and tracked.store.version > 0 and tracked.store.origin.name == name
-
-
-class _Frame:
+class Frame:
     """One graph of the program while it is walked."""
 
-    def __init__(self, rewriter: _Rewriter, scope: Scope, raw: Json) -> None:
+    def __init__(self, rewriter: Rewriter, scope: Scope, raw: Json) -> None:
         self.rewriter = rewriter
         self.scope = scope
         self.graph = scope.graph
@@ -365,7 +114,7 @@ class _Frame:
         # Two inputs in the same memory, such as tied weights. From here on the first one stands for both.
         value = Value(name, self._known_meta(name, storage))
         if not value.meta.same_layout(known.origin.meta) or value.meta.offset != known.origin.meta.offset:
-            raise _Blocked([storage], f"%{name} shows its memory in another shape")
+            raise Blocked([storage], f"%{name} shows its memory in another shape")
         self.objects[name] = _Object(known, (), known.base, known.version)
         return self.objects[name]
 
@@ -373,7 +122,7 @@ class _Frame:
         try:
             return self.meta(name)
         except Obstacle as reason:
-            raise _Blocked([storage], str(reason)) from None
+            raise Blocked([storage], str(reason)) from None
 
     def _adopt(self, name: str, storage: Storage) -> _Object:
         value = Value(name, self._known_meta(name, storage))
@@ -395,7 +144,7 @@ class _Frame:
             try:
                 tracked.value = self._show(tracked.store, tracked.steps)
             except Obstacle as reason:
-                raise _Blocked([tracked.store.storage], str(reason)) from None
+                raise Blocked([tracked.store.storage], str(reason)) from None
             tracked.version = tracked.store.version
         return tracked.value.name
 
@@ -484,7 +233,7 @@ class _Frame:
                 metas = tuple(self.meta(name) for name in results)
                 step = Step(node, raw, op.name if op is not None else "", operand, index, tracked.recorded, metas)
             except Obstacle as reason:
-                raise _Blocked([storage], str(reason)) from None
+                raise Blocked([storage], str(reason)) from None
             steps = (*tracked.steps, step)
             value = Value(result, moved(step.meta, tracked.value.meta, tracked.recorded))
             if value.meta is not step.meta:
@@ -501,7 +250,7 @@ class _Frame:
                 tracked = self.objects.get(name) if name is not None else None
                 if tracked is not None and tracked.store.storage is storage:
                     if argument is None or argument.as_tensor is None:
-                        raise _Blocked([storage], f"%{name} is viewed as one of a list of tensors")
+                        raise Blocked([storage], f"%{name} is viewed as one of a list of tensors")
                     return rule.argument, tracked
         return None
 
@@ -530,7 +279,7 @@ class _Frame:
             for tracked, value, names in zip(objects, values, results, strict=True):
                 self._settle(tracked, value, names)
         except Obstacle as reason:
-            raise _Blocked(storages, str(reason)) from None
+            raise Blocked(storages, str(reason)) from None
 
     def _object(self, write: Write) -> _Object:
         tracked = self.objects.get(write.value)
@@ -693,7 +442,7 @@ class _Frame:
                 continue
             raw_reference = raw["inputs"][position]["arg"]["as_graph"]
             scope = Scope(reference.graph, (*self.scope.path, node.label, reference.name), site)
-            frame = _Frame(self.rewriter, scope, raw_reference["graph"])
+            frame = Frame(self.rewriter, scope, raw_reference["graph"])
             outside = dict(zip((next(iter(a.tensors()), None) for a in reference.graph.inputs), operands, strict=False))
             given, aliased = frame.rewrite_subgraph(outside)
             handed += given
@@ -713,7 +462,7 @@ class _Frame:
             try:
                 self._settle(tracked, Value(result, meta), [])
             except Obstacle as reason:
-                raise _Blocked([tracked.store.storage], str(reason)) from None
+                raise Blocked([tracked.store.storage], str(reason)) from None
         self._track_call(node, returned)
 
     def _track_call(self, node: Node, returned: Mapping[int, tuple[str, tuple[Step, ...]]]) -> None:
@@ -730,7 +479,7 @@ class _Frame:
                 value = Value(result, self._known_meta(result, storage))
                 self.objects[result] = _Object(seen.store, (*seen.steps, *steps), value, seen.store.version)
             elif any(known.store.storage is storage for known in self.objects.values()):
-                raise _Blocked([storage], f"{node.op} returns a view of it")
+                raise Blocked([storage], f"{node.op} returns a view of it")
             else:
                 self._adopt(result, storage)
 
@@ -743,7 +492,7 @@ class _Frame:
         entered: dict[str, _Object] = {}
         for entry, storage in list(self.placeholders()):
             if any(one.store.storage is storage for one in entered.values()):
-                raise _Blocked([storage], "a region sees its memory through several operands")
+                raise Blocked([storage], "a region sees its memory through several operands")
             entered[entry] = self.adopt_input(entry, storage)
         self.walk()
         outputs = [
@@ -758,7 +507,7 @@ class _Frame:
             if tracked is None or entry_name is None:
                 continue
             if operand is None or not all(_relocatable(step) for step in tracked.steps):
-                raise _Blocked([tracked.store.storage], "a region returns a view of it that depends on its inside")
+                raise Blocked([tracked.store.storage], "a region returns a view of it that depends on its inside")
             returned[index] = (operand, tracked.steps)
         handed: list[tuple[str, Value]] = []
         for entry, one in entered.items():
@@ -766,7 +515,7 @@ class _Frame:
                 continue
             operand = outside.get(entry)
             if operand is None:
-                raise _Blocked([one.store.storage], "a region writes a tensor that it was not handed")
+                raise Blocked([one.store.storage], "a region writes a tensor that it was not handed")
             handed.append((operand, one.store.base))
             outputs.append(tensor(one.store.base.name))
         self.edit.outputs = outputs
@@ -851,66 +600,5 @@ def _relocatable(step: Step) -> bool:
     return all(operand.name == step.operand or not operand.arg.names() for operand in step.node.inputs)
 
 
-def _mutated(spec: Json) -> tuple[str, str] | None:
-    """What an output spec writes back: kind and name; None for other outputs."""
-    for kind, field in (
-        ("buffer_mutation", "buffer_name"),
-        ("parameter_mutation", "parameter_name"),
-        ("user_input_mutation", "user_input_name"),
-    ):
-        if spec.get(kind):
-            return kind, str(spec[kind][field])
-    return None
-
-
-def _mutation(spec: Json, name: str, value: str) -> Json:
-    """The output spec that writes ``value`` back to the input of that spec."""
-    argument = {"arg": {"name": value}}
-    if spec.get("parameter"):
-        return {"parameter_mutation": {**argument, "parameter_name": spec["parameter"]["parameter_name"]}}
-    if spec.get("buffer"):
-        return {"buffer_mutation": {**argument, "buffer_name": spec["buffer"]["buffer_name"]}}
-    return {"user_input_mutation": {**argument, "user_input_name": name}}
-
-
-def _as_buffer(spec: Json) -> Json:
-    constant = spec["tensor_constant"]
-    return {"buffer": {"arg": constant["arg"], "buffer_name": constant["tensor_constant_name"], "persistent": False}}
-
-
-def _renamed_specs(specs: list[Json], outputs: list[Json]) -> list[Json]:
-    """Output specs that name what the graph returns now."""
-    current = []
-    for spec, output in zip(specs, outputs, strict=True):
-        (kind, value), *_ = spec.items()
-        argument = output if kind == "user_output" else next(iter(output.values()))
-        current.append({kind: {**value, "arg": argument}} if tensor_names(output) else spec)
-    return current
-
-
-def _renamed_call(entry: Json, gone: Mapping[str, str]) -> Json:
-    signature = entry.get("signature")
-    if not signature or not gone:
-        return entry
-    changed = {
-        side: [renamed(argument, gone) for argument in signature.get(side, [])] for side in ("inputs", "outputs")
-    }
-    return {**entry, "signature": {**signature, **changed}}
-
-
 def _results_of(node: Json) -> list[str]:
     return [name for output in node["outputs"] for name in tensor_names(output)]
-
-
-def _named_by_calls(calls: Iterable[Json]) -> Iterable[str]:
-    for entry in calls:
-        signature = entry.get("signature") or {}
-        for side in ("inputs", "outputs"):
-            for argument in signature.get(side, []):
-                yield from value_names(argument)
-
-
-def _graphs_around(site: Site) -> Iterable[Graph]:
-    yield site.scope.graph
-    for caller in site.scope.callers():
-        yield caller.scope.graph

@@ -1,0 +1,149 @@
+"""Which writes can be functionalized: what can be told beforehand, and what comes up on the way."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from graphlint.analysis.aliasing import Storage
+from graphlint.analysis.calls import convention
+from graphlint.analysis.view import ProgramView, Write
+from graphlint.passes.mutation.rewriting import Rewriter
+from graphlint.passes.mutation.walking import Blocked
+from graphlint.program.arguments import Json
+from graphlint.program.document import Document
+
+_IN_PLACE_VIEWS: Final = frozenset(
+    {"t_", "transpose_", "squeeze_", "unsqueeze_", "swapdims_", "swapaxes_", "as_strided_", "detach_"}
+)
+_PARAMETER_OUTPUTS: Final = (8, 14)
+"""The schema from which on a parameter can have a mutation output (torch 2.9)."""
+_OLDEST_MAJOR: Final = 5
+"""The schema major of torch 2.3; earlier exports wrote functional graphs only."""
+
+
+class Plan(msgspec.Struct, frozen=True, eq=False):
+    """What functionalizing a program comes to."""
+
+    tree: Json
+    """The program with everything functionalized that can be."""
+    blocked: dict[int, str]
+    """Writes that stay: the position of the node to the reason."""
+    fixed: frozenset[int]
+    """Positions of the nodes whose writes are gone."""
+
+
+def plan(document: Document, view: ProgramView, selected: frozenset[int] | None = None) -> Plan:
+    """Functionalize what can be; ``selected`` are the positions of the nodes whose writes may go (default: all).
+
+    ``view`` is the view of the same program.
+    """
+    writes = list(view.writes)
+    blocked = _obstacles(document, view, writes)
+    if selected is not None:
+        for write in writes:
+            if write.site.position not in selected:
+                for alias in write.aliases:
+                    blocked.setdefault(alias.storage, "a write to the same tensor is not selected for fixing")
+    while True:
+        active = _active(writes, blocked)
+        if not active:
+            tree = document.tree
+            break
+        try:
+            tree = Rewriter(document, view, active).run()
+            break
+        except Blocked as reason:
+            for storage in reason.storages:
+                blocked.setdefault(storage, reason.reason)
+            if not reason.storages & active:
+                raise AssertionError(f"blocked for a storage that is not written: {reason}") from reason
+    reasons: dict[int, str] = {}
+    fixed: set[int] = set()
+    for write in writes:
+        reason_for = next((blocked[a.storage] for a in write.aliases if a.storage in blocked), None)
+        if reason_for is not None:
+            reasons.setdefault(write.site.position, reason_for)
+        else:
+            fixed.add(write.site.position)
+    return Plan(tree, reasons, frozenset(fixed - reasons.keys()))
+
+
+def _active(writes: list[Write], blocked: dict[Storage, str]) -> set[Storage]:
+    """The storages to functionalize: written and not blocked, nor written together with a blocked one."""
+    groups: dict[int, list[Storage]] = {}
+    for write in writes:
+        groups.setdefault(write.site.position, []).extend(alias.storage for alias in write.aliases)
+    changed = True
+    while changed:
+        changed = False
+        for storages in groups.values():
+            reason = next((blocked[storage] for storage in storages if storage in blocked), None)
+            if reason is None:
+                continue
+            for storage in storages:
+                if storage not in blocked:
+                    blocked[storage] = f"it is written together with a tensor that cannot be: {reason}"
+                    changed = True
+    return {storage for storages in groups.values() for storage in storages if storage not in blocked}
+
+
+def _obstacles(document: Document, view: ProgramView, writes: list[Write]) -> dict[Storage, str]:
+    """What can be told without rewriting anything."""
+    blocked: dict[Storage, str] = {}
+    schema = view.program.schema
+    written = {alias.storage for write in writes for alias in write.aliases}
+    for write in writes:
+        reason = _write_obstacle(write, schema, view)
+        if reason is not None:
+            for alias in write.aliases:
+                blocked.setdefault(alias.storage, reason)
+    for name, aliases in view.aliasing.uncertain():
+        for alias in aliases:
+            if alias.storage in written:
+                blocked.setdefault(alias.storage, f"whether %{name} shares its memory is not known")
+    return blocked
+
+
+def _write_obstacle(write: Write, schema: tuple[int, int], view: ProgramView) -> str | None:
+    op = write.site.op
+    if op is None or op.source == "configuration":
+        return f"what {write.site.name} computes is not known"
+    if op.kind is not None:
+        return f"{op.name} has effects beyond the write"
+    if schema[0] < _OLDEST_MAJOR:
+        return "torch 2.2 or earlier wrote this file, which is functional except for what it could not express"
+    if not write.certain:
+        return "which tensor it writes depends on more than the artifact tells"
+    storage = write.target.storage
+    if storage.kind == "unknown":
+        return "which tensor it writes is not known"
+    if storage.kind == "parameter":
+        meta = view.program.graph.meta(storage.value)
+        if meta is None or meta.requires_grad:
+            return "stock torch cannot write a parameter back that requires gradients"
+        if schema < _PARAMETER_OUTPUTS:
+            return "files of torch before 2.9 have no mutation outputs for parameters"
+    if op.in_place_view:
+        packet = op.name.split(".")[1]
+        if packet not in _IN_PLACE_VIEWS:
+            return f"{packet} changes how much memory the tensor has, or which"
+        if storage.kind != "intermediate":
+            return f"{packet} changes the sizes or strides of a tensor that the caller or the module holds"
+    return _crossing(write, view)
+
+
+def _crossing(write: Write, view: ProgramView) -> str | None:
+    """Why a write to a tensor from outside its graph cannot be handed out, or None."""
+    owner = view.aliasing.owner(write.target.storage)
+    scope = write.site.scope
+    while id(scope.graph) != owner:
+        if scope.caller is None:
+            return None
+        rule = convention(scope.caller.node)
+        name = scope.caller.node.target.rpartition(".")[2]
+        if rule is None or len(rule.results_of) != 1 or rule.repeats or not rule.exact or not rule.carries:
+            return f"it is written inside {name}, which has no way to hand the change out"
+        scope = scope.caller.scope
+    return None
