@@ -6,8 +6,6 @@ import copy
 from itertools import pairwise
 
 import pytest
-
-
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx.passes.infra.pass_manager import PassManager

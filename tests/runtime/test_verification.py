@@ -11,8 +11,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-
-
 import torch
 
 from graphlint.archive.container import Container
