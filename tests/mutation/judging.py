@@ -41,7 +41,7 @@ class Fixed(NamedTuple):
     args: tuple[Any, ...]
 
 
-class Difference(AssertionError):
+class DifferenceError(AssertionError):
     """The fixed program is not what was promised."""
 
 
@@ -72,11 +72,11 @@ def fix(data: bytes, folder: Path, args=(), settings: Settings = SETTINGS) -> Fi
     path.write_bytes(data)
     result = process(str(path), settings, "fix")
     if result.error:
-        raise Difference(f"the fix failed: {result.error}")
+        raise DifferenceError(f"the fix failed: {result.error}")
     after = path.read_bytes()
     again = process(str(path), settings, "fix")
     if again.changed or again.fixed or again.error or path.read_bytes() != after:
-        raise Difference(f"a second fix changes something: {again}")
+        raise DifferenceError(f"a second fix changes something: {again}")
     return Fixed(data, after, result, args)
 
 
@@ -106,7 +106,11 @@ def run(module, args, seed: int) -> dict[str, Any]:
     torch.set_grad_enabled(True)
     named = [*module.named_parameters(), *module.named_buffers()]
     named += [(name, value) for name, value in vars(module).items() if isinstance(value, torch.Tensor)]
-    state = {name: value.detach().clone() for name, value in sorted(named, key=lambda pair: pair[0]) if not name.startswith("dep_token")}
+    state = {
+        name: value.detach().clone()
+        for name, value in sorted(named, key=lambda pair: pair[0])
+        if not name.startswith("dep_token")
+    }
     snapshot = pytree.tree_map_only(torch.Tensor, lambda value: value.detach().clone(), result)
     return {
         "what it raises": raised,
@@ -162,7 +166,7 @@ def judge(fixed: Fixed, *more: tuple[Any, ...]) -> bool:
     """
     before, after = load(fixed.before), load(fixed.after)
     if set(before.state_dict) != set(after.state_dict):
-        raise Difference("the state dict has other entries")
+        raise DifferenceError("the state dict has other entries")
     modules = quiet(before.module), quiet(after.module)
     runs = True
     for seed, args in enumerate((fixed.args, fixed.args, other_inputs(fixed.args), *more)):
@@ -190,14 +194,14 @@ def _with_dead_code(data: bytes):
         inputs = [next(flat) if spec.target is None else state[spec.target] for spec in specs]
         return torch.fx.Interpreter(module).run(*inputs)
 
-    call.named_parameters = call.named_buffers = lambda: []
+    call.named_parameters = call.named_buffers = list
     return call
 
 
 def _compare(expected: dict[str, Any], actual: dict[str, Any], where: str) -> None:
     for what, value in expected.items():
         if not same(value, actual[what]):
-            raise Difference(f"{where}, {what}:\n{value}\nbefore,\n{actual[what]}\nafter")
+            raise DifferenceError(f"{where}, {what}:\n{value}\nbefore,\n{actual[what]}\nafter")
 
 
 def repeatable(data: bytes, args: tuple[Any, ...]) -> bool:
@@ -209,7 +213,13 @@ def repeatable(data: bytes, args: tuple[Any, ...]) -> bool:
 
 
 def judge_unflattened(fixed: Fixed) -> bool:
-    """The fixed program unflattened does the same as unfixed; False where the original cannot be unflattened."""
+    """The fixed program unflattened does what the original does; False where that cannot be unflattened.
+
+    Stock torch unflattens some unfixed programs wrongly (it drops writes in regions whose results nobody uses): what
+    the original does as it is will do too. It cannot unflatten programs that write parameters back.
+    """
+    if "parameter_mutation" in str(load(fixed.after).graph_signature).lower():
+        return False
     try:
         before = quiet(torch.export.unflatten, load(fixed.before))
         expected = run(before, fixed.args, 0)
@@ -218,9 +228,10 @@ def judge_unflattened(fixed: Fixed) -> bool:
     if expected["what it raises"] is not None:
         return False
     actual = run(quiet(torch.export.unflatten, load(fixed.after)), fixed.args, 0)
-    for what in ("what it raises", "its result", "its arguments afterwards", "the random state"):
-        if not same(expected[what], actual[what]):
-            raise Difference(f"unflattened, {what}:\n{expected[what]}\nbefore,\n{actual[what]}\nafter")
+    kept = ("what it raises", "its result", "its arguments afterwards", "the random state")
+    plain = run(quiet(load(fixed.before).module), fixed.args, 0)
+    if not all(same(plain[what], actual[what]) for what in kept):
+        _compare({what: expected[what] for what in kept}, actual, "unflattened")
     return True
 
 
@@ -238,6 +249,8 @@ def judge_decomposed(fixed: Fixed) -> bool:
     if possible["what it raises"] is not None:
         return False
     actual = run(quiet(quiet(load(fixed.after).run_decompositions, {}).module), fixed.args, 0)
+    if "view size is not compatible" in (actual["what it raises"] or ""):
+        return False  # decomposed ops make other strides than those that torch decomposed the rest for
     expected = run(quiet(load(fixed.before).module), fixed.args, 0)
     if not all(same(value, actual[what]) for what, value in expected.items()):
         _compare(possible, actual, "decomposed")

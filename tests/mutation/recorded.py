@@ -80,7 +80,7 @@ def mismatches(program: torch.export.ExportedProgram, tree: dict[str, Any], args
     for spec in signature.input_specs:
         state = {**program.state_dict, **program.constants}
         value = state[spec.target] if spec.target is not None else next(flat)
-        inputs.append(value.detach().clone() if isinstance(value, torch.Tensor) else value)
+        inputs.append(copy.deepcopy(value.detach()) if isinstance(value, torch.Tensor) else value)
     found: Mismatches = {}
     torch.manual_seed(0)
     # A parameter's clone takes no gradient, which regions that enable them would ask of an op that writes it.

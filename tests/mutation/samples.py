@@ -81,7 +81,7 @@ _SIMPLE: dict[str, Any] = {
     "Tensor?": lambda x, number: None,
     "Tensor[]": lambda x, number: [x * 0.5, x[0] * 2],
     "Scalar": lambda x, number: 2,
-    "Scalar[]": lambda x, number: [2, 0.5] if x.is_floating_point() else [2, 1],
+    "Scalar[]": lambda x, number: [2.0, 0.5] if x.is_floating_point() else [2, 1],
     "float": lambda x, number: 0.5,
     "int": lambda x, number: number,
     "bool": lambda x, number: True,
@@ -130,10 +130,9 @@ def in_place() -> Iterator[OpInfo]:
     """aten's in-place overloads."""
     for name in op_table().names():
         info = op_table().lookup(name)
-        packet = name.rpartition(".")[0]
-        if info is not None and name.startswith("aten.") and packet.endswith("_") and not packet.endswith("__"):
-            if not info.out_variant and "self" in info.writes:
-                yield info
+        in_place = name.startswith("aten.") and name.rpartition(".")[0].endswith("_")
+        if info is not None and in_place and not info.out_variant and "self" in info.writes:
+            yield info
 
 
 def sample(op: OpInfo, layout: Layout, dtype: torch.dtype) -> tuple[torch.Tensor, Sample] | None:

@@ -22,7 +22,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from graphlint.analysis.sites import Site
-from graphlint.program.arguments import Json, renamed, renamed_operands, tensor
+from graphlint.program.arguments import Json, renamed, renamed_call, renamed_operands, tensor, value_names
 from graphlint.program.document import Dialect, Document, GraphEdit, all_nodes
 from graphlint.program.model import Graph, Node
 
@@ -32,12 +32,28 @@ _TABLES: Final = ("sym_int_values", "sym_float_values", "sym_bool_values", "cust
 def inline_regions(document: Document, sites: Iterable[Site]) -> Json:
     """The program with the regions at ``sites`` inlined, as JSON."""
     raw = document.tree["graph_module"]["graph"]
-    inliner = _Inliner({id(site.node) for site in sites}, Dialect.of(all_nodes(raw)))
-    edited, gone = inliner.graph(document.program.graph, raw)
     module = document.tree["graph_module"]
+    calls: list[Json] = module.get("module_call_graph", [])
+    named = {name for entry in calls for argument in _call_arguments(entry) for name in value_names(argument)}
+    inliner = _Inliner({id(site.node) for site in sites}, Dialect.of(all_nodes(raw)))
+    edited, gone = inliner.graph(document.program.graph, raw, named)
     signature = module["signature"]
     specs = [_renamed_spec(spec, gone) for spec in signature["output_specs"]]
-    return document.with_graph(edited, signature={**signature, "output_specs": specs})
+    changed = {**signature, "output_specs": specs}
+    return document.with_graph(edited, signature=changed, module_call_graph=[renamed_call(one, gone) for one in calls])
+
+
+def _uses(graph: Json) -> set[str]:
+    """Every name that a graph's nodes read or that it returns."""
+    used = {name for output in graph["outputs"] for name in value_names(output)}
+    for node in graph["nodes"]:
+        used.update(name for operand in node["inputs"] for name in value_names(operand["arg"]))
+    return used
+
+
+def _call_arguments(entry: Json) -> list[Json]:
+    signature = entry.get("signature") or {}
+    return [*signature.get("inputs", []), *signature.get("outputs", [])]
 
 
 def _renamed_spec(spec: Json, gone: dict[str, str]) -> Json:
@@ -52,14 +68,20 @@ class _Inliner:
     def __init__(self, chosen: set[int], dialect: Dialect) -> None:
         self._chosen = chosen
         self._dialect = dialect
+        self._used: set[str] = set()
+        """What is read in the graph that is being copied: results of regions that nobody uses are left out."""
 
-    def graph(self, graph: Graph, raw: Json) -> tuple[Json, dict[str, str]]:
-        """A graph with its regions inlined, and the names that are gone with what stands for them."""
+    def graph(self, graph: Graph, raw: Json, named: Iterable[str] = ()) -> tuple[Json, dict[str, str]]:
+        """A graph with its regions inlined, and the names that are gone with what stands for them. ``named`` are names
+        that something besides the graph refers to.
+        """
+        outer, self._used = self._used, _uses(raw).union(named)
         edit = GraphEdit(raw, graph)
         tables: Json = {key: dict(raw[key]) for key in _TABLES if key in raw}
         gone: dict[str, str] = {}
         self._copy(graph, raw, edit, tables, gone)
         edit.outputs = [renamed(output, gone) for output in raw["outputs"]]
+        self._used = outer
         return edit.finish(**tables), gone
 
     def _copy(self, graph: Graph, raw: Json, edit: GraphEdit, tables: Json, gone: dict[str, str]) -> None:
@@ -99,6 +121,7 @@ class _Inliner:
         given = [_single_name(operand["arg"]) for operand in raw["inputs"][2:]]
         inner: dict[str, str] = dict(zip(names, given, strict=True))
         start = len(edit.nodes)
+        used, self._used = self._used, _uses(raw_graph)
         for sub, raw_sub in zip(graph.nodes, raw_graph["nodes"], strict=True):
             for name in sub.results():
                 inner[name] = edit.claim(name)
@@ -107,9 +130,13 @@ class _Inliner:
                 self._inline(sub, _renamed_node(raw_sub, inner, edit), edit, tables, inner)
             else:
                 edit.nodes.append(_renamed_node(self._kept(sub, raw_sub), inner, edit))
+        self._used = used
         detached = node.inputs[0].arg.as_bool is False
         for output, outer in zip(graph.outputs, (n for o in node.outputs for n in o.names()), strict=True):
             value, result = inner[output.names()[0]], gone.get(outer, outer)
+            if outer not in self._used:
+                edit.forget([result])
+                continue
             if output.as_tensor is None or not detached:
                 gone[outer] = value
                 edit.forget([result])

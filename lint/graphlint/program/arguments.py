@@ -90,6 +90,17 @@ def renamed_operands(node: Json, mapping: Mapping[str, str]) -> Json:
     return node if inputs == node["inputs"] else {**node, "inputs": inputs}
 
 
+def renamed_call(entry: Json, mapping: Mapping[str, str]) -> Json:
+    """An entry of the module call graph with the values it names renamed."""
+    signature = entry.get("signature")
+    if not signature or not mapping:
+        return entry
+    changed = {
+        side: [renamed(argument, mapping) for argument in signature.get(side, [])] for side in ("inputs", "outputs")
+    }
+    return {**entry, "signature": {**signature, **changed}}
+
+
 def _set_key(argument: Json) -> tuple[str, Any]:
     """The one key that says what the argument is, and its value. Files of torch 2.2 and earlier spell out every
     key, all but one with null.

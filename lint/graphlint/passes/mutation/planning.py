@@ -84,7 +84,8 @@ def _active(writes: list[Write], blocked: dict[Storage, str]) -> set[Storage]:
                 continue
             for storage in storages:
                 if storage not in blocked:
-                    blocked[storage] = f"it is written together with a tensor that cannot be: {reason}"
+                    together = "it is written together with a tensor that cannot be: "
+                    blocked[storage] = together + reason.removeprefix(together)
                     changed = True
     return {storage for storages in groups.values() for storage in storages if storage not in blocked}
 

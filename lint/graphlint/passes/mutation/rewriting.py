@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from graphlint.analysis.aliasing import Storage
 from graphlint.analysis.sites import Scope, Site
 from graphlint.analysis.view import ProgramView, Write
 from graphlint.passes.mutation.walking import Frame
-from graphlint.program.arguments import Json, renamed, tensor, tensor_names, value_names
+from graphlint.program.arguments import Json, renamed_call, tensor, tensor_names, value_names
 from graphlint.program.document import Dialect, Document, all_nodes
 from graphlint.program.model import Graph
 
@@ -75,7 +75,7 @@ class Rewriter:
             outputs.insert(place, tensor(value))
             place += 1
         frame.edit.outputs = outputs
-        calls = [_renamed_call(entry, frame.gone) for entry in module.get("module_call_graph", [])]
+        calls = [renamed_call(entry, frame.gone) for entry in module.get("module_call_graph", [])]
         edited = frame.finish(_named_by_calls(calls))
         edited, input_specs = self._without_stand_ins(edited, input_specs, frame)
         changed = {**signature, "input_specs": input_specs, "output_specs": _renamed_specs(output_specs, outputs)}
@@ -143,16 +143,6 @@ def _renamed_specs(specs: list[Json], outputs: list[Json]) -> list[Json]:
         argument = output if kind == "user_output" else next(iter(output.values()))
         current.append({kind: {**value, "arg": argument}} if tensor_names(output) else spec)
     return current
-
-
-def _renamed_call(entry: Json, gone: Mapping[str, str]) -> Json:
-    signature = entry.get("signature")
-    if not signature or not gone:
-        return entry
-    changed = {
-        side: [renamed(argument, gone) for argument in signature.get(side, [])] for side in ("inputs", "outputs")
-    }
-    return {**entry, "signature": {**signature, **changed}}
 
 
 def _named_by_calls(calls: Iterable[Json]) -> Iterable[str]:

@@ -57,7 +57,7 @@ def replay(builder: Builder, step: Step, parent: Value) -> list[Value]:
     """Take the view again from another parent; all results of the node."""
     if not parent.meta.same_strides(step.parent):
         raise Obstacle(f"{step.op} would be taken of a tensor with other strides")
-    metas = [moved(meta.with_(offset=meta.offset), parent.meta, step.parent) for meta in step.metas]
+    metas = [moved(step, meta.with_(offset=meta.offset), parent.meta) for meta in step.metas]
     stem = step.node.results()[0]
     is_list = step.node.outputs[0].as_tensors is not None
     values = [Value(builder.edit.claim(stem), meta) for meta in metas]
@@ -77,11 +77,13 @@ def replay(builder: Builder, step: Step, parent: Value) -> list[Value]:
     return values
 
 
-def moved(meta: Meta, parent: Meta, recorded: Meta) -> Meta:
-    """Metadata of a view whose parent stands elsewhere in its storage than was recorded."""
-    if parent.offset == recorded.offset:
+def moved(step: Step, meta: Meta, parent: Meta) -> Meta:
+    """Metadata of a view whose parent may stand elsewhere in its storage than was recorded."""
+    if parent.offset == step.parent.offset:
         return meta
-    offsets = (parent.offset, recorded.offset, meta.offset)
+    if step.op == "aten.as_strided.default":
+        raise Obstacle("as_strided reads the memory of a tensor that does not begin where its memory does")
+    offsets = (parent.offset, step.parent.offset, meta.offset)
     numbers = [offset for offset in offsets if isinstance(offset, int)]
     if len(numbers) < len(offsets):
         raise Obstacle("a storage offset is symbolic")
@@ -209,6 +211,8 @@ def _permuted(builder: Builder, child: Value, order: list[int]) -> Value:
 def _transpose(first: str, second: str) -> Callable[[Builder, Step, Value, Value], Value]:
     def invert_transpose(builder: Builder, step: Step, parent: Value, child: Value) -> Value:
         a, b = _dim(step, first), _dim(step, second)
+        if a == b:
+            return child
         order = list(range(len(step.parent.shape)))
         order[a], order[b] = order[b], order[a]
         meta = child.meta
@@ -252,7 +256,10 @@ def _movedim(builder: Builder, step: Step, parent: Value, child: Value) -> Value
     def dims(name: str) -> list[int]:
         argument = _argument(step, name)
         numbers = argument.get("as_ints", [argument.get("as_int")])
-        return [int(number) % rank for number in numbers]
+        return [int(number) % max(rank, 1) for number in numbers]
+
+    if not rank:
+        return child
 
     source, destination = dims("source"), dims("destination")
     forward = [-1] * rank

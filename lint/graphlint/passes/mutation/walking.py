@@ -13,12 +13,12 @@ from graphlint.analysis.sites import Scope, Site
 from graphlint.analysis.view import Write
 from graphlint.ops.info import OpInfo
 from graphlint.passes.mutation.build import Builder, Obstacle
-from graphlint.passes.mutation.values import Meta, Value
+from graphlint.passes.mutation.values import Meta, Size, Value
 from graphlint.passes.mutation.views import Step, invert, moved, replay
 from graphlint.passes.mutation.writes import NORMALIZATIONS, RESHAPED, Call, Target, batch_norm, functional, restrided
 from graphlint.program.arguments import Json, renamed, renamed_operands, tensor, tensor_names, value_names
 from graphlint.program.document import GraphEdit
-from graphlint.program.model import Argument, Node
+from graphlint.program.model import Argument, NamedArgument, Node
 
 if TYPE_CHECKING:
     from graphlint.passes.mutation.rewriting import Rewriter
@@ -134,7 +134,7 @@ class Frame:
     def use(self, name: str, *, exact: bool) -> str:
         """The name to read for a value of the original program, taken again from its base where it was written.
 
-        ``exact`` asks for the recorded strides too, which views and unknown ops depend on.
+        ``exact`` asks for the recorded strides too: views depend on them, and so do the strides of what other ops make.
         """
         tracked = self.objects.get(name)
         if tracked is None:
@@ -212,7 +212,7 @@ class Frame:
     def _copy(self, node: Node, raw: Json) -> None:
         """A node that writes nothing, or whose writes stay."""
         op = self.rewriter.view.ops.lookup(node.target)
-        edited = self._renamed(node, raw, exact=op is None or bool(op.aliases))
+        edited = self._renamed(node, raw, exact=True)
         self.edit.nodes.append(edited)
         self._track_results(node, raw, op)
 
@@ -232,10 +232,10 @@ class Frame:
             try:
                 metas = tuple(self.meta(name) for name in results)
                 step = Step(node, raw, op.name if op is not None else "", operand, index, tracked.recorded, metas)
+                value = Value(result, moved(step, step.meta, tracked.value.meta))
             except Obstacle as reason:
                 raise Blocked([storage], str(reason)) from None
             steps = (*tracked.steps, step)
-            value = Value(result, moved(step.meta, tracked.value.meta, tracked.recorded))
             if value.meta is not step.meta:
                 self.edit.record(result, value.meta.raw)
             self.objects[result] = _Object(tracked.store, steps, value, tracked.store.version)
@@ -292,20 +292,44 @@ class Frame:
         edited = self._renamed(node, raw, exact=exact)
         metas: dict[str, Meta] = {}
         mutable: set[str] = set()
+        overlapping: set[str] = set()
         for operand in node.inputs:
-            for name in operand.arg.tensors():
+            for index, name in enumerate(operand.arg.tensors()):
                 if name is None:
                     continue
                 tracked = self.objects.get(name)
+                if self._reads_a_target(operand, index, tracked, writes, objects):
+                    overlapping.add(self.use(name, exact=exact))
                 current = self.use(name, exact=exact)
                 metas[current] = tracked.value.meta if tracked is not None else self.meta(name)
                 if not self._is_immutable(name, tracked):
                     mutable.add(current)
         targets = tuple(
-            Target(write.argument, Value(self.use(write.value, exact=exact), tracked.recorded))
+            Target(write.argument, Value(self.use(write.value, exact=exact), tracked.value.meta))
             for write, tracked in zip(writes, objects, strict=True)
         )
-        return Call(op, edited, targets, metas, lambda name: name not in mutable)
+        outside = frozenset(
+            target.value.name
+            for target, tracked in zip(targets, objects, strict=True)
+            if tracked.store.storage.kind != "intermediate"
+        )
+        autocast = any(_enables_autocast(caller.node) for caller in self.scope.callers())
+        return Call(
+            op, edited, targets, metas, lambda name: name not in mutable, outside, frozenset(overlapping), autocast
+        )
+
+    def _reads_a_target(
+        self, operand: NamedArgument, index: int, tracked: _Object | None, writes: list[Write], objects: list[_Object]
+    ) -> bool:
+        """Whether an operand that is no target shows the memory of one. Raises :class:`Obstacle` where it is that of
+        another element of a list, which may have been written before it is read.
+        """
+        if tracked is None or any(write.argument == operand.name for write in writes):
+            return False
+        shared = [place for place, one in enumerate(objects) if one.store is tracked.store]
+        if len(objects) > 1 and operand.arg.as_tensors is not None and shared not in ([], [index]):
+            raise Obstacle(f"{writes[0].site.name} reads a tensor of the list that it writes")
+        return bool(shared)
 
     def _is_immutable(self, name: str, tracked: _Object | None) -> bool:
         """Whether the memory behind a value is not written after this point, neither by what stays in place nor by
@@ -434,8 +458,12 @@ class Frame:
         inputs = list(edited["inputs"])
         handed: list[tuple[str, Value]] = []
         returned: dict[int, tuple[str, tuple[Step, ...]]] = {}
+        offsets: dict[int, Size] = {}
         rule = convention(node)
         operands = operand_names(node, rule) if rule is not None else []
+        if rule is not None and rule.fresh_results:
+            for position in rule.lists:
+                inputs[position] = {**inputs[position], "arg": self._apart(inputs[position]["arg"], node, position)}
         for position, operand in enumerate(node.inputs):
             reference = operand.arg.as_graph
             if reference is None or id(reference.graph) not in self.rewriter.touched:
@@ -444,9 +472,11 @@ class Frame:
             scope = Scope(reference.graph, (*self.scope.path, node.label, reference.name), site)
             frame = Frame(self.rewriter, scope, raw_reference["graph"])
             outside = dict(zip((next(iter(a.tensors()), None) for a in reference.graph.inputs), operands, strict=False))
-            given, aliased = frame.rewrite_subgraph(outside)
+            given, aliased = frame.rewrite_subgraph(outside, fresh=rule is not None and rule.fresh_results)
             handed += given
             returned.update(aliased)
+            if len(rule.results_of if rule is not None else ()) == 1:
+                offsets = frame.offsets()
             argument = {**raw["inputs"][position]["arg"], "as_graph": {**raw_reference, "graph": frame.finish()}}
             inputs[position] = {**inputs[position], "arg": argument}
         edited = {**edited, "inputs": inputs}
@@ -464,6 +494,24 @@ class Frame:
             except Obstacle as reason:
                 raise Blocked([tracked.store.storage], str(reason)) from None
         self._track_call(node, returned)
+        for index, name in enumerate(name for output in node.outputs for name in (output.tensors() or [None])):
+            if name is not None and index in offsets:
+                self._begins_at(name, offsets[index])
+
+    def _begins_at(self, result: str, offset: Size) -> None:
+        """Record where a region's result begins in its storage now."""
+        recorded = Meta(self.raw["tensor_values"][result])
+        value = Value(result, recorded.with_(strides=recorded.strides, offset=offset))
+        self.edit.record(result, value.meta.raw)
+        tracked = self.objects.get(result)
+        if tracked is not None:
+            tracked.value = value
+
+    def offsets(self) -> dict[int, Size]:
+        """Where the outputs that were rewritten begin in their storage, by position."""
+        names = [name for argument in self.graph.outputs for name in (argument.tensors() or [None])]
+        tracked = {index: self.objects.get(name) for index, name in enumerate(names) if name is not None}
+        return {index: one.value.meta.offset for index, one in tracked.items() if one is not None}
 
     def _track_call(self, node: Node, returned: Mapping[int, tuple[str, tuple[Step, ...]]]) -> None:
         """A call's results: views of what was handed in, or tensors of their own."""
@@ -483,8 +531,50 @@ class Frame:
             else:
                 self._adopt(result, storage)
 
+    def _copied_out(self, output: Json, argument: Argument) -> Json:
+        """An output that came to be an input as it is, copied: a branch or loop may not return one."""
+        original = next(iter(argument.tensors()), None)
+        names = tensor_names(output)
+        entries = {name for one in self.graph.inputs for name in one.tensors()}
+        if original is None or names == [original] or self._root(names[0]) not in entries:
+            return output
+        meta = self.objects[original].value.meta
+        return tensor(self.builder.emit("aten.clone.default", [tensor(names[0])], meta.dense(), "clone").name)
+
+    def _apart(self, argument: Json, node: Node, position: int) -> Json:
+        """The operands that a branch or loop takes, those copied that came to share memory with another one: torch
+        takes no aliases there.
+        """
+        taken: set[str] = set()
+        apart: dict[int, str] = {}
+        names = tensor_names(argument)
+        before = [name for name in node.inputs[position].arg.tensors() if name is not None]
+        for index, (name, original) in enumerate(zip(names, before, strict=False)):
+            root = self._root(name)
+            if root in taken and name != original:
+                meta = self.objects[original].value.meta if original in self.objects else self.meta(original)
+                clone = self.builder.emit("aten.clone.default", [tensor(name)], meta.dense(), "clone")
+                apart[index] = root = clone.name
+            taken.add(root)
+        if not apart:
+            return argument
+        return {"as_tensors": [{"name": apart.get(index, name)} for index, name in enumerate(names)]}
+
+    def _root(self, name: str) -> str:
+        """The value whose memory a value shows, as far as the edited nodes tell."""
+        for node in reversed(self.edit.nodes):
+            if name not in _results_of(node):
+                continue
+            op = self.rewriter.view.ops.lookup(node["target"])
+            viewed = {rule.argument for rule in op.aliases} if op is not None else set()
+            for operand in node["inputs"]:
+                if operand["name"] in viewed and operand["arg"].get("as_tensor"):
+                    return self._root(operand["arg"]["as_tensor"]["name"])
+            return name
+        return name
+
     def rewrite_subgraph(
-        self, outside: Mapping[str | None, str | None]
+        self, outside: Mapping[str | None, str | None], *, fresh: bool
     ) -> tuple[list[tuple[str, Value]], dict[int, tuple[str, tuple[Step, ...]]]]:
         """Walk a subgraph. What it hands out: the caller's operand and the new value, for each that it wrote; and
         which of its outputs are views of the caller's operands.
@@ -498,6 +588,8 @@ class Frame:
         outputs = [
             self.output(raw, argument) for raw, argument in zip(self.raw["outputs"], self.graph.outputs, strict=True)
         ]
+        if fresh:
+            outputs = [self._copied_out(*pair) for pair in zip(outputs, self.graph.outputs, strict=True)]
         returned: dict[int, tuple[str, tuple[Step, ...]]] = {}
         names = [name for argument in self.graph.outputs for name in (argument.tensors() or [None])]
         for index, name in enumerate(names):
@@ -526,12 +618,13 @@ class Frame:
     def written_back(self, store: _Store, taken: set[str]) -> str:
         """The value to write back, as torch can take it.
 
-        torch tells mutation outputs apart by their names, so each has its own. And ``torch.export.unflatten`` writes
-        a value back where it is computed, not at the end: it must not exist while the old value is still read (as
-        when two buffers swap what they hold).
+        torch tells mutation outputs apart by their names, so each has its own, which is that of a node. And
+        ``torch.export.unflatten`` writes a value back where it is computed, not at the end: it must not exist while
+        the old value is still read (as when two buffers swap what they hold).
         """
         value = store.base
-        if value.name not in taken and not self._read_after(store.origin.name, value.name):
+        inputs = {name for argument in self.edit.inputs for name in tensor_names(argument)}
+        if value.name not in taken | inputs and not self._read_after(store.origin.name, value.name):
             return value.name
         self.builder.source = store.source
         return self.builder.emit("aten.clone.default", [tensor(value.name)], value.meta.dense(), "clone").name
@@ -552,7 +645,7 @@ class Frame:
 
     def output(self, raw: Json, argument: Argument) -> Json:
         """An output of the graph under its current name."""
-        mapping = {name: self.use(name, exact=False) for name in argument.tensors() if name is not None}
+        mapping = {name: self.use(name, exact=True) for name in argument.tensors() if name is not None}
         return renamed(raw, mapping)
 
     def finish(self, referenced: Iterable[str] = ()) -> Json:
@@ -586,7 +679,11 @@ class Frame:
         return self.edit.finish(**changes)
 
 
-# ------------------------------------------------------------------------------------------ pieces of JSON
+def _enables_autocast(node: Node) -> bool:
+    """Whether the node is an autocast region that casts: device, dtype, enabled, …"""
+    return node.target.endswith(".wrap_with_autocast") and not (
+        len(node.inputs) > 2 and node.inputs[2].arg.as_bool is False
+    )
 
 
 def _check_apart(op: OpInfo, objects: list[_Object]) -> None:

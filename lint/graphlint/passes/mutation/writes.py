@@ -23,6 +23,7 @@ from graphlint.ops.info import OpInfo
 from graphlint.ops.schema import OpSchema, SchemaArgument
 from graphlint.ops.table import OpTable
 from graphlint.passes.mutation.build import Builder, Obstacle
+from graphlint.passes.mutation.knowledge import AUTOCAST, result_shape
 from graphlint.passes.mutation.values import (
     BOOL,
     Meta,
@@ -33,7 +34,7 @@ from graphlint.passes.mutation.values import (
     preserved_strides,
     promoted,
 )
-from graphlint.program.arguments import Json, tensor
+from graphlint.program.arguments import Json, tensor, tensor_names
 from graphlint.program.enums import FLOAT32
 from graphlint.program.strides import contiguous_strides
 
@@ -64,18 +65,21 @@ _TO_FLOATING: Final = frozenset({"ldexp", "logit"})
 """Elementwise ops that compute in a floating dtype, which export lets one write to integers all the same."""
 _KEEP_INTEGERS: Final = frozenset(
     {
-        "abs", "add", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not", "clamp", "clamp_max", "clamp_min",
-        "fmod", "gcd", "lcm", "maximum", "minimum", "mul", "neg", "pow", "remainder", "sign", "square", "sub", "where",
+        "abs", "add", "addcmul", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not", "clamp", "clamp_max",
+        "clamp_min", "fmod", "gcd", "lcm", "maximum", "minimum", "mul", "neg", "pow", "remainder", "sign", "square",
+        "sub", "where",
     }
 )  # fmt: skip
 """Elementwise ops that compute integers from integers; others may compute in the default dtype."""
+_DIVISIONS: Final = frozenset({"fmod", "pow", "remainder"})
+"""Those of them that raise for some integers."""
 _RUNS_OVER_MEMORY: Final = "aten.bernoulli_.float"
 """Draws element by element as they lie in memory, where its twin makes a contiguous tensor."""
 _INDICES: Final = frozenset({"indices", "max_values", "min_indices"})
 """Names of ``out=`` arguments that take positions (``max.dim_max`` calls them so)."""
 _INT64: Final = 5
 _FLOAT64: Final = 8
-_RESHAPED: Final = "out= is given a tensor of another shape, which the op resizes"
+RESHAPED: Final = "out= is given a tensor of another shape, which the op resizes"
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -96,6 +100,12 @@ class Call(msgspec.Struct, frozen=True):
     """Metadata of all tensor operands, by name."""
     immutable: Callable[[str], bool]
     """Whether nothing writes to the memory of that operand any more, so that its value can be used as it is."""
+    outside: frozenset[str] = frozenset()
+    """Current names of the targets that the caller or the module holds."""
+    overlapping: frozenset[str] = frozenset()
+    """Current names of operands in the memory of a target."""
+    autocast: bool = False
+    """Whether it stands in a region that casts."""
 
     def argument(self, name: str) -> Json | None:
         """The operand of that name."""
@@ -134,6 +144,9 @@ def _twin(builder: Builder, call: Call, ops: OpTable) -> list[Value]:
     twin = ops.lookup(op.functional_twin) if op.functional_twin is not None else None
     if twin is None or twin.schema is None or op.schema is None:
         raise Obstacle(f"{op.name} has no functional overload")
+    _check_overlap(call, twin)
+    if call.autocast and twin.name.split(".")[1] in AUTOCAST:
+        raise Obstacle(f"autocast would cast what {twin.name} is given, as it does not for {op.name}")
     written = tuple(dict.fromkeys(target.argument for target in call.targets))
     if op.hidden_writes is not None or len(written) != len(twin.schema.returns):
         raise Obstacle(f"{op.name} writes other tensors than its functional overload returns")
@@ -147,14 +160,47 @@ def _twin(builder: Builder, call: Call, ops: OpTable) -> list[Value]:
     made = _emit_twin(builder, twin.name, operands, metas, stem, is_list=is_list)
     if _cannot_raise(twin, [target.value.meta for target in call.targets]):
         builder.disposable.update(value.name for value in made)
+    made = [_certain_layout(builder, twin, *pair) for pair in zip(made, call.targets, strict=True)]
     return [cast(builder, value, target.value.meta) for value, target in zip(made, call.targets, strict=True)]
+
+
+def _certain_layout(builder: Builder, twin: OpInfo, value: Value, target: Target) -> Value:
+    """Of some ops, the CPU's result is contiguous, while that of ``meta`` tensors keeps the operand's layout: what
+    follows must not depend on it.
+    """
+    own = target.value.meta
+    if twin.name.split(".")[1] not in _CONTIGUOUS or own.same_strides(own.contiguous()):
+        return value
+    layout: Json = {"as_memory_format": 1}
+    made = value.meta.contiguous()
+    return builder.emit("aten.clone.default", [tensor(value.name)], made, "clone", {"memory_format": layout})
 
 
 def _cannot_raise(twin: OpInfo, metas: list[Meta]) -> bool:
     """Whether a twin may go when nobody uses its results: elementwise arithmetic, which on integers can divide by 0."""
-    if twin.random.draws != "never" or not ("pointwise" in twin.tags or twin.name.startswith("aten._foreach_")):
+    if twin.random.draws != "never" or not _is_pointwise(twin):
         return False
-    return all(category(meta.dtype) > 1 for meta in metas)
+    name = twin.name.split(".")[1].removeprefix("_foreach_")
+    return (
+        name in _COMPARISONS or name in _KEEP_INTEGERS - _DIVISIONS or all(category(meta.dtype) > 1 for meta in metas)
+    )
+
+
+def _check_overlap(call: Call, twin: OpInfo) -> None:
+    """An op that reads other elements than the one it writes may read what it has written already."""
+    if _is_pointwise(twin) or call.op.out_variant:
+        return
+    targets = {target.argument for target in call.targets}
+    for operand in call.raw["inputs"]:
+        if operand["name"] in targets:
+            continue
+        if any(name in call.overlapping for name in tensor_names(operand["arg"])):
+            raise Obstacle(f"{call.op.name} reads memory that it writes")
+
+
+def _is_pointwise(twin: OpInfo) -> bool:
+    name = twin.name.split(".")[1]
+    return "pointwise" in twin.tags or name in _POINTWISE or name in _COMPARISONS or name.startswith("_foreach_")
 
 
 def _check_order_of_draws(call: Call) -> None:
@@ -234,10 +280,12 @@ def _result_meta(call: Call, twin: OpInfo, target: Target) -> Meta:
     name = twin.name.split(".")[1]
     own = target.value.meta
     tensors, numbers = _elements(call, target)
-    pointwise = "pointwise" in twin.tags or name in _POINTWISE or name.startswith("_foreach_")
+    pointwise = _is_pointwise(twin)
     if call.op.out_variant:
-        _check_out(call, target, tensors, pointwise=pointwise)
+        _check_out(call, target, tensors, pointwise=pointwise or name in _COMPARISONS)
     if name in _COMPARISONS:
+        if broadcast([value.meta.shape for value in tensors]) != own.shape:
+            raise Obstacle(RESHAPED)
         dtype: int | None = BOOL
     elif pointwise:
         dtype = _pointwise_dtype(call, name, own, [value.meta for value in tensors], numbers)
@@ -263,9 +311,13 @@ def _result_meta(call: Call, twin: OpInfo, target: Target) -> Meta:
 
 
 def _pointwise_dtype(call: Call, name: str, own: Meta, tensors: list[Meta], numbers: list[Json]) -> int | None:
+    if not tensors:
+        return None
     dtype = promoted(tensors, numbers)
     if dtype is None:
         return None
+    if broadcast([meta.shape for meta in tensors]) != own.shape:
+        raise Obstacle(RESHAPED if call.op.out_variant else f"torch refuses to run {call.op.name} on these shapes")
     if category(dtype) > category(own.dtype) or (name in _TO_FLOATING and category(own.dtype) < 2):
         raise Obstacle(f"torch refuses to run {call.op.name}: its result cannot be cast to the dtype of what it writes")
     if call.op.out_variant and category(dtype) < 2 <= category(own.dtype) and name not in _KEEP_INTEGERS:
@@ -274,12 +326,18 @@ def _pointwise_dtype(call: Call, name: str, own: Meta, tensors: list[Meta], numb
 
 
 def _check_out(call: Call, target: Target, tensors: list[Value], *, pointwise: bool) -> None:
-    """What is recorded of a result shows the sizes after ``out=`` was resized, but not where it is an operand too."""
-    shape = target.value.meta.shape
-    if pointwise:
-        if not tensors or broadcast([value.meta.shape for value in tensors]) != shape:
-            raise Obstacle(_RESHAPED)
-    elif any(value.name == target.value.name for value in tensors):
+    """``out=`` resizes a tensor of another shape. What is recorded of the result shows that where the program made the
+    tensor, but not where it came from outside, or is an operand too.
+    """
+    if not pointwise and target.value.name in call.outside:
+        shape = result_shape(call.op, call.argument, [value.meta.shape for value in tensors])
+        if shape is None:
+            raise Obstacle(
+                "the artifact does not tell whether out= resizes a tensor that the caller or the module holds"
+            )
+        if shape != target.value.meta.shape:
+            raise Obstacle(RESHAPED)
+    if not pointwise and any(value.name == target.value.name for value in tensors):
         raise Obstacle("out= is given one of the op's operands, which it writes while it reads")
 
 
@@ -291,7 +349,8 @@ def _elements(call: Call, target: Target) -> tuple[list[Value], list[Json]]:
     numbers: list[Json] = []
     op = call.op
     for operand in call.raw["inputs"]:
-        schema = op.schema.argument(operand["name"]) if op.schema is not None else None
+        name = operand["name"]
+        schema = op.schema.argument(name) if op.schema is not None else None
         if schema is None or (op.out_variant and schema.written):
             continue
         (kind, value), *_ = operand["arg"].items()
@@ -300,10 +359,10 @@ def _elements(call: Call, target: Target) -> tuple[list[Value], list[Json]]:
         elif kind == "as_tensors":
             if place < len(value):
                 tensors.append(call.value(value[place]["name"]))
-        elif kind == "as_floats" and schema.type.startswith("Scalar"):
-            numbers.append({"as_float": value[place]})
-        elif schema.type.startswith("Scalar") and schema.name != "value" and kind != "as_none":
-            numbers.append(operand["arg"])
+        elif kind in _LISTS_OF_NUMBERS and schema.type.startswith("Scalar"):
+            numbers.append({_LISTS_OF_NUMBERS[kind]: value[place]})
+        elif kind != "as_none" and (schema.type == "Tensor" or (schema.type.startswith("Scalar") and name != "value")):
+            numbers.append(operand["arg"])  # a tensor's place may hold a number
     return tensors, numbers
 
 
@@ -385,7 +444,14 @@ def _copied(builder: Builder, call: Call, source: Value, target: Value) -> Value
 
 def _copy(builder: Builder, call: Call) -> list[Value]:
     (target,) = call.targets
+    source = call.argument("src") or {}
+    if source.keys() & _NUMBERS:
+        return [_filled(builder, target.value, source)]
     return [_copied(builder, call, call.operand("src"), target.value)]
+
+
+_LISTS_OF_NUMBERS: Final = {"as_floats": "as_float", "as_ints": "as_int", "as_bools": "as_bool"}
+_NUMBERS: Final = frozenset({"as_bool", "as_int", "as_float", "as_sym_int", "as_sym_float", "as_sym_bool"})
 
 
 def _foreach_copy(builder: Builder, call: Call) -> list[Value]:
@@ -474,8 +540,12 @@ def _normalized(builder: Builder, arguments: list[Json], out: Meta, statistics: 
 
 
 def _statistics_dtype(call: Call) -> int:
-    """Statistics are saved in single precision, those of double tensors in double."""
-    return _FLOAT64 if call.operand("input").meta.dtype == _FLOAT64 else FLOAT32
+    """Statistics are saved in single precision, those of double tensors in double; on the CPU in the input's dtype
+    where the running ones have it too.
+    """
+    data = call.operand("input").meta
+    same = data.device_name == "cpu" and data.dtype == call.targets[0].value.meta.dtype
+    return data.dtype if same or data.dtype == _FLOAT64 else FLOAT32
 
 
 def _instance_norm(builder: Builder, call: Call, out: Meta) -> tuple[list[Value], list[Value]]:
@@ -538,4 +608,3 @@ _SPECIAL: Final[dict[str, Callable[[Builder, Call], list[Value]]]] = {
 NORMALIZATIONS: Final = frozenset(
     {"aten.batch_norm.default", "aten.native_batch_norm.default", "aten.instance_norm.default"}
 )
-RESHAPED: Final = _RESHAPED

@@ -1,0 +1,269 @@
+"""Writes that stay, each with the reason that is given for it."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+from torch.export import Dim
+from torch.nn import functional
+
+from .judging import Case
+
+R = torch.randn
+BATCH = Dim("batch", min=3, max=32)
+TOGETHER = "it is written together with a tensor that cannot be: "
+
+
+class Refused(NamedTuple):
+    """A module of which something stays."""
+
+    build: Callable[[], Case]
+    reasons: set[str]
+    fixed: int
+    """How many findings are fixed all the same."""
+
+
+REFUSED: dict[str, Refused] = {}
+
+
+class _Forward(nn.Module):
+    def __init__(self, function: Callable[..., Any], **buffers: Any) -> None:
+        super().__init__()
+        for name, value in buffers.items():
+            if isinstance(value, nn.Parameter):
+                self.register_parameter(name, value)
+            else:
+                self.register_buffer(name, value)
+        self.function = function
+        self.named = list(buffers)
+
+    def forward(self, *args: Any) -> Any:
+        return self.function(*args, *(getattr(self, name) for name in self.named))
+
+
+def refused(
+    *args: Any, reasons: set[str] | str, fixed: int = 0, dynamic: Any = None, state: dict[str, Any] | None = None
+) -> Callable[[Callable[..., Any]], None]:
+    """Register a forward function; ``state`` are buffers and parameters that it is given after its arguments."""
+
+    def register(function: Callable[..., Any]) -> None:
+        expected = {reasons} if isinstance(reasons, str) else reasons
+        dims = {"args": (dynamic,)} if dynamic is not None else None
+        REFUSED[function.__name__] = Refused(
+            lambda: Case(_Forward(function, **(state or {})), args, dims), expected, fixed
+        )
+
+    return register
+
+
+@refused(R(4, 4), reasons="resize_ changes how much memory the tensor has, or which", fixed=1)
+def resized(x):
+    y, z = x * 1, x * 2
+    y.resize_(16)
+    z.add_(1)
+    return y, z
+
+
+@refused(R(4, 4), reasons="set_ changes how much memory the tensor has, or which")
+def given_other_memory(x):
+    y = x * 1
+    y.set_(x + 1)
+    return y
+
+
+@refused(R(3, 4), reasons="t_ changes the sizes or strides of a tensor that the caller or the module holds", fixed=1)
+def input_transposed_in_place(x):
+    y = x * 1
+    y.add_(1)
+    x.t_()
+    return x + 1, y
+
+
+@refused(R(4), reasons="unsqueeze_ changes the sizes or strides of a tensor that the caller or the module holds",
+         state={"b": torch.zeros(4)})  # fmt: skip
+def buffer_unsqueezed_in_place(x, b):
+    b.unsqueeze_(0)
+    return x + b
+
+
+@refused(R(4), reasons="the tensor is expanded: several of its elements are one in memory")
+def written_through_expand(x):
+    y = x[:1] * 1
+    y.expand(4)[:1].add_(1)
+    return y
+
+
+@refused(R(8), reasons="aten.unfold.default has no inverse to carry the write back through", fixed=1)
+def written_through_unfold(x):
+    y, z = x * 1, x * 2
+    y.unfold(0, 2, 2).add_(1)
+    z.add_(y)
+    return y, z
+
+
+@refused(R(4, 4), reasons="view.dtype changes the element size")
+def bytes_of_another_size(x):
+    y = x * 1
+    y.view(torch.uint8).zero_()
+    return y
+
+
+@refused(R(8, 4), reasons="aten.chunk.default makes pieces of symbolic sizes", dynamic={0: BATCH})
+def pieces_of_unknown_size(x):
+    y = x * 1
+    y.chunk(2)[0].add_(1)
+    return y
+
+
+@refused(R(4, 6), reasons="as_strided reads the memory of a tensor that is not contiguous")
+def as_strided_of_a_transposed_tensor(x):
+    y = (x * 1).t()
+    torch.as_strided(y, (2, 2), (4, 1), 1).add_(1)
+    return y
+
+
+@refused(R(2, 4)[1], reasons="as_strided reads the memory of a tensor that does not begin where its memory does")
+def as_strided_of_an_input_with_an_offset(x):
+    x.clamp_(max=3)
+    return torch.as_strided(x, (2,), (1,), 1) * 2
+
+
+@refused(R(4, 4), R(4), reasons="out= is given a tensor of another shape, which the op resizes")
+def out_is_resized(x, y):
+    o = torch.empty(0)
+    torch.add(x, y, out=o)
+    p = torch.empty(2)
+    torch.sum(x, 0, out=p)
+    return o, p
+
+
+@refused(
+    R(1, 4), reasons="out= is given a tensor of another shape, which the op resizes", state={"b": torch.zeros(1, 4)}
+)
+def out_resizes_a_buffer(x, b):
+    torch.sum(x, 0, out=b)
+    return x * 2
+
+
+@refused(R(4, 4), reasons="the artifact does not tell whether out= resizes a tensor that the caller or the module holds",
+         state={"b": torch.zeros(4, 4)})  # fmt: skip
+def out_of_an_op_whose_shapes_are_not_known(x, b):
+    torch.kron(x[:2, :2], x[:2, :2], out=b)
+    return x + b
+
+
+@refused(R(4, 4), reasons="out= is given one of the op's operands, which it writes while it reads")
+def out_is_an_operand(x):
+    y = x * 1
+    torch.mm(y, x, out=y)
+    return y
+
+
+@refused(R(4, 4), reasons="aten.addmm_.default reads memory that it writes")
+def product_with_itself(x):
+    y = x * 1
+    y.addmm_(y, x)
+    return y
+
+
+@refused(R(4), R(4), reasons="aten._foreach_add_.List reads a tensor of the list that it writes")
+def list_reads_what_it_wrote(x, y):
+    a, b = x * 1, y * 1
+    torch._foreach_add_([a, b], [b, a])
+    return a, b
+
+
+@refused(R(4), reasons="aten._foreach_mul_.Scalar writes the same memory more than once")
+def list_names_a_tensor_twice(x):
+    a = x * 1
+    torch._foreach_mul_([a, a[:2]], 2)
+    return a
+
+
+@refused(R(3, 4), R(4), reasons={
+    "t_ changes the sizes or strides of a tensor that the caller or the module holds",
+    TOGETHER + "t_ changes the sizes or strides of a tensor that the caller or the module holds",
+})  # fmt: skip
+def list_with_one_that_stays(x, y):
+    z = y * 1
+    torch._foreach_add_([x, z], 1)
+    z.mul_(2)
+    x.t_()
+    return z
+
+
+@refused(R(3, 4), reasons="it draws in the order of memory, and its tensor is not contiguous")
+def draws_in_the_order_of_memory(x):
+    y = torch.zeros(4, 3).t()
+    y.bernoulli_(0.5)
+    return x + y
+
+
+@refused(torch.arange(4), reasons="torch refuses to run aten.ldexp_.default: its result cannot be cast to the dtype of "
+         "what it writes")  # fmt: skip
+def never_runs(x):
+    y = x * 1
+    torch.ops.aten.ldexp_(y, x)
+    return y
+
+
+@refused(torch.arange(4), reasons="the artifact does not tell the dtype that aten.sin.default computes in")
+def result_in_the_default_dtype(x):
+    o = torch.empty(4)
+    torch.sin(x, out=o)
+    return o
+
+
+@refused(R(2, 2, 2), reasons="fill_diagonal_ is given a tensor of other than two dimensions, or of symbolic sizes")
+def diagonal_of_a_cube(x):
+    y = x * 1
+    y.fill_diagonal_(3)
+    return y
+
+
+@refused(R(4, 2), reasons="fill_diagonal_ wraps around")
+def diagonal_that_wraps(x):
+    y = x * 1
+    y.fill_diagonal_(3, wrap=True)
+    return y
+
+
+@refused(R(3, 4), reasons="stock torch cannot write a parameter back that requires gradients",
+         state={"w": nn.Parameter(torch.ones(4))})  # fmt: skip
+def trained_parameter(x, w):
+    with torch.no_grad():
+        w.mul_(0.5)
+    return x * w
+
+
+@refused(R(4, 3, 2, 2), reasons="instance_norm of a batch of symbolic size", dynamic={0: BATCH},
+         state={"mean": torch.zeros(3), "var": torch.ones(3)})  # fmt: skip
+def instances_of_an_unknown_batch(x, mean, var):
+    return functional.instance_norm(x, mean, var, use_input_stats=True)
+
+
+@refused(R(4, 4), reasons="autocast would cast what aten.matmul.default is given, as it does not for aten.matmul.out",
+         state={"b": torch.zeros(4, 4)})  # fmt: skip
+def out_under_autocast(x, b):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.matmul(x, x, out=b)
+    return x + b
+
+
+@refused(R(4, 4), reasons="a region sees its memory through several operands")
+def region_sees_two_views(x):
+    y = x * 1
+    a, b = y[:2], y[2:]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        z = a * b
+        a.add_(1)
+    return z, y
+
+
+@refused(R(5, 4), reasons="whether %reshape shares its memory is not known", dynamic={0: BATCH})
+def reshape_of_unknown_strides(x):
+    y = (x * 1).t()[:, 1:]
+    z = y.reshape(-1)
+    y.add_(1)
+    return y, z

@@ -1,0 +1,379 @@
+"""Writes to what outlives the call, hidden updates, regions and control flow. All of these can be fixed whole."""
+
+import torch
+from torch import nn
+
+from .registry import model
+
+R = torch.randn
+
+
+@model(R(4, 4))
+class InputWrittenThroughViews(nn.Module):
+    def forward(self, x):
+        x[0].zero_()
+        x.view(-1)[5:9].fill_(3.0)
+        return x + 1
+
+
+@model(R(4, 4), R(4, 4))
+class TwoInputsWrittenInTurn(nn.Module):
+    def forward(self, x, y):
+        x.add_(y)
+        y.sub_(x)
+        x.t().mul_(2)
+        return x @ y
+
+
+@model(R(3, 4))
+class BuffersSwap(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("a", R(4))
+        self.register_buffer("b", R(4))
+
+    def forward(self, x):
+        kept = self.a.clone()
+        self.a.copy_(self.b)
+        self.b.copy_(kept)
+        return x + self.a - self.b
+
+
+@model(R(3, 4))
+class CopyOfAnInputThatIsWrittenLater(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("a", R(3, 4))
+
+    def forward(self, x):
+        old = torch.empty(3, 4)
+        old.copy_(self.a)
+        self.a.copy_(x)
+        x.add_(1)
+        return old, self.a * 2
+
+
+@model(R(3, 4))
+class CopyOfAnInputThatStaysAsItIs(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("a", R(3, 4))
+        self.register_buffer("b", R(3, 4))
+
+    def forward(self, x):
+        before = self.a * 2
+        self.a.copy_(x)
+        self.b.copy_(x)
+        return before, self.a + self.b
+
+
+@model(R(4, 4))
+class OutputsShareMemoryWithTheState(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("c", torch.zeros(4, 4))
+
+    def forward(self, x):
+        old = self.c[0]
+        self.c.add_(x)
+        return old, self.c, self.c.t(), {"rows": [self.c[1:], x]}
+
+
+@model(R(4, 4))
+class NonPersistentBuffer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("c", torch.zeros(4, 4), persistent=False)
+
+    def forward(self, x):
+        self.c[1:3].add_(x[:2])
+        return self.c + x
+
+
+@model(R(4, 4))
+class TiedBuffers(nn.Module):
+    def __init__(self):
+        super().__init__()
+        shared = torch.zeros(4)
+        self.register_buffer("a", shared)
+        self.register_buffer("b", shared)
+
+    def forward(self, x):
+        self.a.add_(1)
+        return x + self.b
+
+
+@model(R(4, 4))
+class ConstantsBecomeBuffers(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.cache = torch.zeros(1, 8, 4)
+        self.others = [torch.zeros(4)]
+
+    def forward(self, x):
+        self.cache[:, 2:6] = x
+        self.others[0].add_(x[0])
+        return self.cache.sum(1) + self.others[0]
+
+
+@model(R(4, 4))
+class FrozenParameter(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(R(4), requires_grad=False)
+
+    def forward(self, x):
+        self.w.mul_(0.5)
+        return x * self.w
+
+
+@model(torch.tensor([1, 0]), R(2, 4))
+class KeyValueCache(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("keys", torch.zeros(8, 4))
+        self.register_buffer("length", torch.tensor(0))
+
+    def forward(self, position, key):
+        self.keys.index_copy_(0, position, key)
+        self.length += key.shape[0]
+        return self.keys @ key.t(), self.length * 1
+
+
+class _Normalized(nn.Module):
+    def __init__(self, norm):
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x):
+        return self.norm(x)
+
+
+@model(R(2, 3, 8, 8))
+class BatchNorm2dThen1d(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.outer, self.inner = nn.BatchNorm2d(3), nn.BatchNorm1d(8)
+
+    def forward(self, x):
+        return self.inner(self.outer(x).mean(1))
+
+
+@model(R(2, 3, 4, 4, 4))
+class BatchNorm3dWithoutWeights(_Normalized):
+    def __init__(self):
+        super().__init__(nn.BatchNorm3d(3, affine=False))
+
+
+@model(R(4, 3))
+class BatchNormWithMomentumByCount(_Normalized):
+    def __init__(self):
+        super().__init__(nn.BatchNorm1d(3, momentum=0.3))
+
+
+@model(R(4, 3, 2, 2, dtype=torch.float64))
+class BatchNormOfDoubles(_Normalized):
+    def __init__(self):
+        super().__init__(nn.BatchNorm2d(3).double())
+
+
+@model(R(4, 3, 2, 2).bfloat16())
+class BatchNormOfHalves(_Normalized):
+    def __init__(self):
+        super().__init__(nn.BatchNorm2d(3).bfloat16())
+
+
+@model(R(4, 3, 2, 2).to(memory_format=torch.channels_last))
+class BatchNormOfChannelsLast(_Normalized):
+    def __init__(self):
+        super().__init__(nn.BatchNorm2d(3))
+
+
+@model(R(4, 3, 2, 2), train=False)
+class BatchNormInEvalModeWritesNothing(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(3)
+
+    def forward(self, x):
+        y = self.norm(x)
+        y.add_(1)
+        return y
+
+
+@model(R(2, 3, 8, 8))
+class InstanceNormWithStatistics(_Normalized):
+    def __init__(self):
+        super().__init__(nn.InstanceNorm2d(3, track_running_stats=True, affine=True))
+
+
+@model(R(2, 3, 8, 8))
+class InstanceNormWithoutWeights(_Normalized):
+    def __init__(self):
+        super().__init__(nn.InstanceNorm2d(3, track_running_stats=True))
+
+
+@model(R(4, 4))
+class RegionWithoutGradients(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("c", torch.zeros(4))
+
+    def forward(self, x):
+        y = x * 2
+        with torch.no_grad():
+            self.c.add_(x.sum(0))
+            y[0].mul_(2)
+            z = y + 1
+            z.add_(1)
+        return y + z + self.c
+
+
+@model(R(4, 4))
+class RegionsInRegions(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("c", torch.zeros(4))
+
+    def forward(self, x):
+        y = x * 2
+        with torch.no_grad():
+            y.add_(1)
+            with torch.enable_grad():
+                self.c.add_(y.sum(0))
+                z = y * 2
+            z[1].zero_()
+            v = y.t()
+        v.fill_diagonal_(3)
+        return y, z, v
+
+
+@model(R(4, 4))
+class RegionWhoseResultsAreOverwritten(nn.Module):
+    def forward(self, x):
+        y = x * 2
+        with torch.no_grad():
+            y.add_(1)
+        y.zero_()
+        return y
+
+
+@model(R(4, 4))
+class AutocastRegion(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("c", torch.zeros(4, 4))
+
+    def forward(self, x):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            y = x @ x
+            self.c.add_(1)
+            z = y * 1
+            z.add_(1)
+        return y.float() + z.float() + self.c
+
+
+@model(R(4, 4))
+class BranchesWriteWhatTheyMade(nn.Module):
+    def forward(self, x):
+        def yes(x):
+            y = x * 1
+            y[0].add_(1)
+            y.t().mul_(2)
+            return y.sum(0)
+
+        def no(x):
+            y = x.clone()
+            y.zero_()
+            return y.sum(1)
+
+        return torch.cond(x.sum() > 0, yes, no, (x,))
+
+
+@model(R(4, 4))
+class BranchesReadWhatWasWritten(nn.Module):
+    def forward(self, x):
+        y = x * 1
+        y.add_(1)
+        z = torch.cond(y.sum() > 0, lambda y: y.sin(), lambda y: y.cos(), (y,))
+        z.add_(1)
+        y.mul_(2)
+        return y, z
+
+
+@model(R(4, 4))
+class BranchesAreGivenAndReturnCopies(nn.Module):
+    """torch refuses branches that take the same memory twice, or return what they take."""
+
+    def forward(self, x):
+        y = torch.empty(4, 4)
+        y.copy_(x)
+
+        def yes(x, y):
+            z = torch.empty(4, 4)
+            z.copy_(x)
+            return z
+
+        return torch.cond(x.sum() > 0, yes, lambda x, y: x + y, (x, y))
+
+
+@model(R(4, 4))
+class RegionWithinABranch(nn.Module):
+    def forward(self, x):
+        def yes(x):
+            with torch.no_grad():
+                y = x * 1
+                y.add_(1)
+            return y * 2
+
+        return torch.cond(x.sum() > 0, yes, lambda x: x.sin(), (x,))
+
+
+@model(torch.tensor(3), R(4))
+class LoopBodyWritesWhatItMade(nn.Module):
+    def forward(self, n, x):
+        def body(n, x):
+            y = x * 1
+            y[1:].add_(2)
+            y.neg_()
+            return n - 1, y
+
+        return torch._higher_order_ops.while_loop(lambda n, x: n > 0, body, (n, x))
+
+
+@model(R(4, 4))
+class ChecksAmongTheWrites(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("c", torch.zeros(4, 4))
+
+    def forward(self, x):
+        self.c.add_(x)
+        torch._assert_async((self.c.abs() < 100).all(), "c is too large")
+        y = self.c.sum(0)
+        y.mul_(2)
+        return y
+
+
+class _Child(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("count", torch.tensor(0.0))
+
+    def forward(self, x):
+        self.count.add_(1)
+        y = x * self.count
+        y.add_(1)
+        return y
+
+
+@model(R(4, 4))
+class SubmodulesWrite(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = _Child(), _Child()
+
+    def forward(self, x):
+        y = self.second(self.first(x))
+        y.mul_(2)
+        return self.first(y)

@@ -1,0 +1,335 @@
+"""Writes through views. Each module's name says what it is about; all of them can be fixed whole."""
+
+import torch
+from torch import nn
+from torch.export import Dim
+
+from .registry import model
+
+R = torch.randn
+BATCH = Dim("batch", min=2, max=32)
+OTHER = Dim("other", min=2, max=32)
+ROWS = Dim("rows", min=3, max=16)
+COLUMNS = Dim("columns", min=3, max=16)
+
+
+@model(R(4, 4))
+class ChainOfViews(nn.Module):
+    def forward(self, x):
+        y = x.clone()
+        v = y.view(2, 2, 4)
+        w = v[0].t()
+        w.add_(1)
+        u = y[1:3]
+        u.mul_(2)
+        return y, v, w, u
+
+
+@model(R(4, 4))
+class ReadBeforeTheWriteKeepsItsValue(nn.Module):
+    def forward(self, x):
+        y = x * 1
+        a = y[0].clone()
+        b = y[0]
+        y.add_(5)
+        return a, b, y.sum()
+
+
+@model(R(4, 4))
+class ViewsOfViewsWrittenInTurn(nn.Module):
+    def forward(self, x):
+        y = x * 1
+        a = y[1:]
+        b = a[:, ::2]
+        c = b.t()
+        c[0] = 1
+        a.add_(1)
+        b.mul_(3)
+        d = y.view(2, 8)[:, 4:]
+        d.neg_()
+        return y, a, b, c, d
+
+
+@model(R(4, 6))
+class PiecesOfSplitChunkUnbind(nn.Module):
+    def forward(self, x):
+        y = x * 1
+        a, b, _ = y.chunk(3, 1)
+        a.add_(1)
+        b.mul_(2)
+        p, q = torch.split(y, [1, 3], 0)
+        p.zero_()
+        u = y.unbind(0)
+        u[2].fill_(9.0)
+        return y, a, b, q, u[2]
+
+
+@model(R(6, 4))
+class PiecesOfTensorSplitAndHsplit(nn.Module):
+    def forward(self, x):
+        y = x * 1
+        a, b = torch.tensor_split(y, 2)
+        b.mul_(2)
+        c, d = y.hsplit(2)
+        d.add_(1)
+        e, f = y.vsplit(2)
+        f.neg_()
+        return a, b, c, d, e, y
+
+
+@model(R(4, 4))
+class Diagonals(nn.Module):
+    def forward(self, x):
+        y = x * 1
+        y.diagonal().add_(1)
+        torch.diagonal(y, 1).zero_()
+        y.diagonal(-1, 1, 0).mul_(3)
+        y.fill_diagonal_(7)
+        return y
+
+
+@model(R(1, 3, 1, 4))
+class SqueezedAndUnsqueezed(nn.Module):
+    def forward(self, x):
+        y = x * 1
+        z = y.squeeze()
+        z.add_(1)
+        w = y.squeeze(0)
+        w.mul_(2)
+        u = y.unsqueeze(1)
+        u.sub_(3)
+        y.squeeze((0, 2)).neg_()
+        return y, z, w, u
+
+
+@model(R(2, 3, 4))
+class PermutedInEveryWay(nn.Module):
+    def forward(self, x):
+        y = x * 1
+        y.permute(2, 0, 1).add_(1)
+        y.movedim(0, -1).mul_(2)
+        y.transpose(-1, 0)[0].zero_()
+        y.swapaxes(1, 2).sub_(3)
+        y.mT.neg_()
+        y[0].T.add_(2)
+        y.moveaxis((0, 1), (1, 2)).add_(0.5)
+        return y
+
+
+@model(R(3, 4))
+class ReshapedInEveryWay(nn.Module):
+    def forward(self, x):
+        y = x * 1
+        y.view(-1)[3:5].fill_(1)
+        y.reshape(2, 6).add_(1)
+        y.flatten().mul_(2)
+        y.unflatten(1, (2, 2))[:, 0].zero_()
+        y.ravel()[0] = 5
+        y.view_as(x).neg_()
+        y.narrow(1, -2, 2).add_(3)
+        return y
+
+
+@model(R(()))
+class ViewsOfAScalar(nn.Module):
+    def forward(self, x):
+        y = x * 1
+        y.movedim(0, 0).add_(1)
+        y.t().mul_(2)
+        y.permute(()).sub_(1)
+        y.transpose(0, -1).neg_()
+        y.squeeze().add_(1)
+        y.unsqueeze(0)[0] = 3
+        y.view(1, 1).add_(1)
+        return y
+
+
+@model(R(3, 4))
+class InPlaceViewsOfAnIntermediate(nn.Module):
+    def forward(self, x):
+        y = x * 1
+        y.t_()
+        y.add_(1)
+        y.unsqueeze_(0)
+        y.mul_(2)
+        z = y.transpose_(1, 2)
+        z[0, 1] = 5
+        y.squeeze_(0)
+        y.swapaxes_(0, 1)
+        y.swapdims_(0, 1)
+        y.detach_()
+        return y, z
+
+
+@model(R(3, 4))
+class NothingToDoForToContiguousReshape(nn.Module):
+    def forward(self, x):
+        y = x * 1
+        d = y.to(torch.float32)
+        d.add_(1)
+        c = y.contiguous()
+        c.mul_(2)
+        r = y.reshape(12)
+        r[0] = 100
+        e = nn.functional.dropout(y, 0.5, training=False)
+        e.sub_(1)
+        t = y.type_as(x)
+        t[1] = 7
+        return y, d, c, r, e, t
+
+
+@model(R(3, 4))
+class ReshapeThatCopies(nn.Module):
+    def forward(self, x):
+        y = x * 1
+        r = y.t().reshape(12)
+        r.add_(1)
+        c = y.t().contiguous()
+        c.mul_(2)
+        return y, r, c
+
+
+@model(R(3, 4))
+class WrittenThroughDetachAndAlias(nn.Module):
+    def forward(self, x):
+        y = x * 1
+        y.detach().add_(1)
+        torch.ops.aten.alias(y)[0].zero_()
+        return y
+
+
+@model(R(4, 4))
+class ViewThatNobodyUsesAfterwards(nn.Module):
+    def forward(self, x):
+        y = x * 1
+        unused = y[0]
+        y.add_(1)
+        del unused
+        return y
+
+
+@model(R(4, 4))
+class AsStridedOfAContiguousTensor(nn.Module):
+    def forward(self, x):
+        y = x * 1
+        v = torch.as_strided(y, (2, 2), (4, 1), 1)
+        v.add_(1)
+        return y, v
+
+
+@model(R(4, 1))
+class ExpandedButNotWrittenThrough(nn.Module):
+    def forward(self, x):
+        y = x * 1
+        e = y.expand(4, 4)
+        z = e * 1
+        y.add_(1)
+        w = y.expand(4, 1)
+        w.mul_(2)
+        return e, z, y, w
+
+
+@model(R(4, 4))
+class ComplexAsReal(nn.Module):
+    def forward(self, x):
+        c = torch.view_as_complex(x.view(4, 2, 2) * 1)
+        c.mul_(2j)
+        r = torch.view_as_real(c)
+        r[0] = 1
+        return r
+
+
+@model(R(4, 4))
+class BytesReadAsAnotherDtype(nn.Module):
+    def forward(self, x):
+        y = x * 1
+        y.view(torch.int32).bitwise_and_(0x7FFFFFFF)
+        return y
+
+
+@model(R(3, 4))
+class TransposedBase(nn.Module):
+    def forward(self, x):
+        y = x.t().clone(memory_format=torch.preserve_format)
+        y.add_(x.t())
+        y.t().mul_(2)
+        y[0] += 1
+        return y, y.t()
+
+
+@model(R(2, 3, 4, 4).to(memory_format=torch.channels_last))
+class ChannelsLastBase(nn.Module):
+    def forward(self, x):
+        y = x * 2
+        y.add_(torch.ones(2, 3, 4, 4))
+        y[:, 0].mul_(3)
+        y.copy_(torch.arange(96.0).view(2, 3, 4, 4))
+        y.masked_fill_(y > 50, 1)
+        return y
+
+
+@model(R(3, 4).t())
+class TransposedInput(nn.Module):
+    def forward(self, x):
+        x.tril_()
+        x[0].add_(1)
+        x.index_fill_(0, torch.tensor([1]), 2.0)
+        return x * 2, x.t().view(-1)
+
+
+@model(R(3, 4), R(4, 3))
+class ReadsAfterACopyOfOtherStridesKeepTheirs(nn.Module):
+    """What is read of a target must have its strides, not those of what was copied: ``view`` would fail."""
+
+    def forward(self, x, other):
+        y = x * 1
+        part = y[0:3]
+        part.copy_(other.t())
+        doubled = part * 2
+        return doubled.view(-1), part.view(-1)
+
+
+@model(R(4, 4), dynamic={"x": {0: BATCH}})
+class SymbolicRows(nn.Module):
+    def forward(self, x):
+        y = x * 1
+        y.view(-1).add_(1)
+        y[0] = 2
+        y[:, 1:3].mul_(3)
+        y.t()[0].zero_()
+        z = y.unsqueeze(0)
+        z.squeeze(0).add_(1)
+        y.diagonal().add_(1)
+        return y
+
+
+@model(R(4, 4), R(6, 4), dynamic={"x": {0: BATCH}, "y": {0: OTHER}})
+class SymbolicSizesOfTwoInputs(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("total", torch.zeros(4, 4))
+
+    def forward(self, x, y):
+        a, b = x * 1, y * 1
+        a.view(-1, 2, 2)[:, 0].add_(1)
+        b.flatten().mul_(2)
+        b.copy_(b.flip(0))
+        a.fill_(b.sum())
+        self.total.add_(x.t() @ x)
+        c = torch.cat([a, b])
+        c[1:].sub_(1)
+        return a, b, c
+
+
+@model(R(4, 6), dynamic={"x": {0: ROWS, 1: COLUMNS}})
+class SymbolicInBothDimensions(nn.Module):
+    def forward(self, x):
+        y = x * 1
+        y.t().add_(1)
+        y.view(-1)[1:].mul_(2)
+        y[1:, :-1].zero_()
+        y[:, 0].copy_(x[:, 1])
+        y.unsqueeze(1).expand(-1, 1, -1).neg_()
+        y.copy_(x[0])
+        x[0].add_(y[1])
+        return y, y.flatten()

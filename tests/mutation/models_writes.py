@@ -1,0 +1,262 @@
+"""Writing ops: dtypes, broadcasting, indices, lists, ``out=``, random numbers. All of these can be fixed whole."""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from .registry import model
+
+R = torch.randn
+
+
+@model(R(3, 4).half(), R(3, 4))
+class ResultIsCastToTheTargetsDtype(nn.Module):
+    def forward(self, h, f):
+        y = h * 1
+        y.add_(f)
+        y.mul_(2.5)
+        z = y.to(torch.float32)
+        z.sub_(h)
+        y[0].addcmul_(f[0], f[1])
+        return y, z
+
+
+@model(torch.arange(12).view(3, 4))
+class IntegersStayIntegers(nn.Module):
+    def forward(self, x):
+        y = x * 1
+        y.add_(2)
+        y.floor_divide_(3)
+        y.eq_(2)
+        y.cumsum_(0)
+        y[0].bitwise_or_(5)
+        y.remainder_(4)
+        return y
+
+
+@model(torch.arange(12, dtype=torch.int32).view(3, 4) * 400000000)
+class RunningSumInItsOwnNarrowDtype(nn.Module):
+    def forward(self, x):
+        y = x * 1
+        y.cumsum_(1)
+        y[0].cumprod_(0)
+        return y
+
+
+@model(R(3, 4))
+class FlagsAndMasks(nn.Module):
+    def forward(self, x):
+        y = x > 0
+        y.logical_not_()
+        y[0].fill_(True)
+        z = x * 1
+        z.gt_(0)
+        z.masked_fill_(y, 7.0)
+        z.masked_scatter_(y, x)
+        return y, z
+
+
+@model(R(3, 4), R(4), R(1))
+class SourceIsBroadcast(nn.Module):
+    def forward(self, x, row, one):
+        y = x * 1
+        y.copy_(row)
+        y[1] = one
+        y[:, 2] = 3
+        y[2].copy_(row * 2)
+        y.add_(row)
+        return y
+
+
+@model(R(3, 4), R(4, dtype=torch.float64), torch.arange(4))
+class CopyCastsAndBroadcasts(nn.Module):
+    def forward(self, x, doubles, numbers):
+        y = x * 1
+        y[0].copy_(numbers)
+        y[1:] = doubles
+        z = numbers * 1
+        z.copy_(x[0])
+        return y, z
+
+
+@model(R(4, 4), torch.tensor([0, 2]), R(2, 4))
+class Indexed(nn.Module):
+    def forward(self, x, i, v):
+        y = x * 1
+        y[i] = v
+        y.index_put_((i,), v, accumulate=True)
+        y[:, i] += 1
+        y[None, i] = v * 2
+        y[y > 0] = 0
+        y[i, i] = 5.0
+        y.index_add_(0, i, v)
+        y.index_fill_(1, i, 2.0)
+        y.scatter_(1, i.view(1, 2).expand(4, 2), 1.5)
+        y.scatter_add_(0, i.view(1, 2), v)
+        y.index_copy_(0, i, v)
+        y.index_reduce_(0, i, v, "amax")
+        y.masked_fill_(y < 0, 0.5)
+        y.put_(i, v[0, :2])
+        return y
+
+
+@model(R(4, 4), torch.tensor([[0, 2], [1, 1]]))
+class IndexedTransposedTensor(nn.Module):
+    def forward(self, x, i):
+        y = (x * 1).t()
+        y.scatter_(1, i, 1.5)
+        y.index_add_(0, i[0], y[1:3] * 2)
+        y.masked_fill_(y > 1, 1.0)
+        y.renorm_(2, 0, 1.0)
+        return y, y.t().view(-1)
+
+
+@model(R(4, 4), R(4, 4), train=False)
+class ListsOfTensors(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("moment", torch.zeros(4, 4))
+
+    def forward(self, x, g):
+        a = x * 1
+        torch._foreach_add_([a, self.moment], [g, g * 2])
+        torch._foreach_mul_([a, self.moment], 0.5)
+        torch._foreach_copy_([a], [g])
+        torch._foreach_zero_([self.moment])
+        torch._foreach_lerp_([a], [g], 0.25)
+        torch._foreach_addcmul_([a], [g], [g], 2)
+        self.moment.add_(a)
+        return a + self.moment
+
+
+@model(R(4), R(4, dtype=torch.float64))
+class ListsOfSeveralDtypesWithNumbersEach(nn.Module):
+    def forward(self, x, d):
+        a, b = x * 1, d * 1
+        torch._foreach_add_([a, b], [0.5, 2.0])
+        torch._foreach_mul_([a, b], [d, x])
+        torch._foreach_sqrt_([a.abs_(), b.abs_()])
+        return a, b
+
+
+@model(R(4, 4), R(4, 4))
+class OutOfSeveralKinds(nn.Module):
+    def forward(self, x, y):
+        o = torch.empty(4, 4)
+        torch.mm(x, y, out=o)
+        p = torch.empty(4, 4)
+        torch.add(x, y, out=p)
+        v, i = torch.empty(4), torch.empty(4, dtype=torch.int64)
+        torch.max(x, 1, out=(v, i))
+        q = torch.empty(4, 4)
+        torch.cumsum(x, 0, out=q)
+        s = torch.empty(4)
+        torch.sum(x, 0, out=s)
+        return o + p, v, i, q, s
+
+
+@model(R(4, 4), torch.arange(16).view(4, 4))
+class OutOfAnotherDtype(nn.Module):
+    def forward(self, x, n):
+        o = torch.empty(4, 4, dtype=torch.float64)
+        torch.add(x, 1, out=o)
+        p = torch.empty(4, 4, dtype=torch.int64)
+        torch.gt(x, 0, out=p)
+        q = torch.empty(4, 4, dtype=torch.int64)
+        torch.cumsum(x * 10, 0, out=q)
+        r = torch.empty(4, dtype=torch.float64)
+        torch.sum(n, 1, out=r)
+        return o, p, q, r
+
+
+@model(R(4, 4), R(4, 4))
+class OutIsABuffer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("product", torch.zeros(4, 4))
+        self.register_buffer("total", torch.zeros(4))
+
+    def forward(self, x, y):
+        torch.mm(x, y, out=self.product)
+        torch.sum(x, 1, out=self.total)
+        return self.product + self.total
+
+
+@model(R(3, 4))
+class RandomNumbers(nn.Module):
+    def forward(self, x):
+        y = torch.empty(3, 4).normal_()
+        z = torch.empty(3, 4).bernoulli_(0.3)
+        w = torch.empty(3, 4).exponential_()
+        y[0].random_(9)
+        u = torch.empty(3, 4).cauchy_()
+        t = torch.empty(4, 3).t().log_normal_()
+        g = torch.empty(3, 4).geometric_(0.4)
+        return x + y + z + w + u.clamp(-1, 1), t, g
+
+
+@model(R(3, 4), R(3, 4))
+class RandomNumbersAfterAnotherLayout(nn.Module):
+    """They are drawn in the order of memory, so the twin must be given the tensor in the layout that it had."""
+
+    def forward(self, x, other):
+        y = torch.zeros(4, 3).t()
+        y.copy_(other)
+        y.normal_()
+        z = x.t() * 1
+        z.tril_()
+        z.exponential_()
+        return y, z
+
+
+@model(R(3, 4))
+class DropoutInPlace(nn.Module):
+    def forward(self, x):
+        y = x * 1
+        functional.dropout(y, 0.5, training=True, inplace=True)
+        z = (x * 2).t()
+        functional.dropout(z, 0.3, training=True, inplace=True)
+        return y, z
+
+
+@model(R(4, 4))
+class ActivationsAndArithmetic(nn.Module):
+    def forward(self, x):
+        y = x * 1
+        y.clamp_(min=0).mul_(2).sigmoid_()
+        y.lerp_(x, 0.3)
+        y.addcmul_(x, x, value=0.1)
+        y.addcdiv_(x, x + 9)
+        y.addmm_(x, x)
+        y.pow_(2)
+        y.tril_()
+        y.relu_()
+        functional.leaky_relu(y, 0.1, inplace=True)
+        functional.hardtanh(y, inplace=True)
+        functional.elu(y, inplace=True)
+        functional.silu(y, inplace=True)
+        y.div_(3, rounding_mode="floor")
+        y.polygamma_(1)
+        y.nan_to_num_()
+        return y
+
+
+@model(R(6, 2), R(2, 6))
+class DiagonalsFilled(nn.Module):
+    def forward(self, tall, wide):
+        a, b = tall * 1, wide * 1
+        a.fill_diagonal_(3)
+        b.fill_diagonal_(4, wrap=True)
+        a.t().fill_diagonal_(5)
+        return a, b
+
+
+@model(R(4, 4), torch.randn(4, 4, dtype=torch.complex64))
+class ComplexNumbers(nn.Module):
+    def forward(self, x, c):
+        z = c * 1
+        z.add_(x)
+        z.mul_(2j)
+        torch.view_as_real(z)[..., 0].add_(x)
+        z[0].copy_(x[0])
+        return z
