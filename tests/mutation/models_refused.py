@@ -109,10 +109,10 @@ def bytes_of_another_size(x):
     return y
 
 
-@refused(R(8, 4), reasons="aten.chunk.default makes pieces of symbolic sizes", dynamic={0: BATCH})
-def pieces_of_unknown_size(x):
+@refused(R(8, 4), reasons="narrow takes a symbolic length", dynamic={0: BATCH})
+def narrowed_to_an_unknown_length(x):
     y = x * 1
-    y.chunk(2)[0].add_(1)
+    y.narrow(0, 1, x.shape[0] - 1).add_(1)
     return y
 
 
@@ -146,8 +146,11 @@ def out_resizes_a_buffer(x, b):
     return x * 2
 
 
-@refused(R(4, 4), reasons="the artifact does not tell whether out= resizes a tensor that the caller or the module holds",
-         state={"b": torch.zeros(4, 4)})  # fmt: skip
+@refused(
+    R(4, 4),
+    reasons="the artifact does not tell whether out= resizes a tensor that the caller or the module holds",
+    state={"b": torch.zeros(4, 4)},
+)
 def out_of_an_op_whose_shapes_are_not_known(x, b):
     torch.kron(x[:2, :2], x[:2, :2], out=b)
     return x + b
