@@ -1,6 +1,6 @@
 """graphlint and torch's own ``run_decompositions({})`` side by side, on the same artifacts in the same run.
 
-    python tests/benchmarks/compare.py [--json FILE] [--cases FOLDER] [ARTIFACT...]
+    python tests/benchmarks/compare.py [--json FILE] [ARTIFACT...]
 
 Each artifact is functionalized twice, each time by a process of its own: by ``graphlint --fix``, and by a Python that
 loads it, calls ``run_decompositions({})`` and saves the result. Both results are then linted (are they functional?)
@@ -75,6 +75,8 @@ def by_torch(artifact: Path, folder: Path) -> Outcome:
         cost = measure([sys.executable, "-c", DECOMPOSE, str(artifact), str(result)])
     except SystemExit as error:
         return Outcome(False, False, 0.0, 0.0, str(error).strip().rpartition("\n")[2][:100])
+    if not result.exists():  # torch logs the error of saving, and goes on
+        return Outcome(False, False, *cost, "cannot be saved")
     return judged(artifact, result, cost)
 
 
