@@ -686,13 +686,6 @@ def _enables_autocast(node: Node) -> bool:
     )
 
 
-def _enables_autocast(node: Node) -> bool:
-    """Whether the node is an autocast region that casts: device, dtype, enabled, …"""
-    return node.target.endswith(".wrap_with_autocast") and not (
-        len(node.inputs) > 2 and node.inputs[2].arg.as_bool is False
-    )
-
-
 def _check_apart(op: OpInfo, objects: list[_Object]) -> None:
     """Each target must have a storage of its own: the order of writes within one op is not ours to tell."""
     if len({id(tracked.store) for tracked in objects}) < len(objects):
