@@ -156,7 +156,7 @@ def out_of_an_op_whose_shapes_are_not_known(x, b):
     return x + b
 
 
-@refused(R(4, 4), reasons="out= is given one of the op's operands, which it writes while it reads")
+@refused(R(4, 4), reasons="aten.mm.out reads memory that it writes")
 def out_is_an_operand(x):
     y = x * 1
     torch.mm(y, x, out=y)
@@ -270,3 +270,22 @@ def reshape_of_unknown_strides(x):
     z = y.reshape(-1)
     y.add_(1)
     return y, z
+
+
+@refused(R(4), reasons="aten.mul_.Tensor writes the same memory more than once", state={"b": torch.ones(6)})
+def windows_that_overlap(x, b):
+    torch.as_strided(b, (2, 2), (1, 1), 0).mul_(-1)
+    return x + b[1]
+
+
+@refused(R(4), reasons="as_strided shows the same memory more than once", state={"b": torch.ones(6)})
+def one_of_the_windows_that_overlap(x, b):
+    torch.as_strided(b, (2, 2), (1, 1), 0)[0].mul_(-1)
+    return x + b[1]
+
+
+@refused(R(4, 4), reasons="aten.mm.out reads memory that it writes")
+def out_of_a_product_of_itself(x):
+    y = x * 1
+    torch.mm(y * 2, y, out=y.t())
+    return y

@@ -141,6 +141,27 @@ def is_dense(shape: Sequence[Size], strides: Sequence[Size]) -> bool:
     return True
 
 
+def overlaps(shape: Sequence[Size], strides: Sequence[Size]) -> bool:
+    """Whether two elements may share memory, as in windows that ``as_strided`` cuts. False where sizes are symbolic
+    and nothing tells.
+    """
+    if is_dense(shape, strides):
+        return False
+    pairs = [(stride, size) for stride, size in zip(strides, shape, strict=True) if size not in (0, 1)]
+    if any(stride == 0 for stride, _ in pairs):
+        return True
+    if 0 in shape or any(isinstance(stride, str) for stride, _ in pairs):
+        return False
+    reach = 0
+    for stride, size in sorted((int(stride), size) for stride, size in pairs):
+        if stride <= reach:
+            return True
+        if isinstance(size, str):
+            return False
+        reach += stride * (size - 1)
+    return False
+
+
 def _is_permuted(shape: Sequence[Size], strides: Sequence[Size]) -> bool:
     """The same for symbolic sizes: whether some order of dimensions is contiguous, found from the inside out."""
     left = [(size, stride) for size, stride in zip(shape, strides, strict=True) if size != 1]

@@ -25,7 +25,7 @@ from typing import Final
 import msgspec
 
 from graphlint.passes.mutation.build import Builder, Obstacle
-from graphlint.passes.mutation.values import Meta, Size, Value
+from graphlint.passes.mutation.values import Meta, Size, Value, is_dense, overlaps
 from graphlint.program.arguments import Json, tensor
 from graphlint.program.model import Node
 from graphlint.program.strides import contiguous_strides, view_strides
@@ -191,6 +191,10 @@ def _diagonal(builder: Builder, step: Step, parent: Value, child: Value) -> Valu
 def _as_strided(builder: Builder, step: Step, parent: Value, child: Value) -> Value:
     if parent.meta.strides != contiguous_strides(parent.meta.shape) or parent.meta.offset != 0:
         raise Obstacle("as_strided reads the memory of a tensor that is not contiguous")
+    shape, strides = step.meta.shape, step.meta.strides
+    known = all(isinstance(number, int) for number in (*shape, *strides))
+    if overlaps(shape, strides) or not (known or is_dense(shape, strides)):
+        raise Obstacle("as_strided shows the same memory more than once")
     offset = _argument(step, "storage_offset", {"as_none": True})
     size, stride = _argument(step, "size"), _argument(step, "stride")
     return _scatter(builder, "aten.as_strided_scatter.default", parent, child, size, stride, offset)

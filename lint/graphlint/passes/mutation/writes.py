@@ -31,6 +31,7 @@ from graphlint.passes.mutation.values import (
     broadcast,
     category,
     elementwise_strides,
+    overlaps,
     preserved_strides,
     promoted,
 )
@@ -129,6 +130,8 @@ class Call(msgspec.Struct, frozen=True):
 
 def functional(builder: Builder, call: Call, ops: OpTable) -> list[Value]:
     """Emit what the call computes; the new value of each target, in order. Raises :class:`Obstacle`."""
+    if any(overlaps(target.value.meta.shape, target.value.meta.strides) for target in call.targets):
+        raise Obstacle(f"{call.op.name} writes the same memory more than once")
     packet = ".".join(call.op.name.split(".")[:2])
     special = _SPECIAL.get(call.op.name) or _SPECIAL.get(packet)
     if special is not None:
@@ -188,7 +191,7 @@ def _cannot_raise(twin: OpInfo, metas: list[Meta]) -> bool:
 
 def _check_overlap(call: Call, twin: OpInfo) -> None:
     """An op that reads other elements than the one it writes may read what it has written already."""
-    if _is_pointwise(twin) or call.op.out_variant:
+    if _is_pointwise(twin):
         return
     targets = {target.argument for target in call.targets}
     for operand in call.raw["inputs"]:
@@ -327,7 +330,7 @@ def _pointwise_dtype(call: Call, name: str, own: Meta, tensors: list[Meta], numb
 
 def _check_out(call: Call, target: Target, tensors: list[Value], *, pointwise: bool) -> None:
     """``out=`` resizes a tensor of another shape. What is recorded of the result shows that where the program made the
-    tensor, but not where it came from outside, or is an operand too.
+    tensor, but not where it came from outside.
     """
     if not pointwise and target.value.name in call.outside:
         shape = result_shape(call.op, call.argument, [value.meta.shape for value in tensors])
@@ -337,8 +340,6 @@ def _check_out(call: Call, target: Target, tensors: list[Value], *, pointwise: b
             )
         if shape != target.value.meta.shape:
             raise Obstacle(RESHAPED)
-    if not pointwise and any(value.name == target.value.name for value in tensors):
-        raise Obstacle("out= is given one of the op's operands, which it writes while it reads")
 
 
 def _elements(call: Call, target: Target) -> tuple[list[Value], list[Json]]:
