@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,8 +27,8 @@ class Report(NamedTuple):
 
     seed: int
     outcome: str
-    """``not exported``, ``not repeatable``, ``nothing to fix``, ``fixed``, ``partly fixed``, ``refused`` or
-    ``different``, which is a bug.
+    """``not exported``, ``not repeatable``, ``lost in a crash``, ``nothing to fix``, ``fixed``, ``partly fixed``,
+    ``refused`` or ``different``, which is a bug.
     """
     detail: str = ""
     reasons: tuple[str, ...] = ()
@@ -85,10 +86,16 @@ def _try_many(seeds: list[int], thorough: bool) -> list[Report]:
 
 
 def _reports(seeds: range, jobs: int, thorough: bool) -> Iterator[Report]:
-    pieces = [list(seeds[start : start + 25]) for start in range(0, len(seeds), 25)]
-    with ProcessPoolExecutor(jobs) as pool:
-        for reports in pool.map(_try_many, pieces, [thorough] * len(pieces)):
-            yield from reports
+    pieces = [list(seeds[start : start + 50]) for start in range(0, len(seeds), 50)]
+    for start in range(0, len(pieces), jobs):
+        # A program that crashes torch takes its process with it, so that each round has processes of its own.
+        with ProcessPoolExecutor(jobs) as pool:
+            futures = [pool.submit(_try_many, piece, thorough) for piece in pieces[start : start + jobs]]
+            for future, piece in zip(futures, pieces[start : start + jobs], strict=True):
+                try:
+                    yield from future.result()
+                except BrokenProcessPool:
+                    yield from (Report(seed, "lost in a crash") for seed in piece)
 
 
 def main() -> int:

@@ -170,6 +170,23 @@ def product_with_itself(x):
     return y
 
 
+@refused(R(4, 4), reasons="aten.add_.Tensor reads memory that it writes", fixed=1)
+def transposed_onto_itself(x):
+    """torch refuses to run it; rows that are apart are fine."""
+    y = x * 1
+    y.add_(y.t())
+    z = x * 2
+    z[0].add_(z[1])
+    return y, z
+
+
+@refused(R(4), reasons="aten.copy_.default reads memory that it writes")
+def shifted_onto_itself(x):
+    y = x * 1
+    y[1:].copy_(y[:-1])
+    return y
+
+
 @refused(R(4), R(4), reasons="aten._foreach_add_.List reads a tensor of the list that it writes")
 def list_reads_what_it_wrote(x, y):
     a, b = x * 1, y * 1
@@ -289,3 +306,13 @@ def out_of_a_product_of_itself(x):
     y = x * 1
     torch.mm(y * 2, y, out=y.t())
     return y
+
+
+@refused(R(4, 4), reasons="unsqueeze_ changes the sizes or strides of a tensor that the caller or the module holds")
+def region_returns_what_it_was_handed(x):
+    """The region stays: detached, its result would no longer be the tensor whose sizes change."""
+    row = x[0]
+    with torch.no_grad():
+        same = functional.dropout(row, 0.5, training=False)
+    same.unsqueeze_(-1)
+    return row, same

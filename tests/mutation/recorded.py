@@ -67,11 +67,6 @@ class Recorder(Interpreter):
         return f"{tensor.dtype} {shape} strides {strides} offset {offset} {tensor.device} {tensor.layout}"
 
 
-def _offset(meta: dict[str, Any]) -> int:
-    offset = meta.get("storage_offset") or {}
-    return offset["as_int"] if "as_int" in offset else offset["as_expr"]["hint"]["as_int"]
-
-
 def mismatches(program: torch.export.ExportedProgram, tree: dict[str, Any], args: tuple[Any, ...]) -> Mismatches:
     """Values of the program that are recorded wrongly, found by running it on ``args``. ``tree`` is its JSON."""
     signature = program.graph_signature
@@ -87,6 +82,8 @@ def mismatches(program: torch.export.ExportedProgram, tree: dict[str, Any], args
     with torch.no_grad():
         offsets: dict[str, int] = {}
         for name, meta in tree["graph_module"]["graph"]["tensor_values"].items():
-            offsets[name] = _offset(meta)
+            offset = (meta.get("storage_offset") or {"as_int": 0}).get("as_int")
+            if offset is not None:
+                offsets[name] = offset
         Recorder(copy.deepcopy(program.graph_module), {}, offsets, found).run(*inputs)
     return found

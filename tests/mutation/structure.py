@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from graphlint.linting import view_of
-from graphlint.ops.info import OpInfo
 from graphlint.ops.table import op_table
 from graphlint.program.arguments import tensor_names
 from graphlint.program.document import Document, all_nodes
@@ -27,20 +26,21 @@ def check(before: Json, after: Json) -> None:
     before_by_path = dict(graphs(old["graph"]))
     # What was moved here from a region may have another name; other than in what it reads, it is what it was.
     nodes = [_without_names(node) for node in all_nodes(old["graph"])]
+    # What a region was handed but did not use stays where it was made when the region is inlined.
+    inlined = _regions(new["graph"]) < _regions(old["graph"])
     for path, graph in graphs(new["graph"]):
         originals = {name: node for node in before_by_path.get(path, {"nodes": []})["nodes"] for name in _results(node)}
         _check_graph(graph, originals, nodes)
+        if not inlined:
+            _check_uses(graph, originals, nodes)
     _check_origins(list(all_nodes(old["graph"])), list(all_nodes(new["graph"])))
     _check_calls(new)
     _check_label(after)
 
 
 def _check_graph(graph: Json, originals: dict[str, Json], known: list[Json]) -> None:
-    used = {name for output in graph["outputs"] for name in names(output)}
     defined = {name for argument in graph["inputs"] for name in names(argument)}
     defined |= {name for output in graph["outputs"] for name in names(output) if output.get("as_none")}
-    for node in graph["nodes"]:
-        used.update(name for operand in node["inputs"] for name in names(operand["arg"]))
     for node in graph["nodes"]:
         for operand in node["inputs"]:
             missing = set(names(operand["arg"])) - defined
@@ -50,7 +50,7 @@ def _check_graph(graph: Json, originals: dict[str, Json], known: list[Json]) -> 
         if len(set(results)) < len(results) or defined.intersection(results):
             raise DifferenceError(f"{results} of {node['target']} are defined already")
         defined.update(results)
-        _check_node(node, originals, known, used)
+        _check_node(node, originals, known)
     for output in graph["outputs"]:
         if not set(names(output)) <= defined:
             raise DifferenceError(f"the output {output} is not defined")
@@ -61,25 +61,31 @@ def _check_graph(graph: Json, originals: dict[str, Json], known: list[Json]) -> 
         raise DifferenceError(f"metadata of {recorded ^ tensors} without a value, or the other way round")
 
 
-def _check_node(node: Json, originals: dict[str, Json], known: list[Json], used: set[str]) -> None:
+def _check_uses(graph: Json, originals: dict[str, Json], known: list[Json]) -> None:
+    """Nothing was added that nobody uses. Twins of list ops come unnamed, and may raise, so that they stay."""
+    used = {name for output in graph["outputs"] for name in names(output)}
+    for node in graph["nodes"]:
+        used.update(name for operand in node["inputs"] for name in names(operand["arg"]))
+    for node in graph["nodes"]:
+        results = _results(node)
+        info = op_table().lookup(node["target"])
+        glue = info is not None and info.name.split(".")[1] in GLUE
+        new = originals.keys().isdisjoint(results) and _without_names(node) not in known
+        if glue and new and used.isdisjoint(results):
+            raise DifferenceError(f"{results[0]} = {node['target']} was added, but nobody uses it")
+
+
+def _check_node(node: Json, originals: dict[str, Json], known: list[Json]) -> None:
     results = _results(node)
-    info = op_table().lookup(node["target"])
-    new = bool(results) and originals.keys().isdisjoint(results) and _without_names(node) not in known
-    # Twins of list ops come unnamed, and so do those in regions that were inlined: they may raise.
-    new = new and info is not None and info.name.split(".")[1] in GLUE
-    if new and info is not None and _silent(info) and not used.intersection(results):
-        raise DifferenceError(f"{results[0]} = {node['target']} was added, but nobody uses it")
     original = originals.get(results[0]) if results else None
     if original is None or original["target"] != node["target"] or _has_graphs(node):
         return
-    if _without_names(node) != _without_names(original):
+    if _without_names(node) != _without_names(original) and _without_names(node) not in known:
         raise DifferenceError(f"{results[0]} = {node['target']} changed in more than what it reads")
 
 
-def _silent(info: OpInfo) -> bool:
-    if info.name.startswith("higher_order.") or info.random.draws != "never":
-        return False
-    return not (info.writes or info.effect or info.returns_nothing)
+def _regions(graph: Json) -> int:
+    return sum(node["target"].endswith(".wrap_with_set_grad_enabled") for node in all_nodes(graph))
 
 
 def _check_origins(old: list[Json], new: list[Json]) -> None:

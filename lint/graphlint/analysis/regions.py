@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphlint.analysis.sites import Site
-from graphlint.analysis.view import ProgramView
+from graphlint.analysis.view import ProgramView, Write
 
 
 def region_obstacle(view: ProgramView, site: Site) -> str | None:
@@ -20,7 +20,16 @@ def region_obstacle(view: ProgramView, site: Site) -> str | None:
     results = [name for output in node.outputs for name in output.names()]
     if len(results) != len(graph.outputs) or any(len(output.names()) != 1 for output in graph.outputs):
         return "it returns constants"
+    shown = {alias.storage for name in results for alias in view.aliasing.aliases(site.scope, name)}
     for write in view.writes:
+        if _changes_metadata(view, write) and not shown.isdisjoint(alias.storage for alias in write.aliases):
+            # Outside, a result may be the very tensor that was handed in; detached, it would be another.
+            return f"{write.site.name} changes the sizes or strides of what it returns"
         if write.site.position in view.write_obstacles and site in write.site.scope.callers():
             return f"{write.site.name} inside it is still written in place"
     return None
+
+
+def _changes_metadata(view: ProgramView, write: Write) -> bool:
+    op = write.site.op
+    return op is not None and op.in_place_view and write.site.position in view.write_obstacles

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -13,6 +14,9 @@ from graphlint.program.expressions import as_expression, canonical
 from graphlint.program.strides import contiguous_strides
 
 Size = int | str
+
+_ENUMERABLE: Final = 1 << 16
+"""Of how many elements the positions are worked out one by one."""
 
 BOOL: Final = 12
 _INTEGERS: Final = (1, 2, 3, 4, 5, 28, 34, 35)
@@ -100,6 +104,22 @@ class Meta(msgspec.Struct, frozen=True):
             size == 1 or mine == theirs
             for size, mine, theirs in zip(self.shape, self.strides, other.strides, strict=True)
         )
+
+    def positions(self) -> list[int] | None:
+        """Where its elements lie in its storage; None where this is symbolic, or too many to tell."""
+        numbers = [number for number in (*self.shape, *self.strides, self.offset) if isinstance(number, int)]
+        rank = len(self.shape)
+        if len(numbers) < 2 * rank + 1 or math.prod(numbers[:rank]) > _ENUMERABLE:
+            return None
+        found = [numbers[-1]]
+        for size, stride in zip(numbers[:rank], numbers[rank:-1], strict=True):
+            found = [place + index * stride for place in found for index in range(size)]
+        return found
+
+    def intersects(self, other: Meta) -> bool:
+        """Whether some element of it is known to be one of the other's, which shows the same storage."""
+        mine, others = self.positions(), other.positions()
+        return mine is not None and others is not None and not set(mine).isdisjoint(others)
 
     @property
     def plain(self) -> bool:

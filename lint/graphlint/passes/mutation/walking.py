@@ -321,14 +321,20 @@ class Frame:
     def _reads_a_target(
         self, operand: NamedArgument, index: int, tracked: _Object | None, writes: list[Write], objects: list[_Object]
     ) -> bool:
-        """Whether an operand that is no target shows the memory of one. Raises :class:`Obstacle` where it is that of
-        another element of a list, which may have been written before it is read.
+        """Whether an operand that is no target shows elements of one. Raises :class:`Obstacle` where they are those of
+        another element of a list, which may have been written before it is read, or some of a target's but not in its
+        order, which torch refuses or leaves undefined.
         """
         if tracked is None or any(write.argument == operand.name for write in writes):
             return False
         shared = [place for place, one in enumerate(objects) if one.store is tracked.store]
         if len(objects) > 1 and operand.arg.as_tensors is not None and shared not in ([], [index]):
             raise Obstacle(f"{writes[0].site.name} reads a tensor of the list that it writes")
+        for place in shared:
+            mine, target = tracked.recorded, objects[place].recorded
+            same = (mine.shape, mine.offset) == (target.shape, target.offset) and mine.same_strides(target)
+            if not same and mine.intersects(target):
+                raise Obstacle(f"{writes[0].site.name} reads memory that it writes")
         return bool(shared)
 
     def _is_immutable(self, name: str, tracked: _Object | None) -> bool:
@@ -433,8 +439,9 @@ class Frame:
             tracked.recorded,
             (self.meta(result),),
         )
+        tracked.value = Value(result, moved(step, step.meta, tracked.value.meta))
+        self.edit.record(result, tracked.value.meta.raw)
         tracked.steps = (*tracked.steps, step)
-        tracked.value = Value(result, step.meta)
         tracked.version = tracked.store.version
         tracked.store.shown[tracked.key] = tracked.value
         self.objects[result] = tracked
@@ -486,7 +493,7 @@ class Frame:
             edited.update(self.rewriter.dialect.returning_also(edited, names))
         self.edit.nodes.append(edited)
         for (outside_name, value), result in zip(handed, names, strict=True):
-            meta = value.meta.with_(offset=0)
+            meta = value.meta.with_(offset=value.meta.offset)
             self.edit.record(result, meta.raw)
             tracked = self.objects[outside_name]
             try:
