@@ -316,3 +316,14 @@ def region_returns_what_it_was_handed(x):
         same = functional.dropout(row, 0.5, training=False)
     same.unsqueeze_(-1)
     return row, same
+
+
+@refused(R(6, 2), reasons="out= is given a tensor of another shape, which the op resizes", fixed=1)
+def region_returns_a_copy_that_is_resized(x):
+    """The write stays, and must not reach the input that the copy was made of."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = torch.empty(1, 2)
+        y.copy_(x[5:])
+        z = x * 2
+    torch.sum(z[:1], 0, out=y)
+    return z

@@ -318,6 +318,27 @@ class BranchesAreGivenAndReturnCopies(nn.Module):
 
 
 @model(R(4, 4))
+class RegionReturnsACopyThatIsWrittenLater(nn.Module):
+    """Handed out as the input that it is a copy of, the write would reach the input."""
+
+    def forward(self, x):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            y = torch.empty(4, 4)
+            y.copy_(x)
+            z = x * 2
+        y.add_(z)
+        return y
+
+
+@model(R(4, 4))
+class CopyBesideAViewOfItsSource(nn.Module):
+    def forward(self, x):
+        y = torch.empty(4, 4)
+        y.copy_(x)
+        return torch.cond(x.sum() > 0, lambda y, row: y + row, lambda y, row: y - row, (y, x[0]))
+
+
+@model(R(4, 4))
 class RegionWithinABranch(nn.Module):
     def forward(self, x):
         def yes(x):

@@ -61,9 +61,9 @@ class Recorder(Interpreter):
     def _described(self, tensor: torch.Tensor, offset: int) -> str:
         shape = [self._number(size) for size in tensor.shape]
         strides = [self._number(stride) for stride in tensor.stride()]
-        if tensor.numel():
-            # The stride of a dimension of size 1 moves nothing, and ops do not agree on it.
-            strides = [stride if size != 1 else "any" for size, stride in zip(shape, strides, strict=True)]
+        # The stride of a dimension of size 1 moves nothing, and ops do not agree on it; nor do any without elements.
+        moves = [size != 1 and tensor.numel() > 0 for size in shape]
+        strides = [stride if moving else "any" for stride, moving in zip(strides, moves, strict=True)]
         return f"{tensor.dtype} {shape} strides {strides} offset {offset} {tensor.device} {tensor.layout}"
 
 

@@ -479,7 +479,7 @@ class Frame:
             scope = Scope(reference.graph, (*self.scope.path, node.label, reference.name), site)
             frame = Frame(self.rewriter, scope, raw_reference["graph"])
             outside = dict(zip((next(iter(a.tensors()), None) for a in reference.graph.inputs), operands, strict=False))
-            given, aliased = frame.rewrite_subgraph(outside, fresh=rule is not None and rule.fresh_results)
+            given, aliased = frame.rewrite_subgraph(outside)
             handed += given
             returned.update(aliased)
             if len(rule.results_of if rule is not None else ()) == 1:
@@ -539,30 +539,32 @@ class Frame:
                 self._adopt(result, storage)
 
     def _copied_out(self, output: Json, argument: Argument) -> Json:
-        """An output that came to be an input as it is, copied: a branch or loop may not return one."""
+        """An output that came to be an input as it is, or a view of one, copied: branches and loops may not return
+        one, and what a region returns may be written by its caller.
+        """
         original = next(iter(argument.tensors()), None)
+        tracked = self.objects.get(original) if original is not None else None
         names = tensor_names(output)
         entries = {name for one in self.graph.inputs for name in one.tensors()}
-        if original is None or names == [original] or self._root(names[0]) not in entries:
+        if tracked is None or tracked.store.origin.name in entries or self._root(names[0]) not in entries:
             return output
-        meta = self.objects[original].value.meta
-        return tensor(self.builder.emit("aten.clone.default", [tensor(names[0])], meta.dense(), "clone").name)
+        clone = self.builder.emit("aten.clone.default", [tensor(names[0])], tracked.value.meta.dense(), "clone")
+        tracked.value = clone
+        return tensor(clone.name)
 
     def _apart(self, argument: Json, node: Node, position: int) -> Json:
         """The operands that a branch or loop takes, those copied that came to share memory with another one: torch
         takes no aliases there.
         """
-        taken: set[str] = set()
         apart: dict[int, str] = {}
         names = tensor_names(argument)
+        roots = [self._root(name) for name in names]
         before = [name for name in node.inputs[position].arg.tensors() if name is not None]
         for index, (name, original) in enumerate(zip(names, before, strict=False)):
-            root = self._root(name)
-            if root in taken and name != original:
+            if name != original and roots.count(roots[index]) > 1:
                 meta = self.objects[original].value.meta if original in self.objects else self.meta(original)
                 clone = self.builder.emit("aten.clone.default", [tensor(name)], meta.dense(), "clone")
-                apart[index] = root = clone.name
-            taken.add(root)
+                apart[index] = roots[index] = clone.name
         if not apart:
             return argument
         return {"as_tensors": [{"name": apart.get(index, name)} for index, name in enumerate(names)]}
@@ -581,7 +583,7 @@ class Frame:
         return name
 
     def rewrite_subgraph(
-        self, outside: Mapping[str | None, str | None], *, fresh: bool
+        self, outside: Mapping[str | None, str | None]
     ) -> tuple[list[tuple[str, Value]], dict[int, tuple[str, tuple[Step, ...]]]]:
         """Walk a subgraph. What it hands out: the caller's operand and the new value, for each that it wrote; and
         which of its outputs are views of the caller's operands.
@@ -595,8 +597,7 @@ class Frame:
         outputs = [
             self.output(raw, argument) for raw, argument in zip(self.raw["outputs"], self.graph.outputs, strict=True)
         ]
-        if fresh:
-            outputs = [self._copied_out(*pair) for pair in zip(outputs, self.graph.outputs, strict=True)]
+        outputs = [self._copied_out(*pair) for pair in zip(outputs, self.graph.outputs, strict=True)]
         returned: dict[int, tuple[str, tuple[Step, ...]]] = {}
         names = [name for argument in self.graph.outputs for name in (argument.tensors() or [None])]
         for index, name in enumerate(names):
