@@ -124,15 +124,12 @@ def fix_program(document: Document, name: str, path: str, settings: Settings) ->
             made = each.run(state, chosen, settings) if chosen else None
             if made is None or not made.fixed:
                 continue
-            result = _State.of(_checked(made.tree, document), name, path, settings)
+            result = _State.of(_labelled(_checked(made.tree, document), settings), name, path, settings)
             _check_effects(state.view, result.view, made.fixed)
             _check_findings(state.found, result.found, made.fixed)
             state = result
             fixed += [one.diagnostic for one in made.fixed]
             buffers += made.buffers
-    if fixed and "TRAINING" in state.document.program.dialects and state.view.functional:
-        # A graph that is functional now is of the training dialect no more, and backends go by the label.
-        state = _State.of(state.document.relabelled("ATEN"), name, path, settings)
     remaining = tuple(one.diagnostic for one in state.found)
     return FixedProgram(state.document, tuple(fixed), remaining, tuple(buffers))
 
@@ -144,6 +141,13 @@ def _checked(tree: Json, original: Document) -> Document:
         raise FixValidationError(f"the fixed program contradicts itself: {error}") from error
     result.finite = original.finite  # no pass makes an infinity of its own but as a string
     return result
+
+
+def _labelled(document: Document, settings: Settings) -> Document:
+    """A graph that is functional now is of the training dialect no more, and backends go by the label."""
+    if "TRAINING" in document.program.dialects and view_of(document, settings).functional:
+        return document.relabelled("ATEN")
+    return document
 
 
 def _sites(found: list[Found]) -> list[Site]:

@@ -331,6 +331,20 @@ class RegionReturnsACopyThatIsWrittenLater(nn.Module):
 
 
 @model(R(4, 4))
+class RegionReturnsATensorAndAViewOfIt(nn.Module):
+    """A write to one, outside, is a write to the other."""
+
+    def forward(self, x):
+        with torch.no_grad():
+            y = x.flip(0)
+            diagonal = y.diagonal()
+        row = y[1]
+        diagonal.mul_(3)
+        y.add_(1)
+        return row, diagonal, y
+
+
+@model(R(4, 4))
 class CopyBesideAViewOfItsSource(nn.Module):
     def forward(self, x):
         y = torch.empty(4, 4)

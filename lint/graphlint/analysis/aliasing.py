@@ -200,6 +200,8 @@ class AliasAnalysis:
         inner = [self._analyze(called, self._bind(called, rule, operands, binding)) for called in graphs]
         outputs = [_flat(graphs[position].outputs) for position in rule.results_of]
         results = [name for output in node.outputs for name in output.tensors() or [None]]
+        born: dict[Storage, Storage] = {}
+        together: set[Storage] = set()
         for index, result in enumerate(results):
             if result is None:
                 continue
@@ -209,11 +211,24 @@ class AliasAnalysis:
                 found += inner[position].get(value, ()) if value is not None else ()
             single = len(rule.results_of) == 1 and not rule.repeats
             outside = [alias for alias in found if alias.storage.serial <= outer]
-            fresh = len(outside) < len(found) or not found
+            inside = [alias.storage for alias in found if alias.storage.serial > outer]
             aliases = [Alias(alias.storage, alias.views, alias.certain and single) for alias in outside]
-            if fresh or not aliases:
-                aliases.append(Alias(self._storage(graph, "intermediate", result), certain=not outside))
+            if inside or not aliases:
+                storage = next((born[one] for one in inside if one in born), None)
+                if storage is None:
+                    storage = self._storage(graph, "intermediate", result)
+                else:
+                    together.add(storage)
+                born.update(dict.fromkeys(inside, storage))
+                aliases.append(Alias(storage, certain=not outside))
             binding[result] = tuple(aliases)
+        # Results that share memory born inside: what one shows of the other only the graph inside tells.
+        for result in results if together else ():
+            if result is not None:
+                binding[result] = tuple(
+                    Alias(one.storage, one.views, one.certain and one.storage not in together)
+                    for one in binding[result]
+                )
 
     def _bind(self, graph: Graph, rule: Convention, operands: list[str | None], binding: _Binding) -> _Binding:
         inputs: _Binding = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -45,19 +45,25 @@ class Site(msgspec.Struct, frozen=True, eq=False):
         return self.op.name if self.op is not None else self.node.op
 
 
-def walk(program: Program, ops: OpTable) -> Iterator[Site]:
-    """All nodes in program order, each caller followed by the nodes of its subgraphs."""
-    known: dict[str, OpInfo | None] = {}
-    position = 0
+def walk(program: Program, ops: OpTable, leave_out: Callable[[OpInfo], bool]) -> Iterator[Site]:
+    """The nodes in program order, each caller followed by the nodes of its subgraphs; but for those of ops that
+    ``leave_out`` says yes to, none of which may have subgraphs.
+    """
+    known: dict[str, tuple[OpInfo | None, bool]] = {}
+    position = -1
 
     def nodes(scope: Scope) -> Iterator[Site]:
         nonlocal position
         for index, node in enumerate(scope.graph.nodes):
+            position += 1
             target = node.target
             if target not in known:
-                known[target] = ops.lookup(target)
-            site = Site(scope, index, position, node, known[target])
-            position += 1
+                found = ops.lookup(target)
+                known[target] = found, found is not None and leave_out(found)
+            op, left_out = known[target]
+            if left_out:
+                continue
+            site = Site(scope, index, position, node, op)
             yield site
             for sub in node.subgraphs():
                 yield from nodes(Scope(sub.graph, (*scope.path, node.caller_label, sub.name), site))

@@ -11,7 +11,7 @@ import msgspec
 from graphlint.analysis.aliasing import Alias, AliasAnalysis, Storage
 from graphlint.analysis.sites import Site, walk
 from graphlint.diagnostics import StorageKind, WrittenStorage
-from graphlint.ops.table import OpTable
+from graphlint.ops.table import OpInfo, OpTable
 from graphlint.program.model import Program
 from graphlint.settings import TokenSink
 
@@ -73,7 +73,7 @@ class ProgramView:
     @cached_property
     def sites(self) -> tuple[Site, ...]:
         """The nodes that could be of interest to any rule: all but those known to be purely functional."""
-        return tuple(site for site in walk(self.program, self.ops) if not _plain(site))
+        return tuple(walk(self.program, self.ops, _plain))
 
     @cached_property
     def write_obstacles(self) -> Mapping[int, str]:
@@ -109,9 +109,9 @@ class ProgramView:
         )
 
 
-def _plain(site: Site) -> bool:
-    op = site.op
-    return op is not None and not (
+def _plain(op: OpInfo) -> bool:
+    # What the configuration declares may be a higher-order op, with graphs among its operands.
+    return op.source == "table" and not (
         op.writes
         or op.hidden_writes is not None
         or op.random.draws != "never"

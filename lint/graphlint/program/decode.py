@@ -90,13 +90,16 @@ def _check_graph(graph: Graph, path: tuple[str, ...]) -> None:
             defined.add(argument.as_custom_obj.name)
     for position, node in enumerate(graph.nodes):
         for operand in node.inputs:
-            for name in operand.arg.names():
+            argument = operand.arg
+            if argument.as_int is not None:
+                continue
+            for name in argument.names():
                 if name not in defined:
                     raise ProgramError(
                         f"node {position} ({node.op}) reads %{name}, which nothing before it defines{_within(path)}"
                     )
-            if operand.arg.as_graph is not None:
-                sub = operand.arg.as_graph
+            if argument.as_graph is not None:
+                sub = argument.as_graph
                 _check_graph(sub.graph, (*path, node.caller_label, sub.name))
         for name in node.results():
             define(name, f"node {position} ({node.op})")

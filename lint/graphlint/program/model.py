@@ -237,6 +237,8 @@ class Node(_Part):
 
     def results(self) -> list[str]:
         """Names of all values that the node defines, in order."""
+        if len(self.outputs) == 1:  # most have one
+            return self.outputs[0].names()
         return [name for output in self.outputs for name in output.names()]
 
     @property
@@ -258,7 +260,12 @@ class Node(_Part):
 
     def subgraphs(self) -> list[GraphRef]:
         """The graphs among the operands, in order."""
-        return [operand.arg.as_graph for operand in self.inputs if operand.arg.as_graph is not None]
+        graphs = []
+        for operand in self.inputs:
+            graph = operand.arg.as_graph
+            if graph is not None:
+                graphs.append(graph)
+        return graphs
 
 
 class Graph(_Part):
