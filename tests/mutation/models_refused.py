@@ -327,3 +327,32 @@ def region_returns_a_copy_that_is_resized(x):
         z = x * 2
     torch.sum(z[:1], 0, out=y)
     return z
+
+
+def _bump(x: torch.Tensor) -> None:
+    x.add_(1)
+
+
+library = torch.library.Library("undeclared", "FRAGMENT")
+library.define("same(Tensor(a) x) -> Tensor(a)")
+library.impl("same", lambda x: x.view(x.shape), "CompositeExplicitAutograd")
+library.define("bump(Tensor(a!) x) -> ()")
+library.impl("bump", _bump, "CompositeExplicitAutograd")
+
+
+@refused(R(4), reasons="whether undeclared.same.default writes, keeps or returns it is not known")
+def custom_op_returns_what_it_was_given(x):
+    y = x * 1
+    same = torch.ops.undeclared.same(y)
+    y.add_(1)
+    return same
+
+
+@refused(R(4), reasons="whether undeclared.bump.default writes, keeps or returns it is not known", fixed=1)
+def custom_op_writes_what_it_was_given(x):
+    y = x * 1
+    torch.ops.undeclared.bump(y)
+    y.mul_(2)
+    z = x * 3
+    z.add_(1)
+    return y, z

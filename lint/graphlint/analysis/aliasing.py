@@ -30,6 +30,22 @@ _IDENTITIES: Final = frozenset(
 """Ops whose result, where it shares storage, shows the operand as it is: no view step."""
 
 
+_CLOSED: Final = frozenset(
+    f"higher_order.{name}"
+    for name in (
+        "associative_scan",
+        "auto_functionalized",
+        "auto_functionalized_v2",
+        "executorch_call_delegate",
+        "flex_attention",
+        "inline_asm_elementwise",
+        "out_dtype",
+        "print",
+        "triton_kernel_wrapper_functional",
+    )
+)
+"""Higher-order ops that neither write nor keep what they are given, and return memory of their own."""
+
 _HELD: Final = ("parameter", "buffer", "constant")
 """Kinds of inputs whose values the artifact holds."""
 
@@ -69,6 +85,7 @@ class AliasAnalysis:
         self._graphs: dict[int, _Binding] = {}
         self._owners: dict[Storage, int] = {}
         self._count = 0
+        self._opaque: list[tuple[Node, _Binding]] = []
         binding: _Binding = {}
         shared: dict[str, Storage] = {}
         for name, kind, qualified in classified_inputs(program):
@@ -119,6 +136,13 @@ class AliasAnalysis:
                 if len(aliases) > 1 or not all(alias.certain for alias in aliases):
                     yield name, aliases
 
+    def opaque_uses(self) -> Iterator[tuple[Node, tuple[Alias, ...]]]:
+        """Nodes of which nobody has said what they do, and the storages of what they take and return: any of those
+        may be written, kept, or returned as another.
+        """
+        for node, binding in self._opaque:
+            yield node, tuple(alias for name in _touched(node) for alias in binding.get(name, ()))
+
     def _storage(self, graph: Graph, kind: StorageKind, value: str, name: str | None = None) -> Storage:
         self._count += 1
         storage = Storage(kind, value, name, self._count)
@@ -138,6 +162,8 @@ class AliasAnalysis:
 
     def _op(self, graph: Graph, node: Node, binding: _Binding) -> None:
         op = self._ops.lookup(node.target)
+        if op is None or (op.name.startswith("higher_order.") and op.name not in _CLOSED):
+            self._opaque.append((node, binding))
         for position, output in enumerate(node.outputs):
             results = output.tensors()
             for index, result in enumerate(results):
@@ -246,6 +272,9 @@ class AliasAnalysis:
 
     def _unknown_call(self, graph: Graph, node: Node, binding: _Binding) -> None:
         """An op that calls graphs in a way that is not known: anything may alias anything."""
+        op = self._ops.lookup(node.target)
+        if op is None or op.name not in _CLOSED:
+            self._opaque.append((node, binding))
         for sub in node.subgraphs():
             names = [name for name in _flat(sub.graph.inputs) if name is not None]
             unknown: _Binding = {
@@ -282,6 +311,12 @@ def classified_inputs(program: Program) -> Iterator[tuple[str, StorageKind, str]
             elif spec.token is not None:
                 kind = "intermediate"
         yield name, kind, qualified
+
+
+def _touched(node: Node) -> Iterator[str]:
+    """The tensors that a node takes and returns."""
+    for argument in (*(operand.arg for operand in node.inputs), *node.outputs):
+        yield from (name for name in argument.tensors() if name is not None)
 
 
 def _flat(arguments: list[Argument]) -> list[str | None]:

@@ -104,6 +104,10 @@ def _obstacles(document: Document, view: ProgramView, writes: list[Write]) -> di
         for alias in aliases:
             if alias.storage in written:
                 blocked.setdefault(alias.storage, f"whether %{name} shares its memory is not known")
+    for node, aliases in view.aliasing.opaque_uses():
+        for alias in aliases:
+            if alias.storage in written:
+                blocked.setdefault(alias.storage, f"whether {node.op} writes, keeps or returns it is not known")
     return blocked
 
 
