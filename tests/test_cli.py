@@ -62,8 +62,8 @@ def test_diff_then_fix_then_check(folder):
         "Fixed 1 finding in model.pt2",
         "Found 1 error (1 fixed, 0 remaining).",
         (
-            "Checks became dependency tokens, which stock torch runs and AOTInductor, ONNX, ExecuTorch and Core ML "
-            'refuse: to keep plain checks for those, set unfixable = ["GL2"].'
+            "Checks became dependency tokens, which AOTInductor, ONNX, ExecuTorch and Core ML refuse: --target "
+            "(inductor, onnx, executorch, coreml) keeps plain checks for them, `graphlint restore` brings them back."
         ),
         "1 artifact was rewritten, hence exit status 1: review it and commit again.",
     ]

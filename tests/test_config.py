@@ -147,7 +147,7 @@ def test_mistakes_name_key_and_file(text, message, folder):
         resolver().settings_for("model.pt2")
     assert str(caught.value) == f"{folder / 'graphlint.toml'}: {message}"
     with pytest.raises(ConfigError) as inline:
-        config.check(config._parse(text.encode(), ""), "pyproject.toml", "tool.graphlint")
+        config.check(config.parse_toml(text.encode(), ""), "pyproject.toml", "tool.graphlint")
     assert str(inline.value).startswith("pyproject.toml: ")
     assert "tool.graphlint." in str(inline.value)
 

@@ -1,7 +1,7 @@
 """The functions that ``import graphlint`` offers: what the command line does, without printing.
 
 Options are named as on the command line and in the configuration, and mean the same. Selectors (``select``, ``ignore``,
-…) are one string, comma-separated if there are several, or a sequence of strings.
+…) and targets are one string, comma-separated if there are several, or a sequence of strings.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ def lint(
     unfixable: Selectors | None = None,
     unsafe_fixes: bool | None = None,
     token_sink: TokenSink | None = None,
+    target: Selectors | None = None,
     ops: Ops | None = None,
     config: str | None = None,
     isolated: bool = False,
@@ -48,7 +49,7 @@ def lint(
 
     settings = _settings(
         os.fspath(path),
-        _configuration(select, extend_select, ignore, fixable, unfixable, unsafe_fixes, token_sink, ops),
+        _configuration(select, extend_select, ignore, fixable, unfixable, unsafe_fixes, token_sink, target, ops),
         config,
         isolated=isolated,
     )
@@ -68,6 +69,7 @@ def fix(
     unfixable: Selectors | None = None,
     unsafe_fixes: bool | None = None,
     token_sink: TokenSink | None = None,
+    target: Selectors | None = None,
     ops: Ops | None = None,
     config: str | None = None,
     isolated: bool = False,
@@ -84,7 +86,7 @@ def fix(
 
     settings = _settings(
         os.fspath(path),
-        _configuration(select, extend_select, ignore, fixable, unfixable, unsafe_fixes, token_sink, ops),
+        _configuration(select, extend_select, ignore, fixable, unfixable, unsafe_fixes, token_sink, target, ops),
         config,
         isolated=isolated,
     )
@@ -106,10 +108,11 @@ def program_settings(
     unfixable: Selectors | None = None,
     unsafe_fixes: bool | None = None,
     token_sink: TokenSink | None = None,
+    target: Selectors | None = None,
     ops: Ops | None = None,
 ) -> Settings:
     """The settings for a program that is no file: no configuration file holds for it. Raises ConfigError."""
-    options = _configuration(select, extend_select, ignore, fixable, unfixable, unsafe_fixes, token_sink, ops)
+    options = _configuration(select, extend_select, ignore, fixable, unfixable, unsafe_fixes, token_sink, target, ops)
     return _settings(os.curdir, options, None, isolated=True)
 
 
@@ -127,6 +130,7 @@ def _configuration(
     unfixable: Selectors | None,
     unsafe_fixes: bool | None,
     token_sink: TokenSink | None,
+    target: Selectors | None,
     ops: Ops | None,
 ) -> Configuration:
     if token_sink not in (None, "buffer", "output"):
@@ -142,6 +146,7 @@ def _configuration(
         fixable=None if fixable is None else _split(fixable),
         unfixable=None if unfixable is None else _split(unfixable),
         unsafe_fixes=unsafe_fixes,
+        target=None if target is None else _split(target),
         fix=FixTable(token_sink=token_sink),
         ops=declared,
     )

@@ -1,6 +1,4 @@
-"""The command line: ``graphlint [check] [OPTIONS] [PATHS...]``, ``graphlint rule [CODE]`` and
-``graphlint verify BEFORE AFTER``.
-"""
+"""The command line: ``graphlint [check] [OPTIONS] [PATHS...]`` and, by name, the commands in :data:`COMMANDS`."""
 
 from __future__ import annotations
 
@@ -15,6 +13,7 @@ from graphlint import __version__
 COMMANDS = {
     "check": "graphlint.commands.check",
     "rule": "graphlint.commands.rule",
+    "target": "graphlint.commands.target",
     "verify": "graphlint.commands.verify",
 }
 """Each module is loaded only when its command runs, and has it as ``command``."""
@@ -28,6 +27,7 @@ graphlint                           lint every .pt2 file below the current folde
 graphlint --fix model.pt2           fix what can be fixed, and write it back
 graphlint --diff model.pt2          show what --fix would change
 graphlint --select GL1 artifacts/   only the rules that begin with GL1
+graphlint --target onnx model.pt2   what the ONNX exporter would refuse or lose
 graphlint rule GL103                explain a rule
 """
 
@@ -57,6 +57,7 @@ class DefaultGroup(click.Group):
         """Write the usage of all commands."""
         formatter.write_usage(ctx.command_path, "[check] [OPTIONS] [PATHS]...")
         formatter.write_usage(ctx.command_path, "rule [CODE|NAME]", prefix="       ")
+        formatter.write_usage(ctx.command_path, "target [NAME]", prefix="       ")
         formatter.write_usage(ctx.command_path, "verify BEFORE AFTER", prefix="       ")
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -45,6 +45,9 @@ class Configuration(msgspec.Struct, frozen=True, rename="kebab"):
     unfixable: tuple[str, ...] | None = None
     unsafe_fixes: bool | None = None
     output_format: OutputFormat | None = None
+    target: tuple[str, ...] | str | None = None
+    """One consumer, or several."""
+    per_file_target: dict[str, tuple[str, ...] | str] | None = None
     fix: FixTable | None = None
     ops: dict[str, DeclaredOp] | None = None
 
@@ -73,7 +76,7 @@ def load(path: str, root: str | None = None) -> ConfigFile | None:
     # Parsing every pyproject.toml on the way up, most of them not about graphlint, would load a TOML parser.
     if is_pyproject and b"graphlint" not in content:
         return None
-    table = _parse(content, path)
+    table = parse_toml(content, path)
     if is_pyproject:
         tool = table.get("tool")
         if not isinstance(tool, dict) or "graphlint" not in tool:
@@ -86,7 +89,7 @@ def load(path: str, root: str | None = None) -> ConfigFile | None:
 
 def load_inline(text: str, root: str) -> ConfigFile:
     """The configuration in ``text``, one ``key = value`` of ``graphlint.toml``. Raises ConfigError."""
-    table = _parse(text.encode("utf-8", "surrogateescape"), f"--config '{text}'")
+    table = parse_toml(text.encode("utf-8", "surrogateescape"), f"--config '{text}'")
     return ConfigFile(path="--config", root=root, configuration=check(table, "--config", ""))
 
 
@@ -111,7 +114,7 @@ def check(table: Any, path: str, prefix: str) -> Configuration:
     _reject_unknown(table, Configuration, path, prefix)
     if isinstance(table.get("fix"), dict):
         _reject_unknown(table["fix"], FixTable, path, _dotted(prefix, "fix"))
-    for key, convert in (("ops", _check_op), ("per-file-ignores", _check_ignores)):
+    for key, convert in (("ops", _check_op), ("per-file-ignores", _check_ignores), ("per-file-target", _check_target)):
         entries = table.get(key)
         for name, value in entries.items() if isinstance(entries, dict) else ():
             convert(value, name, path, _dotted(prefix, key))
@@ -134,6 +137,10 @@ def _check_ignores(value: Any, pattern: str, path: str, prefix: str) -> None:
     _convert(value, tuple[str, ...], path, _dotted(prefix, f'"{pattern}"'))
 
 
+def _check_target(value: Any, pattern: str, path: str, prefix: str) -> None:
+    _convert(value, tuple[str, ...] | str, path, _dotted(prefix, f'"{pattern}"'))  # type: ignore[arg-type]
+
+
 def _convert(value: Any, wanted: type[Wanted], path: str, prefix: str) -> Wanted:
     try:
         return msgspec.convert(value, wanted)
@@ -141,7 +148,8 @@ def _convert(value: Any, wanted: type[Wanted], path: str, prefix: str) -> Wanted
         raise ConfigError(f"{path}: {_explain(str(error), value, prefix)}") from None
 
 
-def _parse(content: bytes, name: str) -> dict[str, Any]:
+def parse_toml(content: bytes, name: str) -> dict[str, Any]:
+    """``content`` as TOML; ``name`` is for messages. Raises ConfigError."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from graphlint.archive.artifact import Artifact, ProgramEntry, open_artifact
 from graphlint.diagnostics import Diagnostic
 from graphlint.errors import ArtifactError, FixValidationError, LfsPointerError, VerificationError, WriteError
-from graphlint.linting import lint_program
+from graphlint.linting import lint_program, lint_view, target_notes, view_of
 from graphlint.program.document import Document
 from graphlint.results import Action, FileResult
 from graphlint.settings import Settings
@@ -39,19 +39,22 @@ def process(path: str, settings: Settings, action: Action, verifier: Verifier | 
 
 def _check(artifact: Artifact, path: str, settings: Settings) -> FileResult:
     diagnostics: list[Diagnostic] = []
+    notes: list[str] = []
     for entry in artifact.programs:
         try:
-            document = _document(artifact, entry)
-            diagnostics += (found.diagnostic for found in lint_program(document, entry.name, path, settings))
+            view = view_of(_document(artifact, entry), settings)
+            diagnostics += (found.diagnostic for found in lint_view(view, entry.name, path, settings))
+            notes += target_notes(view, settings)
         except ArtifactError as error:
             diagnostics += _unreadable(error, path, settings, entry)
-    return FileResult(path, tuple(diagnostics), programs=_names(artifact), note=artifact.note)
+    return FileResult(path, tuple(diagnostics), programs=_names(artifact), notes=_notes(artifact, notes))
 
 
 def _fix(artifact: Artifact, path: str, settings: Settings, action: Action, verifier: Verifier | None) -> FileResult:
     from graphlint.fixing import fix_program
 
     diagnostics: list[Diagnostic] = []
+    notes: list[str] = []
     results: list[tuple[ProgramEntry, Document, FixedProgram]] = []
     try:
         for entry in artifact.programs:
@@ -62,10 +65,17 @@ def _fix(artifact: Artifact, path: str, settings: Settings, action: Action, veri
                 diagnostics += _unreadable(error, path, settings, entry)
                 continue
             diagnostics += result.remaining
+            notes += result.notes
             if result.fixed:
                 results.append((entry, document, result))
         fixed = tuple(diagnostic for _, _, result in results for diagnostic in result.fixed)
-        outcome = FileResult(path, tuple(diagnostics), fixed=fixed, programs=_names(artifact), note=artifact.note)
+        outcome = FileResult(
+            path,
+            tuple(diagnostics),
+            fixed=fixed,
+            programs=_names(artifact),
+            notes=_notes(artifact, notes),
+        )
         if not results:
             return outcome
         if action == "diff":
@@ -164,6 +174,11 @@ def _document(artifact: Artifact, entry: ProgramEntry) -> Document:
         return payloads(artifact, entry)
 
     return Document.from_bytes(artifact.read_program(entry), entry.member, held)
+
+
+def _notes(artifact: Artifact, notes: list[str]) -> tuple[str, ...]:
+    """The notes on the artifact and on all of its programs, each once."""
+    return tuple(dict.fromkeys([artifact.note, *notes] if artifact.note else notes))
 
 
 def _names(artifact: Artifact) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 import msgspec
@@ -13,7 +14,7 @@ from graphlint.analysis.sites import Site
 from graphlint.analysis.view import ProgramView
 from graphlint.diagnostics import Diagnostic
 from graphlint.errors import FixValidationError, ProgramError
-from graphlint.linting import Found, lint_view, view_of
+from graphlint.linting import Found, lint_view, target_notes, view_of
 from graphlint.passes.mutation.planning import Plan, plan
 from graphlint.passes.regions import inline_regions
 from graphlint.passes.removal import remove_nodes
@@ -34,6 +35,8 @@ class FixedProgram(msgspec.Struct, frozen=True, eq=False):
     new_buffers: tuple[str, ...]
     """Qualified names of new non-persistent buffers, each a 0-dimensional float32 zero, whose values the
     archive still lacks."""
+    notes: tuple[str, ...] = ()
+    """What becomes of the fixed program at its targets."""
 
 
 class _Made(msgspec.Struct, frozen=True, eq=False):
@@ -104,8 +107,8 @@ PASSES: Final = (
     _Pass(frozenset({"GL501"}), _relabel),
 )
 
-_INTERFACE: Final = ("GL5",)
-"""Rules on label and signature: a fix may well bring about what they note."""
+_BROUGHT_ABOUT: Final = ("GL5", "GL6")
+"""Rules on label, signature and what targets refuse: a fix may well bring about what they report."""
 
 
 def fix_program(document: Document, name: str, path: str, settings: Settings) -> FixedProgram:
@@ -120,18 +123,22 @@ def fix_program(document: Document, name: str, path: str, settings: Settings) ->
     while count < len(fixed):  # a later pass may clear the way for an earlier one: a write to what a region returned
         count = len(fixed)
         for each in PASSES:
-            chosen = [one for one in state.found if one.diagnostic.code in each.codes and _applies(one, settings)]
+            codes = each.codes - settings.profile.stripped.keys()
+            if each.run is _remove_nodes:
+                codes |= settings.profile.stripped.keys()
+            chosen = [one for one in state.found if one.diagnostic.code in codes and _applies(one, settings)]
             made = each.run(state, chosen, settings) if chosen else None
             if made is None or not made.fixed:
                 continue
             result = _State.of(_labelled(_checked(made.tree, document), settings), name, path, settings)
-            _check_effects(state.view, result.view, made.fixed)
+            _check_effects(state.view, result.view, made.fixed, settings.profile.stripped.keys())
             _check_findings(state.found, result.found, made.fixed)
             state = result
             fixed += [one.diagnostic for one in made.fixed]
             buffers += made.buffers
     remaining = tuple(one.diagnostic for one in state.found)
-    return FixedProgram(state.document, tuple(fixed), remaining, tuple(buffers))
+    notes = tuple(target_notes(state.view, settings))
+    return FixedProgram(state.document, tuple(fixed), remaining, tuple(buffers), notes)
 
 
 def _checked(tree: Json, original: Document) -> Document:
@@ -145,7 +152,7 @@ def _checked(tree: Json, original: Document) -> Document:
 
 def _labelled(document: Document, settings: Settings) -> Document:
     """A graph that is functional now is of the training dialect no more, and backends go by the label."""
-    if "TRAINING" in document.program.dialects and view_of(document, settings).functional:
+    if "TRAINING" in document.program.dialects and view_of(document, settings).labelled_wrongly:
         return document.relabelled("ATEN")
     return document
 
@@ -173,7 +180,7 @@ def _check_findings(before: list[Found], after: list[Found], fixed: list[Found])
     counted = Counter(one.diagnostic.code for one in after)
     removed = {one.diagnostic.code for one in fixed}
     for code in expected.keys() | counted.keys():
-        if code.startswith(_INTERFACE):
+        if code.startswith(_BROUGHT_ABOUT):
             continue
         # A fix may take other findings away (GL403: its results are used now), never add one.
         if counted[code] > expected[code] or (code in removed and counted[code] != expected[code]):
@@ -182,7 +189,7 @@ def _check_findings(before: list[Found], after: list[Found], fixed: list[Found])
             )
 
 
-def _check_effects(before: ProgramView, after: ProgramView, fixed: list[Found]) -> None:
+def _check_effects(before: ProgramView, after: ProgramView, fixed: list[Found], stripped: AbstractSet[str]) -> None:
     """Every effect of the original is in the result: as it was, in its functional form, or removed on purpose."""
     expected = _effects(before)
     for _, target in {(_position(one), one.site.node.target) for one in fixed if one.site is not None}:
@@ -190,7 +197,7 @@ def _check_effects(before: ProgramView, after: ProgramView, fixed: list[Found]) 
             expected[target] -= 1
     for one in fixed:
         twin = TWINS.get(one.site.node.target) if one.site is not None else None
-        if twin is not None:
+        if twin is not None and one.diagnostic.code not in stripped:
             expected[twin] += 1
     actual = _effects(after)
     for name in expected.keys() | actual.keys():

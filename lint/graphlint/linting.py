@@ -6,13 +6,13 @@ import msgspec
 
 from graphlint.analysis.sites import Site
 from graphlint.analysis.view import ProgramView, WritePlan
-from graphlint.diagnostics import Diagnostic, SourceFrame
+from graphlint.diagnostics import Diagnostic, Fix, SourceFrame
 from graphlint.ops.table import OpTable, op_table
 from graphlint.program.document import Document
 from graphlint.program.source import model_frame, module_of, stack_frames
 from graphlint.rules.base import Finding, Rule
 from graphlint.rules.registry import RULES
-from graphlint.settings import Settings
+from graphlint.settings import Profile, Settings
 
 
 class Found(msgspec.Struct, frozen=True, eq=False):
@@ -35,7 +35,9 @@ def view_of(document: Document, settings: Settings) -> ProgramView:
 
         return plan(document, view)
 
-    return ProgramView(document.program, ops_for(settings), settings.token_sink, planner, document.payloads)
+    return ProgramView(
+        document.program, ops_for(settings), settings.token_sink, settings.profile, planner, document.payloads
+    )
 
 
 def lint_program(document: Document, name: str, path: str, settings: Settings) -> list[Found]:
@@ -49,7 +51,7 @@ def lint_program(document: Document, name: str, path: str, settings: Settings) -
 def lint_view(view: ProgramView, name: str, path: str, settings: Settings) -> list[Found]:
     """As :func:`lint_program`, for a view that is at hand."""
     found = [
-        Found(_diagnostic(rule, finding, name, path), finding.site)
+        Found(_diagnostic(rule, finding, name, path, settings.profile), finding.site)
         for rule in RULES
         if rule.code in settings.enabled
         for finding in rule.check(view)
@@ -60,10 +62,32 @@ def lint_view(view: ProgramView, name: str, path: str, settings: Settings) -> li
     return found
 
 
-def _diagnostic(rule: Rule, finding: Finding, name: str, path: str) -> Diagnostic:
+def target_notes(view: ProgramView, settings: Settings) -> list[str]:
+    """What becomes, at the targets, of what they take: one line for each target and rule with such findings."""
+    notes = []
+    for rule in RULES:
+        warned = settings.profile.warnings.get(rule.code)
+        found = sum(1 for _ in rule.check(view)) if warned is not None else 0
+        notes += [f"{one.target}: {one.text.format(count=found)} ({rule.code})" for one in (warned or ()) if found]
+    return notes
+
+
+def _fix_for(code: str, fix: Fix, profile: Profile) -> Fix:
+    """The rule's own fix, unless the targets have it otherwise."""
+    if code in profile.refused:
+        return Fix("none", profile.refused[code])
+    if code in profile.kept:
+        return Fix("none", f"{profile.kept[code]} takes it as it is")
+    if code in profile.stripped:
+        return Fix("unsafe", f"is removed: {profile.stripped[code]} would not run it")
+    return fix
+
+
+def _diagnostic(rule: Rule, finding: Finding, name: str, path: str, profile: Profile) -> Diagnostic:
     site = finding.site
+    fix = _fix_for(rule.code, finding.fix, profile)
     if site is None:
-        return Diagnostic(rule.code, rule.name, rule.severity, finding.message, finding.fix, path=path, program=name)
+        return Diagnostic(rule.code, rule.name, rule.severity, finding.message, fix, path=path, program=name)
     stack = _stack(site)
     module = _module(site)
     return Diagnostic(
@@ -71,7 +95,7 @@ def _diagnostic(rule: Rule, finding: Finding, name: str, path: str) -> Diagnosti
         rule=rule.name,
         severity=rule.severity,
         message=finding.message,
-        fix=finding.fix,
+        fix=fix,
         path=path,
         program=name,
         subgraph=site.scope.path,

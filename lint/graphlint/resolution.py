@@ -17,11 +17,12 @@ from graphlint.config import ConfigFile, Configuration
 from graphlint.discovery import DEFAULT_EXCLUDE
 from graphlint.errors import ConfigError
 from graphlint.selection import Layer, RuleInfo, enabled_codes, fixable_codes, matching_codes
-from graphlint.settings import DeclaredOp, Settings
+from graphlint.settings import DeclaredOp, Profile, Settings
 
 # Importing pathlib costs every run.
 
 Value = TypeVar("Value")
+DEFAULT_TARGET = Profile().targets[0]
 
 
 class Pattern(msgspec.Struct, frozen=True):
@@ -41,8 +42,10 @@ class Resolved(msgspec.Struct, frozen=True):
     """All sources put together, for the artifacts that share a configuration file."""
 
     settings: Settings
-    """Before per-file ignores."""
+    """Before per-file ignores and targets."""
     per_file_ignores: tuple[tuple[Pattern, frozenset[str]], ...]
+    per_file_targets: tuple[tuple[Pattern, Settings], ...]
+    """The settings for what has targets of its own; of several that match, the last holds."""
     exclude: tuple[Pattern, ...]
     root: str
     """The configuration's folder."""
@@ -81,6 +84,7 @@ class Resolver:
         self._overrides.append(ConfigFile(path="the command line", root=self._folder, configuration=options))
         self._files: dict[str, ConfigFile | None] = {}
         self._resolved: dict[str, Resolved] = {}
+        self._profiles: dict[tuple[str, ...], Profile] = {}
 
     @property
     def run(self) -> Resolved:
@@ -111,10 +115,10 @@ class Resolver:
         """The settings for the artifact at ``path``. Raises ConfigError."""
         absolute = os.path.abspath(path)
         resolved = self.for_path(path)
+        own = (one for pattern, one in reversed(resolved.per_file_targets) if pattern.matches(absolute))
+        settings = next(own, resolved.settings)
         ignored = [codes for pattern, codes in resolved.per_file_ignores if pattern.matches(absolute)]
-        if not ignored:
-            return resolved.settings
-        return msgspec.structs.replace(resolved.settings, enabled=resolved.settings.enabled.difference(*ignored))
+        return msgspec.structs.replace(settings, enabled=settings.enabled.difference(*ignored)) if ignored else settings
 
     def for_path(self, path: str) -> Resolved:
         """What holds for the artifact at ``path``, apart from per-file ignores. Raises ConfigError."""
@@ -152,15 +156,26 @@ class Resolver:
         ops: dict[str, DeclaredOp] = {}
         for layer in layers:
             ops.update(layer.ops or {})
-        return Resolved(
-            settings=Settings(
-                enabled=enabled_codes(self._rules, selectors),
+
+        def settings_of(targets: tuple[str, ...], origin: str) -> Settings:
+            profile = self._profile(targets, origin)
+            return Settings(
+                enabled=enabled_codes(self._rules, selectors, profile.violations),
                 fixable=self._fixable(sources),
                 unsafe_fixes=bool(unsafe_fixes),
                 token_sink=_last("buffer", *sinks),
                 ops=ops,
-            ),
+                profile=profile,
+            )
+
+        return Resolved(
+            settings=settings_of(*self._targets(sources)),
             per_file_ignores=self._per_file_ignores(sources),
+            per_file_targets=tuple(
+                (Pattern(glob, source.root), settings_of(_names(names), source.path))
+                for source in self._with_file_targets(sources)
+                for glob, names in (source.configuration.per_file_target or {}).items()
+            ),
             exclude=_exclude(sources, self._folder),
             root=self._folder if file is None else file.root,
             origin="" if file is None else file.path,
@@ -168,6 +183,36 @@ class Resolver:
             output_format=_last("full", *(layer.output_format for layer in layers)),
             hint_unsafe=unsafe_fixes is None,
         )
+
+    def _targets(self, sources: Sequence[ConfigFile]) -> tuple[tuple[str, ...], str]:
+        """The targets for all artifacts, and where they were set."""
+        for source in reversed(sources):
+            if source.configuration.target is not None:
+                return _names(source.configuration.target), source.path
+        return (), ""
+
+    def _profile(self, targets: tuple[str, ...], origin: str) -> Profile:
+        if not targets:
+            return Profile()
+        if targets == (DEFAULT_TARGET,):
+            return Profile(chosen=True)
+        if targets not in self._profiles:
+            from graphlint.targets.profiles import profile_of
+
+            try:
+                self._profiles[targets] = profile_of(targets, self._rules)
+            except ConfigError as error:
+                raise ConfigError(f"{origin}: {error}") from None
+        return self._profiles[targets]
+
+    def _with_file_targets(self, sources: Sequence[ConfigFile]) -> Sequence[ConfigFile]:
+        """The last source with targets for single files, unless a later one sets a target for all."""
+        for source in reversed(sources):
+            if source.configuration.per_file_target is not None:
+                return [source]
+            if source.configuration.target is not None:
+                return []
+        return []
 
     def _fixable(self, sources: Sequence[ConfigFile]) -> frozenset[str]:
         given = [source for source in sources if source.configuration.fixable is not None][-1:]
@@ -189,6 +234,10 @@ class Resolver:
             for source in chosen
             for glob, selectors in (source.configuration.per_file_ignores or {}).items()
         )
+
+
+def _names(target: tuple[str, ...] | str) -> tuple[str, ...]:
+    return (target,) if isinstance(target, str) else target
 
 
 def _layer(source: ConfigFile) -> Layer:

@@ -27,8 +27,10 @@ class FileResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """Whether the file was rewritten."""
     diff: str = ""
     """Unified diff of the graph text (action ``diff``)."""
-    note: str = ""
-    """Why there was nothing to lint (a package of compiled code only)."""
+    notes: tuple[str, ...] = ()
+    """What is worth knowing and no finding: that there was nothing to lint (a package of compiled code only), what
+    becomes, at a target, of what it takes.
+    """
     error: str = ""
     """Why the fixed artifact could not be written, or that a fix failed its validation: exit code 2."""
 

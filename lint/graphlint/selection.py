@@ -57,12 +57,15 @@ def split_selectors(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(item for value in values for item in (part.strip() for part in value.split(",")) if item)
 
 
-def enabled_codes(rules: Sequence[RuleInfo], layers: Iterable[Layer]) -> frozenset[str]:
-    """The codes that are on after all ``layers``, earliest first.
+def enabled_codes(
+    rules: Sequence[RuleInfo], layers: Iterable[Layer], defaults: Iterable[str] | None = None
+) -> frozenset[str]:
+    """The codes that are on after all ``layers``, earliest first; before them those in ``defaults`` are (None: those
+    that are on by default).
 
     Raises ConfigError for a selector that no rule matches.
     """
-    enabled = {rule.code for rule in rules if rule.enabled_by_default}
+    enabled = {rule.code for rule in rules if rule.enabled_by_default} if defaults is None else set(defaults)
     for layer in layers:
         chosen: dict[str, bool] = {}
         if layer.select is not None:

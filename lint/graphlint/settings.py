@@ -26,6 +26,56 @@ class DeclaredOp(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     """Whether it has any other side effect (I/O, global state)."""
 
 
+class Refused(msgspec.Struct, frozen=True):
+    """A functional op, or a kind of output, that targets refuse."""
+
+    targets: tuple[str, ...]
+    because: str
+    advice: str = ""
+    restore: bool = False
+    """Whether a fix can turn it back into what it was made from."""
+
+
+class Warned(msgspec.Struct, frozen=True):
+    """What becomes of a rule's findings at a target that takes them."""
+
+    target: str
+    text: str
+    """``{count}`` stands for how many there are."""
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """What the targets of an artifact demand together. The default is that of ``functional``, for which no file is
+    read.
+    """
+
+    targets: tuple[str, ...] = ("functional",)
+    chosen: bool = False
+    """Whether the targets were set rather than left at the default."""
+    violations: frozenset[str] | None = None
+    """Codes of the rules that are on when nothing is selected; None for those that are so by default."""
+    kept: dict[str, str] = {}
+    """Codes whose findings stay, and the target that takes them as they are."""
+    stripped: dict[str, str] = {}
+    """Codes whose findings are removed, and the target that would not run them."""
+    refused: dict[str, str] = {}
+    """Codes whose findings no fix helps, and the target with its reason."""
+    refused_ops: dict[str, Refused] = {}
+    """By overload (``aten.to.dtype``), or by op for all overloads."""
+    refused_outputs: dict[str, Refused] = {}
+    """By kind: ``user_input_mutation`` and so on."""
+    warnings: dict[str, tuple[Warned, ...]] = {}
+    """By code."""
+    aten_label: bool = False
+    """Whether the label has to be ATEN wherever the graph admits it: checks are no obstacle then, writes are."""
+
+    def refused_op(self, name: str) -> Refused | None:
+        """What is said of the overload of that name, or of its op."""
+        if not self.refused_ops:
+            return None
+        return self.refused_ops.get(name) or self.refused_ops.get(name.rpartition(".")[0])
+
+
 class Settings(msgspec.Struct, frozen=True):
     """Everything that decides what the engine does with one artifact."""
 
@@ -36,3 +86,4 @@ class Settings(msgspec.Struct, frozen=True):
     unsafe_fixes: bool = False
     token_sink: TokenSink = "buffer"
     ops: dict[str, DeclaredOp] = {}
+    profile: Profile = Profile()

@@ -221,7 +221,7 @@ def test_no_artifacts(run, engine):
 
 
 def test_notes(run, engine):
-    engine.results["model.pt2"] = FileResult("model.pt2", note="nothing to lint: compiled code only")
+    engine.results["model.pt2"] = FileResult("model.pt2", notes=("nothing to lint: compiled code only",))
     note = "note: model.pt2: nothing to lint: compiled code only\n"
     assert outcome(run("model.pt2")) == ("All checks passed!\n", note, 0)
     assert outcome(run("model.pt2", "-q")) == ("", "", 0)

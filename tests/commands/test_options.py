@@ -144,12 +144,15 @@ def test_show_settings(run, engine):
         'select = ["GL001"]\n'
         'fixable = ["GL001", "GL101", "GL103", "GL301", "GL501"]\n'
         "unsafe-fixes = false\n"
+        'target = ["functional"]\n'
         'exclude = ["a\\"b"]\n'
         "force-exclude = false\n"
         'output-format = "full"\n'
         "\n"
         "[per-file-ignores]\n"
         '"m*.pt2" = ["GL101", "GL103"]\n'
+        "\n"
+        "[per-file-target]\n"
         "\n"
         "[fix]\n"
         'token-sink = "buffer"\n'

@@ -45,7 +45,7 @@ def test_a_finding_has_all_keys_in_order(buffer_mutation):
                 ],
                 "fixed": [],
                 "error": None,
-                "note": None,
+                "notes": [],
             }
         ],
         "summary": {

@@ -58,9 +58,13 @@ def test_failures_are_never_all_passed(buffer_mutation):
 def test_who_cannot_take_tokens(buffer_mutation):
     check = msgspec.structs.replace(buffer_mutation, code="GL203")
     fixed = FileResult("a.pt2", fixed=(buffer_mutation, check), changed=True)
-    assert summary.render_tokens([FileResult("b.pt2"), fixed]).startswith("Checks became dependency tokens, ")
-    assert summary.render_tokens([FileResult("a.pt2", fixed=(buffer_mutation,), changed=True)]) == ""
-    assert summary.render_tokens([FileResult("a.pt2", fixed=(check,), diff="-")]) == ""
+    options = ReportOptions()
+    hint = summary.render_tokens([FileResult("b.pt2"), fixed], options)
+    assert hint.startswith("Checks became dependency tokens, which AOTInductor, ONNX, ExecuTorch and Core ML refuse: ")
+    assert summary.render_tokens([FileResult("a.pt2", fixed=(buffer_mutation,), changed=True)], options) == ""
+    assert summary.render_tokens([FileResult("a.pt2", fixed=(check,), diff="-")], options) == ""
+    chosen = ReportOptions(targeted_paths=frozenset({"a.pt2"}))
+    assert summary.render_tokens([FileResult("b.pt2"), fixed], chosen) == ""
 
 
 def test_rewritten_files(buffer_mutation, print_op):

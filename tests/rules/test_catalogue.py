@@ -44,6 +44,7 @@ GL403 dead-effect yes error none
 GL501 training-dialect no note safe
 GL502 mutation-output no note none
 GL503 aliased-output no note none
+GL601 refused-by-target yes error none
 """
 EXAMPLE = re.compile(r"```graph\n(.*?)```", re.DOTALL)
 WITHOUT_EXAMPLE = {
@@ -55,6 +56,7 @@ WITHOUT_EXAMPLE = {
     "GL307": "see the tests of effects",
     "GL308": "see the tests of effects",
     "GL402": "see the tests of regions",
+    "GL601": "depends on the target",
 }
 
 
@@ -86,7 +88,7 @@ def test_codes_and_names_are_unique_well_formed_and_in_order():
     assert codes == sorted(set(codes))
     assert len({rule.name for rule in RULES}) == len(RULES)
     for rule in RULES:
-        assert re.fullmatch(r"GL[1-5]\d\d|GL0\d\d", rule.code)
+        assert re.fullmatch(r"GL[1-6]\d\d|GL0\d\d", rule.code)
         assert re.fullmatch(r"[a-z]+(-[a-z]+)*", rule.name)
 
 

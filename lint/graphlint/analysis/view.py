@@ -13,7 +13,7 @@ from graphlint.analysis.sites import Site, walk
 from graphlint.diagnostics import StorageKind, WrittenStorage
 from graphlint.ops.table import OpInfo, OpTable
 from graphlint.program.model import Program
-from graphlint.settings import TokenSink
+from graphlint.settings import Profile, TokenSink
 
 _PRECEDENCE: tuple[StorageKind, ...] = ("parameter", "buffer", "constant", "user input", "unknown", "intermediate")
 
@@ -58,22 +58,25 @@ class ProgramView:
         program: Program,
         ops: OpTable,
         token_sink: TokenSink = "buffer",
+        profile: Profile = Profile(),  # noqa: B008 - it is immutable
         planner: Callable[[ProgramView], WritePlan] | None = None,
         payloads: Callable[[], Mapping[str, str]] | None = None,
     ) -> None:
-        """``planner`` works out what of the writes can be functionalized; ``payloads`` tells what holds the values
-        of which parameters, buffers and constants.
+        """``profile`` is what the artifact's targets demand; ``planner`` works out what of the writes can be
+        functionalized; ``payloads`` tells what holds the values of which parameters, buffers and constants.
         """
         self.program = program
         self.ops = ops
         self.token_sink: TokenSink = token_sink
+        self.profile = profile
         self._planner = planner
         self._payloads = payloads
 
     @cached_property
     def sites(self) -> tuple[Site, ...]:
         """The nodes that could be of interest to any rule: all but those known to be purely functional."""
-        return tuple(walk(self.program, self.ops, _plain))
+        refused = self.profile.refused_op
+        return tuple(walk(self.program, self.ops, lambda op: _plain(op) and refused(op.name) is None))
 
     @cached_property
     def write_obstacles(self) -> Mapping[int, str]:
@@ -88,9 +91,19 @@ class ProgramView:
     @cached_property
     def functional(self) -> bool:
         """Whether all effects are data flow (random draws aside, which have no other form)."""
-        return not self.writes and not any(
-            site.op is None or site.op.effect or site.op.returns_nothing for site in self.sites
-        )
+        return not self.writes and not any(_has_effect(site) for site in self.sites)
+
+    @cached_property
+    def labelled_wrongly(self) -> bool:
+        """Whether the program bears the label of the training dialect without need. torch admits checks in graphs that
+        are labelled ATEN, and some targets insist on that label.
+        """
+        if "TRAINING" not in self.program.dialects:
+            return False
+        if not self.profile.aten_label:
+            return self.functional
+        effects = (site for site in self.sites if _has_effect(site))
+        return not self.writes and all(site.op is not None and site.op.kind == "check" for site in effects)
 
     @cached_property
     def aliasing(self) -> AliasAnalysis:
@@ -107,6 +120,10 @@ class ProgramView:
             if site.op is not None and (site.op.writes or site.op.hidden_writes is not None)
             for argument, value, aliases in self.aliasing.written(site)
         )
+
+
+def _has_effect(site: Site) -> bool:
+    return site.op is None or site.op.effect or site.op.returns_nothing
 
 
 def _plain(op: OpInfo) -> bool:

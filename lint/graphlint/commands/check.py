@@ -55,6 +55,14 @@ GENERAL = "Configuration and information"
 @option(RULES, "--select", multiple=True, metavar="RULES", help="Enable only these rules (comma-separated, or ALL).")
 @option(RULES, "--ignore", multiple=True, metavar="RULES", help="Disable these rules.")
 @option(RULES, "--extend-select", multiple=True, metavar="RULES", help="Enable these rules, too.")
+@option(
+    RULES,
+    "--target",
+    multiple=True,
+    metavar="NAME",
+    help="What the artifacts are for: functional (default), module, inductor, onnx, executorch or coreml. "
+    "`graphlint target` explains them.",
+)
 @option(FILES, "--exclude", multiple=True, metavar="PATTERNS", help="Leave out what matches, in place of the defaults.")
 @option(FILES, "--extend-exclude", multiple=True, metavar="PATTERNS", help="Leave out what matches, too.")
 @option(

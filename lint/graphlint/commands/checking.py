@@ -41,6 +41,7 @@ class CheckOptions(msgspec.Struct, frozen=True):
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     extend_select: tuple[str, ...] = ()
+    target: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     extend_exclude: tuple[str, ...] = ()
     force_exclude: bool | None = None
@@ -83,6 +84,7 @@ def check(options: CheckOptions, console: Console) -> int:
         color=console.colors(stdout),
         folder=os.getcwd(),
         unsafe_paths=unsafe_paths,
+        targeted_paths=frozenset(candidate.path for candidate, settings in work if settings.profile.chosen),
         hint_unsafe=resolver.run.hint_unsafe,
     )
     report = _report(results, options, resolver.run.output_format, report_options)
@@ -139,7 +141,7 @@ def _report(
     else:
         text += summary.render_fixed_files(results)
     text += summary.render_fix_only(results) if options.fix_only else summary.render(results, report)
-    text += summary.render_tokens(results)
+    text += summary.render_tokens(results, report)
     if options.exit_non_zero_on_fix and not options.exit_zero:
         text += summary.render_rewritten(results)
     return text
@@ -165,6 +167,7 @@ def _resolver(options: CheckOptions) -> Resolver:
             extend_select=split_selectors(options.extend_select),
             exclude=split_selectors(options.exclude) if options.exclude else None,
             extend_exclude=split_selectors(options.extend_exclude),
+            target=split_selectors(options.target) if options.target else None,
             force_exclude=options.force_exclude,
             unsafe_fixes=options.unsafe_fixes,
             output_format=options.output_format,

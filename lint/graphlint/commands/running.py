@@ -45,8 +45,8 @@ def _lint_one(path: str, settings: Settings, action: Action, process: Process, c
         return FileResult(path=path, error=f"internal error: {type(error).__name__}: {error}")
     if result.error:
         console.error(f"{path}: {result.error}")
-    if result.note:
-        console.note(f"{path}: {result.note}")
+    for note in result.notes:
+        console.note(f"{path}: {note}")
     programs = f"{count(len(result.programs), 'program')} ({', '.join(result.programs)})" if result.programs else "-"
     console.progress(f"{path}: linted {programs}: {count(len(result.diagnostics), 'finding')} left")
     return without_excluded_fixes(result, settings)

@@ -13,7 +13,7 @@ r"""The format ``json``, for programs. Version 1:
           "diagnostics": [...],         what is left
           "fixed": [...],               what was fixed, or would be with --diff
           "error": null,                why it could not be processed (exit code 2)
-          "note": null                  why there was nothing to lint, or a hint
+          "notes": []                   why there was nothing to lint; what becomes of the program at its targets
         }
       ],
       "summary": {
@@ -79,7 +79,7 @@ def _file(result: FileResult, options: ReportOptions) -> dict[str, Any]:
         "diagnostics": [_diagnostic(diagnostic, options) for diagnostic in result.diagnostics],
         "fixed": [_diagnostic(diagnostic, options) for diagnostic in result.fixed],
         "error": result.error or None,
-        "note": result.note or None,
+        "notes": result.notes,
     }
 
 

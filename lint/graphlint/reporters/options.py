@@ -15,6 +15,8 @@ class ReportOptions(msgspec.Struct, frozen=True):
     """Absolute folder below which absolute source paths are shown relative; the current one."""
     unsafe_paths: frozenset[str] = frozenset()
     """The artifacts for which unsafe fixes are enabled."""
+    targeted_paths: frozenset[str] = frozenset()
+    """The artifacts whose targets were chosen rather than left at the default."""
     hint_unsafe: bool = True
     """Whether to mention unsafe fixes that are not enabled."""
 

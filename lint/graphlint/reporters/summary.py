@@ -65,13 +65,26 @@ TOKEN_CODES = frozenset({"GL201", "GL202", "GL203", "GL204"})
 """Rules whose fix makes a check take and return a dependency token."""
 
 
-def render_tokens(results: Sequence[FileResult]) -> str:
-    """The line which says who cannot take the tokens that checks became; empty if none did."""
-    if not any(diagnostic.code in TOKEN_CODES for result in results if result.changed for diagnostic in result.fixed):
+def render_tokens(results: Sequence[FileResult], options: ReportOptions) -> str:
+    """The lines which say who cannot take the tokens that checks became, and what to do; empty if none did, or
+    targets were chosen.
+    """
+    became = (
+        one.code in TOKEN_CODES
+        for result in results
+        if result.changed and result.path not in options.targeted_paths
+        for one in result.fixed
+    )
+    if not any(became):
         return ""
+    from graphlint.targets.profiles import refusing_tokens
+
+    refusing = refusing_tokens()
+    consumers = ", ".join(target.consumer for target in refusing[:-1]) + f" and {refusing[-1].consumer}"
+    names = ", ".join(target.name for target in refusing)
     return (
-        "Checks became dependency tokens, which stock torch runs and AOTInductor, ONNX, ExecuTorch and Core ML refuse: "
-        'to keep plain checks for those, set unfixable = ["GL2"].\n'
+        f"Checks became dependency tokens, which {consumers} refuse: --target ({names}) keeps plain checks for them, "
+        "`graphlint restore` brings them back.\n"
     )
 
 

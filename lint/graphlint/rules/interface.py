@@ -50,8 +50,9 @@ class TrainingDialect(Rule):
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for the program."""
-        if "TRAINING" in view.program.dialects and view.functional:
-            yield Finding("the graph is functional but labelled TRAINING", Fix("safe", "is relabelled ATEN"))
+        if view.labelled_wrongly:
+            what = "is functional" if view.functional else "writes nothing"
+            yield Finding(f"the graph {what} but is labelled TRAINING", Fix("safe", "is relabelled ATEN"))
 
 
 class MutationOutput(Rule):

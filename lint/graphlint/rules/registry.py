@@ -20,6 +20,7 @@ MODULES: Final = (
     "randomness",
     "regions",
     "script_objects",
+    "targets",
 )
 """The modules of this package that define rules."""
 

@@ -42,6 +42,7 @@ def functionalize(
     unfixable: str | Sequence[str] = (),
     unsafe_fixes: bool = False,
     token_sink: TokenSink = "buffer",
+    target: str | Sequence[str] | None = None,
     ops: Mapping[str, DeclaredOp | Mapping[str, Any]] | None = None,
 ) -> Functionalized:
     """Fix an exported program in memory, as ``graphlint --fix`` fixes an artifact.
@@ -63,6 +64,7 @@ def functionalize(
         unfixable=unfixable,
         unsafe_fixes=unsafe_fixes,
         token_sink=token_sink,
+        target=target,
         ops=ops,
     )
     fixed = fix_program(_document(program), NAME, "", settings)
@@ -80,6 +82,7 @@ def lint_program(
     fixable: str | Sequence[str] | None = None,
     unfixable: str | Sequence[str] = (),
     token_sink: TokenSink = "buffer",
+    target: str | Sequence[str] | None = None,
     ops: Mapping[str, DeclaredOp | Mapping[str, Any]] | None = None,
 ) -> list[Diagnostic]:
     """The findings in an exported program in memory, as ``graphlint`` reports them of an artifact.
@@ -93,6 +96,7 @@ def lint_program(
         fixable=fixable,
         unfixable=unfixable,
         token_sink=token_sink,
+        target=target,
         ops=ops,
     )
     return [found.diagnostic for found in lint_document(_document(program), NAME, "", settings)]

@@ -1,0 +1,119 @@
+"""Targets as data, and how several combine."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import graphlint
+from graphlint.errors import ConfigError
+from graphlint.ops.table import op_table
+from graphlint.rules.registry import RULES
+from graphlint.rules.targets import RefusedByTarget
+from graphlint.settings import Profile
+from graphlint.targets import documentation
+from graphlint.targets.model import NAMES, load_target
+from graphlint.targets.profiles import profile_of, row_of
+
+TARGETS = [load_target(name) for name in NAMES]
+PACKAGE = Path(graphlint.__file__).parent
+
+
+def test_each_file_is_a_target_and_each_target_a_file():
+    assert {path.stem for path in (PACKAGE / "targets").glob("*.toml")} == set(NAMES)
+    assert [target.name for target in TARGETS] == list(NAMES)
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=NAMES)
+def test_rows_name_rules_and_ops_that_exist(target):
+    codes = [rule.code for rule in RULES]
+    for selector in target.rules:
+        assert [code for code in codes if code.startswith(selector)], selector
+    for op in target.ops:
+        table = op_table()
+        assert table.lookup(f"torch.ops.{op}") or table.lookup(f"torch.ops.{op}.default") or op == "aten.to", op
+    for row in (*target.rules.values(), *target.ops.values(), *target.outputs.values()):
+        assert row.because
+    # What is said of a consumer was measured with some version of it.
+    assert bool(target.measured) == bool(target.rules)
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=NAMES)
+def test_what_is_kept_is_no_violation_and_what_is_refused_is_one(target):
+    for rule in RULES:
+        row = row_of(target, rule)
+        if row.fix == "keep":
+            assert not row.violation, rule.code
+        if row.fix in ("strip", "refuse"):
+            assert row.violation, rule.code
+        if row.warning:
+            assert "{count}" in row.warning, rule.code
+
+
+def test_functional_is_the_default():
+    profile = profile_of(["functional"], RULES)
+    assert profile.violations == {rule.code for rule in RULES if rule.enabled_by_default}
+    assert profile == Profile(chosen=True, violations=profile.violations)
+
+
+def test_the_strictest_of_several_counts():
+    both = profile_of(["inductor", "coreml", "inductor"], RULES)
+    alone = profile_of(["inductor"], RULES)
+    assert both.targets == ("inductor", "coreml")
+    assert {"GL101", "GL102", "GL202", "GL501"} <= both.violations - alone.violations
+    assert "GL101" not in both.kept
+    assert both.stripped == {"GL202": "coreml"}
+    assert both.refused["GL102"].startswith("coreml: ")
+    assert both.refused_ops["aten._make_dep_token"].targets == ("inductor", "coreml")
+    assert both.refused_ops["aten._make_dep_token"].restore
+    assert both.aten_label
+    assert [warned.target for warned in both.warnings["GL201"]] == ["coreml"]
+
+
+@pytest.mark.parametrize("other", ["inductor", "onnx", "executorch", "coreml"])
+def test_contradictions_are_errors(other):
+    with pytest.raises(ConfigError, match=f"the targets functional and {other} contradict each other.*GL201"):
+        profile_of([other, "functional"], RULES)
+
+
+def test_module_contradicts_nobody():
+    for name in NAMES:
+        assert profile_of(["module", name], RULES).targets == tuple(dict.fromkeys(["module", name]))
+
+
+def test_unknown_targets_are_errors():
+    with pytest.raises(ConfigError, match="unknown target 'onx'; did you mean 'onnx'"):
+        profile_of(["onx"], RULES)
+    with pytest.raises(ConfigError, match="unknown target 'zzzz'; known are functional, module"):
+        profile_of(["zzzz"], RULES)
+
+
+def test_the_reference_is_up_to_date():
+    reference = (PACKAGE.parent / "TARGETS.md").read_text(encoding="utf-8")
+    assert reference == documentation.reference(RULES), "run python -m graphlint.targets.documentation"
+
+
+def test_described_is_json():
+    for target in TARGETS:
+        described = json.loads(json.dumps(documentation.described(target, RULES)))
+        assert set(described["rules"]) == {rule.code for rule in RULES}
+
+
+EXAMPLES = re.findall(r"```graph target=(\w+)\n(.*?)```", RefusedByTarget().documentation, re.DOTALL)
+
+
+def test_the_rules_own_examples(lint_text):
+    (bad_target, bad), (good_target, good) = EXAMPLES
+    assert [one.code for one in lint_text(bad, profile=profile_of([bad_target], RULES)) if one.code == "GL601"]
+    assert not [one.code for one in lint_text(good, profile=profile_of([good_target], RULES)) if one.code == "GL601"]
+    assert not [one.code for one in lint_text(bad) if one.code == "GL601"]
+
+
+def test_outputs_that_are_refused(lint_text):
+    text = 'graph(%x: f32[3]):\n  %relu: f32[3] = aten.relu.default(%x)\n  return input "x" <- %relu, %relu\n'
+    (found,) = [one for one in lint_text(text, profile=profile_of(["coreml"], RULES)) if one.code == "GL601"]
+    assert found.message.startswith("an output of kind user_input_mutation is refused by coreml: ")
+    assert found.node is None

@@ -1,0 +1,116 @@
+"""``--target`` and ``graphlint target``, on real artifacts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import graphlint
+
+
+@pytest.fixture
+def folder(tmp_path, artifacts):
+    for name in ("async_assert", "bare_async_assert", "key_value_cache", "cond_assert"):
+        shutil.copy(artifacts / "2.13.0" / f"{name}.pt2", tmp_path)
+    return tmp_path
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "graphlint", *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+def test_checks_are_kept_where_tokens_are_refused(folder):
+    checked = run(folder, "--target", "onnx", "async_assert.pt2")
+    assert (checked.stdout, checked.returncode) == ("All checks passed!\n", 0)
+    assert checked.stderr == (
+        "note: async_assert.pt2: onnx: checks (1) are dropped without a word by the ONNX exporter (GL201)\n"
+    )
+    before = (folder / "async_assert.pt2").read_bytes()
+    assert run(folder, "--target", "onnx", "--fix", "async_assert.pt2").returncode == 0
+    assert (folder / "async_assert.pt2").read_bytes() == before
+
+
+def test_tokens_are_refused(folder):
+    run(folder, "--fix", "-q", "async_assert.pt2")
+    assert run(folder, "async_assert.pt2").returncode == 0
+    for target in ("inductor", "onnx", "executorch", "coreml"):
+        checked = run(folder, "--target", target, "--output-format", "concise", "async_assert.pt2")
+        assert f"aten._make_dep_token.default is refused by {target}: " in checked.stdout
+        assert checked.returncode == 1
+    assert run(folder, "--target", "module", "async_assert.pt2").returncode == 0
+
+
+def test_the_label_is_changed_where_only_the_target_wants_it(folder):
+    fixed = run(folder, "--target", "coreml", "--fix", "async_assert.pt2")
+    assert fixed.stdout.startswith("Fixed 1 finding in async_assert.pt2\n")
+    assert "dependency tokens" not in fixed.stdout
+    again = run(folder, "--target", "coreml", "async_assert.pt2")
+    assert (again.stdout, again.returncode) == ("All checks passed!\n", 0)
+    result = graphlint.lint(folder / "async_assert.pt2", target="functional", isolated=True)
+    assert [one.code for one in result.diagnostics] == ["GL201"]  # the check is still there
+
+
+def test_checks_are_stripped_by_unsafe_fixes_only(folder):
+    left = run(folder, "--target", "coreml", "--fix", "--output-format", "concise", "bare_async_assert.pt2")
+    assert "GL202" in left.stdout
+    stripped = run(folder, "--target", "coreml", "--fix", "--unsafe-fixes", "bare_async_assert.pt2")
+    assert stripped.returncode == 1
+    assert graphlint.lint(folder / "bare_async_assert.pt2", isolated=True).diagnostics == ()
+
+
+def test_the_configuration_sets_targets_per_file(folder):
+    (folder / "graphlint.toml").write_text('target = "onnx"\nper-file-target = { "cond_*.pt2" = ["coreml"] }\n')
+    found = json.loads(run(folder, "--output-format", "json", ".").stdout)
+    codes = {one["path"]: {each["code"] for each in one["diagnostics"]} for one in found["files"]}
+    assert codes["async_assert.pt2"] == set()
+    assert codes["cond_assert.pt2"] == {"GL501", "GL601"}
+    # The command line's target is for all.
+    found = json.loads(run(folder, "--target", "functional", "--output-format", "json", ".").stdout)
+    codes = {one["path"]: {each["code"] for each in one["diagnostics"]} for one in found["files"]}
+    assert codes["cond_assert.pt2"] == {"GL201"}
+
+
+@pytest.mark.parametrize(
+    ("configuration", "message"),
+    [
+        ('target = "onx"', "graphlint.toml: unknown target 'onx'; did you mean 'onnx'?"),
+        ('target = ["functional", "onnx"]', "graphlint.toml: the targets functional and onnx contradict each other"),
+        ('per-file-target = { "a.pt2" = "onx" }', "graphlint.toml: unknown target 'onx'"),
+        ("target = 3", "graphlint.toml: target: expected"),
+        ('per-file-target = { "a.pt2" = 3 }', 'graphlint.toml: per-file-target."a.pt2": expected'),
+    ],
+)
+def test_mistakes_are_named(folder, configuration, message):
+    (folder / "graphlint.toml").write_text(configuration)
+    result = run(folder, ".")
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_selection_goes_on_top(folder):
+    found = run(folder, "--target", "onnx", "--extend-select", "GL201", "async_assert.pt2")
+    assert "not fixable: onnx takes it as it is" in found.stdout
+
+
+def test_the_command(tmp_path):
+    listed = run(tmp_path, "target").stdout.splitlines()
+    assert [line.split()[0] for line in listed] == [
+        "functional",
+        "module",
+        "inductor",
+        "onnx",
+        "executorch",
+        "coreml",
+    ]
+    assert run(tmp_path, "target", "coreml").stdout.startswith("# coreml: Core ML: ")
+    assert json.loads(run(tmp_path, "target", "onnx", "--output-format", "json").stdout)["name"] == "onnx"
+    unknown = run(tmp_path, "target", "corml")
+    assert (unknown.stderr, unknown.returncode) == ("error: unknown target 'corml'; did you mean 'coreml'?\n", 2)
