@@ -13,6 +13,7 @@ from graphlint import __version__
 COMMANDS = {
     "check": "graphlint.commands.check",
     "rule": "graphlint.commands.rule",
+    "rules": "graphlint.commands.rules",
     "target": "graphlint.commands.target",
     "verify": "graphlint.commands.verify",
 }
@@ -57,6 +58,7 @@ class DefaultGroup(click.Group):
         """Write the usage of all commands."""
         formatter.write_usage(ctx.command_path, "[check] [OPTIONS] [PATHS]...")
         formatter.write_usage(ctx.command_path, "rule [CODE|NAME]", prefix="       ")
+        formatter.write_usage(ctx.command_path, "rules", prefix="       ")
         formatter.write_usage(ctx.command_path, "target [NAME]", prefix="       ")
         formatter.write_usage(ctx.command_path, "verify BEFORE AFTER", prefix="       ")
 

@@ -224,6 +224,7 @@ def test_rule_that_is_off_and_fixes(run):
 
 def test_rule_as_json(run):
     assert json.loads(run("rule", "GL103", "--output-format", "json").stdout) == {
+        "url": "https://github.com/graphlint/graphlint/blob/main/lint/RULES.md#gl103-buffer-mutation",
         "code": "GL103",
         "name": "buffer-mutation",
         "severity": "error",

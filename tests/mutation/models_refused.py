@@ -109,6 +109,13 @@ def bytes_of_another_size(x):
     return y
 
 
+@refused(R(8), reasons="aten.mul_.Tensor writes the same memory more than once", dynamic={0: BATCH})
+def written_through_windows_of_a_symbolic_number(x):
+    y = x * 1
+    y.unfold(0, 2, 1).mul_(2)
+    return y
+
+
 @refused(R(8, 4), reasons="narrow takes a symbolic length", dynamic={0: BATCH})
 def narrowed_to_an_unknown_length(x):
     y = x * 1

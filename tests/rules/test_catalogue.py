@@ -6,10 +6,12 @@ import importlib
 import inspect
 import pkgutil
 import re
+from pathlib import Path
 
 import pytest
 
 import graphlint.rules
+from graphlint.rules import documentation
 from graphlint.rules.base import Rule
 from graphlint.rules.registry import RULES
 
@@ -81,6 +83,21 @@ def test_the_rules_are_those_of_the_catalogue():
         for rule in RULES
     ]
     assert found == CATALOGUE.split("\n")[1:-1]
+
+
+def test_the_reference_is_up_to_date():
+    reference = Path(graphlint.__file__).parents[1] / "RULES.md"
+    assert reference.read_text(encoding="utf-8") == documentation.reference(RULES), (
+        "run python -m graphlint.rules.documentation"
+    )
+
+
+def test_links_lead_to_headings_of_the_reference():
+    anchors = {
+        heading.strip().lower().replace(" ", "-")
+        for heading in re.findall(r"^## (GL.*)$", documentation.reference(RULES), re.MULTILINE)
+    }
+    assert {documentation.link(rule.name, rule.code).partition("#")[2] for rule in RULES} == anchors
 
 
 def test_codes_and_names_are_unique_well_formed_and_in_order():

@@ -21,13 +21,14 @@ def command(ctx: click.Context, rule: str | None, output_format: str) -> None:
     """Explain a rule; list them all if none is given."""
     console = Console()
     with console.failures():
+        from graphlint.rules import documentation
         from graphlint.rules.registry import RULES
 
         chosen = [found for found in RULES if rule is None or found.code == _code(RULES, rule)]
         if output_format == "json":
             console.out(_json(chosen, single=rule is not None))
         else:
-            console.out(_list(chosen) if rule is None else _explanation(chosen[0]))
+            console.out(_list(chosen) if rule is None else documentation.explain(chosen[0]))
         ctx.exit(0)
 
 
@@ -48,25 +49,9 @@ def _marks(rule: Rule) -> str:
     return f"{'on ' if rule.enabled_by_default else 'off'}  [{ {'safe': '*', 'unsafe': '!', 'none': ' '}[rule.fix] }]"
 
 
-def _explanation(rule: Rule) -> str:
-    enabled = "Enabled by default" if rule.enabled_by_default else "Off by default: enable it with --extend-select"
-    return (
-        f"# {rule.name} ({rule.code})\n\n"
-        f"{rule.summary}\n\n"
-        f"{enabled}. Severity: {rule.severity}. {_availability(rule)}\n\n"
-        f"{rule.documentation.strip()}\n"
-    )
-
-
-def _availability(rule: Rule) -> str:
-    if rule.fix == "none":
-        return "There is no fix."
-    kind = "A fix is" if rule.fix == "safe" else "An unsafe fix is"
-    return f"{kind} {'sometimes' if rule.fix_sometimes else 'always'} available."
-
-
 def _json(rules: list[Rule], *, single: bool) -> str:
     from graphlint.reporters.encoding import encode
+    from graphlint.rules.documentation import link
 
     described = [
         {
@@ -78,6 +63,7 @@ def _json(rules: list[Rule], *, single: bool) -> str:
             "fix_sometimes": rule.fix_sometimes,
             "summary": rule.summary,
             "documentation": rule.documentation,
+            "url": link(rule.name, rule.code),
         }
         for rule in rules
     ]

@@ -172,8 +172,11 @@ def overlaps(shape: Sequence[Size], strides: Sequence[Size]) -> bool:
         return True
     if 0 in shape or any(isinstance(stride, str) for stride, _ in pairs):
         return False
+    steps = {int(stride): size for stride, size in pairs}
+    if len(steps) < len(pairs):
+        return True  # two ways that go equally far meet
     reach = 0
-    for stride, size in sorted((int(stride), size) for stride, size in pairs):
+    for stride, size in sorted(steps.items()):
         if stride <= reach:
             return True
         if isinstance(size, str):

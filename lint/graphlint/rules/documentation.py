@@ -1,0 +1,103 @@
+"""Rules as Markdown, for ``graphlint rule CODE`` and for ``lint/RULES.md``.
+
+python -m graphlint.rules.documentation > lint/RULES.md
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from graphlint.rules.base import Rule
+
+REPOSITORY: Final = "https://github.com/graphlint/graphlint"
+
+_FAMILIES: Final = {
+    "GL0": "Files",
+    "GL1": "Writes",
+    "GL2": "Runtime checks",
+    "GL3": "Other effects",
+    "GL4": "Regions and subgraphs",
+    "GL5": "Label and signature",
+    "GL6": "Targets",
+    "GL9": "Suppressions",
+}
+_INTRODUCTION: Final = """\
+# Rules
+
+`graphlint rule CODE` prints each of these, `graphlint rules` lists them. *Fix*: `--fix` applies what is safe;
+*unsafe* fixes need `--unsafe-fixes`; *sometimes* means that each finding says whether it has a fix, and why not.
+Which rules are on also depends on the target of the artifact: see [TARGETS.md](TARGETS.md).
+
+This file is made by `python -m graphlint.rules.documentation`.
+"""
+
+
+def link(rule: str, code: str) -> str:
+    """The address of a rule's documentation; ``rule`` is its name."""
+    return f"{REPOSITORY}/blob/main/lint/RULES.md#{_anchor(rule, code)}"
+
+
+def explain(rule: Rule) -> str:
+    """One rule, heading on level 1."""
+    enabled = "Enabled by default" if rule.enabled_by_default else "Off by default: enable it with --extend-select"
+    return (
+        f"# {rule.name} ({rule.code})\n\n"
+        f"{rule.summary}\n\n"
+        f"{enabled}. Severity: {rule.severity}. {_availability(rule)}\n\n"
+        f"{rule.documentation}\n"
+    )
+
+
+def _availability(rule: Rule) -> str:
+    if rule.fix == "none":
+        return "There is no fix."
+    kind = "A fix is" if rule.fix == "safe" else "An unsafe fix is"
+    return f"{kind} {'sometimes' if rule.fix_sometimes else 'always'} available."
+
+
+def reference(rules: Sequence[Rule]) -> str:
+    """``lint/RULES.md``."""
+    parts = [_INTRODUCTION]
+    for prefix, title in _FAMILIES.items():
+        family = [rule for rule in rules if rule.code.startswith(prefix)]
+        if family:
+            parts += [f"## {title}\n", _table(family)]
+    for rule in rules:
+        # GitHub makes an anchor of the heading: gl103-buffer-mutation.
+        body = re.sub(r"^# .*\n", f"## {rule.code} {rule.name}\n", explain(rule))
+        head, _, sections = body.partition("\n## What it does")
+        parts.append(head + re.sub(r"^## ", "### ", "\n## What it does" + sections, flags=re.MULTILINE))
+    return _linked("\n".join(parts)).rstrip() + "\n"
+
+
+def _table(rules: Sequence[Rule]) -> str:
+    rows = [
+        f"| [{rule.code}](#{_anchor(rule.name, rule.code)}) | {rule.name} | {rule.summary} "
+        f"| {'on' if rule.enabled_by_default else 'off'} | {rule.severity} | {_fix(rule)} |"
+        for rule in rules
+    ]
+    return "\n".join(["| code | name | flags | default | severity | fix |", "|---|---|---|---|---|---|", *rows]) + "\n"
+
+
+def _fix(rule: Rule) -> str:
+    if rule.fix == "none":
+        return "-"
+    return rule.fix + (", sometimes" if rule.fix_sometimes else "")
+
+
+def _anchor(name: str, code: str) -> str:
+    return f"{code.lower()}-{name}"
+
+
+def _linked(text: str) -> str:
+    """``pytorch/pytorch#68301`` as a link, in prose; graphs have no such words."""
+    return re.sub(r"(?<![\w/.-])([\w.-]+/[\w.-]+)#(\d+)", r"[\1#\2](https://github.com/\1/issues/\2)", text)
+
+
+if __name__ == "__main__":
+    from graphlint.rules.registry import RULES
+
+    sys.stdout.write(reference(RULES))
