@@ -325,6 +325,45 @@ def region_returns_what_it_was_handed(x):
     return row, same
 
 
+@refused(
+    torch.arange(24).view(2, 3, 4),
+    R(2, 3, 4),
+    reasons={
+        "nobody would use what higher_order.wrap_with_autocast returns, which holds an effect",
+        "autocast would cast what aten.index_put.default is given, as it does not for aten.index_put_.default",
+    },
+    fixed=1,
+)
+def region_with_an_effect_whose_result_is_overwritten(x, scale):
+    """Functionalized, the last op would be the only one to use the region's result, and use it no more."""
+    y = x.flatten()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        z = scale + 1
+        y[torch.tensor([4, 19])] = 3
+    torch.mul(scale * 2, -1, out=z)
+    return scale + 0
+
+
+@refused(
+    R(2, 6).half(),
+    reasons={
+        "autocast would cast what aten.index_copy.default is given, as it does not for aten.index_copy_.default",
+        "autocast may cast what aten.subtract.Tensor is given, as it does not for aten.subtract_.Tensor",
+    },
+    fixed=2,
+)
+def casts_that_in_place_ops_are_spared(x):
+    """The functional op raises for half precision, where the in-place one takes it."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = x * 1
+        y.index_copy_(1, torch.tensor([0, 1]), y[:, 2:4] * 2)
+        z = x * 2
+        z.subtract_(x)
+        w = x * 3
+        w.add_(1)
+    return y, z, w
+
+
 @refused(R(6, 2), reasons="out= is given a tensor of another shape, which the op resizes", fixed=1)
 def region_returns_a_copy_that_is_resized(x):
     """The write stays, and must not reach the input that the copy was made of."""

@@ -39,7 +39,10 @@ class OpInfo(msgspec.Struct, frozen=True):
     kind: EffectKind | None = None
     """What kind of effect; also set for functional collectives, where ``effect`` is False."""
     tags: frozenset[str] = frozenset()
-    """torch's tags, as far as the table records them: ``core``, ``pointwise``, ``dynamic_output_shape``, …"""
+    """torch's tags, as far as the table records them: ``core``, ``pointwise``, ``dynamic_output_shape``, …; and
+    ``autocast`` where autocast casts its operands on some device, ``composite`` where it is made of other ops, which
+    autocast may cast (it leaves ``out=`` and in-place overloads alone).
+    """
     source: Source = "table"
 
     def draws(self, node: Node) -> bool:

@@ -71,7 +71,14 @@ _REGISTERING_MODULES = (
     "torch.distributed._symmetric_memory",
     "torch.onnx.ops",
 )
+_KERNEL_TAGS = {
+    "autocast": tuple(f"Autocast{device}" for device in ("CPU", "CUDA", "XPU", "MPS", "MTIA", "MAIA")),
+    "composite": ("CompositeImplicitAutograd",),
+}
+"""Tags of graphlint's own: ops with a kernel for one of these dispatch keys."""
 _TAGS = (
+    "autocast",
+    "composite",
     "core",
     "data_dependent_output",
     "dynamic_output_shape",
@@ -150,8 +157,13 @@ def _registered() -> Iterator[Row]:
             continue
         overload = schema.overload_name or "default"
         tags = {tag.name for tag in getattr(getattr(getattr(torch.ops, namespace), op), overload).tags}
+        tags.update(tag for tag, keys in _KERNEL_TAGS.items() if any(_has_kernel(full, key) for key in keys))
         text = str(schema).removeprefix(full)
         yield Row(f"{namespace}.{op}.{overload}", text, " ".join(tag for tag in _TAGS if tag in tags))
+
+
+def _has_kernel(op: str, key: str) -> bool:
+    return bool(torch._C._dispatch_has_kernel_for_dispatch_key(op, key))
 
 
 def _higher_order() -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""What has to be known of single ops beyond the table: which ones autocast casts, and the shapes of some results."""
+"""What has to be known of single ops beyond the table: the shapes of some results."""
 
 from __future__ import annotations
 
@@ -8,22 +8,6 @@ from typing import Final
 from graphlint.ops.info import OpInfo
 from graphlint.passes.mutation.values import Size
 from graphlint.program.arguments import Json
-
-AUTOCAST: Final = frozenset(
-    {
-        "addbmm", "addcdiv", "addcmul", "addmm", "addmv", "addr", "atan2", "baddbmm", "bilinear", "bmm", "cat", "cdist",
-        "chain_matmul", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
-        "convolution", "cosh", "cross", "cumprod", "cumsum", "dist", "dot", "einsum", "erfinv", "exp", "expm1",
-        "grid_sampler", "index_put", "linear", "log", "log10", "log1p", "log2", "log_softmax", "logsumexp", "matmul",
-        "mm", "multi_dot", "mv", "native_layer_norm", "norm", "pow", "prelu", "prod", "reciprocal", "renorm", "rsqrt",
-        "scatter_add", "sinh", "softmax", "softplus", "stack", "sum", "tan", "tensordot", "vdot",
-        "acos", "asin", "arccos", "arcsin", "trace", "quantile", "nanquantile", "polar",
-    }
-)  # fmt: skip
-"""Ops whose operands autocast casts, on one device or another; it leaves ``out=`` and in-place overloads alone.
-
-Source: the lists in ``aten/src/ATen/autocast_mode.h`` and ``autocast_mode.cpp``.
-"""
 
 _Shape = tuple[Size, ...]
 _Shapes = Sequence[_Shape]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 
 from graphlint.analysis.aliasing import Storage
 from graphlint.analysis.calls import convention
+from graphlint.analysis.sites import Site
 from graphlint.analysis.view import ProgramView, Write
 from graphlint.passes.mutation.rewriting import Rewriter
 from graphlint.passes.mutation.walking import Blocked
-from graphlint.program.arguments import Json
+from graphlint.program.arguments import Json, value_names
 from graphlint.program.document import Document
 
 _IN_PLACE_VIEWS: Final = frozenset(
@@ -53,6 +55,7 @@ def plan(document: Document, view: ProgramView, selected: frozenset[int] | None 
             break
         try:
             tree = Rewriter(document, view, active).run()
+            _keep_effects_alive(document, view, tree, active)
             break
         except Blocked as reason:
             for storage in reason.storages:
@@ -68,6 +71,55 @@ def plan(document: Document, view: ProgramView, selected: frozenset[int] | None 
         else:
             fixed.add(write.site.position)
     return Plan(tree, reasons, frozenset(fixed - reasons.keys()))
+
+
+def _keep_effects_alive(document: Document, view: ProgramView, tree: Json, active: set[Storage]) -> None:
+    """Raises :class:`Blocked` where nobody uses any more what a call of a subgraph returns, although effects are left
+    inside: dead-code elimination would take them away.
+    """
+    calls = {
+        (caller.scope.path, caller.node.results()[0]): caller
+        for site in view.sites
+        if site.scope.caller is not None and _stays(site, view, active)
+        for caller in site.scope.callers()
+        if caller.node.results()
+    }
+    if not calls:
+        return
+    dead = set(_dead_calls(tree["graph_module"]["graph"])).intersection(calls)
+    if dead:
+        dead.difference_update(_dead_calls(document.tree["graph_module"]["graph"]))
+    for place in dead:
+        caller = calls[place]
+        shown = {alias.storage for name in caller.node.results() for alias in view.aliasing.aliases(caller.scope, name)}
+        if not shown.isdisjoint(active):
+            raise Blocked(list(shown & active), f"nobody would use what {caller.name} returns, which holds an effect")
+
+
+def _stays(site: Site, view: ProgramView, active: set[Storage]) -> bool:
+    """Whether the node is left with an effect."""
+    op = site.op
+    if op is None or op.effect or op.returns_nothing:
+        return True
+    written = (alias for _, _, aliases in view.aliasing.written(site) for alias in aliases)
+    return any(alias.storage not in active for alias in written)
+
+
+def _dead_calls(graph: Json, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The calls of subgraphs whose results nobody uses: path of the graph and first result."""
+    used = {name for output in graph["outputs"] for name in value_names(output)}
+    for node in graph["nodes"]:
+        used.update(name for operand in node["inputs"] for name in value_names(operand["arg"]))
+    for node in graph["nodes"]:
+        references = [one for operand in node["inputs"] if (one := operand["arg"].get("as_graph"))]
+        if not references:
+            continue
+        results = [name for output in node["outputs"] for name in value_names(output)]
+        if results and used.isdisjoint(results):
+            yield path, results[0]
+        label = node["target"].rpartition(".")[2]
+        for reference in references:
+            yield from _dead_calls(reference["graph"], (*path, label, reference["name"]))
 
 
 def _active(writes: list[Write], blocked: dict[Storage, str]) -> set[Storage]:

@@ -23,7 +23,7 @@ from graphlint.ops.info import OpInfo
 from graphlint.ops.schema import OpSchema, SchemaArgument
 from graphlint.ops.table import OpTable
 from graphlint.passes.mutation.build import Builder, Obstacle
-from graphlint.passes.mutation.knowledge import AUTOCAST, result_shape
+from graphlint.passes.mutation.knowledge import result_shape
 from graphlint.passes.mutation.values import (
     BOOL,
     Meta,
@@ -148,8 +148,9 @@ def _twin(builder: Builder, call: Call, ops: OpTable) -> list[Value]:
     if twin is None or twin.schema is None or op.schema is None:
         raise Obstacle(f"{op.name} has no functional overload")
     _check_overlap(call, twin)
-    if call.autocast and twin.name.split(".")[1] in AUTOCAST:
-        raise Obstacle(f"autocast would cast what {twin.name} is given, as it does not for {op.name}")
+    if call.autocast and not twin.tags.isdisjoint(("autocast", "composite")):
+        verb = "would" if "autocast" in twin.tags else "may"
+        raise Obstacle(f"autocast {verb} cast what {twin.name} is given, as it does not for {op.name}")
     written = tuple(dict.fromkeys(target.argument for target in call.targets))
     if op.hidden_writes is not None or len(written) != len(twin.schema.returns):
         raise Obstacle(f"{op.name} writes other tensors than its functional overload returns")
