@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from collections.abc import Set as AbstractSet
 from typing import Final
 
 import msgspec
@@ -16,13 +15,13 @@ from graphlint.diagnostics import Diagnostic
 from graphlint.errors import FixValidationError, ProgramError
 from graphlint.linting import Found, lint_view, target_notes, view_of
 from graphlint.passes.mutation.planning import Plan, plan
+from graphlint.passes.nodes import WITH_MESSAGE, give_messages, remove_nodes
 from graphlint.passes.regions import inline_regions
-from graphlint.passes.removal import remove_nodes
 from graphlint.passes.tokens import functionalize_checks
 from graphlint.program.arguments import Json
 from graphlint.program.document import Document
 from graphlint.program.model import Graph
-from graphlint.settings import Settings
+from graphlint.settings import Profile, Settings
 
 
 class FixedProgram(msgspec.Struct, frozen=True, eq=False):
@@ -83,6 +82,10 @@ def _remove_nodes(state: _State, chosen: list[Found], settings: Settings) -> _Ma
     return _Made(remove_nodes(state.document, _sites(chosen)), chosen)
 
 
+def _give_messages(state: _State, chosen: list[Found], settings: Settings) -> _Made:
+    return _Made(give_messages(state.document, _sites(chosen)), chosen)
+
+
 def _inline_regions(state: _State, chosen: list[Found], settings: Settings) -> _Made:
     return _Made(inline_regions(state.document, _sites(chosen)), chosen)
 
@@ -97,10 +100,13 @@ def _relabel(state: _State, chosen: list[Found], settings: Settings) -> _Made:
 
 
 _WRITES: Final = frozenset({"GL101", "GL102", "GL103", "GL104", "GL105", "GL106", "GL107"})
+_REMOVAL: Final = _Pass(frozenset({"GL205", "GL301"}), _remove_nodes)
+_MESSAGES: Final = _Pass(frozenset(), _give_messages)
 PASSES: Final = (
     # What makes least of the others impossible goes first. Regions are inlined after the writes in them are gone,
     # and before tokens would have to be threaded through them.
-    _Pass(frozenset({"GL205", "GL301"}), _remove_nodes),
+    _REMOVAL,
+    _MESSAGES,
     _Pass(_WRITES, _functionalize_writes),
     _Pass(frozenset({"GL401"}), _inline_regions),
     _Pass(frozenset({"GL201", "GL202", "GL203", "GL204"}), _chain_checks),
@@ -123,15 +129,13 @@ def fix_program(document: Document, name: str, path: str, settings: Settings) ->
     while count < len(fixed):  # a later pass may clear the way for an earlier one: a write to what a region returned
         count = len(fixed)
         for each in PASSES:
-            codes = each.codes - settings.profile.stripped.keys()
-            if each.run is _remove_nodes:
-                codes |= settings.profile.stripped.keys()
+            codes = _codes_for(each, settings.profile)
             chosen = [one for one in state.found if one.diagnostic.code in codes and _applies(one, settings)]
             made = each.run(state, chosen, settings) if chosen else None
             if made is None or not made.fixed:
                 continue
             result = _State.of(_labelled(_checked(made.tree, document), settings), name, path, settings)
-            _check_effects(state.view, result.view, made.fixed, settings.profile.stripped.keys())
+            _check_effects(state.view, result.view, made.fixed, settings.profile)
             _check_findings(state.found, result.found, made.fixed)
             state = result
             fixed += [one.diagnostic for one in made.fixed]
@@ -148,6 +152,14 @@ def _checked(tree: Json, original: Document) -> Document:
         raise FixValidationError(f"the fixed program contradicts itself: {error}") from error
     result.finite = original.finite  # no pass makes an infinity of its own but as a string
     return result
+
+
+def _codes_for(each: _Pass, profile: Profile) -> frozenset[str]:
+    """The rules whose findings the pass fixes, the targets having their say."""
+    codes = each.codes - profile.actions.keys()
+    if each is _REMOVAL:
+        return codes | profile.codes("strip")
+    return codes | profile.codes("message") if each is _MESSAGES else codes
 
 
 def _labelled(document: Document, settings: Settings) -> Document:
@@ -189,15 +201,18 @@ def _check_findings(before: list[Found], after: list[Found], fixed: list[Found])
             )
 
 
-def _check_effects(before: ProgramView, after: ProgramView, fixed: list[Found], stripped: AbstractSet[str]) -> None:
+def _check_effects(before: ProgramView, after: ProgramView, fixed: list[Found], profile: Profile) -> None:
     """Every effect of the original is in the result: as it was, in its functional form, or removed on purpose."""
     expected = _effects(before)
     for _, target in {(_position(one), one.site.node.target) for one in fixed if one.site is not None}:
         if target in expected:  # regions have no effect of their own
             expected[target] -= 1
     for one in fixed:
-        twin = TWINS.get(one.site.node.target) if one.site is not None else None
-        if twin is not None and one.diagnostic.code not in stripped:
+        action = profile.actions.get(one.diagnostic.code)
+        if one.site is None or (action is not None and action.fix == "strip"):
+            continue
+        twin = TWINS.get(one.site.node.target) if action is None else WITH_MESSAGE
+        if twin is not None:
             expected[twin] += 1
     actual = _effects(after)
     for name in expected.keys() | actual.keys():

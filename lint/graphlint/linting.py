@@ -74,13 +74,16 @@ def target_notes(view: ProgramView, settings: Settings) -> list[str]:
 
 def _fix_for(code: str, fix: Fix, profile: Profile) -> Fix:
     """The rule's own fix, unless the targets have it otherwise."""
-    if code in profile.refused:
-        return Fix("none", profile.refused[code])
-    if code in profile.kept:
-        return Fix("none", f"{profile.kept[code]} takes it as it is")
-    if code in profile.stripped:
-        return Fix("unsafe", f"is removed: {profile.stripped[code]} would not run it")
-    return fix
+    action = profile.actions.get(code)
+    if action is None:
+        return fix
+    if action.fix == "refuse":
+        return Fix("none", f"{action.target}: {action.because}")
+    if action.fix == "strip":
+        return Fix("unsafe", f"is removed: {action.target} would not run it")
+    if action.fix == "message":
+        return Fix("safe", "is given the message that it raises")
+    return Fix("none", f"{action.target} takes it as it is")
 
 
 def _diagnostic(rule: Rule, finding: Finding, name: str, path: str, profile: Profile) -> Diagnostic:

@@ -36,6 +36,23 @@ class Refused(msgspec.Struct, frozen=True):
     """Whether a fix can turn it back into what it was made from."""
 
 
+FixAction = Literal["functionalize", "keep", "message", "strip", "refuse"]
+"""What ``--fix`` does for a target with what a rule finds: what the rule's own fix does (``functionalize``); nothing,
+for the consumer takes it as it is (``keep``); give a bare assert the message that it raises (``message``); remove the
+op, which the consumer would not run anyway (``strip``, an unsafe fix); nothing, for no form of it is taken
+(``refuse``).
+"""
+
+
+class TargetAction(msgspec.Struct, frozen=True):
+    """What is done with what a rule finds."""
+
+    fix: FixAction
+    target: str
+    """The target that wants it so."""
+    because: str
+
+
 class Warned(msgspec.Struct, frozen=True):
     """What becomes of a rule's findings at a target that takes them."""
 
@@ -54,12 +71,8 @@ class Profile(msgspec.Struct, frozen=True):
     """Whether the targets were set rather than left at the default."""
     violations: frozenset[str] | None = None
     """Codes of the rules that are on when nothing is selected; None for those that are so by default."""
-    kept: dict[str, str] = {}
-    """Codes whose findings stay, and the target that takes them as they are."""
-    stripped: dict[str, str] = {}
-    """Codes whose findings are removed, and the target that would not run them."""
-    refused: dict[str, str] = {}
-    """Codes whose findings no fix helps, and the target with its reason."""
+    actions: dict[str, TargetAction] = {}
+    """By code, where it is another than the rule's own fix."""
     refused_ops: dict[str, Refused] = {}
     """By overload (``aten.to.dtype``), or by op for all overloads."""
     refused_outputs: dict[str, Refused] = {}
@@ -68,6 +81,10 @@ class Profile(msgspec.Struct, frozen=True):
     """By code."""
     aten_label: bool = False
     """Whether the label has to be ATEN wherever the graph admits it: checks are no obstacle then, writes are."""
+
+    def codes(self, fix: FixAction) -> frozenset[str]:
+        """The codes whose findings are treated so."""
+        return frozenset(code for code, action in self.actions.items() if action.fix == fix)
 
     def refused_op(self, name: str) -> Refused | None:
         """What is said of the overload of that name, or of its op."""

@@ -47,7 +47,7 @@ def test_what_is_kept_is_no_violation_and_what_is_refused_is_one(target):
         row = row_of(target, rule)
         if row.fix == "keep":
             assert not row.violation, rule.code
-        if row.fix in ("strip", "refuse"):
+        if row.fix in ("message", "strip", "refuse"):
             assert row.violation, rule.code
         if row.warning:
             assert "{count}" in row.warning, rule.code
@@ -63,10 +63,12 @@ def test_the_strictest_of_several_counts():
     both = profile_of(["inductor", "coreml", "inductor"], RULES)
     alone = profile_of(["inductor"], RULES)
     assert both.targets == ("inductor", "coreml")
-    assert {"GL101", "GL102", "GL202", "GL501"} <= both.violations - alone.violations
-    assert "GL101" not in both.kept
-    assert both.stripped == {"GL202": "coreml"}
-    assert both.refused["GL102"].startswith("coreml: ")
+    assert {"GL101", "GL102", "GL501"} <= both.violations - alone.violations
+    assert "GL101" not in both.actions
+    assert both.codes("message") == {"GL202"}
+    assert both.codes("strip") == {"GL301"}
+    assert both.actions["GL102"].fix == "refuse"
+    assert both.actions["GL102"].target == "coreml"
     assert both.refused_ops["aten._make_dep_token"].targets == ("inductor", "coreml")
     assert both.refused_ops["aten._make_dep_token"].restore
     assert both.aten_label

@@ -57,12 +57,22 @@ def test_the_label_is_changed_where_only_the_target_wants_it(folder):
     assert [one.code for one in result.diagnostics] == ["GL201"]  # the check is still there
 
 
-def test_checks_are_stripped_by_unsafe_fixes_only(folder):
-    left = run(folder, "--target", "coreml", "--fix", "--output-format", "concise", "bare_async_assert.pt2")
-    assert "GL202" in left.stdout
-    stripped = run(folder, "--target", "coreml", "--fix", "--unsafe-fixes", "bare_async_assert.pt2")
-    assert stripped.returncode == 1
-    assert graphlint.lint(folder / "bare_async_assert.pt2", isolated=True).diagnostics == ()
+def test_bare_checks_are_given_the_message_that_they_raise(folder):
+    fixed = run(folder, "--target", "inductor", "--fix", "bare_async_assert.pt2")
+    assert fixed.stdout.startswith("Fixed 1 finding in bare_async_assert.pt2\n")
+    (found,) = graphlint.lint(folder / "bare_async_assert.pt2", isolated=True).diagnostics
+    assert found.code == "GL201"
+    assert "'Expected Tensor with single nonzero value, but got zero'" in found.message
+    assert run(folder, "--target", "inductor,coreml", "--ignore", "GL501", "bare_async_assert.pt2").returncode == 0
+
+
+def test_what_is_stripped_takes_unsafe_fixes(folder, artifacts):
+    shutil.copy(artifacts / "2.13.0" / "print.pt2", folder)
+    left = run(folder, "--target", "onnx", "--fix", "print.pt2")
+    assert "GL301" in left.stdout
+    assert "No fixes available (1 hidden fix can be enabled with --unsafe-fixes)." in left.stdout
+    assert run(folder, "--target", "onnx", "--fix", "--unsafe-fixes", "-q", "print.pt2").returncode == 1
+    assert run(folder, "--target", "onnx", "print.pt2").returncode == 0
 
 
 def test_the_configuration_sets_targets_per_file(folder):
@@ -114,3 +124,22 @@ def test_the_command(tmp_path):
     assert json.loads(run(tmp_path, "target", "onnx", "--output-format", "json").stdout)["name"] == "onnx"
     unknown = run(tmp_path, "target", "corml")
     assert (unknown.stderr, unknown.returncode) == ("error: unknown target 'corml'; did you mean 'coreml'?\n", 2)
+
+
+def test_a_check_with_its_message_raises_what_the_bare_one_raised(folder):
+    import torch
+
+    before = torch.export.load(folder / "bare_async_assert.pt2")
+    run(folder, "--target", "inductor", "--fix", "-q", "bare_async_assert.pt2")
+    after = torch.export.load(folder / "bare_async_assert.pt2")
+    assert [str(node.target) for node in after.graph.nodes if "assert" in str(node.target)] == [
+        "aten._assert_async.msg"
+    ]
+    good = before.example_inputs[0]
+    assert torch.equal(before.module()(*good), after.module()(*good))
+    raised = []
+    for program in (before, after):
+        with pytest.raises(RuntimeError) as caught:
+            program.module()(*(torch.full_like(one, -1000) for one in good))
+        raised.append(str(caught.value))
+    assert raised[0] == raised[1] == "Expected Tensor with single nonzero value, but got zero"

@@ -16,6 +16,7 @@ from graphlint.targets.profiles import row_of
 _FIXES: Final = {
     "functionalize": "fixed as usual",
     "keep": "kept",
+    "message": "given a message",
     "strip": "removed, with `--unsafe-fixes`",
     "refuse": "no fix",
 }

@@ -9,23 +9,19 @@ import msgspec
 
 from graphlint.config import parse_toml
 from graphlint.errors import ConfigError
+from graphlint.settings import FixAction
 
 NAMES: Final = ("functional", "module", "inductor", "onnx", "executorch", "coreml")
 """The targets, each a file ``<name>.toml`` beside this one. A new one is its file and its name here."""
 
 OutputKind = Literal["buffer_mutation", "parameter_mutation", "user_input_mutation"]
 """As the signature's output specs spell them."""
-FixAction = Literal["functionalize", "keep", "strip", "refuse"]
 
 
 class RuleRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[rules.GL201]``: what a rule means for the target. Rules without a row are as for ``functional``."""
 
     fix: FixAction
-    """``functionalize``: what the rule's own fix does; ``keep``: nothing, the consumer takes it as it is; ``strip``:
-    the op is removed, for the consumer would not run it anyway (an unsafe fix); ``refuse``: nothing, for no form of it
-    is taken.
-    """
     violation: bool
     """Whether the rule is on when nothing is selected."""
     because: str

@@ -7,10 +7,10 @@ from typing import Final
 
 from graphlint.errors import ConfigError
 from graphlint.selection import RuleInfo
-from graphlint.settings import Profile, Refused, Warned
-from graphlint.targets.model import NAMES, FixAction, OpRow, OutputKind, RuleRow, Target, load_target
+from graphlint.settings import FixAction, Profile, Refused, TargetAction, Warned
+from graphlint.targets.model import NAMES, OpRow, OutputKind, RuleRow, Target, load_target
 
-_STRICTER: Final[tuple[FixAction, ...]] = ("keep", "functionalize", "strip", "refuse")
+_STRICTER: Final[tuple[FixAction, ...]] = ("keep", "message", "functionalize", "strip", "refuse")
 """Each is done rather than those before it: what one target refuses in any form stays, whatever another makes of it."""
 
 TOKEN_RULES: Final = ("GL201", "GL202", "GL203", "GL204")
@@ -22,25 +22,21 @@ def profile_of(names: Sequence[str], rules: Sequence[RuleInfo]) -> Profile:
     """What the targets of these names demand together. Raises ConfigError for unknown ones and contradictions."""
     targets = [load_target(name) for name in dict.fromkeys(names)]
     violations: set[str] = set()
-    actions: dict[str, FixAction] = {}
-    by: dict[str, tuple[str, str]] = {}
+    actions: dict[str, TargetAction] = {}
     for rule in rules:
         for target in targets:
             row = row_of(target, rule)
             if row.violation:
                 violations.add(rule.code)
-            previous = actions.get(rule.code)
-            if previous is None or _STRICTER.index(row.fix) > _STRICTER.index(previous):
-                actions[rule.code] = row.fix
-                by[rule.code] = (target.name, row.because)
+            known = actions.get(rule.code)
+            if known is None or _STRICTER.index(row.fix) > _STRICTER.index(known.fix):
+                actions[rule.code] = TargetAction(row.fix, target.name, row.because)
     _reject_contradictions(targets, rules)
     return Profile(
         chosen=True,
         targets=tuple(target.name for target in targets),
         violations=frozenset(violations),
-        kept={code: by[code][0] for code, action in actions.items() if action == "keep"},
-        stripped={code: by[code][0] for code, action in actions.items() if action == "strip"},
-        refused={code: f"{by[code][0]}: {by[code][1]}" for code, action in actions.items() if action == "refuse"},
+        actions={code: action for code, action in actions.items() if action.fix != "functionalize"},
         refused_ops=_refused(targets, lambda target: target.ops),
         refused_outputs=_refused(targets, lambda target: target.outputs),
         warnings={

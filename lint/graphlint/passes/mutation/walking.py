@@ -447,9 +447,9 @@ class Frame:
         self.objects[result] = tracked
 
     def _normalize(self, node: Node, call: Call, objects: list[_Object]) -> None:
+        """Batch norm in training mode: its results, and the statistics as results of their own."""
         if call.autocast and "autocast" in call.op.tags:
             raise Obstacle(f"autocast may cast what {call.op.name} is given")
-        """Batch norm in training mode: its results, and the statistics as results of their own."""
         names = [name for output in node.outputs for name in output.tensors() if name is not None]
         results, statistics = batch_norm(self.builder, call, [self.meta(name) for name in names])
         for name, value in zip(names, results, strict=True):
