@@ -25,6 +25,18 @@ class ChainOfViews(nn.Module):
         return y, v, w, u
 
 
+@model(R(2, 4))
+class ViewsThatTakeTheSizesOfWhatIsWritten(nn.Module):
+    def forward(self, x):
+        y = torch.empty_like(x).copy_(x)
+        z = x * 2
+        same = y.expand_as(y)
+        other = y.view_as(z)
+        z.add_(1)
+        y.tril_()
+        return same, other, z
+
+
 @model(R(4, 4))
 class ReadBeforeTheWriteKeepsItsValue(nn.Module):
     def forward(self, x):

@@ -26,7 +26,7 @@ import msgspec
 
 from graphlint.passes.mutation.build import Builder, Obstacle
 from graphlint.passes.mutation.values import Meta, Size, Value, is_dense, overlaps
-from graphlint.program.arguments import Json, tensor
+from graphlint.program.arguments import Json, renamed_operands, tensor
 from graphlint.program.model import Node
 from graphlint.program.strides import contiguous_strides, view_strides
 
@@ -53,8 +53,10 @@ class Step(msgspec.Struct, frozen=True, eq=False):
         return self.metas[self.index]
 
 
-def replay(builder: Builder, step: Step, parent: Value) -> list[Value]:
-    """Take the view again from another parent; all results of the node."""
+def replay(builder: Builder, step: Step, parent: Value, current: Callable[[str], str]) -> list[Value]:
+    """Take the view again from another parent; all results of the node. ``current`` tells what to read for the other
+    tensors that it is given, of which it takes the sizes (``expand_as``).
+    """
     if not parent.meta.same_strides(step.parent):
         raise Obstacle(f"{step.op} would be taken of a tensor with other strides")
     metas = [moved(step, meta.with_(offset=meta.offset), parent.meta) for meta in step.metas]
@@ -63,9 +65,16 @@ def replay(builder: Builder, step: Step, parent: Value) -> list[Value]:
     values = [Value(builder.edit.claim(stem), meta) for meta in metas]
     for value in values:
         builder.edit.record(value.name, value.meta.raw)
+    others = {
+        name: current(name)
+        for operand in step.node.inputs
+        if operand.name != step.operand
+        for name in operand.arg.tensors()
+        if name is not None
+    }
     inputs = [
         {**operand, "arg": tensor(parent.name)} if operand["name"] == step.operand else operand
-        for operand in step.raw["inputs"]
+        for operand in renamed_operands(step.raw, others)["inputs"]
     ]
     outputs = [tensor(value.name) for value in values]
     if is_list:

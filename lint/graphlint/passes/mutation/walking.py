@@ -158,7 +158,7 @@ class Frame:
             return store.base
         parent = self._show(store, steps[:-1])
         self.views.add(len(self.edit.nodes))
-        values = replay(self.builder, steps[-1], parent)
+        values = replay(self.builder, steps[-1], parent, lambda name: self.use(name, exact=False))
         for index, value in enumerate(values):
             sibling = (*key[:-1], (id(steps[-1].node), index))
             store.shown[sibling] = value
