@@ -30,6 +30,6 @@ text tells: node metadata, node names and the module call graph are not part of 
 from __future__ import annotations
 
 from graphlint.program.text.parser import parse_program
-from graphlint.program.text.printer import print_node, print_program, print_type
+from graphlint.program.text.printer import Line, print_node, print_program, print_type, program_lines
 
-__all__ = ["parse_program", "print_node", "print_program", "print_type"]
+__all__ = ["Line", "parse_program", "print_node", "print_program", "print_type", "program_lines"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Any, Final, Literal, NamedTuple
 
 from graphlint.ops.table import op_table
 from graphlint.program.enums import DTYPES, LAYOUTS, MEMORY_FORMATS, SHORT_DTYPES, STRIDED
@@ -13,40 +14,67 @@ from graphlint.program.strides import contiguous_strides
 from graphlint.program.text.grammar import INPUT_NAMES, OUTPUT_NAMES
 
 
+class Line(NamedTuple):
+    """A line of the text form, in the parts that it can be broken at."""
+
+    head: str
+    parts: tuple[str, ...]
+    """What stands between ``head`` and ``tail``, separated by commas: inputs, operands, outputs."""
+    tail: str
+    indent: int
+    graph: Graph
+    node: Node | None = None
+    """The node that the line is, None for the lines around the nodes."""
+    kind: Literal["program", "range", "inputs", "constant", "node", "outputs"] = "node"
+
+    @property
+    def text(self) -> str:
+        """The line as it stands in the text form, indented."""
+        return f"{' ' * self.indent}{self.head}{', '.join(self.parts)}{self.tail}".rstrip()
+
+
 def print_program(program: Program) -> str:
     """The text form of a whole program, ending in a newline."""
-    lines = [" ".join(("program", *program.dialects))]
+    return "".join(f"{line.text}\n" for line in program_lines(program))
+
+
+def program_lines(program: Program) -> Iterator[Line]:
+    """The lines of the text form of a whole program, each with what it is of."""
+    graph = program.graph
+    yield Line(" ".join(("program", *program.dialects)), (), "", 0, graph, kind="program")
     for symbol, bounds in sorted(program.range_constraints.items()):
         low, high = (bounds.get("min_val"), bounds.get("max_val")) if isinstance(bounds, dict) else bounds
-        lines.append(f"range {symbol} = [{low}, {high}]")
+        yield Line(f"range {symbol} = [{low}, {high}]", (), "", 0, graph, kind="range")
     kinds = _input_kinds(program)
-    graph = program.graph
-    inputs = ", ".join(_input(graph, argument) + kind for argument, kind in zip(graph.inputs, kinds, strict=True))
-    lines.append(f"graph({inputs}):")
-    lines += _body(graph, "  ", _output_kinds(program))
-    return "\n".join(lines) + "\n"
+    inputs = tuple(_input(graph, argument) + kind for argument, kind in zip(graph.inputs, kinds, strict=True))
+    yield Line("graph(", inputs, "):", 0, graph, kind="inputs")
+    yield from _body(graph, 2, _output_kinds(program))
 
 
 def print_node(graph: Graph, node: Node) -> str:
     """One node of ``graph`` on one line, without its subgraphs' bodies."""
+    return _node(graph, node, 0).text
+
+
+def _node(graph: Graph, node: Node, indent: int) -> Line:
     results = [_result(graph, output) for output in node.outputs]
     left = ", ".join(results) + " = " if results else ""
-    return f"{left}{node.op}({', '.join(_operands(node))})"
+    return Line(f"{left}{node.op}(", tuple(_operands(node)), ")", indent, graph, node)
 
 
-def _body(graph: Graph, indent: str, output_kinds: list[str] | None = None) -> list[str]:
-    lines = [f"{indent}constant %{name}" for name in graph.constants]
+def _body(graph: Graph, indent: int, output_kinds: list[str] | None = None) -> Iterator[Line]:
+    for name in graph.constants:
+        yield Line(f"constant %{name}", (), "", indent, graph, kind="constant")
     for node in graph.nodes:
-        lines.append(indent + print_node(graph, node))
+        yield _node(graph, node, indent)
         for sub in node.subgraphs():
-            inputs = ", ".join(_input(sub.graph, argument) for argument in sub.graph.inputs)
-            lines.append(f"{indent}  @{sub.name}({inputs}):")
-            lines += _body(sub.graph, indent + "    ")
+            inputs = tuple(_input(sub.graph, argument) for argument in sub.graph.inputs)
+            yield Line(f"@{sub.name}(", inputs, "):", indent + 2, sub.graph, kind="inputs")
+            yield from _body(sub.graph, indent + 4)
     kinds = output_kinds or [""] * len(graph.outputs)
-    values = [kind + _value(argument) for kind, argument in zip(kinds, graph.outputs, strict=True)]
+    values = tuple(kind + _value(argument) for kind, argument in zip(kinds, graph.outputs, strict=True))
     single = "!" if graph.is_single_tensor_return else ""
-    lines.append(indent + f"return{single} {', '.join(values)}".rstrip())
-    return lines
+    yield Line(f"return{single} ", values, "", indent, graph, kind="outputs")
 
 
 def _input_kinds(program: Program) -> list[str]:
