@@ -15,6 +15,9 @@ COMMANDS = {
     "rule": "graphlint.commands.rule",
     "rules": "graphlint.commands.rules",
     "target": "graphlint.commands.target",
+    "show": "graphlint.commands.show",
+    "diff": "graphlint.commands.diff",
+    "git": "graphlint.commands.git",
     "verify": "graphlint.commands.verify",
 }
 """Each module is loaded only when its command runs, and has it as ``command``."""
@@ -30,6 +33,9 @@ graphlint --diff model.pt2          show what --fix would change
 graphlint --select GL1 artifacts/   only the rules that begin with GL1
 graphlint --target onnx model.pt2   what the ONNX exporter would refuse or lose
 graphlint rule GL103                explain a rule
+graphlint show model.pt2            the graph, findings in the margin
+graphlint diff old.pt2 new.pt2      what changed in the graph
+graphlint git install               let git diff show that, too
 """
 
 
@@ -60,6 +66,9 @@ class DefaultGroup(click.Group):
         formatter.write_usage(ctx.command_path, "rule [CODE|NAME]", prefix="       ")
         formatter.write_usage(ctx.command_path, "rules", prefix="       ")
         formatter.write_usage(ctx.command_path, "target [NAME]", prefix="       ")
+        formatter.write_usage(ctx.command_path, "show [OPTIONS] ARTIFACT", prefix="       ")
+        formatter.write_usage(ctx.command_path, "diff [OPTIONS] OLD NEW", prefix="       ")
+        formatter.write_usage(ctx.command_path, "git install|uninstall|textconv", prefix="       ")
         formatter.write_usage(ctx.command_path, "verify BEFORE AFTER", prefix="       ")
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

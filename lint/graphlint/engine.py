@@ -42,7 +42,7 @@ def _check(artifact: Artifact, path: str, settings: Settings) -> FileResult:
     notes: list[str] = []
     for entry in artifact.programs:
         try:
-            view = view_of(_document(artifact, entry), settings)
+            view = view_of(read_document(artifact, entry), settings)
             diagnostics += (found.diagnostic for found in lint_view(view, entry.name, path, settings))
             notes += target_notes(view, settings)
         except ArtifactError as error:
@@ -59,7 +59,7 @@ def _fix(artifact: Artifact, path: str, settings: Settings, action: Action, veri
     try:
         for entry in artifact.programs:
             try:
-                document = _document(artifact, entry)
+                document = read_document(artifact, entry)
                 result = fix_program(document, entry.name, path, settings)
             except ArtifactError as error:
                 diagnostics += _unreadable(error, path, settings, entry)
@@ -144,7 +144,7 @@ def _check_written(
     for entry in written.programs:
         if entry.name not in expected:
             continue
-        document = _document(written, entry)
+        document = read_document(written, entry)
         found = tuple(one.diagnostic for one in lint_program(document, entry.name, path, settings))
         if found != expected[entry.name]:
             raise FixValidationError(f"program {entry.name!r} lints otherwise after it was written")
@@ -165,7 +165,7 @@ def _diff(path: str, results: list[tuple[ProgramEntry, Document, FixedProgram]])
     return "".join(lines)
 
 
-def _document(artifact: Artifact, entry: ProgramEntry) -> Document:
+def read_document(artifact: Artifact, entry: ProgramEntry) -> Document:
     """A program of an artifact. What shares memory is looked up when the aliases of a write are."""
 
     def held() -> Mapping[str, str]:

@@ -71,6 +71,11 @@ def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     )
 
 
+def described(diagnostic: Diagnostic, options: ReportOptions) -> dict[str, Any]:
+    """A diagnostic as this format has it, for other formats that hold some."""
+    return _diagnostic(diagnostic, options)
+
+
 def _file(result: FileResult, options: ReportOptions) -> dict[str, Any]:
     return {
         "path": result.path,

@@ -1,0 +1,20 @@
+"""Opening an artifact for a command that cannot go on without it: errors name the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from graphlint.archive.artifact import Artifact, open_artifact
+from graphlint.errors import ArtifactError
+
+
+@contextmanager
+def opened(path: str) -> Iterator[Artifact]:
+    """The artifact at ``path``, closed in the end. Raises ArtifactError with the path in its message."""
+    try:
+        artifact = open_artifact(path)
+    except ArtifactError as error:
+        raise type(error)(f"{path}: {error}", member=error.member) from None
+    with artifact:
+        yield artifact
