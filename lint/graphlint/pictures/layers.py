@@ -14,6 +14,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Hashable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -101,7 +102,7 @@ def _places(
             places.append(passing)
             chain.append(passing)
         chain.append(boxes[target])
-        for upper, lower in zip(chain, chain[1:], strict=False):
+        for upper, lower in pairwise(chain):
             upper.below = [*upper.below, lower]
             lower.above = [*lower.above, upper]
         chains.append(chain)
@@ -137,7 +138,7 @@ def _order(layers: list[list[_Place]]) -> None:
         down = sweep % 2 == 0
         for layer in layers if down else reversed(layers):
             means = {id(one): _mean(one.above if down else one.below, one.order) for one in layer}
-            layer.sort(key=lambda one: means[id(one)])  # noqa: B023 - sorted at once
+            layer.sort(key=lambda one: means[id(one)])
             _number(layer)
         crossings = _crossings(layers)
         if crossings < fewest:

@@ -73,9 +73,9 @@ def render_svg(picture: Picture) -> str:
     key = _digest(picture)
     shift = (width - body.width) / 2
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="{_P}picture" role="img" '
-        f'aria-labelledby="{_P}t{key} {_P}d{key}" viewBox="0 0 {_n(width)} {_n(height)}" '
-        f'width="{_n(width)}" height="{_n(height)}">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="{_P}picture" role="img"',
+        f'  aria-labelledby="{_P}t{key} {_P}d{key}" viewBox="0 0 {_n(width)} {_n(height)}"',
+        f'  width="{_n(width)}" height="{_n(height)}">',
         f'<title id="{_P}t{key}">{escape(title)}</title>',
         f'<desc id="{_P}d{key}">{escape(printable(picture.description))}</desc>',
         f"<style>{_style()}</style>",
@@ -121,16 +121,16 @@ def _box(box: Box) -> _Drawn:
         width = max(width, room, *(_width(name) + 4 * _PADDING for name, _ in inner))
         height = top + _HEADER + max(one.height for _, one in inner) + 2 * _PADDING
     kind = next((name for name, is_so in _classes(box) if is_so), "box")
+    classes = f"{_P}{kind} {_P}thick" if box.focus or box.writes else f"{_P}{kind}"
     round_ = 14 if box.kind != "node" else 4
     elements = [
         f"<g><title>{escape(printable(box.text))}</title>",
-        f'<rect class="{_P}{kind}{f" {_P}thick" if box.focus or box.writes else ""}" width="{_n(width)}" '
-        f'height="{_n(height)}" rx="{round_}"/>',
+        f'<rect class="{classes}" width="{_n(width)}" height="{_n(height)}" rx="{round_}"/>',
     ]
-    for index, (style, text) in enumerate(texts):
-        classes = " ".join(_P + one for one in style.split())
+    for index, (styles, text) in enumerate(texts):
+        style = " ".join(_P + one for one in styles.split())
         elements.append(
-            f'<text class="{classes}" x="{_n(width / 2)}" y="{_n(_LINE * (index + 1))}">{escape(text)}</text>'
+            f'<text class="{style}" x="{_n(width / 2)}" y="{_n(_LINE * (index + 1))}">{escape(text)}</text>'
         )
     x = (width - sum(one.width + 3 * _PADDING for _, one in inner) + _PADDING) / 2
     for name, one in inner:

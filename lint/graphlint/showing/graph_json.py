@@ -30,10 +30,10 @@ A node is a call of an op, an input of a graph, or a graph's ``return``::
     }
 
 An edge is ``{"source": 1, "target": 4, "value": "b_cache", "kind": "value" | "call" | "return"}``: ``call`` leads into
-the input of a subgraph, ``return`` from a subgraph's end to the node that calls it. A write is ``{"node": 4, "argument":
-"self", "value": "b_cache", "storage": {...} as in findings, "shown_by": [0, 4, 5], "read_by": [6, 8]}``: the nodes whose
-values may show the written storage, and those that read it after the write. Findings are those of ``check
---output-format json``. With ``--node``, nodes and edges are those around it, and writes and findings those of the nodes.
+the input of a subgraph, ``return`` from a subgraph's end to the node that calls it. A write is ``{"node": 4,
+"argument": "self", "value": "b_cache", "storage": {...}, "shown_by": [0, 4, 5], "read_by": [6, 8]}``: the nodes whose
+values may show the written storage, and those that read it after the write. Storages and findings are as in ``check
+--output-format json``. With ``--node``, nodes and edges are those around it, writes and findings those of the nodes.
 The text is ASCII. Within one version keys are only ever added.
 """
 

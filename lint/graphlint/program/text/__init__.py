@@ -30,6 +30,25 @@ text tells: node metadata, node names and the module call graph are not part of 
 from __future__ import annotations
 
 from graphlint.program.text.parser import parse_program
-from graphlint.program.text.printer import Line, print_node, print_program, print_type, program_lines
+from graphlint.program.text.printer import (
+    Line,
+    input_parts,
+    output_parts,
+    print_node,
+    print_program,
+    print_type,
+    print_value,
+    program_lines,
+)
 
-__all__ = ["Line", "parse_program", "print_node", "print_program", "print_type", "program_lines"]
+__all__ = [
+    "Line",
+    "input_parts",
+    "output_parts",
+    "parse_program",
+    "print_node",
+    "print_program",
+    "print_type",
+    "print_value",
+    "program_lines",
+]

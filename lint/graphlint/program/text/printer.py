@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple
 
 from graphlint.ops.table import op_table
@@ -45,10 +46,21 @@ def program_lines(program: Program) -> Iterator[Line]:
     for symbol, bounds in sorted(program.range_constraints.items()):
         low, high = (bounds.get("min_val"), bounds.get("max_val")) if isinstance(bounds, dict) else bounds
         yield Line(f"range {symbol} = [{low}, {high}]", (), "", 0, graph, kind="range")
-    kinds = _input_kinds(program)
-    inputs = tuple(_input(graph, argument) + kind for argument, kind in zip(graph.inputs, kinds, strict=True))
-    yield Line("graph(", inputs, "):", 0, graph, kind="inputs")
+    yield Line("graph(", input_parts(program), "):", 0, graph, kind="inputs")
     yield from _body(graph, 2, _output_kinds(program))
+
+
+def input_parts(program: Program) -> tuple[str, ...]:
+    """The program's inputs: ``%b_count: f32[1] = buffer "count"``."""
+    graph = program.graph
+    kinds = _input_kinds(program)
+    return tuple(_input(graph, argument) + kind for argument, kind in zip(graph.inputs, kinds, strict=True))
+
+
+def output_parts(program: Program) -> tuple[str, ...]:
+    """The program's outputs: ``buffer "count" <- %add_``."""
+    kinds = _output_kinds(program)
+    return tuple(kind + _value(argument) for kind, argument in zip(kinds, program.graph.outputs, strict=True))
 
 
 def print_node(graph: Graph, node: Node) -> str:
@@ -178,11 +190,15 @@ def _typed(graph: Graph, name: str) -> str:
     return f"%{name}" if meta is None else f"%{name}: {print_type(meta)}"
 
 
+_contiguous = lru_cache(1 << 12)(contiguous_strides)
+"""A program has few shapes, each of them many times."""
+
+
 def print_type(meta: TensorMeta) -> str:
     """``f32[2, s0]`` and what is unusual about the tensor (see the module's docstring)."""
     dtype = DTYPES.get(meta.dtype, f"dtype{meta.dtype}")
     text = f"{SHORT_DTYPES.get(dtype, dtype)}[{', '.join(map(str, meta.shape))}]"
-    if meta.stride != contiguous_strides(meta.shape):
+    if meta.stride != _contiguous(meta.shape):
         text += f"{{{', '.join(map(str, meta.stride))}}}"
     if meta.device is not None and str(meta.device) != "cpu":
         text += f" @{meta.device}"
@@ -192,6 +208,11 @@ def print_type(meta: TensorMeta) -> str:
     if meta.layout != STRIDED:
         text += f" layout={LAYOUTS.get(meta.layout, meta.layout)}"
     return text + (" grad" if meta.requires_grad else "")
+
+
+def print_value(argument: Argument) -> str:
+    """An argument."""
+    return _value(argument)
 
 
 def _value(argument: Argument) -> str:
