@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -13,6 +13,7 @@ from graphlint.program.model import Program
 from graphlint.program.text import input_parts, output_parts, print_type, print_value
 
 _NOT_PERSISTENT: Final = " non-persistent"
+_LEAF: Final = "*"
 
 
 class Input(msgspec.Struct, frozen=True):
@@ -196,13 +197,17 @@ def _described_outputs(program: Program) -> dict[str, tuple[str, str]]:
 
 
 def _calls(old: Program, new: Program) -> Iterator[InterfaceChange]:
-    """The nesting of arguments and results, where both record it."""
+    """The nesting of arguments and results, where both record it and it holds as many values: more or fewer are inputs
+    and outputs that were added or removed.
+    """
     before, after = _root_call(old), _root_call(new)
     if before is None or after is None:
         return
-    for what, was, now in (("arguments", before[0], after[0]), ("result", before[1], after[1])):
-        if was != now:
-            yield InterfaceChange("changed", "arguments" if what == "arguments" else "result", "", was, now)
+    whats: tuple[Literal["arguments", "result"], ...] = ("arguments", "result")
+    for what, was, now in zip(whats, before, after, strict=True):
+        nested, other = _nesting(was), _nesting(now)
+        if nested != other and nested.count(_LEAF) == other.count(_LEAF):
+            yield InterfaceChange("changed", what, "", nested, other)
 
 
 def _root_call(program: Program) -> tuple[str, str] | None:
@@ -210,3 +215,42 @@ def _root_call(program: Program) -> tuple[str, str] | None:
         if not entry.fqn and entry.signature is not None:
             return entry.signature.in_spec, entry.signature.out_spec
     return None
+
+
+def _nesting(spec: str) -> str:
+    """``((*, {mask: *}), {})`` for the text of a pytree spec; the text itself where it is of no known form."""
+    try:
+        _, tree = msgspec.json.decode(spec, type=tuple[int, _Spec])
+    except msgspec.DecodeError:
+        return spec
+    return _nested(tree)
+
+
+class _Spec(msgspec.Struct):
+    """A level of a pytree spec, as torch serializes it."""
+
+    type: str | None
+    context: str | None = None
+    children_spec: list[_Spec] = []
+
+
+def _nested(tree: _Spec) -> str:
+    kind = (tree.type or "").rpartition(".")[2]
+    parts = [_nested(one) for one in tree.children_spec]
+    if tree.type is None:
+        return _LEAF
+    if kind == "tuple":
+        return f"({', '.join(parts)})"
+    if kind == "list":
+        return f"[{', '.join(parts)}]"
+    if kind == "dict" and (keys := _keys(tree.context, len(parts))) is not None:
+        return "{" + ", ".join(f"{key}: {part}" for key, part in zip(keys, parts, strict=True)) + "}"
+    return f"{kind}({tree.context or ''})({', '.join(parts)})"
+
+
+def _keys(context: str | None, count: int) -> list[Any] | None:
+    try:
+        keys = msgspec.json.decode(context or "")
+    except msgspec.DecodeError:
+        return None
+    return keys if isinstance(keys, list) and len(keys) == count else None

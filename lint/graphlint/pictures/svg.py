@@ -24,7 +24,7 @@ _CHARACTER: Final = 7.4
 """Width of a character of that size: monospace fonts have 0.55 to 0.61 of it."""
 _LINE: Final = 17
 _PADDING: Final = 10
-_LONGEST: Final = 52
+_LONGEST: Final = 64
 """Characters of a line in a box."""
 _MARGIN: Final = 16
 _HEADER: Final = 24

@@ -1,0 +1,125 @@
+"""What leads to what, through subgraphs; how far writes reach."""
+
+from __future__ import annotations
+
+import pytest
+
+from graphlint.analysis.flow import Flow
+from graphlint.analysis.reach import Reaches
+from graphlint.linting import view_of
+from graphlint.ops.table import op_table
+from graphlint.program.document import Document
+from graphlint.program.text import parse_program
+from graphlint.settings import Settings
+
+CHAIN = """\
+program TRAINING
+graph(%x: f32[4], %y: f32[4]):
+  %a: f32[4] = aten.sin.default(%x)
+  %b: f32[4] = aten.add.Tensor(%a, %y)
+  %c: f32[4] = aten.cos.default(%b)
+  %d: f32[4] = aten.mul.Tensor(%c, %a)
+  return %d
+"""
+
+BRANCHES = """\
+program TRAINING
+graph(%cache: f32[4, 8] = buffer "cache", %x: f32[4, 8], %flag: b8[]):
+  %row: f32[8] = aten.select.int(%cache, 0, 1)
+  %early: f32[4, 8] = aten.sin.default(%cache)
+  %out: f32[4, 8] = higher_order.cond(%flag, @true_graph_0, @false_graph_0, [%cache, %x])
+    @true_graph_0(%c: f32[4, 8], %y: f32[4, 8]):
+      %inner: f32[8] = aten.select.int(%c, 0, 0)
+      %fill_: f32[8] = aten.fill_.Scalar(%inner, 1)
+      %cos: f32[4, 8] = aten.cos.default(%c)
+      return %cos
+    @false_graph_0(%c: f32[4, 8], %y: f32[4, 8]):
+      %other: f32[4, 8] = aten.neg.default(%c)
+      return %other
+  %later: f32[8] = aten.mul.Tensor(%row, 2)
+  %sum: f32[4, 8] = aten.add.Tensor(%out, %early)
+  return %sum, %later
+"""
+
+
+@pytest.fixture
+def flow_of(read_text):
+    return lambda text: Flow(read_text(text), op_table())
+
+
+def around(flow, name, hops):
+    numbers = flow.around(flow.named(name), hops)
+    return {flow.vertices[number].label for number in numbers}
+
+
+@pytest.mark.parametrize(
+    ("hops", "expected"),
+    [
+        (0, {"b"}),
+        (1, {"a", "y", "b", "c"}),  # not %d, which takes %a: a sibling, no consumer
+        (2, {"x", "a", "y", "b", "c", "d"}),
+        (3, {"x", "a", "y", "b", "c", "d", "return"}),
+    ],
+)
+def test_producers_and_consumers_up_to_that_many_hops(flow_of, hops, expected):
+    assert around(flow_of(CHAIN), "b", hops) == expected
+
+
+def test_a_neighbourhood_reaches_into_and_out_of_subgraphs(flow_of):
+    flow = flow_of(BRANCHES)
+    # %cos returns to the cond; what the cond was handed is one hop away, as if there were no call.
+    assert around(flow, "cos", 1) == {"cos", "c", "cache", "return", "cond"}
+    assert {"c", "inner", "cos", "other", "row", "early", "cond"} <= around(flow, "cache", 1)
+    assert "fill_" not in around(flow, "cache", 1)
+
+
+def test_what_a_subgraph_is_not_known_to_take_may_be_any_operand(flow_of):
+    flow = flow_of("""\
+program ATEN
+graph(%x: f32[4], %y: f32[4]):
+  %r: f32[4] = higher_order.mystery(@body, %x, %y)
+    @body(%a: f32[4]):
+      return %a
+  return %r
+""")
+    [inner] = flow.named("a")
+    assert {edge.value for edge in flow.incoming[inner.number]} == {"x", "y"}
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [("fill_", ["fill_"]), ("%fill_", ["fill_"]), ("aten.select.int", ["row", "inner"]), ("c", ["c", "c"]), ("z", [])],
+)
+def test_finding_vertices_by_node_value_and_op(flow_of, name, labels):
+    assert [vertex.label for vertex in flow_of(BRANCHES).named(name)] == labels
+
+
+def test_the_reach_of_a_write_in_a_branch():
+    view = view_of(Document.from_tree(parse_program(BRANCHES)), Settings(frozenset(), frozenset()))
+    flow = Flow(view.program, view.ops)
+    reaches = Reaches(view, flow)
+    [writer] = reaches.writers
+    reach = reaches.of(writer)
+    assert flow.vertices[writer].label == "fill_"
+    shown = [flow.vertices[number].label for number in reach.shown_by]
+    # The %c of both branches is the buffer; the write is in one of them.
+    assert shown == ["cache", "row", "c", "inner", "fill_", "c"]
+    # %early reads before the write, %other in the branch that does not run then, %row and %inner are views.
+    assert [flow.vertices[number].label for number in reach.read_by] == ["cos", "later"]
+    assert reaches.of(flow.named("early")[0].number) is None
+
+
+def test_later_writes_and_the_return_read_what_was_written():
+    text = """\
+program TRAINING
+graph(%x: f32[4]):
+  %add_: f32[4] = aten.add_.Tensor(%x, 1)
+  %mul_: f32[4] = aten.mul_.Tensor(%add_, 2)
+  return %x
+"""
+    view = view_of(Document.from_tree(parse_program(text)), Settings(frozenset(), frozenset()))
+    flow = Flow(view.program, view.ops)
+    reaches = Reaches(view, flow)
+    first, second = (reaches.of(writer) for writer in reaches.writers)
+    assert [flow.vertices[number].label for number in first.read_by] == ["mul_", "return"]
+    assert [flow.vertices[number].label for number in second.read_by] == ["return"]
