@@ -69,10 +69,8 @@ def show(options: ShowOptions, console: Console) -> None:
 def _entries(artifact: Artifact, wanted: str | None) -> list[ProgramEntry]:
     names = [entry.name for entry in artifact.programs]
     if wanted is not None and wanted not in names:
-        known = ", ".join(repr(name) for name in names)
-        raise ConfigError(
-            f"{artifact.path}: there is no program '{wanted}'{did_you_mean(wanted, names) or f'; there is {known}'}"
-        )
+        hint = did_you_mean(wanted, names) or f"; there are: {', '.join(names)}"
+        raise ConfigError(f"{artifact.path}: there is no program '{wanted}'{hint}")
     return [entry for entry in artifact.programs if wanted in (None, entry.name)]
 
 
