@@ -212,6 +212,17 @@ def test_the_same_model_exported_by_neighbouring_versions_is_the_same(artifacts,
                 assert shown(compare_programs(*programs)) == ([], []), name
 
 
+def test_every_artifact_is_the_same_as_itself(artifacts):
+    paths = sorted(artifacts.glob("*/*.pt2"))
+    assert len(paths) > 300
+    for path in paths:
+        with open_artifact(path) as artifact:
+            for entry in artifact.programs:
+                data = artifact.read_program(entry)
+                diff = compare_programs(decode_program(data), decode_program(data), metadata=True)
+                assert shown(diff) == ([], []), path
+
+
 def test_other_layouts_and_models_differ(artifacts):
     programs = {}
     for version, name in (

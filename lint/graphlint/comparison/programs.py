@@ -31,6 +31,7 @@ def compare_programs(
     theirs = canonical_graph(new.graph, table, Symbols())
     pairs = matched_inputs(inputs_of(old), inputs_of(new))
     inputs = {now.value[1:]: was.value[1:] for was, now in pairs if was is not None and now is not None}
+    inputs |= _matched_constants(old.graph, new.graph)
     comparison = _Comparison(metadata=metadata)
     changes = list(comparison.graphs(mine, theirs, inputs, (), (output_keys(old), output_keys(new))))
     return ProgramDiff(
@@ -40,6 +41,13 @@ def compare_programs(
         comparison.unchanged,
         old_name if old_name != name else None,
     )
+
+
+def _matched_constants(old: Graph, new: Graph) -> dict[str, str]:
+    """New names to old ones of the tensors that torch 2.1 keeps in the graph: the same name, else in order."""
+    same = {name: name for name in new.constants if name in old.constants}
+    others = [name for name in new.constants if name not in same]
+    return same | dict(zip(others, (name for name in old.constants if name not in same), strict=False))
 
 
 class _Comparison:
