@@ -379,6 +379,28 @@ def _bump(x: torch.Tensor) -> None:
     x.add_(1)
 
 
+@refused(
+    R(4, 4),
+    R(4, 4),
+    reasons={
+        "how aten.addmm_.default rounds depends on the strides of what it writes",
+        "how aten.mm.out rounds depends on the strides of what it writes",
+    },
+    fixed=2,
+)
+def products_into_columns(x, y):
+    """BLAS adds up in another order for a column-major result; whole numbers know no order."""
+    z = (x * 1).t()
+    z.addmm_(x, y)
+    w = (x * 2).t()
+    torch.mm(x, y, out=w)
+    rows = x * 3
+    rows.addmm_(x, y)
+    n = (x * 4).to(torch.int64).t()
+    n.addmm_(y.to(torch.int64), y.to(torch.int64))
+    return z, w, rows, n
+
+
 library = torch.library.Library("undeclared", "FRAGMENT")
 library.define("same(Tensor(a) x) -> Tensor(a)")
 library.impl("same", lambda x: x.view(x.shape), "CompositeExplicitAutograd")
