@@ -62,13 +62,8 @@ _CONTIGUOUS: Final = frozenset(
     }
 )  # fmt: skip
 """Ops whose result is contiguous whatever their operands' strides."""
-_PRODUCTS: Final = frozenset(
-    {
-        "addbmm", "addmm", "addmv", "baddbmm", "bmm", "chain_matmul", "ger", "inner", "kron", "linalg_matmul",
-        "linalg_multi_dot", "linear", "matmul", "mm", "mv", "outer", "tensordot",
-    }
-)  # fmt: skip
-"""Ops that add up in another order, and so round otherwise, where the strides of what they write are not row-major."""
+_PRODUCTS: Final = frozenset({"addbmm", "addmm", "addmv", "baddbmm"})
+"""Ops that add up what they write in place."""
 _TO_FLOATING: Final = frozenset({"ldexp", "logit"})
 """Elementwise ops that compute in a floating dtype, which export lets one write to integers all the same."""
 _KEEP_INTEGERS: Final = frozenset(
@@ -155,7 +150,8 @@ def _twin(builder: Builder, call: Call, ops: OpTable) -> list[Value]:
     if twin is None or twin.schema is None or op.schema is None:
         raise Obstacle(f"{op.name} has no functional overload")
     _check_overlap(call, twin)
-    if twin.name.split(".")[1] in _PRODUCTS and not all(map(_exact_in_rows, call.targets)):
+    adds_up = twin.name.split(".")[1] in _PRODUCTS or (op.out_variant and not _is_pointwise(twin))
+    if adds_up and not all(map(_exact_in_rows, call.targets)):
         raise Obstacle(f"how {op.name} rounds depends on the strides of what it writes")
     if call.autocast and not twin.tags.isdisjoint(("autocast", "composite")):
         verb = "would" if "autocast" in twin.tags else "may"
@@ -178,7 +174,9 @@ def _twin(builder: Builder, call: Call, ops: OpTable) -> list[Value]:
 
 
 def _exact_in_rows(target: Target) -> bool:
-    """Whether a product comes out the same in a new tensor, which is row-major."""
+    """Whether a sum or product comes out the same in a new tensor, which is row-major: in which order elements are
+    added up, and so how the result is rounded, depends on the strides of where it goes.
+    """
     own = target.value.meta
     return category(own.dtype) < 2 or own.same_strides(own.contiguous())
 
