@@ -104,3 +104,5 @@ class Settings(msgspec.Struct, frozen=True):
     token_sink: TokenSink = "buffer"
     ops: dict[str, DeclaredOp] = {}
     profile: Profile = Profile()
+    provenance: bool = True
+    """Whether what was done is recorded in the artifact."""

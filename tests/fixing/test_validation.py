@@ -387,7 +387,7 @@ def test_a_broken_program_does_not_keep_the_other_one_from_being_fixed(half_brok
     with zipfile.ZipFile(path) as archive:
         after = {name: archive.read(name) for name in archive.namelist()}
     changed = {name.rpartition("/")[2] for name in after if after[name] != before.get(name)}
-    assert changed == {"encoder.json", "encoder_constants_config.json", "tensor_0"}
+    assert changed == {"encoder.json", "encoder_constants_config.json", "tensor_0", "graphlint.json"}
     assert after[member] == content
     again = process(str(path), settings, "fix")
     assert (again.changed, again.diagnostics) == (False, result.diagnostics)
