@@ -63,9 +63,7 @@ def without_items(saved: bytes, names: Collection[str]) -> bytes:
 
 def _cut(pickle: bytes, names: Collection[str]) -> tuple[bytes, set[str]]:
     """The pickle without the items, and the keys of the storages that nothing in it shows any more."""
-    found = list(opcodes(pickle))
-    ends = [position for _, _, position in found[1:]] + [len(pickle)]
-    code = [_Opcode(name, argument, start, end) for (name, argument, start), end in zip(found, ends, strict=True)]
+    code = _read(pickle)
     spans, storages = _items(code, names)
     if not spans:
         return pickle, set()
@@ -105,6 +103,18 @@ def _cut(pickle: bytes, names: Collection[str]) -> tuple[bytes, set[str]]:
     return shortened, {key for key, position in storages if goes(position)} - shown
 
 
+def _read(pickle: bytes) -> list[_Opcode]:
+    """The opcodes, each with its place."""
+    try:
+        found = list(opcodes(pickle))
+    except ValueError as error:
+        raise ArtifactError(f"its pickle is damaged: {error}") from error
+    if found[-1][2] != len(pickle) - 1:
+        raise ArtifactError("its pickle is followed by something else")
+    ends = [position for _, _, position in found[1:]] + [len(pickle)]
+    return [_Opcode(name, argument, start, end) for (name, argument, start), end in zip(found, ends, strict=True)]
+
+
 def _items(code: list[_Opcode], names: Collection[str]) -> tuple[list[_Span], list[tuple[str, int]]]:
     """Where the items of the dict stand, and which storages are referred to at which places."""
     stack: list[object] = []
@@ -116,7 +126,7 @@ def _items(code: list[_Opcode], names: Collection[str]) -> tuple[list[_Span], li
         for one in code:
             if one.name in ("FRAME", "STOP"):
                 continue
-            if one.name == "SETITEM" and stack[-2] in names:
+            if one.name == "SETITEM" and isinstance(stack[-2], str) and stack[-2] in names:
                 spans.append((stack[-3], _Span(starts[-2], one.end)))
             elif one.name == "SETITEMS":
                 mark = max(index for index, value in enumerate(stack) if value is MARK)
