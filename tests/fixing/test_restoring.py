@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from graphlint.archive.artifact import open_artifact
+from graphlint.archive.rewrite import replace_file
 from graphlint.engine import process, restore
 from graphlint.rules.registry import RULES
 from graphlint.settings import Settings
@@ -148,3 +149,40 @@ def test_torch_may_have_saved_it_in_between(judge, tmp_path):
     args, kwargs = before.example_inputs
     bad = [one * 0 - 1000 for one in args]
     assert judge.assert_alike(before, after, [(args, kwargs), (tuple(bad), kwargs)])[1] is not None
+
+
+def test_the_artifact_in_the_readme_is_what_a_fix_makes(tmp_path):
+    path = copy_of(ARTIFACTS / "2.13.0" / "async_assert.pt2", tmp_path)
+    everything = Settings(enabled=ALL, fixable=ALL, provenance=False)
+    assert process(str(path), everything, "fix").changed
+    assert path.read_bytes() == (ARTIFACTS.parent / "tokens" / path.name).read_bytes()
+
+
+def test_a_region_that_returns_a_bare_tensor(judge, tmp_path):
+    """torch's exporter gives regions tuples; its format has a flag for those that return a tensor."""
+    torch = judge.torch
+
+    class Region(torch.nn.Module):
+        def forward(self, x):
+            with torch.no_grad():
+                torch.ops.aten._assert_async.msg((x > -100).all(), "too low")
+                return x + 1
+
+    path = tmp_path / "region.pt2"
+    torch.export.save(torch.export.export(Region(), (torch.ones(3),)), path)
+    with open_artifact(str(path)) as artifact:
+        (entry,) = artifact.programs
+        tree = json.loads(artifact.read_program(entry))
+        (region,) = tree["graph_module"]["graph"]["nodes"]
+        region["name"] = region["outputs"][0]["as_tensor"]["name"]
+        region["is_hop_single_tensor_return"] = True
+        region["inputs"][1]["arg"]["as_graph"]["graph"]["is_single_tensor_return"] = True
+        with replace_file(str(path), artifact.container, {entry.member: json.dumps(tree).encode()}) as pending:
+            pending.commit()
+    original = tmp_path / "original.pt2"
+    shutil.copyfile(path, original)
+    calls = [((torch.ones(3),), {}), ((torch.full((3,), -200.0),), {})]
+    assert process(str(path), settings, "fix").changed
+    assert judge.assert_alike(judge.load(original), judge.load(path), calls) == [None, "RuntimeError: too low"]
+    assert restore(str(path), settings, "fix").changed
+    assert_same_but_for_the_label(original, path)

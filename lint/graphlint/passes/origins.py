@@ -11,7 +11,8 @@ from typing import Final
 from graphlint.program.arguments import Json
 
 NAME: Final = "graphlint.name"
-"""A check's own name (files of torch 2.11 and later): as a node with a result it is named after its token."""
+"""A node's own name (files of torch 2.11 and later). A check that has a result is named after its token, and a calling
+node that returned one bare tensor, whose name it had, can't be called that any more when it returns two."""
 SINGLE: Final = "graphlint.single_return"
 """A calling node returned one bare tensor, no tuple of one."""
 

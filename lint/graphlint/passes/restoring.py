@@ -450,7 +450,10 @@ class _Rebuilding:
         if rule is not None and rule.carries:
             self._take_back(node, inputs, graph, rule)
         if taken:
-            return {**without_notes(raw), "inputs": inputs, **self._results(node, raw, graph, single=single)}
+            name = note(raw, NAME) if single else None
+            renamed = {"name": name} if name is not None and name in node.results() else {}
+            results = self._results(node, raw, graph, single=single)
+            return {**without_notes(raw), **renamed, "inputs": inputs, **results}
         changed = len(inputs) != len(raw["inputs"]) or any(
             new is not old for new, old in zip(inputs, raw["inputs"], strict=True)
         )

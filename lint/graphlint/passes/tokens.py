@@ -109,7 +109,7 @@ class _Threading:
                 edit.nodes.append(self._dialect.node(MAKE, [], token, _place(raw_node)))
             following = self._token(edit)
             if id(node) in self._carriers:
-                edit.nodes.append(self._carry(node, raw_node, token, following))
+                edit.nodes.append(self._carry(node, raw_node, token, following, edit))
                 rule = convention(node)
                 if rule is not None and rule.fresh_results:
                     following = self._apply(DETACH, following, edit, _place(raw_node))
@@ -147,7 +147,7 @@ class _Threading:
             edited["name"] = result
         return noted(edited, NAME, raw["name"]) if raw.get("name") else edited
 
-    def _carry(self, node: Node, raw: Json, token: str, result: str) -> Json:
+    def _carry(self, node: Node, raw: Json, token: str, result: str, edit: GraphEdit) -> Json:
         """A calling node with the token handed in, threaded through its graphs, and taken back."""
         rule = convention(node)
         if rule is None:
@@ -168,7 +168,13 @@ class _Threading:
             argument = {**raw["inputs"][position]["arg"], "as_graph": {**raw_reference, "graph": edited}}
             inputs[position] = {**raw["inputs"][position], "arg": argument}
         edited = {**raw, "inputs": inputs, **self._dialect.returning_also(raw, [result])}
-        return noted(edited, SINGLE, "true") if _returns_bare_tensor(raw) else edited
+        if not _returns_bare_tensor(raw):
+            return edited
+        edited = noted(edited, SINGLE, "true")
+        if raw.get("name") in node.results():
+            # A node of one result is called what the result is; of two, that is the name of the one taken out of it.
+            edited = {**noted(edited, NAME, raw["name"]), "name": edit.claim(node.caller_label)}
+        return edited
 
     def _ignoring(self, graph: Graph, raw: Json, place: int) -> Json:
         """A graph that takes the token and does nothing with it."""
