@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from graphlint.errors import ProgramError
 from graphlint.fixing import fix_program
 from graphlint.passes.restoring import restore_checks
 from graphlint.program.document import Document
@@ -242,6 +243,18 @@ def test_a_token_deep_in_the_structure_stays():
         "the token is part of the result's structure, and not as a member of a tuple or list"
     ]
     assert made.tree is tree
+
+
+@pytest.mark.parametrize("broken", ["", "[1]", "null", '[1, {"type": "builtins.tuple"}]', "[" * 100_000])
+def test_a_structure_that_is_not_understood(broken, settings_for):
+    tree = with_out_spec(graph("%ok: b8[]", MADE + TWIN, "%ok, %dep_token1"), (None, None))
+    tree["graph_module"]["module_call_graph"][0]["signature"]["out_spec"] = broken
+    _, made = restored(tree)
+    assert [one.reason for one in made.kept] == ["the structure of the program's result is not understood"]
+    tree = with_out_spec(graph("%ok: b8[]", PLAIN, "%ok"), None)
+    tree["graph_module"]["module_call_graph"][0]["signature"]["out_spec"] = broken
+    with pytest.raises(ProgramError, match="the structure of the program's result is not understood"):
+        fix_program(Document.from_tree(tree), "model", "model.pt2", settings_for("output"))
 
 
 def test_a_chain_that_stays_does_not_keep_another():

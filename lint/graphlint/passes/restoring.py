@@ -31,11 +31,13 @@ import msgspec
 
 from graphlint.analysis.calls import Convention, called_graphs, convention, operand_names
 from graphlint.analysis.checks import TWINS
+from graphlint.errors import ProgramError
 from graphlint.passes.origins import NAME, SINGLE, note, without_notes
 from graphlint.passes.tokens import BARE_MESSAGE, CLONE, DETACH, MAKE, REQUIRED
 from graphlint.program.arguments import Json, of_kind
 from graphlint.program.document import Dialect, Document, GraphEdit, all_nodes
 from graphlint.program.model import Argument, Graph, Node
+from graphlint.program.structure import leaves, read_structure
 
 PLAIN: Final = {twin: check for check, twin in TWINS.items() if not check.endswith("_assert_async.default")}
 """A functional check's target to the plain one's."""
@@ -328,7 +330,10 @@ class _Ends:
 
     def _structure_obstacle(self, index: int) -> str | None:
         """Why the recorded structure of the result cannot do without the output, or None."""
-        spec = self._out_spec()
+        try:
+            spec = self._out_spec()
+        except ProgramError as error:
+            return str(error)
         if spec is None or self._leaf(index, spec) is None:
             return None
         return (
@@ -340,14 +345,13 @@ class _Ends:
     def _out_spec(self) -> Json | None:
         for entry in self._calls:
             if entry["fqn"] == "" and entry.get("signature"):
-                spec: Json = json.loads(entry["signature"]["out_spec"])[1]
-                return spec
+                return read_structure(entry["signature"]["out_spec"])[1]
         return None
 
     def _leaf(self, index: int, spec: Json) -> int | None:
         """Which leaf of the result's structure an output is; None where the structure has no place for it."""
         before = sum(_kind(one) in ("user_output", "loss_output") for one in self._signature["output_specs"][:index])
-        return before if before < _leaves(spec) else None
+        return before if before < leaves(spec) else None
 
     def take_away(self, edit: GraphEdit) -> tuple[Json, tuple[str, ...]]:
         """The program without the ends of the chains that go, ``edit`` being its root graph; the buffers that went."""
@@ -381,9 +385,9 @@ class _Ends:
         signature = entry.get("signature")
         if not signature:
             return entry
-        version, spec = json.loads(signature["out_spec"])
-        leaves = [self._leaf(index, spec) for index in results]
-        for leaf in sorted((leaf for leaf in leaves if leaf is not None), reverse=True):
+        version, spec = read_structure(signature["out_spec"])
+        places = [self._leaf(index, spec) for index in results]
+        for leaf in sorted((place for place in places if place is not None), reverse=True):
             spec = _without_leaf(spec, leaf) or spec
         outputs = [one for one in signature.get("outputs", []) if _raw_name(one) not in names]
         changed = {**signature, "out_spec": json.dumps([version, spec]), "outputs": outputs}
@@ -573,13 +577,6 @@ def _stem(target: str) -> str:
     return name if name == "_assert_async" else f"{name}_{overload}"
 
 
-def _leaves(spec: Json) -> int:
-    """The number of leaves of a serialized tree structure."""
-    if spec["type"] is None:
-        return 1
-    return sum(_leaves(child) for child in spec["children_spec"])
-
-
 def _without_leaf(spec: Json, leaf: int) -> Json | None:
     """A structure without one of its leaves, a direct member of a tuple or list; None where it is none.
 
@@ -590,7 +587,7 @@ def _without_leaf(spec: Json, leaf: int) -> Json | None:
     children: list[Json] = spec["children_spec"]
     position = 0
     for index, child in enumerate(children):
-        count = _leaves(child)
+        count = leaves(child)
         if position == leaf and child["type"] is None:
             if spec["type"] == "builtins.tuple" and len(children) == 2 and index == 1:
                 return children[0]

@@ -44,6 +44,7 @@ from graphlint.passes.origins import NAME, SINGLE, noted
 from graphlint.program.arguments import Json, of_kind, tensor
 from graphlint.program.document import Dialect, Document, GraphEdit, all_nodes, scalar_meta
 from graphlint.program.model import Graph, Node, Program
+from graphlint.program.structure import read_structure
 from graphlint.settings import TokenSink
 
 BARE_MESSAGE: Final = "Expected Tensor with single nonzero value, but got zero"
@@ -263,7 +264,7 @@ def _with_token(entry: Json, last: str) -> Json:
     signature = entry.get("signature")
     if not signature:
         return entry
-    version, spec = json.loads(signature["out_spec"])
+    version, spec = read_structure(signature["out_spec"])
     leaf: Json = {"type": None, "context": None, "children_spec": []}
     out_spec = [version, {"type": "builtins.tuple", "context": "null", "children_spec": [spec, leaf]}]
     outputs: list[Any] = signature["outputs"]
