@@ -23,7 +23,7 @@ def test_the_readme_shows_what_the_command_prints(command, shown):
 
 def test_the_readme_has_sessions_and_both_commands():
     text = (PROJECT / "README.md").read_text()
-    assert len(SESSIONS) == 3
+    assert len(SESSIONS) == 4
     assert re.findall(r"^<!-- (\w+) -->\n```sh\n.+\n```$", text, re.MULTILINE) == ["install", "test"]
 
 

@@ -69,6 +69,7 @@ def fix(
     unfixable: Selectors | None = None,
     unsafe_fixes: bool | None = None,
     token_sink: TokenSink | None = None,
+    provenance: bool | None = None,
     target: Selectors | None = None,
     ops: Ops | None = None,
     config: str | None = None,
@@ -78,6 +79,7 @@ def fix(
 
     ``diff`` only shows what a fix would change (``FileResult.diff``). ``verify`` (needs torch) runs the artifact before
     and after, and writes it only if both do the same; ``trust`` admits artifacts whose code runs when torch loads them.
+    ``provenance`` records what was done in the artifact's extra file ``graphlint.json`` (the default).
     The other options, and what is raised, are as for :func:`lint`. Why an artifact could not be written, or did not
     pass its verification, is ``FileResult.error``; it is untouched then.
     """
@@ -86,7 +88,9 @@ def fix(
 
     settings = _settings(
         os.fspath(path),
-        _configuration(select, extend_select, ignore, fixable, unfixable, unsafe_fixes, token_sink, target, ops),
+        _configuration(
+            select, extend_select, ignore, fixable, unfixable, unsafe_fixes, token_sink, target, ops, provenance
+        ),
         config,
         isolated=isolated,
     )
@@ -97,6 +101,34 @@ def fix(
         verifier = make_verifier(trust=trust)
     result = process(os.fspath(path), settings, "diff" if diff else "fix", verifier)
     return without_excluded_fixes(result, settings)
+
+
+def restore(
+    path: str | os.PathLike[str],
+    *,
+    diff: bool = False,
+    verify: bool = False,
+    trust: bool = False,
+    provenance: bool | None = None,
+    ops: Ops | None = None,
+    config: str | None = None,
+    isolated: bool = False,
+) -> FileResult:
+    """Make the functional checks of one artifact plain ones again, and write it back.
+
+    What was restored is ``FileResult.restored``, what could not be is ``FileResult.kept``. ``diff``, ``verify`` and
+    the other options, and what is raised, are as for :func:`fix`.
+    """
+    from graphlint.engine import restore as restore_file
+
+    options = _configuration(None, (), (), None, None, None, None, None, ops, provenance)
+    settings = _settings(os.fspath(path), options, config, isolated=isolated)
+    verifier = None
+    if verify:
+        from graphlint.runtime.verification import verifier as make_verifier
+
+        verifier = make_verifier(trust=trust)
+    return restore_file(os.fspath(path), settings, "diff" if diff else "fix", verifier)
 
 
 def program_settings(
@@ -132,6 +164,7 @@ def _configuration(
     token_sink: TokenSink | None,
     target: Selectors | None,
     ops: Ops | None,
+    provenance: bool | None = None,
 ) -> Configuration:
     if token_sink not in (None, "buffer", "output"):
         raise ConfigError(f"token_sink: unknown value {token_sink!r}, expected one of buffer, output")
@@ -147,7 +180,7 @@ def _configuration(
         unfixable=None if unfixable is None else _split(unfixable),
         unsafe_fixes=unsafe_fixes,
         target=None if target is None else _split(target),
-        fix=FixTable(token_sink=token_sink),
+        fix=FixTable(token_sink=token_sink, provenance=provenance),
         ops=declared,
     )
 

@@ -29,6 +29,8 @@ class FixTable(msgspec.Struct, frozen=True, rename="kebab"):
 
     token_sink: TokenSink | None = None
     """Where dependency tokens that nobody consumes go: into a buffer (default) or among the outputs."""
+    provenance: bool | None = None
+    """Whether to record what was done in the artifact (default)."""
 
 
 class Configuration(msgspec.Struct, frozen=True, rename="kebab"):

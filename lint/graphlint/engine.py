@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
 from graphlint.archive.artifact import Artifact, ProgramEntry, open_artifact
 from graphlint.diagnostics import Diagnostic
-from graphlint.errors import ArtifactError, FixValidationError, LfsPointerError, VerificationError, WriteError
+from graphlint.errors import (
+    ArtifactError,
+    FixValidationError,
+    GraphlintError,
+    LfsPointerError,
+    VerificationError,
+    WriteError,
+)
 from graphlint.linting import lint_program, lint_view, target_notes, view_of
 from graphlint.program.document import Document
-from graphlint.results import Action, FileResult
+from graphlint.results import Action, FileResult, RestoredCheck
 from graphlint.settings import Settings
 
 if TYPE_CHECKING:
-    from graphlint.fixing import FixedProgram
+    from graphlint.provenance import Record
+    from graphlint.writeback import Change
 
 Verifier = Callable[[str, str], None]
 """Given the paths of the original and of the fixed artifact, raises VerificationError unless they do the same."""
@@ -37,14 +47,30 @@ def process(path: str, settings: Settings, action: Action, verifier: Verifier | 
         return FileResult(path, diagnostics=_unreadable(error, path, settings))
 
 
+def restore(path: str, settings: Settings, action: Action, verifier: Verifier | None = None) -> FileResult:
+    """Make the functional checks of one artifact plain ones again or, for action ``diff``, show what that would change.
+
+    What is wrong with the artifact is part of the result, as for :func:`process`; what an ordinary check would find in
+    it is not.
+    """
+    try:
+        with open_artifact(path) as artifact:
+            return _restore(artifact, path, settings, action, verifier)
+    except ArtifactError as error:
+        return FileResult(path, diagnostics=_unreadable(error, path, settings))
+
+
 def _check(artifact: Artifact, path: str, settings: Settings) -> FileResult:
     diagnostics: list[Diagnostic] = []
     notes: list[str] = []
+    record = _record(artifact, notes)
     for entry in artifact.programs:
         try:
-            view = view_of(read_document(artifact, entry), settings)
+            document = read_document(artifact, entry)
+            view = view_of(document, settings)
             diagnostics += (found.diagnostic for found in lint_view(view, entry.name, path, settings))
             notes += target_notes(view, settings)
+            notes += _outdated(record, entry, document)
         except ArtifactError as error:
             diagnostics += _unreadable(error, path, settings, entry)
     return FileResult(path, tuple(diagnostics), programs=_names(artifact), notes=_notes(artifact, notes))
@@ -52,11 +78,14 @@ def _check(artifact: Artifact, path: str, settings: Settings) -> FileResult:
 
 def _fix(artifact: Artifact, path: str, settings: Settings, action: Action, verifier: Verifier | None) -> FileResult:
     from graphlint.fixing import fix_program
+    from graphlint.writeback import Change
 
     diagnostics: list[Diagnostic] = []
+    fixed: list[Diagnostic] = []
     notes: list[str] = []
-    results: list[tuple[ProgramEntry, Document, FixedProgram]] = []
+    changes: list[Change] = []
     try:
+        record = _record(artifact, notes)
         for entry in artifact.programs:
             try:
                 document = read_document(artifact, entry)
@@ -66,103 +95,131 @@ def _fix(artifact: Artifact, path: str, settings: Settings, action: Action, veri
                 continue
             diagnostics += result.remaining
             notes += result.notes
-            if result.fixed:
-                results.append((entry, document, result))
-        fixed = tuple(diagnostic for _, _, result in results for diagnostic in result.fixed)
+            if not result.fixed:
+                notes += _outdated(record, entry, document)
+                continue
+            fixed += result.fixed
+            rules = Counter(one.code for one in result.fixed)
+            changes.append(
+                Change(entry, document, result.document, rules, result.remaining, new_buffers=result.new_buffers)
+            )
+        outcome = FileResult(
+            path, tuple(diagnostics), fixed=tuple(fixed), programs=_names(artifact), notes=_notes(artifact, notes)
+        )
+        verify = None if verifier is None else partial(verifier, path)
+        return _changed(artifact, outcome, settings, action, "fix", changes, verify)
+    except (WriteError, FixValidationError, VerificationError, ArtifactError) as error:
+        return _replace(_check(artifact, path, settings), error=_failure("a fix", error))
+
+
+def _restore(
+    artifact: Artifact, path: str, settings: Settings, action: Action, verifier: Verifier | None
+) -> FileResult:
+    from graphlint.restoring import restore_program
+    from graphlint.writeback import Change
+
+    diagnostics: list[Diagnostic] = []
+    restored: list[RestoredCheck] = []
+    kept: list[RestoredCheck] = []
+    notes: list[str] = []
+    changes: list[Change] = []
+    try:
+        record = _record(artifact, notes)
+        for entry in artifact.programs:
+            try:
+                document = read_document(artifact, entry)
+                result = restore_program(document, entry.name, settings)
+            except ArtifactError as error:
+                diagnostics += _unreadable(error, path, settings, entry)
+                continue
+            restored += (RestoredCheck.of(check, entry.name) for check in result.restored)
+            kept += (RestoredCheck.of(check, entry.name) for check in result.kept)
+            notes += result.notes
+            if not result.restored:
+                notes += _outdated(record, entry, document)
+                continue
+            remaining = tuple(one.diagnostic for one in lint_program(result.document, entry.name, path, settings))
+            changes.append(
+                Change(entry, document, result.document, result.rules, remaining, old_buffers=result.old_buffers)
+            )
         outcome = FileResult(
             path,
             tuple(diagnostics),
-            fixed=fixed,
+            restored=tuple(restored),
+            kept=tuple(kept),
             programs=_names(artifact),
             notes=_notes(artifact, notes),
         )
-        if not results:
-            return outcome
-        if action == "diff":
-            return _replace(outcome, diff=_diff(path, results))
-        _write_back(artifact, path, settings, results, verifier)
-        return _replace(outcome, changed=True)
+        verify = None if verifier is None else partial(verifier, path)
+        return _changed(artifact, outcome, settings, action, "restore", changes, verify)
     except (WriteError, FixValidationError, VerificationError, ArtifactError) as error:
-        what = (
-            "a fix failed its own checks, which is a bug of graphlint" if isinstance(error, FixValidationError) else ""
-        )
-        message = f"{what}: {error}" if what else str(error)
-        unfixed = _check(artifact, path, settings)
-        return _replace(unfixed, error=message)
+        return FileResult(path, tuple(diagnostics), programs=_names(artifact), error=_failure("restoring", error))
 
 
-def _write_back(
+def _changed(
     artifact: Artifact,
-    path: str,
+    outcome: FileResult,
     settings: Settings,
-    results: list[tuple[ProgramEntry, Document, FixedProgram]],
-    verifier: Verifier | None,
-) -> None:
-    """Write the fixed artifact beside the old one, read and lint it again, verify it, then put it in the old one's
-    place.
-    """
-    from graphlint.archive.constants import NewConstant, add_constants, without_gradients
-    from graphlint.archive.rewrite import replace_file
-    from graphlint.program.enums import FLOAT32
+    action: Action,
+    kind: Literal["fix", "restore"],
+    changes: list[Change],
+    verify: Callable[[str], None] | None,
+) -> FileResult:
+    """The outcome once its changes are written, or shown."""
+    from graphlint.writeback import write_back
 
-    changes: dict[str, bytes] = {}
-    for entry, document, result in results:
-        changes[entry.member] = result.document.to_bytes()
-        buffers = _written_buffers(result.document) - _written_buffers(document)
-        changes.update(without_gradients(artifact, entry, buffers, planned=changes))
-        constants = [NewConstant(name, FLOAT32, (), bytes(4)) for name in result.new_buffers]
-        if constants:
-            changes.update(add_constants(artifact, entry, constants, planned=changes))
-    with replace_file(path, artifact.container, changes) as pending:
-        try:
-            with open_artifact(pending.path) as written:
-                _check_written(artifact, written, path, settings, results)
-        except ArtifactError as error:
-            raise FixValidationError(f"the written artifact cannot be read: {error}") from error
-        if verifier is not None:
-            verifier(path, pending.path)
-        pending.commit()
+    if not changes:
+        return outcome
+    if action == "diff":
+        return _replace(outcome, diff=_diff(outcome.path, changes, "fixed" if kind == "fix" else "restored"))
+    notes = write_back(artifact, outcome.path, settings, kind, changes, read_document, verify)
+    return _replace(outcome, changed=True, notes=tuple(dict.fromkeys([*outcome.notes, *notes])))
 
 
-def _written_buffers(document: Document) -> set[str]:
-    """Qualified names of the buffers that the program writes back."""
-    specs = document.program.graph_module.signature.output_specs or ()
-    return {str(spec.buffer_mutation.buffer_name) for spec in specs if spec.buffer_mutation is not None}
+def _failure(what: str, error: GraphlintError) -> str:
+    if isinstance(error, FixValidationError):
+        return f"{what} failed its own checks, which is a bug of graphlint: {error}"
+    return str(error)
 
 
-def _check_written(
-    artifact: Artifact,
-    written: Artifact,
-    path: str,
-    settings: Settings,
-    results: list[tuple[ProgramEntry, Document, FixedProgram]],
-) -> None:
-    """The written file holds the same programs, and those that were fixed lint as their fix said."""
-    if _names(written) != _names(artifact):
-        raise FixValidationError("the written artifact holds other programs than the original")
-    expected = {entry.name: result.remaining for entry, _, result in results}
-    for entry in written.programs:
-        if entry.name not in expected:
-            continue
-        document = read_document(written, entry)
-        found = tuple(one.diagnostic for one in lint_program(document, entry.name, path, settings))
-        if found != expected[entry.name]:
-            raise FixValidationError(f"program {entry.name!r} lints otherwise after it was written")
-
-
-def _diff(path: str, results: list[tuple[ProgramEntry, Document, FixedProgram]]) -> str:
+def _diff(path: str, changes: list[Change], afterwards: str) -> str:
     """Unified diff of the graph text of all changed programs."""
     import difflib
 
     from graphlint.program.text import print_program
 
     lines: list[str] = []
-    for entry, document, result in results:
-        before = print_program(document.program).splitlines(keepends=True)
-        after = print_program(result.document.program).splitlines(keepends=True)
-        name = f"{path}:{entry.name}"
-        lines += difflib.unified_diff(before, after, f"{name} (as it is)", f"{name} (fixed)")
+    for change in changes:
+        before = print_program(change.before.program).splitlines(keepends=True)
+        after = print_program(change.after.program).splitlines(keepends=True)
+        name = f"{path}:{change.entry.name}"
+        lines += difflib.unified_diff(before, after, f"{name} (as it is)", f"{name} ({afterwards})")
     return "".join(lines)
+
+
+def _record(artifact: Artifact, notes: list[str]) -> Record | None:
+    """What graphlint recorded in the artifact. A record that cannot be read adds to ``notes``."""
+    member = artifact.extra_member("graphlint.json")
+    if member not in artifact.container.members:
+        return None
+    from graphlint import provenance
+
+    try:
+        record = provenance.read(artifact.container.read(member))
+    except ArtifactError:
+        record = None
+    if record is None:
+        notes.append(provenance.FOREIGN)
+    return record
+
+
+def _outdated(record: Record | None, entry: ProgramEntry, document: Document) -> list[str]:
+    if record is None:
+        return []
+    from graphlint import provenance
+
+    note = provenance.outdated(record, entry.name, lambda: provenance.digest(document.to_bytes()))
+    return [] if note is None else [note]
 
 
 def read_document(artifact: Artifact, entry: ProgramEntry) -> Document:

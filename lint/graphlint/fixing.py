@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
@@ -12,7 +12,7 @@ from graphlint.analysis.checks import TWINS
 from graphlint.analysis.sites import Site
 from graphlint.analysis.view import ProgramView
 from graphlint.diagnostics import Diagnostic
-from graphlint.errors import FixValidationError, ProgramError
+from graphlint.errors import FixValidationError
 from graphlint.linting import Found, lint_view, target_notes, view_of
 from graphlint.passes.mutation.planning import Plan, plan
 from graphlint.passes.nodes import WITH_MESSAGE, give_messages, remove_nodes
@@ -20,8 +20,8 @@ from graphlint.passes.regions import inline_regions
 from graphlint.passes.tokens import functionalize_checks
 from graphlint.program.arguments import Json
 from graphlint.program.document import Document
-from graphlint.program.model import Graph
 from graphlint.settings import Profile, Settings
+from graphlint.validation import check_effects, checked
 
 
 class FixedProgram(msgspec.Struct, frozen=True, eq=False):
@@ -134,8 +134,8 @@ def fix_program(document: Document, name: str, path: str, settings: Settings) ->
             made = each.run(state, chosen, settings) if chosen else None
             if made is None or not made.fixed:
                 continue
-            result = _State.of(_labelled(_checked(made.tree, document), settings), name, path, settings)
-            _check_effects(state.view, result.view, made.fixed, settings.profile)
+            result = _State.of(_labelled(checked(made.tree, document), settings), name, path, settings)
+            check_effects(state.view, result.view, _replaced(made.fixed, settings.profile))
             _check_findings(state.found, result.found, made.fixed)
             state = result
             fixed += [one.diagnostic for one in made.fixed]
@@ -143,15 +143,6 @@ def fix_program(document: Document, name: str, path: str, settings: Settings) ->
     remaining = tuple(one.diagnostic for one in state.found)
     notes = tuple(target_notes(state.view, settings))
     return FixedProgram(state.document, tuple(fixed), remaining, tuple(buffers), notes)
-
-
-def _checked(tree: Json, original: Document) -> Document:
-    try:
-        result = Document.from_tree(tree, payloads=original.payloads)
-    except ProgramError as error:
-        raise FixValidationError(f"the fixed program contradicts itself: {error}") from error
-    result.finite = original.finite  # no pass makes an infinity of its own but as a string
-    return result
 
 
 def _codes_for(each: _Pass, profile: Profile) -> frozenset[str]:
@@ -185,6 +176,17 @@ def _applies(found: Found, settings: Settings) -> bool:
     return applicability == "safe" or (applicability == "unsafe" and settings.unsafe_fixes)
 
 
+def _replaced(fixed: list[Found], profile: Profile) -> Iterator[tuple[str, str | None]]:
+    """The ops of what was fixed, each once, with the check that took the place of one, plain or functional."""
+    for found in {_position(one): one for one in fixed if one.site is not None}.values():
+        target = found.site.node.target if found.site is not None else ""
+        action = profile.actions.get(found.diagnostic.code)
+        if action is None:
+            yield target, TWINS.get(target)
+        else:
+            yield target, None if action.fix == "strip" else WITH_MESSAGE
+
+
 def _check_findings(before: list[Found], after: list[Found], fixed: list[Found]) -> None:
     """What was fixed is gone, and nothing new has come."""
     expected = Counter(one.diagnostic.code for one in before)
@@ -199,52 +201,3 @@ def _check_findings(before: list[Found], after: list[Found], fixed: list[Found])
             raise FixValidationError(
                 f"{counted[code]} findings of {code} are left after fixing, {expected[code]} were expected"
             )
-
-
-def _check_effects(before: ProgramView, after: ProgramView, fixed: list[Found], profile: Profile) -> None:
-    """Every effect of the original is in the result: as it was, in its functional form, or removed on purpose."""
-    expected = _effects(before)
-    for _, target in {(_position(one), one.site.node.target) for one in fixed if one.site is not None}:
-        if target in expected:  # regions have no effect of their own
-            expected[target] -= 1
-    for one in fixed:
-        action = profile.actions.get(one.diagnostic.code)
-        if one.site is None or (action is not None and action.fix == "strip"):
-            continue
-        twin = TWINS.get(one.site.node.target) if action is None else WITH_MESSAGE
-        if twin is not None:
-            expected[twin] += 1
-    actual = _effects(after)
-    for name in expected.keys() | actual.keys():
-        if expected[name] != actual[name]:
-            raise FixValidationError(
-                f"{name} occurs {actual[name]} times after fixing, {expected[name]} times were expected"
-            )
-
-
-def _effects(view: ProgramView) -> Counter[str]:
-    """How often each op occurs that writes, raises or has another effect, or is the twin of one that raises.
-
-    Ops that draw random numbers are counted together: what takes a write's place draws as the original did.
-    """
-    counts: Counter[str] = Counter()
-    for site in view.sites:
-        op = site.op
-        if op is None or op.written_arguments(site.node) or op.effect or op.returns_nothing:
-            counts[site.node.target] += 1
-        if op is not None and op.draws(site.node):
-            counts["a random op"] += 1
-    _count_twins(view.program.graph, counts)
-    return counts
-
-
-def _count_twins(graph: Graph, counts: Counter[str]) -> None:
-    """Twins are plain functions, which views leave out."""
-    for node in graph.nodes:
-        if node.target in _TWINS:
-            counts[node.target] += 1
-        for sub in node.subgraphs():
-            _count_twins(sub.graph, counts)
-
-
-_TWINS: Final = frozenset(TWINS.values())

@@ -153,6 +153,7 @@ class Resolver:
         selectors = [_layer(source) for source in sources]
         unsafe_fixes = _last(None, *(layer.unsafe_fixes for layer in layers))
         sinks = [layer.fix.token_sink for layer in layers if layer.fix is not None]
+        provenance = [layer.fix.provenance for layer in layers if layer.fix is not None]
         ops: dict[str, DeclaredOp] = {}
         for layer in layers:
             ops.update(layer.ops or {})
@@ -166,6 +167,7 @@ class Resolver:
                 token_sink=_last("buffer", *sinks),
                 ops=ops,
                 profile=profile,
+                provenance=_last(True, *provenance),
             )
 
         return Resolved(

@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
 from graphlint.diagnostics import Diagnostic
 
+if TYPE_CHECKING:
+    from graphlint.passes.restoring import Check
+
 UNREADABLE: Final = ("GL001", "GL002")
 """Codes of the rules on artifacts that cannot be read."""
 Action = Literal["check", "fix", "diff"]
+
+
+class RestoredCheck(msgspec.Struct, frozen=True):
+    """A functional check that became a plain one again, or that stays."""
+
+    program: str
+    subgraph: tuple[str, ...]
+    """Where its graph is called from, caller and graph in turn; empty for the root graph."""
+    node: str
+    op: str
+    """The functional op."""
+    plain: str
+    """The plain one."""
+    reason: str = ""
+    """Why it stays; empty where it was restored."""
+
+    @classmethod
+    def of(cls, check: Check, program: str) -> RestoredCheck:
+        """What the pass says of a check in the program of that name."""
+        op, plain = (target.removeprefix("torch.ops.") for target in (check.target, check.plain))
+        return cls(program, check.subgraph, check.node, op, plain, check.reason)
 
 
 class FileResult(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -21,6 +45,10 @@ class FileResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is left to report, in the order of the report: after ``--fix``, what the fix did not take away."""
     fixed: tuple[Diagnostic, ...] = ()
     """What was fixed (action ``fix``) or would be (action ``diff``)."""
+    restored: tuple[RestoredCheck, ...] = ()
+    """What became a plain check again, or would."""
+    kept: tuple[RestoredCheck, ...] = ()
+    """What could not."""
     programs: tuple[str, ...] = ()
     """Names of the programs that were linted."""
     changed: bool = False
@@ -29,7 +57,7 @@ class FileResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """Unified diff of the graph text (action ``diff``)."""
     notes: tuple[str, ...] = ()
     """What is worth knowing and no finding: that there was nothing to lint (a package of compiled code only), what
-    becomes, at a target, of what it takes.
+    becomes, at a target, of what it takes, that a program is not what its record says.
     """
     error: str = ""
     """Why the fixed artifact could not be written, or that a fix failed its validation: exit code 2."""

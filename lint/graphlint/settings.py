@@ -33,7 +33,7 @@ class Refused(msgspec.Struct, frozen=True):
     because: str
     advice: str = ""
     restore: bool = False
-    """Whether a fix can turn it back into what it was made from."""
+    """Whether `graphlint restore` turns it back into what it was made from."""
 
 
 FixAction = Literal["functionalize", "keep", "message", "strip", "refuse"]
@@ -104,3 +104,5 @@ class Settings(msgspec.Struct, frozen=True):
     token_sink: TokenSink = "buffer"
     ops: dict[str, DeclaredOp] = {}
     profile: Profile = Profile()
+    provenance: bool = True
+    """Whether what was done is recorded in the artifact."""

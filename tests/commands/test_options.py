@@ -37,7 +37,8 @@ def test_selection(run, engine, arguments, expected):
 
 
 def test_fix_settings(run, engine):
-    run("--fix", "--unsafe-fixes", "--token-sink", "output", "--config", 'unfixable = ["GL1"]')
+    run("--fix", "--unsafe-fixes", "--token-sink", "output", "--no-provenance", "--config", 'unfixable = ["GL1"]')
+    assert not engine.settings.provenance
     assert engine.settings.unsafe_fixes
     assert engine.settings.token_sink == "output"
     assert engine.settings.fixable == {"GL001", "GL301", "GL501"}
@@ -156,6 +157,7 @@ def test_show_settings(run, engine):
         "\n"
         "[fix]\n"
         'token-sink = "buffer"\n'
+        "provenance = true\n"
         "\n"
         '[ops."my.op_"]\n'
         'writes = ["0"]\n'
@@ -174,7 +176,9 @@ def test_version(run):
 
 def test_help(run):
     text = run("--help").stdout
-    assert text.startswith("Usage: graphlint [check] [OPTIONS] [PATHS]...\n       graphlint rule [CODE|NAME]\n")
+    assert text.startswith(
+        "Usage: graphlint [check] [OPTIONS] [PATHS]...\n       graphlint restore [OPTIONS] PATHS...\n"
+    )
     assert run("-h").stdout == text
     sections = ["Examples:", "Commands:", "Fixing:", "Rule selection:", "File selection:", "Output:", "Exit status:"]
     assert [line for line in text.splitlines() if line in sections] == sections

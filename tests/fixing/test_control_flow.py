@@ -11,6 +11,9 @@ from torch import nn  # noqa: E402
 from torch._higher_order_ops.map import map as map_over  # noqa: E402
 from torch._higher_order_ops.while_loop import while_loop  # noqa: E402
 
+from graphlint.engine import restore  # noqa: E402
+from graphlint.settings import Settings  # noqa: E402
+
 
 def check(condition, message):
     torch.ops.aten._assert_async.msg(condition, message)
@@ -450,6 +453,17 @@ def test_decompositions_keep_the_checks(case, sink, before_and_after, judge):
     assert [name for name in judge.checks(module) if name not in own] == judge.checks(judge.module(after))
     for message, x in case.breaking.items():
         assert message in judge.run(module, (x,)).raised
+
+
+@pytest.mark.parametrize("sink", ["buffer", "output"])
+def test_restoring_gives_back_the_program(case, sink, exported, fix_copy, settings_for, read_tree):
+    _, saved = exported(case)
+    # Metadata checks that cannot fire are removed by a fix, and do not come back.
+    path, fixed = fix_copy(saved, settings=settings_for(sink, enabled={"GL201", "GL202", "GL203", "GL204"}))
+    result = restore(str(path), Settings(enabled=frozenset(), fixable=frozenset()), "fix")
+    assert (result.error, result.kept, len(result.restored)) == ("", (), len(fixed.fixed))
+    # Bare checks take the label TRAINING back with them; other restored programs stay labelled ATEN.
+    assert {**read_tree(path), "verifiers": ["TRAINING"]} == read_tree(saved)
 
 
 class Checked(nn.Module):

@@ -8,6 +8,10 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from graphlint.engine import process
+from graphlint.fixing import fix_program
+from graphlint.program.document import Document
+from graphlint.program.text import parse_program
+from graphlint.restoring import restore_program
 
 TYPE = "f32[3]"
 OPS = ("sin", "tanh", "neg", "abs")
@@ -211,3 +215,23 @@ def test_random_programs(sink, program, vectors, number, judge, write_pt2, setti
     judge.assert_survives_dead_code_elimination(after, calls, raised)
     twins = [name for name in judge.checks(judge.module(after)) if "_functional_" in name]
     assert len(twins) == program.checks
+
+
+@pytest.mark.parametrize("sink", ["buffer", "output"])
+@settings(
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(program=programs())
+def test_random_programs_are_restored(sink, program, settings_for):
+    """Restored, a program is what a fix of everything else makes of it."""
+    note(program.text)
+    document = Document.from_tree(parse_program(program.text))
+    fixed = fix_program(document, "model", "model.pt2", settings_for(sink))
+    restored = restore_program(fixed.document, "model", settings_for(sink))
+    assert (len(restored.restored), restored.kept) == (program.checks, ())
+    kept = fix_program(document, "model", "model.pt2", settings_for(sink, fixable={"GL205"}))
+    assert {**restored.document.tree, "verifiers": []} == {**kept.document.tree, "verifiers": []}

@@ -18,7 +18,7 @@ from graphlint.passes.tokens import Functionalized, functionalize_checks
 from graphlint.program.text import parse_program
 
 ARTIFACTS = Path(__file__).parent.parent / "artifacts" / "2.13.0"
-CONTRADICTION = "the fixed program contradicts itself: "
+CONTRADICTION = "the changed program contradicts itself: "
 BUG = "a fix failed its own checks, which is a bug of graphlint: "
 TEXT = """\
 program TRAINING
@@ -97,20 +97,20 @@ def add_a_write(document, sites, sink):
 BROKEN = {
     "drops-the-check": (
         drop_the_check,
-        ("torch.ops.aten._functional_assert_async.msg occurs 0 times after fixing, 1 times were expected",),
+        ("torch.ops.aten._functional_assert_async.msg occurs 0 times afterwards, 1 times were expected",),
     ),
     "leaves-the-check": (
         leave_the_check,
         (
-            "torch.ops.aten._functional_assert_async.msg occurs 0 times after fixing, 1 times were expected",
-            "torch.ops.aten._assert_async.msg occurs 1 times after fixing, 0 times were expected",
+            "torch.ops.aten._functional_assert_async.msg occurs 0 times afterwards, 1 times were expected",
+            "torch.ops.aten._assert_async.msg occurs 1 times afterwards, 0 times were expected",
         ),
     ),
     "runs-the-check-twice": (
         run_the_check_twice,
         (
-            "torch.ops.aten._functional_assert_async.msg occurs 0 times after fixing, 1 times were expected",
-            "torch.ops.aten._assert_async.msg occurs 2 times after fixing, 0 times were expected",
+            "torch.ops.aten._functional_assert_async.msg occurs 0 times afterwards, 1 times were expected",
+            "torch.ops.aten._assert_async.msg occurs 2 times afterwards, 0 times were expected",
         ),
     ),
     "defines-a-value-twice": (
@@ -127,11 +127,11 @@ BROKEN = {
     ),
     "drops-a-random-op": (
         drop_a_random_op,
-        ("a random op occurs 0 times after fixing, 1 times were expected",),
+        ("a random op occurs 0 times afterwards, 1 times were expected",),
     ),
     "adds-a-write": (
         add_a_write,
-        ("torch.ops.aten.add_.Tensor occurs 1 times after fixing, 0 times were expected",),
+        ("torch.ops.aten.add_.Tensor occurs 1 times afterwards, 0 times were expected",),
     ),
 }
 
@@ -167,7 +167,7 @@ def test_a_check_that_comes_back_is_noticed(monkeypatch, write_pt2, settings_for
     path = write_pt2(TEXT)
     result = process(str(path), settings_for(), "fix")
     target = "torch.ops.aten._assert_tensor_metadata.default"
-    assert result.error == f"{BUG}{target} occurs 2 times after fixing, 0 times were expected"
+    assert result.error == f"{BUG}{target} occurs 2 times afterwards, 0 times were expected"
 
 
 def test_a_finding_that_a_fix_adds_is_noticed(monkeypatch, write_pt2, settings_for):
@@ -387,7 +387,7 @@ def test_a_broken_program_does_not_keep_the_other_one_from_being_fixed(half_brok
     with zipfile.ZipFile(path) as archive:
         after = {name: archive.read(name) for name in archive.namelist()}
     changed = {name.rpartition("/")[2] for name in after if after[name] != before.get(name)}
-    assert changed == {"encoder.json", "encoder_constants_config.json", "tensor_0"}
+    assert changed == {"encoder.json", "encoder_constants_config.json", "tensor_0", "graphlint.json"}
     assert after[member] == content
     again = process(str(path), settings, "fix")
     assert (again.changed, again.diagnostics) == (False, result.diagnostics)

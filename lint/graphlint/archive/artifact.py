@@ -66,6 +66,10 @@ class Artifact:
     def close(self) -> None:
         self.container.close()
 
+    def extra_member(self, name: str) -> str:
+        """Where the archive has the extra file of that name (``extra_files`` of ``torch.export.save``), if it has."""
+        return f"{self.root}/extra/{name}" if self.root else f"extra_files/{name}"
+
     def read_program(self, entry: ProgramEntry) -> bytes:
         """The program's JSON, checked against its size and checksum but not parsed."""
         return self.container.read(entry.member)

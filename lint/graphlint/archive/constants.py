@@ -1,4 +1,5 @@
-"""Adds constants (tensors) to a program's payload, where stock torch looks for them, and edits what is said of them.
+"""Adds constants (tensors) to a program's payload, where stock torch looks for them, takes them away again, and edits
+what is said of them.
 
 Non-persistent buffers live among the constants too. torch 2.9 and later keep each one's bytes in a member of its own,
 listed in a JSON file; torch 2.3 to 2.8 keep all of a program's in one torch.save file, which
@@ -9,13 +10,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
 
 from graphlint.archive.artifact import Artifact, ProgramEntry
 from graphlint.archive.container import quoted
+from graphlint.archive.writer import Changes
 from graphlint.errors import ArtifactError
 
 ITEM_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 2, 7: 4, 8: 8, 10: 8, 11: 16, 12: 1, 13: 2}
@@ -52,7 +54,7 @@ def add_constants(
     artifact: Artifact,
     entry: ProgramEntry,
     constants: Sequence[NewConstant],
-    planned: Mapping[str, bytes] | None = None,
+    planned: Changes | None = None,
 ) -> dict[str, bytes]:
     """The changes to the archive (member name → new content) by which the program has the constants too.
 
@@ -80,8 +82,50 @@ def add_constants(
     raise ArtifactError(f"the archive has no member for the constants of program {quoted(entry.name)}")
 
 
+def remove_constants(
+    artifact: Artifact, entry: ProgramEntry, names: Collection[str], planned: Changes | None = None
+) -> dict[str, bytes | None]:
+    """The changes to the archive by which the program lacks the constants of these names: the inverse of
+    :func:`add_constants`. What is not there need not be removed.
+
+    A payload goes with the last constant that shows it. Raises ArtifactError when it cannot be told apart from the
+    rest.
+    """
+    planned = planned or {}
+    if not names:
+        return {}
+    if entry.constants_pickle is not None:
+        from graphlint.archive.pickled_removal import without_items
+
+        member = entry.constants_pickle
+        try:
+            return {member: without_items(_content(artifact, member, planned), names)}
+        except ArtifactError as error:
+            raise ArtifactError(f"constants cannot be removed from {quoted(member)}: {error}", member=member) from error
+    if entry.constants_config is None:
+        return {}
+    member = entry.constants_config
+    document, config = _parse_config(_content(artifact, member, planned), member)
+    gone = [config.pop(name) for name in names if name in config]
+    if not gone:
+        return {}
+    left = {member: document}
+    for other in {one.constants_config for one in artifact.programs if one.constants_config is not None} - {member}:
+        left[other] = _parse_config(_content(artifact, other, planned), other)[0]
+    used = {
+        f"{other.rpartition('/')[0]}/{one.get('path_name')}"
+        for other, its in left.items()
+        for one in its["config"].values()
+        if isinstance(one, dict)
+    }
+    paths = {f"{member.rpartition('/')[0]}/{one.get('path_name')}" for one in gone if isinstance(one, dict)}
+    changes: dict[str, bytes | None] = {path: None for path in paths - used if path in artifact.container.members}
+    changes[member] = json.dumps(document).encode()
+    return changes
+
+
 def without_gradients(
-    artifact: Artifact, entry: ProgramEntry, names: Collection[str], planned: Mapping[str, bytes] | None = None
+    artifact: Artifact, entry: ProgramEntry, names: Collection[str], planned: Changes | None = None
 ) -> dict[str, bytes]:
     """The changes by which constants of these names, and whatever has the same payload, no longer require gradients.
 
@@ -101,9 +145,7 @@ def without_gradients(
     return {member: json.dumps(document).encode()} if demanding else {}
 
 
-def _add_raw(
-    artifact: Artifact, member: str, constants: Sequence[NewConstant], planned: Mapping[str, bytes]
-) -> dict[str, bytes]:
+def _add_raw(artifact: Artifact, member: str, constants: Sequence[NewConstant], planned: Changes) -> dict[str, bytes]:
     """Layout of torch 2.9 and later (``_package_constants`` in ``torch/export/pt2_archive/_package.py``)."""
     document, config = _parse_config(_content(artifact, member, planned), member)
     folder = member.rpartition("/")[0]
@@ -136,8 +178,9 @@ def _add_raw(
     return changes
 
 
-def _content(artifact: Artifact, member: str, planned: Mapping[str, bytes]) -> bytes:
-    return planned[member] if member in planned else artifact.container.read(member)
+def _content(artifact: Artifact, member: str, planned: Changes) -> bytes:
+    content = planned.get(member)
+    return artifact.container.read(member) if content is None else content
 
 
 def _parse_config(content: bytes, member: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -101,14 +101,14 @@ class _Mark:
     """Where a group of stack items begins."""
 
 
-class _Dict:
+class PickledDict:
     """A dict under construction: its items that have a string as their key."""
 
     def __init__(self) -> None:
         self.items: dict[str, object] = {}
 
 
-class _Storage:
+class Storage:
     """A storage of tensor data, or a tensor that shows it."""
 
     def __init__(self, key: str) -> None:
@@ -130,36 +130,36 @@ def trace_storages(pickle: bytes) -> dict[str, str]:
     Raises ArtifactError when it is anything else than one dict.
     """
     traced, _ = _trace(pickle)
-    return {name: value.key for name, value in traced.items.items() if isinstance(value, _Storage)}
+    return {name: value.key for name, value in traced.items.items() if isinstance(value, Storage)}
 
 
-def _trace(pickle: bytes) -> tuple[_Dict, int | None]:
+def _trace(pickle: bytes) -> tuple[PickledDict, int | None]:
     """The dict that a pickle builds, and where the length of its last frame stands."""
     stack: list[object] = []
     memo: dict[int, object] = {}
     frame = None
     try:
-        for name, argument, position in _opcodes(pickle):
+        for name, argument, position in opcodes(pickle):
             if name == "FRAME":
                 frame = position + 1
             elif name == "STOP":
                 if position != len(pickle) - 1:
                     raise ArtifactError("its pickle is followed by something else")
             else:
-                _follow(name, argument, stack, memo)
+                follow(name, argument, stack, memo)
     except (ValueError, IndexError, KeyError) as error:
         raise ArtifactError(f"its pickle is damaged: {error}") from error
-    if len(stack) != 1 or not isinstance(stack[0], _Dict):
+    if len(stack) != 1 or not isinstance(stack[0], PickledDict):
         raise ArtifactError("its pickle does not hold a dict")
     return stack[0], frame
 
 
-def _opcodes(pickle: bytes) -> Iterator[tuple[str, object, int]]:
+def opcodes(pickle: bytes) -> Iterator[tuple[str, object, int]]:
     for opcode, argument, position in pickletools.genops(pickle):
         yield opcode.name, argument, position or 0
 
 
-def _follow(name: str, argument: object, stack: list[object], memo: dict[int, object]) -> None:
+def follow(name: str, argument: object, stack: list[object], memo: dict[int, object]) -> None:
     """Does to the stack what an opcode does, as far as dicts, strings and globals go (None: anything else)."""
     if name in {"PUT", "BINPUT", "LONG_BINPUT"}:
         memo[int(str(argument))] = stack[-1]
@@ -168,7 +168,7 @@ def _follow(name: str, argument: object, stack: list[object], memo: dict[int, ob
     elif name in {"GET", "BINGET", "LONG_BINGET"}:
         stack.append(memo[int(str(argument))])
     elif name == "EMPTY_DICT":
-        stack.append(_Dict())
+        stack.append(PickledDict())
     elif name == "MARK":
         stack.append(MARK)
     elif name in {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "GLOBAL"}:
@@ -180,8 +180,8 @@ def _follow(name: str, argument: object, stack: list[object], memo: dict[int, ob
         arguments, function = stack.pop(), stack.pop()
         # Tensors and parameters are rebuilt from their storage, which comes first among the arguments.
         first = arguments[0] if isinstance(arguments, tuple) and arguments else None
-        rebuilt = str(function).startswith("torch._utils _rebuild_") and isinstance(first, _Storage)
-        stack.append(_Dict() if function == ORDERED_DICT else first if rebuilt else None)
+        rebuilt = str(function).startswith("torch._utils _rebuild_") and isinstance(first, Storage)
+        stack.append(PickledDict() if function == ORDERED_DICT else first if rebuilt else None)
     elif name in {"TUPLE1", "TUPLE2", "TUPLE3"}:
         count = int(name[-1])
         stack[-count:] = [tuple(stack[-count:])]
@@ -220,14 +220,14 @@ OPCODES = {opcode.name: opcode for opcode in pickletools.opcodes}
 
 
 def _add_item(target: object, key: object, value: object) -> None:
-    if isinstance(target, _Dict) and isinstance(key, str):
+    if isinstance(target, PickledDict) and isinstance(key, str):
         target.items[key] = value
 
 
-def _persistent(identity: object) -> _Storage | None:
+def _persistent(identity: object) -> Storage | None:
     """``("storage", class, key, device, size)``: how torch.save refers to a storage."""
     if isinstance(identity, tuple) and len(identity) > 2 and identity[0] == "storage" and isinstance(identity[2], str):
-        return _Storage(identity[2])
+        return Storage(identity[2])
     return None
 
 

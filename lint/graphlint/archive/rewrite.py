@@ -9,13 +9,13 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from graphlint.archive.container import Container, quoted
 from graphlint.archive.source import FileSource, FileStamp, reason_of
-from graphlint.archive.writer import write_archive
+from graphlint.archive.writer import Changes, write_archive
 from graphlint.errors import WriteError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ WHAT_NEXT = {
 
 
 def replace_file(
-    path: str | bytes | os.PathLike[str] | os.PathLike[bytes], container: Container, changes: Mapping[str, bytes]
+    path: str | bytes | os.PathLike[str] | os.PathLike[bytes], container: Container, changes: Changes
 ) -> PendingReplacement:
     """Prepares to rewrite the artifact at ``path`` (which ``container`` was opened on) with ``changes``.
 
@@ -62,7 +62,7 @@ class PendingReplacement:
     path: str
     """The temporary file, in the folder of the file that it may replace."""
 
-    def __init__(self, path: str, container: Container, changes: Mapping[str, bytes]) -> None:
+    def __init__(self, path: str, container: Container, changes: Changes) -> None:
         self._given = path
         self._container = container
         self._changes = changes

@@ -5,7 +5,8 @@ member), so what this module does not know is kept too. A member is only looked 
 local header so that the data starts at a multiple of 64 bytes, because weights get mapped into memory, and that padding
 depends on where the member stands. Archives without such padding (torch 2.7 and before) stay without.
 
-A replaced member stays at its place. A new one goes behind the last member of its own folder, as torch would have
+A replaced member stays at its place, a removed one leaves no trace. A new one goes behind the last member of its own
+folder, as torch would have
 written it, else behind all others: never to the front, since torch takes the first member's folder as the root.
 """
 
@@ -57,10 +58,12 @@ class _Slot(msgspec.Struct):
     """The new content; None for a member that is copied."""
 
 
-def write_archive(
-    container: Container, changes: Mapping[str, bytes], out: BinaryIO | int, *, before: str | None = None
-) -> None:
-    """Writes the container's archive with ``changes`` (member name → content) to a file object or descriptor.
+Changes = Mapping[str, "bytes | None"]
+"""Member name to new content, None for a member that is to go."""
+
+
+def write_archive(container: Container, changes: Changes, out: BinaryIO | int, *, before: str | None = None) -> None:
+    """Writes the container's archive with ``changes`` to a file object or descriptor.
 
     ``before`` is the member that new ones are put in front of, instead of the default place. Without changes the
     result is the same file, byte for byte. Raises ArtifactError when a member that has to be moved is damaged, and
@@ -86,7 +89,7 @@ def write_archive(
     output.flush()
 
 
-def _slots(container: Container, changes: Mapping[str, bytes], before: str | None) -> list[_Slot]:
+def _slots(container: Container, changes: Changes, before: str | None) -> list[_Slot]:
     """All members of the new archive, in the order in which they stand in the file."""
     end = container.end.directory_offset
     slots = [
@@ -102,8 +105,10 @@ def _slots(container: Container, changes: Mapping[str, bytes], before: str | Non
             raise ArtifactError(
                 f"member {quoted(member.name)} overlaps what follows it in the archive", member=member.name
             )
+    removed = {name for name, data in changes.items() if data is None}
+    slots = [slot for slot in slots if slot.name not in removed]
     for name, data in changes.items():
-        if name in container.members:
+        if name in container.members or data is None:
             continue
         folder = name.rpartition("/")[0]
         position = len(slots)
@@ -119,7 +124,8 @@ def _slots(container: Container, changes: Mapping[str, bytes], before: str | Non
 
 def _central_order(container: Container, slots: list[_Slot]) -> list[str]:
     """The directory keeps its order; new members follow the one that they follow in the file."""
-    order = list(container.members)
+    kept = {slot.name for slot in slots}
+    order = [name for name in container.members if name in kept]
     previous = None
     for slot in slots:
         if slot.old is None:
@@ -132,10 +138,12 @@ def _least_end(member: Member) -> int:
     return member.header_offset + LOCAL.size + len(encoded_name(member.name)) + member.compressed_size
 
 
-def _template(container: Container, changes: Mapping[str, bytes]) -> Member | None:
+def _template(container: Container, changes: Changes) -> Member | None:
     """The member whose style (flags, padding, dates, attributes) new ones take on: a replaced one, else the first."""
     members = container.members
-    files = [name for name in changes if name in members] or [name for name in members if not name.endswith("/")]
+    files = [name for name, data in changes.items() if name in members and data is not None] or [
+        name for name in members if not name.endswith("/")
+    ]
     return members[files[0]] if files else None
 
 

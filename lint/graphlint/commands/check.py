@@ -41,6 +41,12 @@ GENERAL = "Configuration and information"
     help="Where the tokens of fixed checks end: in a buffer (default), or as an output of the program.",
 )
 @option(
+    FIXING,
+    "--provenance/--no-provenance",
+    default=None,
+    help="Record in the artifact, as its extra file graphlint.json, what was fixed (the default); or do not.",
+)
+@option(
     FIXING, "--verify", is_flag=True, help="Run each artifact before and after its fix in torch; write it if alike."
 )
 @option(FIXING, "--trust", is_flag=True, help="With --verify: load artifacts whose code runs when they are loaded.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -35,6 +35,7 @@ class CheckOptions(msgspec.Struct, frozen=True):
     diff: bool = False
     show_fixes: bool = False
     token_sink: TokenSink | None = None
+    provenance: bool | None = None
     verify: bool = False
     trust: bool = False
     imports: tuple[str, ...] = ()
@@ -68,7 +69,7 @@ class CheckOptions(msgspec.Struct, frozen=True):
 
 def check(options: CheckOptions, console: Console) -> int:
     """Run the check and return the exit status. Raises GraphlintError for what concerns the run as a whole."""
-    resolver = _resolver(options)
+    resolver = resolver_of(options)
     candidates = list(discover(options.paths or (os.curdir,), resolver))
     # All settings come before the first artifact is touched: a broken configuration must not stop a run half-way.
     work = [(candidate, resolver.settings_for(candidate.path)) for candidate in candidates]
@@ -77,7 +78,9 @@ def check(options: CheckOptions, console: Console) -> int:
     if not work:
         console.warning("No .pt2 files found under the given path(s)")
 
-    results = list(lint(work, options.action, _process(options, console), console))
+    from graphlint.engine import process
+
+    results = list(lint(work, options.action, verifying(process, options, console), console))
     unsafe_paths = frozenset(candidate.path for candidate, settings in work if settings.unsafe_fixes)
     stdout = None if options.output_file is not None else sys.stdout
     report_options = ReportOptions(
@@ -107,10 +110,8 @@ def check(options: CheckOptions, console: Console) -> int:
     )
 
 
-def _process(options: CheckOptions, console: Console) -> Process:
-    """The engine, with a verifier if one is asked for."""
-    from graphlint.engine import process
-
+def verifying(process: Callable[..., FileResult], options: CheckOptions, console: Console) -> Process:
+    """``process`` of the engine, with a verifier if one is asked for."""
     if not options.verify:
         return process
     from functools import partial
@@ -147,7 +148,8 @@ def _report(
     return text
 
 
-def _resolver(options: CheckOptions) -> Resolver:
+def resolver_of(options: CheckOptions) -> Resolver:
+    """Which settings hold for which artifact. Raises ConfigError."""
     from graphlint.rules.registry import RULES
 
     files = [value for value in options.config if os.path.isfile(value)]
@@ -171,7 +173,7 @@ def _resolver(options: CheckOptions) -> Resolver:
             force_exclude=options.force_exclude,
             unsafe_fixes=options.unsafe_fixes,
             output_format=options.output_format,
-            fix=FixTable(token_sink=options.token_sink),
+            fix=FixTable(token_sink=options.token_sink, provenance=options.provenance),
         ),
         inline,
         files[0] if files else None,

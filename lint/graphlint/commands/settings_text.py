@@ -28,6 +28,7 @@ def render(path: str, resolved: Resolved, settings: Settings) -> str:
         "",
         "[fix]",
         f"token-sink = {_string(settings.token_sink)}",
+        f"provenance = {str(settings.provenance).lower()}",
     ]
     for op, declared in sorted(settings.ops.items()):
         lines += [

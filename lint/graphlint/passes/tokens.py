@@ -40,23 +40,25 @@ import msgspec
 from graphlint.analysis.calls import Convention, convention, value_list
 from graphlint.analysis.checks import TWINS
 from graphlint.analysis.sites import Site
-from graphlint.program.arguments import Json, tensor
+from graphlint.passes.origins import NAME, SINGLE, noted
+from graphlint.program.arguments import Json, of_kind, tensor
 from graphlint.program.document import Dialect, Document, GraphEdit, all_nodes, scalar_meta
 from graphlint.program.model import Graph, Node, Program
+from graphlint.program.structure import read_structure
 from graphlint.settings import TokenSink
 
 BARE_MESSAGE: Final = "Expected Tensor with single nonzero value, but got zero"
 """What ``_assert_async.default`` raises (``aten/src/ATen/native/TensorCompare.cpp``)."""
 
-_REQUIRED: Final = {
+REQUIRED: Final = {
     "torch.ops.aten._functional_sym_constrain_range.default": ("min", "max"),
     "torch.ops.aten._functional_sym_constrain_range_for_size.default": ("min", "max"),
 }
 """Operands that a twin needs although the check may leave them out."""
 
-_MAKE: Final = "torch.ops.aten._make_dep_token.default"
-_CLONE: Final = "torch.ops.aten.clone.default"
-_DETACH: Final = "torch.ops.aten.detach.default"
+MAKE: Final = "torch.ops.aten._make_dep_token.default"
+CLONE: Final = "torch.ops.aten.clone.default"
+DETACH: Final = "torch.ops.aten.detach.default"
 _BUFFER: Final = "dep_token"
 
 
@@ -105,13 +107,13 @@ class _Threading:
                 continue
             if token is None:
                 token = self._token(edit)
-                edit.nodes.append(self._dialect.node(_MAKE, [], token, _place(raw_node)))
+                edit.nodes.append(self._dialect.node(MAKE, [], token, _place(raw_node)))
             following = self._token(edit)
             if id(node) in self._carriers:
-                edit.nodes.append(self._carry(node, raw_node, token, following))
+                edit.nodes.append(self._carry(node, raw_node, token, following, edit))
                 rule = convention(node)
                 if rule is not None and rule.fresh_results:
-                    following = self._apply(_DETACH, following, edit, _place(raw_node))
+                    following = self._apply(DETACH, following, edit, _place(raw_node))
             else:
                 edit.nodes.append(self._twin(node, raw_node, token, following))
             token = following
@@ -137,16 +139,16 @@ class _Threading:
             inputs.append(self._dialect.operand("assert_msg", {"as_string": BARE_MESSAGE}, keyword=True))
         inputs += [
             self._dialect.operand(name, {"as_none": True}, keyword=True)
-            for name in _REQUIRED.get(target, ())
+            for name in REQUIRED.get(target, ())
             if node.input(name) is None
         ]
         inputs.append(self._dialect.operand("dep_token", tensor(token), keyword=True))
         edited = {**raw, "target": target, "inputs": inputs, "outputs": [tensor(result)]}
         if "name" in raw:
             edited["name"] = result
-        return edited
+        return noted(edited, NAME, raw["name"]) if raw.get("name") else edited
 
-    def _carry(self, node: Node, raw: Json, token: str, result: str) -> Json:
+    def _carry(self, node: Node, raw: Json, token: str, result: str, edit: GraphEdit) -> Json:
         """A calling node with the token handed in, threaded through its graphs, and taken back."""
         rule = convention(node)
         if rule is None:
@@ -166,7 +168,14 @@ class _Threading:
                 edited = self._ignoring(reference.graph, inner, place)
             argument = {**raw["inputs"][position]["arg"], "as_graph": {**raw_reference, "graph": edited}}
             inputs[position] = {**raw["inputs"][position], "arg": argument}
-        return {**raw, "inputs": inputs, **self._dialect.returning_also(raw, [result])}
+        edited = {**raw, "inputs": inputs, **self._dialect.returning_also(raw, [result])}
+        if not _returns_bare_tensor(raw):
+            return edited
+        edited = noted(edited, SINGLE, "true")
+        if raw.get("name") in node.results():
+            # A node of one result is called what the result is; of two, that is the name of the one taken out of it.
+            edited = {**noted(edited, NAME, raw["name"]), "name": edit.claim(node.caller_label)}
+        return edited
 
     def _ignoring(self, graph: Graph, raw: Json, place: int) -> Json:
         """A graph that takes the token and does nothing with it."""
@@ -182,9 +191,18 @@ class _Threading:
         edit.inputs.insert(place, tensor(token))
         last = self.run(graph, raw, edit, token)
         if clone:
-            last = self._apply(_CLONE, last, edit, {})
+            last = self._apply(CLONE, last, edit, {})
         edit.outputs.append(tensor(last))
         return edit.finish(is_single_tensor_return=False)
+
+
+def _returns_bare_tensor(raw: Json) -> bool:
+    """Whether a calling node returns a tensor, not a tuple of one: files of torch 2.7 and later say so, earlier ones
+    write a tuple of one as a list.
+    """
+    outputs = raw["outputs"]
+    bare = len(outputs) == 1 and outputs[0].get("as_tensor") is not None
+    return bare and raw.get("is_hop_single_tensor_return", True) is not False
 
 
 def _place(raw: Json) -> Json:
@@ -203,7 +221,8 @@ def _hand_in(node: Node, rule: Convention, inputs: list[Json], token: str, diale
         position = rule.lists[0]
         values = value_list(node.inputs[position].arg)
         given = inputs[position]["arg"].get("as_tensors") or [{"name": name} for name in values]
-        inputs[position] = {**inputs[position], "arg": {"as_tensors": [*given, {"name": token}]}}
+        argument = of_kind(inputs[position]["arg"], "as_tensors", [*given, {"name": token}])
+        inputs[position] = {**inputs[position], "arg": argument}
         return len(values)
     first = rule.rest or 0
     end = first
@@ -245,7 +264,7 @@ def _with_token(entry: Json, last: str) -> Json:
     signature = entry.get("signature")
     if not signature:
         return entry
-    version, spec = json.loads(signature["out_spec"])
+    version, spec = read_structure(signature["out_spec"])
     leaf: Json = {"type": None, "context": None, "children_spec": []}
     out_spec = [version, {"type": "builtins.tuple", "context": "null", "children_spec": [spec, leaf]}]
     outputs: list[Any] = signature["outputs"]

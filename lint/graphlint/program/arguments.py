@@ -13,6 +13,12 @@ def tensor(name: str) -> Json:
     return {"as_tensor": {"name": name}}
 
 
+def of_kind(argument: Json, kind: str, value: Any) -> Json:
+    """The argument with another value. The kinds that it is not stay spelled out where they are (torch 2.2)."""
+    spelled = {key: None if key.startswith("as_") else one for key, one in argument.items()}
+    return {**(spelled if len(argument) > 1 else {}), kind: value}
+
+
 def tensor_names(argument: Json) -> list[str]:
     """Names of all tensors in an argument, in order."""
     kind, value = _set_key(argument)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from graphlint.analysis.view import ProgramView
 from graphlint.rules.base import Finding, Rule, no_fix
+from graphlint.settings import Refused
 
 
 class RefusedByTarget(Rule):
@@ -44,9 +45,15 @@ class RefusedByTarget(Rule):
             refused = view.profile.refused_op(site.name)
             if refused is not None:
                 message = f"{site.name} is refused by {', '.join(refused.targets)}: {refused.because}"
-                yield Finding(message, no_fix(refused.advice or "change the model"), site)
+                yield Finding(message, no_fix(_advice(refused)), site)
         for spec in view.program.graph_module.signature.output_specs or ():
             for kind, refused in view.profile.refused_outputs.items():
                 if getattr(spec, kind) is not None:
                     message = f"an output of kind {kind} is refused by {', '.join(refused.targets)}: {refused.because}"
-                    yield Finding(message, no_fix(refused.advice or "change the model"))
+                    yield Finding(message, no_fix(_advice(refused)))
+
+
+def _advice(refused: Refused) -> str:
+    if refused.restore:
+        return "`graphlint restore` brings the plain checks back"
+    return refused.advice or "change the model"

@@ -86,7 +86,7 @@ def _compare(name: str, original: Any, fixed: Any) -> tuple[int, int]:
     """On how many inputs two programs were compared, and on how many of these they raised."""
     with quiet():
         left, right = _runner(name, original, "the original"), _runner(name, fixed, "the fixed program")
-        tokens = _returns_token(original, fixed)
+        tokens = (_returns_token(fixed, original), _returns_token(original, fixed))
         calls = raised = 0
         reason = ""
         for call in calls_of(original):
@@ -109,14 +109,17 @@ def _runner(name: str, program: Any, which: str) -> Runner:
         ) from error
 
 
-def _compare_call(name: str, call: Call, left: Runner, right: Runner, *, tokens: bool) -> str:
-    """Run one call twice on both; what the first time raised."""
+def _compare_call(name: str, call: Call, left: Runner, right: Runner, *, tokens: tuple[bool, bool]) -> str:
+    """Run one call twice on both; what the first time raised. ``tokens`` says which of them return one, too."""
     left.restart()
     right.restart()
     raised = ""
     for time in ("first", "second"):
-        before, after = left.run(call), right.run(call)
-        found = difference(before, without_token(after) if tokens else after)
+        before, after = (
+            without_token(outcome) if with_token else outcome
+            for outcome, with_token in zip((left.run(call), right.run(call)), tokens, strict=True)
+        )
+        found = difference(before, after)
         if found:
             _check_repeats(name, call, left)
             raise VerificationError(f"program {name!r} differs on the {time} call with {call.label}: {found}")
@@ -140,7 +143,7 @@ def _check_repeats(name: str, call: Call, runner: Runner) -> None:
 
 
 def _returns_token(original: Any, fixed: Any) -> bool:
-    """Whether the fixed program returns ``(result, token)`` (``token-sink = "output"``)."""
+    """Whether ``fixed`` returns ``(result, token)`` (``token-sink = "output"``)."""
     before, after = original.call_spec.out_spec, fixed.call_spec.out_spec
     return (
         before != after

@@ -37,7 +37,7 @@ class OpRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     because: str
     restore: bool = False
-    """Whether ``--fix`` turns it back into what it was made from: dependency tokens into plain checks."""
+    """Whether ``graphlint restore`` turns it back into what it was made from: dependency tokens into plain checks."""
     advice: str = ""
     """What the model's author can do instead."""
 

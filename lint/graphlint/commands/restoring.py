@@ -1,0 +1,40 @@
+"""What ``graphlint restore`` does with its options."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from graphlint.commands.checking import CheckOptions, resolver_of, verifying
+from graphlint.commands.console import Console
+from graphlint.commands.running import exit_status, lint
+from graphlint.discovery import discover
+from graphlint.reporters import diff, restored
+from graphlint.reporters.options import ReportOptions
+
+
+def restore(options: CheckOptions, console: Console) -> int:
+    """Restore the artifacts and return the exit status. Raises GraphlintError for what concerns the run as a whole."""
+    from graphlint import engine
+
+    resolver = resolver_of(options)
+    work = [(one, resolver.settings_for(one.path)) for one in discover(options.paths, resolver)]
+    if not work:
+        console.warning("No .pt2 files found under the given path(s)")
+    results = list(lint(work, options.action, verifying(engine.restore, options, console), console))
+    report = ReportOptions(color=console.colors(sys.stdout), folder=os.getcwd())
+    for result in results:
+        for diagnostic in result.unreadable:
+            console.error(f"{result.path}: {diagnostic.code} {diagnostic.message}")
+    if options.diff:
+        console.out(diff.render(results, report))
+        console.err(restored.render_kept(results, report))
+        if not options.quiet:
+            console.err(restored.render_would(results))
+    else:
+        console.out(restored.render_kept(results, report))
+        if not options.quiet:
+            console.out(restored.render(results, report, exit_zero=options.exit_zero))
+    status = exit_status(results, options.action, exit_zero=options.exit_zero)
+    found = any(result.kept or result.restored for result in results)
+    return status or int(found and not options.exit_zero)
