@@ -47,7 +47,7 @@ def lint(
     from graphlint.commands.running import without_excluded_fixes
     from graphlint.engine import process
 
-    settings = _settings(
+    settings = _reviewed(
         os.fspath(path),
         _configuration(select, extend_select, ignore, fixable, unfixable, unsafe_fixes, token_sink, target, ops),
         config,
@@ -84,7 +84,7 @@ def fix(
     from graphlint.commands.running import without_excluded_fixes
     from graphlint.engine import process
 
-    settings = _settings(
+    settings = _reviewed(
         os.fspath(path),
         _configuration(select, extend_select, ignore, fixable, unfixable, unsafe_fixes, token_sink, target, ops),
         config,
@@ -120,6 +120,15 @@ def _settings(path: str, options: Configuration, config: str | None, *, isolated
     from graphlint.rules.registry import RULES
 
     return Resolver(RULES, options, (), config, isolated=isolated).settings_for(path)
+
+
+def _reviewed(path: str, options: Configuration, config: str | None, *, isolated: bool) -> Settings:
+    """As :func:`_settings`, for an artifact: with what comments in the source and a baseline accept."""
+    from graphlint.review import Reviewer
+    from graphlint.rules.registry import RULES
+
+    resolver = Resolver(RULES, options, (), config, isolated=isolated)
+    return Reviewer(RULES).settings_for(path, resolver.for_path(path), resolver.settings_for(path))
 
 
 def _configuration(

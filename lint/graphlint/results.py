@@ -14,11 +14,13 @@ Action = Literal["check", "fix", "diff"]
 
 
 class FileResult(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The outcome for one artifact."""
+    """The outcome for one artifact, or what is wrong with comments in a source file."""
 
     path: str
     diagnostics: tuple[Diagnostic, ...] = ()
     """What is left to report, in the order of the report: after ``--fix``, what the fix did not take away."""
+    accepted: tuple[Diagnostic, ...] = ()
+    """What was found and is not reported: accepted by a comment in the source, per-file ignores or a baseline."""
     fixed: tuple[Diagnostic, ...] = ()
     """What was fixed (action ``fix``) or would be (action ``diff``)."""
     programs: tuple[str, ...] = ()
@@ -33,6 +35,8 @@ class FileResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """
     error: str = ""
     """Why the fixed artifact could not be written, or that a fix failed its validation: exit code 2."""
+    is_source: bool = False
+    """Whether it is a source file of a model (rules GL9), no artifact."""
 
     @property
     def unreadable(self) -> tuple[Diagnostic, ...]:
