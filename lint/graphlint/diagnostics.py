@@ -43,7 +43,7 @@ class Location(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
 
-class Acceptance(msgspec.Struct, frozen=True, omit_defaults=True):
+class Suppression(msgspec.Struct, frozen=True, omit_defaults=True):
     """Why a finding is not reported: someone has said that it may stay."""
 
     by: Literal["comment", "per-file-ignores", "baseline"]
@@ -120,8 +120,20 @@ class Diagnostic(msgspec.Struct, frozen=True, omit_defaults=True):
     """Class of that module (``torch.nn.modules.linear.Linear``)."""
     fingerprint: str = ""
     """The same for the same finding in another export of the model; different for every finding of an artifact."""
-    accepted: Acceptance | None = None
+    suppression: Suppression | None = None
     """Why it is not reported, if it is not."""
+
+    @property
+    def place(self) -> Location | None:
+        """The line of the model's source to point at: ``location``, or the line as the artifact records it."""
+        if self.location is not None or self.source is None:
+            return self.location
+        return Location(self.source.path, self.source.line, self.source.function, self.source.text)
+
+    @property
+    def about_source(self) -> bool:
+        """Whether it is about the source file at ``path`` itself, not about an artifact made from it."""
+        return self.location is not None and self.source is None
 
     @property
     def fixable(self) -> bool:

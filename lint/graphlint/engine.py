@@ -31,19 +31,19 @@ def process(path: str, settings: Settings, action: Action, verifier: Verifier | 
     try:
         with open_artifact(path) as artifact:
             if action == "check":
-                return _without_accepted(_check(artifact, path, settings))
-            return _without_accepted(_fix(artifact, path, settings, action, verifier))
+                return _without_suppressed(_check(artifact, path, settings))
+            return _without_suppressed(_fix(artifact, path, settings, action, verifier))
     except ArtifactError as error:
         return FileResult(path, diagnostics=_unreadable(error, path, settings))
 
 
-def _without_accepted(result: FileResult) -> FileResult:
+def _without_suppressed(result: FileResult) -> FileResult:
     """The result with what nobody wants to hear of set aside."""
-    accepted = tuple(diagnostic for diagnostic in result.diagnostics if diagnostic.accepted is not None)
-    if not accepted:
+    suppressed = tuple(diagnostic for diagnostic in result.diagnostics if diagnostic.suppression is not None)
+    if not suppressed:
         return result
-    left = tuple(diagnostic for diagnostic in result.diagnostics if diagnostic.accepted is None)
-    return _replace(result, diagnostics=left, accepted=accepted)
+    left = tuple(diagnostic for diagnostic in result.diagnostics if diagnostic.suppression is None)
+    return _replace(result, diagnostics=left, suppressed=suppressed)
 
 
 def _check(artifact: Artifact, path: str, settings: Settings) -> FileResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, Literal
 
 import msgspec
@@ -19,7 +20,7 @@ class FileResult(msgspec.Struct, frozen=True, omit_defaults=True):
     path: str
     diagnostics: tuple[Diagnostic, ...] = ()
     """What is left to report, in the order of the report: after ``--fix``, what the fix did not take away."""
-    accepted: tuple[Diagnostic, ...] = ()
+    suppressed: tuple[Diagnostic, ...] = ()
     """What was found and is not reported: accepted by a comment in the source, per-file ignores or a baseline."""
     fixed: tuple[Diagnostic, ...] = ()
     """What was fixed (action ``fix``) or would be (action ``diff``)."""
@@ -42,3 +43,12 @@ class FileResult(msgspec.Struct, frozen=True, omit_defaults=True):
     def unreadable(self) -> tuple[Diagnostic, ...]:
         """The diagnostics about what could not be read: never left out, whatever else a run does not show."""
         return tuple(diagnostic for diagnostic in self.diagnostics if diagnostic.code in UNREADABLE)
+
+
+def in_baseline(results: Iterable[FileResult]) -> int:
+    """How many findings are not reported because a baseline has them."""
+    return sum(
+        one.suppression is not None and one.suppression.by == "baseline"
+        for result in results
+        for one in result.suppressed
+    )

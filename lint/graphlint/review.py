@@ -1,7 +1,7 @@
 """Where findings belong in the repository, and which of them somebody has accepted.
 
 The engine hands each program's findings to the :data:`~graphlint.settings.Review` in its settings and gets them back
-with place, fingerprint and acceptance. A :class:`Reviewer` makes those reviews for one run, and knows at its end which
+with place, fingerprint and suppression. A :class:`Reviewer` makes those reviews for one run, and knows at its end which
 comments accepted nothing and which entries of a baseline no longer occur.
 """
 
@@ -10,6 +10,7 @@ comments accepted nothing and which entries of a baseline no longer occur.
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from graphlint.diagnostics import Acceptance, Diagnostic, Location, SourceFrame
+from graphlint.diagnostics import Diagnostic, Location, SourceFrame, Suppression
 from graphlint.program.model import Graph, Program
 from graphlint.resolution import Resolved, Resolver
 from graphlint.results import FileResult
@@ -77,39 +78,39 @@ class Reviewer:
         locator = self._locator(resolved)
         placed = [self._place(locator, one, settings) for one in diagnostics]
         prints = fingerprints(placed, locator.repository.relative(os.path.abspath(path)))
-        accepted: list[Acceptance | None] = [self._accepted(one, resolved) for one in placed]
+        suppressions: list[Suppression | None] = [self._suppression(one, resolved) for one in placed]
         if resolved.baseline:
-            self._accept_by_baseline(path, resolved.baseline, placed, accepted)
+            self._accept_by_baseline(path, resolved.baseline, placed, suppressions)
         return [
-            msgspec.structs.replace(one, fingerprint=fingerprint, accepted=acceptance)
-            for one, fingerprint, acceptance in zip(placed, prints, accepted, strict=True)
+            msgspec.structs.replace(one, fingerprint=fingerprint, suppression=suppression)
+            for one, fingerprint, suppression in zip(placed, prints, suppressions, strict=True)
         ]
 
     def _place(self, locator: Locator, diagnostic: Diagnostic, settings: Settings) -> Diagnostic:
         if diagnostic.source is None:
             return diagnostic
-        location = locator.locate(diagnostic.source, diagnostic.op)
+        location = locator.locate(diagnostic.source, diagnostic.op, _callers(diagnostic))
         self._note(locator, location.file or None, settings)
         return msgspec.structs.replace(diagnostic, location=location)
 
-    def _accepted(self, diagnostic: Diagnostic, resolved: Resolved) -> Acceptance | None:
+    def _suppression(self, diagnostic: Diagnostic, resolved: Resolved) -> Suppression | None:
         """Whether the source file's name or a comment in it accepts the finding."""
         location = diagnostic.location
         if location is None or not location.file:
             return None
         for pattern, codes in resolved.per_file_ignores:
             if diagnostic.code in codes and pattern.matches(location.file):
-                return Acceptance("per-file-ignores")
+                return Suppression("per-file-ignores")
         if location.state == "changed":
             return None  # nobody knows which line would speak of it
         for ignore in self._ignores_in(location.file, self._locator(resolved)):
             if ignore.accepts(diagnostic.code, location.line):
                 self._used.add((location.file, ignore, diagnostic.code))
-                return Acceptance("comment", ignore.reason)
+                return Suppression("comment", ignore.reason)
         return None
 
     def _accept_by_baseline(
-        self, path: str, baseline: str, diagnostics: Sequence[Diagnostic], accepted: list[Acceptance | None]
+        self, path: str, baseline: str, diagnostics: Sequence[Diagnostic], suppressions: list[Suppression | None]
     ) -> None:
         """As many findings of each identity as the baseline has, the first ones of the program."""
         from graphlint.baseline import artifact_name
@@ -119,12 +120,12 @@ class Reviewer:
         left = self._baseline(baseline).copy()
         found: Counter[Identity] = Counter()
         for index, diagnostic in enumerate(diagnostics):
-            if accepted[index] is None:
+            if suppressions[index] is None:
                 one = identity(diagnostic, name)
                 if left[one] > 0:
                     left[one] -= 1
                     found[one] += 1
-                    accepted[index] = Acceptance("baseline")
+                    suppressions[index] = Suppression("baseline")
         # A fix lints its program several times; the first time, all that the file has is there.
         self._matched[baseline] = self._matched.get(baseline, Counter()) | found
 
@@ -224,6 +225,12 @@ class Reviewer:
             names = {text: rule.code for rule in self._rules for text in (rule.code, rule.name)}
             self._ignores[file] = find_ignores(source, names) if source is not None else ()
         return self._ignores[file]
+
+
+def _callers(diagnostic: Diagnostic) -> tuple[str, ...]:
+    """What the source calls in order to get to the op: its module, the op that its graph is an operand of."""
+    module = [part for part in (diagnostic.module_path or "").split(".") if not part.isdecimal()]
+    return (*module[-1:], *(re.sub(r"_\d+$", "", caller) for caller in diagnostic.subgraph[::2]))
 
 
 def _location(file: str, locator: Locator, ignore: Ignore) -> Location:

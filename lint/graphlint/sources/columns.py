@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 _OPERATORS: dict[str, type[ast.operator]] = {
     "add": ast.Add,
@@ -28,15 +28,17 @@ _ASSIGNING = ("index_put", "copy", "fill", "masked_fill", "set")
 """Ops that an assignment to a part stands for (``x[i] = y``)."""
 
 
-def find_expression(tree: ast.Module, line: int, op: str) -> ast.expr | None:
+def find_expression(tree: ast.Module, line: int, op: str, callers: Sequence[str] = ()) -> ast.expr | None:
     """The one expression on ``line`` that ``op`` (``aten.add_.Tensor``) comes from: a call of that name, what an
-    augmented assignment or an assignment to a part writes. None where there is none, or several.
+    augmented assignment or an assignment to a part writes; otherwise the call of one of ``callers``, what the op is
+    called from (a module, ``cond``). None where there is none, or several.
     """
     parts = op.split(".")
     name = parts[1] if len(parts) > 1 else parts[0]
     plain = name.rstrip("_") if not name.startswith("__") else name
     calls: dict[int, list[ast.expr]] = {}
     written: list[ast.expr] = []
+    callers_found: list[ast.expr] = []
     for node in _on_line(tree, line):
         if isinstance(node, ast.Call):
             last = _names(node.func)
@@ -45,6 +47,9 @@ def find_expression(tree: ast.Module, line: int, op: str) -> ast.expr | None:
                 if wanted in last and _name_line(node.func) == line:
                     calls.setdefault(rank, []).append(node)
                     break
+            else:
+                if last[:1] and last[0] in callers and _name_line(node.func) == line:
+                    callers_found.append(node)
         elif isinstance(node, ast.AugAssign):
             if isinstance(node.op, _OPERATORS.get(plain, ())) or (
                 plain in _ASSIGNING and isinstance(node.target, ast.Subscript)
@@ -52,7 +57,7 @@ def find_expression(tree: ast.Module, line: int, op: str) -> ast.expr | None:
                 written.append(node.target)
         elif isinstance(node, ast.Assign) and plain in _ASSIGNING:
             written += [target for target in node.targets if isinstance(target, ast.Subscript)]
-    best = calls[min(calls)] if calls else written
+    best = calls[min(calls)] if calls else written or callers_found
     return best[0] if len(best) == 1 else None
 
 

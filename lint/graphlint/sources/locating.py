@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from graphlint.diagnostics import Location, SourceFrame
 from graphlint.sources.columns import find_expression
 from graphlint.sources.repository import Repository
@@ -17,8 +19,8 @@ class Locator:
         self._files: dict[str, SourceFile | None] = {}
         self._lines: dict[tuple[str, int, str, str], tuple[str, int]] = {}
 
-    def locate(self, frame: SourceFrame, op: str | None = None) -> Location:
-        """Where the frame's line is now. ``op`` is what was called there, for the column."""
+    def locate(self, frame: SourceFrame, op: str | None = None, callers: Sequence[str] = ()) -> Location:
+        """Where the frame's line is now. ``op`` is what was called there, or else ``callers`` are: for the column."""
         path = self.find(frame)
         source = self.read(path) if path is not None else None
         if path is None or source is None:
@@ -31,7 +33,7 @@ class Locator:
         if state == "changed":
             return Location(relative, frame.line, frame.function, frame.text, path, state="changed")
         text = source.lines[line - 1].rstrip()
-        column, end = _columns(source, line, text, op)
+        column, end = _columns(source, line, text, op, callers)
         return Location(
             relative, line, frame.function, text, path, column, end, "current" if state == "current" else "moved"
         )
@@ -72,12 +74,14 @@ def _current_line(source: SourceFile, frame: SourceFrame) -> tuple[str, int]:
     return ("changed", frame.line) if nearest is None else ("moved", nearest)
 
 
-def _columns(source: SourceFile, line: int, text: str, op: str | None) -> tuple[int, int]:
+def _columns(source: SourceFile, line: int, text: str, op: str | None, callers: Sequence[str]) -> tuple[int, int]:
     """First column of the expression and the one after its last, both in characters from 1; the first that is not
     blank and 0 where the expression cannot be told.
     """
     first = len(text) - len(text.lstrip()) + 1
-    expression = find_expression(source.tree, line, op) if op is not None and source.tree is not None else None
+    expression = None
+    if op is not None and source.tree is not None:
+        expression = find_expression(source.tree, line, op, callers)
     if expression is None:
         return first, 0
     # The syntax tree counts bytes.
