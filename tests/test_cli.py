@@ -45,7 +45,7 @@ def test_check(folder):
     result = run(cwd=folder)
     text = result.stdout.decode()
     assert text.startswith("GL201 [*] async-assert: ")
-    assert "  --> model.pt2, node %_assert_async\n" in text
+    assert "  ::: model.pt2, node %_assert_async\n" in text
     assert text.endswith("Found 1 error.\n[*] 1 fixable with the --fix option.\n")
     assert (result.stderr, result.returncode) == (b"", 1)
     assert run("clean.pt2", cwd=folder).returncode == 0

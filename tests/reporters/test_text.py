@@ -13,11 +13,11 @@ from graphlint.results import FileResult
 
 FULL = """\
 GL103 [*] buffer-mutation: aten.add_.Tensor writes buffer 'count'
-  --> model.pt2, node %add_
-  --> models.py:84 in forward, module layers.0 (Counter)
+  --> models.py:84 in forward
    |
 84 |     self.count.add_(1)
    |
+  ::: model.pt2, node %add_, module layers.0 (Counter)
    = help: becomes aten.add.Tensor
 
 GL302 random-op (warning): aten.rand.default draws from the global generator
@@ -25,11 +25,11 @@ GL302 random-op (warning): aten.rand.default draws from the global generator
   = note: not fixable: no op does the same without
 
 GL301 print: aten._print.default prints
-  --> model.pt2, node %_print
   --> models.py:84 in forward
    |
 84 |     self.count.add_(1)
    |
+  ::: model.pt2, node %_print
    = help: removed
    = note: this fix is unsafe: it can change what the program does; enable with --unsafe-fixes
 
@@ -40,10 +40,10 @@ GL001 unreadable-artifact: the JSON ends early
 """
 
 CONCISE = """\
-model.pt2: models.py:84: GL103 [*] aten.add_.Tensor writes buffer 'count'
+models.py:84: GL103 [*] aten.add_.Tensor writes buffer 'count' (model.pt2)
 model.pt2: program decoder, graph cond > true_graph_0, node %rand: GL302 (warning) aten.rand.default draws from the \
 global generator
-model.pt2: models.py:84: GL301 aten._print.default prints
+models.py:84: GL301 aten._print.default prints (model.pt2)
 broken.pt2: member archive/models/model.json: GL001 the JSON ends early
 """
 
@@ -97,16 +97,16 @@ def test_source_below_the_current_folder_is_shown_relative(buffer_mutation):
         finding = msgspec.structs.replace(buffer_mutation, source=frame)
         return concise.render([FileResult("model.pt2", (finding,))], ReportOptions(folder="/home/me"))
 
-    assert shown("/home/me/models/a.py").startswith("model.pt2: models/a.py:7: ")
-    assert shown("/home/melissa/a.py").startswith("model.pt2: /home/melissa/a.py:7: ")
+    assert shown("/home/me/models/a.py").startswith("models/a.py:7: ")
+    assert shown("/home/melissa/a.py").startswith("/home/melissa/a.py:7: ")
 
 
 def test_source_without_text_has_no_excerpt(buffer_mutation):
     finding = msgspec.structs.replace(buffer_mutation, source=SourceFrame("a.py", 123, "forward"), module_path="")
     assert full.render([FileResult("model.pt2", (finding,))], ReportOptions()) == (
         "GL103 [*] buffer-mutation: aten.add_.Tensor writes buffer 'count'\n"
-        "   --> model.pt2, node %add_\n"
         "   --> a.py:123 in forward\n"
+        "   ::: model.pt2, node %add_\n"
         "    = help: becomes aten.add.Tensor\n\n"
     )
 
