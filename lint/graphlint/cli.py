@@ -12,6 +12,7 @@ from graphlint import __version__
 
 COMMANDS = {
     "check": "graphlint.commands.check",
+    "baseline": "graphlint.commands.baseline",
     "rule": "graphlint.commands.rule",
     "rules": "graphlint.commands.rules",
     "target": "graphlint.commands.target",
@@ -32,6 +33,7 @@ graphlint --fix model.pt2           fix what can be fixed, and write it back
 graphlint --diff model.pt2          show what --fix would change
 graphlint --select GL1 artifacts/   only the rules that begin with GL1
 graphlint --target onnx model.pt2   what the ONNX exporter would refuse or lose
+graphlint baseline                  accept what is found now, for --baseline
 graphlint rule GL103                explain a rule
 graphlint show model.pt2            the graph, findings in the margin
 graphlint diff old.pt2 new.pt2      what changed in the graph
@@ -63,6 +65,7 @@ class DefaultGroup(click.Group):
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the usage of all commands."""
         formatter.write_usage(ctx.command_path, "[check] [OPTIONS] [PATHS]...")
+        formatter.write_usage(ctx.command_path, "baseline [OPTIONS] [PATHS]...", prefix="       ")
         formatter.write_usage(ctx.command_path, "rule [CODE|NAME]", prefix="       ")
         formatter.write_usage(ctx.command_path, "rules", prefix="       ")
         formatter.write_usage(ctx.command_path, "target [NAME]", prefix="       ")

@@ -52,6 +52,8 @@ class Reviewer:
         self._matched: dict[str, Counter[Identity]] = {}
         self._ignores: dict[str, tuple[Ignore, ...]] = {}
         self._used: set[tuple[str, Ignore, str]] = set()
+        self._left: dict[str, set[tuple[int, str]]] = {}
+        """Lines and codes of the findings in a source file that neither its name nor a comment in it accepts."""
         self._seen: dict[str, _Seen] = {}
 
     def settings_for(self, path: str, resolved: Resolved, settings: Settings) -> Settings:
@@ -107,6 +109,7 @@ class Reviewer:
             if ignore.accepts(diagnostic.code, location.line):
                 self._used.add((location.file, ignore, diagnostic.code))
                 return Suppression("comment", ignore.reason)
+        self._left.setdefault(location.file, set()).add((location.line, diagnostic.code))
         return None
 
     def _accept_by_baseline(
@@ -179,7 +182,9 @@ class Reviewer:
             return
         if not ignore.codes and not ignore.unknown:
             message = "this comment names no rule, so it accepts nothing"
-            yield BROAD, message, "name what it is to accept: `# graphlint: ignore[GL103] reason`"
+            found = {code for line, code in self._left.get(file, ()) if ignore.first <= line <= ignore.last}
+            codes = ", ".join(sorted(found)) or "GL103"
+            yield BROAD, message, f"name what it is to accept: `# graphlint: ignore[{codes}] reason`"
         for name in ignore.unknown:
             from graphlint.selection import did_you_mean
 

@@ -74,7 +74,7 @@ def check(options: CheckOptions, console: Console) -> int:
     """Run the check and return the exit status. Raises GraphlintError for what concerns the run as a whole."""
     from graphlint.rules.registry import RULES
 
-    resolver = _resolver(options)
+    resolver = resolver_for(options)
     candidates = list(discover(options.paths or (os.curdir,), resolver))
     # All settings come before the first artifact is touched: a broken configuration must not stop a run half-way.
     reviewer = Reviewer(RULES)
@@ -156,7 +156,8 @@ def _report(
     return text
 
 
-def _resolver(options: CheckOptions) -> Resolver:
+def resolver_for(options: CheckOptions) -> Resolver:
+    """What finds out the settings of each path. Raises ConfigError for what is wrong with the options."""
     from graphlint.rules.registry import RULES
 
     files = [value for value in options.config if os.path.isfile(value)]

@@ -41,5 +41,10 @@ def report_stale(stale: Mapping[str, Counter[Identity]], console: Console) -> No
             "removes what is gone"
         )
         for one in sorted(identities):
-            place = ", module ".join(filter(None, (one.program, one.module)))
-            console.progress(f"  {one.artifact}: {one.code} {one.op} ({place}): {one.text}")
+            console.progress(f"  {identities[one]} x {described(one)}")
+
+
+def described(one: Identity) -> str:
+    """A finding of a baseline on one line."""
+    module = f" in {one.module}" if one.module else ""
+    return f"{one.artifact}: {one.code} {one.op}{module}: {one.text}".rstrip(": ")
