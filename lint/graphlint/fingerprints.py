@@ -37,7 +37,7 @@ def identity(diagnostic: Diagnostic, artifact: str) -> Identity:
         artifact,
         diagnostic.program or "",
         diagnostic.code,
-        diagnostic.op or "",
+        _without_overload(diagnostic.op or ""),
         _module(diagnostic.module_path or ""),
         code_of(diagnostic.source.text) if diagnostic.source is not None else "",
     )
@@ -64,6 +64,12 @@ def _digest(one: Identity, ordinal: int) -> str:
 
     content = "\0".join([one.artifact, one.program, one.code, one.op, one.module, one.text, str(ordinal)])
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:LENGTH]
+
+
+def _without_overload(op: str) -> str:
+    """The op's own name: which overload a call comes to differs between versions of torch."""
+    namespace, _, name = op.partition(".")
+    return f"{namespace}.{name.partition('.')[0]}" if name else op
 
 
 def _module(path: str) -> str:

@@ -98,12 +98,12 @@ class Reviewer:
     def _suppression(self, diagnostic: Diagnostic, resolved: Resolved) -> Suppression | None:
         """Whether the source file's name or a comment in it accepts the finding."""
         location = diagnostic.location
-        if location is None or not location.file:
+        if location is None:
             return None
         for pattern, codes in resolved.per_file_ignores:
-            if diagnostic.code in codes and pattern.matches(location.file):
+            if diagnostic.code in codes and pattern.matches(_file_or_name(location, resolved.root)):
                 return Suppression("per-file-ignores")
-        if location.state == "changed":
+        if location.state in ("changed", "absent"):
             return None  # nobody knows which line would speak of it
         for ignore in self._ignores_in(location.file, self._locator(resolved)):
             if ignore.accepts(diagnostic.code, location.line):
@@ -230,6 +230,15 @@ class Reviewer:
             names = {text: rule.code for rule in self._rules for text in (rule.code, rule.name)}
             self._ignores[file] = find_ignores(source, names) if source is not None else ()
         return self._ignores[file]
+
+
+def _file_or_name(location: Location, root: str) -> str:
+    """The file; where it is not at hand, its recorded path as if it were below the configuration's folder."""
+    if location.file:
+        return location.file
+    from graphlint.sources.repository import components
+
+    return os.path.join(root, *components(location.path))
 
 
 def _callers(diagnostic: Diagnostic) -> tuple[str, ...]:

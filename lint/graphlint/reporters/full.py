@@ -89,12 +89,8 @@ def _advice(diagnostic: Diagnostic, options: ReportOptions) -> list[tuple[str, s
 
 
 def _state(diagnostic: Diagnostic) -> list[tuple[str, str]]:
-    """What has become of the line since the export, if anything has."""
-    place, source = diagnostic.place, diagnostic.source
-    if place is None or source is None:
-        return []
-    if place.state == "moved":
-        return [("note", f"this was line {source.line} when the artifact was exported")]
-    if place.state == "changed":
+    """That the line is gone, if it is; that it stands elsewhere now needs no words."""
+    place = diagnostic.place
+    if place is not None and place.state == "changed":
         return [("note", "the file has changed since the export and has no such line now")]
     return []

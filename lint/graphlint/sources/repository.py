@@ -9,6 +9,7 @@ is ambiguous otherwise. Nothing outside the repository's root is ever taken.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -82,11 +83,13 @@ class Repository:
         return self._found[path]
 
     def relative(self, file: str) -> str:
-        """``file`` relative to the root, with forward slashes."""
+        """``file`` relative to the root, with forward slashes; absolute if it is on another drive."""
         real = os.path.realpath(file)
         below = file if _is_below(file, self.root) else real
         base = self.root if below is file else self._real_root
-        return os.path.relpath(below, base).replace(os.sep, "/")
+        with contextlib.suppress(ValueError):
+            below = os.path.relpath(below, base)
+        return below.replace(os.sep, "/")
 
     def _find(self, path: str, reads_as_recorded: Check) -> str | None:
         parts = components(path)
