@@ -274,6 +274,10 @@ def test_a_check_imports_only_what_it_needs(folder, path):
     assert not modules & FORBIDDEN
     unused = {"graphlint.reporters.json_report", "graphlint.reporters.grouped", "graphlint.commands.rule"}
     assert not modules & unused
+    # Source files are looked for where there is a finding to show in them.
+    looks_at_sources = {name for name in modules if name.startswith("graphlint.sources")}
+    assert bool(looks_at_sources) == (path == "model.pt2")
+    assert "graphlint.baseline" not in modules
 
 
 def test_module_and_script_are_the_same(folder):

@@ -148,6 +148,8 @@ def test_show_settings(run, engine):
         'exclude = ["a\\"b"]\n'
         "force-exclude = false\n"
         'output-format = "full"\n'
+        "source-roots = []\n"
+        'baseline = ""\n'
         "\n"
         "[per-file-ignores]\n"
         '"m*.pt2" = ["GL101", "GL103"]\n'
@@ -174,7 +176,9 @@ def test_version(run):
 
 def test_help(run):
     text = run("--help").stdout
-    assert text.startswith("Usage: graphlint [check] [OPTIONS] [PATHS]...\n       graphlint rule [CODE|NAME]\n")
+    assert text.startswith(
+        "Usage: graphlint [check] [OPTIONS] [PATHS]...\n       graphlint baseline [OPTIONS] [PATHS]...\n"
+    )
     assert run("-h").stdout == text
     sections = ["Examples:", "Commands:", "Fixing:", "Rule selection:", "File selection:", "Output:", "Exit status:"]
     assert [line for line in text.splitlines() if line in sections] == sections

@@ -67,10 +67,20 @@ def _excerpt(place: Location, options: ReportOptions, bar: str) -> list[str]:
     if place.column:
         # Before and under the expression, what is shown escaped is longer than it is in the file.
         start = len(place.text) - len(place.text.lstrip())
-        before = len(printable(place.text[start : place.column - 1]))
-        under = len(printable(place.text[place.column - 1 : place.end_column - 1].rstrip())) if place.end_column else 1
+        before = _width(printable(place.text[start : place.column - 1]))
+        end = place.end_column or place.column + 1
+        under = _width(printable(place.text[place.column - 1 : end - 1].rstrip()))
         lines.append(f"{bar}     {' ' * before}{paint('^' * max(under, 1), options, fg='red', bold=True)}")
     return [*lines, bar]
+
+
+def _width(text: str) -> int:
+    """How many columns a terminal takes for it."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum(0 if combining(one) else 2 if east_asian_width(one) in "WF" else 1 for one in text)
 
 
 def _advice(diagnostic: Diagnostic, options: ReportOptions) -> list[tuple[str, str]]:
