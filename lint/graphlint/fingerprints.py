@@ -37,7 +37,7 @@ def identity(diagnostic: Diagnostic, artifact: str) -> Identity:
         artifact,
         diagnostic.program or "",
         diagnostic.code,
-        _without_overload(diagnostic.op or ""),
+        _op(diagnostic.op or ""),
         _module(diagnostic.module_path or ""),
         code_of(diagnostic.source.text) if diagnostic.source is not None else "",
     )
@@ -66,10 +66,13 @@ def _digest(one: Identity, ordinal: int) -> str:
     return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:LENGTH]
 
 
-def _without_overload(op: str) -> str:
-    """The op's own name: which overload a call comes to differs between versions of torch."""
-    namespace, _, name = op.partition(".")
-    return f"{namespace}.{name.partition('.')[0]}" if name else op
+def _op(name: str) -> str:
+    """The op without overload, which differs between versions of torch, and without the underscore of in-place ops,
+    which a fix takes away: what else is found about the op is the same as before.
+    """
+    namespace, _, rest = name.partition(".")
+    own = rest.partition(".")[0]
+    return f"{namespace}.{own if own.endswith('__') else own.removesuffix('_')}" if own else name
 
 
 def _module(path: str) -> str:

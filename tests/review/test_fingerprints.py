@@ -97,6 +97,7 @@ def test_a_program_of_the_artifact_does_not_change_those_of_another(artifacts):
         {"source": SourceFrame("/build/net.py", 7, "forward", "  self.count.add_(1)\t")},
         {"module_path": "layers.17.norm"},
         {"op": "aten.add_.Scalar"},
+        {"op": "aten.add.Tensor"},
         {"fix": Fix("none", "no")},
     ],
 )
@@ -132,11 +133,13 @@ def test_equal_findings_are_numbered_in_order():
 
 def test_the_parts_of_an_identity():
     assert identity(finding(), "a/model.pt2") == Identity(
-        "a/model.pt2", "model", "GL103", "aten.add_", "layers.*.norm", "self.count.add_(1)"
+        "a/model.pt2", "model", "GL103", "aten.add", "layers.*.norm", "self.count.add_(1)"
     )
     bare = finding(program=None, op=None, module_path=None, source=None)
     assert identity(bare, "m") == Identity("m", "", "GL103", "", "", "")
     assert identity(finding(op="higher_order.cond"), "m").op == "higher_order.cond"
+    assert identity(finding(op="aten.__ior__.Tensor"), "m").op == "aten.__ior__"
+    assert identity(finding(op="sample.scale_.default"), "m").op == "sample.scale"
     assert identity(finding(module_path="layer1.conv2d.0"), "m").module == "layer1.conv2d.*"
 
 
