@@ -82,6 +82,14 @@ def test_what_is_suppressed_is_not_fixed(repository):
     assert codes(repository, "--select", "GL1") == ["GL103"] * 3
 
 
+def test_show_leaves_out_what_check_leaves_out(repository):
+    assert repository.run("show", "net.pt2").stdout.count("GL103") == 3
+    repository.comment(11, "graphlint: ignore[GL103]")
+    text = repository.run("show", "net.pt2").stdout
+    assert "GL103" not in text
+    assert f"({NET}:22:13 in forward)" in " ".join(text.split())
+
+
 def test_python_hears_comments_too(repository):
     import graphlint
 

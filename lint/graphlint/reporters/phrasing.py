@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from graphlint.diagnostics import Diagnostic, Location, Severity
+from graphlint.diagnostics import Diagnostic, Location, Severity, SourceFrame
 from graphlint.reporters.escaping import printable
 from graphlint.reporters.options import ReportOptions
 
@@ -53,8 +53,10 @@ def place_in_artifact(diagnostic: Diagnostic) -> str:
     return printable(", ".join(parts))
 
 
-def source_line(place: Location, options: ReportOptions) -> str:
+def source_line(place: Location | SourceFrame, options: ReportOptions) -> str:
     """``models.py:84:9``, relative to the current folder if it is below it; terminals make it a link."""
+    if isinstance(place, SourceFrame):
+        place = Location(place.path, place.line)
     path = place.file or place.path
     folder = options.folder.rstrip(os.sep) + os.sep
     if options.folder and path.startswith(folder):
