@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from graphlint.diagnostics import Location, SourceFrame
+from graphlint.diagnostics import Location, SourceFrame, SourceState
 from graphlint.sources.columns import find_expression
 from graphlint.sources.repository import Repository
 from graphlint.sources.sourcefile import LARGEST, SourceFile, code_of
@@ -17,26 +17,28 @@ class Locator:
         """``repository`` tells which file a path stands for."""
         self.repository = repository
         self._files: dict[str, SourceFile | None] = {}
-        self._lines: dict[tuple[str, int, str, str], tuple[str, int]] = {}
+        self._located: dict[tuple[SourceFrame, str | None, tuple[str, ...]], Location] = {}
 
-    def locate(self, frame: SourceFrame, op: str | None = None, callers: Sequence[str] = ()) -> Location:
+    def locate(self, frame: SourceFrame, op: str | None = None, callers: tuple[str, ...] = ()) -> Location:
         """Where the frame's line is now. ``op`` is what was called there, or else ``callers`` are: for the column."""
+        # The layers of a model share their lines: a line is looked for once.
+        key = (frame, op, callers)
+        if key not in self._located:
+            self._located[key] = self._locate(frame, op, callers)
+        return self._located[key]
+
+    def _locate(self, frame: SourceFrame, op: str | None, callers: tuple[str, ...]) -> Location:
         path = self.find(frame)
         source = self.read(path) if path is not None else None
         if path is None or source is None:
             return Location(frame.path, frame.line, frame.function, frame.text)
         relative = self.repository.relative(path)
-        key = (path, frame.line, frame.function, frame.text)
-        if key not in self._lines:
-            self._lines[key] = _current_line(source, frame)
-        state, line = self._lines[key]
+        state, line = _current_line(source, frame)
         if state == "changed":
-            return Location(relative, frame.line, frame.function, frame.text, path, state="changed")
+            return Location(relative, line, frame.function, frame.text, path, state=state)
         text = source.lines[line - 1].rstrip()
         column, end = _columns(source, line, text, op, callers)
-        return Location(
-            relative, line, frame.function, text, path, column, end, "current" if state == "current" else "moved"
-        )
+        return Location(relative, line, frame.function, text, path, column, end, state)
 
     def find(self, frame: SourceFrame) -> str | None:
         """The file that the frame's path stands for; None where it is not at hand, or ambiguous."""
@@ -59,7 +61,7 @@ class Locator:
         return self._files[path]
 
 
-def _current_line(source: SourceFile, frame: SourceFrame) -> tuple[str, int]:
+def _current_line(source: SourceFile, frame: SourceFrame) -> tuple[SourceState, int]:
     """Where the frame's line is: at its number, or the nearest one that reads the same, within the frame's function
     if there is one there.
     """
@@ -68,7 +70,7 @@ def _current_line(source: SourceFile, frame: SourceFrame) -> tuple[str, int]:
     inside = 1 <= frame.line <= len(lines)
     if inside and (not recorded or code_of(lines[frame.line - 1]) == recorded):
         return "current", frame.line
-    same = [number for number, line in enumerate(lines, 1) if recorded and code_of(line) == recorded]
+    same = source.lines_with(recorded) if recorded else ()
     within = [number for number in same if frame.function in source.functions_at(number)]
     nearest = min(within or same, key=lambda number: abs(number - frame.line), default=None)
     return ("changed", frame.line) if nearest is None else ("moved", nearest)

@@ -7,7 +7,7 @@ import contextlib
 import io
 import tokenize
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import msgspec
@@ -71,13 +71,29 @@ class SourceFile:
         spans = [span for span in self._statements if span[0] <= line <= span[1]]
         return min(spans, key=lambda span: span[1] - span[0], default=(line, line))
 
+    @cached_property
+    def _functions(self) -> tuple[tuple[str, int, int], ...]:
+        """Name, first and last line of every function."""
+        return tuple(
+            (node.name, node.lineno, node.end_lineno or node.lineno)
+            for node in ([] if self.tree is None else ast.walk(self.tree))
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        )
+
     def functions_at(self, line: int) -> Iterator[str]:
         """Names of the functions that the line is in."""
-        if self.tree is None:
-            return
-        for node in ast.walk(self.tree):
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and _spans(node, line):
-                yield node.name
+        return (name for name, first, last in self._functions if first <= line <= last)
+
+    @cached_property
+    def _by_code(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for number, line in enumerate(self.lines, 1):
+            found.setdefault(code_of(line), []).append(number)
+        return found
+
+    def lines_with(self, code: str) -> Sequence[int]:
+        """The lines whose code (see :func:`code_of`) this is, in order."""
+        return self._by_code.get(code, ())
 
 
 def code_of(line: str) -> str:
@@ -130,7 +146,3 @@ def _last_line(node: ast.stmt) -> int:
         for inner in ast.walk(part)
     ]
     return max([node.lineno, *ends])
-
-
-def _spans(node: ast.stmt, line: int) -> bool:
-    return node.lineno <= line <= (node.end_lineno or node.lineno)
