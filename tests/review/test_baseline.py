@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import graphlint
+
 NAME = "graphlint-baseline.json"
 NET = """\
 {
@@ -56,6 +58,20 @@ def test_it_outlives_another_export(repository):
     [line, *summary] = result.stdout.splitlines()
     assert "GL103 [*] aten.add_.Tensor writes buffer 'layers.3.seen' (net.pt2)" in line
     assert summary == ["Found 1 error (5 in the baseline).", "[*] 1 fixable with the --fix option."]
+
+
+@pytest.mark.parametrize(("written", "used"), [("2.6.0", "2.13.0"), ("2.13.0", "2.6.0"), ("2.12.1", "2.15.0")])
+def test_it_outlives_another_version_of_torch(repository, artifacts, written, used):
+    cases = ("batch_norm_training", "buffer_counter", "input_mutation", "intermediate", "key_value_cache", "nested")
+    repository.artifact.unlink()
+    for case in cases:
+        shutil.copy(artifacts / written / f"{case}.pt2", f"{case}.pt2")
+    assert repository.run("baseline").stdout.startswith(f"Wrote 13 findings to {NAME}.\n")
+    for case in cases:
+        Path(f"{case}.pt2").unlink()
+        shutil.copy(artifacts / used / f"{case}.pt2", f"{case}.pt2")
+    result = repository.run("--baseline", NAME)
+    assert (result.stdout, result.stderr) == ("All checks passed! (13 in the baseline)\n", "")
 
 
 def test_what_is_in_it_is_not_fixed(repository):
@@ -133,6 +149,15 @@ def test_artifacts_are_named_from_the_baselines_folder(repository, monkeypatch):
     assert repository.run("../net.pt2").exit_code == 0
     assert repository.run(str(repository.artifact)).exit_code == 0
     assert repository.run("baseline", "..").stdout.endswith("known.json is up to date: 5 findings.\n")
+
+
+def test_python_takes_a_baseline(repository):
+    repository.run("baseline", "--select", "GL1")
+    result = graphlint.lint("net.pt2", baseline=NAME)
+    assert [one.code for one in result.diagnostics] == ["GL302"]
+    assert {one.suppression and one.suppression.by for one in result.suppressed} == {"baseline"}
+    assert graphlint.fix("net.pt2", baseline=NAME).changed is False
+    assert graphlint.fix("net.pt2", baseline="").changed is True
 
 
 def test_the_json_report_tells_what_the_baseline_took(repository):
