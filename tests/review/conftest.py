@@ -83,13 +83,13 @@ def load(path: Path, name: str):
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory) -> Exported:
     """The artifacts, exported on a machine whose folders are not those of the repository."""
-    folder = tmp_path_factory.mktemp("exporting") / "worker" / "src" / "models"
-    folder.mkdir(parents=True)
+    folder = tmp_path_factory.mktemp("exporting") / "worker"
     made = []
     for name, text in (("first", SOURCE), ("second", LATER)):
-        (folder / name).mkdir()
-        (folder / name / "net.py").write_text(text)
-        module = load(folder / name / "net.py", f"exported_{name}")
+        source = folder / name / "models" / "net.py"
+        source.parent.mkdir(parents=True)
+        source.write_text(text)
+        module = load(source, f"exported_{name}")
         three = [module.Layer() for _ in range(3)]
         stacks = {"net": three}
         if name == "second":

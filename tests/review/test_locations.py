@@ -104,18 +104,23 @@ def test_without_the_file_the_artifact_tells(repository):
     repository.source.unlink()
     [first, *_] = locations(repository)
     recorded = first.pop("path")
-    assert recorded.endswith("models/first/net.py")
+    assert recorded.endswith("worker/first/models/net.py")
     assert first == {"line": 11, "column": None, "end_column": None, "text": "self.seen.add_(1)", "state": "absent"}
     text = repository.run("--select", "GL103").stdout
     assert f"  --> {recorded}:11 in forward\n   |\n11 |     self.seen.add_(1)\n   |\n  ::: net.pt2, {THREE}\n" in text
 
 
 def test_ambiguity_and_how_source_roots_settle_it(repository):
-    shutil.copytree(repository.folder / "models", repository.folder / "copy")
+    for name in ("a", "b"):
+        shutil.copytree(repository.source.parent, repository.folder / name / "models")
+    # What is right below the root, under the path that was recorded, comes before copies elsewhere.
+    assert {one["path"] for one in locations(repository)} == {"models/net.py"}
+    shutil.rmtree(repository.source.parent)
     assert {one["state"] for one in locations(repository)} == {"absent"}
-    Path("graphlint.toml").write_text('source-roots = ["copy"]')
-    assert {one["path"] for one in locations(repository)} == {"copy/net.py"}
-    assert {one["path"] for one in locations(repository, "--config", 'source-roots = ["models"]')} == {"models/net.py"}
+    Path("graphlint.toml").write_text('source-roots = ["b"]')
+    assert {one["path"] for one in locations(repository)} == {"b/models/net.py"}
+    chosen = 'source-roots = ["a"]'
+    assert {one["path"] for one in locations(repository, "--config", chosen)} == {"a/models/net.py"}
 
 
 def test_a_source_root_that_is_no_folder(repository):
@@ -158,6 +163,13 @@ def test_columns_count_characters(tmp_path):
     )
 
 
+def test_a_file_that_has_nothing_but_its_name_in_common_is_another_one(repository):
+    repository.source.rename("net.py")
+    assert {one["state"] for one in locations(repository)} == {"current"}
+    Path("net.py").write_text("def forward(x):\n    return x\n")
+    assert {one["state"] for one in locations(repository)} == {"absent"}
+
+
 def test_the_nearest_line_in_the_function(tmp_path):
     in_g = "def g(x):\n    x.add_(1)\n\n\n\n"
     in_f = "def f(x):\n    y = x\n    z = y\n    x.add_(1)\n    return x\n\n    x.add_(1)\n"
@@ -165,7 +177,7 @@ def test_the_nearest_line_in_the_function(tmp_path):
     locator = Locator(Repository(str(tmp_path)))
 
     def line(number: int, function: str, text: str = "x.add_(1)") -> tuple[int, str]:
-        place = locator.locate(SourceFrame("net.py", number, function, text))
+        place = locator.locate(SourceFrame(f"/build/{tmp_path.name}/net.py", number, function, text))
         return place.line, place.state
 
     assert line(9, "f") == (9, "current")

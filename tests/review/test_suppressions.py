@@ -187,7 +187,9 @@ def test_per_file_ignores_take_source_globs(repository, pattern):
 
 def test_per_file_ignores_hold_for_sources_that_are_elsewhere(repository):
     repository.source.unlink()
-    Path("graphlint.toml").write_text('per-file-ignores = { "**/first/net.py" = ["GL103"], "net.pt2" = ["GL302"] }')
+    Path("graphlint.toml").write_text(
+        'per-file-ignores = { "**/first/models/*.py" = ["GL103"], "net.pt2" = ["GL302"] }'
+    )
     assert codes(repository) == ["GL101"]
     document = json.loads(repository.run("--output-format", "json").stdout)
     assert {one["suppression"]["by"] for one in document["files"][0]["suppressed"]} == {"per-file-ignores"}

@@ -71,12 +71,23 @@ def test_components_of_paths_of_any_system(path, expected):
         "src/models/net.py",
         "src\\models\\net.py",
         "/elsewhere/models/net.py",
-        "net.py",
     ],
 )
 def test_the_only_file_that_ends_like_the_path(tree, path):
     find = tree("src/models/net.py", "src/models/other.py", "src/network/other.py")
     assert find(path) == "src/models/net.py"
+
+
+@pytest.mark.parametrize("path", ["net.py", "/elsewhere/lib/net.py", "C:\\net.py"])
+def test_a_name_alone_is_not_enough(tree, path):
+    find = tree("src/models/net.py")
+    assert find(path, never) is None
+    assert find(path, always) == "src/models/net.py"
+    assert tree("src/models/net.py", source_roots=("src/models",))(path, never) is None
+
+
+def test_the_folder_of_the_repository_counts(tree):
+    assert tree("net.py")("/build/repository/net.py", never) == "net.py"
 
 
 def test_the_longest_ending_wins(tree):
@@ -97,7 +108,7 @@ def test_source_roots_settle_it(tree):
     files = ("a/models/net.py", "b/models/net.py", "b/net.py")
     assert tree(*files, source_roots=("b",))("/build/models/net.py") == "b/models/net.py"
     assert tree(*files, source_roots=("a", "b"))("/build/models/net.py") == "a/models/net.py"
-    assert tree(*files, source_roots=("a", "b"))("/build/net.py") == "b/net.py"
+    assert tree(*files, source_roots=("a", "b"))("/build/net.py", always) == "b/net.py"
 
 
 def test_a_file_at_the_root_is_taken_without_a_search_where_it_reads_right(tree):
@@ -113,14 +124,14 @@ def test_a_file_at_the_root_that_reads_otherwise_has_to_have_the_longest_ending(
 
 def test_too_many_folders_to_tell(tree):
     files = [f"folder{number}/other.py" for number in range(10)]
-    assert tree(*files, "x/net.py", limit=5)("/build/net.py") is None
-    assert tree(*files, "x/net.py", limit=50)("/build/net.py") == "x/net.py"
+    assert tree(*files, "x/net.py", limit=5)("/build/x/net.py") is None
+    assert tree(*files, "x/net.py", limit=50)("/build/x/net.py") == "x/net.py"
 
 
 @pytest.mark.parametrize("folder", [".venv/lib", "node_modules/x", ".git/hooks", "env/lib/site-packages"])
 def test_nobodys_own_sources_do_not_count(tree, folder):
-    assert tree(f"{folder}/net.py")("/build/net.py") is None
-    assert tree(f"{folder}/net.py", "src/net.py")("/build/net.py") == "src/net.py"
+    assert tree(f"{folder}/net.py")("/build/net.py", always) is None
+    assert tree(f"{folder}/net.py", "src/net.py")("/build/net.py", always) == "src/net.py"
 
 
 def test_a_file_where_it_was_is_taken_as_it_is(tree, tmp_path):
@@ -149,14 +160,14 @@ def test_links_out_of_the_root_are_not_followed(tree, tmp_path):
 def test_a_link_to_a_file_is_that_file(tree, tmp_path):
     find = tree("models/net.py", "deploy/other.py")
     (tmp_path / "repository" / "deploy" / "net.py").symlink_to("../models/net.py")
-    assert find("/build/net.py") == "models/net.py"
+    assert find("/build/net.py", always) == "models/net.py"
 
 
 @POSIX
 def test_circular_links_end(tree, tmp_path):
     find = tree("models/net.py")
     (tmp_path / "repository" / "models" / "again").symlink_to("..")
-    assert find("/build/net.py") == "models/net.py"
+    assert find("/build/net.py", always) == "models/net.py"
 
 
 def test_generated_code_is_no_file(tree):

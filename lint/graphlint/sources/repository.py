@@ -1,8 +1,9 @@
 r"""Which file of the repository a path of the exporting machine stands for.
 
 ``/build/worker/project/src/models/net.py`` (or ``C:\ci\project\src\models\net.py``) is the file whose path ends
-like it, by the longest ending that only one file has. What ``source-roots`` names is looked at first, and settles what
-is ambiguous otherwise. Nothing outside the repository's root is ever taken.
+like it, by the longest ending that only one file has; where nothing but the name agrees, the file has to read as the
+artifact says, too. What ``source-roots`` names is looked at first, and settles what is ambiguous otherwise. Nothing
+outside the repository's root is ever taken.
 """
 
 # Importing pathlib costs every run.
@@ -61,7 +62,7 @@ def components(path: str) -> tuple[str, ...]:
 
 
 class Repository:
-    """Finds files below one root; what was found once is remembered."""
+    """Finds files below one root, whose folders are listed once at most."""
 
     def __init__(self, root: str, source_roots: Sequence[str] = (), *, limit: int = FOLDERS_IN_REPOSITORY) -> None:
         """``root`` and ``source_roots`` are absolute folders; ``limit`` is how many of them are listed at most."""
@@ -69,18 +70,35 @@ class Repository:
         self._real_root = os.path.realpath(root)
         self._source_roots = tuple(source_roots)
         self._limit = limit
-        self._found: dict[str, str | None] = {}
         self._index: dict[str, list[tuple[str, ...]]] | None = None
 
     def find(self, path: str, reads_as_recorded: Check) -> str | None:
         """The absolute path of the file that ``path``, as an artifact has it, stands for; None where there is none,
         or several that nothing tells apart.
 
-        ``reads_as_recorded`` is asked where the place alone does not decide.
+        ``reads_as_recorded`` is asked where the place alone does not decide: many files are called ``utils.py``.
         """
-        if path not in self._found:
-            self._found[path] = self._find(path, reads_as_recorded)
-        return self._found[path]
+        parts = components(path)
+        if not parts:
+            return None
+        if os.path.isabs(path) and self._holds(path):
+            return os.path.normpath(path)
+
+        def fits(candidate: str) -> bool:
+            return _common_ending(parts, components(candidate)) > 1 or reads_as_recorded(candidate)
+
+        for base in self._source_roots:
+            for ending in _endings(parts):
+                candidate = os.path.join(base, *ending)
+                if self._holds(candidate) and fits(candidate):
+                    return candidate
+        # A longer ending below the root that reads right says enough to spare a search.
+        for ending in _endings(parts):
+            candidate = os.path.join(self.root, *ending)
+            if len(ending) > 1 and self._holds(candidate) and reads_as_recorded(candidate):
+                return candidate
+        found = self._search(parts)
+        return found if found is not None and fits(found) else None
 
     def relative(self, file: str) -> str:
         """``file`` relative to the root, with forward slashes; absolute if it is on another drive."""
@@ -90,24 +108,6 @@ class Repository:
         with contextlib.suppress(ValueError):
             below = os.path.relpath(below, base)
         return below.replace(os.sep, "/")
-
-    def _find(self, path: str, reads_as_recorded: Check) -> str | None:
-        parts = components(path)
-        if not parts:
-            return None
-        if os.path.isabs(path) and self._holds(path):
-            return os.path.normpath(path)
-        for base in self._source_roots:
-            for ending in _endings(parts):
-                candidate = os.path.join(base, *ending)
-                if self._holds(candidate):
-                    return candidate
-        # A single name below the root says little; a longer ending that reads right says enough to spare a search.
-        for ending in _endings(parts):
-            candidate = os.path.join(self.root, *ending)
-            if len(ending) > 1 and self._holds(candidate) and reads_as_recorded(candidate):
-                return candidate
-        return self._search(parts)
 
     def _search(self, parts: tuple[str, ...]) -> str | None:
         """The one file with the longest ending in common."""
