@@ -45,7 +45,7 @@ def test_check(folder):
     result = run(cwd=folder)
     text = result.stdout.decode()
     assert text.startswith("GL201 [*] async-assert: ")
-    assert "  --> model.pt2, node %_assert_async\n" in text
+    assert "  ::: model.pt2, node %_assert_async\n" in text
     assert text.endswith("Found 1 error.\n[*] 1 fixable with the --fix option.\n")
     assert (result.stderr, result.returncode) == (b"", 1)
     assert run("clean.pt2", cwd=folder).returncode == 0
@@ -274,6 +274,10 @@ def test_a_check_imports_only_what_it_needs(folder, path):
     assert not modules & FORBIDDEN
     unused = {"graphlint.reporters.json_report", "graphlint.reporters.grouped", "graphlint.commands.rule"}
     assert not modules & unused
+    # Source files are looked for where there is a finding to show in them.
+    looks_at_sources = {name for name in modules if name.startswith("graphlint.sources")}
+    assert bool(looks_at_sources) == (path == "model.pt2")
+    assert "graphlint.baseline" not in modules
 
 
 def test_module_and_script_are_the_same(folder):

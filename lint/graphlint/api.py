@@ -35,22 +35,25 @@ def lint(
     token_sink: TokenSink | None = None,
     target: Selectors | None = None,
     ops: Ops | None = None,
+    baseline: str | None = None,
     config: str | None = None,
     isolated: bool = False,
 ) -> FileResult:
     """Lint one artifact.
 
     What the options leave open comes from the configuration file nearest to the artifact, or from the one that
-    ``config`` names; ``isolated`` ignores them all. What is wrong with the artifact is in the result, as a diagnostic
-    (GL001, GL002). Raises ConfigError for what is wrong with options or configuration.
+    ``config`` names; ``isolated`` ignores them all. What comments in the model's source, per-file ignores or the
+    ``baseline`` (a path; empty for none) accept is in ``FileResult.suppressed``. What is wrong with the artifact is
+    in the result, as a diagnostic (GL001, GL002). Raises ConfigError for what is wrong with options or configuration.
     """
     from graphlint.commands.running import without_excluded_fixes
     from graphlint.engine import process
 
-    settings = _settings(
+    settings = _reviewed(
         os.fspath(path),
         _configuration(select, extend_select, ignore, fixable, unfixable, unsafe_fixes, token_sink, target, ops),
         config,
+        baseline=baseline,
         isolated=isolated,
     )
     return without_excluded_fixes(process(os.fspath(path), settings, "check"), settings)
@@ -72,6 +75,7 @@ def fix(
     provenance: bool | None = None,
     target: Selectors | None = None,
     ops: Ops | None = None,
+    baseline: str | None = None,
     config: str | None = None,
     isolated: bool = False,
 ) -> FileResult:
@@ -86,12 +90,13 @@ def fix(
     from graphlint.commands.running import without_excluded_fixes
     from graphlint.engine import process
 
-    settings = _settings(
+    settings = _reviewed(
         os.fspath(path),
         _configuration(
             select, extend_select, ignore, fixable, unfixable, unsafe_fixes, token_sink, target, ops, provenance
         ),
         config,
+        baseline=baseline,
         isolated=isolated,
     )
     verifier = None
@@ -152,6 +157,18 @@ def _settings(path: str, options: Configuration, config: str | None, *, isolated
     from graphlint.rules.registry import RULES
 
     return Resolver(RULES, options, (), config, isolated=isolated).settings_for(path)
+
+
+def _reviewed(
+    path: str, options: Configuration, config: str | None, *, baseline: str | None, isolated: bool
+) -> Settings:
+    """As :func:`_settings`, for an artifact: with what comments in the source and a baseline accept."""
+    from graphlint.review import Reviewer
+    from graphlint.rules.registry import RULES
+
+    options = msgspec.structs.replace(options, baseline=baseline)
+    resolver = Resolver(RULES, options, (), config, isolated=isolated)
+    return Reviewer(RULES).settings_for(path, resolver.for_path(path), resolver.settings_for(path))
 
 
 def _configuration(

@@ -13,6 +13,7 @@ from graphlint import __version__
 COMMANDS = {
     "check": "graphlint.commands.check",
     "restore": "graphlint.commands.restore",
+    "baseline": "graphlint.commands.baseline",
     "rule": "graphlint.commands.rule",
     "rules": "graphlint.commands.rules",
     "target": "graphlint.commands.target",
@@ -34,6 +35,7 @@ graphlint --diff model.pt2          show what --fix would change
 graphlint --select GL1 artifacts/   only the rules that begin with GL1
 graphlint --target onnx model.pt2   what the ONNX exporter would refuse or lose
 graphlint restore model.pt2         turn dependency tokens back into plain checks
+graphlint baseline                  accept what is found now, for --baseline
 graphlint rule GL103                explain a rule
 graphlint show model.pt2            the graph, findings in the margin
 graphlint diff old.pt2 new.pt2      what changed in the graph
@@ -66,6 +68,7 @@ class DefaultGroup(click.Group):
         """Write the usage of all commands."""
         formatter.write_usage(ctx.command_path, "[check] [OPTIONS] [PATHS]...")
         formatter.write_usage(ctx.command_path, "restore [OPTIONS] PATHS...", prefix="       ")
+        formatter.write_usage(ctx.command_path, "baseline [OPTIONS] [PATHS]...", prefix="       ")
         formatter.write_usage(ctx.command_path, "rule [CODE|NAME]", prefix="       ")
         formatter.write_usage(ctx.command_path, "rules", prefix="       ")
         formatter.write_usage(ctx.command_path, "target [NAME]", prefix="       ")

@@ -50,6 +50,9 @@ class Configuration(msgspec.Struct, frozen=True, rename="kebab"):
     target: tuple[str, ...] | str | None = None
     """One consumer, or several."""
     per_file_target: dict[str, tuple[str, ...] | str] | None = None
+    source_roots: tuple[str, ...] | None = None
+    baseline: str | None = None
+    warn_unused_ignores: bool | None = None
     fix: FixTable | None = None
     ops: dict[str, DeclaredOp] | None = None
 

@@ -8,6 +8,7 @@ import msgspec
 
 Severity = Literal["error", "warning", "note"]
 StorageKind = Literal["intermediate", "user input", "buffer", "parameter", "constant", "unknown"]
+SourceState = Literal["current", "moved", "changed", "absent"]
 
 
 class SourceFrame(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -18,6 +19,36 @@ class SourceFrame(msgspec.Struct, frozen=True, omit_defaults=True):
     function: str
     text: str = ""
     """The line's text as stored in the artifact, stripped; empty where it was not recorded."""
+
+
+class Location(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where in the repository a line of the model's source is: the place that reports point at."""
+
+    path: str
+    """With forward slashes, relative to the repository's root; as the artifact has it where there is no such file."""
+    line: int
+    """From 1: where the line is now, which is not where it was if lines were added above it."""
+    function: str = ""
+    text: str = ""
+    """The whole line of the file; where there is none or it reads otherwise now, what the artifact stores of it."""
+    file: str = ""
+    """Absolute path of the file; empty where it is not at hand."""
+    column: int = 0
+    """Where in ``text`` the expression at fault begins, in characters from 1; 0 where the file is not at hand."""
+    end_column: int = 0
+    """The column after the expression's last character on this line; 0 where the expression cannot be told."""
+    state: SourceState = "absent"
+    """``current``: the file has the line where the export saw it; ``moved``: elsewhere; ``changed``: the file is
+    there, but has that line no more, and ``line`` is where it was; ``absent``: there is no such file.
+    """
+
+
+class Suppression(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why a finding is not reported: someone has said that it may stay."""
+
+    by: Literal["comment", "per-file-ignores", "baseline"]
+    reason: str = ""
+    """What the comment gives as a reason."""
 
 
 class WrittenStorage(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -78,13 +109,31 @@ class Diagnostic(msgspec.Struct, frozen=True, omit_defaults=True):
     """The node's ordinal in program order, subgraphs included, from 0."""
     storage: WrittenStorage | None = None
     source: SourceFrame | None = None
-    """The innermost frame of the model's own code."""
+    """The innermost frame of the model's own code, as the artifact records it."""
+    location: Location | None = None
+    """Where ``source`` is in the repository; None where it is not known, or was not looked for."""
     stack: tuple[SourceFrame, ...] = ()
     """All frames that the artifact records, outermost first."""
     module_path: str | None = None
     """Qualified name of the module that the op belongs to (``layers.0.attention``); empty for the root."""
     module_type: str | None = None
     """Class of that module (``torch.nn.modules.linear.Linear``)."""
+    fingerprint: str = ""
+    """The same for the same finding in another export of the model; different for every finding of an artifact."""
+    suppression: Suppression | None = None
+    """Why it is not reported, if it is not."""
+
+    @property
+    def place(self) -> Location | None:
+        """The line of the model's source to point at: ``location``, or the line as the artifact records it."""
+        if self.location is not None or self.source is None:
+            return self.location
+        return Location(self.source.path, self.source.line, self.source.function, self.source.text)
+
+    @property
+    def about_source(self) -> bool:
+        """Whether it is about the source file at ``path`` itself, not about an artifact made from it."""
+        return self.location is not None and self.source is None
 
     @property
     def fixable(self) -> bool:

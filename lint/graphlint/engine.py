@@ -41,8 +41,8 @@ def process(path: str, settings: Settings, action: Action, verifier: Verifier | 
     try:
         with open_artifact(path) as artifact:
             if action == "check":
-                return _check(artifact, path, settings)
-            return _fix(artifact, path, settings, action, verifier)
+                return _without_suppressed(_check(artifact, path, settings))
+            return _without_suppressed(_fix(artifact, path, settings, action, verifier))
     except ArtifactError as error:
         return FileResult(path, diagnostics=_unreadable(error, path, settings))
 
@@ -58,6 +58,15 @@ def restore(path: str, settings: Settings, action: Action, verifier: Verifier | 
             return _restore(artifact, path, settings, action, verifier)
     except ArtifactError as error:
         return FileResult(path, diagnostics=_unreadable(error, path, settings))
+
+
+def _without_suppressed(result: FileResult) -> FileResult:
+    """The result with what nobody wants to hear of set aside."""
+    suppressed = tuple(diagnostic for diagnostic in result.diagnostics if diagnostic.suppression is not None)
+    if not suppressed:
+        return result
+    left = tuple(diagnostic for diagnostic in result.diagnostics if diagnostic.suppression is None)
+    return _replace(result, diagnostics=left, suppressed=suppressed)
 
 
 def _check(artifact: Artifact, path: str, settings: Settings) -> FileResult:

@@ -170,7 +170,7 @@ def _position(found: Found) -> int:
 
 def _applies(found: Found, settings: Settings) -> bool:
     diagnostic = found.diagnostic
-    if diagnostic.code not in settings.fixable:
+    if diagnostic.code not in settings.fixable or diagnostic.suppression is not None:
         return False
     applicability = diagnostic.fix.applicability
     return applicability == "safe" or (applicability == "unsafe" and settings.unsafe_fixes)

@@ -41,7 +41,8 @@ def view_of(document: Document, settings: Settings) -> ProgramView:
 
 
 def lint_program(document: Document, name: str, path: str, settings: Settings) -> list[Found]:
-    """All findings of the enabled rules in one program, in program order, then by code.
+    """All findings of the enabled rules in one program, in program order, then by code; those that somebody has
+    accepted are marked.
 
     ``name`` is the program's name in the archive, ``path`` the artifact's as it is reported.
     """
@@ -59,7 +60,10 @@ def lint_view(view: ProgramView, name: str, path: str, settings: Settings) -> li
     # What is said of the program as a whole comes last.
     end = 1 << 62
     found.sort(key=lambda one: (end if one.site is None else one.site.position, one.diagnostic.code))
-    return found
+    if settings.review is None:
+        return found
+    reviewed = settings.review(view.program, [one.diagnostic for one in found])
+    return [Found(diagnostic, one.site) for diagnostic, one in zip(reviewed, found, strict=True)]
 
 
 def target_notes(view: ProgramView, settings: Settings) -> list[str]:

@@ -24,6 +24,9 @@ from graphlint.settings import DeclaredOp, Profile, Settings
 Value = TypeVar("Value")
 DEFAULT_TARGET = Profile().targets[0]
 
+UNUSED_IGNORE = frozenset({"GL901"})
+"""What ``warn-unused-ignores`` turns on."""
+
 
 class Pattern(msgspec.Struct, frozen=True):
     """A path pattern and the folder that it is relative to."""
@@ -55,6 +58,10 @@ class Resolved(msgspec.Struct, frozen=True):
     output_format: config.OutputFormat
     hint_unsafe: bool
     """Whether reports mention unsafe fixes that are not enabled; no, where they were turned off on purpose."""
+    source_roots: tuple[str, ...] = ()
+    """Absolute folders in which to look for the model's source first."""
+    baseline: str = ""
+    """Absolute path of the baseline; empty if there is none."""
 
 
 class Resolver:
@@ -154,6 +161,7 @@ class Resolver:
         unsafe_fixes = _last(None, *(layer.unsafe_fixes for layer in layers))
         sinks = [layer.fix.token_sink for layer in layers if layer.fix is not None]
         provenance = [layer.fix.provenance for layer in layers if layer.fix is not None]
+        warn_unused = _last(None, *(layer.warn_unused_ignores for layer in layers))
         ops: dict[str, DeclaredOp] = {}
         for layer in layers:
             ops.update(layer.ops or {})
@@ -161,7 +169,8 @@ class Resolver:
         def settings_of(targets: tuple[str, ...], origin: str) -> Settings:
             profile = self._profile(targets, origin)
             return Settings(
-                enabled=enabled_codes(self._rules, selectors, profile.violations),
+                enabled=enabled_codes(self._rules, selectors, profile.violations)
+                | (UNUSED_IGNORE if warn_unused else frozenset()),
                 fixable=self._fixable(sources),
                 unsafe_fixes=bool(unsafe_fixes),
                 token_sink=_last("buffer", *sinks),
@@ -184,6 +193,8 @@ class Resolver:
             force_exclude=bool(_last(None, *(layer.force_exclude for layer in layers))),
             output_format=_last("full", *(layer.output_format for layer in layers)),
             hint_unsafe=unsafe_fixes is None,
+            source_roots=_source_roots(sources),
+            baseline=_baseline(sources),
         )
 
     def _targets(self, sources: Sequence[ConfigFile]) -> tuple[tuple[str, ...], str]:
@@ -261,6 +272,26 @@ def _exclude(sources: Sequence[ConfigFile], folder: str) -> tuple[Pattern, ...]:
     for source in sources:
         patterns += [Pattern(glob, source.root) for glob in source.configuration.extend_exclude or ()]
     return tuple(patterns)
+
+
+def _source_roots(sources: Sequence[ConfigFile]) -> tuple[str, ...]:
+    """Those of the last source that has some. Raises ConfigError for one that is no folder."""
+    chosen = [source for source in sources if source.configuration.source_roots is not None][-1:]
+    roots = []
+    for source in chosen:
+        for name in source.configuration.source_roots or ():
+            root = os.path.normpath(os.path.join(source.root, name))
+            if not os.path.isdir(root):
+                raise ConfigError(f"{source.path}: source-roots: there is no folder {root}")
+            roots.append(root)
+    return tuple(roots)
+
+
+def _baseline(sources: Sequence[ConfigFile]) -> str:
+    """That of the last source that names one; an empty name stands for none."""
+    chosen = [source for source in sources if source.configuration.baseline is not None][-1:]
+    names = [(source.root, source.configuration.baseline) for source in chosen]
+    return "".join(os.path.normpath(os.path.join(root, name)) for root, name in names if name)
 
 
 def _last(default: Value, *values: Value | None) -> Value:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
@@ -38,11 +39,13 @@ class RestoredCheck(msgspec.Struct, frozen=True):
 
 
 class FileResult(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The outcome for one artifact."""
+    """The outcome for one artifact, or what is wrong with comments in a source file."""
 
     path: str
     diagnostics: tuple[Diagnostic, ...] = ()
     """What is left to report, in the order of the report: after ``--fix``, what the fix did not take away."""
+    suppressed: tuple[Diagnostic, ...] = ()
+    """What was found and is not reported: accepted by a comment in the source, per-file ignores or a baseline."""
     fixed: tuple[Diagnostic, ...] = ()
     """What was fixed (action ``fix``) or would be (action ``diff``)."""
     restored: tuple[RestoredCheck, ...] = ()
@@ -61,8 +64,19 @@ class FileResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """
     error: str = ""
     """Why the fixed artifact could not be written, or that a fix failed its validation: exit code 2."""
+    is_source: bool = False
+    """Whether it is a source file of a model (rules GL9), no artifact."""
 
     @property
     def unreadable(self) -> tuple[Diagnostic, ...]:
         """The diagnostics about what could not be read: never left out, whatever else a run does not show."""
         return tuple(diagnostic for diagnostic in self.diagnostics if diagnostic.code in UNREADABLE)
+
+
+def in_baseline(results: Iterable[FileResult]) -> int:
+    """How many findings are not reported because a baseline has them."""
+    return sum(
+        one.suppression is not None and one.suppression.by == "baseline"
+        for result in results
+        for one in result.suppressed
+    )

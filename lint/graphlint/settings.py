@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import msgspec
 
+from graphlint.diagnostics import Diagnostic
+from graphlint.program.model import Program
+
 TokenSink = Literal["buffer", "output"]
+Review = Callable[[Program, Sequence[Diagnostic]], Sequence[Diagnostic]]
+"""Given a program and all that was found in it, the same findings in the same order, each with its place in the
+repository, its fingerprint, and whether somebody has accepted it. The same findings always give the same result.
+"""
 
 
 class DeclaredOp(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
@@ -106,3 +114,5 @@ class Settings(msgspec.Struct, frozen=True):
     profile: Profile = Profile()
     provenance: bool = True
     """Whether what was done is recorded in the artifact."""
+    review: Review | None = None
+    """What the model's source and a baseline say of findings; None leaves them as they are."""

@@ -11,7 +11,7 @@ import pytest
 from graphlint.errors import FixValidationError
 from graphlint.results import FileResult
 
-CONCISE = "model.pt2: models.py:84: GL103 [*] writes\n"
+CONCISE = "models.py:84: GL103 [*] writes (model.pt2)\n"
 FOUND = "Found 1 error.\n[*] 1 fixable with the --fix option.\n"
 REWRITTEN = "1 artifact was rewritten, hence exit status 1: review it and commit again.\n"
 
@@ -62,11 +62,11 @@ def test_files_called_like_commands(run, engine):
 def test_full(run, violation):
     assert outcome(run("model.pt2")) == (
         "GL103 [*] buffer-mutation: writes\n"
-        "  --> model.pt2, node %add_\n"
         "  --> models.py:84 in forward\n"
         "   |\n"
         "84 |     self.count.add_(1)\n"
         "   |\n"
+        "  ::: model.pt2, node %add_\n"
         "   = help: becomes aten.add.Tensor\n"
         "\n" + FOUND,
         "",
@@ -91,7 +91,7 @@ def test_exit_statuses_of_findings(run, violation, arguments, stdout, status):
     assert (result.stdout, result.exit_code) == (stdout, status)
 
 
-LEFT = "model.pt2: models.py:84: GL301 writes\n"
+LEFT = "models.py:84: GL301 writes (model.pt2)\n"
 FIXED = "Fixed 1 finding in model.pt2\n"
 COUNTS = (
     "Found 2 errors (1 fixed, 1 remaining).\nNo fixes available (1 hidden fix can be enabled with --unsafe-fixes).\n"

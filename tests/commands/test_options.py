@@ -48,8 +48,8 @@ def test_unfixable_rules_are_not_marked_fixable(run, engine, finding):
     engine.results["model.pt2"] = FileResult("model.pt2", (finding(), finding(code="GL101")))
     result = run("--config", 'unfixable = ["GL103"]', "--output-format", "concise")
     assert result.stdout == (
-        "model.pt2: models.py:84: GL103 writes\n"
-        "model.pt2: models.py:84: GL101 [*] writes\n"
+        "models.py:84: GL103 writes (model.pt2)\n"
+        "models.py:84: GL101 [*] writes (model.pt2)\n"
         "Found 2 errors.\n"
         "[*] 1 fixable with the --fix option.\n"
     )
@@ -63,8 +63,8 @@ def test_unsafe_fixes_are_marked_per_artifact(run, engine, finding):
         engine.results[path] = FileResult(path, (finding(path, "GL301", "unsafe"),))
     Path("a/graphlint.toml").write_text("unsafe-fixes = true")
     lines = run("a", "b", "--output-format", "concise").stdout.splitlines()
-    assert lines[0].endswith("models.py:84: GL301 [*] writes")
-    assert lines[1].endswith("models.py:84: GL301 writes")
+    assert lines[0].startswith("models.py:84: GL301 [*] writes (")
+    assert lines[1].startswith("models.py:84: GL301 writes (")
     assert lines[3] == "[*] 1 fixable with the --fix option (1 hidden fix can be enabled with --unsafe-fixes)."
 
 
@@ -149,6 +149,8 @@ def test_show_settings(run, engine):
         'exclude = ["a\\"b"]\n'
         "force-exclude = false\n"
         'output-format = "full"\n'
+        "source-roots = []\n"
+        'baseline = ""\n'
         "\n"
         "[per-file-ignores]\n"
         '"m*.pt2" = ["GL101", "GL103"]\n'
@@ -178,6 +180,7 @@ def test_help(run):
     text = run("--help").stdout
     assert text.startswith(
         "Usage: graphlint [check] [OPTIONS] [PATHS]...\n       graphlint restore [OPTIONS] PATHS...\n"
+        "       graphlint baseline [OPTIONS] [PATHS]...\n"
     )
     assert run("-h").stdout == text
     sections = ["Examples:", "Commands:", "Fixing:", "Rule selection:", "File selection:", "Output:", "Exit status:"]

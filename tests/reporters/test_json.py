@@ -21,6 +21,7 @@ def test_a_finding_has_all_keys_in_order(buffer_mutation):
         "files": [
             {
                 "path": "model.pt2",
+                "kind": "artifact",
                 "programs": ["model"],
                 "changed": False,
                 "diagnostics": [
@@ -38,11 +39,14 @@ def test_a_finding_has_all_keys_in_order(buffer_mutation):
                         "member": None,
                         "storage": {"kind": "buffer", "value": "b_count", "name": "count", "views": []},
                         "source": frame,
+                        "location": None,
                         "stack": [frame],
                         "module_path": "layers.0",
                         "module_type": "models.Counter",
+                        "fingerprint": None,
                     }
                 ],
+                "suppressed": [],
                 "fixed": [],
                 "error": None,
                 "notes": [],
@@ -59,6 +63,8 @@ def test_a_finding_has_all_keys_in_order(buffer_mutation):
             "fixable": 1,
             "fixable_unsafe": 0,
             "fixed": 0,
+            "suppressed": 0,
+            "baseline": 0,
         },
     }
     # Comparing text compares the order of the keys, too.
@@ -91,6 +97,8 @@ def test_summary_counts(results, buffer_mutation):
         "fixable": 1,
         "fixable_unsafe": 1,
         "fixed": 1,
+        "suppressed": 0,
+        "baseline": 0,
     }
     assert document["files"][4]["error"] == "disk full"
     enabled = json.loads(json_report.render(more, ReportOptions(unsafe_paths=frozenset({"model.pt2"}))))["summary"]

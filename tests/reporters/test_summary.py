@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from graphlint.diagnostics import Suppression
 from graphlint.reporters import diff, summary
 from graphlint.reporters.options import ReportOptions
 from graphlint.reporters.registry import FORMATS, STATISTICS, renderer
@@ -40,6 +41,21 @@ def test_fixed_and_remaining(buffer_mutation, random_op):
     assert summary.render(results, ReportOptions()) == (
         "Found 1 error, 1 warning and 1 note (1 fixed, 2 remaining).\n"
     )  # fmt: skip
+
+
+def test_what_the_baseline_holds_is_counted(buffer_mutation, random_op):
+    known = tuple(msgspec.structs.replace(buffer_mutation, suppression=Suppression("baseline")) for _ in range(2))
+    commented = msgspec.structs.replace(random_op, suppression=Suppression("comment"))
+    clean = FileResult("a.pt2", suppressed=(*known, commented))
+    assert summary.render([clean], ReportOptions()) == "All checks passed! (2 in the baseline)\n"
+    found = msgspec.structs.replace(clean, diagnostics=(random_op,))
+    assert summary.render([found], ReportOptions()) == "Found 1 warning (2 in the baseline).\n"
+    failed = FileResult("b.pt2", error="gone")
+    assert summary.render([clean, failed], ReportOptions()) == "1 path could not be processed, 2 in the baseline.\n"
+    fixed = msgspec.structs.replace(clean, fixed=(buffer_mutation,), changed=True)
+    assert summary.render([fixed, failed], ReportOptions()) == (
+        "Found 1 error (1 fixed, 0 remaining, 1 path could not be processed, 2 in the baseline).\n"
+    )
 
 
 def test_failures_are_never_all_passed(buffer_mutation):

@@ -6,18 +6,18 @@ import click
 import msgspec
 import pytest
 
-from graphlint.diagnostics import SourceFrame
+from graphlint.diagnostics import Diagnostic, Fix, Location, SourceFrame
 from graphlint.reporters import concise, counts, full, grouped
 from graphlint.reporters.options import ReportOptions
 from graphlint.results import FileResult
 
 FULL = """\
 GL103 [*] buffer-mutation: aten.add_.Tensor writes buffer 'count'
-  --> model.pt2, node %add_
-  --> models.py:84 in forward, module layers.0 (Counter)
+  --> models.py:84 in forward
    |
 84 |     self.count.add_(1)
    |
+  ::: model.pt2, node %add_, module layers.0 (Counter)
    = help: becomes aten.add.Tensor
 
 GL302 random-op (warning): aten.rand.default draws from the global generator
@@ -25,11 +25,11 @@ GL302 random-op (warning): aten.rand.default draws from the global generator
   = note: not fixable: no op does the same without
 
 GL301 print: aten._print.default prints
-  --> model.pt2, node %_print
   --> models.py:84 in forward
    |
 84 |     self.count.add_(1)
    |
+  ::: model.pt2, node %_print
    = help: removed
    = note: this fix is unsafe: it can change what the program does; enable with --unsafe-fixes
 
@@ -40,10 +40,10 @@ GL001 unreadable-artifact: the JSON ends early
 """
 
 CONCISE = """\
-model.pt2: models.py:84: GL103 [*] aten.add_.Tensor writes buffer 'count'
+models.py:84: GL103 [*] aten.add_.Tensor writes buffer 'count' (model.pt2)
 model.pt2: program decoder, graph cond > true_graph_0, node %rand: GL302 (warning) aten.rand.default draws from the \
 global generator
-model.pt2: models.py:84: GL301 aten._print.default prints
+models.py:84: GL301 aten._print.default prints (model.pt2)
 broken.pt2: member archive/models/model.json: GL001 the JSON ends early
 """
 
@@ -97,16 +97,127 @@ def test_source_below_the_current_folder_is_shown_relative(buffer_mutation):
         finding = msgspec.structs.replace(buffer_mutation, source=frame)
         return concise.render([FileResult("model.pt2", (finding,))], ReportOptions(folder="/home/me"))
 
-    assert shown("/home/me/models/a.py").startswith("model.pt2: models/a.py:7: ")
-    assert shown("/home/melissa/a.py").startswith("model.pt2: /home/melissa/a.py:7: ")
+    assert shown("/home/me/models/a.py").startswith("models/a.py:7: ")
+    assert shown("/home/melissa/a.py").startswith("/home/melissa/a.py:7: ")
+
+
+def in_layers(finding, *numbers, **changes):
+    """The finding as it is in several layers."""
+    return tuple(
+        msgspec.structs.replace(
+            finding,
+            message=f"aten.add_.Tensor writes buffer 'layers.{number}.count'",
+            node=f"add__{number}",
+            module_path=f"layers.{number}",
+            **changes,
+        )
+        for number in numbers
+    )
+
+
+@pytest.mark.parametrize(
+    ("numbers", "places"),
+    [
+        ((0, 1), "in 2 places: layers.0, layers.1"),
+        ((0, 1, 2), "in 3 places: layers.0, layers.1, layers.2"),
+        (tuple(range(24)), "in 24 places: layers.0 … layers.23"),
+    ],
+)
+def test_findings_of_one_line_are_told_as_one(buffer_mutation, numbers, places):
+    results = [FileResult("model.pt2", in_layers(buffer_mutation, *numbers))]
+    head = "GL103 [*] aten.add_.Tensor writes buffer 'layers.0.count'"
+    assert concise.render(results, ReportOptions()) == f"models.py:84: {head} (model.pt2, {places})\n"
+    assert grouped.render(results, ReportOptions()) == (
+        f"model.pt2:\n  models.py:84: self.count.add_(1) ({len(numbers)} findings)\n    {head} ({places})\n\n"
+    )
+    text = full.render(results, ReportOptions())
+    assert f"\n  ::: model.pt2, {places}\n" in text
+    assert text.count("GL103") == 1
+    assert counts.render(results, ReportOptions()).split("\t")[0] == str(len(numbers))
+
+
+def test_nodes_tell_places_apart_where_modules_do_not(buffer_mutation):
+    twice = in_layers(buffer_mutation, 1, 2)
+    in_root = tuple(msgspec.structs.replace(one, module_path="") for one in twice)
+    assert "(model.pt2, in 2 places: %add__1, %add__2)" in concise.render(
+        [FileResult("model.pt2", in_root)], ReportOptions()
+    )
+    branches = tuple(
+        msgspec.structs.replace(one, subgraph=("cond", f"{branch}_graph_0"), program="decoder")
+        for one, branch in zip(in_root, ("true", "false"), strict=True)
+    )
+    assert concise.render([FileResult("model.pt2", branches)], ReportOptions()).endswith(
+        "(model.pt2, program decoder, in 2 places: cond > true_graph_0 > %add__1, cond > false_graph_0 > %add__2)\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"op": "aten.sub_.Tensor"},
+        {"code": "GL104"},
+        {"program": "decoder"},
+        {"fix": Fix("none", "it overlaps")},
+        {"source": SourceFrame("models.py", 85, "forward", "self.count.add_(1)")},
+        {"source": SourceFrame("other.py", 84, "forward", "self.count.add_(1)")},
+    ],
+)
+def test_what_differs_stays_apart(buffer_mutation, changes):
+    [one, other] = (*in_layers(buffer_mutation, 0), *in_layers(buffer_mutation, 1, **changes))
+    assert len(concise.render([FileResult("model.pt2", (one, other))], ReportOptions()).splitlines()) == 2
+
+
+def test_other_messages_stay_apart(buffer_mutation):
+    one, other = (
+        msgspec.structs.replace(buffer_mutation, message=f"its check ('u0 >= {number} on node ge_{number}')")
+        for number in (2, 10)
+    )
+    assert len(concise.render([FileResult("model.pt2", (one, other))], ReportOptions()).splitlines()) == 2
+
+
+def test_the_marker_stands_below_the_expression_even_where_text_is_escaped(buffer_mutation):
+    text = "\ts = '\x1b\u202e'; self.count.add_(1)"
+    begin = text.index("self") + 1
+    place = Location("m.py", 7, "forward", text, "/home/me/m.py", begin, len(text) + 1, "current")
+    finding = msgspec.structs.replace(buffer_mutation, location=place)
+    lines = full.render([FileResult("model.pt2", (finding,))], ReportOptions(folder="/home/me")).splitlines()
+    assert lines[1] == f" --> m.py:7:{begin} in forward"
+    assert lines[3] == "7 |     s = '\\x1b\\u202e'; self.count.add_(1)"
+    assert lines[4] == f"  |{' ' * (lines[3].index('self') - 3)}^^^^^^^^^^^^^^^^^^"
+    wide = msgspec.structs.replace(place, text="f('漢字e\u0301'); g()", column=11, end_column=14)
+    finding = msgspec.structs.replace(buffer_mutation, location=wide)
+    lines = full.render([FileResult("model.pt2", (finding,))], ReportOptions()).splitlines()
+    assert lines[3:5] == ["7 |     f('漢字e\u0301'); g()", f"  |     {' ' * 11}^^^"]  # f('漢字é'); takes 11 columns
+
+
+def test_only_the_place_in_the_source_for_what_is_about_the_source():
+    place = Location("net.py", 7, text="x()  # graphlint: ignore", file="/home/me/net.py", column=6, end_column=25)
+    finding = Diagnostic(
+        "GL902", "broad-ignore", "warning", "names no rule", Fix("none", "name it"), "net.py", location=place
+    )
+    results = [FileResult("net.py", (finding,), is_source=True)]
+    options = ReportOptions(folder="/home/me")
+    assert concise.render(results, options) == "net.py:7:6: GL902 (warning) names no rule\n"
+    assert grouped.render(results, options) == (
+        "net.py:\n  net.py:7:6: x()  # graphlint: ignore\n    GL902 (warning) names no rule\n\n"
+    )
+    assert full.render(results, options) == (
+        "GL902 broad-ignore (warning): names no rule\n"
+        " --> net.py:7:6\n"
+        "  |\n"
+        "7 |     x()  # graphlint: ignore\n"
+        "  |          ^^^^^^^^^^^^^^^^^^^\n"
+        "  |\n"
+        "  = help: name it\n\n"
+    )
 
 
 def test_source_without_text_has_no_excerpt(buffer_mutation):
     finding = msgspec.structs.replace(buffer_mutation, source=SourceFrame("a.py", 123, "forward"), module_path="")
     assert full.render([FileResult("model.pt2", (finding,))], ReportOptions()) == (
         "GL103 [*] buffer-mutation: aten.add_.Tensor writes buffer 'count'\n"
-        "   --> model.pt2, node %add_\n"
         "   --> a.py:123 in forward\n"
+        "   ::: model.pt2, node %add_\n"
         "    = help: becomes aten.add.Tensor\n\n"
     )
 

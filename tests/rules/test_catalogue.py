@@ -47,9 +47,15 @@ GL501 training-dialect no note safe
 GL502 mutation-output no note none
 GL503 aliased-output no note none
 GL601 refused-by-target yes error none
+GL901 unused-ignore no warning none
+GL902 broad-ignore yes warning none
+GL903 invalid-ignore yes warning none
 """
 EXAMPLE = re.compile(r"```graph\n(.*?)```", re.DOTALL)
 WITHOUT_EXAMPLE = {
+    "GL901": "is about comments in the model's source",
+    "GL902": "is about comments in the model's source",
+    "GL903": "is about comments in the model's source",
     "GL001": "is about files",
     "GL002": "is about files",
     "GL004": "the text form is always of a schema that loads",
@@ -105,7 +111,7 @@ def test_codes_and_names_are_unique_well_formed_and_in_order():
     assert codes == sorted(set(codes))
     assert len({rule.name for rule in RULES}) == len(RULES)
     for rule in RULES:
-        assert re.fullmatch(r"GL[1-6]\d\d|GL0\d\d", rule.code)
+        assert re.fullmatch(r"GL[1-6]\d\d|GL[09]\d\d", rule.code)
         assert re.fullmatch(r"[a-z]+(-[a-z]+)*", rule.name)
 
 

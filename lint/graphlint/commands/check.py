@@ -69,6 +69,19 @@ GENERAL = "Configuration and information"
     help="What the artifacts are for: functional (default), module, inductor, onnx, executorch or coreml. "
     "`graphlint target` explains them.",
 )
+@option(
+    RULES,
+    "--baseline",
+    metavar="FILE",
+    type=click.UNPROCESSED,
+    help="Leave out the findings in this file, which `graphlint baseline` writes.",
+)
+@option(
+    RULES,
+    "--warn-unused-ignores/--no-warn-unused-ignores",
+    default=None,
+    help="Report `# graphlint: ignore[...]` comments in the model's source that accept nothing (GL901).",
+)
 @option(FILES, "--exclude", multiple=True, metavar="PATTERNS", help="Leave out what matches, in place of the defaults.")
 @option(FILES, "--extend-exclude", multiple=True, metavar="PATTERNS", help="Leave out what matches, too.")
 @option(

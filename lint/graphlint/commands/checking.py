@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from graphlint.commands.console import Console, When, write_report
+from graphlint.commands.reviewing import report_stale, reviewed_settings, shown_path
 from graphlint.commands.running import Process, exit_status, lint
 from graphlint.config import Configuration, FixTable, OutputFormat
 from graphlint.discovery import Candidate, discover
@@ -19,6 +20,7 @@ from graphlint.reporters.options import ReportOptions
 from graphlint.reporters.registry import MACHINE_FORMATS, renderer
 from graphlint.resolution import Resolver
 from graphlint.results import Action, FileResult
+from graphlint.review import Reviewer
 from graphlint.selection import split_selectors
 from graphlint.settings import Settings, TokenSink
 
@@ -56,6 +58,8 @@ class CheckOptions(msgspec.Struct, frozen=True):
     exit_non_zero_on_fix: bool = True
     config: tuple[str, ...] = ()
     isolated: bool = False
+    baseline: str | None = None
+    warn_unused_ignores: bool | None = None
     show_settings: bool = False
     show_files: bool = False
 
@@ -69,10 +73,13 @@ class CheckOptions(msgspec.Struct, frozen=True):
 
 def check(options: CheckOptions, console: Console) -> int:
     """Run the check and return the exit status. Raises GraphlintError for what concerns the run as a whole."""
-    resolver = resolver_of(options)
+    from graphlint.rules.registry import RULES
+
+    resolver = resolver_for(options)
     candidates = list(discover(options.paths or (os.curdir,), resolver))
     # All settings come before the first artifact is touched: a broken configuration must not stop a run half-way.
-    work = [(candidate, resolver.settings_for(candidate.path)) for candidate in candidates]
+    reviewer = Reviewer(RULES)
+    work = [(candidate, reviewed_settings(candidate.path, resolver, reviewer)) for candidate in candidates]
     if options.show_files or options.show_settings:
         return _show(options, resolver, work, console)
     if not work:
@@ -81,6 +88,7 @@ def check(options: CheckOptions, console: Console) -> int:
     from graphlint.engine import process
 
     results = list(lint(work, options.action, verifying(process, options, console), console))
+    results += reviewer.source_results(resolver.settings_for, shown_path)
     unsafe_paths = frozenset(candidate.path for candidate, settings in work if settings.unsafe_fixes)
     stdout = None if options.output_file is not None else sys.stdout
     report_options = ReportOptions(
@@ -101,6 +109,7 @@ def check(options: CheckOptions, console: Console) -> int:
                 console.error(f"{result.path}: {diagnostic.code} {diagnostic.message}")
     if options.diff and not options.quiet:
         console.err(summary.render_would_fix(results, report_options))
+    report_stale(reviewer.stale(results, resolver), console)
     return exit_status(
         results,
         options.action,
@@ -148,8 +157,8 @@ def _report(
     return text
 
 
-def resolver_of(options: CheckOptions) -> Resolver:
-    """Which settings hold for which artifact. Raises ConfigError."""
+def resolver_for(options: CheckOptions) -> Resolver:
+    """What finds out the settings of each path. Raises ConfigError for what is wrong with the options."""
     from graphlint.rules.registry import RULES
 
     files = [value for value in options.config if os.path.isfile(value)]
@@ -173,6 +182,12 @@ def resolver_of(options: CheckOptions) -> Resolver:
             force_exclude=options.force_exclude,
             unsafe_fixes=options.unsafe_fixes,
             output_format=options.output_format,
+            baseline=None
+            if options.baseline is None
+            else os.path.abspath(options.baseline)
+            if options.baseline
+            else "",
+            warn_unused_ignores=options.warn_unused_ignores,
             fix=FixTable(token_sink=options.token_sink, provenance=options.provenance),
         ),
         inline,

@@ -52,6 +52,11 @@ class Console:
             _discard(sys.stdout)
             raise WriteError(f"cannot write the report: {error.strerror}") from error
 
+    def say(self, text: str) -> None:
+        """One line on stdout, unless quiet. Raises WriteError."""
+        if not self._quiet:
+            self.out(printable(text) + "\n")
+
     def error(self, text: str) -> None:
         """One line on stderr, always."""
         self._line("error:", "red", text)

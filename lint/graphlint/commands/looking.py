@@ -12,6 +12,7 @@ from graphlint.analysis.flow import Flow, Vertex
 from graphlint.archive.artifact import Artifact, ProgramEntry
 from graphlint.archive.opening import opened
 from graphlint.commands.console import Console, When, write_report
+from graphlint.commands.reviewing import reviewed_settings
 from graphlint.config import Configuration
 from graphlint.engine import read_document
 from graphlint.errors import ArtifactError, ConfigError
@@ -19,6 +20,7 @@ from graphlint.linting import lint_view, view_of
 from graphlint.reporters.options import ReportOptions
 from graphlint.reporters.phrasing import count
 from graphlint.resolution import Resolver
+from graphlint.review import Reviewer
 from graphlint.rules.registry import RULES
 from graphlint.selection import did_you_mean
 from graphlint.settings import Settings
@@ -46,7 +48,7 @@ class ShowOptions(msgspec.Struct, frozen=True):
 def show(options: ShowOptions, console: Console) -> None:
     """Write what was asked for. Raises GraphlintError."""
     resolver = Resolver(RULES, Configuration(), (), options.config, isolated=options.isolated)
-    settings = resolver.settings_for(options.artifact)
+    settings = reviewed_settings(options.artifact, resolver, Reviewer(RULES))
     with opened(options.artifact) as artifact:
         if artifact.note:
             raise ArtifactError(f"{options.artifact}: {artifact.note}")
@@ -81,7 +83,8 @@ def _shown(artifact: Artifact, entry: ProgramEntry, settings: Settings, options:
         found = lint_view(view, entry.name, options.artifact, settings) if options.findings else []
     except ArtifactError as error:
         raise ArtifactError(f"{options.artifact}, program {entry.name}: {error}", member=error.member) from None
-    return ShownProgram(entry.name, view, Flow(view.program, view.ops), tuple(one.diagnostic for one in found))
+    reported = tuple(one.diagnostic for one in found if one.diagnostic.suppression is None)
+    return ShownProgram(entry.name, view, Flow(view.program, view.ops), reported)
 
 
 def _centered(programs: list[ShownProgram], options: ShowOptions) -> list[ShownProgram]:

@@ -48,8 +48,20 @@ def _lint_one(path: str, settings: Settings, action: Action, process: Process, c
     for note in result.notes:
         console.note(f"{path}: {note}")
     programs = f"{count(len(result.programs), 'program')} ({', '.join(result.programs)})" if result.programs else "-"
-    console.progress(f"{path}: linted {programs}: {count(len(result.diagnostics), 'finding')} left")
+    aside = f", {len(result.suppressed)} suppressed" if result.suppressed else ""
+    console.progress(f"{path}: linted {programs}: {count(len(result.diagnostics), 'finding')} left{aside}")
+    for one in result.suppressed:
+        console.progress(f"{path}: {_suppressed(one)}")
     return without_excluded_fixes(result, settings)
+
+
+def _suppressed(diagnostic: Diagnostic) -> str:
+    """A finding that is not reported, and why."""
+    place, why = diagnostic.place, diagnostic.suppression
+    at = f"{place.path}:{place.line}: " if place is not None else ""
+    by = {"comment": "a comment", "per-file-ignores": "per-file-ignores", "baseline": "the baseline"}
+    reason = "" if why is None else f" (suppressed by {by[why.by]}{f': {why.reason}' if why.reason else ''})"
+    return f"{at}{diagnostic.code} {diagnostic.message}{reason}"
 
 
 def without_excluded_fixes(result: FileResult, settings: Settings) -> FileResult:

@@ -19,6 +19,8 @@ def render(path: str, resolved: Resolved, settings: Settings) -> str:
         f"exclude = {_list([pattern.glob for pattern in resolved.exclude])}",
         f"force-exclude = {str(resolved.force_exclude).lower()}",
         f"output-format = {_string(resolved.output_format)}",
+        f"source-roots = {_list(resolved.source_roots)}",
+        f"baseline = {_string(resolved.baseline)}",
         "",
         "[per-file-ignores]",
         *(f"{_string(pattern.glob)} = {_list(sorted(codes))}" for pattern, codes in resolved.per_file_ignores),

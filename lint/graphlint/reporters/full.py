@@ -2,60 +2,85 @@
 
 ::
 
-    GL103 [*] buffer-mutation: aten.add_.Tensor writes buffer 'count'
-      --> model.pt2, node %add_
-      --> models.py:84 in forward, module layers.0 (Counter)
+    GL103 [*] buffer-mutation: aten.add_.Tensor writes buffer 'layers.0.count'
+      --> models.py:84:9 in forward
        |
     84 |     self.count.add_(1)
+       |     ^^^^^^^^^^^^^^^^^^
        |
+      ::: model.pt2, in 24 places: layers.0 … layers.23
        = help: becomes aten.add.Tensor; the new value is returned as a buffer mutation
 
-What is wrong; where in the artifact; where in the model; what can be done about it.
+What is wrong; where in the model; where in the artifact; what can be done about it. The line is that of the source file
+where it is at hand, and has a marker under the expression then; otherwise it is what the artifact stores.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from graphlint.diagnostics import Diagnostic
+from graphlint.diagnostics import Diagnostic, Location
 from graphlint.reporters.escaping import printable
+from graphlint.reporters.grouping import Group, grouped
 from graphlint.reporters.options import ReportOptions
-from graphlint.reporters.phrasing import code, message, module, paint, place_in_artifact, place_in_model, severity
+from graphlint.reporters.phrasing import code, in_function, message, paint, severity, source_line
 from graphlint.results import FileResult
 
-FILE_RULES = "GL0"
-"""What is wrong with the file itself is put right elsewhere (``git lfs pull``): what the fix says is advice."""
+FILE_RULES = ("GL0", "GL9")
+"""What is wrong with a file itself is put right elsewhere (``git lfs pull``): what the fix says is advice."""
 
 
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
-    """One block per finding, with an empty line after each."""
-    return "".join(_block(diagnostic, options) for result in results for diagnostic in result.diagnostics)
+    """One block per finding or group of findings, with an empty line after each."""
+    return "".join(_block(group, options) for result in results for group in grouped(result.diagnostics))
 
 
-def _block(diagnostic: Diagnostic, options: ReportOptions) -> str:
-    frame = diagnostic.source
-    number = str(frame.line) if frame is not None else ""
-    margin = " " * max(len(number), 1)
-    arrow = paint(f"{margin}-->", options, fg="blue", bold=True)
+def _block(group: Group, options: ReportOptions) -> str:
+    diagnostic = group.first
+    place = diagnostic.place
+    margin = " " * max(len(str(place.line)) if place is not None else 0, 1)
+
+    def mark(text: str) -> str:
+        return paint(f"{margin}{text}", options, fg="blue", bold=True)
+
     rule = paint(diagnostic.rule, options, bold=True)
-    place = place_in_artifact(diagnostic)
-    if frame is None:
-        place += module(diagnostic) if place else ""
-    artifact = paint(printable(diagnostic.path), options, bold=True)
-    lines = [
-        f"{code(diagnostic, options)} {rule}{severity(diagnostic)}: {message(diagnostic)}",
-        f"{arrow} {artifact}{', ' if place else ''}{place}",
-    ]
+    lines = [f"{code(diagnostic, options)} {rule}{severity(diagnostic)}: {message(diagnostic)}"]
+    if place is not None:
+        at = paint(source_line(place, options), options, bold=True)
+        lines += [f"{mark('-->')} {at}{in_function(place)}", *_excerpt(place, options, mark(" |"))]
+    if not diagnostic.about_source:
+        artifact = paint(printable(diagnostic.path), options, bold=place is None)
+        places = group.places()
+        lines.append(f"{mark('-->' if place is None else ':::')} {artifact}{', ' if places else ''}{places}")
     advice = _advice(diagnostic, options)
-    if frame is not None:
-        lines.append(f"{arrow} {place_in_model(diagnostic, frame, options)}")
-    if frame is not None and frame.text:
-        bar = paint(f"{margin} |", options, fg="blue", bold=True)
-        numbered = paint(f"{number} |", options, fg="blue", bold=True)
-        lines += [bar, f"{numbered}     {printable(frame.text)}", *([bar] if advice else [])]
-    equals = paint(f"{margin} =", options, fg="blue", bold=True)
-    lines += [f"{equals} {paint(label + ':', options, bold=True)} {text}" for label, text in advice]
+    lines += [f"{mark(' =')} {paint(label + ':', options, bold=True)} {text}" for label, text in advice]
     return "\n".join(lines) + "\n\n"
+
+
+def _excerpt(place: Location, options: ReportOptions, bar: str) -> list[str]:
+    """The line, and below it a marker where the file is at hand."""
+    text = place.text.strip()
+    if not text:
+        return []
+    numbered = paint(f"{place.line} |", options, fg="blue", bold=True)
+    lines = [bar, f"{numbered}     {printable(text)}"]
+    if place.column:
+        # Before and under the expression, what is shown escaped is longer than it is in the file.
+        start = len(place.text) - len(place.text.lstrip())
+        before = _width(printable(place.text[start : place.column - 1]))
+        end = place.end_column or place.column + 1
+        under = _width(printable(place.text[place.column - 1 : end - 1].rstrip()))
+        lines.append(f"{bar}     {' ' * before}{paint('^' * max(under, 1), options, fg='red', bold=True)}")
+    return [*lines, bar]
+
+
+def _width(text: str) -> int:
+    """How many columns a terminal takes for it."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum(0 if combining(one) else 2 if east_asian_width(one) in "WF" else 1 for one in text)
 
 
 def _advice(diagnostic: Diagnostic, options: ReportOptions) -> list[tuple[str, str]]:
@@ -63,9 +88,19 @@ def _advice(diagnostic: Diagnostic, options: ReportOptions) -> list[tuple[str, s
     explanation = printable(diagnostic.fix.message)
     if diagnostic.code.startswith(FILE_RULES):
         return [("help", explanation)] if explanation else []
+    advice = _state(diagnostic)
     if not diagnostic.fixable:
-        return [("note", f"not fixable: {explanation}")] if explanation else []
-    advice = [("help", explanation)] if explanation else []
+        return [*advice, ("note", f"not fixable: {explanation}")] if explanation else advice
+    if explanation:
+        advice.append(("help", explanation))
     if options.hides(diagnostic):
         advice.append(("note", "this fix is unsafe: it can change what the program does; enable with --unsafe-fixes"))
     return advice
+
+
+def _state(diagnostic: Diagnostic) -> list[tuple[str, str]]:
+    """That the line is gone, if it is; that it stands elsewhere now needs no words."""
+    place = diagnostic.place
+    if place is not None and place.state == "changed":
+        return [("note", "the file has changed since the export and has no such line now")]
+    return []

@@ -3,7 +3,7 @@
 ::
 
     model.pt2:
-      models.py:84: self.count.add_(1) (2 findings)
+      models.py:84:9: self.count.add_(1) (2 findings)
         GL103 [*] aten.add_.Tensor writes buffer 'count'
         GL201 [*] aten._assert_async.msg returns nothing
 """
@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from graphlint.diagnostics import Diagnostic
 from graphlint.reporters.escaping import printable
+from graphlint.reporters.grouping import Group, grouped
 from graphlint.reporters.options import ReportOptions
 from graphlint.reporters.phrasing import code, message, paint, place_in_artifact, severity, source_line
 from graphlint.results import FileResult
 
-NOWHERE = ""
+Place = tuple[str, int]
 
 
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
@@ -27,23 +27,32 @@ def render(results: Sequence[FileResult], options: ReportOptions) -> str:
 
 
 def _paragraph(result: FileResult, options: ReportOptions) -> str:
-    groups: dict[str, list[Diagnostic]] = {}
-    for diagnostic in result.diagnostics:
-        place = NOWHERE if diagnostic.source is None else source_line(diagnostic.source, options)
-        groups.setdefault(place, []).append(diagnostic)
-    lines = [f"{paint(printable(result.path), options, bold=True, underline=True)}:"]
-    for place, diagnostics in groups.items():
-        if place == NOWHERE:
-            lines += [f"  {_finding(diagnostic, options, place_in_artifact(diagnostic))}" for diagnostic in diagnostics]
-            continue
-        source = diagnostics[0].source
-        text = f": {printable(source.text)}" if source is not None and source.text else ""
-        number = f" ({len(diagnostics)} findings)" if len(diagnostics) > 1 else ""
-        lines.append(f"  {paint(place, options, bold=True)}{text}{number}")
-        lines += [f"    {_finding(diagnostic, options)}" for diagnostic in diagnostics]
-    return "\n".join(lines) + "\n\n"
+    lines: dict[Place | None, list[Group]] = {}
+    for group in grouped(result.diagnostics):
+        place = group.first.place
+        lines.setdefault(None if place is None else (place.path, place.line), []).append(group)
+    text = [f"{paint(printable(result.path), options, bold=True, underline=True)}:"]
+    for line, groups in lines.items():
+        if line is None:
+            text += [f"  {_finding(group, options, place_in_artifact(group.first))}" for group in groups]
+        else:
+            text += _source_line(groups, options)
+    return "\n".join(text) + "\n\n"
 
 
-def _finding(diagnostic: Diagnostic, options: ReportOptions, place: str = "") -> str:
+def _source_line(groups: list[Group], options: ReportOptions) -> list[str]:
+    place = groups[0].first.place
+    if place is None:
+        return []
+    source = f": {printable(place.text.strip())}" if place.text else ""
+    total = sum(len(group.diagnostics) for group in groups)
+    number = f" ({total} findings)" if total > 1 else ""
+    heading = f"  {paint(source_line(place, options), options, bold=True)}{source}{number}"
+    return [heading, *(f"    {_finding(group, options)}" for group in groups)]
+
+
+def _finding(group: Group, options: ReportOptions, place: str = "") -> str:
     where = f"{place}: " if place else ""
-    return f"{where}{code(diagnostic, options)}{severity(diagnostic)} {message(diagnostic)}"
+    several = f" ({group.several()})" if len(group.diagnostics) > 1 else ""
+    first = group.first
+    return f"{where}{code(first, options)}{severity(first)} {message(first)}{several}"

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from graphlint.diagnostics import Diagnostic, Severity, SourceFrame
+from graphlint.diagnostics import Diagnostic, Location, Severity, SourceFrame
 from graphlint.reporters.escaping import printable
 from graphlint.reporters.options import ReportOptions
 
@@ -53,21 +53,21 @@ def place_in_artifact(diagnostic: Diagnostic) -> str:
     return printable(", ".join(parts))
 
 
-def source_line(frame: SourceFrame, options: ReportOptions) -> str:
-    """``models.py:84``, relative to the current folder if it is below it; terminals make it a link."""
-    path = frame.path
+def source_line(place: Location | SourceFrame, options: ReportOptions) -> str:
+    """``models.py:84:9``, relative to the current folder if it is below it; terminals make it a link."""
+    if isinstance(place, SourceFrame):
+        place = Location(place.path, place.line)
+    path = place.file or place.path
     folder = options.folder.rstrip(os.sep) + os.sep
     if options.folder and path.startswith(folder):
         path = path[len(folder) :]
-    return f"{printable(path)}:{frame.line}"
+    column = f":{place.column}" if place.column else ""
+    return f"{printable(path)}:{place.line}{column}"
 
 
-def place_in_model(diagnostic: Diagnostic, frame: SourceFrame, options: ReportOptions) -> str:
-    """``models.py:84 in forward, module layers.0 (Linear)``."""
-    text = paint(source_line(frame, options), options, bold=True)
-    if frame.function:
-        text += f" in {printable(frame.function)}"
-    return text + module(diagnostic)
+def in_function(place: Location) -> str:
+    """`` in forward``."""
+    return f" in {printable(place.function)}" if place.function else ""
 
 
 def module(diagnostic: Diagnostic) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from graphlint.reporters.escaping import printable
 from graphlint.reporters.options import ReportOptions
 from graphlint.reporters.phrasing import count, paint, tally
-from graphlint.results import FileResult
+from graphlint.results import FileResult, in_baseline
 
 
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
@@ -16,16 +16,22 @@ def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     fixed = [diagnostic for result in results for diagnostic in result.fixed]
     failed = sum(bool(result.error) for result in results)
     lines = []
+    rest = [_unchecked(failed)] if failed else []
+    accepted = in_baseline(results)
+    if accepted:
+        rest.append(f"{accepted} in the baseline")
     if fixed:
-        rest = "" if not failed else f", {_unchecked(failed)}"
-        lines.append(f"Found {tally([*fixed, *found])} ({len(fixed)} fixed, {len(found)} remaining{rest}).")
+        parts = [f"{len(fixed)} fixed", f"{len(found)} remaining", *rest]
+        lines.append(f"Found {tally([*fixed, *found])} ({', '.join(parts)}).")
     elif found:
-        lines.append(f"Found {tally(found)}{f' ({_unchecked(failed)})' if failed else ''}.")
+        also = f" ({', '.join(rest)})" if rest else ""
+        lines.append(f"Found {tally(found)}{also}.")
     elif failed:
-        text = _unchecked(failed)
+        text = ", ".join(rest)
         lines.append(f"{text[0].upper()}{text[1:]}.")
     else:
-        lines.append(paint("All checks passed!", options, fg="green", bold=True))
+        passed = paint("All checks passed!", options, fg="green", bold=True)
+        lines.append(f"{passed} ({rest[0]})" if rest else passed)
     applying = sum(options.applies(diagnostic) for diagnostic in found)
     hidden = sum(options.hides(diagnostic) for diagnostic in found)
     more = f"{hidden} hidden {'fix' if hidden == 1 else 'fixes'} can be enabled with --unsafe-fixes"

@@ -14,6 +14,7 @@ MODULES: Final = (
     "effect_tokens",
     "files",
     "hidden_update",
+    "ignore_comments",
     "interface",
     "mutation",
     "prints",

@@ -26,7 +26,7 @@ from graphlint.diagnostics import Diagnostic
 from graphlint.program.text import Line, program_lines
 from graphlint.reporters.escaping import printable
 from graphlint.reporters.options import ReportOptions
-from graphlint.reporters.phrasing import COLORS, count, paint, source_line
+from graphlint.reporters.phrasing import COLORS, count, in_function, paint, source_line
 from graphlint.showing.shown import ShownProgram
 
 WIDTH: Final = 100
@@ -145,10 +145,8 @@ class _Listing:
             text = text.removeprefix(f"{printable(diagnostic.op)} ")
         if self._options.applies(diagnostic):
             text = f"[*] {text}"
-        frame = diagnostic.source
-        if frame is not None:
-            where = source_line(frame, self._options)
-            text += f" ({where} in {printable(frame.function)})" if frame.function else f" ({where})"
+        if diagnostic.place is not None:
+            text += f" ({source_line(diagnostic.place, self._options)}{in_function(diagnostic.place)})"
         start = " " * indent + "  ^ "
         wrapped = textwrap.wrap(
             text,

@@ -1,0 +1,55 @@
+"""GL901, GL902 and GL903: comments in the model's source that accept findings, and do not do what they seem to."""
+
+from __future__ import annotations
+
+from graphlint.rules.base import Rule
+
+
+class UnusedIgnore(Rule):
+    """A comment that accepts what is not found.
+
+    ## What it does
+    Flags `# graphlint: ignore[GL103]` in the model's source where no artifact of the run has such a finding on that
+    line. Only files that the artifacts' recorded source lines are in are looked at, and only for rules that are on.
+    Off by default; `--warn-unused-ignores` (or `warn-unused-ignores = true`) turns it on.
+
+    ## Why is this bad?
+    The comment accepts whatever finding comes next on that line. Run it over all artifacts of a model: another
+    artifact may need the comment.
+    """
+
+    code = "GL901"
+    name = "unused-ignore"
+    severity = "warning"
+    enabled_by_default = False
+
+
+class BroadIgnore(Rule):
+    """A comment that accepts findings without saying which.
+
+    ## What it does
+    Flags `# graphlint: ignore` without codes in the model's source. Such a comment accepts nothing.
+
+    ## Why is this bad?
+    It would hide every finding that comes later. Name the rules: `# graphlint: ignore[GL103] reset on load`.
+    """
+
+    code = "GL902"
+    name = "broad-ignore"
+    severity = "warning"
+
+
+class InvalidIgnore(Rule):
+    """A comment that names rules which do not exist.
+
+    ## What it does
+    Flags `# graphlint: ignore[...]` in the model's source with a code or name that no rule has, and one whose bracket
+    is not closed. Names of other rules in the same comment count.
+
+    ## Why is this bad?
+    The comment does not accept what its author meant it to accept.
+    """
+
+    code = "GL903"
+    name = "invalid-ignore"
+    severity = "warning"

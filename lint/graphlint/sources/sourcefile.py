@@ -1,0 +1,148 @@
+"""One source file of the model: its lines, its statements, its comments."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import io
+import tokenize
+import warnings
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+import msgspec
+
+LARGEST = 10_000_000
+"""In bytes: a file larger than this was written by no one, and is not read."""
+
+
+class Comment(msgspec.Struct, frozen=True):
+    """A comment and where it is."""
+
+    line: int
+    column: int
+    """In characters, from 1."""
+    text: str
+    """From the ``#`` on."""
+
+
+class SourceFile:
+    """A file that was read; nothing is parsed before it is asked for."""
+
+    def __init__(self, content: bytes) -> None:
+        """``content`` is the file's; what no encoding makes sense of is replaced."""
+        self._text = _decoded(content)
+        self.lines: tuple[str, ...] = tuple(self._text.split("\n"))
+
+    @cached_property
+    def tree(self) -> ast.Module | None:
+        """The syntax tree; None where the file is not valid Python (of this Python's version)."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what Python thinks of the file's escapes is not asked here
+                return ast.parse(self._text)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
+
+    @cached_property
+    def comments(self) -> tuple[Comment, ...]:
+        """All comments, in order, as far as the file can be read as Python."""
+        found: list[Comment] = []
+        # What comes before the place at which the file stops being Python still counts.
+        with contextlib.suppress(tokenize.TokenError, SyntaxError, RecursionError):
+            found.extend(
+                Comment(token.start[0], token.start[1] + 1, token.string)
+                for token in tokenize.generate_tokens(io.StringIO(self._text).readline)
+                if token.type == tokenize.COMMENT
+            )
+        return tuple(found)
+
+    @cached_property
+    def _statements(self) -> tuple[tuple[int, int], ...]:
+        """First and last line of every statement without a body of its own, and of the heads of the others."""
+        if self.tree is None:
+            return ()
+        return tuple((node.lineno, _last_line(node)) for node in ast.walk(self.tree) if isinstance(node, ast.stmt))
+
+    def statement(self, line: int) -> tuple[int, int]:
+        """First and last line of the innermost statement that the line is part of; the line alone where that is
+        unknown.
+        """
+        spans = [span for span in self._statements if span[0] <= line <= span[1]]
+        return min(spans, key=lambda span: span[1] - span[0], default=(line, line))
+
+    @cached_property
+    def _functions(self) -> tuple[tuple[str, int, int], ...]:
+        """Name, first and last line of every function."""
+        return tuple(
+            (node.name, node.lineno, node.end_lineno or node.lineno)
+            for node in ([] if self.tree is None else ast.walk(self.tree))
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        )
+
+    def functions_at(self, line: int) -> Iterator[str]:
+        """Names of the functions that the line is in."""
+        return (name for name, first, last in self._functions if first <= line <= last)
+
+    @cached_property
+    def _by_code(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for number, line in enumerate(self.lines, 1):
+            found.setdefault(code_of(line), []).append(number)
+        return found
+
+    def lines_with(self, code: str) -> Sequence[int]:
+        """The lines whose code (see :func:`code_of`) this is, in order."""
+        return self._by_code.get(code, ())
+
+
+def code_of(line: str) -> str:
+    """A line's code: without the comment at its end, blanks collapsed."""
+    return " ".join(_without_comment(line).split())
+
+
+def _without_comment(line: str) -> str:
+    quote = ""
+    position = 0
+    while position < len(line):
+        character = line[position]
+        if quote:
+            if character == "\\":
+                position += 1
+            elif character == quote:
+                quote = ""
+        elif character in "\"'":
+            quote = character
+        elif character == "#":
+            return line[:position]
+        position += 1
+    return line
+
+
+def _decoded(content: bytes) -> str:
+    """The text, by the encoding that the file declares (PEP 263), with line feeds at the end of lines."""
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
+        text = content.decode(encoding, "replace")
+    except (SyntaxError, LookupError):
+        text = content.decode("utf-8", "replace")
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+_BODIES = frozenset({"body", "orelse", "finalbody", "handlers", "cases"})
+"""What a statement holds that are statements of their own."""
+
+
+def _last_line(node: ast.stmt) -> int:
+    """The statement's last line; that of its head where it has a body."""
+    if not any(field in _BODIES for field in node._fields):
+        return node.end_lineno or node.lineno
+    heads = [value for field, value in ast.iter_fields(node) if field not in _BODIES]
+    parts = [part for value in heads for part in (value if isinstance(value, list) else [value])]
+    ends = [
+        getattr(inner, "end_lineno", None) or node.lineno
+        for part in parts
+        if isinstance(part, ast.AST)
+        for inner in ast.walk(part)
+    ]
+    return max([node.lineno, *ends])
