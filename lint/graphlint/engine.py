@@ -110,7 +110,15 @@ def _fix(artifact: Artifact, path: str, settings: Settings, action: Action, veri
             fixed += result.fixed
             rules = Counter(one.code for one in result.fixed)
             changes.append(
-                Change(entry, document, result.document, rules, result.remaining, new_buffers=result.new_buffers)
+                Change(
+                    entry,
+                    document,
+                    result.document,
+                    rules,
+                    result.remaining,
+                    new_buffers=result.new_buffers,
+                    old_buffers=result.old_buffers,
+                )
             )
         outcome = FileResult(
             path, tuple(diagnostics), fixed=tuple(fixed), programs=_names(artifact), notes=_notes(artifact, notes)

@@ -17,9 +17,11 @@ from graphlint.linting import Found, lint_view, target_notes, view_of
 from graphlint.passes.mutation.planning import Plan, plan
 from graphlint.passes.nodes import WITH_MESSAGE, give_messages, remove_nodes
 from graphlint.passes.regions import inline_regions
+from graphlint.passes.restoring import Check, restore_checks
 from graphlint.passes.tokens import functionalize_checks
 from graphlint.program.arguments import Json
 from graphlint.program.document import Document
+from graphlint.restoring import RULES
 from graphlint.settings import Profile, Settings
 from graphlint.validation import check_effects, checked
 
@@ -34,6 +36,8 @@ class FixedProgram(msgspec.Struct, frozen=True, eq=False):
     new_buffers: tuple[str, ...]
     """Qualified names of new non-persistent buffers, each a 0-dimensional float32 zero, whose values the
     archive still lacks."""
+    old_buffers: tuple[str, ...] = ()
+    """Qualified names of buffers that are gone, whose values the archive still has."""
     notes: tuple[str, ...] = ()
     """What becomes of the fixed program at its targets."""
 
@@ -45,6 +49,11 @@ class _Made(msgspec.Struct, frozen=True, eq=False):
     fixed: list[Found]
     """Which of the findings it was given are gone."""
     buffers: tuple[str, ...] = ()
+    """Qualified names of new buffers."""
+    old_buffers: tuple[str, ...] = ()
+    """Qualified names of buffers that are gone."""
+    checks: tuple[Check, ...] = ()
+    """Functional checks that are plain ones again."""
 
 
 class _State(msgspec.Struct, frozen=True, eq=False):
@@ -95,6 +104,11 @@ def _chain_checks(state: _State, chosen: list[Found], settings: Settings) -> _Ma
     return _Made(made.tree, chosen, (made.buffer,) if made.buffer is not None else ())
 
 
+def _restore_checks(state: _State, chosen: list[Found], settings: Settings) -> _Made:
+    made = restore_checks(state.document)
+    return _Made(made.tree, chosen, old_buffers=made.buffers, checks=made.restored)
+
+
 def _relabel(state: _State, chosen: list[Found], settings: Settings) -> _Made:
     return _Made({**state.document.tree, "verifiers": ["ATEN"]}, chosen)
 
@@ -107,6 +121,7 @@ PASSES: Final = (
     # and before tokens would have to be threaded through them.
     _REMOVAL,
     _MESSAGES,
+    _Pass(frozenset({"GL601"}), _restore_checks),
     _Pass(_WRITES, _functionalize_writes),
     _Pass(frozenset({"GL401"}), _inline_regions),
     _Pass(frozenset({"GL201", "GL202", "GL203", "GL204"}), _chain_checks),
@@ -125,6 +140,7 @@ def fix_program(document: Document, name: str, path: str, settings: Settings) ->
     state = _State.of(document, name, path, settings)
     fixed: list[Diagnostic] = []
     buffers: list[str] = []
+    old_buffers: list[str] = []
     count = -1
     while count < len(fixed):  # a later pass may clear the way for an earlier one: a write to what a region returned
         count = len(fixed)
@@ -135,14 +151,16 @@ def fix_program(document: Document, name: str, path: str, settings: Settings) ->
             if made is None or not made.fixed:
                 continue
             result = _State.of(_labelled(checked(made.tree, document), settings), name, path, settings)
-            check_effects(state.view, result.view, _replaced(made.fixed, settings.profile))
-            _check_findings(state.found, result.found, made.fixed)
+            restored = [(check.target, check.plain) for check in made.checks]
+            check_effects(state.view, result.view, restored or _replaced(made.fixed, settings.profile))
+            _check_findings(state.found, result.found, made)
             state = result
             fixed += [one.diagnostic for one in made.fixed]
             buffers += made.buffers
+            old_buffers += made.old_buffers
     remaining = tuple(one.diagnostic for one in state.found)
     notes = tuple(target_notes(state.view, settings))
-    return FixedProgram(state.document, tuple(fixed), remaining, tuple(buffers), notes)
+    return FixedProgram(state.document, tuple(fixed), remaining, tuple(buffers), tuple(old_buffers), notes)
 
 
 def _codes_for(each: _Pass, profile: Profile) -> frozenset[str]:
@@ -187,12 +205,13 @@ def _replaced(fixed: list[Found], profile: Profile) -> Iterator[tuple[str, str |
             yield target, None if action.fix == "strip" else WITH_MESSAGE
 
 
-def _check_findings(before: list[Found], after: list[Found], fixed: list[Found]) -> None:
-    """What was fixed is gone, and nothing new has come."""
+def _check_findings(before: list[Found], after: list[Found], made: _Made) -> None:
+    """What was fixed is gone, and nothing new has come but plain checks that were asked for."""
     expected = Counter(one.diagnostic.code for one in before)
-    expected.subtract(one.diagnostic.code for one in fixed)
+    expected.subtract(one.diagnostic.code for one in made.fixed)
+    expected.update(RULES[check.plain] for check in made.checks)
     counted = Counter(one.diagnostic.code for one in after)
-    removed = {one.diagnostic.code for one in fixed}
+    removed = {one.diagnostic.code for one in made.fixed}
     for code in expected.keys() | counted.keys():
         if code.startswith(_BROUGHT_ABOUT):
             continue

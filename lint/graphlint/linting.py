@@ -35,8 +35,19 @@ def view_of(document: Document, settings: Settings) -> ProgramView:
 
         return plan(document, view)
 
+    def token_obstacle() -> str | None:
+        from graphlint.passes.restoring import restore_checks
+
+        return next((check.reason for check in restore_checks(document).kept), None)
+
     return ProgramView(
-        document.program, ops_for(settings), settings.token_sink, settings.profile, planner, document.payloads
+        document.program,
+        ops_for(settings),
+        settings.token_sink,
+        settings.profile,
+        planner,
+        document.payloads,
+        token_obstacle,
     )
 
 

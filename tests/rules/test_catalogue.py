@@ -46,7 +46,7 @@ GL403 dead-effect yes error none
 GL501 training-dialect no note safe
 GL502 mutation-output no note none
 GL503 aliased-output no note none
-GL601 refused-by-target yes error none
+GL601 refused-by-target yes error safe
 GL901 unused-ignore no warning none
 GL902 broad-ignore yes warning none
 GL903 invalid-ignore yes warning none

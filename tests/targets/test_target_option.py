@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,11 @@ def folder(tmp_path, artifacts):
     for name in ("async_assert", "bare_async_assert", "key_value_cache", "cond_assert"):
         shutil.copy(artifacts / "2.13.0" / f"{name}.pt2", tmp_path)
     return tmp_path
+
+
+def io_copy(folder: Path, content: bytes) -> Path:
+    (folder / "original.pt2").write_bytes(content)
+    return folder / "original.pt2"
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -45,6 +51,23 @@ def test_tokens_are_refused(folder):
         assert f"aten._make_dep_token.default is refused by {target}: " in checked.stdout
         assert checked.returncode == 1
     assert run(folder, "--target", "module", "async_assert.pt2").returncode == 0
+
+
+def test_tokens_become_plain_checks_again(folder):
+    original = (folder / "cond_assert.pt2").read_bytes()
+    run(folder, "--fix", "-q", "--no-provenance", "cond_assert.pt2")
+    refused = run(folder, "--target", "onnx", "cond_assert.pt2")
+    assert "help: becomes plain checks again" in refused.stdout
+    fixed = run(folder, "--target", "onnx", "--fix", "--no-provenance", "cond_assert.pt2")
+    assert fixed.stdout.startswith("Fixed 1 finding in cond_assert.pt2\n")
+    assert run(folder, "--target", "onnx", "cond_assert.pt2").returncode == 0
+    before = graphlint.lint(io_copy(folder, original), isolated=True)
+    after = graphlint.lint(folder / "cond_assert.pt2", isolated=True)
+    assert [one.message for one in before.diagnostics] == [one.message for one in after.diagnostics] != []
+    with zipfile.ZipFile(folder / "original.pt2") as old, zipfile.ZipFile(folder / "cond_assert.pt2") as new:
+        assert [name.partition("/")[2] for name in old.namelist()] == [
+            name.partition("/")[2] for name in new.namelist()
+        ]
 
 
 def test_the_label_is_changed_where_only_the_target_wants_it(folder):

@@ -44,6 +44,16 @@ class Site(msgspec.Struct, frozen=True, eq=False):
         """The op, as people write it."""
         return self.op.name if self.op is not None else self.node.op
 
+    @property
+    def used(self) -> bool:
+        """Whether a later node or an output of its graph reads one of its results."""
+        results = set(self.node.results())
+        graph = self.scope.graph
+        if any(name in results for output in graph.outputs for name in output.names()):
+            return True
+        later = graph.nodes[self.index + 1 :]
+        return any(name in results for node in later for operand in node.inputs for name in operand.arg.names())
+
 
 def walk(program: Program, ops: OpTable, leave_out: Callable[[OpInfo], bool]) -> Iterator[Site]:
     """The nodes in program order, each caller followed by the nodes of its subgraphs; but for those of ops that

@@ -61,9 +61,11 @@ class ProgramView:
         profile: Profile = Profile(),  # noqa: B008 - it is immutable
         planner: Callable[[ProgramView], WritePlan] | None = None,
         payloads: Callable[[], Mapping[str, str]] | None = None,
+        tokens: Callable[[], str | None] | None = None,
     ) -> None:
         """``profile`` is what the artifact's targets demand; ``planner`` works out what of the writes can be
-        functionalized; ``payloads`` tells what holds the values of which parameters, buffers and constants.
+        functionalized; ``payloads`` tells what holds the values of which parameters, buffers and constants;
+        ``tokens`` why not all dependency tokens can be taken away.
         """
         self.program = program
         self.ops = ops
@@ -71,6 +73,7 @@ class ProgramView:
         self.profile = profile
         self._planner = planner
         self._payloads = payloads
+        self._tokens = tokens
 
     @cached_property
     def sites(self) -> tuple[Site, ...]:
@@ -89,6 +92,11 @@ class ProgramView:
         return self._planner(self) if self._planner is not None else None
 
     @cached_property
+    def token_obstacle(self) -> str | None:
+        """Why functional checks cannot all become plain ones again, or None."""
+        return self._tokens() if self._tokens is not None else None
+
+    @cached_property
     def functional(self) -> bool:
         """Whether all effects are data flow (random draws aside, which have no other form)."""
         return not self.writes and not any(_has_effect(site) for site in self.sites)
@@ -98,12 +106,26 @@ class ProgramView:
         """Whether the program bears the label of the training dialect without need. torch admits checks in graphs that
         are labelled ATEN, and some targets insist on that label.
         """
-        if "TRAINING" not in self.program.dialects:
+        if "TRAINING" not in self.program.dialects or self._loses_by_label:
             return False
         if not self.profile.aten_label:
             return self.functional
         effects = (site for site in self.sites if _has_effect(site))
         return not self.writes and all(site.op is not None and site.op.kind == "check" for site in effects)
+
+    @cached_property
+    def _loses_by_label(self) -> bool:
+        """Whether torch would drop an effect from the program if it were labelled ATEN. Of such programs, loading
+        eliminates dead code, to which it counts asserts without a message, and calls of subgraphs with unused results,
+        whatever is drawn or checked inside.
+        """
+        for site in self.sites:
+            if site.name == "aten._assert_async.default":
+                return True
+            effect = _has_effect(site) or (site.op is not None and site.op.draws(site.node))
+            if effect and any(not caller.used for caller in site.scope.callers()):
+                return True
+        return False
 
     @cached_property
     def aliasing(self) -> AliasAnalysis:

@@ -134,17 +134,8 @@ class DeadEffect(Rule):
         dead: list[Site] = []
         for site in view.sites:
             effect = effects.get(site.position)
-            if effect is None or _used(site) or any(caller in dead for caller in site.scope.callers()):
+            if effect is None or site.used or any(caller in dead for caller in site.scope.callers()):
                 continue
             dead.append(site)
             message = f"nobody uses what {site.name} returns, so {effect.name} inside it may be dropped"
             yield Finding(message, no_fix("use a result, or fix the effect inside"), site)
-
-
-def _used(site: Site) -> bool:
-    results = set(site.node.results())
-    graph = site.scope.graph
-    later = graph.nodes[site.index + 1 :]
-    if any(name in results for output in graph.outputs for name in output.names()):
-        return True
-    return any(name in results for node in later for operand in node.inputs for name in operand.arg.names())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from graphlint.analysis.view import ProgramView
+from graphlint.diagnostics import Fix
 from graphlint.rules.base import Finding, Rule, no_fix
 from graphlint.settings import Refused
 
@@ -34,10 +35,16 @@ class RefusedByTarget(Rule):
       aten._assert_async.msg(%ok, "must hold")
       return %ok
     ```
+
+    ## Fix safety
+    Safe: dependency tokens become the plain checks that they were made from, as `graphlint restore` does it. Nothing
+    else has a fix.
     """
 
     code = "GL601"
     name = "refused-by-target"
+    fix = "safe"
+    fix_sometimes = True
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each node of such an op, then one for each such output."""
@@ -45,15 +52,16 @@ class RefusedByTarget(Rule):
             refused = view.profile.refused_op(site.name)
             if refused is not None:
                 message = f"{site.name} is refused by {', '.join(refused.targets)}: {refused.because}"
-                yield Finding(message, no_fix(_advice(refused)), site)
+                yield Finding(message, _fix(view, refused), site)
         for spec in view.program.graph_module.signature.output_specs or ():
             for kind, refused in view.profile.refused_outputs.items():
                 if getattr(spec, kind) is not None:
                     message = f"an output of kind {kind} is refused by {', '.join(refused.targets)}: {refused.because}"
-                    yield Finding(message, no_fix(_advice(refused)))
+                    yield Finding(message, _fix(view, refused))
 
 
-def _advice(refused: Refused) -> str:
-    if refused.restore:
-        return "`graphlint restore` brings the plain checks back"
-    return refused.advice or "change the model"
+def _fix(view: ProgramView, refused: Refused) -> Fix:
+    if not refused.restore:
+        return no_fix(refused.advice or "change the model")
+    obstacle = view.token_obstacle
+    return Fix("safe", "becomes plain checks again") if obstacle is None else no_fix(obstacle)

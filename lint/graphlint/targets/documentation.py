@@ -76,13 +76,7 @@ def _refused(heading: str, rows: dict[Any, OpRow]) -> list[str]:
         return []
     lines = [f"{heading}:", ""]
     for what, row in rows.items():
-        after = (
-            "; `graphlint restore` brings the plain checks back"
-            if row.restore
-            else f"; {row.advice}"
-            if row.advice
-            else ""
-        )
+        after = "; `--fix` brings the plain checks back" if row.restore else f"; {row.advice}" if row.advice else ""
         lines.append(f"- `{what}`: {row.because}{after}")
     return [*lines, ""]
 
