@@ -344,6 +344,17 @@ class RegionReturnsATensorAndAViewOfIt(nn.Module):
         return row, diagonal, y
 
 
+@model(R(4))
+class UnusedBranchesDraw(nn.Module):
+    """Labelled ATEN, torch would drop the call when it loads the program, and the random state with it."""
+
+    def forward(self, x):
+        torch.cond(x.sum() > 0, lambda x: x + torch.rand_like(x), lambda x: x * torch.rand_like(x), (x,))
+        y = x * 1
+        y.add_(1)
+        return y
+
+
 @model(R(4, 4))
 class CopyBesideAViewOfItsSource(nn.Module):
     def forward(self, x):

@@ -9,6 +9,10 @@ from .registry import MODELS
 assert models_views is not models_writes is not models_state  # they register themselves
 
 
+STAY_TRAINING = {"UnusedBranchesDraw"}
+"""Functional, but not for torch once they are labelled ATEN."""
+
+
 def writes(findings):
     return [one for one in findings if one.code.startswith("GL1")]
 
@@ -29,7 +33,8 @@ def test_fixed_whole(name, tmp_path):
     assert writes(fixed.result.diagnostics) == []
     assert fixed.result.changed
     campaign.check(fixed, tmp_path, larger(case))
-    assert judging.tree_of(fixed.after, tmp_path)["verifiers"] == ["ATEN"]
+    label = "TRAINING" if name in STAY_TRAINING else "ATEN"
+    assert judging.tree_of(fixed.after, tmp_path)["verifiers"] == [label]
 
 
 @pytest.mark.filterwarnings("ignore")
