@@ -77,6 +77,8 @@ def check(options: CheckOptions, console: Console) -> int:
     if not work:
         console.warning("No .pt2 files found under the given path(s)")
 
+    if options.action == "fix":
+        _prepare_writing(candidates, console)
     results = list(lint(work, options.action, _process(options, console), console))
     unsafe_paths = frozenset(candidate.path for candidate, settings in work if settings.unsafe_fixes)
     stdout = None if options.output_file is not None else sys.stdout
@@ -105,6 +107,17 @@ def check(options: CheckOptions, console: Console) -> int:
         exit_zero=options.exit_zero,
         exit_non_zero_on_fix=options.exit_non_zero_on_fix,
     )
+
+
+def _prepare_writing(candidates: Sequence[Candidate], console: Console) -> None:
+    """Tidy up what killed runs left beside these artifacts, and see to it that this one leaves nothing."""
+    from graphlint.archive.temporary import remove_leftovers
+    from graphlint.commands.termination import raise_on_termination
+
+    raise_on_termination()
+    for folder in sorted({os.path.dirname(os.path.realpath(candidate.path)) for candidate in candidates}):
+        for name in remove_leftovers(folder):
+            console.note(f"removed {os.path.join(folder, name)}: a run that was killed had left it")
 
 
 def _process(options: CheckOptions, console: Console) -> Process:
