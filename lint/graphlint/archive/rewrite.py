@@ -110,8 +110,7 @@ class PendingReplacement:
             self._check_target(os.stat(self.target))
             os.replace(self.path, self.target)
             self.path = ""
-        # Closed no earlier: with its lock gone, another run would take the file for one that was left behind.
-        self._discard()
+        self._close()
         _sync_folder(os.path.dirname(self.target))
 
     def _writing(self) -> contextlib.AbstractContextManager[None]:
@@ -130,15 +129,17 @@ class PendingReplacement:
     def _close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
-            os.close(descriptor)
+            with contextlib.suppress(OSError):  # what can fail was found out by fsync
+                os.close(descriptor)
 
     def _discard(self) -> None:
-        with contextlib.suppress(OSError):
-            self._close()
+        if sys.platform == "win32":
+            self._close()  # open files can't be removed there
         path, self.path = self.path, ""
         if path:
             with contextlib.suppress(OSError):
                 os.unlink(path)
+        self._close()  # only now: with its lock gone, the file would look like a dead run's
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ GRACE_SECONDS = 60.0
 
 
 def create_temporary(target: str) -> tuple[str, int]:
-    """A new, locked file beside ``target``, for its owner only: path and descriptor. The lock is that of the descriptor.
+    """A new, locked file beside ``target``, for its owner only: path and descriptor, with which the lock goes.
 
     Raises OSError.
     """
@@ -36,29 +36,36 @@ def create_temporary(target: str) -> tuple[str, int]:
     while True:
         digits = os.urandom(RANDOM_DIGITS // 2).hex()
         path = os.path.join(folder, f".{name}{MARK}{digits}{SUFFIX}")
+        descriptor = -1
         try:
             descriptor = os.open(path, flags, 0o600)
-        except FileExistsError:
-            continue
-        try:
             # Between these two steps another run may have taken the file for one that was left behind.
             if _locked(descriptor) is not False and os.fstat(descriptor).st_nlink:
                 return path, descriptor
-        except BaseException:
             os.close(descriptor)
-            os.unlink(path)
+        except FileExistsError:
+            continue
+        except BaseException:  # an interrupt, for one
+            if descriptor >= 0:
+                os.close(descriptor)
+            with contextlib.suppress(OSError):
+                os.unlink(path)
             raise
-        os.close(descriptor)
 
 
 def remove_leftovers(folder: str) -> list[str]:
-    """Removes the temporary files in a folder whose runs are dead; gives their names. What fails is left alone."""
+    """Removes the temporary files in a folder whose runs are dead. What fails is left alone.
+
+    Gives the names of those with content: an empty one may be that of a living run which was just about to lock it, and
+    makes another one then.
+    """
     removed: list[str] = []
     with contextlib.suppress(OSError), os.scandir(folder or os.curdir) as listing:
         for entry in listing:
             if _is_temporary(entry.name):
                 with contextlib.suppress(OSError):
-                    if _remove_if_left(entry.path):
+                    size = entry.stat(follow_symlinks=False).st_size
+                    if _remove_if_left(entry.path) and size:
                         removed.append(entry.name)
     return sorted(removed)
 

@@ -115,9 +115,11 @@ def _prepare_writing(candidates: Sequence[Candidate], console: Console) -> None:
     from graphlint.commands.termination import raise_on_termination
 
     raise_on_termination()
-    for folder in sorted({os.path.dirname(os.path.realpath(candidate.path)) for candidate in candidates}):
+    folders = {os.path.dirname(os.path.realpath(one.path)): os.path.dirname(one.path) for one in candidates}
+    for folder, given in folders.items():
+        shown = given if os.path.realpath(given) == folder else folder  # an artifact may be a link to another folder
         for name in remove_leftovers(folder):
-            console.note(f"removed {os.path.join(folder, name)}: a run that was killed had left it")
+            console.note(f"removed {os.path.join(shown, name)}: a run that was killed had left it")
 
 
 def _process(options: CheckOptions, console: Console) -> Process:
