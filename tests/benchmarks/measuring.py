@@ -37,6 +37,10 @@ torch.export.save(program.run_decompositions({}), sys.argv[2])
 
 COPY = 'cp "$1" "$2" && sync "$2"'
 
+TOUCH = "import sys; b'x' * int(sys.argv[1])"
+"""Takes so much memory and gives it back. A virtual machine returns memory that was free for some seconds to its host,
+and fetching it again makes a copy several times slower: whoever waited longest would pay."""
+
 
 class Cost(NamedTuple):
     """What one process took: seconds of wall time and of CPU time (its children's included), MiB at the peak."""
