@@ -84,7 +84,7 @@ def _functionalize_writes(state: _State, chosen: list[Found], settings: Settings
     made = state.view.write_plan if selected == everything else None
     if not isinstance(made, Plan):
         made = plan(state.document, state.view, selected)
-    return _Made(made.tree, [one for one in chosen if _position(one) in made.fixed])
+    return _Made(made.assemble(), [one for one in chosen if _position(one) in made.fixed])
 
 
 def _remove_nodes(state: _State, chosen: list[Found], settings: Settings) -> _Made:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cases import export_cases
-from run import ARTIFACTS, DECOMPOSE, measure
+from measuring import DECOMPOSE, measure
 
 from graphlint.engine import process
 from graphlint.errors import GraphlintError
@@ -29,6 +29,7 @@ from graphlint.rules.registry import RULES
 from graphlint.runtime.verification import verify
 from graphlint.settings import Settings
 
+ARTIFACTS = Path(__file__).parents[1] / "artifacts" / "2.13.0"
 ALL = frozenset(rule.code for rule in RULES)
 SETTINGS = Settings(enabled=frozenset(rule.code for rule in RULES if rule.enabled_by_default), fixable=ALL)
 NEITHER = frozenset({"GL301", "GL302", "GL303", "GL305", "GL402"})
@@ -63,7 +64,7 @@ def by_graphlint(artifact: Path, folder: Path) -> Outcome:
     """``graphlint --fix`` on a copy."""
     copy = folder / f"graphlint-{artifact.name}"
     shutil.copy(artifact, copy)
-    seconds, _ = measure([sys.executable, "-m", "graphlint", "check", "--fix", "--isolated", "--quiet", str(copy)])
+    seconds, _, _ = measure([sys.executable, "-m", "graphlint", "check", "--fix", "--isolated", "--quiet", str(copy)])
     return judged(artifact, copy, seconds)
 
 
@@ -71,7 +72,7 @@ def by_torch(artifact: Path, folder: Path) -> Outcome:
     """``run_decompositions({})`` of what torch loads."""
     result = folder / f"torch-{artifact.name}"
     try:
-        seconds, _ = measure([sys.executable, "-c", DECOMPOSE, str(artifact), str(result)], exits=(0,))
+        seconds, _, _ = measure([sys.executable, "-c", DECOMPOSE, str(artifact), str(result)], exits=(0,))
     except SystemExit as error:
         return Outcome(False, False, 0.0, str(error).strip().rpartition("\n")[2][:100])
     return judged(artifact, result, seconds)

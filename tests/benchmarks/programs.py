@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import io
+import json
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 from graphlint.archive.container import Container
 from graphlint.archive.rewrite import write_archive
 from graphlint.program.document import encode
 from graphlint.program.text import parse_program
 
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
 SHELL = Path(__file__).parents[1] / "artifacts" / "2.13.0" / "async_assert.pt2"
 """A real archive without weights, whose program is replaced."""
 MEMBER = "async_assert/models/model.json"
+WEIGHT = "async_assert/data/weights/weight_0"
+WEIGHTS_CONFIG = "async_assert/data/weights/model_weights_config.json"
 
 
 def program_text(nodes: int, writes: int) -> str:
@@ -47,9 +56,45 @@ def program_text(nodes: int, writes: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_artifact(path: Path, nodes: int, writes: int) -> Path:
-    """An artifact with such a program."""
-    data = encode(parse_program(program_text(nodes, writes)))
+def write_artifact(path: Path, nodes: int, writes: int, *, weights: int = 0, dense: bool = False) -> Path:
+    """An artifact with such a program, and a buffer of ``weights`` bytes (a multiple of 4) that it does not use: zeros
+    in a sparse file, or, where ``dense``, random bytes that take their room on the disk.
+    """
+    text = program_text(nodes, writes)
+    changes = {}
+    if weights:
+        text = text.replace("graph(", f'graph(%b_state: f32[{weights // 4}] = buffer "state", ', 1)
+        block = os.urandom(1 << 20) if dense else bytes(1 << 20)
+        changes[WEIGHT] = (block * (weights // len(block) + 1))[:weights] if dense else bytes(weights)
+        changes[WEIGHTS_CONFIG] = json.dumps({"config": {"state": _weight(weights // 4)}}).encode()
+    changes[MEMBER] = encode(parse_program(text))
     with Container(SHELL) as container, path.open("wb") as file:
-        write_archive(container, {MEMBER: data}, file)
+        write_archive(container, changes, Sparse(file), before=WEIGHTS_CONFIG)
     return path
+
+
+def _weight(elements: int) -> dict[str, object]:
+    meta = {
+        "dtype": 7,
+        "sizes": [{"as_int": elements}],
+        "requires_grad": False,
+        "device": {"type": "cpu", "index": None},
+        "strides": [{"as_int": 1}],
+        "storage_offset": {"as_int": 0},
+        "layout": 7,
+    }
+    return {"path_name": "weight_0", "is_param": False, "use_pickle": False, "tensor_meta": meta}
+
+
+class Sparse(io.RawIOBase):
+    """A file in which large pieces that begin with zeros are holes."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+
+    def write(self, data: Buffer) -> int:
+        view = memoryview(data)
+        if len(view) > 1 << 16 and not any(view[: 1 << 12]):
+            self.file.seek(len(view), os.SEEK_CUR)
+            return len(view)
+        return self.file.write(view)

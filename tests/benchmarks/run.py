@@ -1,10 +1,19 @@
-"""graphlint and stock torch side by side, as whole processes: wall time and peak memory, as ratios.
+"""``graphlint`` beside the floor, stock torch and ``cp``, as whole processes in one run, on artifacts made for it.
 
-    python tests/benchmarks/run.py [--runs N] [--json FILE] [ARTIFACT...]
+    python tests/benchmarks/run.py [--runs N] [--json FILE] [--readme]     minutes; some GB of disk and memory
+    python tests/benchmarks/run.py --small                                 less than a minute
 
-For each artifact it starts, in turn and N times: a Python that only starts, ``graphlint check``, and a Python
-that calls ``torch.export.load``. It prints the median wall time and the largest peak memory of each, and
-exits 1 where graphlint misses what the README promises: 25 times faster than torch, under 40 MiB.
+The artifacts are chains of elementwise ops with a write in every twenty nodes (programs.py). ``check``, ``--diff`` and
+``--fix`` are measured on 10 to 50,000 nodes, beside
+
+- the floor: a Python that opens the archive with zipfile and decodes the program's JSON with msgspec;
+- stock torch: one that loads the artifact (``check``), or loads, calls ``run_decompositions({})`` and saves (``--fix``);
+- ``cp`` and ``sync`` of the copy (``--fix`` of an artifact with weights).
+
+What is compared runs in turn, so that other work on the machine hits all alike. Times are medians. Ratios to the floor
+are of CPU time, others of wall time; a smaller one is better for graphlint. The whole run exits 1 where a budget
+(budgets.py) is missed; ``--json`` writes the figures, ``--readme`` also puts them into README.md. The small one exits 1
+where a ratio is worse by half than the one in small.json; ``--json`` writes that file anew.
 """
 
 from __future__ import annotations
@@ -13,98 +22,196 @@ import argparse
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
-import time
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
-ARTIFACTS = Path(__file__).parents[1] / "artifacts" / "2.13.0"
-SPEEDUP = 25.0
-PEAK_MIB = 40.0
+from budgets import missed
+from measuring import COPY, DECOMPOSE, ENVIRONMENT, FLOOR, GRAPHLINT, LOAD, TOUCH, Cost, measure, typical
+from table import into_readme, render
 
-# As installed: pip compiles torch's modules, and Python those of an editable graphlint in its first run.
-ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-LOAD = "import sys, torch; torch.export.load(sys.argv[1])"
-
-DECOMPOSE = """
-import sys, warnings
-warnings.filterwarnings("ignore")
-import torch
-program = torch.export.load(sys.argv[1])
-torch.export.save(program.run_decompositions({}), sys.argv[2])
-"""
-"""What people do without graphlint; arguments: the artifact, where to save."""
+FOLDER = Path(__file__).parent
+COMMITTED = FOLDER / "small.json"
+WORSE = 1.5
+GIB = 1 << 30
 
 
-def measure(command: list[str], *, exits: tuple[int, ...] = (0, 1)) -> tuple[float, float]:
-    """Wall time in seconds and peak resident memory in MiB of one run of a command.
+class Case(NamedTuple):
+    """What is done to which artifact, beside what."""
 
-    The memory is at least that of the calling process, from which the command is forked: callers that want to know it
-    import nothing large. SystemExit with what the command wrote to stderr when it exits in another way than ``exits``.
-    """
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=ENVIRONMENT)
-    assert process.stderr is not None
-    errors = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode not in exits:
-        raise SystemExit(f"{' '.join(command)} failed:\n{errors.decode()}")
-    return time.perf_counter() - start, usage.ru_maxrss / 1024
+    action: str
+    """``check``, ``--diff`` or ``--fix``."""
+    nodes: int
+    weights: int = 0
+    """Bytes."""
+    dense: bool = False
+    """Whether they take their room on the disk."""
+    beside: tuple[str, ...] = ("floor",)
+
+    @property
+    def artifact(self) -> str:
+        return f"{self.nodes}-{self.weights}-{self.dense}.pt2"
 
 
-def benchmark(artifact: Path, runs: int) -> dict[str, object]:
-    """Medians and peaks of all commands on one artifact."""
-    commands = {
-        "python": [sys.executable, "-c", "pass"],
-        "graphlint": [sys.executable, "-m", "graphlint", "check", "--isolated", str(artifact)],
-        "torch": [sys.executable, "-c", LOAD, str(artifact)],
-    }
-    times: dict[str, list[float]] = {name: [] for name in commands}
-    peaks: dict[str, float] = dict.fromkeys(commands, 0.0)
-    for _ in range(runs + 1):  # the first round warms the file cache
-        for name, command in commands.items():
-            seconds, peak = measure(command)
-            times[name].append(seconds)
-            peaks[name] = max(peaks[name], peak)
-    medians = {name: statistics.median(values[1:]) for name, values in times.items()}
-    return {
-        "artifact": artifact.name,
-        "seconds": medians,
-        "peak_mib": peaks,
-        "speedup": medians["torch"] / medians["graphlint"],
-    }
+FULL = (
+    Case("check", 10, beside=("floor", "load")),
+    Case("check", 1_000, beside=("floor", "load")),
+    Case("check", 4_000, beside=("floor", "load")),
+    Case("check", 20_000),
+    Case("check", 50_000),
+    Case("check", 1_000, GIB, beside=("floor", "load")),
+    Case("check", 1_000, 2 * GIB),
+    Case("--diff", 10),
+    Case("--diff", 4_000),
+    Case("--diff", 20_000),
+    Case("--fix", 10, beside=("floor", "decompose")),
+    Case("--fix", 1_000, beside=("floor", "decompose")),
+    Case("--fix", 4_000, beside=("floor", "decompose")),
+    Case("--fix", 20_000),
+    Case("--fix", 50_000),
+    Case("--fix", 1_000, GIB, dense=True, beside=("cp",)),
+)
+SMALL = (
+    Case("check", 10, beside=("floor", "load")),
+    Case("check", 4_000),
+    Case("check", 10, 2 * GIB),
+    Case("--diff", 1_000),
+    Case("--fix", 1_000, beside=("floor", "decompose")),
+    Case("--fix", 10, GIB // 8, dense=True, beside=("cp",)),
+)
+SLOW = {"load", "decompose", "cp"}
+"""What is run fewer times."""
+
+
+class Bench:
+    """Measures cases in a folder."""
+
+    def __init__(self, folder: Path, runs: int) -> None:
+        self.folder = folder
+        self.runs = runs
+        self.copy = folder / "copy.pt2"
+
+    def rows(self, cases: tuple[Case, ...]) -> Iterator[dict[str, object]]:
+        """A row for each case."""
+        for case in cases:
+            yield self._row(case)
+
+    def _row(self, case: Case) -> dict[str, object]:
+        artifact = self._made(case)
+        tools = ("graphlint", *case.beside)
+        costs: dict[str, list[Cost]] = {tool: [] for tool in tools}
+        for number in range(self.runs + 1):  # the first round warms the file cache
+            for tool in tools:
+                if tool in SLOW and number > max(self.runs // 3, 1):
+                    continue
+                costs[tool].append(self._run(tool, case, artifact))
+        kept = {tool: typical(found[1:] if len(found) > 1 else found) for tool, found in costs.items()}
+        if case.weights and case.dense:
+            artifact.unlink()  # they are large
+        row: dict[str, object] = {"action": case.action, "nodes": case.nodes, "weights": case.weights}
+        for tool, cost in kept.items():
+            row[tool] = {name: round(value, 4) for name, value in cost._asdict().items()}
+        return row
+
+    def _made(self, case: Case) -> Path:
+        path = self.folder / case.artifact
+        if not path.exists():
+            program = (
+                "import sys; from pathlib import Path; from programs import write_artifact; "
+                "nodes, weights, dense = map(int, sys.argv[2:]); "
+                "write_artifact(Path(sys.argv[1]), nodes, max(nodes // 20, 2), weights=weights, dense=bool(dense))"
+            )
+            numbers = [str(int(value)) for value in (case.nodes, case.weights, case.dense)]
+            subprocess.run(
+                [sys.executable, "-c", program, str(path), *numbers], cwd=FOLDER, env=ENVIRONMENT, check=True
+            )
+        return path
+
+    def _run(self, tool: str, case: Case, artifact: Path) -> Cost:
+        self.copy.unlink(missing_ok=True)
+        runs: dict[str, Callable[[], Cost]] = {
+            "graphlint": lambda: self._graphlint(case, artifact),
+            "floor": lambda: measure([sys.executable, "-c", FLOOR, str(artifact)]),
+            "load": lambda: measure([sys.executable, "-c", LOAD, str(artifact)], exits=(0,)),
+            "decompose": lambda: measure([sys.executable, "-c", DECOMPOSE, str(artifact), str(self.copy)], exits=(0,)),
+            "cp": lambda: measure(["sh", "-c", COPY, "sh", str(artifact), str(self.copy)], exits=(0,)),
+        }
+        if case.dense:
+            os.sync()  # nobody pays for what another one wrote
+            measure([sys.executable, "-c", TOUCH, str(case.weights * 5 // 4)])
+        return runs[tool]()
+
+    def _graphlint(self, case: Case, artifact: Path) -> Cost:
+        if case.action == "check":
+            return measure([*GRAPHLINT, str(artifact)])
+        # A fix puts a new file in its place, so that the other name keeps the original.
+        os.link(artifact, self.copy)
+        cost = measure([*GRAPHLINT, case.action, str(self.copy)], exits=(1,))
+        if (case.action == "--fix") == self.copy.samefile(artifact):
+            raise SystemExit(f"{case.action} of {artifact.name} did not do what it should")
+        return cost
+
+
+def ratios(rows: list[dict[str, object]]) -> dict[str, float]:
+    """Cost of graphlint to cost of what it ran beside: CPU time for the floor, else wall time."""
+    found = {}
+    for row in rows:
+        ours = row["graphlint"]
+        for tool in ("floor", "load", "decompose", "cp"):
+            theirs = row.get(tool)
+            if isinstance(ours, dict) and isinstance(theirs, dict):
+                unit = "cpu" if tool == "floor" else "wall"
+                name = f"{row['action']} {row['nodes']} nodes {row['weights'] >> 20} MiB / {tool}"  # type: ignore[operator]
+                found[name] = round(ours[unit] / theirs[unit], 3)
+    return found
 
 
 def main() -> int:
-    """Run, print the table, write the JSON."""
+    """Measure, print the table, write what is asked for, and exit 1 where something is too slow."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("artifacts", nargs="*", type=Path)
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--small", action="store_true", help="the small run, held against small.json")
+    parser.add_argument("--runs", type=int, default=None, help="of each command (default: 9, small: 7)")
+    parser.add_argument("--json", type=Path, help="write the figures")
+    parser.add_argument(
+        "--readme", action="store_true", help="put the table into README.md, its figures into full.json"
+    )
+    parser.add_argument("--folder", type=Path, help="where to make the artifacts; default: a temporary folder")
     options = parser.parse_args()
-    artifacts = options.artifacts or [ARTIFACTS / f"{case}.pt2" for case in ("buffer_counter", "key_value_cache")]
-    rows = [benchmark(artifact, options.runs) for artifact in artifacts]
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; {options.runs} runs")
-    print(f"{'artifact':24} {'python':>9} {'graphlint':>18} {'torch.export.load':>20} {'ratio':>7}")
-    missed = False
-    for row in rows:
-        seconds, peaks = row["seconds"], row["peak_mib"]
-        assert isinstance(seconds, dict)
-        assert isinstance(peaks, dict)
-        assert isinstance(row["speedup"], float)
-        missed |= row["speedup"] < SPEEDUP or peaks["graphlint"] > PEAK_MIB
-        print(
-            f"{row['artifact']:24} {seconds['python'] * 1e3:6.0f} ms"
-            f" {seconds['graphlint'] * 1e3:6.0f} ms {peaks['graphlint']:4.0f} MiB"
-            f" {seconds['torch'] * 1e3:7.0f} ms {peaks['torch']:5.0f} MiB {row['speedup']:6.1f}x"
-        )
+    runs = options.runs or (7 if options.small else 9)
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        rows = list(Bench(Path(folder), runs).rows(SMALL if options.small else FULL))
+    machine = f"{os.cpu_count()} cores {platform.machine()}, Python {platform.python_version()}"
+    results = {"version": 1, "machine": machine, "runs": runs, "rows": rows, "ratios": ratios(rows)}
+    print(render(results), end="")
+    if options.small:
+        # A new file of ratios is not held against the old one.
+        found = [] if options.json else worse(results["ratios"])  # type: ignore[arg-type]
+    else:
+        found = missed(results)
+    text = json.dumps(results, indent=1) + "\n"
     if options.json:
-        options.json.write_text(json.dumps({"version": 1, "runs": options.runs, "rows": rows}, indent=1) + "\n")
-    if missed:
-        print(f"missed: at least {SPEEDUP:.0f} times faster than torch, at most {PEAK_MIB:.0f} MiB", file=sys.stderr)
-    return int(missed)
+        options.json.write_text(text)
+    if options.readme:
+        (FOLDER / "full.json").write_text(text)
+        into_readme(render(results))
+    for what in found:
+        print(f"missed: {what}", file=sys.stderr)
+    return int(bool(found))
+
+
+def worse(found: dict[str, float]) -> list[str]:
+    """Which ratios are worse by half than the committed ones."""
+    committed = json.loads(COMMITTED.read_text())["ratios"]
+    if committed.keys() != found.keys():
+        return ["small.json has other ratios: write it anew with --small --json tests/benchmarks/small.json"]
+    return [
+        f"{name} is {value:.2f}, more than {WORSE} times the committed {committed[name]:.2f}"
+        for name, value in found.items()
+        if value > WORSE * committed[name]
+    ]
 
 
 if __name__ == "__main__":

@@ -162,6 +162,7 @@ class AliasAnalysis:
 
     def _op(self, graph: Graph, node: Node, binding: _Binding) -> None:
         op = self._ops.lookup(node.target)
+        rules = op.aliases if op is not None else ()
         if op is None or (op.name.startswith("higher_order.") and op.name not in _CLOSED):
             self._opaque.append((node, binding))
         for position, output in enumerate(node.outputs):
@@ -172,7 +173,7 @@ class AliasAnalysis:
                 place = (index, len(results))
                 found: list[Alias] = []
                 uncertain = False
-                for rule in op.aliases if op is not None else ():
+                for rule in rules:
                     if rule.result in (None, position):
                         aliases, decided = self._shared(graph, node, rule, result, place, binding)
                         found += aliases

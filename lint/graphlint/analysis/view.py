@@ -37,6 +37,8 @@ class Write(msgspec.Struct, frozen=True, eq=False):
     @property
     def target(self) -> Alias:
         """The storage to report: the only one, or of several possible ones the one that outlives the call."""
+        if len(self.aliases) == 1:  # most have one
+            return self.aliases[0]
         return min(self.aliases, key=lambda alias: _PRECEDENCE.index(alias.storage.kind))
 
     @property

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from graphlint.archive.container import Container, quoted
 from graphlint.archive.source import FileSource, FileStamp, reason_of
+from graphlint.archive.temporary import create_temporary, remove_leftovers
 from graphlint.archive.writer import Changes, write_archive
 from graphlint.errors import WriteError
 
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 __all__ = ["PendingReplacement", "replace_file", "write_archive"]
-
-NAME_BUDGET = 100
-"""How many bytes of the file's name its temporary file's name takes over; the shortest limit in use is 143 bytes."""
 
 WHAT_NEXT = {
     errno.ENOSPC: "free some space on that disk and run graphlint again",
@@ -80,7 +78,9 @@ class PendingReplacement:
                 source = self._container.source
                 self._stamp = source.stamp if isinstance(source, FileSource) else FileStamp.of(status)
                 self._check_target(status)
-                self._create()
+                # What a killed run left may be what the disk has no room for.
+                remove_leftovers(os.path.dirname(self.target))
+                self.path, self._descriptor = create_temporary(self.target)
                 write_archive(self._container, self._changes, self._descriptor)
         except BaseException:
             self._discard()
@@ -103,13 +103,14 @@ class PendingReplacement:
             self._check_target(status)
             _take_over_attributes(self.target, status, self._descriptor, self.path)
             os.fsync(self._descriptor)
-            self._close()
             if sys.platform == "win32":
+                self._close()
                 self._container.close()
             # As late as can be. A writer in the instant that is left would win or lose, but nothing would be torn.
             self._check_target(os.stat(self.target))
             os.replace(self.path, self.target)
             self.path = ""
+        self._close()
         _sync_folder(os.path.dirname(self.target))
 
     def _writing(self) -> contextlib.AbstractContextManager[None]:
@@ -125,32 +126,20 @@ class PendingReplacement:
         if not status.st_mode & 0o222 or not os.access(self.target, os.W_OK):
             raise WriteError(f"{quoted(self._given)} is read-only and is left alone: make it writable to have it fixed")
 
-    def _create(self) -> None:
-        folder, name = os.path.split(self.target)
-        while len(os.fsencode(name)) > NAME_BUDGET:
-            name = name[:-1]
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
-        while True:
-            path = os.path.join(folder, f".{name}.graphlint-{os.urandom(4).hex()}.tmp")
-            try:
-                self._descriptor = os.open(path, flags, 0o600)
-            except FileExistsError:
-                continue
-            self.path = path
-            return
-
     def _close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
-            os.close(descriptor)
+            with contextlib.suppress(OSError):  # what can fail was found out by fsync
+                os.close(descriptor)
 
     def _discard(self) -> None:
-        with contextlib.suppress(OSError):
-            self._close()
+        if sys.platform == "win32":
+            self._close()  # open files can't be removed there
         path, self.path = self.path, ""
         if path:
             with contextlib.suppress(OSError):
                 os.unlink(path)
+        self._close()  # only now: with its lock gone, the file would look like a dead run's
 
 
 @contextlib.contextmanager

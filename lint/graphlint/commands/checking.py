@@ -87,6 +87,8 @@ def check(options: CheckOptions, console: Console) -> int:
 
     from graphlint.engine import process
 
+    if options.action == "fix":
+        prepare_writing(candidates, console)
     results = list(lint(work, options.action, verifying(process, options, console), console))
     results += reviewer.source_results(resolver.settings_for, shown_path)
     unsafe_paths = frozenset(candidate.path for candidate, settings in work if settings.unsafe_fixes)
@@ -117,6 +119,19 @@ def check(options: CheckOptions, console: Console) -> int:
         exit_zero=options.exit_zero,
         exit_non_zero_on_fix=options.exit_non_zero_on_fix,
     )
+
+
+def prepare_writing(candidates: Sequence[Candidate], console: Console) -> None:
+    """Tidy up what killed runs left beside these artifacts, and see to it that this one leaves nothing."""
+    from graphlint.archive.temporary import remove_leftovers
+    from graphlint.commands.termination import raise_on_termination
+
+    raise_on_termination()
+    folders = {os.path.dirname(os.path.realpath(one.path)): os.path.dirname(one.path) for one in candidates}
+    for folder, given in folders.items():
+        shown = given if os.path.realpath(given) == folder else folder  # an artifact may be a link to another folder
+        for name in remove_leftovers(folder):
+            console.note(f"removed {os.path.join(shown, name)}: a run that was killed had left it")
 
 
 def verifying(process: Callable[..., FileResult], options: CheckOptions, console: Console) -> Process:

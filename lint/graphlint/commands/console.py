@@ -22,6 +22,15 @@ EXIT_INTERRUPTED = 130
 """128 + SIGINT, as shells have it."""
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP: ends a run as Ctrl-C does, so that what tidies up then tidies up now."""
+
+    def __init__(self, number: int) -> None:
+        """``number`` is the signal's."""
+        super().__init__()
+        self.status = 128 + number
+
+
 class Console:
     """Where a command's output goes, and how."""
 
@@ -100,6 +109,9 @@ class Console:
         except GraphlintError as error:
             self.error(str(error))
             _exit(EXIT_FAILURE)
+        except Terminated as terminated:
+            self.err("graphlint: terminated\n")
+            _exit(terminated.status)
         except KeyboardInterrupt:
             self.err("graphlint: interrupted\n")
             _exit(EXIT_INTERRUPTED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from graphlint.commands.checking import CheckOptions, resolver_for, verifying
+from graphlint.commands.checking import CheckOptions, prepare_writing, resolver_for, verifying
 from graphlint.commands.console import Console
 from graphlint.commands.running import exit_status, lint
 from graphlint.discovery import discover
@@ -21,6 +21,8 @@ def restore(options: CheckOptions, console: Console) -> int:
     work = [(one, resolver.settings_for(one.path)) for one in discover(options.paths, resolver)]
     if not work:
         console.warning("No .pt2 files found under the given path(s)")
+    if options.action == "fix":
+        prepare_writing([candidate for candidate, _ in work], console)
     results = list(lint(work, options.action, verifying(engine.restore, options, console), console))
     report = ReportOptions(color=console.colors(sys.stdout), folder=os.getcwd())
     for result in results:

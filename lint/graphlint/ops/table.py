@@ -45,10 +45,9 @@ class OpTable:
 
         Nothing is concluded from an op's name: an op of a known namespace that the table lacks is unknown.
         """
-        name = op_name(target)
-        if name not in self._known:
-            self._known[name] = self._find(name)
-        return self._known[name]
+        if target not in self._known:
+            self._known[target] = self._find(op_name(target))
+        return self._known[target]
 
     def with_declared(self, ops: Mapping[str, DeclaredOp]) -> OpTable:
         """The table with what a configuration says of ops.

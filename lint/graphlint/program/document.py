@@ -181,13 +181,13 @@ class GraphEdit:
         """Starts empty: a pass copies over what it keeps."""
         self._raw = raw
         self._tensors: Json = dict(raw.get("tensor_values", {}))
+        self._numbers: dict[str, int] = {}
+        """Up to which number the names that begin with a stem are taken."""
         self._names = {name for argument in graph.inputs for name in argument.names()}
         self._names.update(self._tensors, graph.constants, graph.sym_int_values, graph.sym_bool_values)
-        for node in graph.nodes:
-            self._names.update(node.results())
-            self._names.update(sub.name for sub in node.subgraphs())
-            if node.name:
-                self._names.add(node.name)
+        self._names.update(name for node in graph.nodes for name in node.results())
+        self._names.update(sub.name for node in graph.nodes for sub in node.subgraphs())
+        self._names.update(node.name for node in graph.nodes if node.name)
 
     def fresh(self, stem: str, start: int = 0) -> str:
         """The first free one of ``stem0``, ``stem1``, …, counted from ``start``; taken from then on."""
@@ -198,10 +198,13 @@ class GraphEdit:
 
     def claim(self, name: str) -> str:
         """``name``, or ``name_1``, ``name_2``, … where it is taken; taken from then on."""
-        free, number = name, 0
-        while free in self._names:
-            number += 1
-            free = f"{name}_{number}"
+        free = name
+        if name in self._names:
+            number = self._numbers.get(name, 0)
+            while free in self._names:
+                number += 1
+                free = f"{name}_{number}"
+            self._numbers[name] = number
         self._names.add(free)
         return free
 
@@ -213,6 +216,9 @@ class GraphEdit:
         """A value's new name, whose metadata goes with it."""
         self._tensors[new] = self._tensors.pop(name)
         self._names.discard(name)
+        stem, _, number = name.rpartition("_")
+        if stem in self._numbers and number.isdecimal():
+            self._numbers[stem] = min(self._numbers[stem], max(int(number) - 1, 0))
 
     def forget(self, names: Iterable[str]) -> None:
         """These values are gone."""

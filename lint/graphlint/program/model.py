@@ -260,12 +260,7 @@ class Node(_Part):
 
     def subgraphs(self) -> list[GraphRef]:
         """The graphs among the operands, in order."""
-        graphs = []
-        for operand in self.inputs:
-            graph = operand.arg.as_graph
-            if graph is not None:
-                graphs.append(graph)
-        return graphs
+        return [graph for operand in self.inputs if (graph := operand.arg.as_graph) is not None]
 
 
 class Graph(_Part):

@@ -36,6 +36,8 @@ class Builder:
 
     def define(self, names: Sequence[str]) -> None:
         """These symbolic integers are defined from here on."""
+        if not self._symbols:
+            return
         for name in names:
             expression = (self._symbols.get(name) or {}).get("as_expr")
             if isinstance(expression, dict):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
@@ -28,8 +28,8 @@ _OLDEST_MAJOR: Final = 5
 class Plan(msgspec.Struct, frozen=True, eq=False):
     """What functionalizing a program comes to."""
 
-    tree: Json
-    """The program with everything functionalized that can be."""
+    assemble: Callable[[], Json]
+    """Gives the program with everything functionalized that can be. A check asks for the rest only."""
     blocked: dict[int, str]
     """Writes that stay: the position of the node to the reason."""
     fixed: frozenset[int]
@@ -51,11 +51,11 @@ def plan(document: Document, view: ProgramView, selected: frozenset[int] | None 
     while True:
         active = _active(writes, blocked)
         if not active:
-            tree = document.tree
+            assemble = _unchanged(document)
             break
         try:
-            tree = Rewriter(document, view, active).run()
-            _keep_effects_alive(document, view, tree, active)
+            assemble = Rewriter(document, view, active).run()
+            _keep_effects_alive(document, view, assemble, active)
             break
         except Blocked as reason:
             for storage in reason.storages:
@@ -70,10 +70,12 @@ def plan(document: Document, view: ProgramView, selected: frozenset[int] | None 
             reasons.setdefault(write.site.position, reason_for)
         else:
             fixed.add(write.site.position)
-    return Plan(tree, reasons, frozenset(fixed - reasons.keys()))
+    return Plan(assemble, reasons, frozenset(fixed - reasons.keys()))
 
 
-def _keep_effects_alive(document: Document, view: ProgramView, tree: Json, active: set[Storage]) -> None:
+def _keep_effects_alive(
+    document: Document, view: ProgramView, assemble: Callable[[], Json], active: set[Storage]
+) -> None:
     """Raises :class:`Blocked` where nobody uses any more what a call of a subgraph returns, although effects are left
     inside: dead-code elimination would take them away.
     """
@@ -86,7 +88,7 @@ def _keep_effects_alive(document: Document, view: ProgramView, tree: Json, activ
     }
     if not calls:
         return
-    dead = set(_dead_calls(tree["graph_module"]["graph"])).intersection(calls)
+    dead = set(_dead_calls(assemble()["graph_module"]["graph"])).intersection(calls)
     if dead:
         dead.difference_update(_dead_calls(document.tree["graph_module"]["graph"]))
     for place in dead:
@@ -120,6 +122,10 @@ def _dead_calls(graph: Json, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple
         label = node["target"].rpartition(".")[2]
         for reference in references:
             yield from _dead_calls(reference["graph"], (*path, label, reference["name"]))
+
+
+def _unchanged(document: Document) -> Callable[[], Json]:
+    return lambda: document.tree
 
 
 def _active(writes: list[Write], blocked: dict[Storage, str]) -> set[Storage]:

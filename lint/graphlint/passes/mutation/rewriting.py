@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache
 
 from graphlint.analysis.aliasing import Storage
 from graphlint.analysis.sites import Scope, Site
@@ -18,7 +19,9 @@ class Rewriter:
 
     def __init__(self, document: Document, view: ProgramView, active: set[Storage]) -> None:
         self.document = document
-        self.view = view
+        # Not the view itself, which keeps what comes of this: a cycle would keep both alive longer than needed.
+        self.ops = view.ops
+        self.aliasing = view.aliasing
         self.active = active
         self.raw: Json = document.tree["graph_module"]["graph"]
         self.dialect = Dialect.of(all_nodes(self.raw))
@@ -35,15 +38,16 @@ class Rewriter:
         }
         """Graphs that are rewritten: those that write, and those that call them."""
 
-    def run(self) -> Json:
+    def run(self) -> Callable[[], Json]:
+        """Work out what takes the place of each node. Raises Blocked; what is returned puts the program together."""
         graph = self.document.program.graph
         frame = Frame(self, Scope(graph), self.raw)
         for name, value in frame.placeholders():
             frame.adopt_input(name, value)
         frame.walk()
-        return self._finish(frame)
+        return self._with_interface(frame)
 
-    def _finish(self, frame: Frame) -> Json:
+    def _with_interface(self, frame: Frame) -> Callable[[], Json]:
         """Outputs, mutation outputs, signature."""
         module = self.document.tree["graph_module"]
         signature: Json = module["signature"]
@@ -75,10 +79,20 @@ class Rewriter:
             outputs.insert(place, tensor(value))
             place += 1
         frame.edit.outputs = outputs
+        return cache(lambda: self._assembled(frame, input_specs, output_specs))
+
+    def _assembled(self, frame: Frame, input_specs: list[Json], output_specs: list[Json]) -> Json:
+        """The program's JSON."""
+        module = self.document.tree["graph_module"]
+        outputs = frame.edit.outputs
         calls = [renamed_call(entry, frame.gone) for entry in module.get("module_call_graph", [])]
         edited = frame.finish(_named_by_calls(calls))
         edited, input_specs = self._without_stand_ins(edited, input_specs, frame)
-        changed = {**signature, "input_specs": input_specs, "output_specs": _renamed_specs(output_specs, outputs)}
+        changed = {
+            **module["signature"],
+            "input_specs": input_specs,
+            "output_specs": _renamed_specs(output_specs, outputs),
+        }
         return self.document.with_graph(edited, signature=changed, module_call_graph=calls)
 
     def _without_stand_ins(self, edited: Json, specs: list[Json], frame: Frame) -> tuple[Json, list[Json]]:

@@ -78,7 +78,7 @@ class Frame:
         self.graph = scope.graph
         self.raw = raw
         self.edit = GraphEdit(raw, scope.graph)
-        self.builder = Builder(self.edit, rewriter.dialect, rewriter.view.ops, raw.get("sym_int_values", {}))
+        self.builder = Builder(self.edit, rewriter.dialect, rewriter.ops, raw.get("sym_int_values", {}))
         self.objects: dict[str, _Object] = {}
         self.gone: dict[str, str] = {}
         """Names that the rewrite does away with, and what stands for them."""
@@ -102,7 +102,7 @@ class Frame:
             for name in argument.tensors():
                 if name is None:
                     continue
-                aliases = self.rewriter.view.aliasing.aliases(self.scope, name)
+                aliases = self.rewriter.aliasing.aliases(self.scope, name)
                 if len(aliases) == 1 and aliases[0].storage in self.rewriter.active:
                     yield name, aliases[0].storage
 
@@ -170,7 +170,7 @@ class Frame:
         """Copy the nodes, rewriting what has to be."""
         for argument in self.graph.inputs:
             self.builder.define(argument.symbols())
-        shown = self.rewriter.view.aliasing.showing(self.graph, self.rewriter.active)
+        shown = self.rewriter.aliasing.showing(self.graph, self.rewriter.active)
         for index, (node, raw) in enumerate(zip(self.graph.nodes, self.raw["nodes"], strict=True)):
             self.builder.source = raw.get("metadata", {})
             self.start = len(self.edit.nodes)
@@ -211,13 +211,13 @@ class Frame:
 
     def _copy(self, node: Node, raw: Json) -> None:
         """A node that writes nothing, or whose writes stay."""
-        op = self.rewriter.view.ops.lookup(node.target)
+        op = self.rewriter.ops.lookup(node.target)
         edited = self._renamed(node, raw, exact=True)
         self.edit.nodes.append(edited)
         self._track_results(node, raw, op)
 
     def _track_results(self, node: Node, raw: Json, op: OpInfo | None) -> None:
-        aliasing = self.rewriter.view.aliasing
+        aliasing = self.rewriter.aliasing
         results = [name for output in node.outputs for name in output.tensors() if name is not None]
         for index, result in enumerate(results):
             aliases = aliasing.aliases(self.scope, result)
@@ -274,7 +274,7 @@ class Frame:
                 return
             if op.out_variant:
                 self._check_out(node, writes)
-            values = functional(self.builder, call, self.rewriter.view.ops)
+            values = functional(self.builder, call, self.rewriter.ops)
             results = self._results_of(node, op, writes)
             for tracked, value, names in zip(objects, values, results, strict=True):
                 self._settle(tracked, value, names)
@@ -343,7 +343,7 @@ class Frame:
         """
         if tracked is not None:
             return tracked.store.version > 0 or tracked.store.storage.kind == "intermediate"
-        aliases = self.rewriter.view.aliasing.aliases(self.scope, name)
+        aliases = self.rewriter.aliasing.aliases(self.scope, name)
         disturbed = self.rewriter.disturbed | self.rewriter.active
         return not any(alias.storage in disturbed for alias in aliases)
 
@@ -463,7 +463,7 @@ class Frame:
     def _call(self, node: Node, raw: Json, index: int) -> None:
         """A node that calls graphs: rewrite those that hold writes; a region hands out what it wrote outside."""
         edited = self._renamed(node, raw, exact=True)
-        site = Site(self.scope, index, -1, node, self.rewriter.view.ops.lookup(node.target))
+        site = Site(self.scope, index, -1, node, self.rewriter.ops.lookup(node.target))
         inputs = list(edited["inputs"])
         handed: list[tuple[str, Value]] = []
         returned: dict[int, tuple[str, tuple[Step, ...]]] = {}
@@ -526,7 +526,7 @@ class Frame:
         """A call's results: views of what was handed in, or tensors of their own."""
         names = [name for output in node.outputs for name in (output.tensors() or [None])]
         for index, result in enumerate(names):
-            aliases = self.rewriter.view.aliasing.aliases(self.scope, result) if result is not None else ()
+            aliases = self.rewriter.aliasing.aliases(self.scope, result) if result is not None else ()
             if result is None or len(aliases) != 1 or aliases[0].storage not in self.rewriter.active:
                 continue
             storage = aliases[0].storage
@@ -576,7 +576,7 @@ class Frame:
         for node in reversed(self.edit.nodes):
             if name not in _results_of(node):
                 continue
-            op = self.rewriter.view.ops.lookup(node["target"])
+            op = self.rewriter.ops.lookup(node["target"])
             viewed = {rule.argument for rule in op.aliases} if op is not None else set()
             for operand in node["inputs"]:
                 if operand["name"] in viewed and operand["arg"].get("as_tensor"):
@@ -647,7 +647,7 @@ class Frame:
             if shown.intersection(name for operand in node["inputs"] for name in tensor_names(operand["arg"])):
                 if reached:
                     return True
-                op = self.rewriter.view.ops.lookup(node["target"])
+                op = self.rewriter.ops.lookup(node["target"])
                 if op is None or op.aliases:
                     shown.update(_results_of(node))
             reached |= value in _results_of(node)

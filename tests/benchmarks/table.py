@@ -1,0 +1,65 @@
+"""The figures of run.py as a table, which is also README's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+README = Path(__file__).parents[2] / "README.md"
+BEGIN = "<!-- benchmarks: python tests/benchmarks/run.py --readme -->\n"
+END = "<!-- end of benchmarks -->\n"
+
+TOOLS = {"load": "load", "decompose": "load, decompose, save", "cp": "cp, sync"}
+
+
+def render(results: dict[str, Any]) -> str:
+    """A Markdown table, a line for each artifact and action, and a line on the machine."""
+    lines = [
+        "| | nodes | weights | graphlint | CPU | memory | × floor | beside it | takes | memory | ratio |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in results["rows"]:
+        ours = row["graphlint"]
+        cells = [
+            f"`{row['action']}`",
+            f"{row['nodes']:,}",
+            _size(row["weights"]),
+            _seconds(ours["wall"]),
+            _seconds(ours["cpu"]),
+            f"{ours['peak']:.0f} MiB",
+            f"{ours['cpu'] / row['floor']['cpu']:.2f}" if "floor" in row else "",
+        ]
+        beside = next((tool for tool in TOOLS if tool in row), None)
+        if beside is None:
+            cells += [""] * 4
+        else:
+            theirs = row[beside]
+            ratio = theirs["wall"] / ours["wall"]
+            factor = f"{ratio:.0f}× faster" if ratio >= 2 else f"{1 / ratio:.2f}× as long"
+            cells += [TOOLS[beside], _seconds(theirs["wall"]), f"{theirs['peak']:.0f} MiB", factor]
+        lines.append(f"| {' | '.join(cells)} |".replace("|  ", "| "))
+    lines += ["", f"{results['machine']}; medians of up to {results['runs']} runs.", ""]
+    return "\n".join(lines)
+
+
+def into_readme(text: str) -> None:
+    """Put the table between its marks in README.md."""
+    content = README.read_text()
+    before, _, rest = content.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    README.write_text(before + BEGIN + text + END + after)
+
+
+def in_readme() -> str:
+    """The table that README.md shows."""
+    return README.read_text().partition(BEGIN)[2].partition(END)[0]
+
+
+def _size(size: int) -> str:
+    if not size:
+        return "none"
+    return f"{size >> 30} GiB" if size >= 1 << 30 else f"{size >> 20} MiB"
+
+
+def _seconds(value: float) -> str:
+    return f"{value * 1e3:.0f} ms" if value < 1 else f"{value:.2f} s" if value < 10 else f"{value:.1f} s"
