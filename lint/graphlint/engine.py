@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from graphlint.provenance import Record
     from graphlint.writeback import Change
 
+LFS_ADVICE = "run `git lfs pull`; in GitHub Actions, check out with `lfs: true`"
 Verifier = Callable[[str, str], None]
 """Given the paths of the original and of the fixed artifact, raises VerificationError unless they do the same."""
 
@@ -269,7 +270,7 @@ def _unreadable(
     rule = LfsPointer if isinstance(error, LfsPointerError) else UnreadableArtifact
     if rule.code not in settings.enabled:
         return ()
-    advice = "run `git lfs pull`" if rule is LfsPointer else "export and save the model again"
+    advice = LFS_ADVICE if rule is LfsPointer else "export and save the model again"
     return (
         Diagnostic(
             rule.code,
