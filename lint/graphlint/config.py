@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import os.path
 import sys
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
+from graphlint import outputs
 from graphlint.errors import ConfigError
 from graphlint.settings import DeclaredOp, TokenSink
 
@@ -21,7 +22,6 @@ FILE_NAMES = (".graphlint.toml", "graphlint.toml", "pyproject.toml")
 """In the order of preference within one folder."""
 
 Wanted = TypeVar("Wanted")
-OutputFormat = Literal["full", "concise", "grouped", "json"]
 
 
 class FixTable(msgspec.Struct, frozen=True, rename="kebab"):
@@ -46,7 +46,10 @@ class Configuration(msgspec.Struct, frozen=True, rename="kebab"):
     fixable: tuple[str, ...] | None = None
     unfixable: tuple[str, ...] | None = None
     unsafe_fixes: bool | None = None
-    output_format: OutputFormat | None = None
+    output_format: tuple[str, ...] | str | None = None
+    """One report, or several: ``FORMAT`` or ``FORMAT=FILE``."""
+    step_summary: bool | None = None
+    """Whether to add to the job summary of GitHub Actions."""
     target: tuple[str, ...] | str | None = None
     """One consumer, or several."""
     per_file_target: dict[str, tuple[str, ...] | str] | None = None
@@ -123,7 +126,17 @@ def check(table: Any, path: str, prefix: str) -> Configuration:
         entries = table.get(key)
         for name, value in entries.items() if isinstance(entries, dict) else ():
             convert(value, name, path, _dotted(prefix, key))
-    return _convert(table, Configuration, path, prefix)
+    configuration = _convert(table, Configuration, path, prefix)
+    for text in _one_or_more(configuration.output_format):
+        try:
+            outputs.parse(text)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {_dotted(prefix, 'output-format')}: {error}") from None
+    return configuration
+
+
+def _one_or_more(value: tuple[str, ...] | str | None) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else value or ()
 
 
 def _check_op(value: Any, op: str, path: str, prefix: str) -> None:
@@ -214,7 +227,7 @@ def _explain(message: str, table: Any, prefix: str) -> str:
     return f"{key}: expected {EXPECTED.get(expected, expected)}, found {_found(value)}"
 
 
-_CHOICES = {"output-format": OutputFormat.__args__, "token-sink": TokenSink.__args__}  # type: ignore[attr-defined]
+_CHOICES = {"token-sink": TokenSink.__args__}  # type: ignore[attr-defined]
 
 
 def _locate(where: str, value: Any) -> tuple[list[str], Any]:

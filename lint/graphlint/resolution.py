@@ -16,6 +16,7 @@ from graphlint import config, globs
 from graphlint.config import ConfigFile, Configuration
 from graphlint.discovery import DEFAULT_EXCLUDE
 from graphlint.errors import ConfigError
+from graphlint.outputs import Output, parse
 from graphlint.selection import Layer, RuleInfo, enabled_codes, fixable_codes, matching_codes
 from graphlint.settings import DeclaredOp, Profile, Settings
 
@@ -55,9 +56,12 @@ class Resolved(msgspec.Struct, frozen=True):
     origin: str
     """The configuration file; empty if there is none."""
     force_exclude: bool
-    output_format: config.OutputFormat
+    outputs: tuple[Output, ...]
+    """The reports to write, of which files are relative to the current folder or absolute."""
     hint_unsafe: bool
     """Whether reports mention unsafe fixes that are not enabled; no, where they were turned off on purpose."""
+    step_summary: bool = True
+    """Whether to add to the job summary of GitHub Actions."""
     source_roots: tuple[str, ...] = ()
     """Absolute folders in which to look for the model's source first."""
     baseline: str = ""
@@ -191,8 +195,9 @@ class Resolver:
             root=self._folder if file is None else file.root,
             origin="" if file is None else file.path,
             force_exclude=bool(_last(None, *(layer.force_exclude for layer in layers))),
-            output_format=_last("full", *(layer.output_format for layer in layers)),
+            outputs=_outputs(sources, self._folder),
             hint_unsafe=unsafe_fixes is None,
+            step_summary=_last(True, *(layer.step_summary for layer in layers)),
             source_roots=_source_roots(sources),
             baseline=_baseline(sources),
         )
@@ -272,6 +277,20 @@ def _exclude(sources: Sequence[ConfigFile], folder: str) -> tuple[Pattern, ...]:
     for source in sources:
         patterns += [Pattern(glob, source.root) for glob in source.configuration.extend_exclude or ()]
     return tuple(patterns)
+
+
+def _outputs(sources: Sequence[ConfigFile], folder: str) -> tuple[Output, ...]:
+    """Those of the last source that names some; their files are relative to its folder."""
+    chosen = [source for source in sources if source.configuration.output_format][-1:]
+    return tuple(
+        output if source.root == folder or not output.file else Output(output.format, _below(source.root, output.file))
+        for source in chosen
+        for output in map(parse, _names(source.configuration.output_format or ()))
+    ) or (Output("full"),)
+
+
+def _below(folder: str, file: str) -> str:
+    return os.path.normpath(os.path.join(folder, file))
 
 
 def _source_roots(sources: Sequence[ConfigFile]) -> tuple[str, ...]:

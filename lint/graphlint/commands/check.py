@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from graphlint.commands.console import Console
+from graphlint.commands.output_type import OutputType
 from graphlint.commands.sections import SectionCommand, option
 
 FIXING = "Fixing"
@@ -93,12 +94,28 @@ GENERAL = "Configuration and information"
 @option(
     OUTPUT,
     "--output-format",
-    type=click.Choice(["full", "concise", "grouped", "json"]),
+    multiple=True,
+    type=OutputType(),
+    metavar="FORMAT[=FILE]",
     envvar="GRAPHLINT_OUTPUT_FORMAT",
     show_envvar=True,
-    help="How to show findings; full by default.",
+    help="How to show findings: full (default), concise or grouped for people; json, json-lines, sarif, github, "
+    "gitlab, junit, markdown or html. Can be given several times, all but one with a file.",
 )
-@option(OUTPUT, "-o", "--output-file", metavar="FILE", type=click.UNPROCESSED, help="Write the report to this file.")
+@option(
+    OUTPUT,
+    "-o",
+    "--output-file",
+    metavar="FILE",
+    type=click.UNPROCESSED,
+    help="Write the report that has no file of its own to this one.",
+)
+@option(
+    OUTPUT,
+    "--step-summary/--no-step-summary",
+    default=None,
+    help="Whether to add to the job summary in GitHub Actions (on by default).",
+)
 @option(OUTPUT, "--statistics", is_flag=True, help="Show only how often each rule was violated.")
 @option(OUTPUT, "-q", "--quiet", is_flag=True, help="Show findings, but nothing else.")
 @option(OUTPUT, "-v", "--verbose", is_flag=True, help="Say what was linted, and show tracebacks of internal errors.")

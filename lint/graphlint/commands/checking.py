@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 
 import msgspec
 
-from graphlint.commands.console import Console, When, write_report
+from graphlint.commands import step_summary
+from graphlint.commands.console import Console, When
+from graphlint.commands.reporting import Wanted, report_root, source_address, stdout_of, write_reports
 from graphlint.commands.reviewing import report_stale, reviewed_settings, shown_path
 from graphlint.commands.running import Process, exit_status, lint
-from graphlint.config import Configuration, FixTable, OutputFormat
+from graphlint.config import Configuration, FixTable
 from graphlint.discovery import Candidate, discover
 from graphlint.errors import ConfigError
+from graphlint.outputs import settled
 from graphlint.reporters import summary
 from graphlint.reporters.escaping import printable
 from graphlint.reporters.options import ReportOptions
-from graphlint.reporters.registry import MACHINE_FORMATS, renderer
 from graphlint.resolution import Resolver
 from graphlint.results import Action, FileResult
 from graphlint.review import Reviewer
@@ -48,8 +49,9 @@ class CheckOptions(msgspec.Struct, frozen=True):
     exclude: tuple[str, ...] = ()
     extend_exclude: tuple[str, ...] = ()
     force_exclude: bool | None = None
-    output_format: OutputFormat | None = None
+    output_format: tuple[str, ...] = ()
     output_file: str | None = None
+    step_summary: bool | None = None
     statistics: bool = False
     quiet: bool = False
     verbose: bool = False
@@ -77,6 +79,9 @@ def check(options: CheckOptions, console: Console) -> int:
 
     resolver = resolver_for(options)
     candidates = list(discover(options.paths or (os.curdir,), resolver))
+    outputs = settled(resolver.run.outputs, options.output_file, statistics=options.statistics)
+    summary_file = step_summary.summary_file() if resolver.run.step_summary else ""
+    folder = os.getcwd()
     # All settings come before the first artifact is touched: a broken configuration must not stop a run half-way.
     reviewer = Reviewer(RULES)
     work = [(candidate, reviewed_settings(candidate.path, resolver, reviewer)) for candidate in candidates]
@@ -92,19 +97,30 @@ def check(options: CheckOptions, console: Console) -> int:
     results = list(lint(work, options.action, verifying(process, options, console), console))
     results += reviewer.source_results(resolver.settings_for, shown_path)
     unsafe_paths = frozenset(candidate.path for candidate, settings in work if settings.unsafe_fixes)
-    stdout = None if options.output_file is not None else sys.stdout
+    stream = stdout_of(outputs)
     report_options = ReportOptions(
-        color=console.colors(stdout),
-        folder=os.getcwd(),
+        color=console.colors(stream),
+        hyperlinks=console.hyperlinks(stream),
+        folder=folder,
+        root=report_root(outputs, folder, always=bool(summary_file)),
+        source_url=source_address(),
         unsafe_paths=unsafe_paths,
         targeted_paths=frozenset(candidate.path for candidate, settings in work if settings.profile.chosen),
         hint_unsafe=resolver.run.hint_unsafe,
     )
-    report = _report(results, options, resolver.run.output_format, report_options)
-    if options.output_file is None:
-        console.out(report)
-    else:
-        write_report(options.output_file, report)
+    wanted = Wanted(
+        outputs,
+        diff=options.diff,
+        fix_only=options.fix_only,
+        show_fixes=options.show_fixes,
+        statistics=options.statistics,
+        quiet=options.quiet,
+        mention_rewritten=options.exit_non_zero_on_fix and not options.exit_zero,
+        file_option=options.output_file is not None,
+    )
+    write_reports(results, wanted, report_options, console)
+    if summary_file:
+        step_summary.append(summary_file, results, report_options, console)
     if options.diff:
         for result in results:
             for diagnostic in result.unreadable:
@@ -149,29 +165,6 @@ def verifying(process: Callable[..., FileResult], options: CheckOptions, console
     return partial(process, verifier=verifier(trust=options.trust, report=console.progress))
 
 
-def _report(
-    results: Sequence[FileResult], options: CheckOptions, output_format: OutputFormat, report: ReportOptions
-) -> str:
-    if options.diff:
-        from graphlint.reporters import diff
-
-        return diff.render(results, report)
-    if options.fix_only:
-        results = [msgspec.structs.replace(result, diagnostics=result.unreadable) for result in results]
-    text = renderer(output_format, statistics=options.statistics)(results, report)
-    if options.quiet or output_format in MACHINE_FORMATS:
-        return text
-    if options.show_fixes:
-        text += summary.render_fixes(results)
-    else:
-        text += summary.render_fixed_files(results)
-    text += summary.render_fix_only(results) if options.fix_only else summary.render(results, report)
-    text += summary.render_tokens(results, report)
-    if options.exit_non_zero_on_fix and not options.exit_zero:
-        text += summary.render_rewritten(results)
-    return text
-
-
 def resolver_for(options: CheckOptions) -> Resolver:
     """What finds out the settings of each path. Raises ConfigError for what is wrong with the options."""
     from graphlint.rules.registry import RULES
@@ -196,7 +189,8 @@ def resolver_for(options: CheckOptions) -> Resolver:
             target=split_selectors(options.target) if options.target else None,
             force_exclude=options.force_exclude,
             unsafe_fixes=options.unsafe_fixes,
-            output_format=options.output_format,
+            output_format=options.output_format or None,
+            step_summary=options.step_summary,
             baseline=None
             if options.baseline is None
             else os.path.abspath(options.baseline)

@@ -6,16 +6,23 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from typing import Literal, NoReturn, TextIO
+from typing import TYPE_CHECKING, Literal, NoReturn, TextIO
 
 import click
 
 from graphlint.errors import GraphlintError, WriteError
 from graphlint.reporters.escaping import printable
 
+if TYPE_CHECKING:
+    from graphlint.commands.progress import Progress
+
 # Importing pathlib costs every run.
 
 When = Literal["auto", "always", "never"]
+
+FIRST_VTE_WITH_LINKS = 5000
+LINKING_PROGRAMS = frozenset({"Hyper", "iTerm.app", "terminology", "WezTerm", "vscode", "ghostty", "zed", "Tabby"})
+LINKING_TERMS = frozenset({"xterm-kitty", "alacritty", "foot", "xterm-ghostty", "contour"})
 
 EXIT_FAILURE = 2
 EXIT_INTERRUPTED = 130
@@ -37,8 +44,10 @@ class Console:
     def __init__(self, color: When = "auto", *, quiet: bool = False, verbose: bool = False) -> None:
         """``quiet`` leaves out warnings and notes, ``verbose`` adds tracebacks to internal errors."""
         self._when = color
-        self._quiet = quiet
+        self.quiet = quiet
         self.verbose = verbose
+        self.bar: Progress | None = None
+        """What a message on stderr has to take away first."""
 
     def colors(self, stream: TextIO | None) -> bool:
         """Whether to use colours on ``stream``; None stands for a file."""
@@ -49,6 +58,17 @@ class Console:
         if os.environ.get("FORCE_COLOR"):
             return True
         return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+    def hyperlinks(self, stream: TextIO | None) -> bool:
+        """Whether to make links on ``stream``; None stands for a file. On terminals that are known to take them,
+        where there are colours, unless FORCE_HYPERLINK says otherwise.
+        """
+        forced = os.environ.get("FORCE_HYPERLINK")
+        if stream is None or self._when == "never":
+            return False
+        if forced:
+            return forced != "0"
+        return stream.isatty() and not os.environ.get("CI") and self.colors(stream) and _terminal_has_links()
 
     def out(self, text: str) -> None:
         """Write ``text``, a report or a part of one, to stdout. Raises WriteError."""
@@ -63,7 +83,7 @@ class Console:
 
     def say(self, text: str) -> None:
         """One line on stdout, unless quiet. Raises WriteError."""
-        if not self._quiet:
+        if not self.quiet:
             self.out(printable(text) + "\n")
 
     def error(self, text: str) -> None:
@@ -72,12 +92,12 @@ class Console:
 
     def warning(self, text: str) -> None:
         """One line on stderr, unless quiet."""
-        if not self._quiet:
+        if not self.quiet:
             self._line("warning:", "yellow", text)
 
     def note(self, text: str) -> None:
         """One line on stderr, unless quiet."""
-        if not self._quiet:
+        if not self.quiet:
             self._line("note:", "blue", text)
 
     def progress(self, text: str) -> None:
@@ -87,6 +107,8 @@ class Console:
 
     def err(self, text: str) -> None:
         """Write ``text`` to stderr as it is."""
+        if self.bar is not None:
+            self.bar.clear()
         # With stderr gone there is nobody left to tell.
         with contextlib.suppress(OSError):
             _write(text, sys.stderr)
@@ -144,6 +166,16 @@ def write_report(path: str, text: str) -> None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
         raise WriteError(f"cannot write the report to {path}: {error.strerror}") from error
+
+
+def _terminal_has_links() -> bool:
+    """Whether the terminal is one that shows OSC 8 as links; others may show the addresses in between."""
+    if any(os.environ.get(name) for name in ("WT_SESSION", "DOMTERM", "KONSOLE_VERSION")):
+        return True
+    vte = os.environ.get("VTE_VERSION", "")
+    if vte.isdecimal() and int(vte) >= FIRST_VTE_WITH_LINKS:
+        return True
+    return os.environ.get("TERM_PROGRAM") in LINKING_PROGRAMS or os.environ.get("TERM") in LINKING_TERMS
 
 
 def _write(text: str, stream: TextIO) -> None:

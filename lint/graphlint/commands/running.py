@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,21 +15,42 @@ from graphlint.reporters.phrasing import count
 from graphlint.results import Action, FileResult
 from graphlint.settings import Settings
 
+if TYPE_CHECKING:
+    from graphlint.commands.progress import Progress
+
 Process = Callable[[str, Settings, Action], FileResult]
 
 NOT_FIXABLE = Fix("none", "the configuration excludes this rule from fixing ('fixable', 'unfixable')")
 
 
 def lint(
-    work: Iterable[tuple[Candidate, Settings]], action: Action, process: Process, console: Console
+    work: Sequence[tuple[Candidate, Settings]], action: Action, process: Process, console: Console
 ) -> Iterator[FileResult]:
     """A result per candidate, in their order. What cannot be processed is reported and does not stop the others."""
-    for candidate, settings in work:
-        if candidate.error:
-            console.error(f"{candidate.path}: {candidate.error}")
-            yield FileResult(path=candidate.path, error=candidate.error)
-        else:
-            yield _lint_one(candidate.path, settings, action, process, console)
+    bar = _bar(len(work), console)
+    try:
+        for index, (candidate, settings) in enumerate(work):
+            if candidate.error:
+                console.error(f"{candidate.path}: {candidate.error}")
+                yield FileResult(path=candidate.path, error=candidate.error)
+            else:
+                yield _lint_one(candidate.path, settings, action, process, console)
+            if bar is not None:
+                bar.step(work[index + 1][0].path if index + 1 < len(work) else "")
+    finally:
+        if bar is not None:
+            bar.clear()
+            console.bar = None
+
+
+def _bar(total: int, console: Console) -> Progress | None:
+    if total < 2:
+        return None
+    from graphlint.commands import progress
+
+    if progress.wanted(quiet=console.quiet, verbose=console.verbose):
+        console.bar = progress.Progress(total)
+    return console.bar
 
 
 def _lint_one(path: str, settings: Settings, action: Action, process: Process, console: Console) -> FileResult:

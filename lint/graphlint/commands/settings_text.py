@@ -18,7 +18,7 @@ def render(path: str, resolved: Resolved, settings: Settings) -> str:
         f"target = {_list(settings.profile.targets)}",
         f"exclude = {_list([pattern.glob for pattern in resolved.exclude])}",
         f"force-exclude = {str(resolved.force_exclude).lower()}",
-        f"output-format = {_string(resolved.output_format)}",
+        f"output-format = {_one_or_list([str(output) for output in resolved.outputs])}",
         f"source-roots = {_list(resolved.source_roots)}",
         f"baseline = {_string(resolved.baseline)}",
         "",
@@ -47,6 +47,10 @@ def render(path: str, resolved: Resolved, settings: Settings) -> str:
 def _string(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{printable(escaped)}"'
+
+
+def _one_or_list(items: list[str]) -> str:
+    return _string(items[0]) if len(items) == 1 else _list(items)
 
 
 def _list(items: list[str] | tuple[str, ...]) -> str:

@@ -20,8 +20,16 @@ def encode(value: Any) -> str:
     Independent of the terminal's encoding: what is not ASCII is escaped as JSON does it. Bytes of a file name that
     are not UTF-8 cannot be said in JSON and become the four characters of an escape (a backslash, x, two digits).
     """
-    text = msgspec.json.format(msgspec.json.encode(_clean(value)), indent=2).decode()
-    return _NOT_ASCII.sub(lambda match: _json_escape(match[0]), text) + "\n"
+    return _ascii(msgspec.json.format(msgspec.json.encode(_clean(value)), indent=2))
+
+
+def encode_line(value: Any) -> str:
+    """The same on one line."""
+    return _ascii(msgspec.json.encode(_clean(value)))
+
+
+def _ascii(encoded: bytes) -> str:
+    return _NOT_ASCII.sub(lambda match: _json_escape(match[0]), encoded.decode()) + "\n"
 
 
 def _clean(value: Any) -> Any:

@@ -19,6 +19,13 @@ FORMATS = {
     "concise": "graphlint.reporters.concise",
     "grouped": "graphlint.reporters.grouped",
     "json": "graphlint.reporters.json_report",
+    "json-lines": "graphlint.reporters.json_lines",
+    "sarif": "graphlint.reporters.sarif",
+    "github": "graphlint.reporters.github",
+    "gitlab": "graphlint.reporters.gitlab",
+    "junit": "graphlint.reporters.junit",
+    "markdown": "graphlint.reporters.markdown",
+    "html": "graphlint.reporters.html",
 }
 """What ``--output-format`` takes, and the module behind it."""
 
@@ -29,9 +36,6 @@ STATISTICS = {
     "json": "graphlint.reporters.counts_json",
 }
 """The same for ``--statistics``."""
-
-MACHINE_FORMATS = frozenset({"json"})
-"""Formats that a program reads: no summary follows them, and no colours."""
 
 
 def renderer(output_format: str, *, statistics: bool = False) -> Render:
