@@ -17,12 +17,14 @@ from graphlint.errors import (
     VerificationError,
     WriteError,
 )
-from graphlint.linting import lint_program, lint_view, target_notes, view_of
+from graphlint.linting import Found, lint_program, lint_view, target_notes, view_of
 from graphlint.program.document import Document
-from graphlint.results import Action, FileResult, RestoredCheck
+from graphlint.results import Action, FileResult, Illustration, RestoredCheck
 from graphlint.settings import Settings
 
 if TYPE_CHECKING:
+    from graphlint.analysis.view import ProgramView
+    from graphlint.fixing import FixedProgram
     from graphlint.provenance import Record
     from graphlint.writeback import Change
 
@@ -73,17 +75,41 @@ def _without_suppressed(result: FileResult) -> FileResult:
 def _check(artifact: Artifact, path: str, settings: Settings) -> FileResult:
     diagnostics: list[Diagnostic] = []
     notes: list[str] = []
+    illustrations: list[Illustration] = []
     record = _record(artifact, notes)
     for entry in artifact.programs:
         try:
             document = read_document(artifact, entry)
             view = view_of(document, settings)
-            diagnostics += (found.diagnostic for found in lint_view(view, entry.name, path, settings))
+            found = lint_view(view, entry.name, path, settings)
+            diagnostics += (one.diagnostic for one in found)
+            if settings.illustrate:
+                illustrations += _illustrated(view, found)
             notes += target_notes(view, settings)
             notes += _outdated(record, entry, document)
         except ArtifactError as error:
             diagnostics += _unreadable(error, path, settings, entry)
-    return FileResult(path, tuple(diagnostics), programs=_names(artifact), notes=_notes(artifact, notes))
+    return FileResult(
+        path,
+        tuple(diagnostics),
+        programs=_names(artifact),
+        notes=_notes(artifact, notes),
+        illustrations=tuple(illustrations),
+    )
+
+
+def _illustrated(view: ProgramView, found: list[Found]) -> list[Illustration]:
+    from graphlint.illustrating import illustrate
+
+    return illustrate(view, [one.diagnostic for one in found if one.diagnostic.suppression is None])
+
+
+def _illustrated_fix(document: Document, result: FixedProgram, settings: Settings) -> list[Illustration]:
+    from graphlint.illustrating import illustrate, illustrate_fix
+
+    after = view_of(result.document, settings)
+    left = [one for one in result.remaining if one.suppression is None]
+    return [*illustrate(after, left), *illustrate_fix(view_of(document, settings), after, result.fixed)]
 
 
 def _fix(artifact: Artifact, path: str, settings: Settings, action: Action, verifier: Verifier | None) -> FileResult:
@@ -94,6 +120,7 @@ def _fix(artifact: Artifact, path: str, settings: Settings, action: Action, veri
     fixed: list[Diagnostic] = []
     notes: list[str] = []
     changes: list[Change] = []
+    illustrations: list[Illustration] = []
     try:
         record = _record(artifact, notes)
         for entry in artifact.programs:
@@ -105,6 +132,8 @@ def _fix(artifact: Artifact, path: str, settings: Settings, action: Action, veri
                 continue
             diagnostics += result.remaining
             notes += result.notes
+            if settings.illustrate:
+                illustrations += _illustrated_fix(document, result, settings)
             if not result.fixed:
                 notes += _outdated(record, entry, document)
                 continue
@@ -122,7 +151,12 @@ def _fix(artifact: Artifact, path: str, settings: Settings, action: Action, veri
                 )
             )
         outcome = FileResult(
-            path, tuple(diagnostics), fixed=tuple(fixed), programs=_names(artifact), notes=_notes(artifact, notes)
+            path,
+            tuple(diagnostics),
+            fixed=tuple(fixed),
+            programs=_names(artifact),
+            notes=_notes(artifact, notes),
+            illustrations=tuple(illustrations),
         )
         verify = None if verifier is None else partial(verifier, path)
         return _changed(artifact, outcome, settings, action, "fix", changes, verify)
@@ -190,6 +224,8 @@ def _changed(
         return outcome
     if action == "diff":
         return _replace(outcome, diff=_diff(outcome.path, changes, "fixed" if kind == "fix" else "restored"))
+    if settings.illustrate:
+        outcome = _replace(outcome, diff=_diff(outcome.path, changes, "fixed" if kind == "fix" else "restored"))
     notes = write_back(artifact, outcome.path, settings, kind, changes, read_document, verify)
     return _replace(outcome, changed=True, notes=tuple(dict.fromkeys([*outcome.notes, *notes])))
 

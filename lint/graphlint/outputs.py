@@ -14,6 +14,9 @@ FORMATS: Final = (*TEXT_FORMATS, "json", "json-lines", "sarif", "github", "gitla
 STATISTICS_FORMATS: Final = (*TEXT_FORMATS, "json")
 """Formats in which ``--statistics`` can be shown."""
 
+ILLUSTRATED: Final = ("html",)
+"""Formats that show pictures of graphs, which have to be drawn first."""
+
 
 class Output(msgspec.Struct, frozen=True):
     """One report of a run."""

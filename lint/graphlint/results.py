@@ -11,6 +11,7 @@ from graphlint.diagnostics import Diagnostic
 
 if TYPE_CHECKING:
     from graphlint.passes.restoring import Check
+    from graphlint.pictures.picture import Picture
 
 UNREADABLE: Final = ("GL001", "GL002")
 """Codes of the rules on artifacts that cannot be read."""
@@ -38,6 +39,19 @@ class RestoredCheck(msgspec.Struct, frozen=True):
         return cls(program, check.subgraph, check.node, op, plain, check.reason)
 
 
+class Illustration(msgspec.Struct, frozen=True):
+    """What is around a finding's node in the graph."""
+
+    program: str
+    subgraph: tuple[str, ...]
+    node: str
+    picture: Picture
+    fixed: bool = False
+    """Whether it belongs to what was fixed; ``picture`` is of the program before the fix then."""
+    after: Picture | None = None
+    """What is there in the fixed program; None where the node is gone."""
+
+
 class FileResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """The outcome for one artifact, or what is wrong with comments in a source file."""
 
@@ -57,7 +71,9 @@ class FileResult(msgspec.Struct, frozen=True, omit_defaults=True):
     changed: bool = False
     """Whether the file was rewritten."""
     diff: str = ""
-    """Unified diff of the graph text (action ``diff``)."""
+    """Unified diff of the graph text (action ``diff``, and ``fix`` where illustrations were asked for)."""
+    illustrations: tuple[Illustration, ...] = ()
+    """Where they were asked for: one for each node that a group of findings is first met at."""
     notes: tuple[str, ...] = ()
     """What is worth knowing and no finding: that there was nothing to lint (a package of compiled code only), what
     becomes, at a target, of what it takes, that a program is not what its record says.

@@ -114,5 +114,8 @@ class Settings(msgspec.Struct, frozen=True):
     profile: Profile = Profile()
     provenance: bool = True
     """Whether what was done is recorded in the artifact."""
+    illustrate: bool = False
+    """Whether results come with pictures of what is around each finding. It takes time, and only some reports show
+    them."""
     review: Review | None = None
     """What the model's source and a baseline say of findings; None leaves them as they are."""

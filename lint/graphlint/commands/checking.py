@@ -15,7 +15,7 @@ from graphlint.commands.running import Process, exit_status, lint
 from graphlint.config import Configuration, FixTable
 from graphlint.discovery import Candidate, discover
 from graphlint.errors import ConfigError
-from graphlint.outputs import settled
+from graphlint.outputs import ILLUSTRATED, settled
 from graphlint.reporters import summary
 from graphlint.reporters.escaping import printable
 from graphlint.reporters.options import ReportOptions
@@ -84,7 +84,14 @@ def check(options: CheckOptions, console: Console) -> int:
     folder = os.getcwd()
     # All settings come before the first artifact is touched: a broken configuration must not stop a run half-way.
     reviewer = Reviewer(RULES)
-    work = [(candidate, reviewed_settings(candidate.path, resolver, reviewer)) for candidate in candidates]
+    illustrate = any(output.format in ILLUSTRATED for output in outputs)
+    work = [
+        (
+            candidate,
+            msgspec.structs.replace(reviewed_settings(candidate.path, resolver, reviewer), illustrate=illustrate),
+        )
+        for candidate in candidates
+    ]
     if options.show_files or options.show_settings:
         return _show(options, resolver, work, console)
     if not work:

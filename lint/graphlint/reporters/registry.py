@@ -25,7 +25,7 @@ FORMATS = {
     "gitlab": "graphlint.reporters.gitlab",
     "junit": "graphlint.reporters.junit",
     "markdown": "graphlint.reporters.markdown",
-    "html": "graphlint.reporters.html",
+    "html": "graphlint.reporters.html.page",
 }
 """What ``--output-format`` takes, and the module behind it."""
 
