@@ -11,6 +11,7 @@ import pytest
 from graphlint import config
 from graphlint.config import Configuration, FixTable
 from graphlint.errors import ConfigError
+from graphlint.outputs import Output
 from graphlint.resolution import Resolver
 from graphlint.settings import DeclaredOp
 
@@ -100,7 +101,8 @@ def test_every_key():
     assert resolved.settings.unsafe_fixes
     assert resolved.settings.token_sink == "output"
     assert set(resolved.settings.ops) == {"mylib.scale_", "mylib.pure"}
-    assert (resolved.force_exclude, resolved.output_format, resolved.hint_unsafe) == (True, "concise", False)
+    assert (resolved.force_exclude, resolved.hint_unsafe) == (True, False)
+    assert resolved.outputs == (Output("concise"),)
 
 
 def test_defaults():
@@ -109,7 +111,8 @@ def test_defaults():
     assert resolved.settings.fixable == {rule.code for rule in RULES}
     assert not resolved.settings.unsafe_fixes
     assert resolved.settings.token_sink == "buffer"
-    assert (resolved.force_exclude, resolved.output_format, resolved.hint_unsafe) == (False, "full", True)
+    assert (resolved.force_exclude, resolved.hint_unsafe) == (False, True)
+    assert resolved.outputs == (Output("full"),)
     assert resolved.origin == ""
 
 
@@ -128,7 +131,15 @@ def test_defaults():
         ("select = { a = 1 }", "select: expected a list of strings, found a table"),
         ('unsafe-fixes = "yes"', "unsafe-fixes: expected true or false, found the string 'yes'"),
         ("fix = true", "fix: expected a table, found the boolean true"),
-        ('output-format = "ful"', "output-format: unknown value 'ful', expected one of full, concise, grouped, json"),
+        (
+            'output-format = "ful"',
+            (
+                "output-format: unknown value 'ful', expected one of full, concise, grouped, json, json-lines, sarif, "
+                "github, gitlab, junit, markdown, html; did you mean 'full'?"
+            ),
+        ),
+        ('output-format = ["json", "sarif="]', "output-format: 'sarif=' names no file; write sarif=FILE, or sarif for stdout"),
+        ("output-format = [1]", "output-format[0]: expected a string, found the number 1"),
         ("output-format = 1.5", "output-format: expected a string, found the number 1.5"),
         ('fix.token-sink = "x"', "fix.token-sink: unknown value 'x', expected one of buffer, output"),
         ("ops = 3", "ops: expected a table, found the number 3"),
@@ -251,7 +262,7 @@ def test_inline_settings_override_the_file_and_the_command_line_overrides_them()
     assert given.settings_for("x.pt2").enabled == {"GL501"} | READABLE
     assert given.settings_for("x.pt2").token_sink == "buffer"
     assert given.settings_for("x.pt2").unsafe_fixes
-    assert given.run.output_format == "full"
+    assert given.run.outputs == (Output("full"),)
     with pytest.raises(ConfigError, match="--config: unknown key 'selct'; did you mean 'select'"):
         resolver(inline=["selct = 1"])
     with pytest.raises(ConfigError, match="--config 'a = b': not valid TOML"):

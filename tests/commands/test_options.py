@@ -149,6 +149,7 @@ def test_show_settings(run, engine):
         'exclude = ["a\\"b"]\n'
         "force-exclude = false\n"
         'output-format = "full"\n'
+        "step-summary = true\n"
         "source-roots = []\n"
         'baseline = ""\n'
         "\n"

@@ -19,6 +19,7 @@ def render(path: str, resolved: Resolved, settings: Settings) -> str:
         f"exclude = {_list([pattern.glob for pattern in resolved.exclude])}",
         f"force-exclude = {str(resolved.force_exclude).lower()}",
         f"output-format = {_one_or_list([str(output) for output in resolved.outputs])}",
+        f"step-summary = {str(resolved.step_summary).lower()}",
         f"source-roots = {_list(resolved.source_roots)}",
         f"baseline = {_string(resolved.baseline)}",
         "",

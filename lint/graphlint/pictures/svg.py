@@ -63,14 +63,18 @@ class _Drawn(msgspec.Struct):
     elements: list[str]
 
 
-def render_svg(picture: Picture) -> str:
-    """The ``<svg>`` element, ending in a newline. The same picture gives the same text."""
-    body = _sheet(picture.sheet)
+def render_svg(picture: Picture, key: str = "") -> str:
+    """The ``<svg>`` element, ending in a newline. The same picture gives the same text.
+
+    ``key`` tells its ids from those of the others in a page, in which a picture may stand several times; browsers draw
+    no arrows whose definition is in a picture that is hidden. By default it is made from the picture.
+    """
+    key = key or _digest(picture)
+    body = _sheet(picture.sheet, key)
     legend = _legend(picture)
     title = printable(picture.title)
     width = max(body.width, legend.width, 200) + 2 * _MARGIN
     height = body.height + legend.height + 2 * _MARGIN + (_LEGEND_GAP if legend.elements else 0)
-    key = _digest(picture)
     shift = (width - body.width) / 2
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="{_P}picture" role="img"',
@@ -80,7 +84,7 @@ def render_svg(picture: Picture) -> str:
         f'<desc id="{_P}d{key}">{escape(printable(picture.description))}</desc>',
         f"<style>{_style()}</style>",
         "<defs>",
-        *_arrows(),
+        *_arrows(key),
         "</defs>",
         f'<rect class="{_P}paper" width="{_n(width)}" height="{_n(height)}"/>',
         *_moved(body, shift, _MARGIN),
@@ -90,17 +94,17 @@ def render_svg(picture: Picture) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _sheet(sheet: Sheet) -> _Drawn:
+def _sheet(sheet: Sheet, key: str) -> _Drawn:
     """The boxes and lines of a graph."""
-    drawn = {box.key: _box(box) for box in sheet.boxes}
+    drawn = {box.key: _box(box, key) for box in sheet.boxes}
     joined: dict[tuple[int, int], list[Wire]] = {}
     for wire in sheet.wires:
         joined.setdefault((wire.source, wire.target), []).append(wire)
     ends = {box.key for box in sheet.boxes if box.kind == "return"}
-    placed = place({key: (one.width, one.height) for key, one in drawn.items()}, list(joined), ends)
+    placed = place({number: (one.width, one.height) for number, one in drawn.items()}, list(joined), ends)
     elements = []
     for wires, points in zip(joined.values(), placed.lines, strict=True):
-        elements.append(_line(wires, points))
+        elements.append(_line(wires, points, key))
     for box in sheet.boxes:
         x, y = placed.boxes[box.key]
         elements += _moved(drawn[box.key], x, y)
@@ -108,8 +112,8 @@ def _sheet(sheet: Sheet) -> _Drawn:
     return _Drawn(placed.width, placed.height, elements)
 
 
-def _box(box: Box) -> _Drawn:
-    inner = [(sheet.name, _sheet(sheet)) for sheet in box.sheets]
+def _box(box: Box, key: str) -> _Drawn:
+    inner = [(sheet.name, _sheet(sheet, key)) for sheet in box.sheets]
     texts: list[tuple[str, str]] = [("text heading", _cut(box.heading))]
     texts += [("quiet", _cut(line)) for line in box.lines]
     texts += [(f"tag-{kind}", _cut(text)) for kind, text in _tags(box)]
@@ -168,7 +172,7 @@ def _tags(box: Box) -> Iterator[tuple[str, str]]:
         yield "reads", "returned after the write" if box.kind == "return" else "reads it after the write"
 
 
-def _line(wires: list[Wire], points: tuple[Point, ...]) -> str:
+def _line(wires: list[Wire], points: tuple[Point, ...], key: str) -> str:
     """A line through the points: straight down the layers, curved between them."""
     kind = next((kind for kind in ("storage", "value", "order") if any(wire.kind == kind for wire in wires)), "value")
     (x, y), *rest = points
@@ -183,7 +187,7 @@ def _line(wires: list[Wire], points: tuple[Point, ...]) -> str:
     names = ", ".join(f"%{wire.value}" for wire in wires if wire.value)
     what = printable(names) or "no value: the one writes memory that the other reads"
     return (
-        f'<path class="{_P}{kind}" d="{"".join(path)}" marker-end="url(#{_P}arrow-{kind})">'
+        f'<path class="{_P}{kind}" d="{"".join(path)}" marker-end="url(#{_P}{kind}{key})">'
         f"<title>{escape(what)}</title></path>"
     )
 
@@ -277,10 +281,10 @@ def _rules(theme: int) -> Iterator[str]:
     yield f".{_P}stub{{stroke:{_LINES['value'][theme]}}}"
 
 
-def _arrows() -> Iterator[str]:
+def _arrows(key: str) -> Iterator[str]:
     for name in _LINES:
         yield (
-            f'<marker id="{_P}arrow-{name}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" '
+            f'<marker id="{_P}{name}{key}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" '
             f'markerUnits="userSpaceOnUse" orient="auto"><path class="{_P}head-{name}" d="M0 0L8 4L0 8z"/></marker>'
         )
 

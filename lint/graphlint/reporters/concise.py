@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from graphlint.reporters.escaping import printable
 from graphlint.reporters.grouping import Group, grouped
 from graphlint.reporters.options import ReportOptions
-from graphlint.reporters.phrasing import code, message, paint, place_in_artifact, severity, source_line
+from graphlint.reporters.phrasing import code, linked_place, message, paint, place_in_artifact, severity, source_line
 from graphlint.results import FileResult
 
 
@@ -35,7 +35,8 @@ def _line(group: Group, options: ReportOptions) -> str:
     if diagnostic.place is None:
         place = place_in_artifact(diagnostic)
         return f"{artifact}{colon} {f'{place}{colon} ' if place else ''}{said}"
-    places = paint(source_line(diagnostic.place, options), options, bold=True)
+    line = source_line(diagnostic.place, options)
+    places = linked_place(paint(line, options, bold=True), diagnostic.place, options)
     if diagnostic.about_source:
         return f"{places}{colon} {said}"
     several = group.several()

@@ -23,7 +23,7 @@ from graphlint.diagnostics import Diagnostic, Location
 from graphlint.reporters.escaping import printable
 from graphlint.reporters.grouping import Group, grouped
 from graphlint.reporters.options import ReportOptions
-from graphlint.reporters.phrasing import code, in_function, message, paint, severity, source_line
+from graphlint.reporters.phrasing import code, in_function, linked_place, message, paint, severity, source_line
 from graphlint.results import FileResult
 
 FILE_RULES = ("GL0", "GL9")
@@ -46,7 +46,7 @@ def _block(group: Group, options: ReportOptions) -> str:
     rule = paint(diagnostic.rule, options, bold=True)
     lines = [f"{code(diagnostic, options)} {rule}{severity(diagnostic)}: {message(diagnostic)}"]
     if place is not None:
-        at = paint(source_line(place, options), options, bold=True)
+        at = linked_place(paint(source_line(place, options), options, bold=True), place, options)
         lines += [f"{mark('-->')} {at}{in_function(place)}", *_excerpt(place, options, mark(" |"))]
     if not diagnostic.about_source:
         artifact = paint(printable(diagnostic.path), options, bold=place is None)

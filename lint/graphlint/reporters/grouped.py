@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from graphlint.reporters.escaping import printable
 from graphlint.reporters.grouping import Group, grouped
 from graphlint.reporters.options import ReportOptions
-from graphlint.reporters.phrasing import code, message, paint, place_in_artifact, severity, source_line
+from graphlint.reporters.phrasing import code, linked_place, message, paint, place_in_artifact, severity, source_line
 from graphlint.results import FileResult
 
 Place = tuple[str, int]
@@ -47,7 +47,8 @@ def _source_line(groups: list[Group], options: ReportOptions) -> list[str]:
     source = f": {printable(place.text.strip())}" if place.text else ""
     total = sum(len(group.diagnostics) for group in groups)
     number = f" ({total} findings)" if total > 1 else ""
-    heading = f"  {paint(source_line(place, options), options, bold=True)}{source}{number}"
+    at = linked_place(paint(source_line(place, options), options, bold=True), place, options)
+    heading = f"  {at}{source}{number}"
     return [heading, *(f"    {_finding(group, options)}" for group in groups)]
 
 

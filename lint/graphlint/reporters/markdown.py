@@ -21,7 +21,8 @@ from graphlint.results import FileResult, in_baseline
 from graphlint.rules.documentation import link
 
 _MARKS: Final = {"error": "🔴 error", "warning": "🟡 warning", "note": "🔵 note"}
-_SPECIAL: Final = re.compile(r"[\\`*_{}\[\]()#+!|<>&~$@^=-]")
+_SPECIAL: Final = re.compile(r"[\\`*_\[\]#!|<>&~$@]|:(?=[A-Za-z/])")
+"""What makes Markdown, HTML, mathematics, mentions, emoji and addresses of text."""
 _HEADER: Final = "| | rule | source line | where in the artifact | finding | fix |\n|---|---|---|---|---|---|\n"
 _ROOM_FOR_THE_REST: Final = 200
 
@@ -70,7 +71,7 @@ def _counts(results: Sequence[FileResult], options: ReportOptions) -> str:
         (in_baseline(results), "finding", " in the baseline"),
     ]
     said = [f"{count(number, noun)}{what}" for number, noun, what in numbers if number]
-    return f"{' · '.join(said) or 'no artifacts'}\n"
+    return " · ".join(said) or "no artifacts"
 
 
 def _sections(result: FileResult, options: ReportOptions) -> Iterator[tuple[int, str]]:

@@ -23,9 +23,28 @@ def paint(text: str, options: ReportOptions, **style: Any) -> str:
     return click.style(text, **style) if options.color else text
 
 
+def hyperlink(text: str, address: str) -> str:
+    """``text`` as a link to ``address`` in terminals, by the escape sequence OSC 8."""
+    return f"\x1b]8;;{address}\x1b\\{text}\x1b]8;;\x1b\\"
+
+
+def linked_place(text: str, place: Location, options: ReportOptions) -> str:
+    """``text`` as a link to the source file, if links are on and the file is at hand."""
+    if not options.hyperlinks or not place.file:
+        return text
+    from urllib.parse import quote
+
+    path = quote(place.file.replace(os.sep, "/").encode("utf-8", "surrogateescape"))
+    return hyperlink(text, f"file://{'' if path.startswith('/') else '/'}{path}")
+
+
 def code(diagnostic: Diagnostic, options: ReportOptions) -> str:
     """``GL103 [*]``: the code, and whether ``--fix`` takes care of it."""
     text = paint(diagnostic.code, options, fg=COLORS[diagnostic.severity], bold=True)
+    if options.hyperlinks:
+        from graphlint.rules.documentation import link
+
+        text = hyperlink(text, link(diagnostic.rule, diagnostic.code))
     return f"{text} {paint('[*]', options, fg='cyan')}" if options.applies(diagnostic) else text
 
 
@@ -54,7 +73,7 @@ def place_in_artifact(diagnostic: Diagnostic) -> str:
 
 
 def source_line(place: Location | SourceFrame, options: ReportOptions) -> str:
-    """``models.py:84:9``, relative to the current folder if it is below it; terminals make it a link."""
+    """``models.py:84:9``, relative to the current folder if it is below it."""
     if isinstance(place, SourceFrame):
         place = Location(place.path, place.line)
     path = place.file or place.path

@@ -50,7 +50,7 @@ def render(key: str, group: Group, status: str, result: FileResult, options: Rep
     for name, content in _facts(group, status, options):
         yield f"<div><dt>{name}</dt><dd>{content}</dd></div>"
     yield "</dl>"
-    yield from _pictures(group, status, result)
+    yield from _pictures(key, group, status, result)
     yield "</div>"
     yield "</details>"
 
@@ -118,7 +118,7 @@ def _facts(group: Group, status: str, options: ReportOptions) -> Iterator[tuple[
         yield "Fingerprint", f"<code>{escape(first.fingerprint)}</code>"
 
 
-def _pictures(group: Group, status: str, result: FileResult) -> Iterator[str]:
+def _pictures(key: str, group: Group, status: str, result: FileResult) -> Iterator[str]:
     if group.first.node is None or status == "accepted":
         return
     found = _illustration(group.first, result.illustrations, fixed=status == "fixed")
@@ -126,14 +126,14 @@ def _pictures(group: Group, status: str, result: FileResult) -> Iterator[str]:
         return
     if status == "fixed":
         yield '<div class="pictures">'
-        yield from _figure("Before the fix", found.picture)
+        yield from _figure(f"{key}-before", "Before the fix", found.picture)
         if found.after is not None:
-            yield from _figure("After the fix", found.after)
+            yield from _figure(f"{key}-after", "After the fix", found.after, "graph after")
         else:
             yield '<p class="remark">After the fix, the node is gone and nothing stands in its place.</p>'
         yield "</div>"
     else:
-        yield from _figure("In the graph", found.picture)
+        yield from _figure(key, "In the graph", found.picture)
         if not result.changed:
             command = f"graphlint show {shell_quote(result.path)} --node {shell_quote(str(group.first.node))}"
             yield f'<p class="quiet">More of it: <code>{shown_text(command)}</code></p>'
@@ -149,9 +149,10 @@ def _illustration(
     return None
 
 
-def _figure(title: str, picture: Picture) -> Iterator[str]:
-    yield '<figure class="graph">'
+def _figure(key: str, title: str, picture: Picture, kind: str = "graph") -> Iterator[str]:
+    yield f'<figure class="{kind}">'
     yield f"<figcaption>{title}</figcaption>"
-    yield f'<div class="canvas" tabindex="0" role="region" aria-label="{escape(title)}">{render_svg(picture)}</div>'
+    svg = render_svg(picture, key)
+    yield f'<div class="canvas" tabindex="0" role="region" aria-label="{escape(title)}">{svg}</div>'
     yield f'<p class="words">{shown_text(picture.description)}</p>'
     yield "</figure>"

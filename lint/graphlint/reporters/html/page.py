@@ -22,6 +22,8 @@ from graphlint.reporters.phrasing import count, tally
 from graphlint.results import FileResult
 from graphlint.rules.documentation import REPOSITORY, link
 
+FEW_RULES: Final = 6
+"""So many rules are shown right away; a longer table would hide the findings."""
 _STATUSES: Final = {"left": "Left", "fixed": "Fixed", "accepted": "Accepted"}
 
 
@@ -29,7 +31,9 @@ def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     """The page."""
     style = _part("page.css")
     script = _part("page.js")
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src '{_hash(script)}'; base-uri 'none'"
+    policy = (
+        f"default-src 'none'; style-src 'unsafe-inline'; script-src '{_hash(script)}'; img-src data:; base-uri 'none'"
+    )
     title = f"graphlint: {_headline(results)}"
     lines = [
         "<!doctype html>",
@@ -70,23 +74,29 @@ def _hash(script: str) -> str:
 def _headline(results: Sequence[FileResult]) -> str:
     found = [diagnostic for result in results for diagnostic in result.diagnostics]
     failed = sum(bool(result.error) for result in results)
-    if found or not failed:
-        return tally(found) if found else "all checks passed"
-    return f"{count(failed, 'path')} could not be processed"
+    fixed = sum(len(result.fixed) for result in results)
+    if failed and not found and not fixed:
+        return f"{count(failed, 'path')} could not be processed"
+    if fixed:
+        return f"{tally(found)} left, {fixed} {_fixed_word(results)}"
+    return tally(found) if found else "all checks passed"
+
+
+def _fixed_word(results: Sequence[FileResult]) -> str:
+    return "fixed" if any(result.changed for result in results) else "to be fixed"
 
 
 def _header(results: Sequence[FileResult], options: ReportOptions) -> Iterator[str]:
     found = [diagnostic for result in results for diagnostic in result.diagnostics]
     severities = [diagnostic.severity for diagnostic in found]
     fixed = sum(len(result.fixed) for result in results)
-    rewritten = any(result.changed for result in results)
     artifacts = [result for result in results if not result.is_source]
     numbers = [
         ("error", severities.count("error"), "errors"),
         ("warning", severities.count("warning"), "warnings"),
         ("note", severities.count("note"), "notes"),
         ("fixable", sum(options.applies(one) for one in found), "fixable with --fix"),
-        ("fixed", fixed, "fixed" if rewritten else "to be fixed"),
+        ("fixed", fixed, _fixed_word(results)),
         ("accepted", sum(len(result.suppressed) for result in results), "accepted"),
         ("failed", sum(bool(result.error) for result in results), "not processed"),
         ("plain", len(artifacts), "artifacts"),
@@ -100,12 +110,14 @@ def _header(results: Sequence[FileResult], options: ReportOptions) -> Iterator[s
     yield "</ul>"
     rows = _by_rule(results)
     if rows:
-        yield '<table class="rules"><caption>By rule</caption>'
+        is_short = " open" if len(rows) <= FEW_RULES else ""
+        yield f'<details class="by-rule"{is_short}><summary>By rule: {count(len(rows), "rule")}</summary>'
+        yield '<table class="rules">'
         yield '<thead><tr><th scope="col">Rule</th><th scope="col">Findings</th></tr></thead><tbody>'
         most = max(sum(numbers.values()) for _, numbers in rows)
         for first, by_status in rows:
-            yield _rule_row(first, by_status, most)
-        yield "</tbody></table>"
+            yield _rule_row(first, by_status, most, _fixed_word(results))
+        yield "</tbody></table></details>"
     yield "</header>"
 
 
@@ -120,9 +132,10 @@ def _by_rule(results: Sequence[FileResult]) -> list[tuple[Diagnostic, dict[str, 
     return sorted(rows.values(), key=lambda row: (-sum(row[1].values()), row[0].code))
 
 
-def _rule_row(first: Diagnostic, numbers: dict[str, int], most: int) -> str:
+def _rule_row(first: Diagnostic, numbers: dict[str, int], most: int, fixed_word: str) -> str:
     total = sum(numbers.values())
-    said = ", ".join(f"{number} {name}" for name, number in numbers.items() if number)
+    words = {"fixed": fixed_word}
+    said = ", ".join(f"{number} {words.get(name, name)}" for name, number in numbers.items() if number)
     bars = "".join(
         f'<span class="bar {status}" style="width:{100 * number / most:.1f}%"></span>'
         for status, number in numbers.items()
@@ -169,7 +182,11 @@ def _filters(results: Sequence[FileResult]) -> Iterator[str]:
         if len(values) > 1:
             yield f"<fieldset><legend>{legend}</legend>"
             for value in values:
-                yield f'<label class="chip {value}"><input type="checkbox" name="{name}" value="{value}" checked> {value}</label>'
+                word = _fixed_word(results) if value == "fixed" else value
+                yield (
+                    f'<label class="chip {value}"><input type="checkbox" name="{name}" value="{value}" checked> '
+                    f"{word}</label>"
+                )
             yield "</fieldset>"
     yield '<p class="shown"><output id="shown" aria-live="polite"></output>'
     yield '<button type="button" id="open">Open all</button> <button type="button" id="close">Close all</button>'
