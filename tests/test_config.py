@@ -138,7 +138,10 @@ def test_defaults():
                 "github, gitlab, junit, markdown, html; did you mean 'full'?"
             ),
         ),
-        ('output-format = ["json", "sarif="]', "output-format: 'sarif=' names no file; write sarif=FILE, or sarif for stdout"),
+        (
+            'output-format = ["json", "sarif="]',
+            "output-format: 'sarif=' names no file; write sarif=FILE, or sarif for stdout",
+        ),
         ("output-format = [1]", "output-format[0]: expected a string, found the number 1"),
         ("output-format = 1.5", "output-format: expected a string, found the number 1.5"),
         ('fix.token-sink = "x"', "fix.token-sink: unknown value 'x', expected one of buffer, output"),

@@ -23,11 +23,17 @@ from graphlint.diagnostics import Diagnostic, Location
 from graphlint.reporters.escaping import printable
 from graphlint.reporters.grouping import Group, grouped
 from graphlint.reporters.options import ReportOptions
-from graphlint.reporters.phrasing import code, in_function, linked_place, message, paint, severity, source_line
+from graphlint.reporters.phrasing import (
+    FILE_RULES,
+    code,
+    in_function,
+    linked_place,
+    message,
+    paint,
+    severity,
+    source_line,
+)
 from graphlint.results import FileResult
-
-FILE_RULES = ("GL0", "GL9")
-"""What is wrong with a file itself is put right elsewhere (``git lfs pull``): what the fix says is advice."""
 
 
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:

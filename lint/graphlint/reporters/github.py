@@ -16,7 +16,7 @@ from graphlint.diagnostics import Severity
 from graphlint.reporters.escaping import printable
 from graphlint.reporters.grouping import Group, grouped
 from graphlint.reporters.options import ReportOptions
-from graphlint.reporters.phrasing import count
+from graphlint.reporters.phrasing import advice, count
 from graphlint.reporters.places import path_of, spot_of
 from graphlint.results import FileResult
 
@@ -55,9 +55,9 @@ def _annotation(group: Group, options: ReportOptions) -> str:
     said = [printable(diagnostic.message)]
     if not diagnostic.about_source:
         said.append(", ".join(filter(None, (printable(diagnostic.path), group.places()))))
-    if diagnostic.fix.message:
-        label = "Fix" if diagnostic.fixable else "Not fixable"
-        said.append(f"{label}: {printable(diagnostic.fix.message)}")
+    label, text = advice(diagnostic)
+    if label:
+        said.append(f"{label}: {printable(text)}")
     at = [f"line={spot.line}"] if spot.is_source else []
     if spot.column:
         at += [f"col={spot.column}", *([f"endColumn={spot.end_column}"] if spot.end_column > spot.column else [])]

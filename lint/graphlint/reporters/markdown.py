@@ -14,8 +14,9 @@ from urllib.parse import quote
 from graphlint.diagnostics import Diagnostic
 from graphlint.reporters.escaping import printable
 from graphlint.reporters.grouping import Group, grouped
+from graphlint.reporters.headline import headline
 from graphlint.reporters.options import ReportOptions
-from graphlint.reporters.phrasing import count, source_line, tally
+from graphlint.reporters.phrasing import count, source_line
 from graphlint.reporters.places import is_absolute, spot_of
 from graphlint.results import FileResult, in_baseline
 from graphlint.rules.documentation import link
@@ -29,7 +30,7 @@ _ROOM_FOR_THE_REST: Final = 200
 
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     """The Markdown text."""
-    head = f"## graphlint: {_headline(results)}\n\n{_counts(results, options)}\n"
+    head = f"## graphlint: {headline(results)}\n\n{_counts(results, options)}\n"
     room = options.size_limit - len(head.encode()) - _ROOM_FOR_THE_REST if options.size_limit else None
     parts = [head]
     left_out = 0
@@ -44,16 +45,6 @@ def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     if left_out:
         parts.append(f"\n… and {count(left_out, 'more finding')}: the report would be too large.\n")
     return "".join(parts)
-
-
-def _headline(results: Sequence[FileResult]) -> str:
-    found = [diagnostic for result in results for diagnostic in result.diagnostics]
-    failed = sum(bool(result.error) for result in results)
-    if found:
-        return tally(found)
-    if failed:
-        return f"{count(failed, 'path')} could not be processed"
-    return "all checks passed ✅"
 
 
 def _counts(results: Sequence[FileResult], options: ReportOptions) -> str:
@@ -87,7 +78,7 @@ def _sections(result: FileResult, options: ReportOptions) -> Iterator[tuple[int,
         yield len(group.diagnostics), _row(group, options)
     if result.fixed:
         heading = "Fixed" if result.changed else "To be fixed"
-        yield 0, f"\n{heading}:\n\n"
+        yield 0, ("\n" if groups else "") + f"{heading}:\n\n"
         for group in grouped(result.fixed):
             yield len(group.diagnostics), _fixed(group, options)
 

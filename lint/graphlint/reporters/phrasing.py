@@ -15,6 +15,9 @@ from graphlint.reporters.options import ReportOptions
 DEFAULT_PROGRAM = "model"
 """The name under which ``torch.export.save`` stores its one program: not worth showing."""
 
+FILE_RULES = ("GL0", "GL9")
+"""What is wrong with a file itself is put right elsewhere (``git lfs pull``): what the fix says is advice."""
+
 COLORS: dict[Severity, str] = {"error": "red", "warning": "yellow", "note": "blue"}
 
 
@@ -95,6 +98,15 @@ def module(diagnostic: Diagnostic) -> str:
         return ""
     kind = (diagnostic.module_type or "").rpartition(".")[2]
     return printable(f", module {diagnostic.module_path}" + (f" ({kind})" if kind else ""))
+
+
+def advice(diagnostic: Diagnostic) -> tuple[str, str]:
+    """What to do about it and what to call that; empty where there is nothing to say."""
+    if not diagnostic.fix.message:
+        return "", ""
+    if diagnostic.code.startswith(FILE_RULES):
+        return "Help", diagnostic.fix.message
+    return "Fix" if diagnostic.fixable else "Not fixable", diagnostic.fix.message
 
 
 def count(number: int, noun: str) -> str:

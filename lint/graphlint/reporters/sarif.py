@@ -16,7 +16,7 @@ from graphlint.diagnostics import Diagnostic
 from graphlint.reporters.encoding import encode
 from graphlint.reporters.escaping import printable
 from graphlint.reporters.options import ReportOptions
-from graphlint.reporters.phrasing import place_in_artifact
+from graphlint.reporters.phrasing import advice, place_in_artifact
 from graphlint.reporters.places import Spot, fingerprints, is_absolute, path_of, spot_of
 from graphlint.results import FileResult
 from graphlint.rules.base import Rule
@@ -121,10 +121,8 @@ def _message(diagnostic: Diagnostic, *, linked: bool) -> str:
         text += f" ([{_plain(where)}](1))"
     elif diagnostic.node is not None:
         text += f" ({_plain(where)})"
-    advice = _plain(diagnostic.fix.message)
-    if not advice:
-        return f"{text}."
-    return f"{text}. Fix: {advice}." if diagnostic.fixable else f"{text}. Not fixable: {advice}."
+    label, what = advice(diagnostic)
+    return f"{text}. {label}: {_plain(what)}." if label else f"{text}."
 
 
 def _plain(text: str) -> str:

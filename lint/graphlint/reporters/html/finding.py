@@ -12,7 +12,7 @@ from graphlint.pictures import Picture, render_svg
 from graphlint.reporters.escaping import printable
 from graphlint.reporters.grouping import Group
 from graphlint.reporters.options import ReportOptions
-from graphlint.reporters.phrasing import in_function, module, place_in_artifact, source_line
+from graphlint.reporters.phrasing import advice, in_function, module, place_in_artifact, source_line
 from graphlint.reporters.places import is_absolute, spot_of
 from graphlint.results import FileResult, Illustration
 from graphlint.rules.documentation import link
@@ -104,13 +104,11 @@ def _facts(group: Group, status: str, options: ReportOptions) -> Iterator[tuple[
                 "In the artifact",
                 f"<details><summary>{shown_text(group.several())}</summary><ul>{items}</ul></details>",
             )
-    if first.fix.message:
-        label = "Fix" if first.fixable else "Not fixable" if first.node is not None else "What to do"
-        if status == "accepted":
-            label = "Fix" if first.fixable else label
+    label, text = advice(first)
+    if label:
         unsafe = first.fix.applicability == "unsafe" and not options.applies(first)
         more = " (unsafe: it can change what the program does; enable with <code>--unsafe-fixes</code>)"
-        yield label, shown_text(first.fix.message) + (more if unsafe and status == "left" else "")
+        yield label, shown_text(text) + (more if unsafe and status == "left" else "")
     why = first.suppression
     if why is not None:
         yield "Accepted by", ACCEPTED_BY[why.by] + (f": {shown_text(why.reason)}" if why.reason else "")

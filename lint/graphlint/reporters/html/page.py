@@ -16,6 +16,7 @@ from typing import Final
 from graphlint.diagnostics import Diagnostic
 from graphlint.reporters.escaping import printable
 from graphlint.reporters.grouping import grouped
+from graphlint.reporters.headline import fixed_word, headline
 from graphlint.reporters.html import finding
 from graphlint.reporters.options import ReportOptions
 from graphlint.reporters.phrasing import count, tally
@@ -34,7 +35,7 @@ def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     policy = (
         f"default-src 'none'; style-src 'unsafe-inline'; script-src '{_hash(script)}'; img-src data:; base-uri 'none'"
     )
-    title = f"graphlint: {_headline(results)}"
+    title = f"graphlint: {headline(results)}"
     lines = [
         "<!doctype html>",
         '<html lang="en">',
@@ -71,21 +72,6 @@ def _hash(script: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
 
 
-def _headline(results: Sequence[FileResult]) -> str:
-    found = [diagnostic for result in results for diagnostic in result.diagnostics]
-    failed = sum(bool(result.error) for result in results)
-    fixed = sum(len(result.fixed) for result in results)
-    if failed and not found and not fixed:
-        return f"{count(failed, 'path')} could not be processed"
-    if fixed:
-        return f"{tally(found)} left, {fixed} {_fixed_word(results)}"
-    return tally(found) if found else "all checks passed"
-
-
-def _fixed_word(results: Sequence[FileResult]) -> str:
-    return "fixed" if any(result.changed for result in results) else "to be fixed"
-
-
 def _header(results: Sequence[FileResult], options: ReportOptions) -> Iterator[str]:
     found = [diagnostic for result in results for diagnostic in result.diagnostics]
     severities = [diagnostic.severity for diagnostic in found]
@@ -96,13 +82,13 @@ def _header(results: Sequence[FileResult], options: ReportOptions) -> Iterator[s
         ("warning", severities.count("warning"), "warnings"),
         ("note", severities.count("note"), "notes"),
         ("fixable", sum(options.applies(one) for one in found), "fixable with --fix"),
-        ("fixed", fixed, _fixed_word(results)),
+        ("fixed", fixed, fixed_word(results)),
         ("accepted", sum(len(result.suppressed) for result in results), "accepted"),
         ("failed", sum(bool(result.error) for result in results), "not processed"),
         ("plain", len(artifacts), "artifacts"),
     ]
     yield "<header>"
-    yield f"<h1>graphlint <small>{escape(_headline(results))}</small></h1>"
+    yield f"<h1>graphlint <small>{escape(headline(results))}</small></h1>"
     yield '<ul class="numbers">'
     for kind, number, label in numbers:
         if number or kind in ("error", "plain"):
@@ -116,7 +102,7 @@ def _header(results: Sequence[FileResult], options: ReportOptions) -> Iterator[s
         yield '<thead><tr><th scope="col">Rule</th><th scope="col">Findings</th></tr></thead><tbody>'
         most = max(sum(numbers.values()) for _, numbers in rows)
         for first, by_status in rows:
-            yield _rule_row(first, by_status, most, _fixed_word(results))
+            yield _rule_row(first, by_status, most, fixed_word(results))
         yield "</tbody></table></details>"
     yield "</header>"
 
@@ -182,7 +168,7 @@ def _filters(results: Sequence[FileResult]) -> Iterator[str]:
         if len(values) > 1:
             yield f"<fieldset><legend>{legend}</legend>"
             for value in values:
-                word = _fixed_word(results) if value == "fixed" else value
+                word = fixed_word(results) if value == "fixed" else value
                 yield (
                     f'<label class="chip {value}"><input type="checkbox" name="{name}" value="{value}" checked> '
                     f"{word}</label>"
