@@ -1,7 +1,10 @@
 """Which reports a run writes, and where: ``FORMAT`` goes to stdout, ``FORMAT=FILE`` into a file."""
 
+# Importing pathlib costs every run.
+
 from __future__ import annotations
 
+import os
 from typing import Final
 
 import msgspec
@@ -67,9 +70,10 @@ def settled(outputs: tuple[Output, ...], file: str | None, *, statistics: bool) 
         )
     seen: set[str] = set()
     for one in outputs:
-        if one.file in seen:
+        place = os.path.abspath(one.file) if one.file else ""
+        if place in seen:
             raise ConfigError(f"two reports would be written to {one.file}; give each a file of its own")
-        seen.add(one.file)
+        seen.add(place)
         if statistics and one.format not in STATISTICS_FORMATS:
             raise ConfigError(f"--statistics goes with {', '.join(STATISTICS_FORMATS)}, not with {one.format}")
     return outputs

@@ -78,21 +78,21 @@ def _header(results: Sequence[FileResult], options: ReportOptions) -> Iterator[s
     fixed = sum(len(result.fixed) for result in results)
     artifacts = [result for result in results if not result.is_source]
     numbers = [
-        ("error", severities.count("error"), "errors"),
-        ("warning", severities.count("warning"), "warnings"),
-        ("note", severities.count("note"), "notes"),
-        ("fixable", sum(options.applies(one) for one in found), "fixable with --fix"),
-        ("fixed", fixed, fixed_word(results)),
-        ("accepted", sum(len(result.suppressed) for result in results), "accepted"),
-        ("failed", sum(bool(result.error) for result in results), "not processed"),
-        ("plain", len(artifacts), "artifacts"),
+        ("error", severities.count("error"), "error", "s"),
+        ("warning", severities.count("warning"), "warning", "s"),
+        ("note", severities.count("note"), "note", "s"),
+        ("fixable", sum(options.applies(one) for one in found), "fixable with --fix", ""),
+        ("fixed", fixed, fixed_word(results), ""),
+        ("accepted", sum(len(result.suppressed) for result in results), "accepted", ""),
+        ("failed", sum(bool(result.error) for result in results), "not processed", ""),
+        ("plain", len(artifacts), "artifact", "s"),
     ]
     yield "<header>"
     yield f"<h1>graphlint <small>{escape(headline(results))}</small></h1>"
     yield '<ul class="numbers">'
-    for kind, number, label in numbers:
+    for kind, number, label, plural in numbers:
         if number or kind in ("error", "plain"):
-            yield f'<li class="{kind}"><strong>{number}</strong> {label}</li>'
+            yield f'<li class="{kind}"><strong>{number}</strong> {label}{plural if number != 1 else ""}</li>'
     yield "</ul>"
     rows = _by_rule(results)
     if rows:
