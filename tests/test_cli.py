@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from graphlint import __version__
+from graphlint.outputs import FORMATS
 
 ARTIFACTS = Path(__file__).parent / "artifacts" / "2.13.0"
 GRAPHLINT = [sys.executable, "-m", "graphlint"]
@@ -104,7 +106,17 @@ def test_rule(folder):
 
 
 @POSIX
-@pytest.mark.parametrize("arguments", [["--output-format", "json"], ["--show-files"], ["rule"], ["--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["--output-format", name] for name in FORMATS),
+        ["--diff", "-q"],
+        ["--statistics"],
+        ["--show-files"],
+        ["rule"],
+        ["--help"],
+    ],
+)
 def test_a_reader_that_goes_away_is_no_error(folder, arguments):
     for number in range(40):
         shutil.copy(ARTIFACTS / "async_assert.pt2", folder / f"model{number}.pt2")
@@ -134,13 +146,15 @@ def test_a_full_disk_is_an_error(folder):
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
-@pytest.mark.parametrize("output_format", ["full", "concise", "grouped", "json"])
+@pytest.mark.parametrize("output_format", ["full", "concise", "grouped", "json", "github", "junit", "html"])
 def test_any_stdout_encoding(folder, encoding, output_format):
     (folder / "model.pt2").rename(folder / "modèle 漢字.pt2")
     result = run("--output-format", output_format, cwd=folder, PYTHONIOENCODING=f"{encoding}:strict")
     assert (result.stderr, result.returncode) == (b"", 1)
     if output_format == "json":
         assert any(entry["path"] == "modèle 漢字.pt2" for entry in json.loads(result.stdout)["files"])
+    elif output_format in ("junit", "html"):
+        assert "modèle 漢字.pt2" in html.unescape(result.stdout.decode("ascii"))
     else:
         shown = "modèle 漢字.pt2".encode(encoding, "backslashreplace")
         assert shown in result.stdout
@@ -272,7 +286,16 @@ def test_a_check_imports_only_what_it_needs(folder, path):
     (folder / "graphlint.toml").unlink()
     modules = imported(folder, path)
     assert not modules & FORBIDDEN
-    unused = {"graphlint.reporters.json_report", "graphlint.reporters.grouped", "graphlint.commands.rule"}
+    unused = {
+        "graphlint.reporters.json_report",
+        "graphlint.reporters.grouped",
+        "graphlint.reporters.markdown",
+        "graphlint.commands.rule",
+        "graphlint.commands.progress",
+        "graphlint.illustrating",
+        "graphlint.pictures",
+        "graphlint.rules.documentation",
+    }
     assert not modules & unused
     # Source files are looked for where there is a finding to show in them.
     looks_at_sources = {name for name in modules if name.startswith("graphlint.sources")}

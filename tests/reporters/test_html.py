@@ -79,6 +79,10 @@ def test_nothing_is_loaded_and_only_its_own_script_runs(results):
     assert not any(name.startswith("on") for _, attributes in made.elements for name in attributes)
 
 
+def test_style_and_script_are_the_same_in_any_encoding():
+    assert (page._part("page.css") + page._part("page.js")).isascii()
+
+
 def test_every_finding_is_there_with_what_filters_ask_for(results, buffer_mutation):
     accepted = msgspec.structs.replace(buffer_mutation, suppression=Suppression("comment", "ours & only ours"))
     more = FileResult("b.pt2", suppressed=(accepted,), fixed=(buffer_mutation,), changed=True, diff="-a\n+b\n@@ c\n")

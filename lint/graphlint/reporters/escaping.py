@@ -23,6 +23,11 @@ def printable_lines(text: str) -> str:
     return "\n".join("\t".join(printable(cell) for cell in line.split("\t")) for line in text.split("\n"))
 
 
+def ascii_markup(text: str) -> str:
+    """XML or HTML as ASCII, so that it is what it says whatever encoding stdout has."""
+    return text.encode("ascii", "xmlcharrefreplace").decode("ascii")
+
+
 def _escaped(character: str) -> str:
     point = ord(character)
     # os.fsdecode turns the byte 0xE9 of a name that is not UTF-8 into the lone surrogate U+DCE9.

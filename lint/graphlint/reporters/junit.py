@@ -11,7 +11,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from graphlint.diagnostics import Diagnostic
 from graphlint.reporters import full
-from graphlint.reporters.escaping import printable, printable_lines
+from graphlint.reporters.escaping import ascii_markup, printable, printable_lines
 from graphlint.reporters.options import ReportOptions
 from graphlint.reporters.places import node_of, spot_of
 from graphlint.results import FileResult
@@ -32,7 +32,7 @@ def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     for suite in suites:
         lines += suite.lines()
     lines.append("</testsuites>")
-    return "".join(f"{line}\n" for line in lines)
+    return ascii_markup("".join(f"{line}\n" for line in lines))
 
 
 class _Suite:

@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Final
 
 from graphlint.diagnostics import Diagnostic
-from graphlint.reporters.escaping import printable
+from graphlint.reporters.escaping import ascii_markup, printable
 from graphlint.reporters.grouping import grouped
 from graphlint.reporters.headline import fixed_word, headline
 from graphlint.reporters.html import finding
@@ -61,7 +61,7 @@ def render(results: Sequence[FileResult], options: ReportOptions) -> str:
         "</body>",
         "</html>",
     ]
-    return "".join(f"{line}\n" for line in lines)
+    return ascii_markup("".join(f"{line}\n" for line in lines))
 
 
 def _part(name: str) -> str:
