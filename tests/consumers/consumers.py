@@ -135,10 +135,14 @@ def _draw_like_eager() -> None:
 _INDUCTOR = ("torch._dynamo.convert_frame", "torch._inductor.compile_fx", "torch._inductor.codegen.cpp_wrapper_cpu")
 CONSUMERS: dict[str, Consumer] = {
     "module": Consumer("eager `.module()`", "module", module, ("torch",), (), seeded=True),
-    "aoti": Consumer("AOTInductor", "inductor", ahead_of_time, ("torch",), _INDUCTOR, seeded=True),
     "compile": Consumer("`torch.compile`", "inductor", compiled, ("torch",), _INDUCTOR, seeded=True),
+    "aoti": Consumer("AOTInductor", "inductor", ahead_of_time, ("torch",), _INDUCTOR, seeded=True),
     "onnx": Consumer(
-        "ONNX", "onnx", onnx, ("torch", "onnx", "onnxscript", "onnxruntime"), ("onnxruntime", "torch.onnx._internal.exporter._core")
+        "ONNX",
+        "onnx",
+        onnx,
+        ("torch", "onnx", "onnxscript", "onnxruntime"),
+        ("onnxruntime", "torch.onnx._internal.exporter._core"),
     ),
     "executorch": Consumer(
         "ExecuTorch", "executorch", executorch, ("executorch",), ("executorch.exir", "executorch.runtime")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch.utils import _pytree as pytree
@@ -95,7 +95,9 @@ def _shifted(call: samples.Call) -> Iterator[samples.Call]:
         return leaf + 1 if whole else leaf
 
     args, kwargs = pytree.tree_map(shifted, (call.args, call.kwargs))
-    if any(left is not right for left, right in zip(pytree.tree_leaves(args), pytree.tree_leaves(call.args), strict=True)):
+    if any(
+        left is not right for left, right in zip(pytree.tree_leaves(args), pytree.tree_leaves(call.args), strict=True)
+    ):
         yield samples.Call("whole numbers one larger", args, kwargs)
 
 
@@ -147,7 +149,9 @@ def _filled(leaf: torch.Tensor, number: Any) -> torch.Tensor:
 # ------------------------------------------------------------------------------------------------ comparing
 
 
-def _compare_runs(expected: Expected, taken: Taken, call: Callable[..., list[Any]], seeded: bool, lost: set[str]) -> None:
+def _compare_runs(
+    expected: Expected, taken: Taken, call: Callable[..., list[Any]], seeded: bool, lost: set[str]
+) -> None:
     """Run all calls in a row. Adds what is lost; raises DifferenceError."""
     for place, arguments in enumerate(expected.calls):
         before, fresh = expected.outcomes[place], expected.fresh[place]
@@ -212,8 +216,8 @@ def _difference(expected: list[Any], actual: list[Any]) -> str | None:
     actual = [leaf for leaf in actual if leaf is not None]
     if len(expected) != len(actual):
         return f"has {len(actual)} tensors instead of {len(expected)}"
-    for place, (left, right) in enumerate(zip(expected, actual, strict=True)):
-        left, right = _tensor(left), _tensor(right)
+    pairs = zip(map(_tensor, expected), map(_tensor, actual), strict=True)
+    for place, (left, right) in enumerate(pairs):
         where = f"{place} " if len(expected) > 1 else ""
         if left.dtype != right.dtype or left.shape != right.shape:
             return f"{where}is {_kind(right)} instead of {_kind(left)}"
@@ -231,7 +235,9 @@ def _tensor(leaf: Any) -> torch.Tensor:
 def _differ(left: torch.Tensor, right: torch.Tensor) -> bool:
     exact = not left.is_floating_point() and not left.is_complex()
     rounding = {torch.bfloat16: 2e-2, torch.float16: 2e-3}.get(left.dtype, 1e-4)
-    return not torch.allclose(left, right, rtol=0 if exact else rounding, atol=0 if exact else rounding / 10, equal_nan=True)
+    return not torch.allclose(
+        left, right, rtol=0 if exact else rounding, atol=0 if exact else rounding / 10, equal_nan=True
+    )
 
 
 def _kind(tensor: torch.Tensor) -> str:
@@ -241,24 +247,28 @@ def _kind(tensor: torch.Tensor) -> str:
 def _compare_distributions(expected: Expected, call: Callable[..., list[Any]], lost: set[str]) -> None:
     """Programs that draw: the means of many calls, from other seeds each."""
     arguments = expected.calls[0]
-    eager, other = [], []
-    runner = _restarted(expected.runner)
-    for number in range(DRAWS):
-        for collected, function in ((eager, _leaves(runner.module)), (other, call)):
-            args, kwargs = copy.deepcopy((arguments.args, arguments.kwargs))
-            torch.manual_seed(number)
-            with torch.no_grad(), _captured():
-                collected.append([_tensor(leaf).clone().to(torch.float64) for leaf in function(*args, **kwargs)])
-    for place, (left, right) in enumerate(zip(zip(*eager, strict=True), zip(*other, strict=True), strict=True)):
-        left, right = torch.stack(left), torch.stack(right)
+    eager = _many(_leaves(_restarted(expected.runner).module), arguments)
+    other = _many(call, arguments)
+    for place, (left, right) in enumerate(zip(eager, other, strict=True)):
         if left.shape != right.shape:
             raise DifferenceError(f"output {place} has another shape")
-        if bool((right.std(0) == 0).all()) and not bool((left.std(0) == 0).all()):
+        if not right.std(0).any() and left.std(0).any():
             lost.add("draws")
         error = ((left.var(0) + right.var(0)) / DRAWS).sqrt()
         gap = (left.mean(0) - right.mean(0)).abs()
-        if bool((gap > DEVIATIONS * error + 1e-4).any()):
+        if (gap > DEVIATIONS * error + 1e-4).any():
             raise DifferenceError(f"over {DRAWS} draws, the mean of output {place} is another one")
+
+
+def _many(function: Callable[..., list[Any]], arguments: samples.Call) -> list[torch.Tensor]:
+    """The results of many calls, stacked output by output."""
+    results = []
+    for number in range(DRAWS):
+        args, kwargs = copy.deepcopy((arguments.args, arguments.kwargs))
+        torch.manual_seed(number)
+        with torch.no_grad(), _captured():
+            results.append([_tensor(leaf).clone().to(torch.float64) for leaf in function(*args, **kwargs)])
+    return [torch.stack(output) for output in zip(*results, strict=True)]
 
 
 def _leaves(module: Any) -> Callable[..., list[Any]]:

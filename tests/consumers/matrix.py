@@ -75,7 +75,11 @@ def main() -> int:
         cases = [case for case in cases if not options.case or case.name in options.case]
         with ThreadPoolExecutor(options.jobs) as pool:
             columns = dict(
-                zip(chosen, pool.map(lambda one: measure(one, cases, folder, lambda line: print(line, flush=True)), chosen), strict=True)
+                zip(
+                    chosen,
+                    pool.map(lambda one: measure(one, cases, folder, lambda line: print(line, flush=True)), chosen),
+                    strict=True,
+                )
             )
     found = Results(
         f"{COMMAND} (see tests/consumers/README.md)",

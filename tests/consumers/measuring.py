@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from .cases import Case
@@ -25,7 +25,6 @@ class Measuring:
         self._target = CONSUMERS[consumer].target
         self._folder = folder
         self._worker = worker
-        self._fixed: dict[Path, Path] = {}
 
     def after(self, case: Case) -> tuple[Prepared, Judgement]:
         """What comes of the fixed program."""
@@ -52,7 +51,7 @@ def measuring(consumer: str, folder: Path) -> Iterator[Measuring]:
     """A consumer in a process of its own. ``folder`` takes the fixed artifacts and what the consumer leaves behind."""
     own = folder / consumer
     own.mkdir(parents=True)
-    with Worker(consumer, own) as worker:
+    with closing(Worker(consumer, own)) as worker:
         yield Measuring(consumer, own, worker)
 
 
@@ -64,6 +63,8 @@ def measure(consumer: str, cases: Sequence[Case], folder: Path, report: Callable
             cell = cells[case.name] = running.both(case)
             assert cell.before is not None
             said = "clean" if cell.fix.clean else f"reports {', '.join(cell.fix.left)}"
-            line = f"{consumer:10} {case.name:26} {cell.before.describe()} -> {cell.after.describe()}; graphlint: {said}"
+            line = (
+                f"{consumer:10} {case.name:26} {cell.before.describe()} -> {cell.after.describe()}; graphlint: {said}"
+            )
             report(f"{line}; {cell.after.detail}" if cell.after.detail else line)
     return cells

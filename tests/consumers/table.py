@@ -24,11 +24,11 @@ announced by a note. Core ML is converted only: it runs on macOS."""
 
 
 def matrix(results: Results, exceptions: Sequence[Known]) -> str:
-    """The table, the legend, what it was measured with."""
+    """The table, the legend, what it was measured with. Cases that fare alike share a row."""
     listed = {(one.case, one.consumer): one for one in exceptions}
     numbers: dict[str, int] = {}
     titles = [one.title for one in results.consumers.values()]
-    lines = [f"| artifact | {' | '.join(titles)} |", "|---" * (len(titles) + 1) + "|"]
+    rows: dict[tuple[str, ...], list[str]] = {}
     unseen = []
     for case, row in results.cases.items():
         if all(cell.after.outcome == NOT_LOADED for cell in row.values()):
@@ -36,21 +36,20 @@ def matrix(results: Results, exceptions: Sequence[Known]) -> str:
             continue
         shown = []
         for consumer in results.consumers:
-            text = _cell(row[consumer])
             known = listed.get((case, consumer))
-            if known is not None:
-                text += f"<sup>{numbers.setdefault(known.reason, len(numbers) + 1)}</sup>"
-            shown.append(text)
-        lines.append(f"| `{case}` | {' | '.join(shown)} |")
+            number = numbers.setdefault(known.reason, len(numbers) + 1) if known is not None else ""
+            shown.append(_cell(row[consumer]) + (f"<sup>{number}</sup>" if number else ""))
+        rows.setdefault(tuple(shown), []).append(f"`{case}`")
+    titles = [one.title for one in results.consumers.values()]
+    lines = [f"| artifact | {' | '.join(titles)} |", "|---" * (len(titles) + 1) + "|"]
+    lines += [f"| {', '.join(cases)} | {' | '.join(shown)} |" for shown, cases in rows.items()]
     notes = [f"<sup>{number}</sup> {reason}." for reason, number in numbers.items()]
     versions = {name: version for one in results.consumers.values() for name, version in one.versions.items()}
-    measured = f"Measured by `{COMMAND}` with {_list(f'{name} {versions[name]}' for name in versions)}; {results.machine}."
-    left_out = f" Left out, for stock torch itself does not load them: {_list(unseen)}." if unseen else ""
+    measured = (
+        f"Measured by `{COMMAND}` with {', '.join(f'{name} {versions[name]}' for name in versions)}; {results.machine}."
+    )
+    left_out = f" Left out, for stock torch itself does not load it: {', '.join(unseen)}." if unseen else ""
     return "\n\n".join(["\n".join(lines), LEGEND, *notes, measured + left_out])
-
-
-def _list(words) -> str:
-    return ", ".join(words)
 
 
 def _cell(cell: Cell) -> str:
@@ -67,7 +66,7 @@ def _sign(judgement: Judgement) -> str:
 
 def shown(readme: Path = README) -> str:
     """The matrix as it stands in the README. Raises ValueError where the comments are missing."""
-    found = re.search(f"{re.escape(BEGIN)}\n(.*)\n{re.escape(END)}", readme.read_text("utf-8"), re.DOTALL)
+    found = re.search(f"{re.escape(BEGIN)}\n(.*?)\n?{re.escape(END)}", readme.read_text("utf-8"), re.DOTALL)
     if found is None:
         raise ValueError(f"{readme.name} has no {BEGIN} … {END}")
     return found[1]
@@ -75,4 +74,8 @@ def shown(readme: Path = README) -> str:
 
 def replace(text: str, readme: Path = README) -> None:
     """Put the matrix between the README's comments."""
-    readme.write_text(readme.read_text("utf-8").replace(f"{BEGIN}\n{shown(readme)}\n{END}", f"{BEGIN}\n{text}\n{END}"))
+    before, _, rest = readme.read_text("utf-8").partition(f"{BEGIN}\n")
+    _, found, after = rest.partition(END)
+    if not found:
+        raise ValueError(f"{readme.name} has no {BEGIN} … {END}")
+    readme.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", "utf-8")

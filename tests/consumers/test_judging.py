@@ -58,7 +58,9 @@ BEHAVIOUR = {
     "a check less": (
         "two_async_asserts",
         lambda program: Taken(lambda x, y: [(x + y).sin(), (x + y).cos()] if (x > -100).all() else fail()),
-        Judgement("taken", "not raised with -1000.0 in input 1, -1000000000.0 in input 1, mixed in input 1", ("checks",), 9),
+        Judgement(
+            "taken", "not raised with -1000.0 in input 1, -1000000000.0 in input 1, mixed in input 1", ("checks",), 9
+        ),
     ),
     "another number": (
         "async_assert",

@@ -113,7 +113,11 @@ KNOWN = verdict.Known("onnx", "clean", "refused", "it does")
             [KNOWN],
             ["exceptions.toml: clean, onnx: 'refused' does not occur any more, but 'crashed': why"],
         ),
-        (TAKEN, [verdict.Known("onnx", "gone", "refused", "it does")], ["exceptions.toml: gone, onnx: there is no such case"]),
+        (
+            TAKEN,
+            [verdict.Known("onnx", "gone", "refused", "it does")],
+            ["exceptions.toml: gone, onnx: there is no such case"],
+        ),
     ],
     ids=["known", "unknown", "not any more", "something else", "no such case"],
 )

@@ -61,9 +61,7 @@ def _announced(what: str, notes: Iterable[str]) -> bool:
     return any(re.search(rf"\((?:{RULES_OF[what]})\)$", note) for note in notes)
 
 
-def problems(
-    cells: dict[tuple[str, str], Cell], exceptions: Sequence[Known], *, partly: bool = False
-) -> list[str]:
+def problems(cells: dict[tuple[str, str], Cell], exceptions: Sequence[Known], *, partly: bool = False) -> list[str]:
     """What is wrong, one line each; ``cells`` by case and consumer.
 
     ``partly`` says that not all cases and consumers are there: then exceptions for others are no mistake.

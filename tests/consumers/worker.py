@@ -46,7 +46,7 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Worker:
-    """A process for one consumer, seen from the outside; a context manager."""
+    """A process for one consumer, seen from the outside. To be closed."""
 
     def __init__(self, consumer: str, folder: Path) -> None:
         """``folder`` is for what the consumer leaves behind, such as compiled code."""
@@ -77,10 +77,8 @@ class Worker:
             raise RuntimeError(f"the worker ended with exit status {self._process.wait()}; its errors are above")
         return msgspec.json.decode(line, type=Judgement)
 
-    def __enter__(self) -> Worker:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Let it end."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
@@ -95,6 +93,7 @@ def main(name: str) -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a consumer prints as it is imported is no answer
     from .consumers import CONSUMERS
+    from .judging import judge  # noqa: F401 - before the children need it
 
     for module in CONSUMERS[name].modules:
         importlib.import_module(module)
@@ -105,8 +104,10 @@ def main(name: str) -> None:
 
 
 def warm_up() -> None:
-    """Load a program, so that the children find imported what torch imports for that: three seconds each."""
-    _load(str(CORPUS / "clean.pt2"), "model")
+    """Load and lower a program, so that the children find imported what torch imports for that: seconds for each."""
+    program = _load(str(CORPUS / "clean.pt2"), "model")
+    program.module()
+    program.run_decompositions({})
 
 
 def _in_child(name: str, job: Job) -> Judgement:
