@@ -3,7 +3,7 @@
     python tests/consumers/matrix.py [--consumer NAME]... [--case NAME]... [--jobs N] [--write]
 
 prints a line for each program and consumer, then the table. ``--write`` keeps what was measured in results.json and
-puts the table into README.md. Exits 1 where graphlint calls a program clean that its consumer refuses or runs
+puts the table into README.md; with ``--consumer`` or ``--case``, the rest stays as it was measured before. Exits 1 where graphlint calls a program clean that its consumer refuses or runs
 differently, unless exceptions.toml says so, and where an exception does not occur any more. README.md beside this file
 says what has to be installed; a missing consumer is an error.
 """
@@ -63,9 +63,12 @@ def main() -> int:
     options = parser.parse_args()
     chosen = options.consumer or list(CONSUMERS)
     partly = bool(options.consumer or options.case)
-    if options.write and partly:
-        parser.error("--write is for all consumers and cases")
     measured = versions(chosen)
+    before = results.read() if options.write and partly else None
+    if before is not None and options.case:
+        other = [name for name in chosen if measured[name] != before.consumers.get(name)]
+        if other:
+            parser.error(f"results.json has other versions of {', '.join(other)}: measure all cases")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         cases = all_cases(folder)
@@ -87,6 +90,9 @@ def main() -> int:
         measured,
         {case.name: {consumer: columns[consumer][case.name] for consumer in chosen} for case in cases},
     )
+    if before is not None:
+        found = results.merged(before, found)
+        partly = False
     exceptions = load_exceptions()
     text = table.matrix(found, exceptions)
     print(f"\n{text}\n")

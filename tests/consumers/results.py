@@ -40,6 +40,14 @@ def read(path: Path = PATH) -> Results:
     return msgspec.json.decode(path.read_bytes(), type=Results)
 
 
+def merged(before: Results, found: Results) -> Results:
+    """What was measured now, and for the rest what was measured before; in the order of before."""
+    cases = {case: dict(row) for case, row in before.cases.items()}
+    for case, row in found.cases.items():
+        cases.setdefault(case, {}).update(row)
+    return Results(before.made_by, found.machine, {**before.consumers, **found.consumers}, cases)
+
+
 def write(results: Results, path: Path = PATH) -> None:
     """Keep it."""
     path.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
