@@ -1,0 +1,151 @@
+"""The real consumers of artifacts, one function each: an exported program in, something to be called out.
+
+What a function raises is a refusal. What it returns says how to run the result here, if that is possible.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch.utils import _pytree as pytree
+
+from graphlint.runtime.behaviour import Runner
+
+Call = Callable[..., list[Any]]
+
+
+class Taken(NamedTuple):
+    """What a consumer made of a program."""
+
+    call: Call | None
+    """Runs it on the program's arguments; the leaves of its result. None where it cannot run on this machine."""
+    state: Callable[[], dict[str, Any]] | None = None
+    """Parameters, buffers and constants as they are now, for consumers that show them."""
+    ops: frozenset[str] = frozenset()
+    """The ops it consists of, for consumers that cannot run here."""
+
+
+class Consumer(NamedTuple):
+    """Something that takes exported programs."""
+
+    title: str
+    target: str
+    """The target of ``graphlint check --target`` that prepares programs for it."""
+    take: Callable[[Any], Taken]
+    packages: tuple[str, ...]
+    """Whose versions tell which consumer was measured."""
+    modules: tuple[str, ...]
+    """What it imports, so that a process can do so ahead."""
+    seeded: bool = False
+    """Whether it draws the same random numbers as eager torch from the same seed."""
+
+    def versions(self) -> dict[str, str]:
+        """The installed packages. Raises PackageNotFoundError where one is missing."""
+        return {name: importlib.metadata.version(name) for name in self.packages}
+
+
+def module(program: Any) -> Taken:
+    """``program.module()``, run by eager torch."""
+    runner = Runner(program)
+    return Taken(_leaves_of(runner.module), runner._tensors)
+
+
+def compiled(program: Any) -> Taken:
+    """``torch.compile(program.module())``."""
+    _draw_like_eager()
+    runner = Runner(program)
+    return Taken(_leaves_of(torch.compile(runner.module)), runner._tensors)
+
+
+def ahead_of_time(program: Any) -> Taken:
+    """AOTInductor: compiled by a C++ compiler, packaged, loaded."""
+    _draw_like_eager()
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "model.pt2")
+        loaded = torch._inductor.aoti_load_package(torch._inductor.aoti_compile_and_package(program, package_path=path))
+    return Taken(_leaves_of(loaded))
+
+
+def onnx(program: Any) -> Taken:
+    """``torch.onnx.export`` of the program, run by ONNX Runtime."""
+    import onnxruntime
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "model.onnx")
+        torch.onnx.export(program, (), dynamo=True, verbose=False).save(path)
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [one.name for one in session.get_inputs()]
+
+    def call(*args: Any, **kwargs: Any) -> list[Any]:
+        values = _tensors(args, kwargs)
+        return session.run(None, {name: value.numpy() for name, value in zip(names, values, strict=True)})
+
+    return Taken(call)
+
+
+def executorch(program: Any) -> Taken:
+    """ExecuTorch: ``to_edge``, ``to_executorch``, run by its runtime with the portable kernels."""
+    from executorch.exir import to_edge
+    from executorch.runtime import Runtime
+
+    buffer = to_edge(program).to_executorch().buffer
+    loaded = Runtime.get().load_program(buffer)
+    method = loaded.load_method("forward")
+
+    def call(*args: Any, **kwargs: Any) -> list[Any]:
+        assert buffer  # the runtime reads from it without holding it
+        assert loaded
+        return list(method.execute(_tensors(args, kwargs)))
+
+    return Taken(call)
+
+
+def coreml(program: Any) -> Taken:
+    """Core ML: ``coremltools.convert`` to a program for iOS 18, the first with state. It runs on macOS only."""
+    import coremltools
+
+    model = coremltools.convert(
+        program,
+        convert_to="mlprogram",
+        minimum_deployment_target=coremltools.target.iOS18,
+        skip_model_load=True,
+    )
+    operations = model._mil_program.functions["main"].operations
+    return Taken(None, ops=frozenset(operation.op_type for operation in operations))
+
+
+def _leaves_of(function: Callable[..., Any]) -> Call:
+    return lambda *args, **kwargs: pytree.tree_leaves(function(*args, **kwargs))
+
+
+def _tensors(args: Any, kwargs: Any) -> list[torch.Tensor]:
+    return [leaf.detach() for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+
+
+def _draw_like_eager() -> None:
+    # A random generator of its own is no difference to blame on anybody; with eager torch's, results can be compared.
+    torch._inductor.config.fallback_random = True
+
+
+_INDUCTOR = ("torch._dynamo.convert_frame", "torch._inductor.compile_fx", "torch._inductor.codegen.cpp_wrapper_cpu")
+CONSUMERS: dict[str, Consumer] = {
+    "module": Consumer("eager `.module()`", "module", module, ("torch",), (), seeded=True),
+    "compile": Consumer("`torch.compile`", "inductor", compiled, ("torch",), _INDUCTOR, seeded=True),
+    "aoti": Consumer("AOTInductor", "inductor", ahead_of_time, ("torch",), _INDUCTOR, seeded=True),
+    "onnx": Consumer(
+        "ONNX",
+        "onnx",
+        onnx,
+        ("torch", "onnx", "onnxscript", "onnxruntime"),
+        ("onnxruntime", "torch.onnx._internal.exporter._core"),
+    ),
+    "executorch": Consumer(
+        "ExecuTorch", "executorch", executorch, ("executorch",), ("executorch.exir", "executorch.runtime")
+    ),
+    "coreml": Consumer("Core ML", "coreml", coreml, ("coremltools",), ("coremltools",)),
+}
