@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import gc
 import importlib
+import os
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from graphlint import __version__
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 COMMANDS = {
     "check": "graphlint.commands.check",
@@ -21,6 +26,7 @@ COMMANDS = {
     "diff": "graphlint.commands.diff",
     "git": "graphlint.commands.git",
     "verify": "graphlint.commands.verify",
+    "completion": "graphlint.commands.completion",
 }
 """Each module is loaded only when its command runs, and has it as ``command``."""
 
@@ -60,9 +66,35 @@ class DefaultGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put ``check`` in front of everything that does not begin with a command or a group option."""
+        if ctx.resilient_parsing and not args:
+            return super().parse_args(ctx, args)  # a shell asks what the first word could be
         if not args or (args[0] not in COMMANDS and args[0] not in OWN_OPTIONS):
+            self._reject_misspelt_command(ctx, args[:1])
             args = [DEFAULT, *args]
         return super().parse_args(ctx, args)
+
+    def _reject_misspelt_command(self, ctx: click.Context, words: list[str]) -> None:
+        """A first word that is no file and nearly a command was meant as one."""
+        for word in words:
+            if ctx.resilient_parsing or not word.isalpha() or os.path.exists(word):
+                continue
+            import difflib
+
+            near = difflib.get_close_matches(word, COMMANDS, n=1, cutoff=0.7)
+            if near:
+                raise click.UsageError(f"No such file, folder or command '{word}'; did you mean '{near[0]}'?", ctx)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands, and what the default one takes."""
+        from graphlint.commands import completing
+
+        check = self.get_command(ctx, DEFAULT)
+        found = super().shell_complete(ctx, incomplete)
+        if check is None:
+            return found
+        own = click.Context(check, parent=ctx, info_name=DEFAULT, resilient_parsing=True)
+        paths = [] if found or incomplete.startswith("-") else completing.artifacts(own, check.params[0], incomplete)
+        return [*found, *check.shell_complete(own, incomplete), *paths]
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the usage of all commands."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
 
+from graphlint.commands import completing
 from graphlint.commands.console import Console
 from graphlint.commands.output_type import OutputType
 from graphlint.commands.sections import SectionCommand, option
@@ -24,7 +26,7 @@ GENERAL = "Configuration and information"
     "was changed, 2 if something went wrong.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.argument("paths", nargs=-1, type=click.UNPROCESSED)
+@click.argument("paths", nargs=-1, type=click.UNPROCESSED, shell_complete=completing.artifacts)
 @option(FIXING, "--fix", is_flag=True, help="Apply fixes and write the artifacts back.")
 @option(
     FIXING,
@@ -59,14 +61,36 @@ GENERAL = "Configuration and information"
     metavar="MODULE",
     help="With --verify: import this first, since it registers custom ops or classes.",
 )
-@option(RULES, "--select", multiple=True, metavar="RULES", help="Enable only these rules (comma-separated, or ALL).")
-@option(RULES, "--ignore", multiple=True, metavar="RULES", help="Disable these rules.")
-@option(RULES, "--extend-select", multiple=True, metavar="RULES", help="Enable these rules, too.")
+@option(
+    RULES,
+    "--select",
+    multiple=True,
+    metavar="RULES",
+    shell_complete=completing.selectors,
+    help="Enable only these rules (comma-separated, or ALL).",
+)
+@option(
+    RULES,
+    "--ignore",
+    multiple=True,
+    metavar="RULES",
+    shell_complete=completing.selectors,
+    help="Disable these rules.",
+)
+@option(
+    RULES,
+    "--extend-select",
+    multiple=True,
+    metavar="RULES",
+    shell_complete=completing.selectors,
+    help="Enable these rules, too.",
+)
 @option(
     RULES,
     "--target",
     multiple=True,
     metavar="NAME",
+    shell_complete=completing.targets,
     help="What the artifacts are for: functional (default), module, inductor, onnx, executorch or coreml. "
     "`graphlint target` explains them.",
 )
@@ -142,6 +166,7 @@ GENERAL = "Configuration and information"
     help="Use this configuration file, or override one setting with TOML.",
 )
 @option(GENERAL, "--isolated", is_flag=True, help="Ignore all configuration files.")
+@option(GENERAL, "--watch", is_flag=True, help="Lint again whenever an artifact or a configuration changes.")
 @option(GENERAL, "--show-settings", is_flag=True, help="Show the settings for the first artifact, and lint nothing.")
 @option(GENERAL, "--show-files", is_flag=True, help="List the artifacts that would be linted, and lint nothing.")
 @click.pass_context
@@ -156,8 +181,16 @@ def command(ctx: click.Context, /, **parameters: Any) -> None:
         raise click.UsageError("--verify goes with --fix.", ctx)
     if not parameters["verify"] and (parameters["trust"] or parameters["imports"]):
         raise click.UsageError("--trust and --import go with --verify.", ctx)
+    watching = parameters.pop("watch")
+    if watching and (parameters["fix"] or parameters["fix_only"] or parameters["diff"]):
+        raise click.UsageError("--watch only looks: it cannot be used with --fix, --fix-only or --diff.", ctx)
     console = Console(parameters["color"], quiet=parameters["quiet"], verbose=parameters["verbose"])
     with console.failures():
         from graphlint.commands.checking import CheckOptions, check
 
-        ctx.exit(check(CheckOptions(**parameters), console))
+        options = CheckOptions(**parameters)
+        if watching:
+            from graphlint.commands.watching import watch
+
+            ctx.exit(watch(options.paths or (os.curdir,), lambda: check(options, console), console))
+        ctx.exit(check(options, console))

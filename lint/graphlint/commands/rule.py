@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from graphlint.commands import completing
 from graphlint.commands.console import Console
 from graphlint.commands.sections import SectionCommand, option
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=SectionCommand, context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("rule", metavar="[CODE|NAME]", required=False)
+@click.argument("rule", metavar="[CODE|NAME]", required=False, shell_complete=completing.rules)
 @option("Output", "--output-format", type=click.Choice(["text", "json"]), default="text", help="text by default.")
 @click.pass_context
 def command(ctx: click.Context, rule: str | None, output_format: str) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from graphlint.commands import completing
 from graphlint.commands.console import Console
 from graphlint.commands.sections import SectionCommand, option
 
 
 @click.command(cls=SectionCommand, context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("target", metavar="[NAME]", required=False)
+@click.argument("target", metavar="[NAME]", required=False, shell_complete=completing.targets)
 @option("Output", "--output-format", type=click.Choice(["text", "json"]), default="text", help="text by default.")
 @click.pass_context
 def command(ctx: click.Context, target: str | None, output_format: str) -> None:
