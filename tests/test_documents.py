@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[1]
+BENCHMARKS = PROJECT / "tests" / "benchmarks"
 SESSIONS = re.findall(r"```console\n\$ (graphlint [^\n]+)\n(.*?)```", (PROJECT / "README.md").read_text(), re.DOTALL)
 
 
@@ -30,3 +32,14 @@ def test_the_readme_has_sessions_and_both_commands():
 def test_the_rule_in_contributing_is_the_real_one():
     rule = (PROJECT / "lint" / "graphlint" / "rules" / "prints.py").read_text()
     assert f"```python\n{rule}```" in (PROJECT / "CONTRIBUTING.md").read_text()
+
+
+def test_the_readme_shows_the_measured_figures(monkeypatch):
+    """Those of the last ``run.py --readme``, all of whose budgets held."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    from budgets import missed
+    from table import in_readme, render
+
+    results = json.loads((BENCHMARKS / "full.json").read_text())
+    assert in_readme() == render(results)
+    assert missed(results) == []

@@ -7,7 +7,8 @@ The artifacts are chains of elementwise ops with a write in every twenty nodes (
 ``--fix`` are measured on 10 to 50,000 nodes, beside
 
 - the floor: a Python that opens the archive with zipfile and decodes the program's JSON with msgspec;
-- stock torch: one that loads the artifact (``check``), or loads, calls ``run_decompositions({})`` and saves (``--fix``);
+- stock torch: one that loads the artifact (``check``), or that loads it, calls ``run_decompositions({})`` and saves
+  the result (``--fix``);
 - ``cp`` and ``sync`` of the copy (``--fix`` of an artifact with weights).
 
 What is compared runs in turn, so that other work on the machine hits all alike. Times are medians. Ratios to the floor
@@ -164,7 +165,7 @@ def ratios(rows: list[dict[str, object]]) -> dict[str, float]:
             theirs = row.get(tool)
             if isinstance(ours, dict) and isinstance(theirs, dict):
                 unit = "cpu" if tool == "floor" else "wall"
-                name = f"{row['action']} {row['nodes']} nodes {row['weights'] >> 20} MiB / {tool}"  # type: ignore[operator]
+                name = f"{row['action']} {row['nodes']} nodes {row['weights']} bytes / {tool}"
                 found[name] = round(ours[unit] / theirs[unit], 3)
     return found
 
@@ -186,11 +187,12 @@ def main() -> int:
     machine = f"{os.cpu_count()} cores {platform.machine()}, Python {platform.python_version()}"
     results = {"version": 1, "machine": machine, "runs": runs, "rows": rows, "ratios": ratios(rows)}
     print(render(results), end="")
-    if options.small:
-        # A new file of ratios is not held against the old one.
-        found = [] if options.json else worse(results["ratios"])  # type: ignore[arg-type]
-    else:
+    if not options.small:
         found = missed(results)
+    elif options.json:  # not held against the file that it replaces
+        found = []
+    else:
+        found = worse(ratios(rows))
     text = json.dumps(results, indent=1) + "\n"
     if options.json:
         options.json.write_text(text)

@@ -9,35 +9,32 @@ README = Path(__file__).parents[2] / "README.md"
 BEGIN = "<!-- benchmarks: python tests/benchmarks/run.py --readme -->\n"
 END = "<!-- end of benchmarks -->\n"
 
-TOOLS = {"load": "load", "decompose": "load, decompose, save", "cp": "cp, sync"}
+TOOLS = {
+    "load": "`torch.export.load`",
+    "decompose": "load, `run_decompositions({})`, save",
+    "cp": "`cp` and `sync`",
+}
 
 
 def render(results: dict[str, Any]) -> str:
     """A Markdown table, a line for each artifact and action, and a line on the machine."""
     lines = [
-        "| | nodes | weights | graphlint | CPU | memory | × floor | beside it | takes | memory | ratio |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| | nodes | weights | graphlint: time, CPU time, memory | to the floor | beside it | |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in results["rows"]:
         ours = row["graphlint"]
-        cells = [
-            f"`{row['action']}`",
-            f"{row['nodes']:,}",
-            _size(row["weights"]),
-            _seconds(ours["wall"]),
-            _seconds(ours["cpu"]),
-            f"{ours['peak']:.0f} MiB",
-            f"{ours['cpu'] / row['floor']['cpu']:.2f}" if "floor" in row else "",
-        ]
-        beside = next((tool for tool in TOOLS if tool in row), None)
-        if beside is None:
-            cells += [""] * 4
-        else:
-            theirs = row[beside]
+        floor = f"{ours['cpu'] / row['floor']['cpu']:.2f}" if "floor" in row else "-"
+        beside, factor = "-", "-"
+        tool = next((tool for tool in TOOLS if tool in row), None)
+        if tool is not None:
+            theirs = row[tool]
             ratio = theirs["wall"] / ours["wall"]
-            factor = f"{ratio:.0f}× faster" if ratio >= 2 else f"{1 / ratio:.2f}× as long"
-            cells += [TOOLS[beside], _seconds(theirs["wall"]), f"{theirs['peak']:.0f} MiB", factor]
-        lines.append(f"| {' | '.join(cells)} |".replace("|  ", "| "))
+            beside = f"{TOOLS[tool]}: {_seconds(theirs['wall'])}, {theirs['peak']:.0f} MiB"
+            factor = f"{ratio:.0f} times faster" if ratio >= 2 else f"{1 / ratio:.2f} times as long"
+        cost = f"{_seconds(ours['wall'])}, {_seconds(ours['cpu'])}, {ours['peak']:.0f} MiB"
+        cells = (f"`{row['action']}`", f"{row['nodes']:,}", _size(row["weights"]), cost, floor, beside, factor)
+        lines.append(f"| {' | '.join(cells)} |")
     lines += ["", f"{results['machine']}; medians of up to {results['runs']} runs.", ""]
     return "\n".join(lines)
 

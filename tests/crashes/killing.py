@@ -69,6 +69,8 @@ if not last:
 main()
 """
 
+ENDED = "not at all: the run had ended"
+
 
 def at_instant(number: int, path: Path, signal: str = "SIGKILL") -> list[str]:
     """The command of a run that gets a signal right before or after one of its system calls. Number 0 gets none, and
@@ -162,7 +164,7 @@ class Killing:
         if len(left) > 1 or not all(map(is_temporary, left)):
             self.faults.append(f"killed {when}: left {left}")
         if ended:
-            self.fell["not at all: the run had ended"] += 1
+            self.fell[ENDED] += 1
         elif content == "new":
             self.fell["after the new file took its place"] += 1
         elif not left:
@@ -188,8 +190,10 @@ def kill(folder: Path, kills: int, seed: int, megabytes: int) -> Killing:
     chosen = killing.random.sample(instants, min(kills // 3, len(instants)))
     for instant in chosen:
         killing.kill_at_instant(instant)
-    for number in range(kills - len(chosen)):
-        if number % 25 == 24:
+    number = 0
+    while killing.fell.total() - killing.fell[ENDED] < kills and number < 2 * kills:
+        number += 1
+        if number % 25 == 0:
             killing.calibrate()
         killing.kill_at_random()
     return killing

@@ -172,3 +172,16 @@ def test_an_edit_leaves_the_original_alone():
     assert tree["graph_module"]["signature"] == {}
     assert tree["verifiers"] == document.tree["verifiers"]
     assert document.to_bytes() == before
+
+
+def test_names_are_numbered_from_the_first_free_one():
+    tree = parse_program("graph(%x: f32[2]):\n  %a: f32[2] = aten.sin.default(%x)\n  return %a\n")
+    document = Document.from_tree(tree)
+    edit = GraphEdit(document.tree["graph_module"]["graph"], document.program.graph)
+    assert [edit.claim("a") for _ in range(3)] == ["a_1", "a_2", "a_3"]
+    assert [edit.claim("b") for _ in range(2)] == ["b", "b_1"]
+    for name in ("a_2", "a_1"):
+        edit.record(name, {})
+        edit.rename(name, f"{name}_elsewhere")
+    assert [edit.claim("a") for _ in range(3)] == ["a_1", "a_2", "a_4"], "renamed ones are free again"
+    assert edit.claim("a_1") == "a_1_1"
