@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -70,19 +69,38 @@ def test_many_runs_at_once_on_one_file(tmp_path, fixed):
     assert fix("model.pt2", tmp_path).returncode == 0
 
 
+STOPPING = """
+import os, signal, sys
+sync = os.fsync
+def stop_and_sync(descriptor):
+    os.fsync = sync
+    os.kill(os.getpid(), signal.SIGSTOP)
+    sync(descriptor)
+os.fsync = stop_and_sync
+sys.argv[0] = "graphlint"
+from graphlint.cli import main
+main()
+"""
+"""A run that stops itself when the new file is written, and before it is in its place."""
+
+
 @pytest.fixture
 def stopped(tmp_path):
     """A run that is stopped while it writes the new file, with a function that lets it go on and gives its outcome."""
     if sys.platform == "win32":
         pytest.skip("needs SIGSTOP")
-    path = write_artifact(tmp_path / "model.pt2", 400, 40, weights=96 << 20, dense=True)
+    path = write_artifact(tmp_path / "model.pt2", 400, 40, weights=1 << 20, dense=True)
     run = subprocess.Popen(
-        [*FIX, "model.pt2"], cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", STOPPING, *FIX[FIX.index("graphlint") + 1 :], "model.pt2"],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    while len(os.listdir(tmp_path)) < 2:
-        assert run.poll() is None
-        time.sleep(0.001)
-    run.send_signal(signal.SIGSTOP)
+    _, status = os.waitpid(run.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status), status
+    assert len(os.listdir(tmp_path)) == 2
 
     def go_on():
         run.send_signal(signal.SIGCONT)
