@@ -293,7 +293,8 @@ def test_a_check_imports_only_what_it_needs(folder, path):
         "graphlint.commands.rule",
         "graphlint.commands.progress",
         "graphlint.illustrating",
-        "graphlint.pictures",
+        "graphlint.pictures.drawing",
+        "graphlint.pictures.svg",
         "graphlint.rules.documentation",
     }
     assert not modules & unused

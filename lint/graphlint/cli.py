@@ -42,6 +42,8 @@ graphlint --select GL1 artifacts/   only the rules that begin with GL1
 graphlint --target onnx model.pt2   what the ONNX exporter would refuse or lose
 graphlint restore model.pt2         turn dependency tokens back into plain checks
 graphlint baseline                  accept what is found now, for --baseline
+graphlint --output-format html=report.html
+                                    a page with source lines and pictures of the graphs
 graphlint rule GL103                explain a rule
 graphlint show model.pt2            the graph, findings in the margin
 graphlint diff old.pt2 new.pt2      what changed in the graph

@@ -9,7 +9,7 @@ from graphlint.analysis.flow import Flow, Vertex
 from graphlint.analysis.sites import Site
 from graphlint.analysis.view import ProgramView
 from graphlint.diagnostics import Diagnostic
-from graphlint.pictures import Scene, around, neighbourhood
+from graphlint.pictures.drawing import Scene, around, neighbourhood
 from graphlint.reporters.grouping import grouped
 from graphlint.results import Illustration
 

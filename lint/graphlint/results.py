@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from graphlint.diagnostics import Diagnostic
+from graphlint.pictures.picture import Picture
 
 if TYPE_CHECKING:
     from graphlint.passes.restoring import Check
-    from graphlint.pictures.picture import Picture
 
 UNREADABLE: Final = ("GL001", "GL002")
 """Codes of the rules on artifacts that cannot be read."""

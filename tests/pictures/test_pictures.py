@@ -11,10 +11,11 @@ import pytest
 
 from graphlint.archive.artifact import open_artifact
 from graphlint.linting import lint_view, view_of
-from graphlint.pictures import Box, Picture, Scene, Sheet, Wire, around, neighbourhood, render_svg, whole_program
 from graphlint.pictures.dot import render_dot
-from graphlint.pictures.drawing import MOST
+from graphlint.pictures.drawing import MOST, Scene, around, neighbourhood, whole_program
 from graphlint.pictures.layers import place
+from graphlint.pictures.picture import Box, Picture, Sheet, Wire
+from graphlint.pictures.svg import render_svg
 from graphlint.program.document import Document
 from graphlint.program.text import parse_program
 from graphlint.settings import Settings

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import zipfile
+from pathlib import Path
+
 import pytest
 
 from graphlint.diagnostics import Diagnostic, Fix, SourceFrame, WrittenStorage
@@ -88,3 +91,20 @@ def results(
         FileResult("clean.pt2", programs=("model",)),
         FileResult("broken.pt2", diagnostics=(unreadable,)),
     ]
+
+
+@pytest.fixture
+def hostile(tmp_path, artifacts) -> Path:
+    """A real artifact whose node names, messages and paths are markup."""
+    path = tmp_path / "<img src=x onerror=alert(0)>.pt2"
+    source = artifacts / "2.13.0" / "key_value_cache.pt2"
+    name = b"</script><script>alert(1)</script>"
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w") as new:
+        for member in old.namelist():
+            content = old.read(member)
+            if member.endswith("models/model.json"):
+                for word in (b"index_put_", b"b_cache"):
+                    content = content.replace(b'"%b"' % word, b'"%b%b"' % (word, name))
+                content = content.replace(b"in forward", b"in <b>forward").replace(b"models.py", b"<i>.py")
+            new.writestr(member, content)
+    return path

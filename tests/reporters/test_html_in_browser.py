@@ -68,7 +68,7 @@ def opened(browser, reports):
             "request",
             lambda request: None if request.url.startswith(("file:", "data:")) else complaints.append(request.url),
         )
-        page.goto((reports / f"{name}.html").as_uri())
+        page.goto((reports / f"{name}.html").absolute().as_uri())
         return page
 
     yield opened
@@ -181,6 +181,28 @@ def test_it_can_be_read_in_light_and_dark_wide_and_narrow(opened, scheme, width)
     page.get_by_role("button", name="Open all").click()
     assert page.evaluate("document.documentElement.scrollWidth") == width, "only pictures and code scroll sideways"
     assert page.evaluate(CONTRASTS) == []
+
+
+def test_a_picture_wider_than_the_page_shows_its_node(opened):
+    page = opened(viewport={"width": 400, "height": 800})
+    page.fill("#text", "aten.clamp_.default")
+    finding = page.locator(".finding:visible")
+    finding.locator("> summary").click()
+    canvas = finding.locator(".canvas")
+    page.wait_for_function("one => one.scrollLeft > 0", arg=canvas.element_handle())
+    node, around = finding.locator(".glp-focus").first.bounding_box(), canvas.bounding_box()
+    assert around["x"] <= node["x"]
+    assert node["x"] + node["width"] <= around["x"] + around["width"]
+
+
+@pytest.mark.parametrize("action", ["check", "--diff"])
+def test_names_from_a_hostile_artifact_do_nothing(opened, hostile, action, monkeypatch):
+    monkeypatch.chdir(hostile.parent)
+    assert CliRunner().invoke(app, [action, "--isolated", "--output-format", "html=out.html", hostile.name]).exit_code
+    page = opened(hostile.parent / "out")
+    page.get_by_role("button", name="Open all").click()
+    assert page.locator("h2").inner_text().startswith("<img src=x onerror=alert(0)>.pt2")
+    assert page.locator("img, main script").count() == 0
 
 
 def test_it_can_be_read_without_scripts(opened):

@@ -50,7 +50,7 @@ def test_sarif_fingerprints_outlive_another_export_with_a_layer_in_front(reposit
     before = results(repository)
     assert [region(one) for one in before] == [("models/net.py", line) for line in (11, 11, 11, 22, 26)]
     shutil.copy(repository.exported.later, repository.artifact)
-    shutil.copy(repository.exported.later.parent / "second" / "net.py", repository.source)
+    shutil.copy(repository.exported.later.parent / "second" / "models" / "net.py", repository.source)
     after = results(repository)
     assert [region(one) for one in after] == [("models/net.py", line) for line in (18, 18, 18, 29, 33)]
     assert fingerprints(after) == fingerprints(before)

@@ -45,7 +45,7 @@ def write_reports(results: Sequence[FileResult], wanted: Wanted, options: Report
             plain = msgspec.structs.replace(options, color=options.color and output.is_text, hyperlinks=False)
             write_report(output.file, _report(shown, output, wanted, plain))
     for output in on_stdout:
-        console.out(_report(shown, output, wanted, options))
+        console.out(_diff(shown, options) if wanted.diff else _report(shown, output, wanted, options))
     if not on_stdout and wanted.diff:
         console.out(_diff(shown, options))
     elif not on_stdout and not wanted.quiet and not any(output.is_text for output in wanted.outputs):

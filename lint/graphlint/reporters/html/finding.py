@@ -8,7 +8,8 @@ from shlex import quote as shell_quote
 from urllib.parse import quote
 
 from graphlint.diagnostics import Diagnostic, Location
-from graphlint.pictures import Picture, render_svg
+from graphlint.pictures.picture import Picture
+from graphlint.pictures.svg import render_svg
 from graphlint.reporters.escaping import printable
 from graphlint.reporters.grouping import Group
 from graphlint.reporters.options import ReportOptions
@@ -120,7 +121,10 @@ def _pictures(key: str, group: Group, status: str, result: FileResult) -> Iterat
     if group.first.node is None or status == "accepted":
         return
     found = _illustration(group.first, result.illustrations, fixed=status == "fixed")
+    command = f"graphlint show {shell_quote(result.path)} --node {shell_quote(str(group.first.node))}"
     if found is None:
+        if result.illustrations:
+            yield f'<p class="remark">Not drawn, since there are many: <code>{shown_text(command)}</code></p>'
         return
     if status == "fixed":
         yield '<div class="pictures">'
@@ -133,7 +137,6 @@ def _pictures(key: str, group: Group, status: str, result: FileResult) -> Iterat
     else:
         yield from _figure(key, "In the graph", found.picture)
         if not result.changed:
-            command = f"graphlint show {shell_quote(result.path)} --node {shell_quote(str(group.first.node))}"
             yield f'<p class="quiet">More of it: <code>{shown_text(command)}</code></p>'
 
 

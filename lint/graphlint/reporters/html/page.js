@@ -49,6 +49,20 @@
     for (const { element } of findings) if (!element.hidden) element.open = open;
   };
 
+  // A picture that is wider than the page opens with the node that it is about in the middle.
+  const center = (canvas) => {
+    const node = canvas.querySelector(".glp-focus");
+    if (!node) return;
+    const inside = node.getBoundingClientRect(), around = canvas.getBoundingClientRect();
+    canvas.scrollLeft += inside.left + inside.width / 2 - around.left - around.width / 2;
+    canvas.scrollTop += inside.top + inside.height / 2 - around.top - around.height / 2;
+  };
+  for (const { element } of findings) {
+    element.addEventListener("toggle", () => {
+      if (element.open) element.querySelectorAll(".canvas").forEach(center);
+    });
+  }
+
   form.addEventListener("input", apply);
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", () => setTimeout(apply));

@@ -100,9 +100,10 @@ def _header(results: Sequence[FileResult], options: ReportOptions) -> Iterator[s
         yield f'<details class="by-rule"{is_short}><summary>By rule: {count(len(rows), "rule")}</summary>'
         yield '<table class="rules">'
         yield '<thead><tr><th scope="col">Rule</th><th scope="col">Findings</th></tr></thead><tbody>'
+        several = sum(any(numbers[status] for _, numbers in rows) for status in _STATUSES) > 1
         most = max(sum(numbers.values()) for _, numbers in rows)
         for first, by_status in rows:
-            yield _rule_row(first, by_status, most, fixed_word(results))
+            yield _rule_row(first, by_status, most, fixed_word(results), several=several)
         yield "</tbody></table></details>"
     yield "</header>"
 
@@ -118,10 +119,12 @@ def _by_rule(results: Sequence[FileResult]) -> list[tuple[Diagnostic, dict[str, 
     return sorted(rows.values(), key=lambda row: (-sum(row[1].values()), row[0].code))
 
 
-def _rule_row(first: Diagnostic, numbers: dict[str, int], most: int, fixed_word: str) -> str:
+def _rule_row(first: Diagnostic, numbers: dict[str, int], most: int, fixed_word: str, *, several: bool) -> str:
     total = sum(numbers.values())
     words = {"fixed": fixed_word}
     said = ", ".join(f"{number} {words.get(name, name)}" for name, number in numbers.items() if number)
+    if not several:
+        said = ""
     bars = "".join(
         f'<span class="bar {status}" style="width:{100 * number / most:.1f}%"></span>'
         for status, number in numbers.items()
