@@ -345,6 +345,25 @@ class RegionReturnsATensorAndAViewOfIt(nn.Module):
 
 
 @model(R(4))
+class RegionWritesToAViewThatItReturns(nn.Module):
+    """Also a view alone begins where it began: what the caller takes of it is recorded."""
+
+    def forward(self, x):
+        with torch.no_grad():
+            y = x.flip(0)
+            v = y[2:]
+            v.mul_(3)
+            alone = (x * 2)[1:]
+            alone.add_(1)
+            copy = torch.empty_like(x).copy_(x)
+            part = copy[1:3]
+        first = v.view(-1, 1)
+        y.clip_(0, 2)
+        copy.mul_(2)
+        return v.clone(), first.clone(), y, alone.view(-1, 1), part.clone()
+
+
+@model(R(4))
 class UnusedBranchesDraw(nn.Module):
     """Labelled ATEN, torch would drop the call when it loads the program, and the random state with it."""
 

@@ -540,6 +540,36 @@ class Frame:
             else:
                 self._adopt(result, storage)
 
+    def _share_as_before(self) -> None:
+        """What the graph hands out of memory born inside shares it, and begins in it, as it did: the caller may write
+        to it, and take views.
+        """
+        returned = [self.objects[name] for one in self.graph.outputs for name in one.tensors() if name in self.objects]
+        entries = {name for one in self.graph.inputs for name in one.tensors()}
+        for tracked in returned:
+            store = tracked.store
+            together = sum(one.store is store for one in returned) > 1
+            if store.version == 0 or store.origin.name in entries:
+                continue
+            if together and self._root(store.base.name) in entries:
+                value = tensor(store.base.name)
+                store.base = self.builder.emit("aten.clone.default", [value], store.base.meta.dense(), "clone")
+                store.shown.clear()
+            if together or tracked.value.meta.offset != tracked.recorded.offset:
+                tracked.value = self._taken_anew(store, tracked.steps)
+                tracked.version = store.version
+
+    def _taken_anew(self, store: _Store, steps: tuple[Step, ...]) -> Value:
+        """A chain of views of the current base, in its memory, even where the value is at hand elsewhere."""
+        value = store.base
+        for step in steps:
+            self.views.add(len(self.edit.nodes))
+            try:
+                value = replay(self.builder, step, value, lambda name: self.use(name, exact=False))[step.index]
+            except Obstacle as reason:
+                raise Blocked([store.storage], str(reason)) from None
+        return value
+
     def _copied_out(self, output: Json, argument: Argument) -> Json:
         """An output that came to be an input as it is, or a view of one, copied: branches and loops may not return
         one, and what a region returns may be written by its caller.
@@ -596,6 +626,7 @@ class Frame:
                 raise Blocked([storage], "a region sees its memory through several operands")
             entered[entry] = self.adopt_input(entry, storage)
         self.walk()
+        self._share_as_before()
         outputs = [
             self.output(raw, argument) for raw, argument in zip(self.raw["outputs"], self.graph.outputs, strict=True)
         ]
