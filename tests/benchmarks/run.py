@@ -81,7 +81,7 @@ SMALL = (
     Case("check", 10, 2 * GIB),
     Case("--diff", 1_000),
     Case("--fix", 1_000, beside=("floor", "decompose")),
-    Case("--fix", 10, GIB // 8, dense=True, beside=("cp",)),
+    Case("--fix", 10, GIB // 2, dense=True, beside=("cp",)),
 )
 SLOW = {"load", "decompose", "cp"}
 """What is run fewer times."""
