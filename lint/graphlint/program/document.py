@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
+from graphlint.limits import Limits
 from graphlint.program.arguments import Json, tensor
-from graphlint.program.decode import convert_program, decode_program
+from graphlint.program.decode import DEFAULT, convert_program, decode_program
 from graphlint.program.enums import FLOAT32, STRIDED
 from graphlint.program.model import Graph, Program
 
@@ -40,9 +41,11 @@ class Document:
         self._tree = tree
 
     @classmethod
-    def from_bytes(cls, data: bytes, member: str | None = None, payloads: Payloads | None = None) -> Document:
+    def from_bytes(
+        cls, data: bytes, member: str | None = None, payloads: Payloads | None = None, limits: Limits = DEFAULT
+    ) -> Document:
         """Read a program. Raises :class:`~graphlint.errors.ProgramError`."""
-        document = cls(decode_program(data, member), data, payloads)
+        document = cls(decode_program(data, member, limits), data, payloads)
         document.finite = b"Infinity" not in data and b"NaN" not in data
         return document
 
