@@ -22,7 +22,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     """A pickle without its tensors (``data.pkl``): some 200 bytes for each tensor."""
     ratio: Positive = 200
     """How many times its compressed size a member of more than a MiB may have when it is inflated."""
-    nodes: Positive = 1_000_000
+    nodes: Positive = 250_000
     """Nodes of a program, those of its subgraphs included."""
     nesting: Annotated[int, msgspec.Meta(ge=1, le=100)] = 100
     """Levels of subgraphs. torch's own reader gives up at about 100, and so do the JSON parsers that graphlint uses."""

@@ -161,11 +161,11 @@ def nested(levels: int) -> bytes:
     """A program with that many regions, each inside the one before, built as text: no recursion here."""
     tree = parse_program("graph(%x: f32[4]):\n  return %x\n")
     value = {"as_tensor": {"name": "x"}}
-    opening = json.dumps({"inputs": [value], "outputs": [value], "nodes": []})[: -len("]}")] + (
+    opening = json.dumps({"inputs": [value], "outputs": [value], "tensor_values": {}, "nodes": []})[: -len("]}")] + (
         '{"target": "torch.ops.higher_order.wrap", "outputs": [{"as_tensor": {"name": "y"}}], "inputs": '
         '[{"name": "", "arg": {"as_graph": {"name": "g", "graph": '
     )
-    innermost = json.dumps({"inputs": [value], "outputs": [value], "nodes": []})
+    innermost = json.dumps({"inputs": [value], "outputs": [value], "tensor_values": {}, "nodes": []})
     closing = '}}}, {"name": "", "arg": {"as_tensor": {"name": "x"}}}]}]}'
     tree["graph_module"]["graph"] = "HERE"
     graph = opening * levels + innermost + closing * levels

@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING
 from graphlint.archive.directory import EndRecords, Member, damaged, encoded_name, find_end, quoted, read_directory
 from graphlint.archive.source import ByteSource, BytesSource, FileSource, SectionSource
 from graphlint.archive.zipformat import (
+    CENTRAL,
     DEFLATED,
     END,
     END64,
+    EXTERNAL_ATTRIBUTES,
     FLAG_DESCRIPTOR,
     FLAG_ENCRYPTED,
+    FOLDER,
     LOCAL,
     LOCAL_SIGNATURE,
     LOCATOR,
@@ -137,6 +140,9 @@ class Container:
             raise damaged(member, f"is compressed by method {member.method}; only stored and deflated ones can be read")
         if member.method == STORED and member.compressed_size != member.size:
             raise damaged(member, "is damaged: it is stored, but its two sizes differ")
+        if CENTRAL.unpack_from(member.record)[EXTERNAL_ATTRIBUTES] & FOLDER:
+            # torch's reader then leaves the memory for its content as it found it.
+            raise damaged(member, "is marked as a folder, and torch reads no content of those")
         start = self.data_offset(member)
         if start + member.compressed_size > self.end.directory_offset:
             raise damaged(member, "does not fit into the archive (truncated, or its directory is damaged)")

@@ -230,6 +230,12 @@ def _integer(layout: struct.Struct) -> Action:
     return action
 
 
+def _small_integer(machine: Machine) -> None:
+    # A number of one byte is the most common argument, and can't reach over the end of a frame.
+    machine.stack.append(machine.data[machine.position])
+    machine.position += 1
+
+
 def _text(layout: struct.Struct) -> Action:
     """A string after its length."""
 
@@ -403,6 +409,16 @@ def _get(layout: struct.Struct) -> Action:
     return action
 
 
+def _short_put(machine: Machine) -> None:
+    machine.memo[machine.data[machine.position]] = machine.stack[-1]
+    machine.position += 1
+
+
+def _short_get(machine: Machine) -> None:
+    machine.stack.append(machine.memo[machine.data[machine.position]])
+    machine.position += 1
+
+
 def _put_line(machine: Machine) -> None:
     machine.memo[_index(machine)] = machine.stack[-1]
 
@@ -506,7 +522,7 @@ _BY_OPCODE: Final[dict[bytes, Action]] = {
     b"G": _skip(8),
     b"I": _decimal,
     b"J": _integer(I32),
-    b"K": _integer(U8),
+    b"K": _small_integer,
     b"L": _decimal,
     b"M": _integer(U16),
     b"N": _push(None),
@@ -525,13 +541,13 @@ _BY_OPCODE: Final[dict[bytes, Action]] = {
     b"d": _dict,
     b"e": _extend,
     b"g": _get_line,
-    b"h": _get(U8),
+    b"h": _short_get,
     b"i": _inst,
     b"j": _get(U32),
     b"l": _collection,
     b"o": _obj,
     b"p": _put_line,
-    b"q": _put(U8),
+    b"q": _short_put,
     b"r": _put(U32),
     b"s": _set_item,
     b"t": _tuple,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -17,6 +17,8 @@ MAX_NESTING = 100
 its JSON parser recurses eight levels for each subgraph, against Python's limit of 1,000."""
 
 DEFAULT = Limits()
+OLDEST_MAJOR = 1
+"""The schema major of torch 2.1, which describes inputs and outputs in another way."""
 LEAST_NODE = 40
 """Bytes of JSON that a node takes at least."""
 
@@ -151,6 +153,8 @@ def _check_signature(program: Program) -> None:
     )
     for what, specs, values in described:
         if specs is None:
+            if program.schema[0] > OLDEST_MAJOR:
+                raise ProgramError(f"the signature does not describe the {what}s")
             continue
         if len(specs) != len(values):
             raise ProgramError(f"the signature describes {len(specs)} {what}s, the graph has {len(values)}")
@@ -159,6 +163,30 @@ def _check_signature(program: Program) -> None:
             actual = next(iter(value.names()), None)
             if name is not None and actual is not None and name != actual:
                 raise ProgramError(f"the signature calls {what} {position} %{name}, the graph calls it %{actual}")
+            _check_spec(spec, f"{what} {position}")
+
+
+_NAMED: Final = {
+    "parameter": "parameter_name",
+    "buffer": "buffer_name",
+    "tensor_constant": "tensor_constant_name",
+    "buffer_mutation": "buffer_name",
+    "parameter_mutation": "parameter_name",
+    "user_input_mutation": "user_input_name",
+}
+"""Kinds of inputs and outputs that stand for something else, and where its name is."""
+
+
+def _check_spec(spec: Struct, what: str) -> None:
+    """What stands for something has its name and says by which value."""
+    for kind, key in _NAMED.items():
+        given = getattr(spec, kind, None)
+        if given is None:
+            continue
+        if getattr(given, key) is None:
+            raise ProgramError(f"the signature's {what} has no {key}")
+        if not isinstance(given.arg, dict) or not isinstance(given.arg.get("name"), str):
+            raise ProgramError(f"the signature's {what}, {kind} '{getattr(given, key)}', is no value of the graph")
 
 
 def _described_name(spec: Struct) -> str | None:

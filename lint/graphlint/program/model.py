@@ -267,7 +267,7 @@ class Graph(_Part):
     inputs: list[Argument]
     outputs: list[Argument]
     nodes: list[Node]
-    tensor_values: dict[str, TensorMeta] = {}
+    tensor_values: dict[str, TensorMeta]
     sym_int_values: dict[str, Any] = {}
     sym_float_values: dict[str, Any] = {}
     sym_bool_values: dict[str, Any] = {}
