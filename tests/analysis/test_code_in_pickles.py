@@ -9,6 +9,8 @@ import io
 import json
 import pickle
 import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -382,3 +384,14 @@ def test_large_pickles_are_refused_and_the_key_is_named(evil):
 def test_names_behind_short_strings():
     """Both strings of STACK_GLOBAL may be of any of the kinds of strings there are."""
     assert pickle_code(b"\x80\x04" + short("os") + b"Vsystem\n\x93.") == ["looks up os.system"]
+
+
+def test_the_readme_shows_what_is_reported(evil):
+    evil(
+        "2.13.0", at("data/sample_inputs/model.pt", saved({"data.pkl": name("posix", "system") + b"N\x85R."})), "clean"
+    )
+    result = subprocess.run(
+        [sys.executable, "-m", "graphlint", "--isolated", "model.pt2"], capture_output=True, text=True
+    )
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert f"```text\n$ graphlint model.pt2\n{result.stdout}```" in readme

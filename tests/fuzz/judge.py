@@ -62,10 +62,11 @@ def time_limit(seconds: float = SECONDS) -> Iterator[None]:
         signal.signal(signal.SIGPROF, old)
 
 
-def run(*arguments: str) -> tuple[int, dict[str, Any], str]:
-    """``graphlint check``: exit status, the report (None where there is none), and standard error."""
+def run(*arguments: str, command: str = "check") -> tuple[int, dict[str, Any], str]:
+    """``graphlint check``, or another command: exit status, the report if it is JSON, and standard error."""
+    options = ["--isolated", "--verbose"] if command == "check" else []
     with time_limit():
-        result = CliRunner().invoke(app, ["check", "--isolated", "--verbose", *arguments], prog_name="graphlint")
+        result = CliRunner().invoke(app, [command, *options, *arguments], prog_name="graphlint")
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise FailedError("".join(traceback.format_exception(result.exception)))
     if "internal error" in result.output + result.stderr or "Traceback" in result.stderr:
@@ -85,27 +86,36 @@ def judge(path: Path, number: int) -> str:
     options = [*chosen, "--output-format=json", str(path)]
     before = path.read_bytes()
     try:
-        status, report, _ = run(*options)
-        _same(path, before, "check")
-        _expect(status == (1 if report["diagnostics"] else 0), f"check: exit status {status} with {report}")
-        run(*chosen, str(path))
-        run("--diff", *chosen, str(path))
-        _same(path, before, "--diff")
-        status, fixed, errors = run("--fix", *options)
+        return _judge(path, before, chosen, options)
     except Hang as hang:
         raise FailedError(f"more than {SECONDS} s:\n" + "".join(traceback.format_exception(hang))) from None
+
+
+def _judge(path: Path, before: bytes, chosen: list[str], options: list[str]) -> str:
+    status, report, _ = run(*options)
+    _same(path, before, "check")
+    _expect(status == (1 if report["diagnostics"] else 0), f"check: exit status {status} with {report}")
+    run(*chosen, str(path))
+    run("--diff", *chosen, str(path))
+    run("--diff", str(path), command="restore")
+    run(str(path), command="show")
+    _same(path, before, "--diff, restore --diff or show")
+    status, fixed, errors = run("--fix", *options)
     _expect([one.name for one in path.parent.iterdir()] == [path.name], "files were left behind")
     _expect("bug of graphlint" not in (fixed["error"] or ""), f"--fix: {fixed['error']}")
     _expect(status == _expected_status(fixed), f"--fix: exit status {status} with {fixed}; {errors}")
     if not fixed["changed"]:
         _same(path, before, "--fix, which says that it changed nothing,")
-        return "unreadable" if any(one["code"] == "GL001" for one in report["diagnostics"]) else "unchanged"
+        return "unreadable" if _unreadable(report) else "unchanged"
     _expect(path.read_bytes() != before, "--fix says that it changed the file")
     _, again, _ = run(*options)
     _expect(_what(again) == _what(fixed), f"linted after the fix:\n{_what(again)}\nand by the fix:\n{_what(fixed)}")
     after = path.read_bytes()
     _, twice, _ = run("--fix", *options)
     _expect(not twice["changed"] and path.read_bytes() == after, "a second --fix changes it again")
+    run(str(path), command="restore")
+    _, restored, _ = run(*options)
+    _expect(_unreadable(restored) == _unreadable(report), f"restored: {_unreadable(restored)}")
     return "fixed"
 
 
@@ -117,6 +127,11 @@ def _expected_status(report: dict[str, Any]) -> int:
 
 def _what(report: dict[str, Any]) -> list[tuple[str, str, str]]:
     return [(one["code"], one["node"] or one["member"] or "", one["message"]) for one in report["diagnostics"]]
+
+
+def _unreadable(report: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """What cannot be read: with several programs, some may be sound."""
+    return [one for one in _what(report) if one[0] == "GL001"]
 
 
 def _same(path: Path, before: bytes, what: str) -> None:
