@@ -53,7 +53,7 @@ def edit(path, artifact, change, replaced=()):
     with zipfile.ZipFile(ARTIFACTS / artifact) as old, zipfile.ZipFile(path, "w") as new:
         for one in old.namelist():
             content = old.read(one)
-            if one.endswith("models/model.json"):
+            if one.endswith("models/model.json") or one == "serialized_exported_program.json":
                 tree = json.loads(content)
                 change(tree["graph_module"])
                 content = json.dumps(tree).encode()
@@ -76,7 +76,7 @@ def _shape(key, index=0):
 
 
 HUGE = b"9" * 5000
-# What the fuzzer has found: the artifact, the change to its graph module, the change to its text, and what becomes of it.
+# What the fuzzer has found: the artifact, the change to its graph module, that to its text, and what becomes of it.
 FOUND = {
     "a number of 5,000 digits": (
         "2.13.0/async_assert.pt2",
@@ -138,6 +138,30 @@ FOUND = {
         lambda module: module["module_call_graph"][0].update(fqn=float("nan")),
         [],
         "unreadable",
+    ),
+    "an argument of no kind": (
+        "2.8.0/out_variant.pt2",
+        lambda module: nodes(module)[1]["inputs"][1].update(arg={}),
+        [],
+        "unchanged",
+    ),
+    "an in-place view without a result": (
+        "2.3.1/two_async_asserts.pt2",
+        lambda module: nodes(module)[6].update(target="torch.ops.aten.as_strided_.default"),
+        [],
+        "unchanged",
+    ),
+    "a range that is a string": (
+        "2.13.0/async_assert.pt2",
+        lambda module: None,
+        [(b'"range_constraints": {', b'"range_constraints": {"s0": "x"')],
+        "unreadable",
+    ),
+    "no dtype": (
+        "2.13.0/input_mutation.pt2",
+        lambda module: module["graph"]["tensor_values"]["x"].pop("dtype"),
+        [],
+        "unchanged",
     ),
     "a word for a number": (
         "2.13.0/async_assert.pt2",

@@ -8,7 +8,7 @@ Nothing is ever written back from these structs: fixes edit the JSON as it was r
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 
 import msgspec
 
@@ -360,12 +360,19 @@ class SchemaVersion(_Part):
     minor: int = 0
 
 
+class Range(TypedDict, total=False):
+    """What is known of a symbol's value; no bound where there is none."""
+
+    min_val: int | float | str | None
+    max_val: int | float | str | None
+
+
 class Program(_Part):
     """A serialized ``ExportedProgram``."""
 
     graph_module: GraphModule
     schema_version: SchemaVersion | int
-    range_constraints: dict[str, Any] = {}
+    range_constraints: dict[str, Range | tuple[Any, Any]] = {}
     verifiers: list[str] = []
     dialect: str | None = None
     """What torch 2.4 and earlier write in place of ``verifiers``."""

@@ -123,13 +123,16 @@ class Meta(msgspec.Struct, frozen=True):
 
     @property
     def plain(self) -> bool:
-        """Whether it is a strided tensor with its device, and as many strides as sizes, recorded, which is all that
-        rewriting handles.
+        """Whether it is a strided tensor with its dtype, its device, and as many strides as sizes recorded, which is all
+        that rewriting handles.
         """
         raw = self.raw
+        device = raw.get("device")
         return (
             raw.get("layout") == STRIDED
-            and isinstance(raw.get("device"), dict)
+            and "dtype" in raw
+            and isinstance(device, dict)
+            and "type" in device
             and len(raw.get("sizes", ())) == len(raw.get("strides", ()))
             and all(_is_size(size) for size in (*raw.get("sizes", ()), *raw.get("strides", ())))
         )
