@@ -149,7 +149,7 @@ FOUND = {
         "2.3.1/two_async_asserts.pt2",
         lambda module: nodes(module)[6].update(target="torch.ops.aten.as_strided_.default"),
         [],
-        "unchanged",
+        "fixed",
     ),
     "a range that is a string": (
         "2.13.0/async_assert.pt2",

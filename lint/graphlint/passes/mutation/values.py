@@ -123,8 +123,8 @@ class Meta(msgspec.Struct, frozen=True):
 
     @property
     def plain(self) -> bool:
-        """Whether it is a strided tensor with its dtype, its device, and as many strides as sizes recorded, which is all
-        that rewriting handles.
+        """Whether it is a strided tensor with dtype, device, and as many strides as sizes recorded, which is all that
+        rewriting handles.
         """
         raw = self.raw
         device = raw.get("device")
