@@ -210,7 +210,7 @@ ACROSS = "it reads across the end of a frame, which unpicklers do differently"
         (b"\x96" + struct.pack("<Q", 1 << 62) + b"N.", "it ends in the middle (byte 9)"),
         (b"T\xff\xff\xff\xffab.", "it has a negative length (byte 5)"),
         (b"\xff", "it has no opcode 0xff (byte 1)"),
-        (b"h\x05.", "it refers to something that is not there (byte 2)"),
+        (b"h\x05.", "it refers to something that is not there (byte 1)"),
         (b"g99999999999999999999999999999999999999999999\n.", "it refers to something that is not there (byte 46)"),
         (b"s.", "it takes something that is not there (byte 1)"),
         (b"(NR.", "it takes something that is not there (byte 3)"),

@@ -54,8 +54,8 @@ class CodeInArtifact(Rule):
     A pickle is a program. `torch.export.load` unpickles these members, and where its data-only loader refuses, it
     tries again without restraint: whoever made the file decides what then runs on the machine that loads it.
 
-    Sample inputs of classes of your own are found as well, for unpickling them runs the code of those classes. Put
-    the rule on `per-file-ignores` for artifacts that you made yourself, or export with plain tensors and containers.
+    Sample inputs of classes of your own are found as well, for unpickling them runs the code of those classes. List
+    the rule in `per-file-ignores` for artifacts that you made yourself, or export with plain tensors and containers.
 
     ## References
     pytorch/pytorch#153410, pytorch/pytorch#176791
