@@ -163,6 +163,12 @@ FOUND = {
         [],
         "unchanged",
     ),
+    "a schema before the first": (
+        "2.1.2/nested.pt2",
+        lambda module: None,
+        [(b'"schema_version": 1', b'"schema_version": 0')],
+        "unchanged",
+    ),
     "a word for a number": (
         "2.13.0/async_assert.pt2",
         lambda module: nodes(module)[0]["inputs"][1].update(arg={"as_float": "zeros"}),

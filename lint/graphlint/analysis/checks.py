@@ -37,7 +37,7 @@ def token_obstacle(program: Program, site: Site, sink: TokenSink) -> str | None:
     if site.node.outputs:
         return HAS_RESULTS
     major, _ = program.schema
-    if major == 1:
+    if major <= 1:
         return "torch 2.1 wrote this file, and its format has no place for a token"
     if major == 2 and sink == "buffer":
         return 'files of torch 2.2 have no place for the token\'s buffer; token-sink = "output" would do'
