@@ -11,6 +11,7 @@ import pytest
 from graphlint import config
 from graphlint.config import Configuration, FixTable
 from graphlint.errors import ConfigError
+from graphlint.limits import Limits
 from graphlint.outputs import Output
 from graphlint.resolution import Resolver
 from graphlint.settings import DeclaredOp
@@ -233,6 +234,29 @@ def test_each_folder_is_read_once(monkeypatch):
     for path in ("a/b/x.pt2", "a/b/y.pt2", "a/z.pt2", "x.pt2"):
         shared.settings_for(path)
     assert len(opened) == 1
+
+
+def test_limits_are_merged_key_by_key():
+    write("graphlint.toml", "[limits]\nnodes = 10\nratio = 5\n")
+    settings = resolver(inline=("limits.nodes = 20",)).settings_for("a.pt2")
+    assert settings.limits == Limits(nodes=20, ratio=5)
+    assert resolver(isolated=True).settings_for("a.pt2").limits == Limits()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("nodes = 0", "limits.nodes: expected an integer of at least 1, found 0"),
+        ("nesting = 101", "limits.nesting: expected an integer of at most 100, found 101"),
+        ('ratio = "x"', "limits.ratio: expected an integer, found the string 'x'"),
+        ("node = 3", "unknown key 'limits.node'; did you mean 'nodes'?"),
+    ],
+)
+def test_mistakes_in_limits(text, message):
+    write("graphlint.toml", f"[limits]\n{text}\n")
+    with pytest.raises(ConfigError) as caught:
+        resolver().settings_for("a.pt2")
+    assert str(caught.value).endswith(f"graphlint.toml: {message}")
 
 
 def test_isolated_and_explicit():

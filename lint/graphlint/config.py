@@ -16,6 +16,7 @@ import msgspec
 
 from graphlint import outputs
 from graphlint.errors import ConfigError
+from graphlint.limits import Limits
 from graphlint.settings import DeclaredOp, TokenSink
 
 FILE_NAMES = (".graphlint.toml", "graphlint.toml", "pyproject.toml")
@@ -58,6 +59,8 @@ class Configuration(msgspec.Struct, frozen=True, rename="kebab"):
     warn_unused_ignores: bool | None = None
     fix: FixTable | None = None
     ops: dict[str, DeclaredOp] | None = None
+    limits: dict[str, Any] | None = None
+    """Those keys of Limits that are set."""
 
 
 class ConfigFile(msgspec.Struct, frozen=True):
@@ -122,6 +125,10 @@ def check(table: Any, path: str, prefix: str) -> Configuration:
     _reject_unknown(table, Configuration, path, prefix)
     if isinstance(table.get("fix"), dict):
         _reject_unknown(table["fix"], FixTable, path, _dotted(prefix, "fix"))
+    if isinstance(table.get("limits"), dict):
+        key = _dotted(prefix, "limits")
+        _reject_unknown(table["limits"], Limits, path, key)
+        _convert(table["limits"], Limits, path, key)
     for key, convert in (("ops", _check_op), ("per-file-ignores", _check_ignores), ("per-file-target", _check_target)):
         entries = table.get(key)
         for name, value in entries.items() if isinstance(entries, dict) else ():
@@ -218,6 +225,9 @@ def _explain(message: str, table: Any, prefix: str) -> str:
     what, _, where = message.partition(" - at `$")
     keys, value = _locate(where.rstrip("`"), table)
     key = _dotted(prefix, *keys)
+    for bound, words in ((" >= ", "of at least"), (" <= ", "of at most")):
+        if bound in what:
+            return f"{key}: expected an integer {words} {what.rpartition(bound)[2]}, found {value}"
     if what.startswith("Invalid enum value"):
         name = keys[-1]
         choices = _CHOICES.get(name, ())

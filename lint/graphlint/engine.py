@@ -42,7 +42,7 @@ def process(path: str, settings: Settings, action: Action, verifier: Verifier | 
     diagnostic (GL001, GL002), one that cannot be written is ``error``.
     """
     try:
-        with open_artifact(path) as artifact:
+        with open_artifact(path, settings.limits) as artifact:
             if action == "check":
                 return _without_suppressed(_check(artifact, path, settings))
             return _without_suppressed(_fix(artifact, path, settings, action, verifier))
@@ -57,7 +57,7 @@ def restore(path: str, settings: Settings, action: Action, verifier: Verifier | 
     it is not.
     """
     try:
-        with open_artifact(path) as artifact:
+        with open_artifact(path, settings.limits) as artifact:
             return _restore(artifact, path, settings, action, verifier)
     except ArtifactError as error:
         return FileResult(path, diagnostics=_unreadable(error, path, settings))
@@ -89,6 +89,7 @@ def _check(artifact: Artifact, path: str, settings: Settings) -> FileResult:
             notes += _outdated(record, entry, document)
         except ArtifactError as error:
             diagnostics += _unreadable(error, path, settings, entry)
+    diagnostics += _code(artifact, path, settings)
     return FileResult(
         path,
         tuple(diagnostics),
@@ -150,6 +151,7 @@ def _fix(artifact: Artifact, path: str, settings: Settings, action: Action, veri
                     old_buffers=result.old_buffers,
                 )
             )
+        diagnostics += _code(artifact, path, settings)
         outcome = FileResult(
             path,
             tuple(diagnostics),
@@ -284,7 +286,7 @@ def read_document(artifact: Artifact, entry: ProgramEntry) -> Document:
 
         return payloads(artifact, entry)
 
-    return Document.from_bytes(artifact.read_program(entry), entry.member, held)
+    return Document.from_bytes(artifact.read_program(entry), entry.member, held, artifact.limits)
 
 
 def _notes(artifact: Artifact, notes: list[str]) -> tuple[str, ...]:
@@ -294,6 +296,22 @@ def _notes(artifact: Artifact, notes: list[str]) -> tuple[str, ...]:
 
 def _names(artifact: Artifact) -> tuple[str, ...]:
     return tuple(entry.name for entry in artifact.programs)
+
+
+def _code(artifact: Artifact, path: str, settings: Settings) -> list[Diagnostic]:
+    """What torch would run as code when it loads the artifact, one diagnostic for each member and thing."""
+    from graphlint.rules.base import no_fix
+    from graphlint.rules.files import CodeInArtifact as Rule
+
+    if Rule.code not in settings.enabled:
+        return []
+    from graphlint.analysis.code import find_member_code
+
+    advice = no_fix("let torch load this file only if you trust where it comes from")
+    return [
+        Diagnostic(Rule.code, Rule.name, Rule.severity, found.what, advice, path=path, member=found.member)
+        for found in find_member_code(artifact)
+    ]
 
 
 def _unreadable(

@@ -54,6 +54,8 @@ class _Made(msgspec.Struct, frozen=True, eq=False):
     """Qualified names of buffers that are gone."""
     checks: tuple[Check, ...] = ()
     """Functional checks that are plain ones again."""
+    brought: tuple[str, ...] = ()
+    """Codes of findings that stand in the place of those that are gone."""
 
 
 class _State(msgspec.Struct, frozen=True, eq=False):
@@ -92,7 +94,8 @@ def _remove_nodes(state: _State, chosen: list[Found], settings: Settings) -> _Ma
 
 
 def _give_messages(state: _State, chosen: list[Found], settings: Settings) -> _Made:
-    return _Made(give_messages(state.document, _sites(chosen)), chosen)
+    made = give_messages(state.document, _sites(chosen))
+    return _Made(made, chosen, brought=(RULES[WITH_MESSAGE],) * len(chosen))
 
 
 def _inline_regions(state: _State, chosen: list[Found], settings: Settings) -> _Made:
@@ -210,6 +213,7 @@ def _check_findings(before: list[Found], after: list[Found], made: _Made) -> Non
     expected = Counter(one.diagnostic.code for one in before)
     expected.subtract(one.diagnostic.code for one in made.fixed)
     expected.update(RULES[check.plain] for check in made.checks)
+    expected.update(made.brought)
     counted = Counter(one.diagnostic.code for one in after)
     removed = {one.diagnostic.code for one in made.fixed}
     for code in expected.keys() | counted.keys():

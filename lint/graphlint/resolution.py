@@ -16,6 +16,7 @@ from graphlint import config, globs
 from graphlint.config import ConfigFile, Configuration
 from graphlint.discovery import DEFAULT_EXCLUDE
 from graphlint.errors import ConfigError
+from graphlint.limits import Limits
 from graphlint.outputs import Output, parse
 from graphlint.selection import Layer, RuleInfo, enabled_codes, fixable_codes, matching_codes
 from graphlint.settings import DeclaredOp, Profile, Settings
@@ -167,8 +168,10 @@ class Resolver:
         provenance = [layer.fix.provenance for layer in layers if layer.fix is not None]
         warn_unused = _last(None, *(layer.warn_unused_ignores for layer in layers))
         ops: dict[str, DeclaredOp] = {}
+        limits: dict[str, int] = {}
         for layer in layers:
             ops.update(layer.ops or {})
+            limits.update(layer.limits or {})
 
         def settings_of(targets: tuple[str, ...], origin: str) -> Settings:
             profile = self._profile(targets, origin)
@@ -181,6 +184,7 @@ class Resolver:
                 ops=ops,
                 profile=profile,
                 provenance=_last(True, *provenance),
+                limits=msgspec.convert(limits, Limits) if limits else Limits(),
             )
 
         return Resolved(

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from graphlint.diagnostics import Diagnostic
+from graphlint.limits import Limits
 from graphlint.program.model import Program
 
 TokenSink = Literal["buffer", "output"]
@@ -119,3 +120,4 @@ class Settings(msgspec.Struct, frozen=True):
     them."""
     review: Review | None = None
     """What the model's source and a baseline say of findings; None leaves them as they are."""
+    limits: Limits = Limits()

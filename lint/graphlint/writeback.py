@@ -13,6 +13,7 @@ from graphlint.archive.constants import NewConstant, add_constants, remove_const
 from graphlint.archive.rewrite import replace_file
 from graphlint.diagnostics import Diagnostic
 from graphlint.errors import ArtifactError, FixValidationError
+from graphlint.limits import UNLIMITED
 from graphlint.linting import lint_program
 from graphlint.program.document import Document
 from graphlint.program.enums import FLOAT32
@@ -65,7 +66,7 @@ def write_back(
         notes = () if recorded is not None else (provenance.FOREIGN,)
     with replace_file(path, artifact.container, members) as pending:
         try:
-            with open_artifact(pending.path) as written:
+            with open_artifact(pending.path, UNLIMITED) as written:
                 _check_written(artifact, written, path, settings, changes, read)
         except ArtifactError as error:
             raise FixValidationError(f"the written artifact cannot be read: {error}") from error

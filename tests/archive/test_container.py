@@ -142,7 +142,7 @@ def put_local(layout, offset, value):
         (put("<I", 16, 7), "header contradicts"),
         (put("<I", 20, 99), "its two sizes differ"),
         (put("<Q", 20, 0), "header contradicts"),
-        (put("<I", 42, 1), '"a/b" is damaged: there is no header'),
+        (put("<I", 42, 1), '"a/b" overlaps member "a/c"'),
         (put("<I", 42, 1 << 30), '"a/b" does not fit'),
         (put_local("<I", 0, 0), '"a/b" is damaged: there is no header'),
         (put_local("<B", 30, ord("x")), "header contradicts"),
@@ -208,7 +208,8 @@ def test_lies_about_the_inflated_size(announced):
         struct.pack_into("<I", data, 22, announced)
 
     data = damaged(lie, {"a": b"x" * 10_000}, zipfile.ZIP_DEFLATED)
-    with pytest.raises(ArtifactError, match=f"does not inflate to the {announced} bytes"):
+    message = f"does not inflate to the {announced} bytes" if announced < 1 << 20 else "is a zip bomb, or close to one"
+    with pytest.raises(ArtifactError, match=message):
         container(data).read("a")
 
 

@@ -136,7 +136,7 @@ def test_show_files_lints_nothing(run, engine):
 def test_show_settings(run, engine):
     Path("graphlint.toml").write_text(
         'select = ["GL103"]\nexclude = ["a\\"b"]\nper-file-ignores = { "m*.pt2" = ["GL1"] }\n'
-        '[ops]\n"my.op_" = { writes = ["0"] }'
+        '[limits]\nnodes = 7\n[ops]\n"my.op_" = { writes = ["0"] }'
     )
     result = run("--show-settings")
     assert result.stdout == (
@@ -161,6 +161,15 @@ def test_show_settings(run, engine):
         "[fix]\n"
         'token-sink = "buffer"\n'
         "provenance = true\n"
+        "\n"
+        "[limits]\n"
+        "members = 200000\n"
+        "program-bytes = 536870912\n"
+        "config-bytes = 67108864\n"
+        "pickle-bytes = 8388608\n"
+        "ratio = 200\n"
+        "nodes = 7\n"
+        "nesting = 100\n"
         "\n"
         '[ops."my.op_"]\n'
         'writes = ["0"]\n'

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
 
 from graphlint.errors import ProgramError
+from graphlint.limits import Limits, raise_it
 from graphlint.linting import lint_program
 from graphlint.program.decode import MAX_NESTING, decode_program
 from graphlint.program.document import Document
@@ -161,11 +163,11 @@ def nested(levels: int) -> bytes:
     """A program with that many regions, each inside the one before, built as text: no recursion here."""
     tree = parse_program("graph(%x: f32[4]):\n  return %x\n")
     value = {"as_tensor": {"name": "x"}}
-    opening = json.dumps({"inputs": [value], "outputs": [value], "nodes": []})[: -len("]}")] + (
+    opening = json.dumps({"inputs": [value], "outputs": [value], "tensor_values": {}, "nodes": []})[: -len("]}")] + (
         '{"target": "torch.ops.higher_order.wrap", "outputs": [{"as_tensor": {"name": "y"}}], "inputs": '
         '[{"name": "", "arg": {"as_graph": {"name": "g", "graph": '
     )
-    innermost = json.dumps({"inputs": [value], "outputs": [value], "nodes": []})
+    innermost = json.dumps({"inputs": [value], "outputs": [value], "tensor_values": {}, "nodes": []})
     closing = '}}}, {"name": "", "arg": {"as_tensor": {"name": "x"}}}]}]}'
     tree["graph_module"]["graph"] = "HERE"
     graph = opening * levels + innermost + closing * levels
@@ -175,6 +177,54 @@ def nested(levels: int) -> bytes:
 @pytest.mark.parametrize("levels", [MAX_NESTING + 1, 300, 2000, 20000])
 def test_deep_nesting_is_one_clear_error(levels):
     assert message(nested(levels)) == f"subgraphs are nested more than {MAX_NESTING} levels deep"
+
+
+def test_nesting_can_be_limited_further():
+    assert decode_program(nested(3), limits=Limits(nesting=3)).graph.nodes
+    with pytest.raises(ProgramError) as caught:
+        decode_program(nested(4), limits=Limits(nesting=3))
+    assert str(caught.value) == f"subgraphs are nested more than 3 levels deep: {raise_it('nesting')}"
+
+
+def test_nodes_are_counted_in_subgraphs_too():
+    assert decode_program(nested(7), limits=Limits(nodes=7)).graph.nodes
+    with pytest.raises(ProgramError) as caught:
+        decode_program(nested(8), limits=Limits(nodes=7))
+    assert str(caught.value) == f"the program has 8 nodes, and the limit is 7: {raise_it('nodes')}"
+
+
+NODE = b'{"target": "torch.ops.aten.relu.default", "inputs": [], "outputs": []}, '
+
+
+def with_nodes(node: bytes, count: int) -> bytes:
+    return nested(1).replace(b'"nodes": [', b'"nodes": [' + node * count, 1)
+
+
+def test_a_million_nodes_are_refused_before_they_are_decoded():
+    data = with_nodes(NODE, 1_000_000)
+    tracemalloc.start()
+    with pytest.raises(ProgramError, match=r"has 1000001 nodes, and the limit is 250000: raise limits\.nodes"):
+        decode_program(data)
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()
+
+
+def test_nodes_cannot_hide_from_the_count():
+    data = with_nodes(NODE.replace(b"target", b"t\\u0061rget"), 2000)
+    with pytest.raises(ProgramError, match="has 2001 nodes, and the limit is 1000"):
+        decode_program(data, limits=Limits(nodes=1000))
+
+
+DEPTHS = {"arrays": "[" * 1_000_000 + "]" * 1_000_000, "objects": '{"a": ' * 1_000_000 + "1" + "}" * 1_000_000}
+
+
+@pytest.mark.parametrize("deep", DEPTHS.values(), ids=DEPTHS)
+@pytest.mark.parametrize("place", ['"nodes": [', '"schema_version": {', '"graph_module": {'])
+def test_a_depth_of_a_million(place, deep):
+    """Among nodes, among the keys that graphlint reads, and among those that it skips."""
+    value = f"{deep}, " if place.endswith("[") else f'"x": {deep}, '
+    with pytest.raises(ProgramError, match=r"nested more than 100 levels deep|not the JSON of an exported program"):
+        decode_program(nested(1).replace(place.encode(), (place + value).encode(), 1))
 
 
 @pytest.mark.parametrize("levels", [1, 10, MAX_NESTING])

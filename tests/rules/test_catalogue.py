@@ -19,6 +19,7 @@ from graphlint.rules.registry import RULES
 CATALOGUE = """
 GL001 unreadable-artifact yes error none
 GL002 lfs-pointer yes error none
+GL003 code-in-artifact yes error none
 GL004 unloadable-schema no note none
 GL101 in-place-op yes error safe
 GL102 input-mutation yes error safe
@@ -58,6 +59,7 @@ WITHOUT_EXAMPLE = {
     "GL903": "is about comments in the model's source",
     "GL001": "is about files",
     "GL002": "is about files",
+    "GL003": "is about files",
     "GL004": "the text form is always of a schema that loads",
     "GL304": "depends on the configuration",
     "GL306": "see the tests of effects",

@@ -286,7 +286,7 @@ def in_a_name(tree):
 
 
 THREATS = {
-    "sample-inputs": ({"members": sample_inputs}, f"names {os.mkdir.__module__}.mkdir"),
+    "sample-inputs": ({"members": sample_inputs}, f"calls {os.mkdir.__module__}.mkdir"),
     "guard": ({"change": lambda tree: tree.update(guards_code=[RUN])}, f'executes the guard "{RUN}"'),
     "size": ({"change": in_a_size}, f'evaluates "{RUN}"'),
     "name": ({"change": in_a_name}, f'has a value or an argument named "x={RUN}"'),

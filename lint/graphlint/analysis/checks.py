@@ -29,10 +29,15 @@ TWINS: Final = {
 """A check's target to its functional twin's."""
 
 
+HAS_RESULTS: Final = "this file says that it has results, and this op has none"
+
+
 def token_obstacle(program: Program, site: Site, sink: TokenSink) -> str | None:
     """Why the check at ``site`` cannot be functionalized, or None."""
+    if site.node.outputs:
+        return HAS_RESULTS
     major, _ = program.schema
-    if major == 1:
+    if major <= 1:
         return "torch 2.1 wrote this file, and its format has no place for a token"
     if major == 2 and sink == "buffer":
         return 'files of torch 2.2 have no place for the token\'s buffer; token-sink = "output" would do'
@@ -74,6 +79,8 @@ def metadata_obstacle(view: ProgramView, site: Site) -> str | None:
        recorded before: such a check stays. So do sizes and strides of what an ``out=`` op was given: it resizes it
        where it does not fit.
     """
+    if site.node.outputs:
+        return HAS_RESULTS
     operand = site.node.input("a")
     names = operand.tensors() if operand is not None else []
     if not names or names[0] is None:

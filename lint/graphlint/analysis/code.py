@@ -1,22 +1,23 @@
 """What in an artifact torch would run as code when it loads it: found out without torch, and without loading it.
 
-``torch.export.load`` unpickles sample inputs, pickled weights and constants, script objects and opaque objects, and
-puts parts of the program's JSON through ``eval`` and ``exec``. What is plain data is told apart from the rest by
-:mod:`graphlint.archive.pickle_scan` and :mod:`graphlint.program.executable`.
+``torch.export.load`` unpickles sample inputs, pickled weights and constants, script objects and opaque objects, loads
+compiled code, and puts parts of the program's JSON through ``eval`` and ``exec``. What is plain data is told apart from
+the rest by :mod:`graphlint.archive.pickle_scan` and :mod:`graphlint.program.executable`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 
 from graphlint.archive.artifact import Artifact, ProgramEntry
-from graphlint.archive.pickle_scan import saved_code
+from graphlint.archive.container import quoted
+from graphlint.archive.payloads import read_config
+from graphlint.archive.pickle_scan import pickle_code, saved_code
 from graphlint.errors import ArtifactError
-from graphlint.program.executable import program_code
+
+_UNKNOWN = "cannot be looked into, so that what it runs is not known"
 
 
 class Code(msgspec.Struct, frozen=True):
@@ -24,44 +25,62 @@ class Code(msgspec.Struct, frozen=True):
 
     member: str
     what: str
-    """A phrase whose subject is the member: ``names os.system``."""
+    """A phrase whose subject is the member: ``calls os.system``."""
 
     def describe(self) -> str:
         """One line for messages."""
-        return f"member {json.dumps(self.member)} {self.what}"
+        return f"member {quoted(self.member)} {self.what}"
 
 
 def find_code(artifact: Artifact) -> Iterator[Code]:
-    """Every member that torch would not load as mere data; none for what ``torch.export.save`` makes of plain tensors.
+    """Everything that torch would not load as mere data; nothing for what ``torch.export.save`` makes of plain tensors.
 
-    What cannot be looked into counts as code. Reads the members that torch would unpickle, raw weights aside.
+    What cannot be looked into counts as code. Reads all programs, and what :func:`find_member_code` reads.
     """
-    yield from _layout(artifact)
-    if not artifact.root:
-        # torch 2.2 also pickles `serialized_constants.json`, which no other version reads.
-        known = {name for entry in artifact.programs for name in msgspec.structs.astuple(entry)}
-        for name in artifact.container.members:
-            if name.startswith("serialized_") and name not in known:
-                yield from _saved(artifact, name)
+    yield from _confusions(artifact)
     for entry in artifact.programs:
         yield from _program(artifact, entry)
-        for member in (entry.sample_inputs, entry.weights_pickle, entry.constants_pickle):
-            if member is not None:
-                yield from _saved(artifact, member)
-        for config in (entry.weights_config, entry.constants_config):
-            if config is not None:
-                yield from _payload(artifact, config)
+    yield from find_member_code(artifact)
 
 
-def _layout(artifact: Artifact) -> Iterator[Code]:
-    """Members that torch loads although no program says so, or that it could take for others."""
+def find_member_code(artifact: Artifact) -> Iterator[Code]:
+    """The code among the members beside the programs (rule GL003): in what torch unpickles, and compiled code.
+
+    Whatever stands where torch would look for it is looked at, even if no program of that name is there: what torch
+    takes for a program depends on less than graphlint asks for. Of members with tensors in them, only the pickle is
+    read.
+    """
+    if not artifact.root:
+        # torch 2.2 also pickles `serialized_constants.json`, which no other version reads.
+        programs = {entry.member for entry in artifact.programs}
+        for name in artifact.container.members:
+            if name.startswith("serialized_") and name not in programs:
+                yield from _saved(artifact, name)
+        return
+    by_name = {name.lower(): name for name in artifact.container.members}  # torch's reader ignores case
+    data = f"{artifact.root}/data/".lower()
+    compiled: dict[str, str] = {}
+    for lower, name in by_name.items():
+        if not lower.startswith(data):
+            continue
+        folder, _, rest = lower[len(data) :].partition("/")
+        if folder == "sample_inputs" or (folder in ("weights", "constants") and rest.endswith(".pt")):
+            yield from _saved(artifact, name)
+        elif folder in ("weights", "constants") and rest.endswith(f"_{folder}_config.json"):
+            yield from _payload(artifact, name, by_name)
+        elif folder == "aotinductor" and artifact.programs:  # without programs it is a package of nothing else
+            compiled.setdefault(rest.partition("/")[0], name)
+    for name in compiled.values():
+        yield Code(name, "belongs to compiled code (AOTInductor), which torch loads with the program")
+
+
+def _confusions(artifact: Artifact) -> Iterator[Code]:
+    """Members that torch could take for others."""
     spellings: dict[str, str] = {}
     for member in artifact.container.members:
         twin = spellings.setdefault(member.lower(), member)
-        if twin != member:  # torch's reader ignores case
-            yield Code(member, f"differs from {json.dumps(twin)} in case only")
-        elif member.lower().startswith(f"{artifact.root}/data/aotinductor/".lower()):
-            yield Code(member, "belongs to compiled code (AOTInductor)")
+        if twin != member:
+            yield Code(member, f"differs from {quoted(twin)} in case only")
         elif member.lower().startswith(f"{artifact.root}/models/".lower()) and all(
             member != entry.member for entry in artifact.programs
         ):
@@ -69,41 +88,56 @@ def _layout(artifact: Artifact) -> Iterator[Code]:
 
 
 def _program(artifact: Artifact, entry: ProgramEntry) -> Iterator[Code]:
+    import json
+
+    from graphlint.program.executable import program_code
+
     what: str | None
     try:
         tree = json.loads(artifact.read_program(entry))
         what = program_code(tree) if isinstance(tree, dict) else "is no program"
     except (ArtifactError, ValueError, RecursionError, AttributeError, TypeError) as error:
-        what = f"cannot be looked into: {error}"
+        what = f"{_UNKNOWN}: {error}"
     if what:
         yield Code(entry.member, what)
 
 
 def _saved(artifact: Artifact, member: str) -> Iterator[Code]:
+    limits = artifact.limits
     try:
-        what = saved_code(artifact.container.read(member))
+        source = artifact.container.source_of(member, limits.pickle_bytes, "pickle-bytes")
+        yield from (Code(member, what) for what in saved_code(source, limits))
     except ArtifactError as error:
-        what = f"cannot be looked into: {error}"
-    if what:
-        yield Code(member, what)
+        yield Code(member, f"{_UNKNOWN}: {error}")
 
 
-def _payload(artifact: Artifact, config: str) -> Iterator[Code]:
-    """What a list of weights or constants names that is not raw bytes."""
-    folder = config.rpartition("/")[0]
+def _pickled(artifact: Artifact, member: str) -> Iterator[Code]:
+    """Of a bare pickle, which torch unpickles without any restraint."""
+    limits = artifact.limits
     try:
-        listed: dict[str, dict[str, Any]] = json.loads(artifact.container.read(config))["config"]
-        paths = {(str(one["path_name"]), bool(one["use_pickle"])) for one in listed.values()}
-    except (ArtifactError, ValueError, RecursionError, AttributeError, TypeError, KeyError) as error:
-        yield Code(config, f"cannot be looked into: {error}")
+        source = artifact.container.source_of(member, limits.pickle_bytes, "pickle-bytes")
+        yield from (Code(member, what) for what in pickle_code(source.read_at(0, limits.pickle_bytes)))
+    except ArtifactError as error:
+        yield Code(member, f"{_UNKNOWN}: {error}")
+
+
+def _payload(artifact: Artifact, config: str, by_name: dict[str, str]) -> Iterator[Code]:
+    """Of what a list of weights or constants names that is not raw bytes."""
+    try:
+        listed = {(one.path_name, one.use_pickle) for one in read_config(artifact, config).values()}
+    except ArtifactError as error:
+        yield Code(config, f"{_UNKNOWN}: {error}")
         return
-    for path, pickled in sorted(paths):
-        member = f"{folder}/{path}"
-        if path.startswith("custom_obj_"):
-            yield Code(member, "is a script object, whose class would restore it")
+    for path, pickled in sorted(listed):
+        is_object = path.startswith(("custom_obj_", "opaque_obj_"))
+        if not pickled and not is_object:
+            continue
+        # torch joins the names as paths, so that one with a slash in front is not below the folder.
+        folder = artifact.root if path.startswith("/") else config.rpartition("/")[0]
+        member = by_name.get(f"{folder}/{path}".lower())
+        if member is None:
+            yield Code(f"{folder}/{path}", "is missing, but would be unpickled")
         elif path.startswith("opaque_obj_"):
-            yield Code(member, "is a pickled object")
-        elif pickled and member in artifact.container.members:
+            yield from _pickled(artifact, member)
+        else:
             yield from _saved(artifact, member)
-        elif pickled:
-            yield Code(member, "is missing, but would be unpickled")

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from graphlint.archive.container import Container, FileSource, quoted
+from graphlint.archive.container import DEFAULT, Container, FileSource, quoted
 from graphlint.archive.directory import encoded_name
 from graphlint.errors import ArtifactError, LfsPointerError
+from graphlint.limits import Limits
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -53,6 +54,7 @@ class Artifact:
         """Takes over the container: raises ArtifactError when it is not an artifact (the caller then closes it)."""
         self.path = path
         self.container = container
+        self.limits = container.limits
         self.root, self.programs, self.note = _recognize(container)
 
     def __enter__(self) -> Self:
@@ -72,10 +74,10 @@ class Artifact:
 
     def read_program(self, entry: ProgramEntry) -> bytes:
         """The program's JSON, checked against its size and checksum but not parsed."""
-        return self.container.read(entry.member)
+        return self.container.read(entry.member, self.limits.program_bytes, "program-bytes")
 
 
-def open_artifact(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> Artifact:
+def open_artifact(path: str | bytes | os.PathLike[str] | os.PathLike[bytes], limits: Limits = DEFAULT) -> Artifact:
     """Opens an artifact and lists its programs; reads the archive's directory and nothing of the programs yet.
 
     Raises LfsPointerError for a Git LFS pointer and ArtifactError for whatever else is no readable artifact.
@@ -83,7 +85,7 @@ def open_artifact(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> 
     source = FileSource(path)
     try:
         _check_start(source)
-        return Artifact(os.fsdecode(path), Container(source))
+        return Artifact(os.fsdecode(path), Container(source, limits))
     except BaseException:
         source.close()
         raise

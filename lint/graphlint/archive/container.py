@@ -13,13 +13,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from graphlint.archive.directory import EndRecords, Member, damaged, encoded_name, find_end, quoted, read_directory
-from graphlint.archive.source import ByteSource, FileSource
+from graphlint.archive.source import ByteSource, BytesSource, FileSource, SectionSource
 from graphlint.archive.zipformat import (
+    CENTRAL,
     DEFLATED,
     END,
     END64,
+    EXTERNAL_ATTRIBUTES,
     FLAG_DESCRIPTOR,
     FLAG_ENCRYPTED,
+    FOLDER,
     LOCAL,
     LOCAL_SIGNATURE,
     LOCATOR,
@@ -28,6 +31,7 @@ from graphlint.archive.zipformat import (
     STORED,
 )
 from graphlint.errors import ArtifactError
+from graphlint.limits import Limits, raise_it
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -35,7 +39,10 @@ if TYPE_CHECKING:
 __all__ = ["ByteSource", "Container", "EndRecords", "FileSource", "Member", "quoted"]
 
 READ_LIMIT = 1 << 31
-"""Largest member (in bytes, inflated) that is read into memory: what is read is JSON and small pickles."""
+"""Largest member (in bytes, inflated) that is read into memory where no other limit is set."""
+RATIO_COUNTS_FROM = 1 << 20
+"""Bytes below which it does not matter how well a member is compressed."""
+DEFAULT = Limits()
 
 
 class Container:
@@ -45,15 +52,18 @@ class Container:
     the central directory.
     """
 
-    def __init__(self, source: ByteSource | str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> None:
+    def __init__(
+        self, source: ByteSource | str | bytes | os.PathLike[str] | os.PathLike[bytes], limits: Limits = DEFAULT
+    ) -> None:
         if isinstance(source, (str, bytes, os.PathLike)):
             source = FileSource(source)
         self.source = source
+        self.limits = limits
         try:
             self._tail_offset = max(0, source.size - END.size - LOCATOR.size - END64.size - MAX16)
             self._tail = source.read_at(self._tail_offset, source.size - self._tail_offset)
             self.end = find_end(self.read_at, self._tail, self._tail_offset)
-            self.members: dict[str, Member] = read_directory(self.read_at, self.end)
+            self.members: dict[str, Member] = read_directory(self.read_at, self.end, limits)
         except BaseException:
             source.close()
             raise
@@ -72,17 +82,24 @@ class Container:
     def close(self) -> None:
         self.source.close()
 
-    def read(self, name: str, limit: int = READ_LIMIT) -> bytes:
+    def read(self, name: str, limit: int = READ_LIMIT, key: str = "") -> bytes:
         """The inflated content of a member.
 
-        Raises ArtifactError (with ``member``) when there is no such member, when it is damaged, encrypted, compressed
-        in another way than by deflate, or larger than ``limit`` bytes.
+        ``key`` is that of the limit in the configuration. Raises ArtifactError (with ``member``) when there is no such
+        member, when it is damaged, encrypted, compressed in another way than by deflate, larger than ``limit`` bytes,
+        or inflated by more than ``limits.ratio``.
         """
-        member = self.members.get(name)
-        if member is None:
-            raise ArtifactError(f"member {quoted(name)} is missing", member=name)
+        member = self._member(name)
         if member.size > limit:
-            raise damaged(member, f"is too large to be read ({member.size} bytes; the limit is {limit})")
+            advice = f": {raise_it(key)}" if key else ""
+            raise damaged(member, f"is too large to be read ({member.size} bytes; the limit is {limit}{advice})")
+        most = self.limits.ratio * member.compressed_size
+        if member.method == DEFLATED and member.size > max(most, RATIO_COUNTS_FROM):
+            raise damaged(
+                member,
+                f"is a zip bomb, or close to one: {member.compressed_size} bytes are to become {member.size}, and the "
+                f"limit is {self.limits.ratio} times as many ({raise_it('ratio')})",
+            )
         data = self.read_raw(member)
         if member.method == DEFLATED:
             data = _inflate(member, data)
@@ -90,23 +107,46 @@ class Container:
             raise damaged(member, "is damaged: its checksum does not match its content")
         return data
 
+    def source_of(self, name: str, limit: int = READ_LIMIT, key: str = "") -> ByteSource:
+        """A member as a source of its own. A stored one is not read but referred to, so that it may be of any size; the
+        checksum of its whole then goes unchecked. Raises ArtifactError as :meth:`read` does.
+        """
+        member = self._member(name)
+        if member.method != STORED:
+            return BytesSource(self.read(name, limit, key))
+        return SectionSource(self.source, self._start(member), member.size)
+
+    def _member(self, name: str) -> Member:
+        member = self.members.get(name)
+        if member is None:
+            raise ArtifactError(f"member {quoted(name)} is missing", member=name)
+        return member
+
     def read_raw(self, member: Member) -> bytes:
         """The member's bytes as they stand in the archive (compressed, if it is), after a check of its headers."""
-        if member.flags & FLAG_ENCRYPTED:
-            raise damaged(member, "is encrypted")
-        if member.method not in {STORED, DEFLATED}:
-            raise damaged(member, f"is compressed by method {member.method}; only stored and deflated ones can be read")
-        if member.method == STORED and member.compressed_size != member.size:
-            raise damaged(member, "is damaged: it is stored, but its two sizes differ")
-        start = self.data_offset(member)
-        if start + member.compressed_size > self.end.directory_offset:
-            raise damaged(member, "does not fit into the archive (truncated, or its directory is damaged)")
+        start = self._start(member)
         data = self.read_at(start, member.compressed_size)
         if len(data) != member.compressed_size:
             raise ArtifactError(
                 f"the file ends in the middle of member {quoted(member.name)} (truncated?)", member=member.name
             )
         return data
+
+    def _start(self, member: Member) -> int:
+        """Where the data of a member starts that can be read, and fits into the archive."""
+        if member.flags & FLAG_ENCRYPTED:
+            raise damaged(member, "is encrypted")
+        if member.method not in {STORED, DEFLATED}:
+            raise damaged(member, f"is compressed by method {member.method}; only stored and deflated ones can be read")
+        if member.method == STORED and member.compressed_size != member.size:
+            raise damaged(member, "is damaged: it is stored, but its two sizes differ")
+        if CENTRAL.unpack_from(member.record)[EXTERNAL_ATTRIBUTES] & FOLDER:
+            # torch's reader then leaves the memory for its content as it found it.
+            raise damaged(member, "is marked as a folder, and torch reads no content of those")
+        start = self.data_offset(member)
+        if start + member.compressed_size > self.end.directory_offset:
+            raise damaged(member, "does not fit into the archive (truncated, or its directory is damaged)")
+        return start
 
     def data_offset(self, member: Member) -> int:
         """Where the member's data starts, by its local header, which must agree with the directory."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Callable
 
@@ -24,6 +25,11 @@ from graphlint.archive.zipformat import (
     extra_fields,
 )
 from graphlint.errors import ArtifactError
+from graphlint.limits import Limits, raise_it
+
+LARGE_RECORD = 1 << 12
+LARGE_DIRECTORY = 1 << 20
+"""Bytes: what more than each record's share of them would hold is not known."""
 
 ReadAt = Callable[[int, int], bytes]
 """The bytes at an offset, of a length."""
@@ -114,17 +120,31 @@ def _shifted(read_at: ReadAt, surplus: int) -> ArtifactError:
     return ArtifactError(f"the zip archive is damaged: {-surplus} of its bytes are missing")
 
 
-def read_directory(read_at: ReadAt, end: EndRecords) -> dict[str, Member]:
+def read_directory(read_at: ReadAt, end: EndRecords, limits: Limits) -> dict[str, Member]:
     """All members, in the directory's order. Raises ArtifactError where the directory is damaged or ambiguous."""
+    if end.entries > limits.members:
+        raise ArtifactError(
+            f"the zip archive has {end.entries} members, and the limit is {limits.members}: {raise_it('members')}"
+        )
+    if end.directory_size > max(end.entries * LARGE_RECORD, LARGE_DIRECTORY):
+        raise ArtifactError(
+            f"the zip archive is damaged: its directory of {end.directory_size} bytes lists {end.entries} members"
+        )
     directory = read_at(end.directory_offset, end.directory_size)
+    following = end.end_offset if end.end64_offset is None else end.end64_offset
     if directory and not directory.startswith(CENTRAL_SIGNATURE):
-        following = end.end_offset if end.end64_offset is None else end.end64_offset
         if read_at(following - end.directory_size, len(CENTRAL_SIGNATURE)) == CENTRAL_SIGNATURE:
             raise _shifted(read_at, following - end.directory_size - end.directory_offset)
         raise ArtifactError("the zip archive is damaged: there is no directory where its end record says")
+    if end.directory_offset + end.directory_size != following:
+        # torch goes by the offset that the end record tells, others take the directory to stand right before it.
+        raise ArtifactError(
+            "the zip archive is damaged: something stands between its directory and the end record, so that readers "
+            "disagree on where it is"
+        )
     members: dict[str, Member] = {}
     position = 0
-    while position < len(directory):
+    while position < len(directory) and len(members) <= end.entries:
         member = _central_member(directory, position)
         if member.name in members:
             raise ArtifactError(
@@ -139,7 +159,28 @@ def read_directory(read_at: ReadAt, end: EndRecords) -> dict[str, Member]:
         raise ArtifactError(
             f"the zip archive is damaged: its directory lists {len(members)} members instead of {end.entries}"
         )
+    _check_overlaps(members)
     return members
+
+
+def _check_overlaps(members: dict[str, Member]) -> None:
+    """Refuses members that share bytes: no writer makes them, and they make little out to be much."""
+    ordered = sorted(members.values(), key=_header_offset)
+    for member, following in itertools.pairwise(ordered):
+        if least_end(member) > following.header_offset:
+            raise ArtifactError(
+                f"member {quoted(member.name)} overlaps member {quoted(following.name)} in the archive",
+                member=member.name,
+            )
+
+
+def _header_offset(member: Member) -> int:
+    return member.header_offset
+
+
+def least_end(member: Member) -> int:
+    """Where a member ends at the earliest: its local header may be longer than its directory entry tells."""
+    return member.header_offset + LOCAL.size + len(encoded_name(member.name)) + member.compressed_size
 
 
 def _central_member(directory: bytes, position: int) -> Member:

@@ -11,33 +11,19 @@ import msgspec
 
 from graphlint.archive.artifact import Artifact, ProgramEntry
 from graphlint.archive.container import Container
-from graphlint.archive.source import ByteSource, BytesSource
-from graphlint.archive.zipformat import STORED
 from graphlint.errors import ArtifactError
 
 
-class _Payload(msgspec.Struct):
+class Payload(msgspec.Struct):
+    """What a list of weights or constants says of one of them."""
+
     path_name: str = ""
+    """The member that holds it, in the folder of the list."""
+    use_pickle: bool = False
 
 
 class _Config(msgspec.Struct):
-    config: dict[str, _Payload] = {}
-
-
-class _Section:
-    """A stored member of an archive as a source of its own."""
-
-    def __init__(self, source: ByteSource, offset: int, size: int) -> None:
-        self.size = size
-        self._source = source
-        self._offset = offset
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        """Bytes of the member."""
-        return self._source.read_at(self._offset + offset, max(min(length, self.size - offset), 0))
-
-    def close(self) -> None:
-        """The archive's source stays open."""
+    config: dict[str, Payload] = {}
 
 
 def payloads(artifact: Artifact, entry: ProgramEntry) -> dict[str, str]:
@@ -52,35 +38,34 @@ def payloads(artifact: Artifact, entry: ProgramEntry) -> dict[str, str]:
         ("constants", entry.constants_config, entry.constants_pickle),
     ):
         if config is not None:
-            found.update((name, f"{kind}/{path}") for name, path in _configured(artifact, config).items())
+            found.update((name, f"{kind}/{one.path_name}") for name, one in read_config(artifact, config).items())
         elif pickle is not None:
             found.update((name, f"{kind}/{key}") for name, key in _pickled(artifact, pickle).items())
     return found
 
 
-def _configured(artifact: Artifact, member: str) -> dict[str, str]:
+def read_config(artifact: Artifact, member: str) -> dict[str, Payload]:
+    """A list of weights or constants, by qualified name. Raises ArtifactError when it is none."""
+    content = artifact.container.read(member, artifact.limits.config_bytes, "config-bytes")
     try:
-        config = msgspec.json.decode(artifact.container.read(member), type=_Config)
+        return msgspec.json.decode(content, type=_Config).config
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ArtifactError(f"not a list of payloads: {error}", member=member) from None
-    return {name: payload.path_name for name, payload in config.config.items()}
+    except RecursionError:
+        raise ArtifactError("not a list of payloads: nested too deeply", member=member) from None
 
 
 def _pickled(artifact: Artifact, member: str) -> dict[str, str]:
     from graphlint.archive.pickled import trace_storages
 
     container = artifact.container
-    saved = container.members.get(member)
-    if saved is None or saved.size == 0:
+    if member not in container.members or container.members[member].size == 0:
         return {}
-    source: ByteSource
-    if saved.method == STORED:
-        source = _Section(container.source, container.data_offset(saved), saved.size)
-    else:
-        source = BytesSource(container.read(member))
     try:
-        inner = Container(source)
+        inner = Container(container.source_of(member, artifact.limits.pickle_bytes), artifact.limits)
         pickle = next((name for name in inner.members if name.endswith("/data.pkl")), None)
-        return trace_storages(inner.read(pickle)) if pickle is not None else {}
+        if pickle is None:
+            return {}
+        return trace_storages(inner.read(pickle, artifact.limits.pickle_bytes, "pickle-bytes"))
     except ArtifactError as error:
         raise ArtifactError(f"its contents cannot be listed: {error}", member=member) from None

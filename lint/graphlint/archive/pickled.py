@@ -7,14 +7,14 @@ on the stack; the opcodes that add an item are then put in front of its end. Wha
 from __future__ import annotations
 
 import io
-import pickletools
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
 
 from graphlint.archive.container import Container, quoted
+from graphlint.archive.pickle_machine import Dict, Storage, follow
 from graphlint.archive.source import BytesSource
 from graphlint.archive.writer import write_archive
 from graphlint.errors import ArtifactError
@@ -34,8 +34,6 @@ STORAGE_CLASSES = {
     13: "BFloat16Storage",
 }
 """By serialized ``ScalarType``: the classes by which torch.save names the dtype of a storage."""
-
-ORDERED_DICT = "collections OrderedDict"
 
 
 class Tensor(Protocol):
@@ -97,27 +95,6 @@ class TracedDict(msgspec.Struct, frozen=True):
         return pickle[:-1] + items + pickle[-1:]
 
 
-class _Mark:
-    """Where a group of stack items begins."""
-
-
-class PickledDict:
-    """A dict under construction: its items that have a string as their key."""
-
-    def __init__(self) -> None:
-        self.items: dict[str, object] = {}
-
-
-class Storage:
-    """A storage of tensor data, or a tensor that shows it."""
-
-    def __init__(self, key: str) -> None:
-        self.key = key
-
-
-MARK = _Mark()
-
-
 def trace_dict(pickle: bytes) -> TracedDict:
     """Follows a pickle that builds one dict (or OrderedDict). Raises ArtifactError when it is anything else."""
     traced, frame = _trace(pickle)
@@ -133,109 +110,16 @@ def trace_storages(pickle: bytes) -> dict[str, str]:
     return {name: value.key for name, value in traced.items.items() if isinstance(value, Storage)}
 
 
-def _trace(pickle: bytes) -> tuple[PickledDict, int | None]:
+def _trace(pickle: bytes) -> tuple[Dict, int | None]:
     """The dict that a pickle builds, and where the length of its last frame stands."""
-    stack: list[object] = []
-    memo: dict[int, object] = {}
-    frame = None
-    try:
-        for name, argument, position in opcodes(pickle):
-            if name == "FRAME":
-                frame = position + 1
-            elif name == "STOP":
-                if position != len(pickle) - 1:
-                    raise ArtifactError("its pickle is followed by something else")
-            else:
-                follow(name, argument, stack, memo)
-    except (ValueError, IndexError, KeyError) as error:
-        raise ArtifactError(f"its pickle is damaged: {error}") from error
-    if len(stack) != 1 or not isinstance(stack[0], PickledDict):
+    followed = follow(pickle)
+    if followed.defect is not None:
+        raise ArtifactError(f"its pickle is damaged: {followed.defect}")
+    if followed.end != len(pickle):
+        raise ArtifactError("its pickle is followed by something else")
+    if not followed.alone or not isinstance(followed.value, Dict):
         raise ArtifactError("its pickle does not hold a dict")
-    return stack[0], frame
-
-
-def opcodes(pickle: bytes) -> Iterator[tuple[str, object, int]]:
-    for opcode, argument, position in pickletools.genops(pickle):
-        yield opcode.name, argument, position or 0
-
-
-def follow(name: str, argument: object, stack: list[object], memo: dict[int, object]) -> None:
-    """Does to the stack what an opcode does, as far as dicts, strings and globals go (None: anything else)."""
-    if name in {"PUT", "BINPUT", "LONG_BINPUT"}:
-        memo[int(str(argument))] = stack[-1]
-    elif name == "MEMOIZE":
-        memo[len(memo)] = stack[-1]
-    elif name in {"GET", "BINGET", "LONG_BINGET"}:
-        stack.append(memo[int(str(argument))])
-    elif name == "EMPTY_DICT":
-        stack.append(PickledDict())
-    elif name == "MARK":
-        stack.append(MARK)
-    elif name in {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "GLOBAL"}:
-        stack.append(argument)
-    elif name == "STACK_GLOBAL":
-        qualified, module = stack.pop(), stack.pop()
-        stack.append(f"{module} {qualified}")
-    elif name == "REDUCE":
-        arguments, function = stack.pop(), stack.pop()
-        # Tensors and parameters are rebuilt from their storage, which comes first among the arguments.
-        first = arguments[0] if isinstance(arguments, tuple) and arguments else None
-        rebuilt = str(function).startswith("torch._utils _rebuild_") and isinstance(first, Storage)
-        stack.append(PickledDict() if function == ORDERED_DICT else first if rebuilt else None)
-    elif name in {"TUPLE1", "TUPLE2", "TUPLE3"}:
-        count = int(name[-1])
-        stack[-count:] = [tuple(stack[-count:])]
-    elif name == "TUPLE":
-        start = _last_mark(stack)
-        stack[start:] = [tuple(stack[start + 1 :])]
-    elif name == "BINPERSID":
-        stack.append(_persistent(stack.pop()))
-    elif name == "SETITEM":
-        value, key = stack.pop(), stack.pop()
-        _add_item(stack[-1], key, value)
-    elif name in {"SETITEMS", "APPENDS", "ADDITEMS"}:
-        start = _last_mark(stack)
-        if name == "SETITEMS":
-            for key, value in zip(stack[start + 1 :: 2], stack[start + 2 :: 2], strict=False):
-                _add_item(stack[start - 1], key, value)
-        del stack[start:]
-    elif name in {"APPEND", "BUILD"}:  # BUILD on a dict sets attributes, as of an OrderedDict
-        del stack[-1]
-    else:
-        _follow_any(name, stack)
-
-
-def _follow_any(name: str, stack: list[object]) -> None:
-    """Pops and pushes what Python's description of the opcode says."""
-    opcode = OPCODES[name]
-    if pickletools.markobject in opcode.stack_before:
-        del stack[_last_mark(stack) :]
-    else:
-        for _ in opcode.stack_before:
-            stack.pop()
-    stack.extend(None for _ in opcode.stack_after)
-
-
-OPCODES = {opcode.name: opcode for opcode in pickletools.opcodes}
-
-
-def _add_item(target: object, key: object, value: object) -> None:
-    if isinstance(target, PickledDict) and isinstance(key, str):
-        target.items[key] = value
-
-
-def _persistent(identity: object) -> Storage | None:
-    """``("storage", class, key, device, size)``: how torch.save refers to a storage."""
-    if isinstance(identity, tuple) and len(identity) > 2 and identity[0] == "storage" and isinstance(identity[2], str):
-        return Storage(identity[2])
-    return None
-
-
-def _last_mark(stack: list[object]) -> int:
-    for index in range(len(stack) - 1, -1, -1):
-        if stack[index] is MARK:
-            return index
-    raise ValueError("a group has no beginning")
+    return followed.value, followed.frame
 
 
 def _item(tensor: Tensor, storage: str) -> bytes:

@@ -15,22 +15,25 @@ from collections.abc import Collection
 import msgspec
 
 from graphlint.archive.container import Container
-from graphlint.archive.pickled import MARK, PickledDict, Storage, follow, opcodes
+from graphlint.archive.pickle_machine import Machine, Storage
+from graphlint.archive.pickled import trace_dict
 from graphlint.archive.source import BytesSource
 from graphlint.archive.writer import write_archive
 from graphlint.errors import ArtifactError
 
-_ATOMS = frozenset({"GLOBAL", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "EMPTY_TUPLE"})
-"""What can be put at another place as it is."""
-_PUTS = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
-_GETS = frozenset({"GET", "BINGET", "LONG_BINGET"})
+_ATOMS = frozenset(b"cVX\x8c\x8d)")
+"""Opcodes of what can be put at another place as it is: GLOBAL, strings, EMPTY_TUPLE."""
+_PUTS = frozenset(b"pqr")
+_GETS = frozenset(b"ghj")
+_MEMOIZE, _FRAME, _PERSISTENT, _SET_ITEM, _SET_ITEMS = b"\x94\x95Qsu"
 
 
 class _Opcode(msgspec.Struct, frozen=True):
-    name: str
-    argument: object
+    code: int
     start: int
     end: int
+    index: int
+    """What is put or got; -1 for other opcodes."""
 
 
 class _Span(msgspec.Struct, frozen=True):
@@ -63,8 +66,8 @@ def without_items(saved: bytes, names: Collection[str]) -> bytes:
 
 def _cut(pickle: bytes, names: Collection[str]) -> tuple[bytes, set[str]]:
     """The pickle without the items, and the keys of the storages that nothing in it shows any more."""
-    code = _read(pickle)
-    spans, storages = _items(code, names)
+    trace_dict(pickle)  # it can be followed, and is one dict
+    code, spans, storages = _items(pickle, names)
     if not spans:
         return pickle, set()
 
@@ -77,24 +80,23 @@ def _cut(pickle: bytes, names: Collection[str]) -> tuple[bytes, set[str]]:
     frame = None
     for previous, one in zip([None, *code], code, strict=False):
         if goes(one.start):
-            if one.name in _PUTS and previous is not None:
-                index = int(str(one.argument))
-                if previous.name in _ATOMS:
-                    atoms[index] = pickle[previous.start : one.end]
+            if one.code in _PUTS and previous is not None:
+                if previous.code in _ATOMS:
+                    atoms[one.index] = pickle[previous.start : one.end]
                 else:
-                    composed.add(index)
-            elif one.name == "MEMOIZE":
+                    composed.add(one.index)
+            elif one.code == _MEMOIZE:
                 raise ArtifactError("its pickle counts what it refers to, so that nothing can be taken out")
             continue
-        index = int(str(one.argument)) if one.name in _GETS or one.name in _PUTS else -1
-        if one.name in _PUTS:
-            atoms.pop(index, None)
-            composed.discard(index)
-        if one.name in _GETS and index in composed:
+        if one.code in _PUTS:
+            atoms.pop(one.index, None)
+            composed.discard(one.index)
+        is_get = one.code in _GETS
+        if is_get and one.index in composed:
             raise ArtifactError("another item refers to a part of the one that is to go")
-        if one.name == "FRAME":
+        if one.code == _FRAME:
             frame = sum(map(len, pieces)) + 1
-        pieces.append(atoms.pop(index) if one.name in _GETS and index in atoms else pickle[one.start : one.end])
+        pieces.append(atoms.pop(one.index) if is_get and one.index in atoms else pickle[one.start : one.end])
     shortened = b"".join(pieces)
     if frame is not None:
         length = struct.pack("<Q", len(shortened) - frame - 8)
@@ -103,44 +105,48 @@ def _cut(pickle: bytes, names: Collection[str]) -> tuple[bytes, set[str]]:
     return shortened, {key for key, position in storages if goes(position)} - shown
 
 
-def _read(pickle: bytes) -> list[_Opcode]:
-    """The opcodes, each with its place."""
-    try:
-        found = list(opcodes(pickle))
-    except ValueError as error:
-        raise ArtifactError(f"its pickle is damaged: {error}") from error
-    if found[-1][2] != len(pickle) - 1:
-        raise ArtifactError("its pickle is followed by something else")
-    ends = [position for _, _, position in found[1:]] + [len(pickle)]
-    return [_Opcode(name, argument, start, end) for (name, argument, start), end in zip(found, ends, strict=True)]
-
-
-def _items(code: list[_Opcode], names: Collection[str]) -> tuple[list[_Span], list[tuple[str, int]]]:
-    """Where the items of the dict stand, and which storages are referred to at which places."""
-    stack: list[object] = []
-    starts: list[int] = []
-    memo: dict[int, object] = {}
+def _items(pickle: bytes, names: Collection[str]) -> tuple[list[_Opcode], list[_Span], list[tuple[str, int]]]:
+    """The opcodes, where the items of the dict stand, and which storages are referred to at which places."""
+    machine = Machine(pickle, 0)
+    code: list[_Opcode] = []
+    starts: list[list[int]] = [[]]
+    marks: list[int] = []
+    """Where what is on the stack begins, by the marks that it follows, and where those stand."""
     spans: list[tuple[object, _Span]] = []
     storages: list[tuple[str, int]] = []
-    try:
-        for one in code:
-            if one.name in ("FRAME", "STOP"):
-                continue
-            if one.name == "SETITEM" and isinstance(stack[-2], str) and stack[-2] in names:
-                spans.append((stack[-3], _Span(starts[-2], one.end)))
-            elif one.name == "SETITEMS":
-                mark = max(index for index, value in enumerate(stack) if value is MARK)
-                for index in range(mark + 1, len(stack) - 1, 2):
-                    end = starts[index + 2] if index + 2 < len(stack) else one.start
-                    if isinstance(stack[index], str) and stack[index] in names:
-                        spans.append((stack[mark - 1], _Span(starts[index], end)))
-            follow(one.name, one.argument, stack, memo)
-            del starts[len(stack) :]
-            starts += [one.start] * (len(stack) - len(starts))
-            if one.name == "BINPERSID" and isinstance(stack[-1], Storage):
-                storages.append((stack[-1].key, one.start))
-    except (ValueError, IndexError, KeyError) as error:
-        raise ArtifactError(f"its pickle is damaged: {error}") from error
-    if len(stack) != 1 or not isinstance(stack[0], PickledDict):
-        raise ArtifactError("its pickle does not hold a dict")
-    return [span for owner, span in spans if owner is stack[0]], storages
+    while machine.following:
+        start, opcode = machine.position, pickle[machine.position]
+        stack = machine.stack
+        items: list[tuple[object, int]] = []  # the keys that are set, and where each begins
+        owner: object = None
+        if opcode == _SET_ITEM:
+            owner, items = stack[-3], [(stack[-2], starts[-1][-2])]
+        elif opcode == _SET_ITEMS:
+            owner, items = machine.outer[-1][-1], list(zip(stack[::2], starts[-1][::2], strict=True))
+        machine.step()
+        # An item reaches to the next one; the last of a group to where they are set, and a single one includes that.
+        ends = [begin for _, begin in items[1:]] + [machine.position if opcode == _SET_ITEM else start]
+        for (key, begin), end in zip(items, ends, strict=False):
+            if isinstance(key, str) and key in names:
+                spans.append((owner, _Span(begin, end)))
+        code.append(_Opcode(opcode, start, machine.position, _index(pickle, opcode, start + 1)))
+        begins = start
+        if len(machine.outer) > len(marks):
+            marks.append(start)
+            starts.append([])
+        elif len(machine.outer) < len(marks):
+            begins = marks.pop()
+            starts.pop()
+        del starts[-1][len(machine.stack) :]
+        starts[-1] += [begins] * (len(machine.stack) - len(starts[-1]))
+        if opcode == _PERSISTENT and isinstance(machine.stack[-1], Storage):
+            storages.append((machine.stack[-1].key, start))
+    return code, [span for shown, span in spans if shown is machine.value], storages
+
+
+def _index(pickle: bytes, opcode: int, position: int) -> int:
+    if opcode not in _PUTS and opcode not in _GETS:
+        return -1
+    if opcode in b"pg":
+        return int(pickle[position : pickle.index(b"\n", position)])
+    return int.from_bytes(pickle[position : position + (4 if opcode in b"rj" else 1)], "little")

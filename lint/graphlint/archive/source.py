@@ -91,6 +91,21 @@ class BytesSource:
         pass
 
 
+class SectionSource:
+    """A part of another source: a stored member of an archive. Closing it leaves the other one open."""
+
+    def __init__(self, source: ByteSource, offset: int, size: int) -> None:
+        self.size = size
+        self._source = source
+        self._offset = offset
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        return self._source.read_at(self._offset + offset, max(min(length, self.size - offset), 0))
+
+    def close(self) -> None:
+        pass
+
+
 if sys.platform == "win32":
 
     def read_at_descriptor(descriptor: int, offset: int, length: int) -> bytes:

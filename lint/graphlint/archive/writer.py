@@ -21,7 +21,7 @@ from typing import BinaryIO
 import msgspec
 
 from graphlint.archive.container import Container
-from graphlint.archive.directory import Member, encoded_name, quoted
+from graphlint.archive.directory import Member, encoded_name, least_end, quoted
 from graphlint.archive.output import Output
 from graphlint.archive.records import (
     end_records,
@@ -101,7 +101,7 @@ def _slots(container: Container, changes: Changes, before: str | None) -> list[_
             slot.span_end = following.old.header_offset
     for slot in slots:
         member = slot.old
-        if member is not None and _least_end(member) > slot.span_end:
+        if member is not None and least_end(member) > slot.span_end:
             raise ArtifactError(
                 f"member {quoted(member.name)} overlaps what follows it in the archive", member=member.name
             )
@@ -132,10 +132,6 @@ def _central_order(container: Container, slots: list[_Slot]) -> list[str]:
             order.insert(0 if previous is None else order.index(previous) + 1, slot.name)
         previous = slot.name
     return order
-
-
-def _least_end(member: Member) -> int:
-    return member.header_offset + LOCAL.size + len(encoded_name(member.name)) + member.compressed_size
 
 
 def _template(container: Container, changes: Changes) -> Member | None:

@@ -16,6 +16,10 @@ LOCAL = struct.Struct("<4s5H3I2H")
 CENTRAL = struct.Struct("<4s6H3I5H2I")
 """signature, version made by, version needed, flags, method, time, date, crc, compressed size, size, name length,
 extra length, comment length, first disk, internal attributes, external attributes, offset of the local header"""
+EXTERNAL_ATTRIBUTES = 15
+"""Their place among these fields."""
+FOLDER = 0x10
+"""Among the external attributes: the member is a folder (of MS-DOS)."""
 END = struct.Struct("<4s4H2IH")
 """signature, this disk, directory's disk, entries on this disk, entries, directory's size, its offset,
 comment length"""

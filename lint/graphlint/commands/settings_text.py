@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from graphlint.reporters.escaping import printable
 from graphlint.resolution import Resolved
 from graphlint.settings import Settings
@@ -32,6 +34,9 @@ def render(path: str, resolved: Resolved, settings: Settings) -> str:
         "[fix]",
         f"token-sink = {_string(settings.token_sink)}",
         f"provenance = {str(settings.provenance).lower()}",
+        "",
+        "[limits]",
+        *(f"{key} = {value}" for key, value in msgspec.to_builtins(settings.limits).items()),
     ]
     for op, declared in sorted(settings.ops.items()):
         lines += [

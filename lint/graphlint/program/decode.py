@@ -3,39 +3,64 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
 from graphlint.errors import ProgramError
+from graphlint.limits import UNLIMITED, Limits, raise_it
 from graphlint.program.model import Argument, Graph, Program
 
 MAX_NESTING = 100
 """Levels of subgraphs that graphlint reads. torch's own reader gives up at about the same depth:
 its JSON parser recurses eight levels for each subgraph, against Python's limit of 1,000."""
 
+DEFAULT = Limits()
+OLDEST_MAJOR = 1
+"""The schema major of torch 2.1, which describes inputs and outputs in another way."""
+LEAST_NODE = 40
+"""Bytes of JSON that a node takes at least."""
+
 _decoder = msgspec.json.Decoder(Program)
 
 
-def decode_program(data: bytes, member: str | None = None) -> Program:
+def decode_program(data: bytes, member: str | None = None, limits: Limits = DEFAULT) -> Program:
     """Decode and check the JSON of one program.
 
     ``member`` is the archive member it came from, for messages. Raises :class:`ProgramError` where the JSON
-    is broken, of another shape than a program's, or names values that nothing defines.
+    is broken, of another shape than a program's, names values that nothing defines, or is beyond the limits.
     """
-    return _checked(lambda: _decode(data), member)
+
+    def decode() -> Program:
+        _check_size(data, limits)
+        return _decode(data)
+
+    return _checked(decode, member, limits)
 
 
 def convert_program(tree: dict[str, Any], member: str | None = None) -> Program:
     """As :func:`decode_program`, of JSON that is parsed already."""
-    return _checked(lambda: msgspec.convert(tree, Program), member)
+    return _checked(lambda: msgspec.convert(tree, Program), member, UNLIMITED)
 
 
-def _checked(decode: Callable[[], Program], member: str | None) -> Program:
+def _check_size(data: bytes, limits: Limits) -> None:
+    """Refuses too many nodes before they are decoded: that takes some twenty times the memory of the JSON."""
+    if len(data) > LEAST_NODE * limits.nodes and data.count(b'"target"') > limits.nodes:
+        import re
+
+        _check_count(sum(1 for _ in re.finditer(rb'"target"\s*:', data)), limits)
+
+
+def _check_count(nodes: int, limits: Limits) -> None:
+    if nodes > limits.nodes:
+        raise ProgramError(f"the program has {nodes} nodes, and the limit is {limits.nodes}: {raise_it('nodes')}")
+
+
+def _checked(decode: Callable[[], Program], member: str | None, limits: Limits) -> Program:
     try:
         program = decode()
-        _check_graph(program.graph, ())
+        _check_count(_check_graph(program.graph, (), limits.nesting), limits)
         _check_signature(program)
     except RecursionError:
         raise ProgramError(f"subgraphs are nested more than {MAX_NESTING} levels deep", member=member) from None
@@ -72,10 +97,15 @@ def _decode(data: bytes) -> Program:
         return _decoder.decode(quoted)
 
 
-def _check_graph(graph: Graph, path: tuple[str, ...]) -> None:
-    """Each value is defined once, before its first use; subgraphs see their own inputs only."""
-    if len(path) > 2 * MAX_NESTING:
-        raise RecursionError
+def _check_graph(graph: Graph, path: tuple[str, ...], nesting: int) -> int:
+    """Each value is defined once, before its first use; subgraphs see their own inputs only.
+
+    Returns the number of nodes, those of subgraphs included.
+    """
+    if len(path) > 2 * nesting:
+        advice = f": {raise_it('nesting')}" if nesting < MAX_NESTING else ""
+        raise ProgramError(f"subgraphs are nested more than {nesting} levels deep{advice}")
+    count = len(graph.nodes)
     defined: set[str] = set(graph.constants)
 
     def define(name: str, what: str) -> None:
@@ -100,13 +130,14 @@ def _check_graph(graph: Graph, path: tuple[str, ...]) -> None:
                     )
             if argument.as_graph is not None:
                 sub = argument.as_graph
-                _check_graph(sub.graph, (*path, node.caller_label, sub.name))
+                count += _check_graph(sub.graph, (*path, node.caller_label, sub.name), nesting)
         for name in node.results():
             define(name, f"node {position} ({node.op})")
     for position, argument in enumerate(graph.outputs):
         for name in argument.names():
             if name not in defined:
                 raise ProgramError(f"output {position} is %{name}, which nothing defines{_within(path)}")
+    return count
 
 
 def _within(path: tuple[str, ...]) -> str:
@@ -122,6 +153,8 @@ def _check_signature(program: Program) -> None:
     )
     for what, specs, values in described:
         if specs is None:
+            if program.schema[0] > OLDEST_MAJOR:
+                raise ProgramError(f"the signature does not describe the {what}s")
             continue
         if len(specs) != len(values):
             raise ProgramError(f"the signature describes {len(specs)} {what}s, the graph has {len(values)}")
@@ -130,6 +163,30 @@ def _check_signature(program: Program) -> None:
             actual = next(iter(value.names()), None)
             if name is not None and actual is not None and name != actual:
                 raise ProgramError(f"the signature calls {what} {position} %{name}, the graph calls it %{actual}")
+            _check_spec(spec, f"{what} {position}")
+
+
+_NAMED: Final = {
+    "parameter": "parameter_name",
+    "buffer": "buffer_name",
+    "tensor_constant": "tensor_constant_name",
+    "buffer_mutation": "buffer_name",
+    "parameter_mutation": "parameter_name",
+    "user_input_mutation": "user_input_name",
+}
+"""Kinds of inputs and outputs that stand for something else, and where its name is."""
+
+
+def _check_spec(spec: Struct, what: str) -> None:
+    """What stands for something has its name and says by which value."""
+    for kind, key in _NAMED.items():
+        given = getattr(spec, kind, None)
+        if given is None:
+            continue
+        if getattr(given, key) is None:
+            raise ProgramError(f"the signature's {what} has no {key}")
+        if not isinstance(given.arg, dict) or not isinstance(given.arg.get("name"), str):
+            raise ProgramError(f"the signature's {what}, {kind} '{getattr(given, key)}', is no value of the graph")
 
 
 def _described_name(spec: Struct) -> str | None:

@@ -12,8 +12,10 @@ from typing import Any
 
 import msgspec
 
+from graphlint.errors import ProgramError
+from graphlint.limits import Limits
 from graphlint.program.arguments import Json, tensor
-from graphlint.program.decode import convert_program, decode_program
+from graphlint.program.decode import DEFAULT, convert_program, decode_program
 from graphlint.program.enums import FLOAT32, STRIDED
 from graphlint.program.model import Graph, Program
 
@@ -34,16 +36,21 @@ class Document:
         self.payloads = payloads
         """What holds the value of which parameter, buffer and constant, by qualified name; None where the program
         comes without an archive."""
+        self.member: str | None = None
+        """The archive member that it was read from, for messages."""
         self.finite = False
-        """Whether all numbers are known to be finite, so that any JSON encoder will do."""
+        """Whether the JSON that was read holds only what any JSON encoder can write: no infinities, no halves of
+        surrogate pairs."""
         self._data = data
         self._tree = tree
 
     @classmethod
-    def from_bytes(cls, data: bytes, member: str | None = None, payloads: Payloads | None = None) -> Document:
+    def from_bytes(
+        cls, data: bytes, member: str | None = None, payloads: Payloads | None = None, limits: Limits = DEFAULT
+    ) -> Document:
         """Read a program. Raises :class:`~graphlint.errors.ProgramError`."""
-        document = cls(decode_program(data, member), data, payloads)
-        document.finite = b"Infinity" not in data and b"NaN" not in data
+        document = cls(decode_program(data, member, limits), data, payloads)
+        document.member = member
         return document
 
     @classmethod
@@ -53,9 +60,19 @@ class Document:
 
     @property
     def tree(self) -> Json:
-        """The JSON. Not to be changed in place."""
+        """The JSON. Not to be changed in place.
+
+        Raises :class:`~graphlint.errors.ProgramError` where there is something in it that only what does not matter to
+        a check may contain: numbers of thousands of digits.
+        """
         if self._tree is None:
-            self._tree = parse(self._data or b"")
+            try:
+                self._tree, self.finite = parse(self._data or b"")
+            except (ValueError, RecursionError) as error:
+                message = f"Python cannot read the JSON, and neither can torch: {error}"
+                raise ProgramError(message, member=self.member) from None
+            if not self.finite:  # where a name has to be, the check may have taken a bare infinity for one
+                convert_program(self._tree, self.member)
         return self._tree
 
     def to_bytes(self) -> bytes:
@@ -79,15 +96,16 @@ class Document:
         return {**self.tree, "graph_module": module}
 
 
-def parse(data: bytes) -> Json:
-    """JSON as torch writes it, bare infinities included, so that :func:`encode` gives the same bytes again."""
+def parse(data: bytes) -> tuple[Json, bool]:
+    """JSON as torch writes it, bare infinities included, so that :func:`encode` gives the same bytes again; and whether
+    any other encoder may be used, too.
+    """
     try:
-        tree: Json = msgspec.json.decode(data)
+        return msgspec.json.decode(data), True
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         import json
 
-        tree = json.loads(data)
-    return tree
+        return json.loads(data), False
 
 
 def encode(tree: Json) -> bytes:

@@ -8,12 +8,15 @@ Nothing is ever written back from these structs: fixes edit the JSON as it was r
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import msgspec
 
 from graphlint.errors import ProgramError
 from graphlint.program.expressions import canonical
+
+Number = float | Annotated[str, msgspec.Meta(pattern="^(-?Infinity|-?inf|NaN|nan)$")]
+"""A floating-point number. What JSON has no numbers for is spelled out."""
 
 
 class _Part(msgspec.Struct, gc=False):
@@ -29,11 +32,11 @@ class SymRef(_Part):
 
     as_name: str | None = None
     as_int: int | None = None
-    as_float: float | str | None = None
+    as_float: Number | None = None
     as_bool: bool | None = None
 
     @property
-    def literal(self) -> int | float | str | bool | None:
+    def literal(self) -> int | Number | bool | None:
         """The number, where this is one."""
         for value in (self.as_int, self.as_float, self.as_bool):
             if value is not None:
@@ -118,6 +121,11 @@ class GraphRef(_Part):
     graph: Graph
 
 
+class Complex(_Part):
+    real: Number
+    imag: Number
+
+
 class Argument(_Part):
     """A one-key union: exactly one field is set, none where a newer torch used a kind that is unknown here."""
 
@@ -127,8 +135,8 @@ class Argument(_Part):
     as_tensors: list[TensorRef] | None = None
     as_int: int | None = None
     as_ints: list[int] | None = None
-    as_float: float | str | None = None
-    as_floats: list[float | str] | None = None
+    as_float: Number | None = None
+    as_floats: list[Number] | None = None
     as_string: str | None = None
     as_strings: list[str] | None = None
     as_sym_int: SymRef | None = None
@@ -148,7 +156,7 @@ class Argument(_Part):
     as_optional_tensor: OptionalTensorRef | None = None
     as_custom_obj: CustomObjRef | None = None
     as_operator: str | None = None
-    as_complex: Any = None
+    as_complex: Complex | None = None
     as_nested_tensors: list[list[TensorRef]] | None = None
     as_int_lists: list[list[int]] | None = None
     as_float_lists: list[list[float]] | None = None
@@ -267,7 +275,7 @@ class Graph(_Part):
     inputs: list[Argument]
     outputs: list[Argument]
     nodes: list[Node]
-    tensor_values: dict[str, TensorMeta] = {}
+    tensor_values: dict[str, TensorMeta]
     sym_int_values: dict[str, Any] = {}
     sym_float_values: dict[str, Any] = {}
     sym_bool_values: dict[str, Any] = {}
@@ -352,12 +360,19 @@ class SchemaVersion(_Part):
     minor: int = 0
 
 
+class Range(TypedDict, total=False):
+    """What is known of a symbol's value; no bound where there is none."""
+
+    min_val: int | float | str | None
+    max_val: int | float | str | None
+
+
 class Program(_Part):
     """A serialized ``ExportedProgram``."""
 
     graph_module: GraphModule
     schema_version: SchemaVersion | int
-    range_constraints: dict[str, Any] = {}
+    range_constraints: dict[str, Range | tuple[Any, Any]] = {}
     verifiers: list[str] = []
     dialect: str | None = None
     """What torch 2.4 and earlier write in place of ``verifiers``."""

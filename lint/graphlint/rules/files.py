@@ -1,4 +1,4 @@
-"""GL001, GL002 and GL004: artifacts that cannot be read, or not by everyone."""
+"""GL001 to GL004: artifacts that cannot be read, not by everyone, or not without running what is in them."""
 
 from __future__ import annotations
 
@@ -38,6 +38,31 @@ class LfsPointer(Rule):
 
     code = "GL002"
     name = "lfs-pointer"
+
+
+class CodeInArtifact(Rule):
+    """A member that is more than data: loading it runs code.
+
+    ## What it does
+    Flags pickles that look up anything beyond what torch's own data-only loader (`weights_only=True`) admits: in
+    sample inputs, weights and constants, script objects (`custom_obj_0`) and opaque objects (`opaque_obj_0`), archives
+    inside the artifact included. The message names what is looked up or called. Also flags pickles that cannot be
+    followed to their end, and compiled code (AOTInductor) beside a program. Pickles are read opcode by opcode; nothing
+    is unpickled.
+
+    ## Why is this bad?
+    A pickle is a program. `torch.export.load` unpickles these members, and where its data-only loader refuses, it
+    tries again without restraint: whoever made the file decides what then runs on the machine that loads it.
+
+    Sample inputs of classes of your own are found as well, for unpickling them runs the code of those classes. List
+    the rule in `per-file-ignores` for artifacts that you made yourself, or export with plain tensors and containers.
+
+    ## References
+    pytorch/pytorch#153410, pytorch/pytorch#176791
+    """
+
+    code = "GL003"
+    name = "code-in-artifact"
 
 
 class UnloadableSchema(Rule):

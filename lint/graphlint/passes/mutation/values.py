@@ -123,8 +123,19 @@ class Meta(msgspec.Struct, frozen=True):
 
     @property
     def plain(self) -> bool:
-        """Whether it is a strided tensor with its device recorded, which is all that rewriting handles."""
-        return self.raw.get("layout") == STRIDED and isinstance(self.raw.get("device"), dict)
+        """Whether it is a strided tensor with dtype, device, and as many strides as sizes recorded, which is all that
+        rewriting handles.
+        """
+        raw = self.raw
+        device = raw.get("device")
+        return (
+            raw.get("layout") == STRIDED
+            and "dtype" in raw
+            and isinstance(device, dict)
+            and "type" in device
+            and len(raw.get("sizes", ())) == len(raw.get("strides", ()))
+            and all(_is_size(size) for size in (*raw.get("sizes", ()), *raw.get("strides", ())))
+        )
 
 
 class Value(msgspec.Struct, frozen=True):
@@ -137,6 +148,10 @@ class Value(msgspec.Struct, frozen=True):
 def to_json(size: Size) -> Json:
     """A size, stride or offset as files hold it."""
     return {"as_int": size} if isinstance(size, int) else {"as_expr": {"expr_str": size, "hint": None}}
+
+
+def _is_size(raw: Json) -> bool:
+    return raw.get("as_expr") is not None or raw.get("as_int") is not None
 
 
 def _size(raw: Json) -> Size:

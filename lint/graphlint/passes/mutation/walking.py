@@ -288,6 +288,8 @@ class Frame:
         return tracked
 
     def _call_of(self, node: Node, raw: Json, op: OpInfo, writes: list[Write], objects: list[_Object]) -> Call:
+        if any(len(operand["arg"]) != 1 for operand in raw["inputs"]):
+            raise Obstacle(f"an argument of {op.name} is of no known kind")
         exact = op.draws(node)  # random numbers are drawn in the order of strides
         edited = self._renamed(node, raw, exact=exact)
         metas: dict[str, Meta] = {}
@@ -425,7 +427,9 @@ class Frame:
         """``t_`` and the like: the object becomes another view of the same storage."""
         if op.functional_twin is None:
             raise Obstacle(f"{op.name} has no out-of-place form")
-        result = node.results()[0]
+        if len(node.results()) != 1:
+            raise Obstacle(f"this file says that {op.name} has {len(node.results())} results")
+        (result,) = node.results()
         current = self._renamed(node, raw, exact=True)
         edited = {**current, "target": f"torch.ops.{op.functional_twin}"}
         self.edit.nodes.append(edited)

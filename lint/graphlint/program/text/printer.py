@@ -278,7 +278,7 @@ _PRINTERS: Final[dict[str, Any]] = {
     "as_device": lambda value: f'device("{value}")',
     "as_operator": lambda value: f"op({value.removeprefix('torch.ops.')})",
     "as_custom_obj": lambda value: f"object({_quote(value.name)}, {_quote(value.class_fqn)})",
-    "as_complex": lambda value: f"complex({_float(value['real'])}, {_float(value['imag'])})",
+    "as_complex": lambda value: f"complex({_float(value.real)}, {_float(value.imag)})",
     "as_graph": lambda value: f"@{value.name}",
     "as_string_to_argument": lambda mapping: (
         "{" + ", ".join(f"{_quote(key)}: {_value(inner)}" for key, inner in mapping.items()) + "}"

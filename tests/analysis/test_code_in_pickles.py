@@ -1,0 +1,397 @@
+"""Real attacks: live with stock torch, found by GL003 wherever they hide, and run neither by check nor by --fix."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import copyreg
+import io
+import json
+import pickle
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from graphlint.analysis.code import find_member_code
+from graphlint.api import fix, lint
+from graphlint.archive.artifact import open_artifact
+from graphlint.archive.pickle_scan import ALLOWED, pickle_code, saved_code
+from graphlint.archive.source import BytesSource
+from graphlint.archive.writer import write_archive
+from graphlint.limits import Limits
+
+from .attacks import ATTACKS, MKDIR, made, name, saved, short, text
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The folder that a payload makes: relative, so that it depends on nothing."""
+    monkeypatch.chdir(tmp_path)
+    return Path("ran")
+
+
+def as_torch_loads(content):
+    """What torch does with sample inputs, and with weights and constants of old files."""
+    from torch._export.serde.serialize import deserialize_torch_artifact
+
+    try:
+        return deserialize_torch_artifact(content)
+    except Exception as error:  # noqa: BLE001 - what a payload returns is no artifact; some are broken on purpose
+        return error
+
+
+def found_in(content):
+    return saved_code(BytesSource(content), Limits())
+
+
+def check_found(found, expected):
+    assert len(found) == len(expected), found
+    for phrase, part in zip(found, expected, strict=True):
+        assert part in phrase
+
+
+@pytest.mark.parametrize(("attack", "expected"), ATTACKS.values(), ids=ATTACKS)
+def test_attacks_are_found_and_live(folder, attack, expected):
+    content = saved({"data.pkl": attack(folder.name)})
+    check_found(found_in(content), expected)
+    check_found(pickle_code(attack(folder.name)), expected)
+    assert not folder.exists()
+    as_torch_loads(content)
+    assert folder.is_dir(), "this is no attack: the test has to find one that is"
+
+
+def test_attributes_of_functions_are_not_set(folder):
+    """BUILD on a function that torch admits: it changes torch itself."""
+    attack = b"\x80\x02" + name("torch._utils", "_rebuild_tensor") + b"N}" + text("changed") + b"Ns\x86b."
+    assert found_in(saved({"data.pkl": attack})) == ["sets attributes of torch._utils._rebuild_tensor"]
+    as_torch_loads(saved({"data.pkl": attack}))
+    assert vars(torch._utils._rebuild_tensor).pop("changed", "not there") is None
+
+
+def test_extension_codes(folder):
+    attack = b"\x80\x02\x82\xf0" + text(folder.name) + b"\x85R."
+    assert found_in(saved({"data.pkl": attack})) == ["calls copyreg extension 240"]
+    as_torch_loads(saved({"data.pkl": attack}))
+    assert not folder.exists(), "the code means nothing here"
+    copyreg.add_extension(*MKDIR.split("."), 240)
+    try:
+        as_torch_loads(saved({"data.pkl": attack}))
+    finally:
+        copyreg.remove_extension(*MKDIR.split("."), 240)
+    assert folder.is_dir()
+
+
+def pickled(value):
+    return pickle.dumps(value, 2)
+
+
+MAGIC = pickled(torch.serialization.MAGIC_NUMBER)
+VERSION = pickled(torch.serialization.PROTOCOL_VERSION)
+# What torch reads of what stands behind a pickle: name, content, whether it is read.
+BEHIND = {
+    "a second pickle in data.pkl": (lambda code: saved({"data.pkl": pickled({}) + code}), False),
+    "a second pickle without an archive": (lambda code: pickled({}) + code, False),
+    "the first pickle without an archive": (lambda code: code, True),
+    "behind the magic number": (lambda code: MAGIC + code, True),
+    "behind the version": (lambda code: MAGIC + VERSION + code, True),
+    "behind another version": (lambda code: MAGIC + pickled(1002) + code, False),
+    "in the object": (lambda code: MAGIC + VERSION + pickled({}) + code, True),
+    "in the keys of storages": (lambda code: MAGIC + VERSION + pickled({}) * 2 + code, True),
+    "behind the keys of storages": (lambda code: MAGIC + VERSION + pickled({}) * 2 + pickled([]) + code, False),
+    "in another pickle of the archive": (lambda code: saved({"data.pkl": pickled({}), "other.pkl": code}), False),
+    "in a folder of the archive": (lambda code: saved({"data.pkl": pickled({}), "x/data.pkl": code}), False),
+    "in other letters": (lambda code: saved({"DATA.PKL": code}), True),
+    "in a storage": (lambda code: saved({"data.pkl": pickled({}), "data/0": code}), False),
+    "an archive in the archive": (lambda code: saved({"data.pkl": saved({"data.pkl": code})}), False),
+}
+
+
+@pytest.mark.parametrize(("content", "read"), BEHIND.values(), ids=BEHIND)
+def test_what_stands_behind_is_found_if_torch_reads_it(folder, content, read):
+    content = content(b"\x80\x02" + made(folder.name) + b".")
+    found = [phrase for phrase in found_in(content) if "cannot be followed" not in phrase]
+    assert found == ([f"calls {MKDIR}"] if read else [])
+    as_torch_loads(content)
+    assert folder.exists() is read
+
+
+def test_two_pickles_that_differ_in_case(folder):
+    code = b"\x80\x02" + made(folder.name) + b"."
+    for members in ({"data.pkl": pickled({}), "Data.pkl": code}, {"Data.pkl": code, "data.pkl": pickled({})}):
+        assert found_in(saved(members)) == [f"calls {MKDIR}"]
+
+
+def test_the_names_are_those_that_torch_admits():
+    from torch._weights_only_unpickler import _get_allowed_globals
+
+    python2 = {f"__builtin__.{name}" for name in ("bytearray", "complex", "set")}
+    assert ALLOWED - python2 == set(_get_allowed_globals())
+
+
+class Wrapped(torch.Tensor):
+    pass
+
+
+def with_attributes():
+    parameter = torch.nn.Parameter(torch.ones(1))
+    parameter.note = "x"
+    return [parameter, torch.ones(4)[::2].neg(), torch.ones(2, dtype=torch.complex64).conj()]
+
+
+VALUES = {
+    "containers": lambda: {"plain": [1, 2.5, "x", None, True, (3 + 4j), {1, 2}, b"raw", bytearray(b"raw"), -(1 << 70)]},
+    "subclasses": lambda: collections.OrderedDict(a=collections.Counter("aab")),
+    "state": lambda: torch.nn.BatchNorm1d(2).state_dict(),
+    "dtypes": lambda: [torch.ones(2, dtype=dtype) for dtype in (torch.bool, torch.int8, torch.bfloat16, torch.cfloat)],
+    "float8": lambda: [torch.ones(2).to(torch.float8_e4m3fn), torch.ones(2, dtype=torch.uint16), torch.float16],
+    "quantized": lambda: torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8),
+    "sparse": lambda: [torch.eye(2).to_sparse(), torch.eye(2).to_sparse_csr(), torch.ones(2, device="meta")],
+    "parts": lambda: [torch.nn.Parameter(torch.ones(2)), torch.Size([1, 2]), torch.device("cpu"), torch.strided],
+    "attributes": with_attributes,
+}
+
+
+@pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
+@pytest.mark.parametrize("protocol", range(2, 6))
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "old"])
+def test_what_torch_takes_for_data_is_not_reported(value, protocol, zipped):
+    out = io.BytesIO()
+    torch.save(value(), out, pickle_protocol=protocol, _use_new_zipfile_serialization=zipped)
+    if protocol == 2 and zipped:  # torch itself can't read back all of the old format
+        torch.load(io.BytesIO(out.getvalue()), weights_only=True)
+    assert found_in(out.getvalue()) == []
+
+
+def test_a_class_of_ones_own_is_reported_even_if_it_is_a_tensor():
+    out = io.BytesIO()
+    torch.save(torch.ones(2).as_subclass(Wrapped), out)
+    assert found_in(out.getvalue()) == [f"looks up {Wrapped.__module__}.Wrapped"]
+
+
+def test_torchscript_archives_are_reported():
+    out = io.BytesIO()
+    torch.jit.save(torch.jit.script(torch.nn.ReLU()), out)
+    found = found_in(out.getvalue())
+    assert found[0] == "is a TorchScript archive, whose code torch loads"
+    assert all("__torch__" in phrase for phrase in found[1:])
+
+
+@pytest.mark.parametrize("content", [b"", saved({"data.pkl": b"}."}), saved({})], ids=["empty", "data", "no pickle"])
+def test_nothing_to_run(content):
+    assert found_in(content) == []
+
+
+def test_archives_that_cannot_be_looked_into():
+    content = bytearray(saved({"data.pkl": pickled({})}))
+    content[-10] ^= 0xFF
+    (phrase,) = found_in(bytes(content))
+    assert phrase.startswith("cannot be looked into, so that what it runs is not known: the zip archive is damaged")
+
+
+# --- in artifacts
+
+CODE = b"\x80\x02" + made("ran") + b"."
+SAVED = saved({"data.pkl": CODE})
+
+
+def payload(kind, **entries):
+    """A list of weights or constants with more entries, all of them pickled."""
+
+    def change(artifact):
+        entry = artifact.programs[0]
+        member = entry.weights_config if kind == "weights" else entry.constants_config
+        config = json.loads(artifact.container.read(member))
+        for qualified, path in entries.items():
+            config["config"][qualified] = {
+                "path_name": path,
+                "is_param": False,
+                "use_pickle": True,
+                "tensor_meta": None,
+            }
+        return {member: json.dumps(config).encode()}
+
+    return change
+
+
+def at(path, content=SAVED, also=None):
+    """A member of that name, below the artifact's root if it has one."""
+
+    def change(artifact):
+        member = f"{artifact.root}/{path}" if artifact.root else path
+        return {member: content, **(also(artifact) if also else {})}
+
+    return change
+
+
+# Where: torch's version, the change, the member, and whether stock torch loads this far (None: no torch at hand does).
+PLACES = {
+    "sample inputs": ("2.13.0", at("data/sample_inputs/model.pt"), "data/sample_inputs/model.pt", True),
+    "sample inputs, a bare pickle": (
+        "2.13.0",
+        at("data/sample_inputs/model.pt", CODE),
+        "data/sample_inputs/model.pt",
+        True,
+    ),
+    "sample inputs of 2.8": ("2.8.0", at("data/sample_inputs/model.pt"), "data/sample_inputs/model.pt", True),
+    "constants of 2.8": ("2.8.0", at("data/constants/model.pt"), "data/constants/model.pt", True),
+    "weights of 2.8": ("2.8.0", at("data/weights/model.pt"), "data/weights/model.pt", True),
+    "old constants in a new file": ("2.13.0", at("data/constants/model.pt"), "data/constants/model.pt", True),
+    "a pickled weight": (
+        "2.13.0",
+        at("data/weights/weight_7", also=payload("weights", w="weight_7")),
+        "data/weights/weight_7",
+        True,
+    ),
+    "a pickled constant": (
+        "2.13.0",
+        at("data/constants/tensor_7", also=payload("constants", c="tensor_7")),
+        "data/constants/tensor_7",
+        True,
+    ),
+    "an opaque object": (
+        "2.13.0",
+        at("data/constants/opaque_obj_0", CODE, payload("constants", c="opaque_obj_0")),
+        "data/constants/opaque_obj_0",
+        True,
+    ),
+    "an opaque object in other letters": (
+        "2.13.0",
+        at("data/constants/OPAQUE_OBJ_0", CODE, payload("constants", c="opaque_obj_0")),
+        "data/constants/OPAQUE_OBJ_0",
+        True,
+    ),
+    "an opaque object with a slash in front": (
+        "2.13.0",
+        at("/weight_9", SAVED, payload("weights", w="/weight_9")),
+        "/weight_9",
+        True,
+    ),
+    "sample inputs of a program without .json": (
+        "2.13.0",
+        at("data/sample_inputs/evil.pt", also=at("models/evilxxxxx", b"{}")),
+        "data/sample_inputs/evil.pt",
+        False,
+    ),
+    "flat sample inputs": ("2.7.1", at("serialized_example_inputs.pt"), "serialized_example_inputs.pt", True),
+    "flat constants": ("2.7.1", at("serialized_constants.pt"), "serialized_constants.pt", True),
+    "flat weights": ("2.7.1", at("serialized_state_dict.pt"), "serialized_state_dict.pt", True),
+    "weights of 2.2": ("2.2.2", at("serialized_state_dict.json"), "serialized_state_dict.json", None),
+    "constants of 2.2": ("2.2.2", at("serialized_constants.json"), "serialized_constants.json", None),
+}
+
+
+@pytest.fixture
+def evil(folder, artifacts):
+    """Makes an artifact with changed members; it has something to fix, too."""
+
+    def make(version, change, case="async_assert"):
+        with open_artifact(artifacts / version / f"{case}.pt2") as artifact:
+            with Path("model.pt2").open("wb") as file:
+                write_archive(artifact.container, change(artifact), file)
+            return artifact.root
+        return None
+
+    return make
+
+
+@pytest.mark.parametrize(("version", "change", "member", "loads"), PLACES.values(), ids=PLACES)
+def test_artifacts_are_found_and_never_run(folder, evil, version, change, member, loads):
+    root = evil(version, change)
+    member = f"{root}/{member}" if root else member
+    (found,) = (one for one in lint("model.pt2").diagnostics if one.code == "GL003")
+    assert (found.member, found.message, found.severity) == (member, f"calls {MKDIR}", "error")
+    fixed = fix("model.pt2", token_sink="output")  # the other sink would have to add to constants that are no dict
+    assert (fixed.error, fixed.changed) == ("", True)
+    assert [one.member for one in fixed.diagnostics if one.code == "GL003"] == [member]
+    fix("model.pt2", diff=True)
+    assert not folder.exists(), "graphlint ran it"
+    if loads is not None:
+        with contextlib.suppress(Exception):  # what the payload returns is not what torch expects
+            torch.export.load("model.pt2")
+        assert folder.exists() or not loads, "this is no attack: the test has to find one that is"
+
+
+def test_script_objects(evil):
+    packed = torch.ops.quantized.linear_prepack(torch.quantize_per_tensor(torch.ones(2, 2), 0.1, 0, torch.qint8), None)
+    content = torch._C._pickle_save(packed)
+    evil("2.13.0", at("data/constants/custom_obj_0", content, payload("constants", c="custom_obj_0")))
+    (found,) = (one for one in lint("model.pt2").diagnostics if one.code == "GL003")
+    assert found.message == "calls __torch__.torch.classes.quantized.LinearPackedParamsBase"
+
+
+def test_compiled_code_beside_a_program(evil):
+    evil("2.13.0", lambda artifact: {f"{artifact.root}/data/aotinductor/m/{name}.so": b"" for name in "ab"})
+    (found,) = (one for one in lint("model.pt2").diagnostics if one.code == "GL003")
+    assert found.member == "async_assert/data/aotinductor/m/a.so"
+    assert found.message == "belongs to compiled code (AOTInductor), which torch loads with the program"
+
+
+def test_one_finding_for_each_member_and_name(evil):
+    both = b"\x80\x02" + made("ran") * 2 + name("builtins", "eval") + b"."
+    evil("2.13.0", at("data/sample_inputs/model.pt", saved({"data.pkl": both})))
+    found = [one.message for one in lint("model.pt2").diagnostics if one.code == "GL003"]
+    assert found == [f"calls {MKDIR}", "looks up builtins.eval"]
+
+
+def test_the_rule_can_be_switched_off(evil):
+    evil("2.13.0", at("data/sample_inputs/model.pt"))
+    assert "GL003" not in {one.code for one in lint("model.pt2", ignore="GL003").diagnostics}
+
+
+def test_real_artifacts_run_nothing(artifacts):
+    paths = sorted(artifacts.glob("*/*.pt2"))
+    assert len(paths) > 100
+    for path in paths:
+        with open_artifact(path) as artifact:
+            assert [one.describe() for one in find_member_code(artifact)] == [], path
+
+
+def test_tensors_are_not_read(folder, tmp_path):
+    """Of a torch.save member with a large tensor, only the directory and the pickle."""
+    out = io.BytesIO()
+    torch.save({"w": torch.zeros(3_000_000)}, out)
+    shutil.copy(Path(__file__).parents[1] / "artifacts" / "2.8.0" / "clean.pt2", "old.pt2")
+    with open_artifact("old.pt2") as artifact, Path("model.pt2").open("wb") as file:
+        write_archive(artifact.container, {artifact.programs[0].weights_pickle: out.getvalue()}, file)
+    read = []
+    with open_artifact("model.pt2") as artifact:
+        source = artifact.container.source
+        original = source.read_at
+        source.read_at = lambda offset, length: read.append(length) or original(offset, length)
+        assert list(find_member_code(artifact)) == []
+    assert sum(read) < 300_000
+
+
+def test_large_pickles_are_refused_and_the_key_is_named(evil):
+    evil("2.13.0", at("data/sample_inputs/model.pt", saved({"data.pkl": pickled(["x" * 5000])})))
+    Path("graphlint.toml").write_text("[limits]\npickle-bytes = 4000\n")
+    (found,) = (one for one in lint("model.pt2").diagnostics if one.code == "GL003")
+    assert found.message == (
+        'cannot be looked into, so that what it runs is not known: member "archive/data.pkl" is too large to be read '
+        "(5014 bytes; the limit is 4000: raise limits.pickle-bytes in graphlint's configuration if the file is what it "
+        "should be)"
+    )
+    assert zipfile.is_zipfile("model.pt2")
+
+
+def test_names_behind_short_strings():
+    """Both strings of STACK_GLOBAL may be of any of the kinds of strings there are."""
+    assert pickle_code(b"\x80\x04" + short("os") + b"Vsystem\n\x93.") == ["looks up os.system"]
+
+
+def test_the_readme_shows_what_is_reported(evil):
+    evil(
+        "2.13.0", at("data/sample_inputs/model.pt", saved({"data.pkl": name("posix", "system") + b"N\x85R."})), "clean"
+    )
+    result = subprocess.run(
+        [sys.executable, "-m", "graphlint", "--isolated", "model.pt2"], capture_output=True, text=True
+    )
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert f"```text\n$ graphlint model.pt2\n{result.stdout}```" in readme

@@ -1,0 +1,330 @@
+"""Mutations of real artifacts: of their bytes, of their members, and of the JSON in them. A case is its seed."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import random
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ARTIFACTS = Path(__file__).parents[1] / "artifacts"
+SEEDS = sorted(ARTIFACTS.glob("*/*.pt2"))
+
+
+class Case(NamedTuple):
+    """A mutated artifact."""
+
+    name: str
+    data: bytes
+
+
+def case(seed: int, number: int) -> Case:
+    """The mutated artifact of that number; the same wherever and whenever it is made."""
+    rng = random.Random(f"{seed}/{number}")
+    path = rng.choice(SEEDS)
+    kind, mutate = rng.choice(KINDS)
+    return Case(f"{path.parent.name}/{path.stem}, {kind}", mutate(rng, path.read_bytes()))
+
+
+# --- bytes
+
+
+def of_bytes(rng: random.Random, data: bytes) -> bytes:
+    """Bytes changed, taken out, put in or doubled: anywhere, or in the zip records."""
+    result = bytearray(data)
+    records = _records(data)
+    for _ in range(rng.choice([1, 1, 2, 4])):
+        at = rng.randrange(len(result))
+        if records and rng.random() < 0.5:
+            at = min(rng.choice(records) + rng.randrange(80), len(result) - 1)
+        choice = rng.randrange(7)
+        if choice == 0:
+            result[at] ^= 1 << rng.randrange(8)
+        elif choice == 1:
+            result[at : at + rng.choice([1, 4, 8])] = rng.randbytes(rng.choice([1, 4, 8]))
+        elif choice == 2:
+            del result[at : at + rng.choice([1, 8, 100, 5000])]
+        elif choice == 3:
+            result[at:at] = rng.randbytes(rng.choice([1, 16, 300]))
+        elif choice == 4:
+            start = rng.randrange(len(result))
+            result[at:at] = result[start : start + rng.choice([4, 64, 3000])]
+        elif choice == 5:
+            value = rng.choice([0, 1, len(result), 0xFFFF, 0xFFFFFFFF, 1 << 31, rng.randrange(len(result))])
+            result[at : at + 4] = struct.pack("<I", value)
+        else:
+            del result[at:]
+        if len(result) < 100:
+            break
+    return bytes(result)
+
+
+def _records(data: bytes) -> list[int]:
+    found = []
+    at = data.find(b"PK")
+    while at >= 0:
+        if data[at + 2 : at + 3] in (b"\1", b"\3", b"\5", b"\6"):
+            found.append(at)
+        at = data.find(b"PK", at + 1)
+    return found
+
+
+# --- members
+
+
+Members = dict[str, bytes]
+
+
+def read_members(data: bytes) -> Members:
+    """What an artifact holds."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def zipped(rng: random.Random, members: Members, renamed: dict[str, str] | None = None) -> bytes:
+    """An archive of these members, at times deflated."""
+    out = io.BytesIO()
+    method = rng.choice([zipfile.ZIP_STORED] * 4 + [zipfile.ZIP_DEFLATED])
+    with zipfile.ZipFile(out, "w", method) as archive:
+        for name, content in members.items():
+            archive.writestr(zipfile.ZipInfo((renamed or {}).get(name, name)), content, method)
+    return out.getvalue()
+
+
+def of_members(rng: random.Random, data: bytes) -> bytes:
+    """Members left out, emptied, exchanged, renamed, cut, damaged, made of something else, or in another order."""
+    members = read_members(data)
+    renamed: dict[str, str] = {}
+    for _ in range(rng.choice([1, 1, 2, 3])):
+        if len(members) < 2:
+            break
+        name, other = rng.sample(list(members), 2)
+        choice = rng.randrange(9)
+        if choice == 0:
+            del members[name]
+        elif choice == 1:
+            members[name] = rng.choice([b"", b"\0", b"{}", b"[]", b"null", b"pt2", b"0", rng.randbytes(50)])
+        elif choice == 2:
+            members[name], members[other] = members[other], members[name]
+        elif choice == 3:
+            renamed[name] = rng.choice(
+                [
+                    name.upper(),
+                    name + "x",
+                    "/" + name,
+                    "../" + name,
+                    name.replace("/", "\\"),
+                    name[1:] or "x",
+                    other + "_",
+                ]
+            )
+        elif choice == 4:
+            members[name] = members[name][: rng.randrange(len(members[name]) + 1)]
+        elif choice == 5:
+            content = bytearray(members[name] or b"x")
+            content[rng.randrange(len(content))] = rng.randrange(256)
+            members[name] = bytes(content)
+        elif choice == 6:
+            order = list(members)
+            rng.shuffle(order)
+            members = {one: members[one] for one in order}
+        elif choice == 7:
+            members[name] = members[name] * rng.choice([2, 50])
+        else:
+            members[
+                f"{name.rpartition('/')[0]}/{rng.choice(['tensor_0', 'weight_0', 'new.json', 'model.pt', 'x'])}"
+            ] = members[other]
+    return zipped(rng, members, renamed)
+
+
+OPCODES = [b"cos\nsystem\n", b"0", b"2", b"(", b"}", b"\x85R", b"\x95" + bytes(8), b"t"]
+
+
+def of_pickles(rng: random.Random, data: bytes) -> bytes:
+    """Bytes of the pickles in torch.save members changed; the archives around them are sound."""
+    members = read_members(data)
+    saved = [name for name, content in members.items() if content.startswith(b"PK\3\4")]
+    for name in saved:
+        inner = read_members(members[name])
+        for one in inner:
+            if one.endswith(".pkl"):
+                pickle = bytearray(inner[one])
+                for _ in range(rng.choice([1, 2, 5])):
+                    at = rng.randrange(len(pickle))
+                    if rng.random() < 0.5:
+                        pickle[at] = rng.randrange(256)
+                    else:
+                        pickle[at:at] = rng.choice(
+                            [b"cos\nsystem\n", b"0", b"2", b"(", b"}", b"\x85R", b"\x95" + bytes(8), b"t"]
+                        )
+                inner[one] = bytes(pickle)
+        members[name] = zipped(rng, inner)
+    return zipped(rng, members)
+
+
+# --- JSON
+
+
+HUGE = "a number of 5,000 digits"
+ODD: list[Any] = [
+    None,
+    True,
+    False,
+    0,
+    1,
+    -1,
+    2,
+    7,
+    1 << 31,
+    1 << 63,
+    -(1 << 63) - 1,
+    1 << 200,
+    HUGE,
+    0.5,
+    -0.0,
+    1e308,
+    float("nan"),
+    float("inf"),
+    "",
+    "x",
+    "0",
+    "NaN",
+    "x" * 3000,
+    "a b",
+    "é\u2028",
+    "\ud800",
+    "\0",
+    "%",
+    "{0}",
+    "torch.ops",
+    ".",
+    [],
+    {},
+    [[]],
+    [None],
+    {"": None},
+    {"as_none": True},
+    {"as_tensor": {"name": "x"}},
+    {"as_int": 3},
+    {"as_tensors": []},
+    {"name": "x"},
+    {"as_sym_int": {"as_name": "x"}},
+    {"as_expr": {"expr_str": "s0 + ("}},
+    {"as_graph": {"name": "g", "graph": {}}},
+]
+_TARGETS = """
+torch.ops.aten.add_.Tensor torch.ops.aten.copy_.default torch.ops.aten.index_put_.default torch.ops.aten.view.default
+torch.ops.aten.select.int torch.ops.aten.slice.Tensor torch.ops.aten.detach_.default torch.ops.aten.transpose_.default
+torch.ops.aten._assert_async.msg torch.ops.aten._assert_scalar.default torch.ops.aten.sym_constrain_range.default
+torch.ops.aten._assert_tensor_metadata.default torch.ops.aten.bernoulli_.float torch.ops.aten.dropout_.default
+torch.ops.aten.batch_norm.default torch.ops.aten.resize_.default torch.ops.aten.set_.source_Tensor
+torch.ops.aten.add.out torch.ops.aten.split.Tensor torch.ops.aten.unbind.int torch.ops.aten.chunk.default
+torch.ops.aten.expand.default torch.ops.higher_order.cond torch.ops.higher_order.while_loop
+torch.ops.higher_order.wrap_with_set_grad_enabled torch.ops.higher_order.map_impl torch.ops.higher_order.with_effects
+torch.ops.higher_order.auto_functionalized torch.ops.aten._print.default torch.ops.aten.relu_.default
+torch.ops.aten.zero_.default torch.ops.nowhere.op_.default torch.ops.aten.as_strided_.default
+torch.ops.aten.squeeze_.dim torch.ops.aten.clamp_.default _operator.ge math.trunc
+"""
+TARGETS = _TARGETS.split()
+
+
+WANTED = ["target", "name", "as_int", "as_ints", "as_tensor", "arg", "nodes", "outputs", "inputs", "sizes"]
+
+
+class Place(NamedTuple):
+    """A value in a tree of JSON."""
+
+    holder: Any
+    key: Any
+
+    @property
+    def value(self) -> Any:
+        return self.holder[self.key]
+
+
+def _places(tree: Any) -> list[Place]:
+    found: list[Place] = []
+    pending = [tree]
+    while pending:
+        holder = pending.pop()
+        keys = range(len(holder)) if isinstance(holder, list) else holder
+        for key in keys:
+            found.append(Place(holder, key))
+            if isinstance(holder[key], (list, dict)):
+                pending.append(holder[key])
+    return found
+
+
+def of_json(rng: random.Random, data: bytes) -> bytes:
+    """Values replaced, removed, doubled, moved or exchanged; operators and names replaced by others."""
+    members = read_members(data)
+    programs = [name for name in members if "/models/" in name or name == "serialized_exported_program.json"]
+    configs = [name for name in members if name.endswith("_config.json")]
+    name = rng.choice(programs * 6 + configs)
+    tree = json.loads(members[name])
+    for _ in range(rng.choice([1, 1, 1, 2, 4])):
+        _mutate_tree(rng, tree)
+    members[name] = json.dumps(tree).replace(json.dumps(HUGE), "9" * 5000).encode()
+    if rng.random() < 0.03:
+        members[name] = members[name].replace(b"[]", b"[" * 3000 + b"]" * 3000, 1)
+    return zipped(rng, members)
+
+
+def _mutate_tree(rng: random.Random, tree: Any) -> None:
+    places = _places(tree)
+    if not places:
+        return
+    chosen = rng.random()
+    if chosen < 0.25:  # what the graph says, rather than what it is annotated with
+        wanted = rng.choice(
+            ["target", "name", "as_int", "as_ints", "as_tensor", "arg", "nodes", "outputs", "inputs", "sizes"]
+        )
+        places = [place for place in places if place.key == wanted] or places
+    place = rng.choice(places)
+    value = place.value
+    if place.key == "target" and chosen < 0.9:
+        place.holder[place.key] = rng.choice(TARGETS)
+        return
+    if place.key == "name" and chosen < 0.9:
+        place.holder[place.key] = rng.choice([other.value for other in _places(tree) if other.key == "name"])
+        return
+    # Half of them keep the shape of the JSON, to get further than the check of that.
+    choice = rng.choice([4, 4, 7, 7, 2, 3]) if rng.random() < 0.5 else rng.randrange(9)
+    if choice == 0:
+        place.holder[place.key] = copy.deepcopy(rng.choice(ODD))
+    elif choice == 1:
+        del place.holder[place.key]
+    elif choice == 2 and isinstance(place.holder, list):
+        place.holder.insert(rng.randrange(len(place.holder) + 1), copy.deepcopy(value))
+    elif choice == 3 and isinstance(place.holder, list):
+        rng.shuffle(place.holder)
+    elif choice == 4:
+        like = [other for other in _places(tree) if other.key == place.key and other.value is not value]
+        place.holder[place.key] = copy.deepcopy(rng.choice(like or [place]).value)
+    elif choice == 5:
+        place.holder[place.key] = copy.deepcopy(rng.choice(_places(tree)).value)
+    elif choice == 6 and isinstance(place.holder, dict):
+        place.holder[rng.choice(["unknown", "as_tensor", "name", "", str(place.key) + "_"])] = place.holder.pop(
+            place.key
+        )
+    elif choice == 7:
+        number = rng.choice([place for place in places if type(place.value) is int] or [place])
+        value = number.value if type(number.value) is int else 0
+        number.holder[number.key] = value + rng.choice([-1, 1, 2, 100])
+    elif choice == 8 and isinstance(value, str) and value:
+        at = rng.randrange(len(value))
+        place.holder[place.key] = value[:at] + rng.choice(["", "_", "(", "\n", "\x1b", "é"]) + value[at + 1 :]
+    else:
+        place.holder[place.key] = copy.deepcopy(rng.choice(ODD))
+
+
+KINDS = [
+    *[("JSON", of_json)] * 6,
+    *[("members", of_members)] * 2,
+    ("pickles", of_pickles),
+    *[("bytes", of_bytes)] * 2,
+]

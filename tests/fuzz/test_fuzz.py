@@ -1,0 +1,185 @@
+"""A small run of the fuzzer with a fixed seed, and what its larger runs have found, each as a small case."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from . import fuzz, judge, mutate
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+ARTIFACTS = Path(__file__).parents[1] / "artifacts"
+
+
+def test_a_thousand_mutations():
+    outcomes = list(fuzz.run(seed=1, numbers=range(1000), jobs=1, save=None))
+    assert [one for one in outcomes if one.result == "failed"] == []
+    results = [one.result for one in outcomes]
+    # Unless some are still readable, and some fixed, nothing but the refusals was tested.
+    assert results.count("fixed") > 100
+    assert results.count("unchanged") > 150
+    assert results.count("unreadable") > 300
+
+
+def test_a_case_is_its_number():
+    assert mutate.case(3, 14) == mutate.case(3, 14)
+    assert mutate.case(3, 14).data != mutate.case(3, 15).data
+
+
+def test_hangs_and_tracebacks_are_noticed(tmp_path, monkeypatch):
+    path = tmp_path / "model.pt2"
+    path.write_bytes((ARTIFACTS / "2.13.0" / "clean.pt2").read_bytes())
+    assert judge.judge(path, 0) == "unchanged"
+
+    def hang(*_):
+        while True:
+            pass
+
+    monkeypatch.setattr(judge, "SECONDS", 0.2)
+    monkeypatch.setattr(judge.time_limit, "__wrapped__", judge.time_limit.__wrapped__)
+    monkeypatch.setattr("graphlint.engine.open_artifact", hang)
+    with pytest.raises(judge.FailedError, match=r"more than 0\.2 s"):
+        judge.judge(path, 0)
+    monkeypatch.setattr("graphlint.engine.open_artifact", lambda *_: 1 / 0)
+    with pytest.raises(judge.FailedError, match="ZeroDivisionError"):
+        judge.judge(path, 0)
+
+
+def edit(path, artifact, change, replaced=()):
+    """The artifact with its program's JSON changed: as a tree, then as text."""
+    with zipfile.ZipFile(ARTIFACTS / artifact) as old, zipfile.ZipFile(path, "w") as new:
+        for one in old.namelist():
+            content = old.read(one)
+            if one.endswith("models/model.json") or one == "serialized_exported_program.json":
+                tree = json.loads(content)
+                change(tree["graph_module"])
+                content = json.dumps(tree).encode()
+                for before, after in replaced:
+                    assert before in content
+                    content = content.replace(before, after, 1)
+            new.writestr(one, content)
+
+
+def nodes(module):
+    return module["graph"]["nodes"]
+
+
+def _shape(key, index=0):
+    def change(module):
+        graph = module["graph"]
+        graph["tensor_values"][next(iter(graph["tensor_values"]))][key].append({"as_int": 1})
+
+    return change
+
+
+HUGE = b"9" * 5000
+# What the fuzzer has found: the artifact, the change to its graph module, that to its text, and what becomes of it.
+FOUND = {
+    "a number of 5,000 digits": (
+        "2.13.0/async_assert.pt2",
+        lambda module: None,
+        [(b'"schema_version"', b'"x": ' + HUGE + b', "schema_version"')],
+        "unchanged",
+    ),
+    "half of a surrogate pair": (
+        "2.13.0/async_assert.pt2",
+        lambda module: module.update(x="\ud800"),
+        [],
+        "unreadable",
+    ),
+    "a number beyond all floats": (
+        "2.13.0/async_assert.pt2",
+        lambda module: module.update(x=1),
+        [(b'"x": 1', b'"x": 1e400')],
+        "fixed",
+    ),
+    "a check that has a result": (
+        "2.13.0/scalar_assert.pt2",
+        lambda module: nodes(module)[1].update(target="torch.ops.aten._assert_scalar.default"),
+        [],
+        "fixed",
+    ),
+    "more sizes than strides": ("2.13.0/input_mutation.pt2", _shape("sizes"), [], "unchanged"),
+    "a size that is none": (
+        "2.13.0/input_mutation.pt2",
+        lambda module: None,
+        [(b'"sizes": [{"as_int": 3}', b'"sizes": [{}')],
+        "unchanged",
+    ),
+    "no sizes": (
+        "2.13.0/input_mutation.pt2",
+        lambda module: module["graph"]["tensor_values"]["x"].pop("sizes"),
+        [],
+        "unchanged",
+    ),
+    "no metadata of values": (
+        "2.13.0/input_mutation.pt2",
+        lambda module: module["graph"].pop("tensor_values"),
+        [],
+        "unreadable",
+    ),
+    "an input that is no value": (
+        "2.13.0/constant_mutation.pt2",
+        lambda module: module["signature"]["input_specs"][0]["tensor_constant"].pop("arg"),
+        [],
+        "unreadable",
+    ),
+    "no description of inputs": (
+        "2.13.0/async_assert.pt2",
+        lambda module: module["signature"].pop("input_specs"),
+        [],
+        "unreadable",
+    ),
+    "NaN for a name": (
+        "2.13.0/input_mutation.pt2",
+        lambda module: module["module_call_graph"][0].update(fqn=float("nan")),
+        [],
+        "unreadable",
+    ),
+    "an argument of no kind": (
+        "2.8.0/out_variant.pt2",
+        lambda module: nodes(module)[1]["inputs"][1].update(arg={}),
+        [],
+        "unchanged",
+    ),
+    "an in-place view without a result": (
+        "2.3.1/two_async_asserts.pt2",
+        lambda module: nodes(module)[6].update(target="torch.ops.aten.as_strided_.default"),
+        [],
+        "fixed",
+    ),
+    "a range that is a string": (
+        "2.13.0/async_assert.pt2",
+        lambda module: None,
+        [(b'"range_constraints": {', b'"range_constraints": {"s0": "x"')],
+        "unreadable",
+    ),
+    "no dtype": (
+        "2.13.0/input_mutation.pt2",
+        lambda module: module["graph"]["tensor_values"]["x"].pop("dtype"),
+        [],
+        "unchanged",
+    ),
+    "a schema before the first": (
+        "2.1.2/nested.pt2",
+        lambda module: None,
+        [(b'"schema_version": 1', b'"schema_version": 0')],
+        "unchanged",
+    ),
+    "a word for a number": (
+        "2.13.0/async_assert.pt2",
+        lambda module: nodes(module)[0]["inputs"][1].update(arg={"as_float": "zeros"}),
+        [],
+        "unreadable",
+    ),
+}
+
+
+@pytest.mark.parametrize(("artifact", "change", "replaced", "expected"), FOUND.values(), ids=FOUND)
+def test_what_was_found(tmp_path, artifact, change, replaced, expected):
+    path = tmp_path / "model.pt2"
+    edit(path, artifact, change, replaced)
+    assert judge.judge(path, 0) == expected
