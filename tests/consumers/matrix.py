@@ -3,9 +3,10 @@
     python tests/consumers/matrix.py [--consumer NAME]... [--case NAME]... [--jobs N] [--write]
 
 prints a line for each program and consumer, then the table. ``--write`` keeps what was measured in results.json and
-puts the table into README.md; with ``--consumer`` or ``--case``, the rest stays as it was measured before. Exits 1 where graphlint calls a program clean that its consumer refuses or runs
-differently, unless exceptions.toml says so, and where an exception does not occur any more. README.md beside this file
-says what has to be installed; a missing consumer is an error.
+puts the table into README.md; with ``--consumer`` or ``--case``, the rest stays as it was measured before. Exits 1
+where graphlint calls a program clean that its consumer refuses or runs differently, unless exceptions.toml says so, and
+where an exception does not occur any more. README.md beside this file says what has to be installed; a missing consumer
+is an error.
 """
 
 from __future__ import annotations
