@@ -29,6 +29,7 @@ def test_modules_loaded_by_reading():
         "graphlint.archive.directory",
         "graphlint.archive.source",
         "graphlint.archive.zipformat",
+        "graphlint.urls",
         "_struct",
         "struct",
         "zlib",
