@@ -87,9 +87,10 @@ class Reviewer:
 
     def review(self, result: FileResult, resolved: Resolved, settings: Settings) -> FileResult:
         """The ``result`` of a check whose settings had no review, as if they had had one."""
-        locator = self._locator(resolved)
-        for frame in result.frames:
-            self._note(locator, locator.find(frame), settings)
+        if result.frames:
+            locator = self._locator(resolved)
+            for frame in result.frames:
+                self._note(locator, locator.find(frame), settings)
         reviewed: list[Diagnostic] = []
         for (program, unreadable), group in groupby(
             result.diagnostics, lambda one: (one.program, one.code in UNREADABLE)
