@@ -170,13 +170,21 @@ def test_a_killed_worker_is_an_error_of_its_artifact(folder):
 
 
 @LINUX
-@pytest.mark.parametrize("arguments", [[], ["--fix"]], ids=["check", "fix"])
-def test_an_interrupt_leaves_nothing_behind(folder, arguments):
+@pytest.mark.parametrize(
+    ("arguments", "number", "message", "status"),
+    [
+        ([], signal.SIGINT, b"graphlint: interrupted\n", 130),
+        (["--fix"], signal.SIGINT, b"graphlint: interrupted\n", 130),
+        (["--fix"], signal.SIGTERM, b"graphlint: terminated\n", 143),
+    ],
+    ids=["check", "fix", "fix-terminated"],
+)
+def test_an_interrupt_leaves_nothing_behind(folder, arguments, number, message, status):
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     process, workers = started(folder, *arguments)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     stdout, stderr = process.communicate(timeout=60)
-    assert (stdout, stderr, process.returncode) == (b"", b"graphlint: interrupted\n", 130)
+    assert (stdout, stderr, process.returncode) == (b"", message, status)
     assert [state(worker) for worker in workers] == ["", ""]
     assert {path.name for path in folder.iterdir()} == set(before)
     left = {path.name for path in folder.iterdir() if path.read_bytes() == before[path.name]}
