@@ -282,6 +282,20 @@ def test_what_could_not_be_read_is_not_kept(check, tmp_path, folder, default_rul
     assert entries(folder) == []
 
 
+def test_what_is_more_than_a_check_is_not_kept(artifact, folder, default_rules):
+    from graphlint.engine import process
+
+    cache = ResultCache(folder)
+    source = RecordedFile(artifact)
+    result = process(str(artifact), default_rules, "check", source=source)
+    key = cache.key(str(artifact), default_rules)
+    for other in ({"changed": True}, {"diff": "-a"}, {"suppressed": result.diagnostics}, {"error": "no space"}):
+        cache.store(str(artifact), key, source, msgspec.structs.replace(result, **other))
+    assert entries(folder) == []
+    cache.store(str(artifact), key, source, result)
+    assert len(entries(folder)) == 1
+
+
 def test_a_file_that_changes_meanwhile_is_not_kept(artifact, folder, default_rules):
     from graphlint.engine import process
 

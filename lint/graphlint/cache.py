@@ -34,7 +34,7 @@ import msgspec
 from graphlint import __version__
 from graphlint.archive.recording import RecordedFile, digest_of
 from graphlint.archive.source import FileSource
-from graphlint.diagnostics import Diagnostic
+from graphlint.diagnostics import Diagnostic, SourceFrame
 from graphlint.errors import ArtifactError
 from graphlint.results import FileResult
 from graphlint.settings import Settings
@@ -78,8 +78,28 @@ class Stamp(msgspec.Struct, frozen=True, array_like=True):
         return max(self.modified_ns, self.changed_ns) + RACY_NS <= time_ns
 
 
+class Kept(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a check finds, without the path that each finding repeats."""
+
+    diagnostics: tuple[Diagnostic, ...] = ()
+    programs: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    frames: tuple[SourceFrame, ...] = ()
+
+    @classmethod
+    def of(cls, result: FileResult) -> Kept | None:
+        """What is to be kept of a result; None if it has more to say than a check has."""
+        kept = cls(_with_path(result.diagnostics, ""), result.programs, result.notes, result.frames)
+        return kept if kept.as_result(result.path) == result else None
+
+    def as_result(self, path: str) -> FileResult:
+        """The result for the artifact at ``path``."""
+        diagnostics = _with_path(self.diagnostics, path)
+        return FileResult(path, diagnostics, programs=self.programs, notes=self.notes, frames=self.frames)
+
+
 class Entry(msgspec.Struct, frozen=True, array_like=True):
-    """What is kept of a check."""
+    """What is kept of a check, and when it holds."""
 
     key: bytes
     stamp: Stamp
@@ -87,8 +107,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     """Whether the stamp alone is to be trusted."""
     reads: tuple[tuple[int, int], ...]
     digest: bytes
-    result: FileResult
-    """Without the path."""
+    kept: Kept
 
 
 class ResultCache:
@@ -126,18 +145,19 @@ class ResultCache:
                 entry = self._confirmed(entry, path, stamp)
         except (OSError, ValueError, msgspec.MsgspecError, ArtifactError):
             return None
-        return None if entry is None else _with_path(entry.result, path)
+        return None if entry is None else entry.kept.as_result(path)
 
     def store(self, path: str, key: bytes, source: RecordedFile, result: FileResult) -> None:
         """Keep the result of a check of the artifact at ``path``, which read ``source``."""
         # What could not be read may be readable next time, for reasons that are not in the file.
-        if result.error or result.unreadable or not source.complete or self._broken:
+        kept = None if result.error or result.unreadable else Kept.of(result)
+        if kept is None or not source.complete or self._broken:
             return
         with contextlib.suppress(OSError, ValueError):
             stamp = Stamp.of(source.status)
             if Stamp.of(os.stat(path)) == stamp:
                 settled = stamp.is_older_than(source.opened_ns)
-                self._write(Entry(key, stamp, settled, tuple(source.reads), source.digest, _with_path(result, "")))
+                self._write(Entry(key, stamp, settled, tuple(source.reads), source.digest, kept))
 
     def _confirmed(self, entry: Entry, path: str, stamp: Stamp) -> Entry | None:
         """The entry with another stamp, if the file holds what was read then."""
@@ -326,11 +346,5 @@ def _checksum(body: bytes) -> bytes:
     return hashlib.blake2b(body, digest_size=CHECKSUM_SIZE).digest()
 
 
-def _with_path(result: FileResult, path: str) -> FileResult:
-    """The result under another path, which every diagnostic repeats."""
-    changes: dict[str, object] = {"path": path}
-    for name in result.__struct_fields__:
-        value = getattr(result, name)
-        if isinstance(value, tuple) and value and isinstance(value[0], Diagnostic):
-            changes[name] = tuple(msgspec.structs.replace(one, path=path) for one in value)
-    return msgspec.structs.replace(result, **changes)
+def _with_path(diagnostics: tuple[Diagnostic, ...], path: str) -> tuple[Diagnostic, ...]:
+    return tuple(msgspec.structs.replace(one, path=path) for one in diagnostics)

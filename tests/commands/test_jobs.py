@@ -51,8 +51,13 @@ def outcome(result: subprocess.CompletedProcess[bytes]) -> tuple[bytes, bytes, i
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--output-format", "full", "-v"], ["--output-format", "json", "--target", "onnx"], ["--diff"]],
-    ids=["full", "json", "diff"],
+    [
+        ["--output-format", "full", "-v"],
+        ["--output-format", "json", "--target", "onnx"],
+        ["--diff"],
+        ["--output-format", "html"],
+    ],
+    ids=["full", "json", "diff", "html"],
 )
 def test_as_many_processes_give_the_same_output(folder, arguments):
     paths = ["6-large.pt2", "nope.pt2", ".", "nowhere/"]
