@@ -19,6 +19,14 @@ from graphlint.settings import Settings
 _ALL = frozenset(rule.code for rule in RULES)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_cache():
+    """No test finds results of another, and none leaves any in the source tree; those of the cache ask for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRAPHLINT_NO_CACHE", "1")
+        yield
+
+
 @pytest.fixture(scope="session")
 def artifacts() -> Path:
     """The folder of real artifacts, one folder per torch version."""

@@ -70,6 +70,16 @@ def test_each_file_once():
     assert found("a/x.pt2", "a", "./a/x.pt2", ".", "y.pt2") == ["a/x.pt2", "y.pt2"]
 
 
+def test_patterns_that_no_shell_has_replaced():
+    touch("a/x.pt2", "a/b/y.pt2", "a/notes.txt", "c/z.pt2", "odd[1].pt2")
+    assert found("a/*.pt2") == ["a/x.pt2"]
+    assert found("*/*.pt2", "**/*.pt2") == ["a/x.pt2", "c/z.pt2", "a/b/y.pt2", "odd[1].pt2"]
+    assert found("[ac]") == ["a/b/y.pt2", "a/x.pt2", "c/z.pt2"]
+    assert found("odd[1].pt2") == ["odd[1].pt2"]
+    assert found("**", exclusions=Patterns("b")) == ["a/b/y.pt2", "a/notes.txt", "a/x.pt2", "c/z.pt2", "odd[1].pt2"]
+    assert list(discover(["*.onnx"], Patterns())) == [Candidate("*.onnx", "nothing matches this pattern")]
+
+
 def test_a_folder_may_be_called_like_an_artifact():
     touch("model.pt2/data.pt2")
     assert found(".") == ["model.pt2/data.pt2"]

@@ -1,6 +1,7 @@
 """graphlint: a linter and fixer for exported PyTorch programs.
 
 - :func:`lint`, :func:`fix` and :func:`restore`: lint, fix or restore one artifact, as the command line does
+- :func:`lint_many`: lint many, by any executor
 - :func:`lint_program`: lint a ``torch.export.ExportedProgram`` (needs torch)
 - :mod:`graphlint.runtime`: fix programs and graph modules in memory, verify artifacts by running them (needs torch)
 """
@@ -10,13 +11,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from graphlint.api import fix, lint, restore
+    from graphlint.api import fix, lint, lint_many, restore
     from graphlint.diagnostics import Diagnostic
     from graphlint.errors import GraphlintError
     from graphlint.results import FileResult
     from graphlint.runtime.programs import lint_program
 
-__all__ = ["Diagnostic", "FileResult", "GraphlintError", "__version__", "fix", "lint", "lint_program", "restore"]
+__all__ = [
+    "Diagnostic",
+    "FileResult",
+    "GraphlintError",
+    "__version__",
+    "fix",
+    "lint",
+    "lint_many",
+    "lint_program",
+    "restore",
+]
 
 __version__ = "0.1.0"
 
@@ -26,6 +37,7 @@ _HOMES = {
     "GraphlintError": "graphlint.errors",
     "fix": "graphlint.api",
     "lint": "graphlint.api",
+    "lint_many": "graphlint.api",
     "lint_program": "graphlint.runtime",
     "restore": "graphlint.api",
 }

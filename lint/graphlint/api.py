@@ -7,8 +7,9 @@ Options are named as on the command line and in the configuration, and mean the 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -18,6 +19,14 @@ from graphlint.resolution import Resolver
 from graphlint.results import FileResult
 from graphlint.selection import split_selectors
 from graphlint.settings import DeclaredOp, Settings, TokenSink
+from graphlint.urls import is_url
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+    from graphlint.discovery import Candidate
+    from graphlint.resolution import Resolved
+    from graphlint.review import Reviewer
 
 Selectors = str | Sequence[str]
 Ops = Mapping[str, DeclaredOp | Mapping[str, Any]]
@@ -44,7 +53,8 @@ def lint(
     What the options leave open comes from the configuration file nearest to the artifact, or from the one that
     ``config`` names; ``isolated`` ignores them all. What comments in the model's source, per-file ignores or the
     ``baseline`` (a path; empty for none) accept is in ``FileResult.suppressed``. What is wrong with the artifact is
-    in the result, as a diagnostic (GL001, GL002). Raises ConfigError for what is wrong with options or configuration.
+    in the result, as a diagnostic (GL001, GL002). Raises ConfigError for what is wrong with options or configuration,
+    RemoteError for a URL whose artifact cannot be had.
     """
     from graphlint.commands.running import without_excluded_fixes
     from graphlint.engine import process
@@ -57,6 +67,73 @@ def lint(
         isolated=isolated,
     )
     return without_excluded_fixes(process(os.fspath(path), settings, "check"), settings)
+
+
+def lint_many(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    *,
+    executor: Executor | None = None,
+    jobs: int | None = None,
+    select: Selectors | None = None,
+    extend_select: Selectors = (),
+    ignore: Selectors = (),
+    fixable: Selectors | None = None,
+    unfixable: Selectors | None = None,
+    unsafe_fixes: bool | None = None,
+    token_sink: TokenSink | None = None,
+    target: Selectors | None = None,
+    ops: Ops | None = None,
+    baseline: str | None = None,
+    config: str | None = None,
+    isolated: bool = False,
+) -> Iterator[FileResult]:
+    """Lint the artifacts that ``paths`` stand for: files, folders, patterns and URLs, as on the command line.
+
+    The results come in the order of ``paths`` (sorted within a folder), each as soon as it and those before it are
+    there. What could not be done, be it that a path does not exist, a bug of graphlint, or a worker that was killed, is
+    :attr:`FileResult.error`, and does not stop the others.
+
+    ``executor`` does the work, any :class:`concurrent.futures.Executor`: its workers need graphlint and the artifacts
+    under the same paths, but not the configuration, which is read here. It is left running. Without one, at most
+    ``jobs`` processes of graphlint's own (default: as many as there are cores) are started if there is enough to do.
+    The other options, and what is raised (at once, not with the first result), are as for :func:`lint`.
+    """
+    from graphlint.discovery import discover
+    from graphlint.review import Reviewer
+    from graphlint.rules.registry import RULES
+
+    if jobs is not None and jobs < 1:
+        raise ConfigError(f"jobs: expected a number of at least 1, found {jobs}")
+    options = _configuration(select, extend_select, ignore, fixable, unfixable, unsafe_fixes, token_sink, target, ops)
+    options = msgspec.structs.replace(options, baseline=baseline)
+    resolver = Resolver(RULES, options, (), config, isolated=isolated)
+    reviewer = Reviewer(RULES)
+    given = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    candidates = list(discover([os.fspath(path) for path in given], resolver))
+    work = [(one, resolver.settings_for(one.path), resolver.for_path(one.path)) for one in candidates]
+    for _, _, resolved in work:
+        reviewer.prepare(resolved)
+    return _results(work, reviewer, executor, jobs)
+
+
+def _results(
+    work: Sequence[tuple[Candidate, Settings, Resolved]],
+    reviewer: Reviewer,
+    executor: Executor | None,
+    jobs: int | None,
+) -> Iterator[FileResult]:
+    from graphlint.batch import Task, cores, failure, in_order, reviewed, run
+    from graphlint.commands.running import without_excluded_fixes
+
+    tasks = [Task(candidate.path, settings) for candidate, settings, _ in work]
+    known = [
+        failure(task, candidate.error) if candidate.error else None
+        for (candidate, *_), task in zip(work, tasks, strict=True)
+    ]
+    outcomes = run(tasks, known, jobs or cores()) if executor is None else in_order(tasks, known, lambda _: executor)
+    with closing(outcomes):
+        for outcome, (_, settings, resolved) in zip(outcomes, work, strict=True):
+            yield without_excluded_fixes(reviewed(outcome, resolved, settings, reviewer).result, settings)
 
 
 def fix(
@@ -90,6 +167,7 @@ def fix(
     from graphlint.commands.running import without_excluded_fixes
     from graphlint.engine import process
 
+    _refuse_to_write(path, diff=diff)
     settings = _reviewed(
         os.fspath(path),
         _configuration(
@@ -126,6 +204,7 @@ def restore(
     """
     from graphlint.engine import restore as restore_file
 
+    _refuse_to_write(path, diff=diff)
     options = _configuration(None, (), (), None, None, None, None, None, ops, provenance)
     settings = _settings(os.fspath(path), options, config, isolated=isolated)
     verifier = None
@@ -134,6 +213,11 @@ def restore(
 
         verifier = make_verifier(trust=trust)
     return restore_file(os.fspath(path), settings, "diff" if diff else "fix", verifier)
+
+
+def _refuse_to_write(path: str | os.PathLike[str], *, diff: bool) -> None:
+    if is_url(os.fspath(path)) and not diff:
+        raise ConfigError(f"{os.fspath(path)} cannot be written to: take a local copy, or ask for the diff")
 
 
 def program_settings(

@@ -26,6 +26,7 @@ import msgspec
 
 from graphlint.errors import ConfigError
 from graphlint.fingerprints import Identity
+from graphlint.urls import is_url
 
 VERSION: Final = 1
 DEFAULT_NAME: Final = "graphlint-baseline.json"
@@ -85,7 +86,12 @@ def render(counts: Mapping[Identity, int]) -> str:
 
 
 def artifact_name(artifact: str, baseline: str) -> str:
-    """What the baseline at the path ``baseline`` calls the artifact: relative to its own folder, forward slashes."""
+    """What the baseline at the path ``baseline`` calls the artifact: relative to its own folder, forward slashes.
+
+    A URL is called what it is.
+    """
+    if is_url(artifact):
+        return artifact
     path = os.path.abspath(artifact)
     with contextlib.suppress(ValueError):  # on another drive of Windows
         path = os.path.relpath(path, os.path.dirname(os.path.abspath(baseline)))

@@ -19,6 +19,7 @@ COMMANDS = {
     "check": "graphlint.commands.check",
     "restore": "graphlint.commands.restore",
     "baseline": "graphlint.commands.baseline",
+    "clean": "graphlint.commands.clean",
     "rule": "graphlint.commands.rule",
     "rules": "graphlint.commands.rules",
     "target": "graphlint.commands.target",
@@ -110,6 +111,7 @@ class DefaultGroup(click.Group):
         formatter.write_usage(ctx.command_path, "diff [OPTIONS] OLD NEW", prefix="       ")
         formatter.write_usage(ctx.command_path, "git install|uninstall|textconv", prefix="       ")
         formatter.write_usage(ctx.command_path, "verify BEFORE AFTER", prefix="       ")
+        formatter.write_usage(ctx.command_path, "clean [FOLDERS]...", prefix="       ")
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write examples, the commands, and the options of the one that can be left out."""

@@ -57,6 +57,8 @@ class Configuration(msgspec.Struct, frozen=True, rename="kebab"):
     source_roots: tuple[str, ...] | None = None
     baseline: str | None = None
     warn_unused_ignores: bool | None = None
+    cache_dir: str | None = None
+    """Relative to the folder of the configuration."""
     fix: FixTable | None = None
     ops: dict[str, DeclaredOp] | None = None
     limits: dict[str, Any] | None = None

@@ -8,9 +8,14 @@ from typing import Protocol
 
 import msgspec
 
+from graphlint.urls import is_url
+
 # pathlib would make a walk over many folders several times slower, and its import costs every run.
 
 SUFFIX = ".pt2"
+CACHE_FOLDER = ".graphlint_cache"
+
+NO_MATCH = "nothing matches this pattern"
 
 DEFAULT_EXCLUDE = (
     ".bzr",
@@ -18,6 +23,7 @@ DEFAULT_EXCLUDE = (
     ".eggs",
     ".git",
     ".git-rewrite",
+    ".graphlint_cache",
     ".hg",
     ".hypothesis",
     ".ipynb_checkpoints",
@@ -65,7 +71,7 @@ def discover(paths: Iterable[str], exclusions: Exclusions) -> Iterator[Candidate
     """The artifacts that ``paths`` stand for, each once, in the order of ``paths`` and sorted within a folder.
 
     A file is taken whatever its name is. Folders are searched for ``*.pt2``; symbolic links to folders below them
-    are not followed.
+    are not followed. A path that is none, but has ``*``, ``?`` or ``[`` in it, is a pattern for files and folders.
     """
     seen: set[str] = set()
     for candidate in _candidates(paths, exclusions):
@@ -77,10 +83,18 @@ def discover(paths: Iterable[str], exclusions: Exclusions) -> Iterator[Candidate
 
 def _candidates(paths: Iterable[str], exclusions: Exclusions) -> Iterator[Candidate]:
     for path in paths:
+        if is_url(path):
+            from graphlint.remote import find
+
+            yield from find(path, exclusions)
+            continue
         try:
             os.stat(path)
         except OSError as error:
-            yield Candidate(path, reason(error))
+            if any(magic in path for magic in "*?["):
+                yield from _matching(path, exclusions)
+            else:
+                yield Candidate(path, reason(error))
             continue
         if exclusions.force_exclude and exclusions.excludes_with_parents(os.path.abspath(path)):
             continue
@@ -88,6 +102,17 @@ def _candidates(paths: Iterable[str], exclusions: Exclusions) -> Iterator[Candid
             yield from _search(os.path.normpath(path), exclusions)
         else:
             yield Candidate(path)
+
+
+def _matching(pattern: str, exclusions: Exclusions) -> Iterator[Candidate]:
+    """What a pattern stands for where no shell has said so already: ``**`` is any number of folders."""
+    import glob
+
+    found = sorted(glob.glob(pattern, recursive=True))
+    if not found:
+        yield Candidate(pattern, NO_MATCH)
+    # A folder that matches "**" has its files among the matches.
+    yield from _candidates((path for path in found if "**" not in pattern or not os.path.isdir(path)), exclusions)
 
 
 def _search(folder: str, exclusions: Exclusions) -> Iterator[Candidate]:

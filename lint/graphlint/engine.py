@@ -8,7 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from graphlint.archive.artifact import Artifact, ProgramEntry, open_artifact
-from graphlint.diagnostics import Diagnostic
+from graphlint.archive.source import ByteSource
+from graphlint.diagnostics import Diagnostic, SourceFrame
 from graphlint.errors import (
     ArtifactError,
     FixValidationError,
@@ -19,7 +20,8 @@ from graphlint.errors import (
 )
 from graphlint.linting import Found, lint_program, lint_view, target_notes, view_of
 from graphlint.program.document import Document
-from graphlint.results import Action, FileResult, Illustration, RestoredCheck
+from graphlint.program.source import model_lines
+from graphlint.results import UNUSED_IGNORE, Action, FileResult, Illustration, RestoredCheck
 from graphlint.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,19 +35,26 @@ Verifier = Callable[[str, str], None]
 """Given the paths of the original and of the fixed artifact, raises VerificationError unless they do the same."""
 
 
-def process(path: str, settings: Settings, action: Action, verifier: Verifier | None = None) -> FileResult:
+def process(
+    path: str,
+    settings: Settings,
+    action: Action,
+    verifier: Verifier | None = None,
+    source: ByteSource | None = None,
+) -> FileResult:
     """Lint one artifact and, depending on ``action``, fix it or show what a fix would change.
 
-    ``verifier`` has the last word before the fixed artifact takes the place of the original.
+    ``verifier`` has the last word before the fixed artifact takes the place of the original. ``source`` is where the
+    artifact's bytes come from, if that is not simply the file (or URL) ``path``; it is closed in the end.
 
     What is wrong with the artifact is part of the result, not raised: a file that cannot be read is a
     diagnostic (GL001, GL002), one that cannot be written is ``error``.
     """
     try:
-        with open_artifact(path, settings.limits) as artifact:
+        with open_artifact(path, settings.limits, source) as artifact:
             if action == "check":
-                return _without_suppressed(_check(artifact, path, settings))
-            return _without_suppressed(_fix(artifact, path, settings, action, verifier))
+                return _check(artifact, path, settings).without_suppressed()
+            return _fix(artifact, path, settings, action, verifier).without_suppressed()
     except ArtifactError as error:
         return FileResult(path, diagnostics=_unreadable(error, path, settings))
 
@@ -63,23 +72,17 @@ def restore(path: str, settings: Settings, action: Action, verifier: Verifier | 
         return FileResult(path, diagnostics=_unreadable(error, path, settings))
 
 
-def _without_suppressed(result: FileResult) -> FileResult:
-    """The result with what nobody wants to hear of set aside."""
-    suppressed = tuple(diagnostic for diagnostic in result.diagnostics if diagnostic.suppression is not None)
-    if not suppressed:
-        return result
-    left = tuple(diagnostic for diagnostic in result.diagnostics if diagnostic.suppression is None)
-    return _replace(result, diagnostics=left, suppressed=suppressed)
-
-
 def _check(artifact: Artifact, path: str, settings: Settings) -> FileResult:
     diagnostics: list[Diagnostic] = []
     notes: list[str] = []
     illustrations: list[Illustration] = []
+    frames: list[SourceFrame] = []
     record = _record(artifact, notes)
     for entry in artifact.programs:
         try:
             document = read_document(artifact, entry)
+            if settings.review is None and UNUSED_IGNORE in settings.enabled:
+                frames += model_lines(document.program)
             view = view_of(document, settings)
             found = lint_view(view, entry.name, path, settings)
             diagnostics += (one.diagnostic for one in found)
@@ -96,6 +99,7 @@ def _check(artifact: Artifact, path: str, settings: Settings) -> FileResult:
         programs=_names(artifact),
         notes=_notes(artifact, notes),
         illustrations=tuple(illustrations),
+        frames=tuple(frames),
     )
 
 

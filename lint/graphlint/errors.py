@@ -4,6 +4,7 @@
 ├── ``ArtifactError``        an artifact cannot be read (reported as GL001 or GL002, exit 1)
 │   ├── ``LfsPointerError``  a Git LFS pointer stands in the artifact's place
 │   └── ``ProgramError``     the container is fine, a program in it is not
+├── ``RemoteError``          a remote artifact cannot be had from where it is (exit 2)
 ├── ``ConfigError``          a configuration file or option is wrong (exit 2)
 ├── ``WriteError``           the fixed artifact could not be written; the old one is untouched (exit 2)
 ├── ``VerificationError``    running a fixed artifact showed a difference, or it cannot be run (exit 2)
@@ -37,6 +38,10 @@ class LfsPointerError(ArtifactError):
 
 class ProgramError(ArtifactError):
     """A program's JSON is broken, of the wrong shape, or contradicts itself."""
+
+
+class RemoteError(GraphlintError):
+    """What a URL stands for cannot be had: no connection, no such object, no right to it, a package is missing."""
 
 
 class ConfigError(GraphlintError):

@@ -14,12 +14,13 @@ import msgspec
 
 from graphlint import config, globs
 from graphlint.config import ConfigFile, Configuration
-from graphlint.discovery import DEFAULT_EXCLUDE
+from graphlint.discovery import CACHE_FOLDER, DEFAULT_EXCLUDE
 from graphlint.errors import ConfigError
 from graphlint.limits import Limits
 from graphlint.outputs import Output, parse
 from graphlint.selection import Layer, RuleInfo, enabled_codes, fixable_codes, matching_codes
 from graphlint.settings import DeclaredOp, Profile, Settings
+from graphlint.urls import is_url
 
 # Importing pathlib costs every run.
 
@@ -59,6 +60,8 @@ class Resolved(msgspec.Struct, frozen=True):
     force_exclude: bool
     outputs: tuple[Output, ...]
     """The reports to write, of which files are relative to the current folder or absolute."""
+    cache_dir: str
+    """The absolute folder that keeps results."""
     hint_unsafe: bool
     """Whether reports mention unsafe fixes that are not enabled; no, where they were turned off on purpose."""
     step_summary: bool = True
@@ -109,8 +112,9 @@ class Resolver:
         return self.run.force_exclude
 
     def excludes(self, path: str) -> bool:
-        """Whether a pattern matches the absolute ``path``."""
-        return any(pattern.matches(path) for pattern in self.for_folder(os.path.dirname(path)).exclude)
+        """Whether a pattern matches the absolute ``path``, or a URL."""
+        resolved = self.run if is_url(path) else self.for_folder(os.path.dirname(path))
+        return any(pattern.matches(path) for pattern in resolved.exclude)
 
     def excludes_with_parents(self, path: str) -> bool:
         """Whether a pattern matches the absolute ``path`` or a folder between the configuration's and it."""
@@ -125,7 +129,7 @@ class Resolver:
 
     def settings_for(self, path: str) -> Settings:
         """The settings for the artifact at ``path``. Raises ConfigError."""
-        absolute = os.path.abspath(path)
+        absolute = path if is_url(path) else os.path.abspath(path)
         resolved = self.for_path(path)
         own = (one for pattern, one in reversed(resolved.per_file_targets) if pattern.matches(absolute))
         settings = next(own, resolved.settings)
@@ -133,7 +137,12 @@ class Resolver:
         return msgspec.structs.replace(settings, enabled=settings.enabled.difference(*ignored)) if ignored else settings
 
     def for_path(self, path: str) -> Resolved:
-        """What holds for the artifact at ``path``, apart from per-file ignores. Raises ConfigError."""
+        """What holds for the artifact at ``path``, apart from per-file ignores. Raises ConfigError.
+
+        For a URL, it is what holds in the current folder.
+        """
+        if is_url(path):
+            return self.run
         return self.for_folder(os.path.dirname(os.path.abspath(path)))
 
     def for_folder(self, folder: str) -> Resolved:
@@ -200,11 +209,19 @@ class Resolver:
             origin="" if file is None else file.path,
             force_exclude=bool(_last(None, *(layer.force_exclude for layer in layers))),
             outputs=_outputs(sources, self._folder),
+            cache_dir=self._cache_dir(file, sources),
             hint_unsafe=unsafe_fixes is None,
             step_summary=_last(True, *(layer.step_summary for layer in layers)),
             source_roots=_source_roots(sources),
             baseline=_baseline(sources),
         )
+
+    def _cache_dir(self, file: ConfigFile | None, sources: Sequence[ConfigFile]) -> str:
+        given = [source for source in sources if source.configuration.cache_dir][-1:]
+        if given:
+            folder = os.path.expanduser(given[0].configuration.cache_dir or "")
+            return os.path.normpath(os.path.join(given[0].root, folder))
+        return os.path.join(self._folder if file is None else file.root, CACHE_FOLDER)
 
     def _targets(self, sources: Sequence[ConfigFile]) -> tuple[tuple[str, ...], str]:
         """The targets for all artifacts, and where they were set."""

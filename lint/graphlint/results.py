@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from graphlint.diagnostics import Diagnostic
+from graphlint.diagnostics import Diagnostic, SourceFrame
 from graphlint.pictures.picture import Picture
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 UNREADABLE: Final = ("GL001", "GL002")
 """Codes of the rules on artifacts that cannot be read."""
+UNUSED_IGNORE: Final = "GL901"
+"""Code of the rule on comments that accept nothing."""
 Action = Literal["check", "fix", "diff"]
 
 
@@ -80,6 +82,8 @@ class FileResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """
     error: str = ""
     """Why the fixed artifact could not be written, or that a fix failed its validation: exit code 2."""
+    frames: tuple[SourceFrame, ...] = ()
+    """The lines of the model that its programs come from, for who is to find comments that accept nothing (GL901)."""
     is_source: bool = False
     """Whether it is a source file of a model (rules GL9), no artifact."""
 
@@ -87,6 +91,14 @@ class FileResult(msgspec.Struct, frozen=True, omit_defaults=True):
     def unreadable(self) -> tuple[Diagnostic, ...]:
         """The diagnostics about what could not be read: never left out, whatever else a run does not show."""
         return tuple(diagnostic for diagnostic in self.diagnostics if diagnostic.code in UNREADABLE)
+
+    def without_suppressed(self) -> FileResult:
+        """The result with what nobody wants to hear of set aside."""
+        suppressed = tuple(diagnostic for diagnostic in self.diagnostics if diagnostic.suppression is not None)
+        if not suppressed:
+            return self
+        left = tuple(diagnostic for diagnostic in self.diagnostics if diagnostic.suppression is None)
+        return msgspec.structs.replace(self, diagnostics=left, suppressed=suppressed)
 
 
 def in_baseline(results: Iterable[FileResult]) -> int:

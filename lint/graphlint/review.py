@@ -14,23 +14,26 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from graphlint.diagnostics import Diagnostic, Location, SourceFrame, Suppression
-from graphlint.program.model import Graph, Program
+from graphlint.diagnostics import Diagnostic, Location, Suppression
+from graphlint.program.model import Program
+from graphlint.program.source import model_lines
 from graphlint.resolution import Resolved, Resolver
-from graphlint.results import FileResult
+from graphlint.results import UNREADABLE, UNUSED_IGNORE, FileResult
 from graphlint.selection import RuleInfo
 from graphlint.settings import Settings
+from graphlint.urls import is_url
 
 if TYPE_CHECKING:
     from graphlint.fingerprints import Identity
     from graphlint.sources.ignores import Ignore
     from graphlint.sources.locating import Locator
 
-UNUSED, BROAD, INVALID = "GL901", "GL902", "GL903"
+UNUSED, BROAD, INVALID = UNUSED_IGNORE, "GL902", "GL903"
 
 
 class _Seen(msgspec.Struct, frozen=True, eq=False):
@@ -39,6 +42,18 @@ class _Seen(msgspec.Struct, frozen=True, eq=False):
     locator: Locator
     enabled: set[str]
     """The rules that were on for any of these programs."""
+
+
+class Notes(msgspec.Struct, frozen=True):
+    """What a reviewer in another process found out about source files and baselines while it reviewed an artifact."""
+
+    used: frozenset[tuple[str, Ignore, str]]
+    """Source file, comment, and code that it accepted."""
+    left: dict[str, frozenset[tuple[int, str]]]
+    seen: dict[str, frozenset[str]]
+    """Source files, and the rules that were on."""
+    matched: dict[str, dict[Identity, int]]
+    """What was found of a baseline."""
 
 
 class Reviewer:
@@ -61,25 +76,72 @@ class Reviewer:
 
         Raises ConfigError for a baseline that cannot be read.
         """
-        if resolved.baseline:
-            self._baseline(resolved.baseline)
+        self.prepare(resolved)
         review = partial(self._review, path, resolved, settings)
         return msgspec.structs.replace(settings, review=review)
+
+    def prepare(self, resolved: Resolved) -> None:
+        """Read what reviews by these settings need. Raises ConfigError for a baseline that cannot be read."""
+        if resolved.baseline:
+            self._baseline(resolved.baseline)
+
+    def review(self, result: FileResult, resolved: Resolved, settings: Settings) -> FileResult:
+        """The ``result`` of a check whose settings had no review, as if they had had one."""
+        if result.frames:
+            locator = self._locator(resolved)
+            for frame in result.frames:
+                self._note(locator, locator.find(frame), settings)
+        reviewed: list[Diagnostic] = []
+        for (program, unreadable), group in groupby(
+            result.diagnostics, lambda one: (one.program, one.code in UNREADABLE)
+        ):
+            found = list(group)
+            reviewed += (
+                found if unreadable or program is None else self._accepted(result.path, resolved, settings, found)
+            )
+        return msgspec.structs.replace(result, diagnostics=tuple(reviewed), frames=()).without_suppressed()
+
+    def take_notes(self) -> Notes:
+        """What there is to tell of the artifacts since the last time; it is forgotten here."""
+        notes = Notes(
+            frozenset(self._used),
+            {file: frozenset(found) for file, found in self._left.items()},
+            {file: frozenset(seen.enabled) for file, seen in self._seen.items()},
+            {baseline: dict(found) for baseline, found in self._matched.items()},
+        )
+        for remembered in (self._used, self._left, self._seen, self._matched):
+            remembered.clear()
+        return notes
+
+    def add_notes(self, notes: Notes, resolved: Resolved) -> None:
+        """Take over what another reviewer noted on an artifact with these settings."""
+        self._used |= notes.used
+        for file, found in notes.left.items():
+            self._left.setdefault(file, set()).update(found)
+        for file, codes in notes.seen.items():
+            self._seen.setdefault(file, _Seen(self._locator(resolved), set())).enabled.update(codes)
+        for baseline, matched in notes.matched.items():
+            self._matched[baseline] = self._matched.get(baseline, Counter()) | Counter(matched)
 
     def _review(
         self, path: str, resolved: Resolved, settings: Settings, program: Program, diagnostics: Sequence[Diagnostic]
     ) -> Sequence[Diagnostic]:
         if UNUSED in settings.enabled:
             locator = self._locator(resolved)
-            for frame in _frames(program):
+            for frame in model_lines(program):
                 self._note(locator, locator.find(frame), settings)
-        if not diagnostics:
-            return diagnostics
+        return self._accepted(path, resolved, settings, diagnostics) if diagnostics else diagnostics
+
+    def _accepted(
+        self, path: str, resolved: Resolved, settings: Settings, diagnostics: Sequence[Diagnostic]
+    ) -> Sequence[Diagnostic]:
+        """The findings of one program, with place, fingerprint and suppression."""
         from graphlint.fingerprints import fingerprints
 
         locator = self._locator(resolved)
         placed = [self._place(locator, one, settings) for one in diagnostics]
-        prints = fingerprints(placed, locator.repository.relative(os.path.abspath(path)))
+        name = path if is_url(path) else locator.repository.relative(os.path.abspath(path))
+        prints = fingerprints(placed, name)
         suppressions: list[Suppression | None] = [self._suppression(one, resolved) for one in placed]
         if resolved.baseline:
             self._accept_by_baseline(path, resolved.baseline, placed, suppressions)
@@ -265,18 +327,3 @@ def _finding(rule: RuleInfo, message: str, advice: str, path: str, location: Loc
     from graphlint.rules.base import no_fix
 
     return Diagnostic(rule.code, rule.name, "warning", message, no_fix(advice), path=path, location=location)
-
-
-def _frames(program: Program) -> list[SourceFrame]:
-    """The innermost model frames of all nodes, each once."""
-    from graphlint.program.source import model_frame, stack_frames
-
-    frames: dict[str, SourceFrame | None] = {}
-    pending: list[Graph] = [program.graph]
-    while pending:
-        for node in pending.pop().nodes:
-            trace = node.metadata.get("stack_trace", "")
-            if trace and trace not in frames:
-                frames[trace] = model_frame(stack_frames(node))
-            pending += (sub.graph for sub in node.subgraphs())
-    return [frame for frame in frames.values() if frame is not None]

@@ -30,6 +30,7 @@ def test_modules_loaded_by_reading():
         "graphlint.archive.source",
         "graphlint.archive.zipformat",
         "graphlint.limits",
+        "graphlint.urls",
         "_struct",
         "struct",
         "zlib",

@@ -163,6 +163,7 @@ def test_a_missing_path_does_not_stop_the_others(run, violation):
         (FileResult("a.pt2", error="no space left"), "error: a.pt2: no space left\n"),
         (PermissionError(13, "Permission denied"), "error: a.pt2: Permission denied\n"),
         (FixValidationError("node %x is lost"), "error: a.pt2: node %x is lost\n"),
+        (MemoryError(), "error: a.pt2: there is not enough memory to lint it\n"),
         (
             ZeroDivisionError("a\nb"),
             (
@@ -178,7 +179,7 @@ def test_a_missing_path_does_not_stop_the_others(run, violation):
             ),
         ),
     ],
-    ids=["error", "os", "graphlint", "bug", "recursion"],
+    ids=["error", "os", "graphlint", "memory", "bug", "recursion"],
 )
 def test_a_failure_does_not_stop_the_others(run, engine, violation, problem, message):
     Path("a.pt2").touch()

@@ -138,6 +138,7 @@ def test_show_settings(run, engine):
         'select = ["GL103"]\nexclude = ["a\\"b"]\nper-file-ignores = { "m*.pt2" = ["GL1"] }\n'
         '[limits]\nnodes = 7\n[ops]\n"my.op_" = { writes = ["0"] }'
     )
+    cache = str(Path(".graphlint_cache").absolute()).replace("\\", "\\\\")
     result = run("--show-settings")
     assert result.stdout == (
         "# Resolved settings for: model.pt2\n"
@@ -152,6 +153,7 @@ def test_show_settings(run, engine):
         "step-summary = true\n"
         "source-roots = []\n"
         'baseline = ""\n'
+        f'cache-dir = "{cache}"\n'
         "\n"
         "[per-file-ignores]\n"
         '"m*.pt2" = ["GL101", "GL103"]\n'

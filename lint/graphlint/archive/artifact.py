@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from graphlint.archive.container import DEFAULT, Container, FileSource, quoted
+from graphlint.archive.container import DEFAULT, Container, quoted
 from graphlint.archive.directory import encoded_name
+from graphlint.archive.source import ByteSource, open_source
 from graphlint.errors import ArtifactError, LfsPointerError
 from graphlint.limits import Limits
 
@@ -77,12 +78,20 @@ class Artifact:
         return self.container.read(entry.member, self.limits.program_bytes, "program-bytes")
 
 
-def open_artifact(path: str | bytes | os.PathLike[str] | os.PathLike[bytes], limits: Limits = DEFAULT) -> Artifact:
+def open_artifact(
+    path: str | bytes | os.PathLike[str] | os.PathLike[bytes],
+    limits: Limits = DEFAULT,
+    source: ByteSource | None = None,
+) -> Artifact:
     """Opens an artifact and lists its programs; reads the archive's directory and nothing of the programs yet.
 
-    Raises LfsPointerError for a Git LFS pointer and ArtifactError for whatever else is no readable artifact.
+    ``source`` is where its bytes come from, if that is not simply the file at ``path``; the artifact closes it.
+
+    Raises LfsPointerError for a Git LFS pointer, ArtifactError for whatever else is no readable artifact, and
+    RemoteError for a remote one that cannot be had.
     """
-    source = FileSource(path)
+    if source is None:
+        source = open_source(path)
     try:
         _check_start(source)
         return Artifact(os.fsdecode(path), Container(source, limits))
@@ -91,7 +100,7 @@ def open_artifact(path: str | bytes | os.PathLike[str] | os.PathLike[bytes], lim
         raise
 
 
-def _check_start(source: FileSource) -> None:
+def _check_start(source: ByteSource) -> None:
     """Says what a file is that can't be a zip archive, as far as its first bytes tell."""
     start = source.read_at(0, 512)
     if start.startswith(b"PK"):

@@ -8,6 +8,7 @@ import sys
 from typing import NamedTuple, Protocol
 
 from graphlint.errors import ArtifactError
+from graphlint.urls import is_url
 
 
 class ByteSource(Protocol):
@@ -75,6 +76,19 @@ class FileSource:
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
+
+
+def open_source(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> ByteSource:
+    """What ``path`` stands for: a file, or something remote.
+
+    Raises ArtifactError for what is no file that can be read, RemoteError for what cannot be had from where it is.
+    """
+    name = os.fsdecode(path)
+    if is_url(name):
+        from graphlint.archive.remote import RemoteSource
+
+        return RemoteSource(name)
+    return FileSource(path)
 
 
 class BytesSource:

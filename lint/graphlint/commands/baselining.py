@@ -19,6 +19,7 @@ from graphlint.fingerprints import Identity, identity
 from graphlint.reporters.phrasing import count
 from graphlint.results import UNREADABLE
 from graphlint.review import Reviewer
+from graphlint.urls import is_url
 
 # Importing pathlib costs every run.
 
@@ -68,7 +69,7 @@ def merged(old: Mapping[Identity, int], linted: Mapping[str, Linted], folder: st
         run = linted.get(one.artifact)
         if run is not None and one.code in run.enabled:
             new[one] = min(number, run.found[one])
-        elif run is not None or os.path.lexists(os.path.join(folder, one.artifact)):
+        elif run is not None or is_url(one.artifact) or os.path.lexists(os.path.join(folder, one.artifact)):
             new[one] = number
     if not prune:
         for run in linted.values():

@@ -15,6 +15,7 @@ from graphlint.commands.sections import SectionCommand, option
 FIXING = "Fixing"
 RULES = "Rule selection"
 FILES = "File selection"
+RUNNING = "Many artifacts"
 OUTPUT = "Output"
 EXIT = "Exit status"
 GENERAL = "Configuration and information"
@@ -116,6 +117,27 @@ GENERAL = "Configuration and information"
     help="Leave out what is excluded even when it is named on the command line.",
 )
 @option(
+    RUNNING,
+    "-j",
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How many processes may lint at once; by default as many as there are cores. Few small artifacts take one, "
+    "and so does --verify.",
+)
+@option(
+    RUNNING, "--no-cache", is_flag=True, envvar="GRAPHLINT_NO_CACHE", show_envvar=True, help="Lint everything anew."
+)
+@option(
+    RUNNING,
+    "--cache-dir",
+    metavar="FOLDER",
+    type=click.UNPROCESSED,
+    envvar="GRAPHLINT_CACHE_DIR",
+    show_envvar=True,
+    help="Where results are kept; by default .graphlint_cache beside the configuration. `graphlint clean` removes it.",
+)
+@option(
     OUTPUT,
     "--output-format",
     multiple=True,
@@ -173,7 +195,8 @@ GENERAL = "Configuration and information"
 def command(ctx: click.Context, /, **parameters: Any) -> None:
     """Lint exported PyTorch programs.
 
-    PATHS are artifacts, or folders to search for *.pt2 files; the current folder if there are none.
+    PATHS are artifacts, folders to search for *.pt2 files, patterns (**/*.pt2), or URLs of any of these
+    (s3://bucket/model.pt2); the current folder if there are none.
     """
     if parameters["quiet"] and parameters["verbose"]:
         raise click.UsageError("--quiet and --verbose cannot be used together.", ctx)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
+from graphlint.batch import Process, cores
 from graphlint.commands import step_summary
 from graphlint.commands.console import Console, When
 from graphlint.commands.reporting import Wanted, report_root, source_address, stdout_of, write_reports
-from graphlint.commands.reviewing import report_stale, reviewed_settings, shown_path
-from graphlint.commands.running import Process, exit_status, lint
+from graphlint.commands.reviewing import report_stale, shown_path
+from graphlint.commands.running import exit_status, lint, lint_many
 from graphlint.config import Configuration, FixTable
 from graphlint.discovery import Candidate, discover
 from graphlint.errors import ConfigError
@@ -24,6 +25,7 @@ from graphlint.results import Action, FileResult
 from graphlint.review import Reviewer
 from graphlint.selection import split_selectors
 from graphlint.settings import Settings, TokenSink
+from graphlint.urls import is_url
 
 # Importing pathlib costs every run.
 
@@ -64,6 +66,9 @@ class CheckOptions(msgspec.Struct, frozen=True):
     warn_unused_ignores: bool | None = None
     show_settings: bool = False
     show_files: bool = False
+    jobs: int | None = None
+    no_cache: bool = False
+    cache_dir: str | None = None
 
     @property
     def action(self) -> Action:
@@ -77,6 +82,7 @@ def check(options: CheckOptions, console: Console) -> int:
     """Run the check and return the exit status. Raises GraphlintError for what concerns the run as a whole."""
     from graphlint.rules.registry import RULES
 
+    refuse_to_write(options, "--fix")
     resolver = resolver_for(options)
     candidates = list(discover(options.paths or (os.curdir,), resolver))
     outputs = settled(resolver.run.outputs, options.output_file, statistics=options.statistics)
@@ -86,22 +92,21 @@ def check(options: CheckOptions, console: Console) -> int:
     reviewer = Reviewer(RULES)
     illustrate = any(output.format in ILLUSTRATED for output in outputs)
     work = [
-        (
-            candidate,
-            msgspec.structs.replace(reviewed_settings(candidate.path, resolver, reviewer), illustrate=illustrate),
-        )
+        (candidate, msgspec.structs.replace(resolver.settings_for(candidate.path), illustrate=True))
+        if illustrate
+        else (candidate, resolver.settings_for(candidate.path))
         for candidate in candidates
     ]
+    for candidate in candidates:
+        reviewer.prepare(resolver.for_path(candidate.path))
     if options.show_files or options.show_settings:
         return _show(options, resolver, work, console)
     if not work:
         console.warning("No .pt2 files found under the given path(s)")
 
-    from graphlint.engine import process
-
     if options.action == "fix":
         prepare_writing(candidates, console)
-    results = list(lint(work, options.action, verifying(process, options, console), console))
+    results = list(_results(work, options, resolver, reviewer, console))
     results += reviewer.source_results(resolver.settings_for, shown_path)
     unsafe_paths = frozenset(candidate.path for candidate, settings in work if settings.unsafe_fixes)
     stream = stdout_of(outputs)
@@ -157,6 +162,32 @@ def prepare_writing(candidates: Sequence[Candidate], console: Console) -> None:
             console.note(f"removed {os.path.join(shown, name)}: a run that was killed had left it")
 
 
+def refuse_to_write(options: CheckOptions, what: str) -> None:
+    """Raises ConfigError where something remote were to be rewritten; ``what`` is what would do that."""
+    for path in options.paths:
+        if options.action == "fix" and is_url(path):
+            raise ConfigError(f"{what} cannot write to {path}: take a local copy, or see with --diff what would change")
+
+
+def _results(
+    work: Sequence[tuple[Candidate, Settings]],
+    options: CheckOptions,
+    resolver: Resolver,
+    reviewer: Reviewer,
+    console: Console,
+) -> Iterator[FileResult]:
+    if options.verify:
+        from graphlint.engine import process
+
+        reviewed = [
+            (one, reviewer.settings_for(one.path, resolver.for_path(one.path), settings)) for one, settings in work
+        ]
+        return lint(reviewed, options.action, verifying(process, options, console), console)
+    jobs = options.jobs or cores()
+    resolved = [(one, settings, resolver.for_path(one.path)) for one, settings in work]
+    return lint_many(resolved, options.action, reviewer, console, jobs=jobs, cached=not options.no_cache)
+
+
 def verifying(process: Callable[..., FileResult], options: CheckOptions, console: Console) -> Process:
     """``process`` of the engine, with a verifier if one is asked for."""
     if not options.verify:
@@ -196,6 +227,7 @@ def resolver_for(options: CheckOptions) -> Resolver:
             target=split_selectors(options.target) if options.target else None,
             force_exclude=options.force_exclude,
             unsafe_fixes=options.unsafe_fixes,
+            cache_dir=options.cache_dir,
             output_format=options.output_format or None,
             step_summary=options.step_summary,
             baseline=None

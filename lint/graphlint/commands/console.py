@@ -113,15 +113,12 @@ class Console:
         with contextlib.suppress(OSError):
             _write(text, sys.stderr)
 
-    def internal_error(self, doing: str, error: BaseException) -> None:
-        """Say that graphlint has a bug; with ``--verbose`` where."""
-        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    def internal_error(self, doing: str, what: str, trace: str) -> None:
+        """Say that graphlint has a bug, the exception ``what``; with ``--verbose`` where, the ``trace``."""
         line = f"graphlint: internal error{doing}: {what}; this is a bug in graphlint, please report it"
         self.err(printable(line) + "\n")
         if self.verbose:
-            import traceback
-
-            self.err("".join(traceback.format_exception(error)))
+            self.err(trace)
 
     @contextlib.contextmanager
     def failures(self) -> Iterator[None]:
@@ -140,7 +137,10 @@ class Console:
         except (click.ClickException, click.exceptions.Exit):
             raise
         except Exception as error:  # noqa: BLE001 - the last line of defence
-            self.internal_error("", error)
+            import traceback
+
+            what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            self.internal_error("", what, "".join(traceback.format_exception(error)))
             _exit(EXIT_FAILURE)
 
     def _line(self, label: str, color: str, text: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from graphlint.commands.checking import CheckOptions, prepare_writing, resolver_for, verifying
+from graphlint.commands.checking import CheckOptions, prepare_writing, refuse_to_write, resolver_for, verifying
 from graphlint.commands.console import Console
 from graphlint.commands.running import exit_status, lint
 from graphlint.discovery import discover
@@ -17,6 +17,7 @@ def restore(options: CheckOptions, console: Console) -> int:
     """Restore the artifacts and return the exit status. Raises GraphlintError for what concerns the run as a whole."""
     from graphlint import engine
 
+    refuse_to_write(options, "restore")
     resolver = resolver_for(options)
     work = [(one, resolver.settings_for(one.path)) for one in discover(options.paths, resolver)]
     if not work:

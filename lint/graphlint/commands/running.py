@@ -1,24 +1,22 @@
-"""Linting the artifacts of one run, one after the other."""
+"""Linting the artifacts of one run, and telling what becomes of each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from functools import partial
 
 import msgspec
 
+from graphlint.batch import Outcome, Process, Task, attempt, failure, keyed, known_outcome, reviewed, run
 from graphlint.commands.console import EXIT_FAILURE, Console
 from graphlint.diagnostics import Diagnostic, Fix
-from graphlint.discovery import Candidate, reason
-from graphlint.errors import GraphlintError
+from graphlint.discovery import Candidate
 from graphlint.reporters.phrasing import count
+from graphlint.resolution import Resolved
 from graphlint.results import Action, FileResult
+from graphlint.review import Reviewer
 from graphlint.settings import Settings
-
-if TYPE_CHECKING:
-    from graphlint.commands.progress import Progress
-
-Process = Callable[[str, Settings, Action], FileResult]
 
 NOT_FIXABLE = Fix("none", "the configuration excludes this rule from fixing ('fixable', 'unfixable')")
 
@@ -27,54 +25,86 @@ def lint(
     work: Sequence[tuple[Candidate, Settings]], action: Action, process: Process, console: Console
 ) -> Iterator[FileResult]:
     """A result per candidate, in their order. What cannot be processed is reported and does not stop the others."""
-    bar = _bar(len(work), console)
+    results = (
+        _told(failure(task, one.error) if one.error else attempt(task, process), console)
+        for one, settings in work
+        for task in [Task(one.path, settings, action)]
+    )
+    for result, (_, settings) in zip(_in_view(results, [one.path for one, _ in work], console), work, strict=True):
+        yield without_excluded_fixes(result, settings)
+
+
+def _in_view(results: Iterable[FileResult], paths: Sequence[str], console: Console) -> Iterator[FileResult]:
+    """The results of these artifacts, with a progress bar where there is somebody to see it."""
+    if len(paths) > 1:
+        from graphlint.commands import progress
+
+        if progress.wanted(quiet=console.quiet, verbose=console.verbose):
+            console.bar = progress.Progress(len(paths))
     try:
-        for index, (candidate, settings) in enumerate(work):
-            if candidate.error:
-                console.error(f"{candidate.path}: {candidate.error}")
-                yield FileResult(path=candidate.path, error=candidate.error)
-            else:
-                yield _lint_one(candidate.path, settings, action, process, console)
-            if bar is not None:
-                bar.step(work[index + 1][0].path if index + 1 < len(work) else "")
+        for index, result in enumerate(results, 1):
+            yield result
+            if console.bar is not None:
+                console.bar.step(paths[index] if index < len(paths) else "")
     finally:
-        if bar is not None:
-            bar.clear()
+        if console.bar is not None:
+            console.bar.clear()
             console.bar = None
 
 
-def _bar(total: int, console: Console) -> Progress | None:
-    if total < 2:
-        return None
-    from graphlint.commands import progress
+def lint_many(
+    work: Sequence[tuple[Candidate, Settings, Resolved]],
+    action: Action,
+    reviewer: Reviewer,
+    console: Console,
+    *,
+    jobs: int,
+    cached: bool,
+) -> Iterator[FileResult]:
+    """As :func:`lint`, by the engine, in at most ``jobs`` processes, and with what is ``cached`` from earlier runs.
 
-    if progress.wanted(quiet=console.quiet, verbose=console.verbose):
-        console.bar = progress.Progress(total)
-    return console.bar
+    The settings are without review: ``reviewer`` comes here.
+    """
+    paths = [candidate.path for candidate, *_ in work]
+    tasks = [
+        # Pictures show what is reported, so a review has to come before them. They are not kept, being large.
+        Task(path, settings, action, resolved if action != "check" or settings.illustrate else None)
+        for path, (_, settings, resolved) in zip(paths, work, strict=True)
+    ]
+    if cached and not any(task.settings.illustrate for task in tasks):
+        tasks = keyed(tasks, [resolved.cache_dir for _, _, resolved in work])
+    known = [
+        failure(task, candidate.error) if candidate.error else known_outcome(task)
+        for (candidate, *_), task in zip(work, tasks, strict=True)
+    ]
+    # Closed here and now, so that an interrupt finds no worker left.
+    with closing(run(tasks, known, jobs, partial(attempt, reviewer=reviewer))) as outcomes:
+        results = (
+            _told(reviewed(outcome, resolved, settings, reviewer), console)
+            for outcome, (_, settings, resolved) in zip(outcomes, work, strict=True)
+        )
+        for result, (_, settings, _) in zip(_in_view(results, paths, console), work, strict=True):
+            yield without_excluded_fixes(result, settings)
 
 
-def _lint_one(path: str, settings: Settings, action: Action, process: Process, console: Console) -> FileResult:
-    try:
-        result = process(path, settings, action)
-    except OSError as error:
-        console.error(f"{path}: {reason(error)}")
-        return FileResult(path=path, error=reason(error))
-    except GraphlintError as error:
-        console.error(f"{path}: {error}")
-        return FileResult(path=path, error=str(error))
-    except Exception as error:  # noqa: BLE001 - a bug met in one artifact must not hide what the others have
-        console.internal_error(f" while linting {path}", error)
-        return FileResult(path=path, error=f"internal error: {type(error).__name__}: {error}")
+def _told(outcome: Outcome, console: Console) -> FileResult:
+    """The result, after what there is to say of it on stderr."""
+    result = outcome.result
+    if outcome.bug:
+        console.internal_error(f" while linting {result.path}", outcome.bug, outcome.trace)
+        return result
     if result.error:
-        console.error(f"{path}: {result.error}")
+        console.error(f"{result.path}: {result.error}")
+    if not outcome.done:
+        return result
     for note in result.notes:
-        console.note(f"{path}: {note}")
+        console.note(f"{result.path}: {note}")
     programs = f"{count(len(result.programs), 'program')} ({', '.join(result.programs)})" if result.programs else "-"
     aside = f", {len(result.suppressed)} suppressed" if result.suppressed else ""
-    console.progress(f"{path}: linted {programs}: {count(len(result.diagnostics), 'finding')} left{aside}")
+    console.progress(f"{result.path}: linted {programs}: {count(len(result.diagnostics), 'finding')} left{aside}")
     for one in result.suppressed:
-        console.progress(f"{path}: {_suppressed(one)}")
-    return without_excluded_fixes(result, settings)
+        console.progress(f"{result.path}: {_suppressed(one)}")
+    return result
 
 
 def _suppressed(diagnostic: Diagnostic) -> str:

@@ -24,6 +24,7 @@ def render(path: str, resolved: Resolved, settings: Settings) -> str:
         f"step-summary = {str(resolved.step_summary).lower()}",
         f"source-roots = {_list(resolved.source_roots)}",
         f"baseline = {_string(resolved.baseline)}",
+        f"cache-dir = {_string(resolved.cache_dir)}",
         "",
         "[per-file-ignores]",
         *(f"{_string(pattern.glob)} = {_list(sorted(codes))}" for pattern, codes in resolved.per_file_ignores),

@@ -6,6 +6,8 @@ import click
 
 from graphlint.commands.console import Console
 from graphlint.commands.sections import SectionCommand, option
+from graphlint.errors import ConfigError
+from graphlint.urls import is_url
 
 
 @click.command(
@@ -33,6 +35,9 @@ def command(ctx: click.Context, before: str, after: str, trust: bool, imports: t
     """
     console = Console(quiet=quiet)
     with console.failures():
+        for path in (before, after):
+            if is_url(path):
+                raise ConfigError(f"{path}: torch loads files only: download it, and verify the copy")
         from graphlint.runtime.loading import require_torch
 
         require_torch()

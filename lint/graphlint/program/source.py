@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from graphlint.diagnostics import SourceFrame
-from graphlint.program.model import Node
+from graphlint.program.model import Graph, Node, Program
 
 _FRAME = re.compile(r'^\s*File "(?P<path>.*)", line (?P<line>\d+), in (?P<function>.*)$')
 _INSTALLED = re.compile(r"[/\\](?:site|dist)-packages[/\\]")
@@ -58,3 +58,16 @@ def module_of(node: Node) -> tuple[str, str] | None:
     if len(parts) < 3 or parts[0] == _NO_MODULE:
         return None
     return _ROOT_NAMES.sub("", parts[1]), parts[-1]
+
+
+def model_lines(program: Program) -> list[SourceFrame]:
+    """The innermost model frames of all nodes, each once."""
+    frames: dict[str, SourceFrame | None] = {}
+    pending: list[Graph] = [program.graph]
+    while pending:
+        for node in pending.pop().nodes:
+            trace = node.metadata.get("stack_trace", "")
+            if trace and trace not in frames:
+                frames[trace] = model_frame(stack_frames(node))
+            pending += (sub.graph for sub in node.subgraphs())
+    return [frame for frame in frames.values() if frame is not None]

@@ -1,0 +1,577 @@
+"""Results that are kept: the same output as without, never a stale one, and nothing that goes wrong with them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import graphlint.batch
+from graphlint import __version__
+from graphlint.archive.artifact import open_artifact
+from graphlint.archive.container import Container
+from graphlint.archive.recording import RecordedFile, digest_of
+from graphlint.archive.source import FileSource
+from graphlint.archive.writer import write_archive
+from graphlint.batch import Task, attempt, is_clean, keyed, known_outcome
+from graphlint.cache import DAY_NS, KEPT_NS, TAG, ResultCache, clean
+from graphlint.results import FileResult
+
+ARTIFACTS = Path(__file__).parent / "artifacts"
+NEWEST = ARTIFACTS / "2.13.0"
+EVERY = sorted(ARTIFACTS.rglob("*.pt2"))
+OLD_NS = 1_700_000_000 * 10**9
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX")
+
+
+@pytest.fixture(autouse=True)
+def every_size(monkeypatch):
+    """The tests' artifacts are too small to be kept."""
+    monkeypatch.setattr(graphlint.batch, "SMALLEST_KEPT", 0)
+    monkeypatch.setattr(graphlint.batch, "WORTH_KEEPING", 0)
+    monkeypatch.setattr(graphlint.batch, "_CACHES", {})
+
+
+@pytest.fixture
+def folder(tmp_path) -> str:
+    return str(tmp_path / "cache")
+
+
+@pytest.fixture
+def artifact(tmp_path) -> Path:
+    """An artifact that was written long ago."""
+    path = tmp_path / "model.pt2"
+    shutil.copyfile(NEWEST / "key_value_cache.pt2", path)
+    age(path)
+    return path
+
+
+def age(path: Path, time_ns: int = OLD_NS) -> None:
+    os.utime(path, ns=(time_ns, time_ns))
+
+
+def entries(folder: str) -> list[Path]:
+    return sorted(Path(folder).rglob("*.entry"))
+
+
+def kept(task: Task, folder: str) -> Task:
+    """The task, its result to be kept in the folder."""
+    [task] = keyed([task], [folder])
+    return task
+
+
+def fresh() -> None:
+    """What another run starts with."""
+    graphlint.batch._CACHES.clear()
+
+
+@pytest.fixture
+def look_up(default_rules, folder, artifact):
+    """What the next run finds of an artifact; None if it has to lint it."""
+
+    def look_up(path: Path | None = None, settings=default_rules) -> FileResult | None:
+        fresh()
+        outcome = known_outcome(kept(Task(str(path or artifact), settings), folder))
+        return None if outcome is None else outcome.result
+
+    return look_up
+
+
+@pytest.fixture
+def check(default_rules, folder, artifact):
+    """Lint as a run does that finds nothing: the result is kept."""
+
+    def check(path: Path | None = None, settings=default_rules) -> FileResult:
+        fresh()
+        return attempt(kept(Task(str(path or artifact), settings), folder)).result
+
+    return check
+
+
+@pytest.fixture
+def settled(monkeypatch):
+    """The change time of a test's files is now, so nothing would ever be old enough: let that be tomorrow."""
+    real = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: real() + DAY_NS // 2)
+
+
+def test_a_result_is_found_again(check, look_up):
+    assert look_up() is None
+    result = check()
+    assert [one.code for one in result.diagnostics] == ["GL103"]
+    assert look_up() == result
+
+
+@pytest.mark.usefixtures("settled")
+def test_the_stamp_is_enough_once_it_is_old(check, look_up, monkeypatch):
+    result = check()
+    monkeypatch.setattr(FileSource, "__init__", lambda *_: pytest.fail("the artifact is opened"))
+    assert look_up() == result
+
+
+def test_a_fresh_stamp_is_not_trusted(check, artifact, look_up):
+    """As with git's index: what is written within the clock's resolution after it was read has the same stamp."""
+    check()
+    data = bytearray(artifact.read_bytes())
+    position = data.index(b"index_put_")
+    status = artifact.stat()
+    data[position] ^= 1
+    artifact.write_bytes(data)
+    os.utime(artifact, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert look_up() is None
+
+
+@POSIX
+@pytest.mark.usefixtures("settled")
+def test_other_content_of_the_same_size_and_modification_time(check, artifact, look_up):
+    check()
+    status = artifact.stat()
+    data = artifact.read_bytes()
+    time.sleep(0.05)  # until the kernel's clock goes on
+    artifact.write_bytes(data.replace(b"index_put_", b"index_pus_"))
+    os.utime(artifact, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert (artifact.stat().st_size, artifact.stat().st_mtime_ns) == (status.st_size, status.st_mtime_ns)
+    assert look_up() is None
+    assert check().unreadable  # the checksum is wrong
+
+
+def test_a_new_time_or_place_with_the_same_content(check, artifact, look_up, tmp_path, folder):
+    result = check()
+    age(artifact, OLD_NS + 5 * 10**9)
+    assert look_up() == result
+    data = artifact.read_bytes()
+    artifact.unlink()
+    artifact.write_bytes(data)
+    assert look_up() == result
+    assert len(entries(folder)) == 1
+
+
+def test_a_checkout_can_move(check, artifact, tmp_path, folder, default_rules):
+    check()
+    moved = tmp_path.with_name(tmp_path.name + "-moved")
+    shutil.copytree(tmp_path, moved)
+    fresh()
+    found = known_outcome(kept(Task(str(moved / "model.pt2"), default_rules), str(moved / "cache")))
+    assert found is not None
+    assert {one.path for one in found.result.diagnostics} == {str(moved / "model.pt2")}
+    shutil.rmtree(moved)
+
+
+def rewritten(path: Path, member_end: str, change) -> None:
+    """The artifact with another content of one member."""
+    with Container(path) as container:
+        name = next(name for name in container.members if name.endswith(member_end))
+        temporary = path.with_suffix(".new")
+        with temporary.open("wb") as out:
+            write_archive(container, {name: change(container.read(name))}, out)
+    temporary.replace(path)
+
+
+def test_another_program_is_linted(check, artifact, look_up):
+    check()
+    rewritten(artifact, "models/model.json", lambda data: data.replace(b"index_put_.default", b"index_put.default"))
+    assert look_up() is None
+    assert check().diagnostics == ()
+    assert look_up() is not None
+
+
+def test_the_weights_do_not_matter_but_the_directory_does(check, artifact, look_up):
+    """Their checksums stand in the directory, so other weights are noticed without reading them."""
+    check()
+    rewritten(artifact, "data/weights/weight_0", lambda data: bytes(len(data)))
+    assert look_up() is None
+
+
+def test_no_byte_of_the_weights_is_read(artifact, default_rules):
+    from graphlint.engine import process
+
+    rewritten(artifact, "data/weights/weight_0", lambda data: bytes(1 << 20))
+    source = RecordedFile(artifact)
+    process(str(artifact), default_rules, "check", source=source)
+    with open_artifact(artifact) as opened:
+        [weight] = [one for name, one in opened.container.members.items() if name.endswith("data/weights/weight_0")]
+        start = opened.container.data_offset(weight)
+        assert source.digest == digest_of(opened.container.source, source.reads)
+    # The first bytes tell what kind of file it is, the last ones hold the directory.
+    inner = (start + 512, start + weight.size - 70_000)
+    assert all(at + length <= inner[0] or at >= inner[1] for at, length in source.reads)
+    assert sum(length for _, length in source.reads) < 100_000
+
+
+def test_settings_and_version_are_part_of_the_key(check, look_up, default_rules, all_rules, monkeypatch):
+    check()
+    assert look_up(settings=all_rules) is None
+    fewer = msgspec.structs.replace(default_rules, enabled=default_rules.enabled - {"GL103"})
+    sink = msgspec.structs.replace(default_rules, token_sink="output")
+    assert look_up(settings=fewer) is None
+    assert look_up(settings=sink) is None
+    same = msgspec.json.decode(msgspec.json.encode(default_rules), type=type(default_rules))
+    assert look_up(settings=same) is not None
+    monkeypatch.setattr("graphlint.cache.__version__", "0.0.1")
+    monkeypatch.setattr("graphlint.cache._code", lambda: b"0.0.1")
+    assert look_up() is None
+
+
+def test_a_changed_rule_is_another_graphlint(check, look_up, monkeypatch):
+    """In a checkout the version stays while the code changes."""
+    import graphlint.cache
+
+    check()
+    assert f"{__version__}\n".encode() in graphlint.cache._code()
+    real = os.stat
+    monkeypatch.setattr(graphlint.cache, "_code", graphlint.cache._code.__wrapped__)
+
+    class Later:
+        def __init__(self, status: os.stat_result) -> None:
+            self.st_size, self.st_mtime_ns = status.st_size, status.st_mtime_ns + 1
+
+    before = graphlint.cache._code()
+    monkeypatch.setattr(
+        os, "stat", lambda path, **k: Later(real(path, **k)) if str(path).endswith("prints.py") else real(path, **k)
+    )
+    assert graphlint.cache._code() != before
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: data[:10],
+        lambda data: data[:-1],
+        lambda data: b"PK\x03\x04" + data,
+        lambda data: data[:40] + bytes([data[40] ^ 1]) + data[41:],
+        lambda data: b"\x00" * len(data),
+    ],
+    ids=["empty", "short", "cut", "foreign", "flipped", "zeros"],
+)
+def test_damaged_entries_are_made_anew(check, look_up, folder, damage):
+    result = check()
+    [entry] = entries(folder)
+    good = entry.read_bytes()
+    entry.write_bytes(damage(good))
+    assert look_up() is None
+    assert check() == result
+    assert look_up() == result
+
+
+def test_an_entry_of_another_shape_or_key(check, look_up, folder, tmp_path):
+    from graphlint.cache import CHECKSUM_SIZE, _checksum
+
+    check()
+    [entry] = entries(folder)
+    fields = msgspec.msgpack.decode(entry.read_bytes()[CHECKSUM_SIZE:])
+    for other in ({"result": 1}, [b"another key", *fields[1:]], fields[:3], 7):
+        body = msgspec.msgpack.encode(other)
+        entry.write_bytes(_checksum(body) + body)
+        assert look_up() is None
+
+
+def test_what_could_not_be_read_is_not_kept(check, tmp_path, folder, default_rules):
+    broken = tmp_path / "broken.pt2"
+    broken.write_bytes(b"no zip at all")
+    assert [one.code for one in check(broken).diagnostics] == ["GL001"]
+    assert [one.code for one in check(tmp_path).diagnostics] == ["GL001"]
+    assert check(tmp_path / "nowhere.pt2").unreadable
+    assert entries(folder) == []
+
+
+def test_what_is_more_than_a_check_is_not_kept(artifact, folder, default_rules):
+    from graphlint.engine import process
+
+    cache = ResultCache(folder)
+    source = RecordedFile(artifact)
+    result = process(str(artifact), default_rules, "check", source=source)
+    key = cache.key(str(artifact), default_rules)
+    for other in ({"changed": True}, {"diff": "-a"}, {"suppressed": result.diagnostics}, {"error": "no space"}):
+        cache.store(str(artifact), key, source, msgspec.structs.replace(result, **other))
+    assert entries(folder) == []
+    cache.store(str(artifact), key, source, result)
+    assert len(entries(folder)) == 1
+
+
+def test_a_file_that_changes_meanwhile_is_not_kept(artifact, folder, default_rules):
+    from graphlint.engine import process
+
+    cache = ResultCache(folder)
+    source = RecordedFile(artifact)
+    result = process(str(artifact), default_rules, "check", source=source)
+    artifact.write_bytes((NEWEST / "clean.pt2").read_bytes())
+    cache.store(str(artifact), cache.key(str(artifact), default_rules), source, result)
+    assert entries(folder) == []
+
+
+@POSIX
+def test_names_that_are_no_text(check, artifact, look_up, default_rules):
+    odd = artifact.with_name(os.fsdecode(b"caf\xe9.pt2"))
+    shutil.copyfile(artifact, odd)
+    assert look_up(odd) is None
+    assert check(odd) == look_up(odd)
+    assert {one.path for one in check(odd).diagnostics} == {str(odd)}
+
+
+class TestFolder:
+    def test_what_is_in_it(self, check, folder):
+        check()
+        content = {path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file()}
+        [entry] = entries(folder)
+        assert content == {".gitignore", TAG, f"{__version__}/pruned", f"{__version__}/{entry.name}"}
+        assert Path(folder, TAG).read_text().startswith("Signature: 8a477f597d28d172789f06886806bc55\n")
+        assert Path(folder, ".gitignore").read_text().splitlines()[-1] == "*"
+
+    def test_a_folder_with_other_things_is_not_tagged(self, check, folder):
+        Path(folder).mkdir()
+        Path(folder, "thesis.txt").write_text("mine")
+        check()
+        assert sorted(path.name for path in Path(folder).iterdir()) == [__version__, "thesis.txt"]
+
+    def test_nothing_is_made_for_nothing(self, look_up, folder):
+        assert look_up() is None
+        assert not Path(folder).exists()
+
+    @pytest.mark.parametrize("obstacle", ["file", "parent"])
+    def test_a_folder_that_cannot_be_made_is_no_error(self, check, folder, artifact, default_rules, obstacle):
+        where = Path(folder) / "below" if obstacle == "parent" else Path(folder)
+        Path(folder).write_text("in the way")
+        fresh()
+        outcome = attempt(kept(Task(str(artifact), default_rules), str(where)))
+        assert [one.code for one in outcome.result.diagnostics] == ["GL103"]
+        assert (outcome.result.error, outcome.bug) == ("", "")
+        assert Path(folder).read_text() == "in the way"
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full or the like")
+    def test_a_full_disk_is_no_error(self, check, folder, look_up, monkeypatch):
+        def full(descriptor, data):
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", full)
+            result = check()
+        assert [one.code for one in result.diagnostics] == ["GL103"]
+        assert [path.name for path in Path(folder, __version__).iterdir()] == ["pruned"]
+
+    def test_what_is_old_or_too_much_is_dropped(self, check, folder, artifact, tmp_path, monkeypatch):
+        monkeypatch.setattr("graphlint.cache.MOST_ENTRIES", 3)
+        check()
+        version = Path(folder, __version__)
+        now = time.time_ns()
+        other = Path(folder, "0.0.1")
+        other.mkdir()
+        ages = {"a": 0, "b": 1, "c": KEPT_NS + DAY_NS, "d": DAY_NS * 2, "e": DAY_NS * 3}
+        for name, old in ages.items():
+            path = (other if name == "c" else version) / f"{name}.entry"
+            path.write_bytes(b"")
+            age(path, now - old)
+        for name, old in (("x.entry.1.tmp", DAY_NS * 2), ("y.entry.2.tmp", 0), ("thesis.txt", KEPT_NS * 2)):
+            (version / name).write_bytes(b"")
+            age(version / name, now - old)
+        age(version / "pruned", now - 2 * DAY_NS)
+        second = tmp_path / "second.pt2"
+        shutil.copyfile(artifact, second)
+        check(second)
+        names = {path.name for path in version.iterdir()}
+        assert {"a.entry", "b.entry", "y.entry.2.tmp", "thesis.txt", "pruned"} <= names
+        assert not {"d.entry", "e.entry", "x.entry.1.tmp"} & names
+        assert list(other.iterdir()) == []
+
+    def test_what_is_used_is_not_old(self, check, look_up, folder):
+        check()
+        [entry] = entries(folder)
+        age(entry)
+        assert look_up() is not None
+        assert time.time_ns() - entry.stat().st_mtime_ns < DAY_NS
+
+    def test_many_runs_at_once(self, folder, default_rules, artifact):
+        cache = ResultCache(folder)
+        expected = attempt(Task(str(artifact), default_rules)).result
+        found: list[FileResult | None] = []
+
+        def work() -> None:
+            own = ResultCache(folder)
+            key = own.key(str(artifact), default_rules)
+            for _ in range(30):
+                source = RecordedFile(artifact)
+                source.read_at(0, source.size)
+                own.store(str(artifact), key, source, expected)
+                source.close()
+                found.append(own.lookup(str(artifact), key))
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert found == [expected] * 120
+        assert len(entries(folder)) == 1
+        assert cache.lookup(str(artifact), cache.key(str(artifact), default_rules)) == expected
+        assert not list(Path(folder).rglob("*.tmp"))
+
+
+class TestClean:
+    def test_all_of_it(self, check, folder):
+        check()
+        size = sum(path.stat().st_size for path in Path(folder, __version__).iterdir())
+        removed = clean(folder)
+        assert removed is not None
+        assert (removed.entries, removed.size, removed.left) == (1, size, False)
+        assert not Path(folder).exists()
+        assert clean(folder) is None
+
+    def test_nothing_else(self, check, folder, tmp_path):
+        Path(folder).mkdir()
+        Path(folder, "1").mkdir()
+        Path(folder, "1", "thesis.txt").write_text("mine")
+        Path(folder, ".gitignore").write_text("mine too")
+        check()
+        removed = clean(folder)
+        assert removed is not None
+        assert removed.left
+        left = {path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file()}
+        assert left == {"1/thesis.txt", ".gitignore"}
+        assert clean(folder) is None
+
+    @POSIX
+    def test_links_are_not_followed(self, check, folder, tmp_path):
+        check()
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        (elsewhere / "a.entry").write_text("mine")
+        Path(folder, "2").symlink_to(elsewhere)
+        Path(folder, __version__, "b.entry").symlink_to(elsewhere / "a.entry")
+        clean(folder)
+        assert (elsewhere / "a.entry").read_text() == "mine"
+
+
+def test_every_artifact_of_the_corpus(folder, default_rules, all_rules):
+    """What comes out of the cache is what went in, and what is clean for a check is so for a fix and a diff."""
+    for settings in (default_rules, all_rules):
+        fresh()
+        tasks = [kept(Task(str(path), settings), folder) for path in EVERY]
+        linted = [attempt(task) for task in tasks]
+        fresh()
+        found = [known_outcome(task) for task in tasks]
+        readable = [outcome for outcome in linted if not outcome.result.unreadable]
+        assert [one for one in found if one is not None] == readable
+        assert len(readable) > 300
+
+
+def test_a_fix_takes_over_what_is_clean(folder, default_rules, tmp_path):
+    clean_ones = 0
+    for path in EVERY:
+        check = attempt(Task(str(path), default_rules)).result
+        if is_clean(check):
+            clean_ones += 1
+            copy = tmp_path / "copy.pt2"
+            shutil.copyfile(path, copy)
+            expected = msgspec.structs.replace(check, path=str(copy))
+            assert attempt(Task(str(copy), default_rules, "fix")).result == expected
+            assert attempt(Task(str(copy), default_rules, "diff")).result == expected
+    assert clean_ones > 20
+
+
+def test_a_fix_keeps_what_is_clean_and_nothing_else(folder, default_rules, artifact, tmp_path):
+    tidy = tmp_path / "tidy.pt2"
+    shutil.copyfile(NEWEST / "clean.pt2", tidy)
+    for path in (artifact, tidy):
+        attempt(kept(Task(str(path), default_rules, "fix"), folder))
+    assert len(entries(folder)) == 1
+    fresh()
+    assert known_outcome(kept(Task(str(tidy), default_rules, "check"), folder)) is not None
+    assert known_outcome(kept(Task(str(artifact), default_rules, "check"), folder)) is None
+
+
+def test_a_fix_does_not_take_over_findings(folder, default_rules, artifact):
+    attempt(kept(Task(str(artifact), default_rules), folder))
+    fresh()
+    assert known_outcome(kept(Task(str(artifact), default_rules), folder)) is not None
+    assert known_outcome(kept(Task(str(artifact), default_rules, "fix"), folder)) is None
+    assert known_outcome(kept(Task(str(artifact), default_rules, "diff"), folder)) is None
+
+
+WITH_CACHE = {name: value for name, value in os.environ.items() if not name.startswith("GRAPHLINT_")}
+RUN = """
+import sys
+import graphlint.batch
+graphlint.batch.SMALLEST_KEPT = graphlint.batch.WORTH_KEEPING = 0
+from graphlint.cli import main
+main()
+"""
+
+
+def run(cwd: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-c", RUN, *arguments],
+        cwd=cwd,
+        env=WITH_CACHE | environment,
+        capture_output=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize("output_format", ["full", "concise", "grouped", "json"])
+def test_the_output_is_the_same(tmp_path, output_format):
+    arguments = ["--isolated", "-v", "--output-format", output_format, str(ARTIFACTS)]
+    plain, first, second = run(tmp_path, "--no-cache", *arguments), run(tmp_path, *arguments), run(tmp_path, *arguments)
+    assert len(entries(str(tmp_path))) > 300
+    for one in (first, second):
+        assert (one.stdout, one.stderr, one.returncode) == (plain.stdout, plain.stderr, plain.returncode)
+    assert plain.returncode == 1
+
+
+def test_where_it_is(tmp_path):
+    project = tmp_path / "project"
+    (project / "models").mkdir(parents=True)
+    shutil.copyfile(NEWEST / "clean.pt2", project / "models" / "m.pt2")
+    (project / "graphlint.toml").write_text("")
+    run(project / "models")
+    assert len(entries(str(project / ".graphlint_cache"))) == 1
+    (project / "graphlint.toml").write_text('cache-dir = "kept"\n')
+    run(project / "models")
+    assert len(entries(str(project / "kept"))) == 1
+    run(project / "models", GRAPHLINT_CACHE_DIR="by-variable")
+    assert len(entries(str(project / "models" / "by-variable"))) == 1
+    run(project / "models", "--cache-dir", str(tmp_path / "by-option"), GRAPHLINT_CACHE_DIR="unused")
+    assert len(entries(str(tmp_path / "by-option"))) == 1
+    assert not (project / "models" / "unused").exists()
+    for arguments, environment in ((["--no-cache"], {}), ([], {"GRAPHLINT_NO_CACHE": "1"})):
+        run(tmp_path / "project", "--cache-dir", "never", *arguments, **environment)
+    assert not (project / "never").exists()
+
+
+def test_the_command_clean(tmp_path):
+    shutil.copyfile(NEWEST / "clean.pt2", tmp_path / "m.pt2")
+    below = tmp_path / "below"
+    below.mkdir()
+    (below / "graphlint.toml").write_text("")
+    shutil.copyfile(NEWEST / "clean.pt2", below / "n.pt2")
+    (tmp_path / "graphlint.toml").write_text('cache-dir = "kept"\n')
+    run(tmp_path)
+    result = run(tmp_path, "clean")
+    assert result.stderr == b""
+    kinds = [line.rpartition(",")[0] for line in result.stdout.decode().splitlines()]
+    nested = Path("below", ".graphlint_cache")
+    assert kinds == ["Removed kept (1 result", f"Removed {nested} (1 result"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["below", "graphlint.toml", "m.pt2"]
+    assert run(tmp_path, "clean").stdout == b"No cache found\n"
+    missing = run(tmp_path, "clean", "nowhere")
+    assert (missing.stderr, missing.returncode) == (b"error: nowhere: no such folder\n", 2)
+
+
+def test_small_artifacts_are_not_kept(tmp_path):
+    shutil.copyfile(NEWEST / "clean.pt2", tmp_path / "m.pt2")
+    code = (
+        "import sys, atexit\n"
+        "atexit.register(lambda: print('hashlib' in sys.modules, 'graphlint.cache' in sys.modules))\n"
+        "from graphlint.cli import main\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", code, "-q"]
+    result = subprocess.run(command, cwd=tmp_path, env=WITH_CACHE, capture_output=True, text=True)
+    assert (result.stdout, result.stderr) == ("False False\n", "")
+    assert [path.name for path in tmp_path.iterdir()] == ["m.pt2"]
