@@ -169,6 +169,24 @@ FOUND = {
         [(b'"schema_version": 1', b'"schema_version": 0')],
         "unchanged",
     ),
+    "no structure of the result": (
+        "2.12.1/constrain_range.pt2",
+        lambda module: module["module_call_graph"][0]["signature"].pop("out_spec"),
+        [],
+        "unreadable",
+    ),
+    "a branch without operands": (
+        "2.4.1/cond_assert.pt2",
+        lambda module: nodes(module)[2]["inputs"].pop(),
+        [],
+        "unchanged",
+    ),
+    "a region whose result has no strides": (
+        "2.8.0/no_grad_region.pt2",
+        lambda module: module["graph"]["tensor_values"]["getitem"]["strides"][1].pop("as_int"),
+        [],
+        "unchanged",
+    ),
     "a word for a number": (
         "2.13.0/async_assert.pt2",
         lambda module: nodes(module)[0]["inputs"][1].update(arg={"as_float": "zeros"}),

@@ -60,8 +60,13 @@ CONVENTIONS: Final[dict[str, Convention]] = {
 
 
 def convention(node: Node) -> Convention | None:
-    """The calling convention of a node's op, None where graphlint does not know it (or it is no such op)."""
-    return CONVENTIONS.get(node.target.rpartition(".")[2])
+    """The calling convention of a node's op, None where graphlint does not know it (or it is no such op), or where the
+    node is of another shape.
+    """
+    rule = CONVENTIONS.get(node.target.rpartition(".")[2])
+    if rule is None or called_graphs(node, rule) is None or len(node.inputs) <= max(rule.lists[:1], default=0):
+        return None
+    return rule
 
 
 def operand_names(node: Node, rule: Convention) -> list[str | None]:

@@ -338,10 +338,10 @@ class Signature(_Part):
 
 
 class ModuleCallSignature(_Part):
-    inputs: list[Argument] = []
-    outputs: list[Argument] = []
-    in_spec: str = ""
-    out_spec: str = ""
+    inputs: list[Argument]
+    outputs: list[Argument]
+    in_spec: str
+    out_spec: str
 
 
 class ModuleCallEntry(_Part):
@@ -352,7 +352,7 @@ class ModuleCallEntry(_Part):
 class GraphModule(_Part):
     graph: Graph
     signature: Signature
-    module_call_graph: list[ModuleCallEntry] = []
+    module_call_graph: list[ModuleCallEntry]
 
 
 class SchemaVersion(_Part):

@@ -513,7 +513,10 @@ class Frame:
 
     def _begins_at(self, result: str, offset: Size) -> None:
         """Record where a region's result begins in its storage now."""
-        recorded = Meta(self.raw["tensor_values"][result])
+        try:
+            recorded = self.meta(result)
+        except Obstacle as reason:
+            raise Blocked(self.rewriter.active, str(reason)) from None
         value = Value(result, recorded.with_(strides=recorded.strides, offset=offset))
         self.edit.record(result, value.meta.raw)
         tracked = self.objects.get(result)
