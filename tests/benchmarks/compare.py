@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cases import export_cases
-from measuring import DECOMPOSE, measure
+from measuring import DECOMPOSE, Cost, measure_apart
 
 from graphlint.engine import process
 from graphlint.errors import GraphlintError
@@ -41,7 +41,8 @@ class Outcome(NamedTuple):
 
     functional: bool
     equal: bool
-    seconds: float
+    cost: Cost | None
+    """None where the tool failed."""
     remark: str
 
     @property
@@ -49,7 +50,7 @@ class Outcome(NamedTuple):
         return self.functional and self.equal
 
 
-def judged(original: Path, result: Path, seconds: float) -> Outcome:
+def judged(original: Path, result: Path, cost: Cost) -> Outcome:
     """Whether a result is functional, and equal to the original."""
     left = sorted({one.code for one in process(str(result), SETTINGS, "check").diagnostics} - NEITHER)
     try:
@@ -57,25 +58,25 @@ def judged(original: Path, result: Path, seconds: float) -> Outcome:
         remark = ""
     except GraphlintError as error:
         remark = str(error)
-    return Outcome(not left, not remark, seconds, remark or (f"left: {', '.join(left)}" if left else ""))
+    return Outcome(not left, not remark, cost, remark or (f"left: {', '.join(left)}" if left else ""))
 
 
 def by_graphlint(artifact: Path, folder: Path) -> Outcome:
     """``graphlint --fix`` on a copy."""
     copy = folder / f"graphlint-{artifact.name}"
     shutil.copy(artifact, copy)
-    seconds, _, _ = measure([sys.executable, "-m", "graphlint", "check", "--fix", "--isolated", "--quiet", str(copy)])
-    return judged(artifact, copy, seconds)
+    cost = measure_apart([sys.executable, "-m", "graphlint", "check", "--fix", "--isolated", "--quiet", str(copy)])
+    return judged(artifact, copy, cost)
 
 
 def by_torch(artifact: Path, folder: Path) -> Outcome:
     """``run_decompositions({})`` of what torch loads."""
     result = folder / f"torch-{artifact.name}"
     try:
-        seconds, _, _ = measure([sys.executable, "-c", DECOMPOSE, str(artifact), str(result)], exits=(0,))
+        cost = measure_apart([sys.executable, "-c", DECOMPOSE, str(artifact), str(result)], exits=(0,))
     except SystemExit as error:
-        return Outcome(False, False, 0.0, str(error).strip().rpartition("\n")[2][:100])
-    return judged(artifact, result, seconds)
+        return Outcome(False, False, None, str(error).strip().rpartition("\n")[2][:100])
+    return judged(artifact, result, cost)
 
 
 def loadable(artifact: Path) -> bool:
@@ -115,7 +116,11 @@ def main() -> int:
 
     line("functional and equal", lambda outcomes: str(sum(one.good for one in outcomes)))
     line("functional, but not equal", lambda outcomes: str(sum(one.functional and not one.equal for one in outcomes)))
-    line("median seconds", lambda outcomes: f"{statistics.median(one.seconds for one in outcomes if one.seconds):.2f}")
+    line("median seconds", lambda outcomes: f"{statistics.median(one.cost.wall for one in outcomes if one.cost):.2f}")
+    line(
+        "median peak memory",
+        lambda outcomes: f"{statistics.median(one.cost.peak for one in outcomes if one.cost):.0f} MiB",
+    )
     if options.json:
         content = {name: {tool: outcome._asdict() for tool, outcome in row.items()} for name, row in rows.items()}
         options.json.write_text(json.dumps({"version": 1, "artifacts": content}, indent=1) + "\n")
