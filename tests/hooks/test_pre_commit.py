@@ -160,3 +160,35 @@ def test_the_system_hook_takes_the_installed_graphlint(repository):
     status, output = models.commit()
     assert status == 1
     assert "GL103 [*] buffer-mutation: aten.add_.Tensor writes buffer 'count'" in output
+
+
+def test_a_comment_at_the_models_line_silences_the_hook(repository):
+    models = repository("graphlint", "--output-format=github")
+    source = models.folder / "src" / "models.py"
+    source.parent.mkdir()
+    lines = (ARTIFACTS.parent / "models.py").read_text().splitlines()
+    source.write_text("\n".join(lines) + "\n")
+    shutil.copy(ARTIFACTS / "buffer_counter.pt2", models.folder / "model.pt2")
+    models.git("add", "--all")
+    status, output = models.commit()
+    assert status == 1
+    assert "::error title=GL103 buffer-mutation,file=src/models.py,line=84," in output
+
+    lines[83] += "  # graphlint: ignore[GL103] counts its calls"
+    source.write_text("\n".join(lines) + "\n")
+    models.git("add", "--all")
+    status, output = models.commit()
+    assert status == 0, output
+
+
+def test_git_shows_what_the_hook_changed(repository):
+    models = repository("graphlint-fix")
+    shutil.copy(ARTIFACTS / "buffer_counter.pt2", models.folder / "model.pt2")
+    models.git("add", "--all")
+    models.git("commit", "--no-verify", "--quiet", "--message", "as exported")
+    assert models.run("graphlint", "git", "install").returncode == 0
+    hook = models.run(sys.executable, "-m", "pre_commit", "run", "--all-files")
+    assert hook.returncode == 1
+    diff = models.git("diff", "model.pt2").stdout
+    assert any(line.startswith("-") and "aten.add_.Tensor(" in line for line in diff.splitlines())
+    assert any(line.startswith("+") and "aten.add.Tensor(" in line for line in diff.splitlines())
