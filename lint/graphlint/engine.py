@@ -311,7 +311,7 @@ def _code(artifact: Artifact, path: str, settings: Settings) -> list[Diagnostic]
         return []
     from graphlint.analysis.code import find_member_code
 
-    advice = no_fix("let torch load this file only if you trust where it comes from")
+    advice = no_fix("torch runs this when it loads the file: load it only if you trust where it comes from")
     return [
         Diagnostic(Rule.code, Rule.name, Rule.severity, found.what, advice, path=path, member=found.member)
         for found in find_member_code(artifact)

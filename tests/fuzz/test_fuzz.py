@@ -187,6 +187,12 @@ FOUND = {
         [],
         "unchanged",
     ),
+    "an output of no known kind": (
+        "2.13.0/input_mutation.pt2",
+        lambda module: module["signature"]["output_specs"].__setitem__(0, {"as_none": True}),
+        [],
+        "unchanged",
+    ),
     "a word for a number": (
         "2.13.0/async_assert.pt2",
         lambda module: nodes(module)[0]["inputs"][1].update(arg={"as_float": "zeros"}),

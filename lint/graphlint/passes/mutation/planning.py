@@ -153,6 +153,8 @@ def _obstacles(document: Document, view: ProgramView, writes: list[Write]) -> di
     blocked: dict[Storage, str] = {}
     schema = view.program.schema
     written = {alias.storage for write in writes for alias in write.aliases}
+    if _has_unknown_specs(view):
+        blocked.update(dict.fromkeys(written, "the signature has an input or output of a kind that is not known"))
     for write in writes:
         reason = _write_obstacle(write, schema, view)
         if reason is not None:
@@ -167,6 +169,12 @@ def _obstacles(document: Document, view: ProgramView, writes: list[Write]) -> di
             if alias.storage in written:
                 blocked.setdefault(alias.storage, f"whether {node.op} writes, keeps or returns it is not known")
     return blocked
+
+
+def _has_unknown_specs(view: ProgramView) -> bool:
+    signature = view.program.graph_module.signature
+    specs = (*(signature.input_specs or ()), *(signature.output_specs or ()))
+    return any(all(getattr(spec, kind) is None for kind in spec.__struct_fields__) for spec in specs)
 
 
 def _write_obstacle(write: Write, schema: tuple[int, int], view: ProgramView) -> str | None:
