@@ -347,3 +347,11 @@ def test_only_what_is_needed_is_loaded(folder, arguments, unused):
     assert "graphlint.cli" in loaded
     assert not loaded & {f"graphlint.{name}" for name in unused}
     assert not loaded & {"torch", "subprocess", "pathlib"}
+
+
+@pytest.mark.parametrize("arguments", [["show", "clean.pt2"], ["diff", "clean.pt2", "clean.pt2"]])
+def test_configured_limits_hold(folder, arguments):
+    (folder / "graphlint.toml").write_text("[limits]\nnodes = 2\n")
+    done = subprocess.run([sys.executable, "-m", "graphlint", *arguments], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "the program has 4 nodes, and the limit is 2: raise limits.nodes" in done.stderr

@@ -9,6 +9,7 @@ import io
 import json
 import pickle
 import shutil
+import struct
 import subprocess
 import sys
 import zipfile
@@ -120,6 +121,17 @@ def test_what_stands_behind_is_found_if_torch_reads_it(folder, content, read):
     assert found == ([f"calls {MKDIR}"] if read else [])
     as_torch_loads(content)
     assert folder.exists() is read
+
+
+def test_what_stands_behind_a_frame_that_is_too_long(folder):
+    """Python's C unpickler forgets what is left of a frame after STOP: torch goes on behind it."""
+    code = b"\x80\x02" + made(folder.name) + b"."
+    forgotten = VERSION + pickled({}) * 2 + pickled([])
+    content = b"\x80\x04\x95" + struct.pack("<Q", len(MAGIC) - 2 + len(forgotten)) + MAGIC[2:] + forgotten + code
+    (phrase,) = found_in(content)
+    assert "it ends before its frame does" in phrase
+    as_torch_loads(content)
+    assert folder.is_dir()
 
 
 def test_two_pickles_that_differ_in_case(folder):

@@ -174,7 +174,7 @@ def test_no_name_is_missed_in_mutated_pickles():
             continue
         names, ended = looked_up(data)
         followed = follow(data)
-        if followed.defect is not None and ACROSS in followed.defect:
+        if followed.defect is not None and "which unpicklers do differently" in followed.defect:
             across += 1
             continue
         assert set(names) <= set(followed.names), data

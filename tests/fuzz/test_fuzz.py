@@ -193,6 +193,12 @@ FOUND = {
         [],
         "unchanged",
     ),
+    "an argument that is null": (
+        "2.12.1/constant_mutation.pt2",
+        lambda module: nodes(module)[1]["inputs"][1].update(arg={"as_tensor": None}),
+        [],
+        "unchanged",
+    ),
     "a word for a number": (
         "2.13.0/async_assert.pt2",
         lambda module: nodes(module)[0]["inputs"][1].update(arg={"as_float": "zeros"}),

@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from graphlint.archive.artifact import Artifact, open_artifact
+from graphlint.archive.container import DEFAULT
 from graphlint.errors import ArtifactError
+from graphlint.limits import Limits
 
 
 @contextmanager
-def opened(path: str) -> Iterator[Artifact]:
+def opened(path: str, limits: Limits = DEFAULT) -> Iterator[Artifact]:
     """The artifact at ``path``, closed in the end. Raises ArtifactError with the path in its message."""
     try:
-        artifact = open_artifact(path)
+        artifact = open_artifact(path, limits)
     except ArtifactError as error:
         raise type(error)(f"{path}: {error}", member=error.member) from None
     with artifact:

@@ -313,6 +313,9 @@ def _frame(machine: Machine) -> None:
 
 
 def _stop(machine: Machine) -> None:
+    if machine.position < machine.frame_end:
+        # What stands behind it is read next where torch reads one pickle after the other: in the frame or behind it?
+        raise DefectError("it ends before its frame does, which unpicklers do differently")
     machine.value = machine.stack.pop()
     machine.following = False
 

@@ -86,9 +86,14 @@ def _diff(old: str, new: str, wanted: str | None, *, metadata: bool) -> Artifact
     """Compare two artifacts, program by program. Raises GraphlintError."""
     from graphlint.archive.opening import opened
     from graphlint.comparison import ArtifactDiff, compare_programs
+    from graphlint.config import Configuration
     from graphlint.errors import ArtifactError, ConfigError
+    from graphlint.resolution import Resolver
+    from graphlint.rules.registry import RULES
 
-    with opened(old) as before, opened(new) as after:
+    resolver = Resolver(RULES, Configuration())
+    limits = [resolver.settings_for(path).limits for path in (old, new)]
+    with opened(old, limits[0]) as before, opened(new, limits[1]) as after:
         for path, artifact in ((old, before), (new, after)):
             if artifact.note:
                 raise ArtifactError(f"{path}: {artifact.note}")
@@ -122,6 +127,6 @@ def _read(artifact: Artifact, entry: ProgramEntry) -> Program:
     from graphlint.program.decode import decode_program
 
     try:
-        return decode_program(artifact.read_program(entry), entry.member)
+        return decode_program(artifact.read_program(entry), entry.member, artifact.limits)
     except ArtifactError as error:
         raise ArtifactError(f"{artifact.path}, program {entry.name}: {error}", member=error.member) from None

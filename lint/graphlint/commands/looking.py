@@ -49,7 +49,7 @@ def show(options: ShowOptions, console: Console) -> None:
     """Write what was asked for. Raises GraphlintError."""
     resolver = Resolver(RULES, Configuration(), (), options.config, isolated=options.isolated)
     settings = reviewed_settings(options.artifact, resolver, Reviewer(RULES))
-    with opened(options.artifact) as artifact:
+    with opened(options.artifact, settings.limits) as artifact:
         if artifact.note:
             raise ArtifactError(f"{options.artifact}: {artifact.note}")
         programs = [_shown(artifact, entry, settings, options) for entry in _entries(artifact, options.program)]

@@ -288,7 +288,7 @@ class Frame:
         return tracked
 
     def _call_of(self, node: Node, raw: Json, op: OpInfo, writes: list[Write], objects: list[_Object]) -> Call:
-        if any(len(operand["arg"]) != 1 for operand in raw["inputs"]):
+        if not all(_is_union(operand["arg"]) for operand in raw["inputs"]):
             raise Obstacle(f"an argument of {op.name} is of no known kind")
         exact = op.draws(node)  # random numbers are drawn in the order of strides
         edited = self._renamed(node, raw, exact=exact)
@@ -743,6 +743,11 @@ def _check_apart(op: OpInfo, objects: list[_Object]) -> None:
 def _relocatable(step: Step) -> bool:
     """Whether the view can be taken outside the graph that it stands in: it depends on constants only."""
     return all(operand.name == step.operand or not operand.arg.names() for operand in step.node.inputs)
+
+
+def _is_union(argument: Json) -> bool:
+    """Whether an argument has one key, as torch 2.3 and later write it, and says something."""
+    return len(argument) == 1 and ("as_none" in argument or None not in argument.values())
 
 
 def _results_of(node: Json) -> list[str]:
