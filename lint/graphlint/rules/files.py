@@ -48,7 +48,7 @@ class CodeInArtifact(Rule):
     sample inputs, weights and constants, script objects (`custom_obj_0`) and opaque objects (`opaque_obj_0`), archives
     inside the artifact included. The message names what is looked up or called. Also flags pickles that cannot be
     followed to their end, and compiled code (AOTInductor) beside a program. Pickles are read opcode by opcode; nothing
-    is unpickled.
+    is unpickled. Expressions in a program's JSON, which torch evaluates, are looked at by `--verify` only.
 
     ## Why is this bad?
     A pickle is a program. `torch.export.load` unpickles these members, and where its data-only loader refuses, it
