@@ -78,6 +78,8 @@ def run(seed: int, numbers: range, jobs: int, save: Path | None) -> Iterator[Out
                 return
             done.add(outcome.number)
             yield outcome
+        pool.close()
+        pool.join()
     finally:
         pool.terminate()
 

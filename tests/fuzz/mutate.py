@@ -7,6 +7,7 @@ import io
 import json
 import random
 import struct
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -89,7 +90,8 @@ def zipped(rng: random.Random, members: Members, renamed: dict[str, str] | None 
     """An archive of these members, at times deflated."""
     out = io.BytesIO()
     method = rng.choice([zipfile.ZIP_STORED] * 4 + [zipfile.ZIP_DEFLATED])
-    with zipfile.ZipFile(out, "w", method) as archive:
+    with warnings.catch_warnings(), zipfile.ZipFile(out, "w", method) as archive:
+        warnings.simplefilter("ignore")  # a name may well be there twice
         for name, content in members.items():
             archive.writestr(zipfile.ZipInfo((renamed or {}).get(name, name)), content, method)
     return out.getvalue()
