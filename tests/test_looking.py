@@ -324,13 +324,17 @@ def test_help_has_examples(run, command):
     assert status == 0
 
 
+DRAWING = {"pictures.drawing", "pictures.svg", "illustrating"}
+"""What draws; results can hold a picture, so that its type is always there."""
+
+
 @pytest.mark.parametrize(
     ("arguments", "unused"),
     [
-        (["clean.pt2"], {"showing", "pictures", "comparison", "git", "commands.show", "commands.diff", "commands.git"}),
-        (["show", "clean.pt2"], {"pictures", "comparison", "git"}),
-        (["diff", "clean.pt2", "clean.pt2"], {"pictures", "showing", "git", "linting"}),
-        (["git", "textconv", "clean.pt2"], {"pictures", "showing", "comparison", "linting", "git.driver"}),
+        (["clean.pt2"], {*DRAWING, "showing", "comparison", "git", "commands.show", "commands.diff", "commands.git"}),
+        (["show", "clean.pt2"], {*DRAWING, "comparison", "git"}),
+        (["diff", "clean.pt2", "clean.pt2"], {*DRAWING, "showing", "git", "linting"}),
+        (["git", "textconv", "clean.pt2"], {*DRAWING, "showing", "comparison", "linting", "git.driver"}),
     ],
 )
 def test_only_what_is_needed_is_loaded(folder, arguments, unused):

@@ -250,10 +250,10 @@ def test_frames_in_frames():
 
 
 def test_too_many_opcodes():
-    start = time.perf_counter()
+    start = time.process_time()
     followed = follow(b"N0" * 3_000_000 + b"N.")
     assert followed.defect == "it has more than 2000000 opcodes (byte 2000000)"
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 BOMBS = {
@@ -271,6 +271,6 @@ BOMBS = {
 
 @pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS)
 def test_bombs_go_off_nowhere(bomb):
-    start = time.perf_counter()
+    start = time.process_time()
     assert follow(bomb).defect is None
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5

@@ -41,7 +41,8 @@ FOUND = {
     "gpt2_static": {"GL103": 8, "GL205": 2},
     "mixtral_static": {"GL101": 4, "GL103": 8, "GL205": 25, "GL305": 4, "GL401": 1},
     "t5_static_decoder": {"GL101": 2, "GL103": 4, "GL205": 7},
-    "llama_dynamic": {"GL101": 4, "GL205": 14, "GL401": 1},
+    # Its sample inputs hold a cache of transformers' own class, which loading them would import.
+    "llama_dynamic": {"GL003": 2, "GL101": 4, "GL205": 14, "GL401": 1},
     "vit": {},
     "resnet": {"GL101": 3},
     "resnet_train": {"GL101": 3, "GL103": 8, "GL107": 8},
@@ -58,7 +59,7 @@ FOUND = {
     "wav2vec2_train": {"GL205": 1, "GL302": 1, "GL303": 4},
 }
 """What a check finds in each, by rule."""
-UNFIXABLE = {"GL302", "GL303", "GL305"}
+UNFIXABLE = {"GL003", "GL302", "GL303", "GL305"}
 """Rules without a fix: what they find is left, and nothing else."""
 UNLOADABLE = {"falcon": "wrap_with_set_grad_enabled is missing val field"}
 """Files that stock torch saves and then cannot load (falcon's has a region that returns nothing). Fixed, they load."""

@@ -165,8 +165,9 @@ def test_the_options_are_those_of_the_command_line(export):
         functionalize(program, select="GL999")
     with pytest.raises(ConfigError, match=r"^token_sink: unknown value 'drain', expected one of buffer, output$"):
         functionalize(program, token_sink="drain")
-    with pytest.raises(TypeError):
+    with pytest.raises(ConfigError, match=r"unknown target 'somewhere'; known are functional, module, "):
         functionalize(program, target="somewhere")
+    assert {one.code for one in lint_program(program, target="onnx")} == {"GL105"}
 
 
 def test_custom_ops_can_be_declared(export):
