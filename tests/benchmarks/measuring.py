@@ -14,7 +14,7 @@ from typing import NamedTuple
 # As installed: pip compiles torch's modules, and Python those of an editable graphlint in its first run.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
-GRAPHLINT = [sys.executable, "-m", "graphlint", "check", "--isolated", "--quiet"]
+GRAPHLINT = [sys.executable, "-m", "graphlint", "check", "--isolated", "--no-cache", "--quiet"]
 
 FLOOR = """
 import sys, zipfile, msgspec
