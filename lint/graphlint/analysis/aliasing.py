@@ -166,6 +166,10 @@ class AliasAnalysis:
         if op is None or (op.name.startswith("higher_order.") and op.name not in _CLOSED):
             self._opaque.append((node, binding))
         for position, output in enumerate(node.outputs):
+            if not rules and output.as_tensor is not None:  # most nodes make one tensor of their own
+                result = output.as_tensor.name
+                binding[result] = (Alias(self._storage(graph, "intermediate", result)),)
+                continue
             results = output.tensors()
             for index, result in enumerate(results):
                 if result is None:

@@ -108,21 +108,18 @@ def _check_graph(graph: Graph, path: tuple[str, ...], nesting: int) -> int:
     count = len(graph.nodes)
     defined: set[str] = set(graph.constants)
 
-    def define(name: str, what: str) -> None:
-        if name in defined:
-            raise ProgramError(f"{what} defines %{name} a second time{_within(path)}")
-        defined.add(name)
-
     for position, argument in enumerate(graph.inputs):
         for name in argument.names():
-            define(name, f"graph input {position}")
+            if name in defined:
+                raise ProgramError(f"graph input {position} defines %{name} a second time{_within(path)}")
+            defined.add(name)
         if argument.as_custom_obj is not None:
             defined.add(argument.as_custom_obj.name)
     for position, node in enumerate(graph.nodes):
         for operand in node.inputs:
             argument = operand.arg
-            if argument.as_int is not None:
-                continue
+            if argument.as_tensor is not None and argument.as_tensor.name in defined:
+                continue  # most operands; the others have a list made of their names
             for name in argument.names():
                 if name not in defined:
                     raise ProgramError(
@@ -132,7 +129,9 @@ def _check_graph(graph: Graph, path: tuple[str, ...], nesting: int) -> int:
                 sub = argument.as_graph
                 count += _check_graph(sub.graph, (*path, node.caller_label, sub.name), nesting)
         for name in node.results():
-            define(name, f"node {position} ({node.op})")
+            if name in defined:
+                raise ProgramError(f"node {position} ({node.op}) defines %{name} a second time{_within(path)}")
+            defined.add(name)
     for position, argument in enumerate(graph.outputs):
         for name in argument.names():
             if name not in defined:

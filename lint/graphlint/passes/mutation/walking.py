@@ -190,10 +190,15 @@ class Frame:
         """Whether a node has nothing to do with what is rewritten: most have not. ``shown`` are the values of the
         graph that show a storage which is.
         """
-        if not shown.isdisjoint(results) or node.subgraphs():
+        if not shown.isdisjoint(results):
             return False
         for operand in node.inputs:
-            for name in operand.arg.tensors():
+            argument = operand.arg
+            if argument.as_graph is not None:
+                return False
+            # Most operands are one tensor or none: a list for each of them would cost more than the rest of this.
+            names = (argument.as_tensor.name,) if argument.as_tensor is not None else argument.tensors()
+            for name in names:
                 if name in self.objects or name in self.gone:
                     return False
         return True
