@@ -167,8 +167,8 @@ class AliasAnalysis:
             self._opaque.append((node, binding))
         for position, output in enumerate(node.outputs):
             if not rules and output.as_tensor is not None:  # most nodes make one tensor of their own
-                result = output.as_tensor.name
-                binding[result] = (Alias(self._storage(graph, "intermediate", result)),)
+                own = output.as_tensor.name
+                binding[own] = (Alias(self._storage(graph, "intermediate", own)),)
                 continue
             results = output.tensors()
             for index, result in enumerate(results):
