@@ -87,11 +87,13 @@ def target_notes(view: ProgramView, settings: Settings) -> list[str]:
     return notes
 
 
-def _fix_for(code: str, fix: Fix, profile: Profile) -> Fix:
+def _fix_for(code: str, finding: Finding, profile: Profile) -> Fix:
     """The rule's own fix, unless the targets have it otherwise."""
     action = profile.actions.get(code)
     if action is None:
-        return fix
+        return finding.fix
+    if action.fix == "strip" and (finding.site is None or finding.site.node.results()):
+        return finding.fix  # what has results cannot simply go
     if action.fix == "refuse":
         return Fix("none", f"{action.target}: {action.because}")
     if action.fix == "strip":
@@ -103,7 +105,7 @@ def _fix_for(code: str, fix: Fix, profile: Profile) -> Fix:
 
 def _diagnostic(rule: Rule, finding: Finding, name: str, path: str, profile: Profile) -> Diagnostic:
     site = finding.site
-    fix = _fix_for(rule.code, finding.fix, profile)
+    fix = _fix_for(rule.code, finding, profile)
     if site is None:
         return Diagnostic(rule.code, rule.name, rule.severity, finding.message, fix, path=path, program=name)
     stack = _stack(site)

@@ -119,3 +119,16 @@ def test_outputs_that_are_refused(lint_text):
     (found,) = [one for one in lint_text(text, profile=profile_of(["coreml"], RULES)) if one.code == "GL601"]
     assert found.message.startswith("an output of kind user_input_mutation is refused by coreml: ")
     assert found.node is None
+
+
+def test_what_has_results_is_not_stripped(lint_text):
+    text = 'graph(%x: f32[3]):\n  %shown: f32[3] = higher_order.print("x")\n  return %shown\n'
+    (found,) = [one for one in lint_text(text, profile=profile_of(["onnx"], RULES)) if one.code == "GL301"]
+    assert (found.fix.applicability, found.fix.message) == ("none", "its results are used")
+    (without,) = [
+        one
+        for one in lint_text(text.replace("%shown: f32[3] = ", "").replace("return %shown", "return %x"),
+                             profile=profile_of(["onnx"], RULES))
+        if one.code == "GL301"
+    ]  # fmt: skip
+    assert without.fix.applicability == "unsafe"
