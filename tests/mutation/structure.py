@@ -6,7 +6,7 @@ from typing import Any
 from graphlint.linting import view_of
 from graphlint.ops.table import op_table
 from graphlint.program.arguments import tensor_names
-from graphlint.program.document import Document, all_nodes
+from graphlint.program.document import Document
 
 from .judging import SETTINGS, DifferenceError
 
@@ -18,6 +18,15 @@ GLUE = frozenset(
     }
 )  # fmt: skip
 """Ops that the passes add on their own account, which must not be left over."""
+
+
+def all_nodes(graph: Json) -> Iterator[Json]:
+    """The nodes of a graph and of its subgraphs."""
+    for node in graph["nodes"]:
+        yield node
+        for operand in node["inputs"]:
+            if operand["arg"].get("as_graph"):
+                yield from all_nodes(operand["arg"]["as_graph"]["graph"])
 
 
 def check(before: Json, after: Json) -> None:

@@ -11,6 +11,7 @@ import pytest
 from graphlint.analysis.sites import walk
 from graphlint.ops.table import op_table
 from graphlint.passes.tokens import TWINS, functionalize_checks
+from graphlint.program.decode import decode_program
 from graphlint.program.document import Dialect, Document, GraphEdit, encode
 from graphlint.program.text import parse_program
 
@@ -138,7 +139,7 @@ def test_unknown_keys_survive_on_the_values_handed_in_beside_the_token():
 def test_a_dialect_is_what_the_files_own_nodes_show(version, programs, artifacts):
     (data,) = programs(artifacts / version / "clean.pt2")
     number = tuple(map(int, version.split(".")))
-    dialect = Dialect.of(json.loads(data)["graph_module"]["graph"]["nodes"])
+    dialect = Dialect.of(decode_program(data).graph)
     assert dialect.kinds == (number >= (2, 7))
     assert dialect.names == (number >= (2, 11))
     assert dialect.single_return_flag == (number >= (2, 7))

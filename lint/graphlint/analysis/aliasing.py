@@ -10,7 +10,7 @@ return their operand only under conditions that the artifact does not settle. Su
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final
 
@@ -21,7 +21,7 @@ from graphlint.analysis.conditional import shares_storage
 from graphlint.analysis.sites import Scope, Site
 from graphlint.diagnostics import StorageKind
 from graphlint.ops.conditions import Alias as AliasRule
-from graphlint.ops.table import OpTable
+from graphlint.ops.table import OpInfo, OpTable
 from graphlint.program.model import Argument, Graph, Node, Program
 
 _IDENTITIES: Final = frozenset(
@@ -85,7 +85,9 @@ class AliasAnalysis:
         self._graphs: dict[int, _Binding] = {}
         self._owners: dict[Storage, int] = {}
         self._count = 0
-        self._opaque: list[tuple[Node, _Binding]] = []
+        self._fresh: dict[str, bool] = {}
+        """By target: whether all that such a node makes are tensors of its own, and nothing else is to be noted."""
+        self._opaque: list[tuple[Node, Graph]] = []
         binding: _Binding = {}
         shared: dict[str, Storage] = {}
         for name, kind, qualified in classified_inputs(program):
@@ -100,7 +102,7 @@ class AliasAnalysis:
 
     def aliases(self, scope: Scope, value: str) -> tuple[Alias, ...]:
         """The storages that a tensor value of that scope's graph may show; one of them for certain, or several."""
-        return self._graphs[id(scope.graph)].get(value, ())
+        return self._shown(scope.graph, value)
 
     def written(self, site: Site) -> Iterator[tuple[str, str, tuple[Alias, ...]]]:
         """Argument name, value and storages for each tensor that the node writes. The name is the one in
@@ -125,7 +127,7 @@ class AliasAnalysis:
         """The values of a graph that may show one of these storages."""
         return {
             name
-            for name, aliases in self._graphs[id(graph)].items()
+            for name, aliases in self._binding(graph).items()
             if any(alias.storage in storages for alias in aliases)
         }
 
@@ -133,15 +135,28 @@ class AliasAnalysis:
         """Values that may or may not show some storage, of all graphs."""
         for binding in self._graphs.values():
             for name, aliases in binding.items():
-                if len(aliases) > 1 or not all(alias.certain for alias in aliases):
+                if len(aliases) > 1 or not aliases[0].certain:
                     yield name, aliases
 
     def opaque_uses(self) -> Iterator[tuple[Node, tuple[Alias, ...]]]:
         """Nodes of which nobody has said what they do, and the storages of what they take and return: any of those
         may be written, kept, or returned as another.
         """
-        for node, binding in self._opaque:
-            yield node, tuple(alias for name in _touched(node) for alias in binding.get(name, ()))
+        for node, graph in self._opaque:
+            yield node, tuple(alias for name in _touched(node) for alias in self._shown(graph, name))
+
+    def _binding(self, graph: Graph) -> _Binding:
+        """What is known of a graph's values. A value that is missing is a tensor of its own: most are, and few of them
+        are ever asked for.
+        """
+        return self._graphs.setdefault(id(graph), {})
+
+    def _shown(self, graph: Graph, value: str) -> tuple[Alias, ...]:
+        binding = self._binding(graph)
+        aliases = binding.get(value)
+        if aliases is None:
+            aliases = binding[value] = (Alias(self._storage(graph, "intermediate", value)),)
+        return aliases
 
     def _storage(self, graph: Graph, kind: StorageKind, value: str, name: str | None = None) -> Storage:
         self._count += 1
@@ -149,27 +164,27 @@ class AliasAnalysis:
         self._owners[storage] = id(graph)
         return storage
 
-    def _analyze(self, graph: Graph, binding: _Binding) -> _Binding:
+    def _analyze(self, graph: Graph, binding: _Binding) -> None:
         self._graphs[id(graph)] = binding
         for name in graph.constants:
             binding.setdefault(name, (Alias(self._storage(graph, "constant", name, name)),))
         for node in graph.nodes:
+            target = node.target
+            if target not in self._fresh:
+                self._fresh[target] = _makes_its_own(self._ops.lookup(target))
+            if self._fresh[target]:
+                continue
             if node.subgraphs():
                 self._call(graph, node, binding)
             else:
                 self._op(graph, node, binding)
-        return binding
 
     def _op(self, graph: Graph, node: Node, binding: _Binding) -> None:
         op = self._ops.lookup(node.target)
         rules = op.aliases if op is not None else ()
         if op is None or (op.name.startswith("higher_order.") and op.name not in _CLOSED):
-            self._opaque.append((node, binding))
-        for position, output in enumerate(node.outputs):
-            if not rules and output.as_tensor is not None:  # most nodes make one tensor of their own
-                own = output.as_tensor.name
-                binding[own] = (Alias(self._storage(graph, "intermediate", own)),)
-                continue
+            self._opaque.append((node, graph))
+        for position, output in enumerate(node.outputs) if rules else ():
             results = output.tensors()
             for index, result in enumerate(results):
                 if result is None:
@@ -179,7 +194,7 @@ class AliasAnalysis:
                 uncertain = False
                 for rule in rules:
                     if rule.result in (None, position):
-                        aliases, decided = self._shared(graph, node, rule, result, place, binding)
+                        aliases, decided = self._shared(graph, node, rule, result, place)
                         found += aliases
                         uncertain |= not decided
                 if not found or uncertain:
@@ -187,7 +202,7 @@ class AliasAnalysis:
                 binding[result] = tuple(found)
 
     def _shared(
-        self, graph: Graph, node: Node, rule: AliasRule, result: str, place: tuple[int, int], binding: _Binding
+        self, graph: Graph, node: Node, rule: AliasRule, result: str, place: tuple[int, int]
     ) -> tuple[list[Alias], bool]:
         """What the result shows by one rule, and whether that is for certain.
 
@@ -216,7 +231,8 @@ class AliasAnalysis:
             certain = shares is True and decided
             decided = decided and shares is True
             found += [
-                Alias(alias.storage, alias.views + step, alias.certain and certain) for alias in binding.get(name, ())
+                Alias(alias.storage, alias.views + step, alias.certain and certain)
+                for alias in self._shown(graph, name)
             ]
         return found, decided
 
@@ -226,9 +242,10 @@ class AliasAnalysis:
         if rule is None or graphs is None:
             self._unknown_call(graph, node, binding)
             return
-        operands = operand_names(node, rule)
+        handed = [() if name is None else self._shown(graph, name) for name in operand_names(node, rule)]
         outer = self._count
-        inner = [self._analyze(called, self._bind(called, rule, operands, binding)) for called in graphs]
+        for called in graphs:
+            self._analyze(called, self._bind(called, rule, handed))
         outputs = [_flat(graphs[position].outputs) for position in rule.results_of]
         results = [name for output in node.outputs for name in output.tensors() or [None]]
         born: dict[Storage, Storage] = {}
@@ -239,7 +256,7 @@ class AliasAnalysis:
             found: list[Alias] = []
             for position, names in zip(rule.results_of, outputs, strict=True):
                 value = names[index] if index < len(names) else None
-                found += inner[position].get(value, ()) if value is not None else ()
+                found += self._shown(graphs[position], value) if value is not None else ()
             single = len(rule.results_of) == 1 and not rule.repeats
             outside = [alias for alias in found if alias.storage.serial <= outer]
             inside = [alias.storage for alias in found if alias.storage.serial > outer]
@@ -261,14 +278,13 @@ class AliasAnalysis:
                     for one in binding[result]
                 )
 
-    def _bind(self, graph: Graph, rule: Convention, operands: list[str | None], binding: _Binding) -> _Binding:
+    def _bind(self, graph: Graph, rule: Convention, handed: Sequence[tuple[Alias, ...]]) -> _Binding:
+        """What the inputs of a called graph show, ``handed`` being what the caller's operands do."""
         inputs: _Binding = {}
-        names = _flat(graph.inputs)
-        for index, name in enumerate(names):
+        for index, name in enumerate(_flat(graph.inputs)):
             if name is None:
                 continue
-            operand = operands[index] if index < len(operands) else None
-            shown = binding.get(operand, ()) if operand is not None else ()
+            shown = handed[index] if index < len(handed) else ()
             certain = rule.exact and not rule.repeats
             inputs[name] = tuple(Alias(a.storage, a.views, a.certain and certain) for a in shown) or (
                 Alias(self._storage(graph, "unknown", name), certain=False),
@@ -279,7 +295,7 @@ class AliasAnalysis:
         """An op that calls graphs in a way that is not known: anything may alias anything."""
         op = self._ops.lookup(node.target)
         if op is None or op.name not in _CLOSED:
-            self._opaque.append((node, binding))
+            self._opaque.append((node, graph))
         for sub in node.subgraphs():
             names = [name for name in _flat(sub.graph.inputs) if name is not None]
             unknown: _Binding = {
@@ -316,6 +332,11 @@ def classified_inputs(program: Program) -> Iterator[tuple[str, StorageKind, str]
             elif spec.token is not None:
                 kind = "intermediate"
         yield name, kind, qualified
+
+
+def _makes_its_own(op: OpInfo | None) -> bool:
+    # What the configuration declares may be a higher-order op, with graphs among its operands.
+    return op is not None and op.source == "table" and not op.aliases and not op.name.startswith("higher_order.")
 
 
 def _touched(node: Node) -> Iterator[str]:

@@ -16,7 +16,7 @@ from typing import Final
 from graphlint.analysis.sites import Site
 from graphlint.passes.tokens import BARE_MESSAGE
 from graphlint.program.arguments import Json
-from graphlint.program.document import Dialect, Document, all_nodes
+from graphlint.program.document import Dialect, Document
 from graphlint.program.model import Graph
 
 WITH_MESSAGE: Final = "torch.ops.aten._assert_async.msg"
@@ -29,7 +29,7 @@ def remove_nodes(document: Document, sites: Iterable[Site]) -> Json:
 
 def give_messages(document: Document, sites: Iterable[Site]) -> Json:
     """The program with the bare asserts at ``sites`` as asserts with a message, as JSON."""
-    dialect = Dialect.of(all_nodes(document.tree["graph_module"]["graph"]))
+    dialect = Dialect.of(document.program.graph)
 
     def with_message(node: Json) -> Json:
         operand = dialect.operand("assert_msg", {"as_string": BARE_MESSAGE})

@@ -23,7 +23,7 @@ from typing import Final
 
 from graphlint.analysis.sites import Site
 from graphlint.program.arguments import Json, renamed, renamed_call, renamed_operands, tensor, value_names
-from graphlint.program.document import Dialect, Document, GraphEdit, all_nodes
+from graphlint.program.document import Dialect, Document, GraphEdit
 from graphlint.program.model import Graph, Node
 
 _TABLES: Final = ("sym_int_values", "sym_float_values", "sym_bool_values", "custom_obj_values")
@@ -35,7 +35,7 @@ def inline_regions(document: Document, sites: Iterable[Site]) -> Json:
     module = document.tree["graph_module"]
     calls: list[Json] = module.get("module_call_graph", [])
     named = {name for entry in calls for argument in _call_arguments(entry) for name in value_names(argument)}
-    inliner = _Inliner({id(site.node) for site in sites}, Dialect.of(all_nodes(raw)))
+    inliner = _Inliner({id(site.node) for site in sites}, Dialect.of(document.program.graph))
     edited, gone = inliner.graph(document.program.graph, raw, named)
     signature = module["signature"]
     specs = [_renamed_spec(spec, gone) for spec in signature["output_specs"]]

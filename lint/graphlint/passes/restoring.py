@@ -35,7 +35,7 @@ from graphlint.errors import ProgramError
 from graphlint.passes.origins import NAME, SINGLE, note, without_notes
 from graphlint.passes.tokens import BARE_MESSAGE, CLONE, DETACH, MAKE, REQUIRED
 from graphlint.program.arguments import Json, of_kind
-from graphlint.program.document import Dialect, Document, GraphEdit, all_nodes
+from graphlint.program.document import Dialect, Document, GraphEdit
 from graphlint.program.model import Argument, Graph, Node
 from graphlint.program.structure import leaves, read_structure
 
@@ -85,7 +85,7 @@ def restore_checks(document: Document) -> Restoration:
     if not restored:
         return Restoration(document.tree, (), (), kept)
     raw = document.tree["graph_module"]["graph"]
-    rebuilding = _Rebuilding(chains, Dialect.of(all_nodes(raw)))
+    rebuilding = _Rebuilding(chains, Dialect.of(document.program.graph))
     edit = rebuilding.edit(program.graph, raw)
     tree, buffers = ends.take_away(edit)
     return Restoration(tree, buffers, restored, kept)

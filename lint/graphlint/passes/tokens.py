@@ -42,7 +42,7 @@ from graphlint.analysis.checks import TWINS
 from graphlint.analysis.sites import Site
 from graphlint.passes.origins import NAME, SINGLE, noted
 from graphlint.program.arguments import Json, of_kind, tensor
-from graphlint.program.document import Dialect, Document, GraphEdit, all_nodes, scalar_meta
+from graphlint.program.document import Dialect, Document, GraphEdit, scalar_meta
 from graphlint.program.model import Graph, Node, Program
 from graphlint.program.structure import read_structure
 from graphlint.settings import TokenSink
@@ -79,7 +79,7 @@ def functionalize_checks(document: Document, sites: Iterable[Site], sink: TokenS
     chosen = {id(site.node) for site in selected}
     carriers = {id(caller.node) for site in selected for caller in site.scope.callers()}
     raw = document.tree["graph_module"]["graph"]
-    threading = _Threading(chosen | carriers, carriers, Dialect.of(all_nodes(raw)))
+    threading = _Threading(chosen | carriers, carriers, Dialect.of(document.program.graph))
     graph = document.program.graph
     edit = GraphEdit(raw, graph)
     last = threading.run(graph, raw, edit, None)

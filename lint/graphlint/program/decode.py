@@ -118,8 +118,12 @@ def _check_graph(graph: Graph, path: tuple[str, ...], nesting: int) -> int:
     for position, node in enumerate(graph.nodes):
         for operand in node.inputs:
             argument = operand.arg
-            if argument.as_tensor is not None and argument.as_tensor.name in defined:
-                continue  # most operands; the others have a list made of their names
+            # What most operands are; the others have a list made of their names.
+            if argument.as_tensor is not None:
+                if argument.as_tensor.name in defined:
+                    continue
+            elif argument.is_number:
+                continue
             for name in argument.names():
                 if name not in defined:
                     raise ProgramError(

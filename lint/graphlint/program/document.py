@@ -7,8 +7,8 @@ that shares what did not change.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, overload
 
 import msgspec
 
@@ -17,7 +17,7 @@ from graphlint.limits import Limits
 from graphlint.program.arguments import Json, tensor
 from graphlint.program.decode import DEFAULT, convert_program, decode_program
 from graphlint.program.enums import FLOAT32, STRIDED
-from graphlint.program.model import Graph, Program
+from graphlint.program.model import Graph, Program, every_node
 
 Payloads = Callable[[], Mapping[str, str]]
 
@@ -43,6 +43,7 @@ class Document:
         surrogate pairs."""
         self._data = data
         self._tree = tree
+        self._outline: Json | None = None
 
     @classmethod
     def from_bytes(
@@ -66,14 +67,25 @@ class Document:
         a check may contain: numbers of thousands of digits.
         """
         if self._tree is None:
-            try:
-                self._tree, self.finite = parse(self._data or b"")
-            except (ValueError, RecursionError) as error:
-                message = f"Python cannot read the JSON, and neither can torch: {error}"
-                raise ProgramError(message, member=self.member) from None
+            self._tree, self.finite = _parsed(self._data or b"", self.member)
             if not self.finite:  # where a name has to be, the check may have taken a bare infinity for one
                 convert_program(self._tree, self.member)
         return self._tree
+
+    @property
+    def outline(self) -> Json:
+        """The JSON as far as it takes to plan a rewrite, of which most nodes are no part: the root graph and the
+        signature, with each node and the metadata of each value parsed when they are first looked at. All of the JSON
+        where that is parsed already, or is none that msgspec reads.
+
+        Raises as :attr:`tree` does, and so does looking at a node or a value.
+        """
+        if self._tree is None and self._outline is None:
+            try:
+                self._outline = _outline_decoder.decode(self._data or b"").as_json(self.member)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                return self.tree
+        return self._tree if self._outline is None else self._outline  # type: ignore[return-value]  # one is there
 
     def to_bytes(self) -> bytes:
         """The JSON: the very bytes that were read, or edited JSON."""
@@ -108,6 +120,81 @@ def parse(data: bytes) -> tuple[Json, bool]:
         return json.loads(data), False
 
 
+def _parsed(data: bytes, member: str | None) -> tuple[Json, bool]:
+    """As :func:`parse`. Raises :class:`~graphlint.errors.ProgramError`."""
+    try:
+        return parse(data)
+    except (ValueError, RecursionError) as error:
+        message = f"Python cannot read the JSON, and neither can torch: {error}"
+        raise ProgramError(message, member=member) from None
+
+
+class _Nodes(Sequence[Json]):
+    """Nodes, parsed one by one."""
+
+    def __init__(self, nodes: list[msgspec.Raw], member: str | None) -> None:
+        self._nodes: list[msgspec.Raw | Json] = list(nodes)
+        self._member = member
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    @overload
+    def __getitem__(self, index: int) -> Json: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Json]: ...
+    def __getitem__(self, index: int | slice) -> Json | list[Json]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(len(self))[index]]
+        node = self._nodes[index]
+        if isinstance(node, msgspec.Raw):
+            node = self._nodes[index] = _parsed(bytes(node), self._member)[0]
+        return node
+
+
+class _Values(Mapping[str, Json]):
+    """Metadata of values, parsed one by one."""
+
+    def __init__(self, values: dict[str, msgspec.Raw], member: str | None) -> None:
+        self._values = values
+        self._member = member
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __getitem__(self, name: str) -> Json:
+        return _parsed(bytes(self._values[name]), self._member)[0]
+
+
+class _OutlinedGraph(msgspec.Struct):
+    inputs: list[Json]
+    outputs: list[Json]
+    nodes: list[msgspec.Raw]
+    tensor_values: dict[str, msgspec.Raw]
+    sym_int_values: Json = {}
+
+
+class _OutlinedModule(msgspec.Struct):
+    graph: _OutlinedGraph
+    signature: Json
+
+
+class _Outline(msgspec.Struct):
+    graph_module: _OutlinedModule
+
+    def as_json(self, member: str | None) -> Json:
+        graph = msgspec.structs.asdict(self.graph_module.graph)
+        graph["nodes"] = _Nodes(graph["nodes"], member)
+        graph["tensor_values"] = _Values(graph["tensor_values"], member)
+        return {"graph_module": {"graph": graph, "signature": self.graph_module.signature}}
+
+
+_outline_decoder = msgspec.json.Decoder(_Outline)
+
+
 def encode(tree: Json) -> bytes:
     """JSON as torch writes it: Python's default separators, bare infinities where they were read so."""
     import json
@@ -126,13 +213,13 @@ class Dialect(msgspec.Struct, frozen=True):
     """Higher-order nodes say whether they return a bare tensor (torch 2.7 and later)."""
 
     @classmethod
-    def of(cls, nodes: Iterable[Json]) -> Dialect:
-        """The dialect that a file's own nodes show."""
+    def of(cls, graph: Graph) -> Dialect:
+        """The dialect that a file's own nodes show, those of subgraphs included."""
         kinds = names = flag = False
-        for node in nodes:
-            kinds |= any("kind" in operand for operand in node["inputs"])
-            names |= "name" in node
-            flag |= "is_hop_single_tensor_return" in node
+        for node in every_node(graph):
+            kinds = kinds or any(operand.arg_kind is not None for operand in node.inputs)
+            names = names or node.name is not None
+            flag = flag or node.is_hop_single_tensor_return is not msgspec.UNSET
             if kinds and names and flag:
                 break
         return cls(kinds, names, flag)
@@ -179,16 +266,6 @@ def scalar_meta() -> Json:
     }
 
 
-def all_nodes(graph: Json) -> Iterable[Json]:
-    """The nodes of a graph and of its subgraphs."""
-    for node in graph["nodes"]:
-        yield node
-        for operand in node["inputs"]:
-            sub = operand["arg"].get("as_graph")
-            if sub:
-                yield from all_nodes(sub["graph"])
-
-
 class GraphEdit:
     """An edited copy of one graph's JSON. What is not edited is shared with the original."""
 
@@ -198,14 +275,20 @@ class GraphEdit:
         self.nodes: list[Json] = []
         """Starts empty: a pass copies over what it keeps."""
         self._raw = raw
-        self._tensors: Json = dict(raw.get("tensor_values", {}))
+        self._metas: dict[str, Json | None] = {}
+        """Metadata of values that are new or other than they were; None for those that are gone."""
         self._numbers: dict[str, int] = {}
         """Up to which number the names that begin with a stem are taken."""
         self._names = {name for argument in graph.inputs for name in argument.names()}
-        self._names.update(self._tensors, graph.constants, graph.sym_int_values, graph.sym_bool_values)
-        self._names.update(name for node in graph.nodes for name in node.results())
-        self._names.update(sub.name for node in graph.nodes for sub in node.subgraphs())
-        self._names.update(node.name for node in graph.nodes if node.name)
+        self._names.update(graph.tensor_values, graph.constants, graph.sym_int_values, graph.sym_bool_values)
+        for node in graph.nodes:
+            if node.name:
+                self._names.add(node.name)
+            for output in node.outputs:
+                self._names.update((output.as_tensor.name,) if output.as_tensor is not None else output.names())
+            for operand in node.inputs:
+                if operand.arg.as_graph is not None:
+                    self._names.add(operand.arg.as_graph.name)
 
     def fresh(self, stem: str, start: int = 0) -> str:
         """The first free one of ``stem0``, ``stem1``, …, counted from ``start``; taken from then on."""
@@ -228,11 +311,11 @@ class GraphEdit:
 
     def record(self, name: str, meta: Json) -> None:
         """Record a new value's metadata."""
-        self._tensors[name] = meta
+        self._metas[name] = meta
 
     def rename(self, name: str, new: str) -> None:
-        """A value's new name, whose metadata goes with it."""
-        self._tensors[new] = self._tensors.pop(name)
+        """Another name for a value that is new here; its metadata goes with it."""
+        self._metas[new] = self._metas.pop(name)
         self._names.discard(name)
         stem, _, number = name.rpartition("_")
         if stem in self._numbers and number.isdecimal():
@@ -240,10 +323,18 @@ class GraphEdit:
 
     def forget(self, names: Iterable[str]) -> None:
         """These values are gone."""
-        for name in names:
-            self._tensors.pop(name, None)
+        self._metas.update(dict.fromkeys(names))
 
-    def finish(self, **changes: Any) -> Json:
-        """The edited graph, with other top-level keys changed as given."""
-        edited = {"inputs": self.inputs, "outputs": self.outputs, "nodes": self.nodes, "tensor_values": self._tensors}
-        return {**self._raw, **edited, **changes}
+    def finish(self, whole: Json | None = None, **changes: Any) -> Json:
+        """The edited graph, with other top-level keys changed as given. ``whole`` is its JSON where that is more than
+        what the edit began with (:attr:`Document.outline`).
+        """
+        raw = self._raw if whole is None else whole
+        tensors = dict(raw.get("tensor_values", {}))
+        for name, meta in self._metas.items():
+            if meta is None:
+                tensors.pop(name, None)
+            else:
+                tensors[name] = meta
+        edited = {"inputs": self.inputs, "outputs": self.outputs, "nodes": self.nodes, "tensor_values": tensors}
+        return {**raw, **edited, **changes}

@@ -8,6 +8,7 @@ Nothing is ever written back from these structs: fixes edit the JSON as it was r
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, TypedDict
 
 import msgspec
@@ -179,10 +180,17 @@ class Argument(_Part):
                 return value
         return None
 
+    @property
+    def is_number(self) -> bool:
+        """Whether it is one of the commonest constants, so that nobody has to look for names of values in it."""
+        return self.as_int is not None or self.as_float is not None or self.as_ints is not None
+
     def tensors(self) -> list[str | None]:
         """Names of the tensor values in the argument, None for an absent optional tensor, in order."""
         if self.as_tensor is not None:
             return [self.as_tensor.name]
+        if self.is_number:
+            return []
         if self.as_tensors is not None:
             return [ref.name for ref in self.as_tensors]
         if self.as_optional_tensors is not None:
@@ -197,6 +205,8 @@ class Argument(_Part):
 
     def symbols(self) -> list[str]:
         """Names of the symbolic scalar values in the argument."""
+        if self.is_number:
+            return []
         for one in (self.as_sym_int, self.as_sym_bool, self.as_sym_float):
             if one is not None:
                 return [] if one.as_name is None else [one.as_name]
@@ -211,6 +221,8 @@ class Argument(_Part):
         """Names of all tensor and symbolic values in the argument."""
         if self.as_tensor is not None:  # most are
             return [self.as_tensor.name]
+        if self.is_number:
+            return []
         return [name for name in self.tensors() if name is not None] + self.symbols()
 
 
@@ -229,8 +241,10 @@ class Node(_Part):
     inputs: list[NamedArgument]
     outputs: list[Argument]
     metadata: dict[str, str] = {}
-    is_hop_single_tensor_return: bool | None = None
+    is_hop_single_tensor_return: bool | msgspec.UnsetType | None = msgspec.UNSET
+    """Absent in files before torch 2.7."""
     name: str | None = None
+    """Absent in files before torch 2.11."""
 
     def input(self, name: str) -> Argument | None:
         """The operand of that schema name (or, for ops without a schema, at that position: ``"0"``), or None where the
@@ -288,6 +302,14 @@ class Graph(_Part):
         """Recorded metadata of a tensor value of this graph, or None where there is none."""
         meta = self.tensor_values.get(name)
         return meta.meta if meta is not None and meta.meta is not None else meta
+
+
+def every_node(graph: Graph) -> Iterator[Node]:
+    """The nodes of a graph and of its subgraphs."""
+    for node in graph.nodes:
+        yield node
+        for sub in node.subgraphs():
+            yield from every_node(sub.graph)
 
 
 class _Spec(_Part):

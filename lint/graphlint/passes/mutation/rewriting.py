@@ -10,7 +10,7 @@ from graphlint.analysis.sites import Scope, Site
 from graphlint.analysis.view import ProgramView, Write
 from graphlint.passes.mutation.walking import Frame
 from graphlint.program.arguments import Json, renamed_call, tensor, tensor_names, value_names
-from graphlint.program.document import Dialect, Document, all_nodes
+from graphlint.program.document import Dialect, Document
 from graphlint.program.model import Graph
 
 
@@ -23,8 +23,8 @@ class Rewriter:
         self.ops = view.ops
         self.aliasing = view.aliasing
         self.active = active
-        self.raw: Json = document.tree["graph_module"]["graph"]
-        self.dialect = Dialect.of(all_nodes(self.raw))
+        self.raw: Json = document.outline["graph_module"]["graph"]
+        self.dialect = Dialect.of(document.program.graph)
         self.writes: dict[int, list[Write]] = {}
         self.disturbed = {alias.storage for write in view.writes for alias in write.aliases} - active
         """Storages that are still written in place."""
@@ -49,8 +49,7 @@ class Rewriter:
 
     def _with_interface(self, frame: Frame) -> Callable[[], Json]:
         """Outputs, mutation outputs, signature."""
-        module = self.document.tree["graph_module"]
-        signature: Json = module["signature"]
+        signature: Json = self.document.outline["graph_module"]["signature"]
         input_specs = [
             _as_buffer(spec) if self._is_written_constant(spec, frame) else spec for spec in signature["input_specs"]
         ]
@@ -86,7 +85,7 @@ class Rewriter:
         module = self.document.tree["graph_module"]
         outputs = frame.edit.outputs
         calls = [renamed_call(entry, frame.gone) for entry in module.get("module_call_graph", [])]
-        edited = frame.finish(_named_by_calls(calls))
+        edited = frame.finish(module["graph"], _named_by_calls(calls))
         edited, input_specs = self._without_stand_ins(edited, input_specs, frame)
         changed = {
             **module["signature"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Final
 
 import msgspec
@@ -26,22 +27,23 @@ _PARTS: Final = {9: 6, 10: 7, 11: 8}
 _WHOLE: Final = {6: 9, 13: 10, 7: 10, 8: 11}
 
 
-class Meta(msgspec.Struct, frozen=True):
+class Meta:
     """Metadata of a tensor value. ``raw`` is its JSON; sizes and strides are numbers or canonical expressions."""
 
-    raw: Json
+    def __init__(self, raw: Json) -> None:
+        self.raw = raw
 
     @property
     def dtype(self) -> int:
         return int(self.raw["dtype"])
 
-    @property
+    @cached_property
     def shape(self) -> tuple[Size, ...]:
-        return tuple(_size(size) for size in self.raw["sizes"])
+        return tuple([_size(size) for size in self.raw["sizes"]])
 
-    @property
+    @cached_property
     def strides(self) -> tuple[Size, ...]:
-        return tuple(_size(stride) for stride in self.raw["strides"])
+        return tuple([_size(stride) for stride in self.raw["strides"]])
 
     @property
     def offset(self) -> Size:

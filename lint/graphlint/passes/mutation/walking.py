@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -82,8 +84,11 @@ class Frame:
         self.objects: dict[str, _Object] = {}
         self.gone: dict[str, str] = {}
         """Names that the rewrite does away with, and what stands for them."""
-        self.start = 0
-        """Where in ``edit.nodes`` what stands for the current node begins."""
+        self.visited: list[tuple[int, int]] = []
+        """The nodes that were looked at, by their index in the graph, and where in ``edit.nodes`` what stands for each
+        begins. The others, most of a graph's nodes, stay as they are and are not even parsed.
+        """
+        self._metas: dict[str, Meta] = {}
         self.views: set[int] = set()
         """Indices into ``edit.nodes`` of views, which may go when nobody uses them."""
 
@@ -91,10 +96,14 @@ class Frame:
 
     def meta(self, name: str) -> Meta:
         """What is recorded of a value. Raises :class:`Obstacle` where that is too little."""
-        raw = self.raw["tensor_values"].get(name)
-        if raw is None or not Meta(raw).plain:
-            raise Obstacle(f"the artifact records too little of %{name}")
-        return Meta(raw)
+        meta = self._metas.get(name)
+        if meta is None:
+            raw = self.raw["tensor_values"].get(name)
+            meta = None if raw is None else Meta(raw)
+            if meta is None or not meta.plain:
+                raise Obstacle(f"the artifact records too little of %{name}")
+            self._metas[name] = meta
+        return meta
 
     def placeholders(self) -> Iterable[tuple[str, Storage]]:
         """Tensor inputs that show an active storage, whole."""
@@ -167,41 +176,50 @@ class Frame:
     # -- walking
 
     def walk(self) -> None:
-        """Copy the nodes, rewriting what has to be."""
+        """Rewrite what has to be."""
         for argument in self.graph.inputs:
             self.builder.define(argument.symbols())
-        shown = self.rewriter.aliasing.showing(self.graph, self.rewriter.active)
-        for index, (node, raw) in enumerate(zip(self.graph.nodes, self.raw["nodes"], strict=True)):
+        for index, node in self._concerned():
+            raw = self.raw["nodes"][index]
             self.builder.source = raw.get("metadata", {})
-            self.start = len(self.edit.nodes)
+            self.visited.append((index, len(self.edit.nodes)))
             writes = self.rewriter.writes.get(id(node), [])
-            results = node.results()
-            if not writes and self._stays(node, results, shown):
-                self.edit.nodes.append(raw)
-            elif any(write.target.storage in self.rewriter.active for write in writes):
+            if any(write.target.storage in self.rewriter.active for write in writes):
                 self._write(node, raw, writes)
             elif node.subgraphs():
                 self._call(node, raw, index)
             else:
                 self._copy(node, raw)
-            self.builder.define(results)
+            self.builder.define(node.results())
+        self.visited.append((len(self.graph.nodes), len(self.edit.nodes)))
 
-    def _stays(self, node: Node, results: list[str], shown: set[str]) -> bool:
-        """Whether a node has nothing to do with what is rewritten: most have not. ``shown`` are the values of the
-        graph that show a storage which is.
+    def _concerned(self) -> Iterator[tuple[int, Node]]:
+        """The nodes that have to do with what is rewritten, each with its index: those that call graphs, that take or
+        make a value in a storage which is rewritten, or that compute a size.
         """
-        if not shown.isdisjoint(results):
-            return False
-        for operand in node.inputs:
-            argument = operand.arg
-            if argument.as_graph is not None:
-                return False
-            # Most operands are one tensor or none: a list for each of them would cost more than the rest of this.
-            names = (argument.as_tensor.name,) if argument.as_tensor is not None else argument.tensors()
-            for name in names:
-                if name in self.objects or name in self.gone:
-                    return False
-        return True
+        shown = self.rewriter.aliasing.showing(self.graph, self.rewriter.active)
+        sized = bool(self.graph.sym_int_values)
+        for index, node in enumerate(self.graph.nodes):
+            # Most operands and results are one tensor or a number: a list for each would cost more than the rest.
+            for operand in node.inputs:
+                argument = operand.arg
+                if argument.as_tensor is not None:
+                    if argument.as_tensor.name in shown:
+                        break
+                elif argument.is_number:
+                    continue
+                elif argument.as_graph is not None or not shown.isdisjoint(argument.tensors()):
+                    break
+            else:
+                for output in node.outputs:
+                    if output.as_tensor is not None:
+                        if output.as_tensor.name in shown:
+                            break
+                    elif sized or not shown.isdisjoint(output.tensors()):
+                        break
+                else:
+                    continue
+            yield index, node
 
     def _renamed(self, node: Node, raw: Json, *, exact: bool) -> Json:
         """The node with its operands under their current names."""
@@ -412,7 +430,7 @@ class Frame:
         """Rename a result of the last nodes that were emitted; whether it is one."""
         for index in range(len(self.edit.nodes) - 1, -1, -1):
             node = self.edit.nodes[index]
-            if node.get("metadata") is not self.builder.source or index < self.start:
+            if node.get("metadata") is not self.builder.source or index < self.visited[-1][1]:
                 return False
             if tensor(name) in node["outputs"]:
                 outputs = [tensor(new) if output == tensor(name) else output for output in node["outputs"]]
@@ -495,7 +513,8 @@ class Frame:
             returned.update(aliased)
             if len(rule.results_of if rule is not None else ()) == 1:
                 offsets = frame.offsets()
-            argument = {**raw["inputs"][position]["arg"], "as_graph": {**raw_reference, "graph": frame.finish()}}
+            graph = frame.finish(raw_reference["graph"])
+            argument = {**raw["inputs"][position]["arg"], "as_graph": {**raw_reference, "graph": graph}}
             inputs[position] = {**inputs[position], "arg": argument}
         edited = {**edited, "inputs": inputs}
         names: list[str] = []
@@ -614,17 +633,23 @@ class Frame:
         return {"as_tensors": [{"name": apart.get(index, name)} for index, name in enumerate(names)]}
 
     def _root(self, name: str) -> str:
-        """The value whose memory a value shows, as far as the edited nodes tell."""
-        for node in reversed(self.edit.nodes):
-            if name not in _results_of(node):
-                continue
-            op = self.rewriter.ops.lookup(node["target"])
-            viewed = {rule.argument for rule in op.aliases} if op is not None else set()
-            for operand in node["inputs"]:
-                if operand["name"] in viewed and operand["arg"].get("as_tensor"):
-                    return self._root(operand["arg"]["as_tensor"]["name"])
+        """The value whose memory a value shows, as far as the nodes that there are now tell."""
+        node = next((one for one in reversed(self.edit.nodes) if name in _results_of(one)), None)
+        if node is None and name in self._definers:
+            node = self.raw["nodes"][self._definers[name]]
+        if node is None:
             return name
+        op = self.rewriter.ops.lookup(node["target"])
+        viewed = {rule.argument for rule in op.aliases} if op is not None else set()
+        for operand in node["inputs"]:
+            if operand["name"] in viewed and operand["arg"].get("as_tensor"):
+                return self._root(operand["arg"]["as_tensor"]["name"])
         return name
+
+    @cached_property
+    def _definers(self) -> dict[str, int]:
+        """The nodes that define the graph's values."""
+        return {name: index for index, node in enumerate(self.graph.nodes) for name in node.results()}
 
     def rewrite_subgraph(
         self, outside: Mapping[str | None, str | None]
@@ -685,30 +710,37 @@ class Frame:
     def _read_after(self, entry: str, value: str) -> bool:
         """Whether a node after the one that computes ``value`` reads ``entry``, or a view of it."""
         shown = {entry}
-        reached = all(value not in _results_of(node) for node in self.edit.nodes)
-        for node in self.edit.nodes:
+        born = self._born(value)
+        for place, node in enumerate(self.edit.nodes):  # what was not looked at reads neither
             if shown.intersection(name for operand in node["inputs"] for name in tensor_names(operand["arg"])):
-                if reached:
+                if place >= born:
                     return True
                 op = self.rewriter.ops.lookup(node["target"])
                 if op is None or op.aliases:
                     shown.update(_results_of(node))
-            reached |= value in _results_of(node)
         return False
+
+    def _born(self, value: str) -> int:
+        """From where in ``edit.nodes`` on the value is there."""
+        for place, node in enumerate(self.edit.nodes):
+            if value in _results_of(node):
+                return place + 1
+        index = self._definers.get(value, -1)
+        return next(start for visited, start in self.visited if visited > index)
 
     def output(self, raw: Json, argument: Argument) -> Json:
         """An output of the graph under its current name."""
         mapping = {name: self.use(name, exact=True) for name in argument.tensors() if name is not None}
         return renamed(raw, mapping)
 
-    def finish(self, referenced: Iterable[str] = ()) -> Json:
-        """The edited graph, without views and the like that nobody uses any more; ``referenced`` are names that
-        something besides the graph refers to.
+    def finish(self, whole: Json, referenced: Iterable[str] = ()) -> Json:
+        """The edited graph, without views and the like that nobody uses any more; ``whole`` is all of its JSON,
+        ``referenced`` are names that something besides the graph refers to.
         """
         used = {name for output in self.edit.outputs for name in value_names(output)}
         used.update(referenced)
         left: set[str] = set()
-        kept: list[Json] = []
+        dropped: set[int] = set()
         for index in range(len(self.edit.nodes) - 1, -1, -1):
             node = self.edit.nodes[index]
             defined = [name for output in node["outputs"] for name in value_names(output)]
@@ -717,19 +749,25 @@ class Frame:
                 self.edit.forget(defined)
                 for name in defined:
                     self.builder.new_symbols.pop(name, None)
+                dropped.add(index)
                 continue
             for operand in node["inputs"]:
                 used.update(value_names(operand["arg"]))
             left.update(defined)
-            kept.append(node)
-        self.edit.nodes = kept[::-1]
         self.edit.forget(self.gone.keys() - left)
+        nodes: list[Json] = []
+        following = 0
+        for (index, start), (_, end) in pairwise([*self.visited, (0, len(self.edit.nodes))]):
+            nodes += whole["nodes"][following:index]
+            nodes += (self.edit.nodes[place] for place in range(start, end) if place not in dropped)
+            following = index + 1
+        self.edit.nodes = nodes
         changes: dict[str, Any] = {}
         if self.builder.new_symbols:
             changes["sym_int_values"] = {**self.raw.get("sym_int_values", {}), **self.builder.new_symbols}
         if len(self.edit.outputs) != len(self.raw["outputs"]):
             changes["is_single_tensor_return"] = False
-        return self.edit.finish(**changes)
+        return self.edit.finish(whole, **changes)
 
 
 def _enables_autocast(node: Node) -> bool:
