@@ -282,10 +282,12 @@ class GraphEdit:
         self._names = {name for argument in graph.inputs for name in argument.names()}
         self._names.update(graph.tensor_values, graph.constants, graph.sym_int_values, graph.sym_bool_values)
         for node in graph.nodes:
-            if node.name:
-                self._names.add(node.name)
-            for output in node.outputs:
-                self._names.update((output.as_tensor.name,) if output.as_tensor is not None else output.names())
+            outputs = node.outputs
+            own = outputs[0].as_tensor if len(outputs) == 1 else None
+            if own is not None and own.name == node.name:
+                self._names.add(own.name)  # so it is with most nodes
+            else:
+                self._names.update(node.results(), (node.name,) if node.name else ())
             for operand in node.inputs:
                 if operand.arg.as_graph is not None:
                     self._names.add(operand.arg.as_graph.name)

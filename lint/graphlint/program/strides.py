@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from graphlint.program.expressions import Expression, as_expression
 
@@ -12,6 +13,11 @@ def contiguous_strides(shape: Sequence[int | str]) -> tuple[int | str, ...]:
 
     A symbolic size is taken to be at least 1.
     """
+    return _contiguous_strides(tuple(shape))
+
+
+@lru_cache(1024)  # a program has few shapes, and asks for the strides of each again and again
+def _contiguous_strides(shape: tuple[int | str, ...]) -> tuple[int | str, ...]:
     strides: list[int | str] = []
     step = Expression.number(1)
     for size in reversed(shape):

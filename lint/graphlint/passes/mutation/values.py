@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any, Final
 
 import msgspec
@@ -30,20 +29,28 @@ _WHOLE: Final = {6: 9, 13: 10, 7: 10, 8: 11}
 class Meta:
     """Metadata of a tensor value. ``raw`` is its JSON; sizes and strides are numbers or canonical expressions."""
 
+    __slots__ = ("_shape", "_strides", "raw")
+
     def __init__(self, raw: Json) -> None:
         self.raw = raw
+        self._shape: tuple[Size, ...] | None = None
+        self._strides: tuple[Size, ...] | None = None
 
     @property
     def dtype(self) -> int:
         return int(self.raw["dtype"])
 
-    @cached_property
+    @property
     def shape(self) -> tuple[Size, ...]:
-        return tuple([_size(size) for size in self.raw["sizes"]])
+        if self._shape is None:
+            self._shape = tuple([_size(size) for size in self.raw["sizes"]])
+        return self._shape
 
-    @cached_property
+    @property
     def strides(self) -> tuple[Size, ...]:
-        return tuple([_size(stride) for stride in self.raw["strides"]])
+        if self._strides is None:
+            self._strides = tuple([_size(stride) for stride in self.raw["strides"]])
+        return self._strides
 
     @property
     def offset(self) -> Size:
@@ -102,6 +109,8 @@ class Meta:
 
     def same_strides(self, other: Meta) -> bool:
         """Whether strides agree, those of dimensions of size 1 aside, which move nothing."""
+        if self.strides == other.strides and len(self.shape) == len(other.shape):
+            return True
         return all(
             size == 1 or mine == theirs
             for size, mine, theirs in zip(self.shape, self.strides, other.strides, strict=True)

@@ -88,6 +88,8 @@ class Frame:
         """The nodes that were looked at, by their index in the graph, and where in ``edit.nodes`` what stands for each
         begins. The others, most of a graph's nodes, stay as they are and are not even parsed.
         """
+        self.shown = rewriter.aliasing.showing(self.graph, rewriter.active)
+        """The graph's values that may show a storage which is rewritten."""
         self._metas: dict[str, Meta] = {}
         self.views: set[int] = set()
         """Indices into ``edit.nodes`` of views, which may go when nobody uses them."""
@@ -197,7 +199,7 @@ class Frame:
         """The nodes that have to do with what is rewritten, each with its index: those that call graphs, that take or
         make a value in a storage which is rewritten, or that compute a size.
         """
-        shown = self.rewriter.aliasing.showing(self.graph, self.rewriter.active)
+        shown = self.shown
         sized = bool(self.graph.sym_int_values)
         for index, node in enumerate(self.graph.nodes):
             # Most operands and results are one tensor or a number: a list for each would cost more than the rest.
@@ -242,6 +244,8 @@ class Frame:
     def _track_results(self, node: Node, raw: Json, op: OpInfo | None) -> None:
         aliasing = self.rewriter.aliasing
         results = [name for output in node.outputs for name in output.tensors() if name is not None]
+        if self.shown.isdisjoint(results):
+            return
         for index, result in enumerate(results):
             aliases = aliasing.aliases(self.scope, result)
             if len(aliases) != 1 or aliases[0].storage not in self.rewriter.active:
