@@ -181,7 +181,11 @@ class Frame:
         """Rewrite what has to be."""
         for argument in self.graph.inputs:
             self.builder.define(argument.symbols())
-        for index, node in self._concerned():
+        for index, node, takes in self._concerned():
+            if not takes:
+                self._adopt_results(node)
+                self.builder.define(node.results())
+                continue
             raw = self.raw["nodes"][index]
             self.builder.source = raw.get("metadata", {})
             self.visited.append((index, len(self.edit.nodes)))
@@ -195,9 +199,9 @@ class Frame:
             self.builder.define(node.results())
         self.visited.append((len(self.graph.nodes), len(self.edit.nodes)))
 
-    def _concerned(self) -> Iterator[tuple[int, Node]]:
-        """The nodes that have to do with what is rewritten, each with its index: those that call graphs, that take or
-        make a value in a storage which is rewritten, or that compute a size.
+    def _concerned(self) -> Iterator[tuple[int, Node, bool]]:
+        """The nodes that have to do with what is rewritten, each with its index: those that take a value in a storage
+        which is rewritten, or call graphs (True); those that only make one, or compute a size (False).
         """
         shown = self.shown
         sized = bool(self.graph.sym_int_values)
@@ -207,21 +211,22 @@ class Frame:
                 argument = operand.arg
                 if argument.as_tensor is not None:
                     if argument.as_tensor.name in shown:
+                        yield index, node, True
                         break
                 elif argument.is_number:
                     continue
                 elif argument.as_graph is not None or not shown.isdisjoint(argument.tensors()):
+                    yield index, node, True
                     break
             else:
                 for output in node.outputs:
                     if output.as_tensor is not None:
                         if output.as_tensor.name in shown:
+                            yield index, node, False
                             break
                     elif sized or not shown.isdisjoint(output.tensors()):
+                        yield index, node, False
                         break
-                else:
-                    continue
-            yield index, node
 
     def _renamed(self, node: Node, raw: Json, *, exact: bool) -> Json:
         """The node with its operands under their current names."""
@@ -240,6 +245,15 @@ class Frame:
         edited = self._renamed(node, raw, exact=True)
         self.edit.nodes.append(edited)
         self._track_results(node, raw, op)
+
+    def _adopt_results(self, node: Node) -> None:
+        """The results of a node that takes nothing in a storage which is rewritten."""
+        for output in node.outputs:
+            for result in output.tensors():
+                if result in self.shown:
+                    aliases = self.rewriter.aliasing.aliases(self.scope, str(result))
+                    if len(aliases) == 1 and aliases[0].storage in self.rewriter.active:
+                        self._adopt(str(result), aliases[0].storage)
 
     def _track_results(self, node: Node, raw: Json, op: OpInfo | None) -> None:
         aliasing = self.rewriter.aliasing
