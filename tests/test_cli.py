@@ -54,6 +54,12 @@ def test_check(folder):
     assert run("clean.pt2", cwd=folder).returncode == 0
 
 
+def test_verbose_says_what_was_not_linted(folder):
+    (folder / "model.pt2").write_bytes(b"text")
+    said = b"clean.pt2: linted 1 program (model): 0 findings left\nmodel.pt2: not linted, for it cannot be read\n"
+    assert run("-v", cwd=folder).stderr == said
+
+
 def test_diff_then_fix_then_check(folder):
     before = (folder / "model.pt2").read_bytes()
     diff = run("--diff", cwd=folder)
