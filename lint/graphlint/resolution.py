@@ -85,8 +85,10 @@ class Resolver:
         file: str | None = None,
         *,
         isolated: bool = False,
+        origin: str = COMMAND_LINE,
     ) -> None:
-        """``options`` are the command line's own, ``inline`` and ``file`` what ``--config`` was given.
+        """``options`` are the command line's own, ``inline`` and ``file`` what ``--config`` was given; ``origin`` says
+        in messages where the options come from.
 
         Raises ConfigError for what is wrong with them.
         """
@@ -98,7 +100,7 @@ class Resolver:
         if file is not None and self._file is None:
             raise ConfigError(f"{file}: there is no [tool.graphlint] in it")
         self._overrides = [config.load_inline(text, self._folder) for text in inline]
-        self._overrides.append(ConfigFile(path=COMMAND_LINE, root=self._folder, configuration=options))
+        self._overrides.append(ConfigFile(path=origin, root=self._folder, configuration=options))
         self._files: dict[str, ConfigFile | None] = {}
         self._resolved: dict[str, Resolved] = {}
         self._profiles: dict[tuple[str, ...], Profile] = {}
