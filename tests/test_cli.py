@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -51,6 +52,12 @@ def test_check(folder):
     assert text.endswith("Found 1 error.\n[*] 1 fixable with the --fix option.\n")
     assert (result.stderr, result.returncode) == (b"", 1)
     assert run("clean.pt2", cwd=folder).returncode == 0
+
+
+def test_verbose_says_what_was_not_linted(folder):
+    (folder / "model.pt2").write_bytes(b"text")
+    said = b"clean.pt2: linted 1 program (model): 0 findings left\nmodel.pt2: not linted, for it cannot be read\n"
+    assert run("-v", cwd=folder).stderr == said
 
 
 def test_diff_then_fix_then_check(folder):
@@ -136,13 +143,31 @@ def test_a_reader_that_goes_away_is_no_error(folder, arguments):
 
 
 @LINUX
-def test_a_full_disk_is_an_error(folder):
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--help"], ["--version"], ["show", "--help"], ["git", "--help"], ["rule"], ["completion", "bash"]],
+)
+def test_a_full_disk_is_an_error(folder, arguments):
     with Path("/dev/full").open("wb") as full:
         result = subprocess.run(
-            GRAPHLINT, cwd=folder, env=environment(), stdout=full, stderr=subprocess.PIPE, timeout=60
-        )  # fmt: skip
+            [*GRAPHLINT, *arguments], cwd=folder, env=environment(), stdout=full, stderr=subprocess.PIPE, timeout=60
+        )
     assert result.stderr == b"error: cannot write the report: No space left on device\n"
     assert result.returncode == 2
+
+
+@POSIX
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [(["model.pt2"], 1), (["nope.pt2"], 2), (["rule"], 0), (["--help"], 0), (["completion", "zsh"], 0)],
+)
+@pytest.mark.parametrize(("closed", "heard"), [("<&-", True), (">&-", False), ("2>&-", True), ("<&- >&- 2>&-", False)])
+def test_closed_streams(folder, arguments, status, closed, heard):
+    command = f"{shlex.join([*GRAPHLINT, *arguments])} {closed}"
+    result = subprocess.run(command, shell=True, cwd=folder, env=environment(), capture_output=True, timeout=60)
+    assert result.returncode == status
+    assert b"internal error" not in result.stderr
+    assert bool(result.stdout) == heard
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])

@@ -143,6 +143,10 @@ def test_defaults():
             'output-format = ["json", "sarif="]',
             "output-format: 'sarif=' names no file; write sarif=FILE, or sarif for stdout",
         ),
+        (
+            'output-format = ["concise", "json", "sarif=a"]',
+            "output-format: concise and json cannot both go to stdout; give all but one a file: json=FILE",
+        ),
         ("output-format = [1]", "output-format[0]: expected a string, found the number 1"),
         ("output-format = 1.5", "output-format: expected a string, found the number 1.5"),
         ('fix.token-sink = "x"', "fix.token-sink: unknown value 'x', expected one of buffer, output"),
@@ -165,6 +169,16 @@ def test_mistakes_name_key_and_file(text, message, folder):
         config.check(config.parse_toml(text.encode(), ""), "pyproject.toml", "tool.graphlint")
     assert str(inline.value).startswith("pyproject.toml: ")
     assert "tool.graphlint." in str(inline.value)
+
+
+def test_the_table_of_another_file_is_recognized(folder):
+    write("graphlint.toml", "[tool.graphlint.fix]\nprovenance = false")
+    with pytest.raises(ConfigError) as caught:
+        resolver().settings_for("model.pt2")
+    assert str(caught.value) == (
+        f"{folder / 'graphlint.toml'}: unknown key 'tool'; "
+        "[tool.graphlint] is for pyproject.toml: elsewhere its keys stand at the top, and [fix] is a table"
+    )
 
 
 def test_an_unknown_key_like_no_other_lists_them_all():

@@ -128,6 +128,25 @@ def test_links(folder):
     ]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="links need privileges")
+def test_links_that_cannot_be_followed_are_errors_of_their_own():
+    touch("z.pt2")
+    os.symlink("circle.pt2", "circle.pt2")
+    os.symlink("x" * 300, "long.pt2")
+    assert found(".") == ["circle.pt2", "long.pt2", "z.pt2"]
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="permissions do not bind root")
+def test_a_link_into_a_locked_folder_is_an_error_of_its_own():
+    touch("secret/x.pt2", "open/y.pt2")
+    os.symlink("../secret/x.pt2", "open/x.pt2")
+    os.chmod("secret", 0)
+    try:
+        assert found("open") == ["open/x.pt2", "open/y.pt2"]
+    finally:
+        os.chmod("secret", 0o700)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no such files there")
 def test_pipes_are_not_artifacts():
     os.mkfifo("pipe.pt2")

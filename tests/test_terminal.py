@@ -32,10 +32,18 @@ def environment(**changes: str) -> dict[str, str]:
 class Terminal:
     """What was written to a terminal: stdout and stderr apart, on a terminal each."""
 
-    def __init__(self, folder: Path, *arguments: str, stderr_only: bool = False, **changes: str) -> None:
+    def __init__(
+        self, folder: Path, *arguments: str, stderr_only: bool = False, columns: int = 0, **changes: str
+    ) -> None:
         import pty
+        import termios
 
         pairs = [pty.openpty(), pty.openpty()]
+        if columns:
+            import fcntl
+            import struct
+
+            fcntl.ioctl(pairs[1][1], termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         process = subprocess.Popen(
             [sys.executable, "-c", AT_ONCE, *arguments],
             cwd=folder,
@@ -148,6 +156,19 @@ def test_a_progress_bar_that_leaves_nothing_behind(many):
     assert last_screen(terminal.err) == ""
     assert terminal.err.endswith("\x1b[?25h"), "the cursor is back"
     assert "Linting" not in terminal.out
+
+
+@pytest.mark.parametrize(("columns", "path"), [(30, False), (40, False), (60, True), (80, True), (200, True)])
+def test_a_progress_bar_stays_on_one_line(many, columns, path):
+    below = many / ("a folder with a long name " * 4).strip()
+    below.mkdir()
+    for number in range(20):
+        shutil.copy(many / "model7.pt2", below / f"n{number}.pt2")
+    terminal = Terminal(many, "--statistics", columns=columns)
+    lines = re.sub(r"\x1b\[[?\d]*[A-Za-z]", "", terminal.err).split("\r")
+    assert sum("Linting" in line for line in lines) > 10
+    assert max(map(len, lines)) < columns
+    assert any(".pt2" in line for line in lines) == path
 
 
 @pytest.mark.parametrize(

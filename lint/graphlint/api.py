@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from graphlint.resolution import Resolved
     from graphlint.review import Reviewer
 
+ORIGIN = "the call"
+"""Where messages say that a wrong option comes from."""
+
 Selectors = str | Sequence[str]
 Ops = Mapping[str, DeclaredOp | Mapping[str, Any]]
 
@@ -106,7 +109,7 @@ def lint_many(
         raise ConfigError(f"jobs: expected a number of at least 1, found {jobs}")
     options = _configuration(select, extend_select, ignore, fixable, unfixable, unsafe_fixes, token_sink, target, ops)
     options = msgspec.structs.replace(options, baseline=baseline)
-    resolver = Resolver(RULES, options, (), config, isolated=isolated)
+    resolver = Resolver(RULES, options, (), config, isolated=isolated, origin=ORIGIN)
     reviewer = Reviewer(RULES)
     given = [paths] if isinstance(paths, (str, os.PathLike)) else paths
     candidates = list(discover([os.fspath(path) for path in given], resolver))
@@ -240,7 +243,7 @@ def program_settings(
 def _settings(path: str, options: Configuration, config: str | None, *, isolated: bool) -> Settings:
     from graphlint.rules.registry import RULES
 
-    return Resolver(RULES, options, (), config, isolated=isolated).settings_for(path)
+    return Resolver(RULES, options, (), config, isolated=isolated, origin=ORIGIN).settings_for(path)
 
 
 def _reviewed(
@@ -251,7 +254,7 @@ def _reviewed(
     from graphlint.rules.registry import RULES
 
     options = msgspec.structs.replace(options, baseline=baseline)
-    resolver = Resolver(RULES, options, (), config, isolated=isolated)
+    resolver = Resolver(RULES, options, (), config, isolated=isolated, origin=ORIGIN)
     return Reviewer(RULES).settings_for(path, resolver.for_path(path), resolver.settings_for(path))
 
 

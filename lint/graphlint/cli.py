@@ -112,6 +112,7 @@ class DefaultGroup(click.Group):
         formatter.write_usage(ctx.command_path, "git install|uninstall|textconv", prefix="       ")
         formatter.write_usage(ctx.command_path, "verify BEFORE AFTER", prefix="       ")
         formatter.write_usage(ctx.command_path, "clean [FOLDERS]...", prefix="       ")
+        formatter.write_usage(ctx.command_path, "completion bash|zsh|fish", prefix="       ")
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write examples, the commands, and the options of the one that can be left out."""
@@ -137,7 +138,23 @@ def main() -> None:
     # A program is a large tree without cycles, which the collector would walk again and again while it grows. What
     # cycles there are around it (frames, closures) is little, and collected after a few programs of 50,000 nodes.
     gc.set_threshold(2_000_000, 20, 20)
+    _open_closed_streams()
     try:
         app(prog_name="graphlint")
     except KeyboardInterrupt:
         sys.exit(130)
+    except OSError as error:
+        # No command's, which say themselves what went wrong: click's own texts, --help and --version.
+        from graphlint.commands.console import EXIT_FAILURE, Console
+
+        Console().unwritten(error)
+        sys.exit(EXIT_FAILURE)
+
+
+def _open_closed_streams() -> None:
+    """Let what nobody wants (``>&-``) go nowhere. Python has None for such a stream, and the next file or pipe that
+    is opened would get its number: what is meant for the stream could end up in an artifact.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - open until the end

@@ -136,11 +136,10 @@ def check(table: Any, path: str, prefix: str) -> Configuration:
         for name, value in entries.items() if isinstance(entries, dict) else ():
             convert(value, name, path, _dotted(prefix, key))
     configuration = _convert(table, Configuration, path, prefix)
-    for text in _one_or_more(configuration.output_format):
-        try:
-            outputs.parse(text)
-        except ConfigError as error:
-            raise ConfigError(f"{path}: {_dotted(prefix, 'output-format')}: {error}") from None
+    try:
+        outputs.check_stdout([outputs.parse(text) for text in _one_or_more(configuration.output_format)])
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {_dotted(prefix, 'output-format')}: {error}") from None
     return configuration
 
 
@@ -210,6 +209,8 @@ def _nearest(key: str, struct: type[msgspec.Struct]) -> str:
             return f"; it belongs into the table 'fix': fix.{normal}"
         if normal == "extend-ignore":
             return "; did you mean 'ignore'?"
+        if normal == "tool":
+            return "; [tool.graphlint] is for pyproject.toml: elsewhere its keys stand at the top, and [fix] is a table"
     return did_you_mean(normal, _keys(struct)) or "; known are " + ", ".join(_keys(struct))
 
 

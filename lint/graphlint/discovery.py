@@ -137,10 +137,14 @@ def _search(folder: str, exclusions: Exclusions) -> Iterator[Candidate]:
 
 
 def _is_artifact(entry: os.DirEntry[str]) -> bool:
-    """Files and links to files; also links to nowhere (an annexed file that was not fetched), which is an error to
-    report rather than a file to skip. No pipes and devices: reading them may never end.
+    """Files and links to files; also links to nowhere (an annexed file that was not fetched), in a circle, or into a
+    folder that may not be entered, which are errors to report rather than files to skip. No pipes and devices: reading
+    them may never end.
     """
-    return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
+    try:
+        return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
+    except OSError:
+        return True
 
 
 def reason(error: OSError) -> str:

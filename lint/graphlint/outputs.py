@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -50,6 +51,14 @@ def parse(text: str) -> Output:
     return Output(name, file)
 
 
+def check_stdout(outputs: Sequence[Output], option: str = "") -> None:
+    """Raise ConfigError where several have no file; ``option`` stands before what the message proposes."""
+    without = [output.format for output in outputs if not output.file]
+    if len(without) > 1:
+        names = " and ".join(without)
+        raise ConfigError(f"{names} cannot both go to stdout; give all but one a file: {option}{without[-1]}=FILE")
+
+
 def settled(outputs: tuple[Output, ...], file: str | None, *, statistics: bool) -> tuple[Output, ...]:
     """The outputs of a run, of which ``file`` (``-o``) is the place of the only one that has none.
 
@@ -63,11 +72,8 @@ def settled(outputs: tuple[Output, ...], file: str | None, *, statistics: bool) 
                 f"-o/--output-file goes with exactly one format that has no file of its own, not with {given}"
             )
         outputs = tuple(Output(one.format, one.file or file) for one in outputs)
-    elif len(without) > 1:
-        names = " and ".join(one.format for one in without)
-        raise ConfigError(
-            f"{names} cannot both go to stdout; give all but one a file: --output-format {without[-1].format}=FILE"
-        )
+    else:
+        check_stdout(outputs, "--output-format ")
     seen: set[str] = set()
     for one in outputs:
         place = os.path.abspath(one.file) if one.file else ""

@@ -27,6 +27,8 @@ from graphlint.urls import is_url
 Value = TypeVar("Value")
 DEFAULT_TARGET = Profile().targets[0]
 
+COMMAND_LINE = "the command line"
+
 UNUSED_IGNORE = frozenset({"GL901"})
 """What ``warn-unused-ignores`` turns on."""
 
@@ -83,8 +85,10 @@ class Resolver:
         file: str | None = None,
         *,
         isolated: bool = False,
+        origin: str = COMMAND_LINE,
     ) -> None:
-        """``options`` are the command line's own, ``inline`` and ``file`` what ``--config`` was given.
+        """``options`` are the command line's own, ``inline`` and ``file`` what ``--config`` was given; ``origin`` says
+        in messages where the options come from.
 
         Raises ConfigError for what is wrong with them.
         """
@@ -96,7 +100,7 @@ class Resolver:
         if file is not None and self._file is None:
             raise ConfigError(f"{file}: there is no [tool.graphlint] in it")
         self._overrides = [config.load_inline(text, self._folder) for text in inline]
-        self._overrides.append(ConfigFile(path="the command line", root=self._folder, configuration=options))
+        self._overrides.append(ConfigFile(path=origin, root=self._folder, configuration=options))
         self._files: dict[str, ConfigFile | None] = {}
         self._resolved: dict[str, Resolved] = {}
         self._profiles: dict[tuple[str, ...], Profile] = {}
@@ -200,7 +204,7 @@ class Resolver:
             settings=settings_of(*self._targets(sources)),
             per_file_ignores=self._per_file_ignores(sources),
             per_file_targets=tuple(
-                (Pattern(glob, source.root), settings_of(_names(names), source.path))
+                (Pattern(glob, source.root), settings_of(_names(names), _key_of(source, f'per-file-target."{glob}"')))
                 for source in self._with_file_targets(sources)
                 for glob, names in (source.configuration.per_file_target or {}).items()
             ),
@@ -227,7 +231,7 @@ class Resolver:
         """The targets for all artifacts, and where they were set."""
         for source in reversed(sources):
             if source.configuration.target is not None:
-                return _names(source.configuration.target), source.path
+                return _names(source.configuration.target), _key_of(source, "target")
         return (), ""
 
     def _profile(self, targets: tuple[str, ...], origin: str) -> Profile:
@@ -273,6 +277,11 @@ class Resolver:
             for source in chosen
             for glob, selectors in (source.configuration.per_file_ignores or {}).items()
         )
+
+
+def _key_of(source: ConfigFile, key: str) -> str:
+    """Where ``key`` is set, for messages."""
+    return f"{source.path}: {'--' if source.path == COMMAND_LINE else ''}{key}"
 
 
 def _names(target: tuple[str, ...] | str) -> tuple[str, ...]:

@@ -223,8 +223,13 @@ def test_nobody_listens():
             graphlint.lint(url, isolated=True)
 
 
+def test_protocols_may_have_capitals(web):
+    url = f"{web.url}/plain/clean.pt2".replace("http:", "HTTP:")
+    assert graphlint.lint(url, isolated=True).diagnostics == ()
+
+
 def test_a_host_that_does_not_exist():
-    with pytest.raises(RemoteError, match=r"^no connection: "):
+    with pytest.raises(RemoteError, match=r"^no connection: [^\[]"):
         graphlint.lint("http://nowhere.invalid/model.pt2", isolated=True)
 
 

@@ -118,7 +118,7 @@ def test_install_twice_is_install_once(repository):
     config = (repository.path / ".git" / "config").read_bytes()
     assert attributes.read_text() == "*.pt2 diff=graphlint\n"
     assert repository.run("graphlint", "git", "install") == (
-        f"git runs `{command}` to compare artifacts.\n{attributes} names already the driver for *.pt2.\n"
+        f"git runs `{command}` to compare artifacts.\n{attributes} already names the driver for *.pt2.\n"
     )
     assert (repository.path / ".git" / "config").read_bytes() == config
     assert attributes.read_text() == "*.pt2 diff=graphlint\n"

@@ -113,9 +113,9 @@ def test_the_configuration_sets_targets_per_file(folder):
 @pytest.mark.parametrize(
     ("configuration", "message"),
     [
-        ('target = "onx"', "graphlint.toml: unknown target 'onx'; did you mean 'onnx'?"),
-        ('target = ["functional", "onnx"]', "graphlint.toml: the targets functional and onnx contradict each other"),
-        ('per-file-target = { "a.pt2" = "onx" }', "graphlint.toml: unknown target 'onx'"),
+        ('target = "onx"', "graphlint.toml: target: unknown target 'onx'; did you mean 'onnx'?"),
+        ('target = ["functional", "onnx"]', "graphlint.toml: target: the targets functional and onnx contradict each"),
+        ('per-file-target = { "a.pt2" = "onx" }', "graphlint.toml: per-file-target.\"a.pt2\": unknown target 'onx'"),
         ("target = 3", "graphlint.toml: target: expected"),
         ('per-file-target = { "a.pt2" = 3 }', 'graphlint.toml: per-file-target."a.pt2": expected'),
     ],
@@ -126,6 +126,11 @@ def test_mistakes_are_named(folder, configuration, message):
     assert result.returncode == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_mistake_on_the_command_line_is_named(folder):
+    result = run(folder, "--target", "onx", ".")
+    assert result.stderr == "error: the command line: --target: unknown target 'onx'; did you mean 'onnx'?\n"
 
 
 def test_selection_goes_on_top(folder):

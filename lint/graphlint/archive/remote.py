@@ -139,7 +139,8 @@ def connect(url: str) -> tuple[Any, str]:
             timeout = aiohttp.ClientTimeout(total=None, connect=silence(), sock_read=silence())
             # Compressed answers would make ranges and sizes meaningless.
             options = {"client_kwargs": {"timeout": timeout}, "headers": {"Accept-Encoding": "identity"}}
-        filesystem, path = url_to_fs(url, **options)
+        # fsspec knows protocols in small letters only.
+        filesystem, path = url_to_fs(protocol + url[len(protocol) :], **options)
     except ImportError as error:
         package = PACKAGES.get(protocol)
         advice = f"pip install {package}" if package else known_implementations.get(protocol, {}).get("err", str(error))
@@ -187,6 +188,12 @@ def _without_ranges(size: int) -> RemoteError:
     )
 
 
+def _unnumbered(said: str) -> str:
+    """The words of ``[Errno -2] Name or service not known``, in one line."""
+    words = " ".join(said.split())
+    return words.partition("] ")[2] if words.startswith("[Errno ") else words
+
+
 def _describe(error: BaseException) -> str:
     """What went wrong, in words. The packages that raise are known by the names of their exceptions only."""
     # fsspec says "not found" of whatever a web server answers, and keeps the answer as the cause.
@@ -214,9 +221,9 @@ def _describe(error: BaseException) -> str:
         below = next((one for one in reversed(causes) if getattr(one, "os_error", None) is not None), None)
         below = getattr(below, "os_error", None) or causes[-1]
         number = getattr(below, "errno", None)
-        return f"no connection: {os.strerror(number) if number and number > 0 else ' '.join(str(below).split())}"
+        return f"no connection: {os.strerror(number) if number and number > 0 else _unnumbered(str(below))}"
     if names & {"ConnectError", "ConnectionError", "EndpointConnectionError"}:
-        return f"no connection: {said}"
+        return f"no connection: {_unnumbered(said)}"
     if "range requests" in said:
         return "the server does not answer range requests: download it, and lint the copy"
     if isinstance(error, FileNotFoundError):

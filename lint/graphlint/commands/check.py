@@ -215,5 +215,6 @@ def command(ctx: click.Context, /, **parameters: Any) -> None:
         if watching:
             from graphlint.commands.watching import watch
 
-            ctx.exit(watch(options.paths or (os.curdir,), lambda: check(options, console), console))
+            named = [given for given in options.config if os.path.isfile(given)]
+            ctx.exit(watch(options.paths or (os.curdir,), named, lambda: check(options, console), console))
         ctx.exit(check(options, console))

@@ -24,5 +24,7 @@ def command(ctx: click.Context, shell: str) -> None:
     chosen = get_completion_class(shell)
     if chosen is None or ctx.parent is None:
         raise click.UsageError(f"there is no completion for {shell}", ctx)
-    Console().out(chosen(ctx.parent.command, {}, "graphlint", "_GRAPHLINT_COMPLETE").source())
+    console = Console()
+    with console.failures():
+        console.out(chosen(ctx.parent.command, {}, "graphlint", "_GRAPHLINT_COMPLETE").source())
     ctx.exit(0)

@@ -24,6 +24,8 @@ FIRST_VTE_WITH_LINKS = 5000
 LINKING_PROGRAMS = frozenset({"Hyper", "iTerm.app", "terminology", "WezTerm", "vscode", "ghostty", "zed", "Tabby"})
 LINKING_TERMS = frozenset({"xterm-kitty", "alacritty", "foot", "xterm-ghostty", "contour"})
 
+UNWRITTEN = "cannot write the report"
+
 EXIT_FAILURE = 2
 EXIT_INTERRUPTED = 130
 """128 + SIGINT, as shells have it."""
@@ -79,7 +81,12 @@ class Console:
             _discard(sys.stdout)
         except OSError as error:
             _discard(sys.stdout)
-            raise WriteError(f"cannot write the report: {error.strerror}") from error
+            raise WriteError(f"{UNWRITTEN}: {error.strerror}") from error
+
+    def unwritten(self, error: OSError) -> None:
+        """Say that what somebody else wrote to stdout did not get there."""
+        _discard(sys.stdout)
+        self.error(f"{UNWRITTEN}: {error.strerror}")
 
     def say(self, text: str) -> None:
         """One line on stdout, unless quiet. Raises WriteError."""

@@ -59,7 +59,7 @@ def install(ctx: click.Context, scope: Scope | None, attributes: str | None) -> 
 
         outcome = driver.install(scope or "local", attributes)
         console.out(f"git runs `{outcome.command}` to compare artifacts.\n")
-        what = "now names" if outcome.changed else "names already"
+        what = "now names" if outcome.changed else "already names"
         console.out(f"{outcome.attributes} {what} the driver for *.pt2.\n")
         if scope != "global" and outcome.changed and attributes is None:
             console.out("Commit that file; every clone then needs `graphlint git install` once.\n")

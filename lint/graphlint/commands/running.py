@@ -99,6 +99,9 @@ def _told(outcome: Outcome, console: Console) -> FileResult:
         return result
     for note in result.notes:
         console.note(f"{result.path}: {note}")
+    if result.unreadable and not result.programs:
+        console.progress(f"{result.path}: not linted, for it cannot be read")
+        return result
     programs = f"{count(len(result.programs), 'program')} ({', '.join(result.programs)})" if result.programs else "-"
     aside = f", {len(result.suppressed)} suppressed" if result.suppressed else ""
     console.progress(f"{result.path}: linted {programs}: {count(len(result.diagnostics), 'finding')} left{aside}")
