@@ -260,3 +260,33 @@ class ComplexNumbers(nn.Module):
         torch.view_as_real(z)[..., 0].add_(x)
         z[0].copy_(x[0])
         return z
+
+
+@model(R(4, 4), R(2, 3, 4, 4))
+class OutOfOpsThatMakeColumns(nn.Module):
+    """LAPACK's results are column-major, while a tensor that is given as ``out=`` keeps its strides."""
+
+    def forward(self, x, images):
+        positive = x @ x.t() + 9 * torch.eye(4)
+        inverse, root, vectors, q, r = (torch.empty(4, 4) for _ in range(5))
+        torch.linalg.inv(positive, out=inverse)
+        torch.linalg.cholesky(positive, out=root)
+        root.view(-1)[2:4].add_(1)
+        torch.linalg.eigh(positive, out=(torch.empty(4), vectors))
+        torch.linalg.qr(x, out=(q, r))
+        batch = torch.empty(2, 3, 4, 4)
+        torch.linalg.inv(images, out=batch)
+        return inverse.view(-1), root, vectors.view(2, 8), q.view(-1), r.view(-1), batch.view(6, 16)
+
+
+@model(R(2, 3, 4, 4), R(3, 5))
+class OutOfOpsThatKeepRows(nn.Module):
+    def forward(self, x, y):
+        pooled, padded, columns = torch.empty(2, 3, 2, 2), torch.empty(2, 3, 6, 6), torch.empty(5, 3)
+        torch.ops.aten.avg_pool2d.out(x, [2, 2], out=pooled)
+        torch.ops.aten.reflection_pad2d.out(x, [1, 1, 1, 1], out=padded)
+        torch.cat([y.t()[:2], y.t()[2:]], out=columns)
+        total, place = torch.empty(4, 3), torch.empty(3, dtype=torch.int64)
+        torch.sum(x.permute(3, 1, 0, 2), (2, 3), out=total)
+        torch.argmax(y, 1, out=place)
+        return pooled.view(-1), padded.view(-1), columns.view(-1), total.view(-1), place

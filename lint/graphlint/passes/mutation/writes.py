@@ -23,7 +23,7 @@ from graphlint.ops.info import OpInfo
 from graphlint.ops.schema import OpSchema, SchemaArgument
 from graphlint.ops.table import OpTable
 from graphlint.passes.mutation.build import Builder, Obstacle
-from graphlint.passes.mutation.knowledge import result_shape
+from graphlint.passes.mutation.knowledge import result_shape, result_strides
 from graphlint.passes.mutation.values import (
     BOOL,
     Meta,
@@ -80,6 +80,8 @@ _RUNS_OVER_MEMORY: Final = "aten.bernoulli_.float"
 """Draws element by element as they lie in memory, where its twin makes a contiguous tensor."""
 _INDICES: Final = frozenset({"indices", "max_values", "min_indices"})
 """Names of ``out=`` arguments that take positions (``max.dim_max`` calls them so)."""
+_POSITIONS: Final = frozenset({"argmax", "argmin"})
+"""Ops whose only result is positions."""
 _INT64: Final = 5
 _FLOAT64: Final = 8
 RESHAPED: Final = "out= is given a tensor of another shape, which the op resizes"
@@ -306,7 +308,7 @@ def _result_meta(call: Call, twin: OpInfo, target: Target) -> Meta:
         dtype: int | None = BOOL
     elif pointwise:
         dtype = _pointwise_dtype(call, name, own, [value.meta for value in tensors], numbers)
-    elif target.argument in _INDICES:
+    elif target.argument in _INDICES or name in _POSITIONS:
         dtype = _INT64
     elif twin.schema is not None and twin.schema.argument("dtype") is not None:
         given = (call.argument("dtype") or {}).get("as_scalar_type")
@@ -318,13 +320,25 @@ def _result_meta(call: Call, twin: OpInfo, target: Target) -> Meta:
         dtype = own.dtype
     if dtype is None:
         raise Obstacle(f"the artifact does not tell the dtype that {twin.name} computes in")
-    if (call.op.out_variant and not pointwise) or name in _CONTIGUOUS:
+    if call.op.out_variant and not (pointwise or name in _COMPARISONS):
+        found = result_strides(twin, target.argument, own.shape, _read(call))
+        if found is None:
+            raise Obstacle(f"the artifact does not tell the strides of what {twin.name} returns")
+        strides = found
+    elif name in _CONTIGUOUS:
         strides = contiguous_strides(own.shape)
     elif pointwise:
         strides = elementwise_strides(own.shape, [(one.meta.shape, one.meta.strides) for one in tensors])
     else:
         strides = preserved_strides(own.shape, own.strides)
     return own.with_(dtype=dtype, strides=strides)
+
+
+def _read(call: Call) -> list[Meta]:
+    """Metadata of the tensors that the call reads, those in lists too."""
+    targets = {target.argument for target in call.targets}
+    read = [operand["arg"] for operand in call.raw["inputs"] if operand["name"] not in targets]
+    return [call.metas[name] for argument in read for name in tensor_names(argument)]
 
 
 def _pointwise_dtype(call: Call, name: str, own: Meta, tensors: list[Meta], numbers: list[Json]) -> int | None:
