@@ -422,6 +422,13 @@ def out_of_ops_that_follow_their_operands(x, z):
     return pooled.view(-1), joined.view(-1), waves.view(-1)
 
 
+@refused(R(4).bfloat16(), reasons="torch refuses to run aten.clamp.out with out= of another dtype")
+def clamped_into_another_dtype(x):
+    wide = torch.zeros(4)
+    torch.clamp(x, min=0, out=wide)
+    return wide
+
+
 library = torch.library.Library("undeclared", "FRAGMENT")
 library.define("same(Tensor(a) x) -> Tensor(a)")
 library.impl("same", lambda x: x.view(x.shape), "CompositeExplicitAutograd")

@@ -290,3 +290,45 @@ class OutOfOpsThatKeepRows(nn.Module):
         torch.sum(x.permute(3, 1, 0, 2), (2, 3), out=total)
         torch.argmax(y, 1, out=place)
         return pooled.view(-1), padded.view(-1), columns.view(-1), total.view(-1), place
+
+
+@model(R(4).half(), R(4), R(4, dtype=torch.float64))
+class OutOfOpsThatJoinSeveralDtypes(nn.Module):
+    """What is joined is of the widest dtype, also where the first tensor has that of ``out=``."""
+
+    def forward(self, h, f, d):
+        halves, floats, rows = torch.empty(8, dtype=torch.half), torch.empty(8), torch.empty(2, 4)
+        torch.cat([h, f], out=halves)
+        torch.cat([f, d], out=floats)
+        torch.stack([f, d], out=rows)
+        floats.add_(1)
+        return halves, floats, rows
+
+
+@model(R(3, 4), torch.tensor([1, 0]))
+class OutOfOpsThatPickElements(nn.Module):
+    """Nothing is rounded, so that columns take them as well."""
+
+    def forward(self, x, index):
+        columns, picked, table = torch.zeros(4, 6).t(), torch.zeros(4, 2).t(), torch.zeros(2, 4)
+        torch.cat([x, x], out=columns)
+        torch.index_select(x, 0, index, out=picked)
+        torch.aminmax(x, dim=0, out=(table[0], table[1]))
+        return columns, picked, table
+
+
+@model(R(12), R(3, 4))
+class ListsOfPiecesOfOneTensor(nn.Module):
+    """As an optimizer has them of flat parameters: which is written first makes no difference."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("b", torch.zeros(2, 6))
+
+    def forward(self, x, g):
+        torch._foreach_add_([x[:4], x[4:8]], [g[0], g[1]])
+        torch._foreach_mul_(list(g.unbind(0)), 2.0)
+        torch._foreach_copy_([self.b[0], self.b[1]], [x[:6], x[6:]])
+        first, second = torch.split(x, 6)
+        torch._foreach_addcmul_([second, first], [self.b[0], self.b[1]], [self.b[0], self.b[0]], 2.0)
+        return first, second, self.b * 2
