@@ -404,6 +404,31 @@ def products_into_columns(x, y):
     return z, w, v, rows, n
 
 
+@refused(
+    R(2, 3, 4, 4).to(memory_format=torch.channels_last),
+    R(2, 3, dtype=torch.complex64),
+    reasons={
+        "the artifact does not tell the strides of what aten.avg_pool2d.default returns",
+        "the artifact does not tell the strides of what aten.cat.default returns",
+        "the artifact does not tell the strides of what aten.fft_fft.default returns",
+    },
+)
+def out_of_ops_that_follow_their_operands(x, z):
+    """What is given as ``out=`` is row-major, and viewed as such; a new result would not be."""
+    pooled, joined, waves = torch.empty(2, 3, 2, 2), torch.empty(4, 3, 4, 4), torch.empty_like(z)
+    torch.ops.aten.avg_pool2d.out(x, [2, 2], out=pooled)
+    torch.cat([x, x], out=joined)
+    torch.fft.fft(z, dim=0, out=waves)
+    return pooled.view(-1), joined.view(-1), waves.view(-1)
+
+
+@refused(R(4).bfloat16(), reasons="torch refuses to run aten.clamp.out with out= of another dtype")
+def clamped_into_another_dtype(x):
+    wide = torch.zeros(4)
+    torch.clamp(x, min=0, out=wide)
+    return wide
+
+
 library = torch.library.Library("undeclared", "FRAGMENT")
 library.define("same(Tensor(a) x) -> Tensor(a)")
 library.impl("same", lambda x: x.view(x.shape), "CompositeExplicitAutograd")

@@ -442,3 +442,30 @@ class SubmodulesWrite(nn.Module):
         y = self.second(self.first(x))
         y.mul_(2)
         return self.first(y)
+
+
+@model(torch.tensor(3), R(4, 4))
+class LoopReadsWhatIsWrittenAroundIt(nn.Module):
+    """What a loop is given, carried or not, is memory from outside the first time and the body's own afterwards; it
+    writes and returns none of it.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("c", torch.ones(4))
+
+    def forward(self, n, x):
+        self.c.add_(1)
+        y = x * 1
+        y[0].add_(1)
+
+        def body(n, y, rows):
+            z = y * self.c
+            z[1:].add_(rows)
+            return n - 1, z, rows * 2
+
+        steps, z, rows = torch._higher_order_ops.while_loop(lambda n, y, rows: n > 0, body, (n, y, y[1:].clone()))
+        self.c.mul_(2)
+        y.sub_(z)
+        z.add_(1)
+        return steps, y, z, rows

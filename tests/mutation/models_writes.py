@@ -260,3 +260,75 @@ class ComplexNumbers(nn.Module):
         torch.view_as_real(z)[..., 0].add_(x)
         z[0].copy_(x[0])
         return z
+
+
+@model(R(4, 4), R(2, 3, 4, 4))
+class OutOfOpsThatMakeColumns(nn.Module):
+    """LAPACK's results are column-major, while a tensor that is given as ``out=`` keeps its strides."""
+
+    def forward(self, x, images):
+        positive = x @ x.t() + 9 * torch.eye(4)
+        inverse, root, vectors, q, r = (torch.empty(4, 4) for _ in range(5))
+        torch.linalg.inv(positive, out=inverse)
+        torch.linalg.cholesky(positive, out=root)
+        root.view(-1)[2:4].add_(1)
+        torch.linalg.eigh(positive, out=(torch.empty(4), vectors))
+        torch.linalg.qr(x, out=(q, r))
+        batch = torch.empty(2, 3, 4, 4)
+        torch.linalg.inv(images, out=batch)
+        return inverse.view(-1), root, vectors.view(2, 8), q.view(-1), r.view(-1), batch.view(6, 16)
+
+
+@model(R(2, 3, 4, 4), R(3, 5))
+class OutOfOpsThatKeepRows(nn.Module):
+    def forward(self, x, y):
+        pooled, padded, columns = torch.empty(2, 3, 2, 2), torch.empty(2, 3, 6, 6), torch.empty(5, 3)
+        torch.ops.aten.avg_pool2d.out(x, [2, 2], out=pooled)
+        torch.ops.aten.reflection_pad2d.out(x, [1, 1, 1, 1], out=padded)
+        torch.cat([y.t()[:2], y.t()[2:]], out=columns)
+        total, place = torch.empty(4, 3), torch.empty(3, dtype=torch.int64)
+        torch.sum(x.permute(3, 1, 0, 2), (2, 3), out=total)
+        torch.argmax(y, 1, out=place)
+        return pooled.view(-1), padded.view(-1), columns.view(-1), total.view(-1), place
+
+
+@model(R(4).half(), R(4), R(4, dtype=torch.float64))
+class OutOfOpsThatJoinSeveralDtypes(nn.Module):
+    """What is joined is of the widest dtype, also where the first tensor has that of ``out=``."""
+
+    def forward(self, h, f, d):
+        halves, floats, rows = torch.empty(8, dtype=torch.half), torch.empty(8), torch.empty(2, 4)
+        torch.cat([h, f], out=halves)
+        torch.cat([f, d], out=floats)
+        torch.stack([f, d], out=rows)
+        floats.add_(1)
+        return halves, floats, rows
+
+
+@model(R(3, 4), torch.tensor([1, 0]))
+class OutOfOpsThatPickElements(nn.Module):
+    """Nothing is rounded, so that columns take them as well."""
+
+    def forward(self, x, index):
+        columns, picked, table = torch.zeros(4, 6).t(), torch.zeros(4, 2).t(), torch.zeros(2, 4)
+        torch.cat([x, x], out=columns)
+        torch.index_select(x, 0, index, out=picked)
+        torch.aminmax(x, dim=0, out=(table[0], table[1]))
+        return columns, picked, table
+
+
+@model(R(12), R(3, 4))
+class ListsOfPiecesOfOneTensor(nn.Module):
+    """As an optimizer has them of flat parameters: which is written first makes no difference."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("b", torch.zeros(2, 6))
+
+    def forward(self, x, g):
+        torch._foreach_add_([x[:4], x[4:8]], [g[0], g[1]])
+        torch._foreach_mul_(list(g.unbind(0)), 2.0)
+        torch._foreach_copy_([self.b[0], self.b[1]], [x[:6], x[6:]])
+        first, second = torch.split(x, 6)
+        torch._foreach_addcmul_([second, first], [self.b[0], self.b[1]], [self.b[0], self.b[0]], 2.0)
+        return first, second, self.b * 2

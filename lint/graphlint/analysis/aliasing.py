@@ -88,6 +88,9 @@ class AliasAnalysis:
         self._fresh: dict[str, bool] = {}
         """By target: whether all that such a node makes are tensors of its own, and nothing else is to be noted."""
         self._opaque: list[tuple[Node, Graph]] = []
+        self._loops: set[int] = set()
+        """Graphs of loops, and in them, that are given the operands as they are."""
+        self._in_loop = False
         binding: _Binding = {}
         shared: dict[str, Storage] = {}
         for name, kind, qualified in classified_inputs(program):
@@ -132,10 +135,13 @@ class AliasAnalysis:
         }
 
     def uncertain(self) -> Iterator[tuple[str, tuple[Alias, ...]]]:
-        """Values that may or may not show some storage, of all graphs."""
-        for binding in self._graphs.values():
+        """Values that may or may not show some storage, of all graphs. In loops, those are left out that show it the
+        first time and memory that the loop made afterwards: it may return neither.
+        """
+        for graph, binding in self._graphs.items():
+            loops = graph in self._loops
             for name, aliases in binding.items():
-                if len(aliases) > 1 or not aliases[0].certain:
+                if len(aliases) > 1 or not (loops or aliases[0].certain):
                     yield name, aliases
 
     def opaque_uses(self) -> Iterator[tuple[Node, tuple[Alias, ...]]]:
@@ -166,6 +172,8 @@ class AliasAnalysis:
 
     def _analyze(self, graph: Graph, binding: _Binding) -> None:
         self._graphs[id(graph)] = binding
+        if self._in_loop:
+            self._loops.add(id(graph))
         for name in graph.constants:
             binding.setdefault(name, (Alias(self._storage(graph, "constant", name, name)),))
         for node in graph.nodes:
@@ -244,8 +252,11 @@ class AliasAnalysis:
             return
         handed = [() if name is None else self._shown(graph, name) for name in operand_names(node, rule)]
         outer = self._count
+        around = self._in_loop
+        self._in_loop = rule.exact and (around or (rule.repeats and rule.fresh_results))
         for called in graphs:
             self._analyze(called, self._bind(called, rule, handed))
+        self._in_loop = around
         outputs = [_flat(graphs[position].outputs) for position in rule.results_of]
         results = [name for output in node.outputs for name in output.tensors() or [None]]
         born: dict[Storage, Storage] = {}
@@ -296,12 +307,14 @@ class AliasAnalysis:
         op = self._ops.lookup(node.target)
         if op is None or op.name not in _CLOSED:
             self._opaque.append((node, graph))
+        around, self._in_loop = self._in_loop, False
         for sub in node.subgraphs():
             names = [name for name in _flat(sub.graph.inputs) if name is not None]
             unknown: _Binding = {
                 name: (Alias(self._storage(sub.graph, "unknown", name), certain=False),) for name in names
             }
             self._analyze(sub.graph, unknown)
+        self._in_loop = around
         for result in node.results():
             binding[result] = (Alias(self._storage(graph, "unknown", result), certain=False),)
 

@@ -796,9 +796,15 @@ def _enables_autocast(node: Node) -> bool:
 
 
 def _check_apart(op: OpInfo, objects: list[_Object]) -> None:
-    """Each target must have a storage of its own: the order of writes within one op is not ours to tell."""
-    if len({id(tracked.store) for tracked in objects}) < len(objects):
-        raise Obstacle(f"{op.name} writes the same memory more than once")
+    """Each target must have memory of its own: the order of writes within one op is not ours to tell."""
+    if len({id(tracked.store) for tracked in objects}) == len(objects):
+        return
+    written: dict[int, set[int]] = {}
+    for tracked in objects:
+        places, before = tracked.recorded.positions(), written.setdefault(id(tracked.store), set())
+        if places is None or not before.isdisjoint(places):
+            raise Obstacle(f"{op.name} writes the same memory more than once")
+        before.update(places)
 
 
 def _relocatable(step: Step) -> bool:

@@ -23,7 +23,7 @@ from graphlint.ops.info import OpInfo
 from graphlint.ops.schema import OpSchema, SchemaArgument
 from graphlint.ops.table import OpTable
 from graphlint.passes.mutation.build import Builder, Obstacle
-from graphlint.passes.mutation.knowledge import result_shape
+from graphlint.passes.mutation.knowledge import result_shape, result_strides
 from graphlint.passes.mutation.values import (
     BOOL,
     Meta,
@@ -64,6 +64,22 @@ _CONTIGUOUS: Final = frozenset(
 """Ops whose result is contiguous whatever their operands' strides."""
 _PRODUCTS: Final = frozenset({"addbmm", "addmm", "addmv", "baddbmm"})
 """Ops that add up what they write in place."""
+_PICKING: Final = frozenset(
+    {
+        "all", "amax", "amin", "aminmax", "any", "arange", "argmax", "argmin", "cat", "cummax", "cummin", "diag", "eye",
+        "full", "gather", "index_select", "kthvalue", "max", "median", "min", "mode", "ones", "repeat", "roll", "sort",
+        "stack", "take", "topk", "tril", "triu", "zeros",
+    }
+)  # fmt: skip
+"""Ops that compute nothing which could be rounded: their results are elements of their operands, or counted."""
+_JOINING: Final = frozenset({"cat", "column_stack", "concat", "concatenate", "dstack", "hstack", "stack", "vstack"})
+"""Ops that bring all the tensors of a list to one dtype."""
+_INDEXED: Final = frozenset(
+    {"gather", "index_add", "index_copy", "index_select", "scatter", "scatter_add", "take", "take_along_dim"}
+)
+"""Ops whose result has the dtype of their first operand, which others are positions in."""
+_SAME_DTYPE: Final = frozenset({"aten.clamp.out", "aten.clamp_max.out", "aten.clamp_min.out", "aten.where.self_out"})
+"""Elementwise ops that torch exports with ``out=`` of any dtype, but runs with that of their result only."""
 _TO_FLOATING: Final = frozenset({"ldexp", "logit"})
 """Elementwise ops that compute in a floating dtype, which export lets one write to integers all the same."""
 _KEEP_INTEGERS: Final = frozenset(
@@ -80,6 +96,8 @@ _RUNS_OVER_MEMORY: Final = "aten.bernoulli_.float"
 """Draws element by element as they lie in memory, where its twin makes a contiguous tensor."""
 _INDICES: Final = frozenset({"indices", "max_values", "min_indices"})
 """Names of ``out=`` arguments that take positions (``max.dim_max`` calls them so)."""
+_POSITIONS: Final = frozenset({"argmax", "argmin"})
+"""Ops whose only result is positions."""
 _INT64: Final = 5
 _FLOAT64: Final = 8
 RESHAPED: Final = "out= is given a tensor of another shape, which the op resizes"
@@ -150,7 +168,8 @@ def _twin(builder: Builder, call: Call, ops: OpTable) -> list[Value]:
     if twin is None or twin.schema is None or op.schema is None:
         raise Obstacle(f"{op.name} has no functional overload")
     _check_overlap(call, twin)
-    adds_up = twin.name.split(".")[1] in _PRODUCTS or (op.out_variant and not _is_pointwise(twin))
+    name = twin.name.split(".")[1]
+    adds_up = name in _PRODUCTS or (op.out_variant and not _is_pointwise(twin) and name not in _PICKING)
     if adds_up and not all(map(_exact_in_rows, call.targets)):
         raise Obstacle(f"how {op.name} rounds depends on the strides of what it writes")
     if call.autocast and not twin.tags.isdisjoint(("autocast", "composite")):
@@ -306,25 +325,39 @@ def _result_meta(call: Call, twin: OpInfo, target: Target) -> Meta:
         dtype: int | None = BOOL
     elif pointwise:
         dtype = _pointwise_dtype(call, name, own, [value.meta for value in tensors], numbers)
-    elif target.argument in _INDICES:
+    elif target.argument in _INDICES or name in _POSITIONS:
         dtype = _INT64
     elif twin.schema is not None and twin.schema.argument("dtype") is not None:
         given = (call.argument("dtype") or {}).get("as_scalar_type")
         dtype = own.dtype if given is None else int(given)
+    elif call.op.out_variant and name in _JOINING:
+        dtype = promoted(_read(call), [])
     elif call.op.out_variant:
-        dtypes = {value.meta.dtype for value in tensors}
-        dtype = own.dtype if dtypes <= {own.dtype} else None
+        read = [value.meta for value in tensors[:1]] if name in _INDEXED else _read(call)
+        dtype = own.dtype if {meta.dtype for meta in read} <= {own.dtype} else None
     else:
         dtype = own.dtype
     if dtype is None:
         raise Obstacle(f"the artifact does not tell the dtype that {twin.name} computes in")
-    if (call.op.out_variant and not pointwise) or name in _CONTIGUOUS:
+    if call.op.out_variant and not (pointwise or name in _COMPARISONS):
+        found = result_strides(twin, target.argument, own.shape, _read(call))
+        if found is None:
+            raise Obstacle(f"the artifact does not tell the strides of what {twin.name} returns")
+        strides = found
+    elif name in _CONTIGUOUS:
         strides = contiguous_strides(own.shape)
     elif pointwise:
         strides = elementwise_strides(own.shape, [(one.meta.shape, one.meta.strides) for one in tensors])
     else:
         strides = preserved_strides(own.shape, own.strides)
     return own.with_(dtype=dtype, strides=strides)
+
+
+def _read(call: Call) -> list[Meta]:
+    """Metadata of the tensors that the call reads, those in lists too."""
+    targets = {target.argument for target in call.targets}
+    read = [operand["arg"] for operand in call.raw["inputs"] if operand["name"] not in targets]
+    return [call.metas[name] for argument in read for name in tensor_names(argument)]
 
 
 def _pointwise_dtype(call: Call, name: str, own: Meta, tensors: list[Meta], numbers: list[Json]) -> int | None:
@@ -335,6 +368,8 @@ def _pointwise_dtype(call: Call, name: str, own: Meta, tensors: list[Meta], numb
         return None
     if broadcast([meta.shape for meta in tensors]) != own.shape:
         raise Obstacle(RESHAPED if call.op.out_variant else f"torch refuses to run {call.op.name} on these shapes")
+    if call.op.name in _SAME_DTYPE and dtype != own.dtype:
+        raise Obstacle(f"torch refuses to run {call.op.name} with out= of another dtype")
     if category(dtype) > category(own.dtype) or (name in _TO_FLOATING and category(own.dtype) < 2):
         raise Obstacle(f"torch refuses to run {call.op.name}: its result cannot be cast to the dtype of what it writes")
     if call.op.out_variant and category(dtype) < 2 <= category(own.dtype) and name not in _KEEP_INTEGERS:
