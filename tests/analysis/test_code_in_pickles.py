@@ -95,8 +95,31 @@ def pickled(value):
 
 MAGIC = pickled(torch.serialization.MAGIC_NUMBER)
 VERSION = pickled(torch.serialization.PROTOCOL_VERSION)
+
+
+def number(value):
+    """A pickle of a number, in plain digits."""
+    return f"I{value}\n.".encode()
+
+
+# Other spellings of the two numbers, and other things that are equal to them.
+SPELLINGS = {
+    "in base 16": (f"L{torch.serialization.MAGIC_NUMBER:#x}\n.".encode(), VERSION),
+    "with a space": (number(f" {torch.serialization.MAGIC_NUMBER}"), VERSION),
+    "with underscores": (number("119_547037146038801333356"), VERSION),
+    "with zeros behind": (b"\x8a\x40" + torch.serialization.MAGIC_NUMBER.to_bytes(64, "little") + b".", VERSION),
+    "with a sign": (MAGIC, number("+1001")),
+    "in base 8": (MAGIC, number("01751")),
+    "a float": (MAGIC, pickled(1001.0)),
+    "a complex number": (MAGIC, pickled(complex(1001))),
+    "a tensor": (MAGIC, b"\x80\x02" + name("torch", "IntTensor") + b"]M\xe9\x03a\x85R."),
+}
 # What torch reads of what stands behind a pickle: name, content, whether it is read.
 BEHIND = {
+    **{
+        f"behind the numbers, one of them {spelling}": (lambda code, first=first: b"".join(first) + code, True)
+        for spelling, first in SPELLINGS.items()
+    },
     "a second pickle in data.pkl": (lambda code: saved({"data.pkl": pickled({}) + code}), False),
     "a second pickle without an archive": (lambda code: pickled({}) + code, False),
     "the first pickle without an archive": (lambda code: code, True),
@@ -132,6 +155,15 @@ def test_what_stands_behind_a_frame_that_is_too_long(folder):
     assert "it ends before its frame does" in phrase
     as_torch_loads(content)
     assert folder.is_dir()
+
+
+def test_the_limit_between_two_pickles(folder):
+    """What is not read for its size counts as code, even if what is read is whole."""
+    content = MAGIC + VERSION + pickled({}) + b"\x80\x02" + made(folder.name) + b"."
+    assert found_in(content) == [f"calls {MKDIR}"]
+    read = len(MAGIC + VERSION + pickled({}))
+    (phrase,) = saved_code(BytesSource(content), Limits(pickle_bytes=read))
+    assert "cannot be followed to its end" in phrase
 
 
 def test_two_pickles_that_differ_in_case(folder):

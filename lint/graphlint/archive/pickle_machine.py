@@ -279,9 +279,12 @@ def _length(machine: Machine, layout: struct.Struct) -> int:
 
 
 def _decimal(machine: Machine) -> None:
-    """INT and LONG: a number as a line of text. The spellings that only C takes are of no interest."""
+    """INT and LONG: a number as a line of text. What C takes for more than plain digits (signs, underscores, a prefix
+    for the base, of which a zero in front is one) is a number that is not known.
+    """
     text = machine.line().rstrip(b"L")
-    machine.stack.append(int(text) if len(text) <= LONGEST_NUMBER and text.isdigit() else None)
+    plain = len(text) <= LONGEST_NUMBER and text.isdigit() and not text.startswith(b"0")
+    machine.stack.append(int(text) if plain else None)
 
 
 def _skip_line(machine: Machine) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from graphlint.archive.container import Container
-from graphlint.archive.pickle_machine import Followed, follow
+from graphlint.archive.pickle_machine import Dict, Followed, follow
 from graphlint.archive.source import ByteSource
 from graphlint.errors import ArtifactError
 from graphlint.limits import Limits
@@ -67,7 +67,7 @@ def saved_code(saved: ByteSource, limits: Limits) -> list[str]:
         return []  # torch takes this for no sample inputs
     if saved.read_at(0, 4) == b"PK\3\4":
         return list(_archive_code(saved, limits))
-    return list(_old_format_code(saved.read_at(0, limits.pickle_bytes)))
+    return list(_old_format_code(saved.read_at(0, limits.pickle_bytes), saved.size))
 
 
 def _archive_code(saved: ByteSource, limits: Limits) -> Iterator[str]:
@@ -89,17 +89,26 @@ def _archive_code(saved: ByteSource, limits: Limits) -> Iterator[str]:
         yield f"cannot be looked into, so that what it runs is not known: {error}"
 
 
-def _old_format_code(saved: bytes) -> Iterator[str]:
-    """Of one pickle after the other, as far as torch reads them."""
+def _old_format_code(saved: bytes, size: int) -> Iterator[str]:
+    """Of one pickle after the other, as far as torch reads them; ``saved`` is the start of so many bytes."""
     found: dict[str, None] = {}
     position = 0
     for number in range(_OLD_FORMAT):
+        if number and position == size:
+            break
         followed = follow(saved, position)
         found.update(dict.fromkeys(_code(followed)))
         position = followed.end
-        if followed.defect is not None or (number < len(_MAGIC) and followed.value != _MAGIC[number]):
+        if followed.defect is not None or (number < len(_MAGIC) and _differs(followed.value, _MAGIC[number])):
             break
     yield from found
+
+
+def _differs(value: object, expected: int) -> bool:
+    """Whether what a pickle gives is certainly not this number. Much is equal to a number without being one (floats,
+    tensors), and numbers have spellings that are not followed.
+    """
+    return isinstance(value, (int, str, tuple, Dict)) and value != expected
 
 
 def _code(followed: Followed) -> list[str]:
