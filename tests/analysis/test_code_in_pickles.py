@@ -362,6 +362,55 @@ def test_artifacts_are_found_and_never_run(folder, evil, version, change, member
         assert folder.exists() or not loads, "this is no attack: the test has to find one that is"
 
 
+KELVIN = "\N{KELVIN SIGN}"
+# Two spellings of a member, and whether the first is what torch takes for the second: ASCII letters only have a case.
+TWINS = {
+    "an opaque object": ("data/constants/opaque_obj_k", "data/constants/OPAQUE_OBJ_K", None),
+    "an opaque object, of which one is called otherwise": (
+        "data/constants/opaque_obj_k",
+        f"data/constants/opaque_obj_{KELVIN}",
+        True,
+    ),
+    "sample inputs of a program without .json": ("data/sample_inputs/k.pt", "data/sample_inputs/K.pt", None),
+    "sample inputs that are called otherwise": ("data/sample_inputs/k.pt", f"data/sample_inputs/{KELVIN}.pt", True),
+}
+
+
+@pytest.mark.parametrize(("bad", "good", "always"), TWINS.values(), ids=TWINS)
+def test_two_members_that_differ_in_case(folder, evil, bad, good, always):
+    """torch takes one of two such members; which one depends on their order."""
+
+    def second_program(artifact):
+        """A program that torch calls "k"."""
+        read, root = artifact.container.read, artifact.root
+        entry = artifact.programs[0]
+        return {
+            f"{root}/models/kxxxxx": read(entry.member),
+            f"{root}/data/weights/k_weights_config.json": read(entry.weights_config),
+            f"{root}/data/constants/k_constants_config.json": read(entry.constants_config),
+        }
+
+    opaque = "opaque" in bad
+    contents = {bad: CODE if opaque else SAVED, good: pickled(()) if opaque else saved({"data.pkl": pickled(())})}
+    also = payload("constants", c="opaque_obj_k") if opaque else second_program
+    ran = []
+    for order in ((bad, good), (good, bad)):
+        root = evil(
+            "2.13.0",
+            lambda artifact, order=order: {
+                **also(artifact),
+                **{f"{artifact.root}/{member}": contents[member] for member in order},
+            },
+        )
+        found = [(one.member, one.message) for one in lint("model.pt2").diagnostics if one.code == "GL003"]
+        assert found == [(f"{root}/{bad}", f"calls {MKDIR}")]
+        with contextlib.suppress(Exception):  # what the payload returns is not what torch expects
+            torch.export.load("model.pt2")
+        ran.append(folder.exists())
+        shutil.rmtree(folder, ignore_errors=True)
+    assert all(ran) if always else any(ran), "this is no attack: the test has to find one that is"
+
+
 def test_script_objects(evil):
     packed = torch.ops.quantized.linear_prepack(torch.quantize_per_tensor(torch.ones(2, 2), 0.1, 0, torch.qint8), None)
     content = torch._C._pickle_save(packed)
@@ -375,6 +424,23 @@ def test_compiled_code_beside_a_program(evil):
     (found,) = (one for one in lint("model.pt2").diagnostics if one.code == "GL003")
     assert found.member == "async_assert/data/aotinductor/m/a.so"
     assert found.message == "belongs to compiled code (AOTInductor), which torch loads with the program"
+
+
+def test_compiled_code_beside_what_torch_takes_for_a_program(evil):
+    """A program whose name does not end with .json: graphlint does not lint it, but torch loads it."""
+
+    def change(artifact):
+        entry = artifact.programs[0]
+        content = artifact.container.read(entry.member)
+        return {
+            entry.member: None,
+            f"{artifact.root}/models/modelxxxxx": content,
+            f"{artifact.root}/data/aotinductor/m/a.so": b"",
+        }
+
+    evil("2.13.0", change)
+    (found,) = lint("model.pt2").diagnostics
+    assert (found.code, found.member) == ("GL003", "async_assert/data/aotinductor/m/a.so")
 
 
 def test_one_finding_for_each_member_and_name(evil):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import msgspec
 
 from graphlint.archive.artifact import Artifact, ProgramEntry
-from graphlint.archive.container import quoted
+from graphlint.archive.container import folded, quoted
 from graphlint.archive.payloads import read_config
 from graphlint.archive.pickle_scan import pickle_code, saved_code
 from graphlint.errors import ArtifactError
@@ -57,33 +57,39 @@ def find_member_code(artifact: Artifact) -> Iterator[Code]:
             if name.startswith("serialized_") and name not in programs:
                 yield from _saved(artifact, name)
         return
-    by_name = {name.lower(): name for name in artifact.container.members}  # torch's reader ignores case
-    data = f"{artifact.root}/data/".lower()
-    compiled: dict[str, str] = {}
-    for lower, name in by_name.items():
+    # torch's reader ignores case, and which of two names that differ in nothing else it takes depends on their order.
+    by_name: dict[bytes, list[str]] = {}
+    for name in artifact.container.members:
+        by_name.setdefault(folded(name), []).append(name)
+    data = folded(f"{artifact.root}/data/")
+    models = folded(f"{artifact.root}/models/")
+    has_programs = any(name.startswith(models) for name in by_name)
+    compiled: dict[bytes, str] = {}
+    for lower, names in by_name.items():
         if not lower.startswith(data):
             continue
-        folder, _, rest = lower[len(data) :].partition("/")
-        if folder == "sample_inputs" or (folder in ("weights", "constants") and rest.endswith(".pt")):
-            yield from _saved(artifact, name)
-        elif folder in ("weights", "constants") and rest.endswith(f"_{folder}_config.json"):
-            yield from _payload(artifact, name, by_name)
-        elif folder == "aotinductor" and artifact.programs:  # without programs it is a package of nothing else
-            compiled.setdefault(rest.partition("/")[0], name)
+        folder, _, rest = lower[len(data) :].partition(b"/")
+        if folder == b"sample_inputs" or (folder in (b"weights", b"constants") and rest.endswith(b".pt")):
+            for name in names:
+                yield from _saved(artifact, name)
+        elif folder in (b"weights", b"constants") and rest.endswith(b"_%b_config.json" % folder):
+            for name in names:
+                yield from _payload(artifact, name, by_name)
+        elif folder == b"aotinductor" and has_programs:  # without programs it is a package of nothing else
+            compiled.setdefault(rest.partition(b"/")[0], names[0])
     for name in compiled.values():
         yield Code(name, "belongs to compiled code (AOTInductor), which torch loads with the program")
 
 
 def _confusions(artifact: Artifact) -> Iterator[Code]:
     """Members that torch could take for others."""
-    spellings: dict[str, str] = {}
+    spellings: dict[bytes, str] = {}
+    models = folded(f"{artifact.root}/models/")
     for member in artifact.container.members:
-        twin = spellings.setdefault(member.lower(), member)
+        twin = spellings.setdefault(folded(member), member)
         if twin != member:
             yield Code(member, f"differs from {quoted(twin)} in case only")
-        elif member.lower().startswith(f"{artifact.root}/models/".lower()) and all(
-            member != entry.member for entry in artifact.programs
-        ):
+        elif folded(member).startswith(models) and all(member != entry.member for entry in artifact.programs):
             yield Code(member, "is none of the programs, but torch takes it for one")
 
 
@@ -121,7 +127,7 @@ def _pickled(artifact: Artifact, member: str) -> Iterator[Code]:
         yield Code(member, f"{_UNKNOWN}: {error}")
 
 
-def _payload(artifact: Artifact, config: str, by_name: dict[str, str]) -> Iterator[Code]:
+def _payload(artifact: Artifact, config: str, by_name: dict[bytes, list[str]]) -> Iterator[Code]:
     """Of what a list of weights or constants names that is not raw bytes."""
     try:
         listed = {(one.path_name, one.use_pickle) for one in read_config(artifact, config).values()}
@@ -134,10 +140,11 @@ def _payload(artifact: Artifact, config: str, by_name: dict[str, str]) -> Iterat
             continue
         # torch joins the names as paths, so that one with a slash in front is not below the folder.
         folder = artifact.root if path.startswith("/") else config.rpartition("/")[0]
-        member = by_name.get(f"{folder}/{path}".lower())
-        if member is None:
+        members = by_name.get(folded(f"{folder}/{path}"), ())
+        if not members:
             yield Code(f"{folder}/{path}", "is missing, but would be unpickled")
-        elif path.startswith("opaque_obj_"):
-            yield from _pickled(artifact, member)
-        else:
-            yield from _saved(artifact, member)
+        for member in members:
+            if path.startswith("opaque_obj_"):
+                yield from _pickled(artifact, member)
+            else:
+                yield from _saved(artifact, member)

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from graphlint.archive.container import DEFAULT, Container, quoted
-from graphlint.archive.directory import encoded_name
+from graphlint.archive.container import DEFAULT, Container, folded, quoted
 from graphlint.archive.source import ByteSource, open_source
 from graphlint.errors import ArtifactError, LfsPointerError
 from graphlint.limits import Limits
@@ -172,7 +171,7 @@ def _check_case(container: Container, programs: tuple[ProgramEntry, ...]) -> Non
     members = container.members
     spellings: dict[bytes, str] = {}
     for name in members:
-        twin = spellings.setdefault(encoded_name(name).lower(), name)
+        twin = spellings.setdefault(folded(name), name)
         if twin != name and any({twin, name} & set(msgspec.structs.astuple(entry)[1:]) for entry in programs):
             raise ArtifactError(
                 f"member {quoted(name)} differs from {quoted(twin)} in case only, and torch takes one for the other",

@@ -228,6 +228,11 @@ def encoded_name(name: str) -> bytes:
     return name.encode("utf-8", "surrogateescape")
 
 
+def folded(name: str) -> bytes:
+    """What torch's reader (miniz) compares of a member's name: it ignores the case of ASCII letters, and of no others."""
+    return encoded_name(name).lower()
+
+
 def quoted(name: str) -> str:
     """A name as messages show it: in double quotes, with what can't be printed on one line escaped."""
     return '"' + "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name) + '"'

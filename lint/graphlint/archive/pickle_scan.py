@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from graphlint.archive.container import Container
+from graphlint.archive.container import Container, folded
 from graphlint.archive.pickle_machine import Dict, Followed, follow
 from graphlint.archive.source import ByteSource
 from graphlint.errors import ArtifactError
@@ -73,15 +73,15 @@ def saved_code(saved: ByteSource, limits: Limits) -> list[str]:
 def _archive_code(saved: ByteSource, limits: Limits) -> Iterator[str]:
     try:
         with Container(saved, limits) as container:
-            root = next(iter(container.members), "").partition("/")[0].lower()
-            by_name: dict[str, list[str]] = {}
+            root = folded(next(iter(container.members), "").partition("/")[0])
+            by_name: dict[bytes, list[str]] = {}
             for name in container.members:
-                by_name.setdefault(name.lower(), []).append(name)  # torch's reader ignores case
-            if f"{root}/constants.pkl" in by_name:
+                by_name.setdefault(folded(name), []).append(name)
+            if root + b"/constants.pkl" in by_name:
                 yield "is a TorchScript archive, whose code torch loads"
             found = dict.fromkeys(
                 phrase
-                for name in by_name.get(f"{root}/data.pkl", ())
+                for name in by_name.get(root + b"/data.pkl", ())
                 for phrase in pickle_code(container.read(name, limits.pickle_bytes, "pickle-bytes"))
             )
             yield from found
