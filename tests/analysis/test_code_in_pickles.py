@@ -311,6 +311,22 @@ PLACES = {
         "data/constants/OPAQUE_OBJ_0",
         True,
     ),
+    "a pickled weight in the old format, called as an opaque object": (
+        "2.13.0",
+        at(
+            "data/weights/opaque_obj_0",
+            MAGIC + VERSION + pickled({}) + CODE + pickled([]),
+            payload("weights", w="opaque_obj_0"),
+        ),
+        "data/weights/opaque_obj_0",
+        True,
+    ),
+    "a pickled weight in an archive, called as an opaque object": (
+        "2.13.0",
+        at("data/weights/opaque_obj_0", SAVED, payload("weights", w="opaque_obj_0")),
+        "data/weights/opaque_obj_0",
+        True,
+    ),
     "an opaque object with a slash in front": (
         "2.13.0",
         at("/weight_9", SAVED, payload("weights", w="/weight_9")),
@@ -362,6 +378,28 @@ def test_artifacts_are_found_and_never_run(folder, evil, version, change, member
         assert folder.exists() or not loads, "this is no attack: the test has to find one that is"
 
 
+def flat_beside(artifact):
+    """The members of another artifact, in the layout of torch 2.7: torch falls back to them."""
+    with open_artifact(Path(__file__).parents[1] / "artifacts" / "2.7.1" / "clean.pt2") as flat:
+        members = {member: flat.container.read(member) for member in flat.container.members}
+    return members | {"serialized_example_inputs.pt": SAVED}
+
+
+def with_no_name_for_the_root(artifact):
+    root, members = artifact.root, artifact.container.members
+    moved = {member.removeprefix(root): artifact.container.read(member) for member in members}
+    return dict.fromkeys(members) | moved | {"/data/sample_inputs/model.pt": SAVED}
+
+
+@pytest.mark.parametrize("change", [flat_beside, with_no_name_for_the_root])
+def test_layouts_that_torch_reads_otherwise_are_refused(folder, evil, change):
+    evil("2.13.0", change)
+    assert [one.code for one in lint("model.pt2").diagnostics] == ["GL001"]
+    with contextlib.suppress(Exception):  # what the payload returns is not what torch expects
+        torch.export.load("model.pt2")
+    assert folder.exists(), "this is no attack: the test has to find one that is"
+
+
 KELVIN = "\N{KELVIN SIGN}"
 # Two spellings of a member, and whether the first is what torch takes for the second: ASCII letters only have a case.
 TWINS = {
@@ -411,9 +449,29 @@ def test_two_members_that_differ_in_case(folder, evil, bad, good, always):
     assert all(ran) if always else any(ran), "this is no attack: the test has to find one that is"
 
 
-def test_script_objects(evil):
+def behind_a_pickle(archive):
+    """The archive with something in front that can be followed, all offsets right: an archive to torch's reader."""
+    front = pickled(1)
+    moved = bytearray(front + archive)
+    with zipfile.ZipFile(io.BytesIO(archive)) as inner:
+        start = end = inner.start_dir
+        for info in inner.infolist():
+            end = archive.index(b"PK\1\2", end)
+            struct.pack_into("<I", moved, len(front) + end + 42, info.header_offset + len(front))
+            end += 46
+    last = moved.rindex(b"PK\5\6")
+    struct.pack_into("<I", moved, last + 16, start + len(front))
+    if moved[last - 20 : last - 16] == b"PK\6\7":
+        struct.pack_into("<Q", moved, last - 12, struct.unpack_from("<Q", moved, last - 12)[0] + len(front))
+        struct.pack_into("<Q", moved, last - 20 - 8, start + len(front))
+    return bytes(moved)
+
+
+@pytest.mark.parametrize("change", [bytes, behind_a_pickle])
+def test_script_objects(evil, change):
     packed = torch.ops.quantized.linear_prepack(torch.quantize_per_tensor(torch.ones(2, 2), 0.1, 0, torch.qint8), None)
-    content = torch._C._pickle_save(packed)
+    content = change(torch._C._pickle_save(packed))
+    assert isinstance(torch._C._pickle_load_obj(content), torch.ScriptObject)
     evil("2.13.0", at("data/constants/custom_obj_0", content, payload("constants", c="custom_obj_0")))
     (found,) = (one for one in lint("model.pt2").diagnostics if one.code == "GL003")
     assert found.message == "calls __torch__.torch.classes.quantized.LinearPackedParamsBase"

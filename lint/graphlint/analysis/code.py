@@ -7,14 +7,15 @@ the rest by :mod:`graphlint.archive.pickle_scan` and :mod:`graphlint.program.exe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
 from graphlint.archive.artifact import Artifact, ProgramEntry
 from graphlint.archive.container import folded, quoted
 from graphlint.archive.payloads import read_config
-from graphlint.archive.pickle_scan import pickle_code, saved_code
+from graphlint.archive.pickle_scan import archive_code, pickle_code, saved_code
+from graphlint.archive.source import ByteSource
 from graphlint.errors import ArtifactError
 
 _UNKNOWN = "cannot be looked into, so that what it runs is not known"
@@ -74,7 +75,7 @@ def find_member_code(artifact: Artifact) -> Iterator[Code]:
                 yield from _saved(artifact, name)
         elif folder in (b"weights", b"constants") and rest.endswith(b"_%b_config.json" % folder):
             for name in names:
-                yield from _payload(artifact, name, by_name)
+                yield from _payload(artifact, name, by_name, is_weight=folder == b"weights")
         elif folder == b"aotinductor" and has_programs:  # without programs it is a package of nothing else
             compiled.setdefault(rest.partition(b"/")[0], names[0])
     for name in compiled.values():
@@ -109,25 +110,30 @@ def _program(artifact: Artifact, entry: ProgramEntry) -> Iterator[Code]:
 
 
 def _saved(artifact: Artifact, member: str) -> Iterator[Code]:
-    limits = artifact.limits
-    try:
-        source = artifact.container.source_of(member, limits.pickle_bytes, "pickle-bytes")
-        yield from (Code(member, what) for what in saved_code(source, limits))
-    except ArtifactError as error:
-        yield Code(member, f"{_UNKNOWN}: {error}")
+    """Of what torch.save has written."""
+    return _looked_into(artifact, member, lambda source: saved_code(source, artifact.limits))
+
+
+def _script_object(artifact: Artifact, member: str) -> Iterator[Code]:
+    """Of what torch's own unpickler reads, which knows classes of TorchScript only, and archives only."""
+    return _looked_into(artifact, member, lambda source: archive_code(source, artifact.limits))
 
 
 def _pickled(artifact: Artifact, member: str) -> Iterator[Code]:
     """Of a bare pickle, which torch unpickles without any restraint."""
-    limits = artifact.limits
+    limit = artifact.limits.pickle_bytes
+    return _looked_into(artifact, member, lambda source: pickle_code(source.read_at(0, limit)))
+
+
+def _looked_into(artifact: Artifact, member: str, find: Callable[[ByteSource], list[str]]) -> Iterator[Code]:
     try:
-        source = artifact.container.source_of(member, limits.pickle_bytes, "pickle-bytes")
-        yield from (Code(member, what) for what in pickle_code(source.read_at(0, limits.pickle_bytes)))
+        source = artifact.container.source_of(member, artifact.limits.pickle_bytes, "pickle-bytes")
+        yield from (Code(member, what) for what in find(source))
     except ArtifactError as error:
         yield Code(member, f"{_UNKNOWN}: {error}")
 
 
-def _payload(artifact: Artifact, config: str, by_name: dict[bytes, list[str]]) -> Iterator[Code]:
+def _payload(artifact: Artifact, config: str, by_name: dict[bytes, list[str]], *, is_weight: bool) -> Iterator[Code]:
     """Of what a list of weights or constants names that is not raw bytes."""
     try:
         listed = {(one.path_name, one.use_pickle) for one in read_config(artifact, config).values()}
@@ -135,8 +141,8 @@ def _payload(artifact: Artifact, config: str, by_name: dict[bytes, list[str]]) -
         yield Code(config, f"{_UNKNOWN}: {error}")
         return
     for path, pickled in sorted(listed):
-        is_object = path.startswith(("custom_obj_", "opaque_obj_"))
-        if not pickled and not is_object:
+        look = _reader(path, pickled=pickled, is_weight=is_weight)
+        if look is None:
             continue
         # torch joins the names as paths, so that one with a slash in front is not below the folder.
         folder = artifact.root if path.startswith("/") else config.rpartition("/")[0]
@@ -144,7 +150,15 @@ def _payload(artifact: Artifact, config: str, by_name: dict[bytes, list[str]]) -
         if not members:
             yield Code(f"{folder}/{path}", "is missing, but would be unpickled")
         for member in members:
-            if path.startswith("opaque_obj_"):
-                yield from _pickled(artifact, member)
-            else:
-                yield from _saved(artifact, member)
+            yield from look(artifact, member)
+
+
+def _reader(path: str, *, pickled: bool, is_weight: bool) -> Callable[[Artifact, str], Iterator[Code]] | None:
+    """What looks into a member as torch would read it; None for raw bytes. Among constants, torch goes by the name
+    first.
+    """
+    if not is_weight and path.startswith("opaque_obj_"):
+        return _pickled
+    if not is_weight and path.startswith("custom_obj_"):
+        return _script_object
+    return _saved if pickled else None

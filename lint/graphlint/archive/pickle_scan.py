@@ -66,8 +66,13 @@ def saved_code(saved: ByteSource, limits: Limits) -> list[str]:
     if not saved.size:
         return []  # torch takes this for no sample inputs
     if saved.read_at(0, 4) == b"PK\3\4":
-        return list(_archive_code(saved, limits))
+        return archive_code(saved, limits)
     return list(_old_format_code(saved.read_at(0, limits.pickle_bytes), saved.size))
+
+
+def archive_code(saved: ByteSource, limits: Limits) -> list[str]:
+    """The same of what torch takes for an archive however it begins: of a script object."""
+    return list(_archive_code(saved, limits))
 
 
 def _archive_code(saved: ByteSource, limits: Limits) -> Iterator[str]:
