@@ -8,10 +8,12 @@ import copyreg
 import io
 import json
 import pickle
+import random
 import shutil
 import struct
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -20,7 +22,7 @@ import pytest
 from graphlint.analysis.code import find_member_code
 from graphlint.api import fix, lint
 from graphlint.archive.artifact import open_artifact
-from graphlint.archive.pickle_scan import ALLOWED, pickle_code, saved_code
+from graphlint.archive.pickle_scan import ALLOWED, Budget, pickle_code, saved_code
 from graphlint.archive.source import BytesSource
 from graphlint.archive.writer import write_archive
 from graphlint.limits import Limits
@@ -49,7 +51,7 @@ def as_torch_loads(content):
 
 
 def found_in(content):
-    return saved_code(BytesSource(content), Limits())
+    return saved_code(BytesSource(content), Budget(Limits()))
 
 
 def check_found(found, expected):
@@ -62,7 +64,7 @@ def check_found(found, expected):
 def test_attacks_are_found_and_live(folder, attack, expected):
     content = saved({"data.pkl": attack(folder.name)})
     check_found(found_in(content), expected)
-    check_found(pickle_code(attack(folder.name)), expected)
+    check_found(pickle_code(attack(folder.name), Budget(Limits())), expected)
     assert not folder.exists()
     as_torch_loads(content)
     assert folder.is_dir(), "this is no attack: the test has to find one that is"
@@ -162,7 +164,7 @@ def test_the_limit_between_two_pickles(folder):
     content = MAGIC + VERSION + pickled({}) + b"\x80\x02" + made(folder.name) + b"."
     assert found_in(content) == [f"calls {MKDIR}"]
     read = len(MAGIC + VERSION + pickled({}))
-    (phrase,) = saved_code(BytesSource(content), Limits(pickle_bytes=read))
+    (phrase,) = saved_code(BytesSource(content), Budget(Limits(pickle_bytes=read)))
     assert "cannot be followed to its end" in phrase
 
 
@@ -549,9 +551,58 @@ def test_large_pickles_are_refused_and_the_key_is_named(evil):
     assert zipfile.is_zipfile("model.pt2")
 
 
+def many_opcodes():
+    """A pickle that takes long to follow for its size, and cannot be compressed so well that it would be refused."""
+    return (
+        b"\x80\x02B" + struct.pack("<I", 20_000) + random.Random(1).randbytes(20_000) + b"0" + b"N0" * 900_000 + b")."
+    )
+
+
+def many_members():
+    """An archive of little but a directory."""
+    return saved(
+        {
+            "data.pkl": b"\x80\x02).",
+            "x": random.Random(1).randbytes(30_000),
+            **dict.fromkeys(map(str, range(50_000)), b""),
+        }
+    )
+
+
+@pytest.mark.parametrize("make", [many_opcodes, many_members])
+def test_many_pickles_take_no_time(evil, make):
+    """Each is within its limit."""
+    content = make()
+    evil("2.13.0", at("data/weights/model.pt"))
+    with zipfile.ZipFile("model.pt2", "a", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(16):
+            archive.writestr(f"async_assert/data/sample_inputs/{number}.pt", content)
+    start = time.process_time()
+    found = [one for one in lint("model.pt2").diagnostics if one.code == "GL003"]
+    assert time.process_time() - start < 10
+    assert found[0].message == f"calls {MKDIR}"
+    assert "the pickles are larger than 4 times 8388608 bytes together: raise limits.pickle-bytes" in found[-1].message
+
+
+def test_not_every_name_is_told():
+    names = b"".join(name("os", f"x{number}") for number in range(100_000))
+    found = pickle_code(names + name("os", "x" * 1_000_000) + b"N.", Budget(Limits()))
+    assert found[0] == "looks up os.x0"
+    assert found[20:] == ["looks up 99981 more names"]
+    (found,) = pickle_code(name("os", "x" * 1_000_000) + b"N.", Budget(Limits()))
+    assert found == f"looks up os.{'x' * 197}… (1000003 characters)"
+
+
+def test_not_every_finding_is_told(evil):
+    evil("2.13.0", at("x", b"", payload("weights", **{f"w{number}": f"weight_{number}x" for number in range(30_000)})))
+    found = [one.message for one in lint("model.pt2").diagnostics if one.code == "GL003"]
+    assert len(found) == 1001
+    assert found[-1] == "runs something, too: more than the 1000 findings that are told of one file"
+
+
 def test_names_behind_short_strings():
     """Both strings of STACK_GLOBAL may be of any of the kinds of strings there are."""
-    assert pickle_code(b"\x80\x04" + short("os") + b"Vsystem\n\x93.") == ["looks up os.system"]
+    assert pickle_code(b"\x80\x04" + short("os") + b"Vsystem\n\x93.", Budget(Limits())) == ["looks up os.system"]
 
 
 def test_the_readme_shows_what_is_reported(evil):
