@@ -19,7 +19,8 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     config_bytes: Positive = 1 << 26
     """A list of weights or constants (``model_weights_config.json``), inflated."""
     pickle_bytes: Positive = 1 << 23
-    """A pickle without its tensors (``data.pkl``): some 200 bytes for each tensor."""
+    """A pickle without its tensors (``data.pkl``): some 200 bytes for each tensor. All those of an artifact may have
+    four times as many together."""
     ratio: Positive = 200
     """How many times its compressed size a member of more than a MiB may have when it is inflated."""
     nodes: Positive = 250_000

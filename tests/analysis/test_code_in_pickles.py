@@ -8,10 +8,12 @@ import copyreg
 import io
 import json
 import pickle
+import random
 import shutil
 import struct
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -20,7 +22,7 @@ import pytest
 from graphlint.analysis.code import find_member_code
 from graphlint.api import fix, lint
 from graphlint.archive.artifact import open_artifact
-from graphlint.archive.pickle_scan import ALLOWED, pickle_code, saved_code
+from graphlint.archive.pickle_scan import ALLOWED, Budget, pickle_code, saved_code
 from graphlint.archive.source import BytesSource
 from graphlint.archive.writer import write_archive
 from graphlint.limits import Limits
@@ -49,7 +51,7 @@ def as_torch_loads(content):
 
 
 def found_in(content):
-    return saved_code(BytesSource(content), Limits())
+    return saved_code(BytesSource(content), Budget(Limits()))
 
 
 def check_found(found, expected):
@@ -62,7 +64,7 @@ def check_found(found, expected):
 def test_attacks_are_found_and_live(folder, attack, expected):
     content = saved({"data.pkl": attack(folder.name)})
     check_found(found_in(content), expected)
-    check_found(pickle_code(attack(folder.name)), expected)
+    check_found(pickle_code(attack(folder.name), Budget(Limits())), expected)
     assert not folder.exists()
     as_torch_loads(content)
     assert folder.is_dir(), "this is no attack: the test has to find one that is"
@@ -95,8 +97,31 @@ def pickled(value):
 
 MAGIC = pickled(torch.serialization.MAGIC_NUMBER)
 VERSION = pickled(torch.serialization.PROTOCOL_VERSION)
+
+
+def number(value):
+    """A pickle of a number, in plain digits."""
+    return f"I{value}\n.".encode()
+
+
+# Other spellings of the two numbers, and other things that are equal to them.
+SPELLINGS = {
+    "in base 16": (f"L{torch.serialization.MAGIC_NUMBER:#x}\n.".encode(), VERSION),
+    "with a space": (number(f" {torch.serialization.MAGIC_NUMBER}"), VERSION),
+    "with underscores": (number("119_547037146038801333356"), VERSION),
+    "with zeros behind": (b"\x8a\x40" + torch.serialization.MAGIC_NUMBER.to_bytes(64, "little") + b".", VERSION),
+    "with a sign": (MAGIC, number("+1001")),
+    "in base 8": (MAGIC, number("01751")),
+    "a float": (MAGIC, pickled(1001.0)),
+    "a complex number": (MAGIC, pickled(complex(1001))),
+    "a tensor": (MAGIC, b"\x80\x02" + name("torch", "IntTensor") + b"]M\xe9\x03a\x85R."),
+}
 # What torch reads of what stands behind a pickle: name, content, whether it is read.
 BEHIND = {
+    **{
+        f"behind the numbers, one of them {spelling}": (lambda code, first=first: b"".join(first) + code, True)
+        for spelling, first in SPELLINGS.items()
+    },
     "a second pickle in data.pkl": (lambda code: saved({"data.pkl": pickled({}) + code}), False),
     "a second pickle without an archive": (lambda code: pickled({}) + code, False),
     "the first pickle without an archive": (lambda code: code, True),
@@ -132,6 +157,15 @@ def test_what_stands_behind_a_frame_that_is_too_long(folder):
     assert "it ends before its frame does" in phrase
     as_torch_loads(content)
     assert folder.is_dir()
+
+
+def test_the_limit_between_two_pickles(folder):
+    """What is not read for its size counts as code, even if what is read is whole."""
+    content = MAGIC + VERSION + pickled({}) + b"\x80\x02" + made(folder.name) + b"."
+    assert found_in(content) == [f"calls {MKDIR}"]
+    read = len(MAGIC + VERSION + pickled({}))
+    (phrase,) = saved_code(BytesSource(content), Budget(Limits(pickle_bytes=read)))
+    assert "cannot be followed to its end" in phrase
 
 
 def test_two_pickles_that_differ_in_case(folder):
@@ -279,6 +313,22 @@ PLACES = {
         "data/constants/OPAQUE_OBJ_0",
         True,
     ),
+    "a pickled weight in the old format, called as an opaque object": (
+        "2.13.0",
+        at(
+            "data/weights/opaque_obj_0",
+            MAGIC + VERSION + pickled({}) + CODE + pickled([]),
+            payload("weights", w="opaque_obj_0"),
+        ),
+        "data/weights/opaque_obj_0",
+        True,
+    ),
+    "a pickled weight in an archive, called as an opaque object": (
+        "2.13.0",
+        at("data/weights/opaque_obj_0", SAVED, payload("weights", w="opaque_obj_0")),
+        "data/weights/opaque_obj_0",
+        True,
+    ),
     "an opaque object with a slash in front": (
         "2.13.0",
         at("/weight_9", SAVED, payload("weights", w="/weight_9")),
@@ -330,9 +380,100 @@ def test_artifacts_are_found_and_never_run(folder, evil, version, change, member
         assert folder.exists() or not loads, "this is no attack: the test has to find one that is"
 
 
-def test_script_objects(evil):
+def flat_beside(artifact):
+    """The members of another artifact, in the layout of torch 2.7: torch falls back to them."""
+    with open_artifact(Path(__file__).parents[1] / "artifacts" / "2.7.1" / "clean.pt2") as flat:
+        members = {member: flat.container.read(member) for member in flat.container.members}
+    return members | {"serialized_example_inputs.pt": SAVED}
+
+
+def with_no_name_for_the_root(artifact):
+    root, members = artifact.root, artifact.container.members
+    moved = {member.removeprefix(root): artifact.container.read(member) for member in members}
+    return dict.fromkeys(members) | moved | {"/data/sample_inputs/model.pt": SAVED}
+
+
+@pytest.mark.parametrize("change", [flat_beside, with_no_name_for_the_root])
+def test_layouts_that_torch_reads_otherwise_are_refused(folder, evil, change):
+    evil("2.13.0", change)
+    assert [one.code for one in lint("model.pt2").diagnostics] == ["GL001"]
+    with contextlib.suppress(Exception):  # what the payload returns is not what torch expects
+        torch.export.load("model.pt2")
+    assert folder.exists(), "this is no attack: the test has to find one that is"
+
+
+KELVIN = "\N{KELVIN SIGN}"
+# Two spellings of a member, and whether the first is what torch takes for the second: ASCII letters only have a case.
+TWINS = {
+    "an opaque object": ("data/constants/opaque_obj_k", "data/constants/OPAQUE_OBJ_K", None),
+    "an opaque object, of which one is called otherwise": (
+        "data/constants/opaque_obj_k",
+        f"data/constants/opaque_obj_{KELVIN}",
+        True,
+    ),
+    "sample inputs of a program without .json": ("data/sample_inputs/k.pt", "data/sample_inputs/K.pt", None),
+    "sample inputs that are called otherwise": ("data/sample_inputs/k.pt", f"data/sample_inputs/{KELVIN}.pt", True),
+}
+
+
+@pytest.mark.parametrize(("bad", "good", "always"), TWINS.values(), ids=TWINS)
+def test_two_members_that_differ_in_case(folder, evil, bad, good, always):
+    """torch takes one of two such members; which one depends on their order."""
+
+    def second_program(artifact):
+        """A program that torch calls "k"."""
+        read, root = artifact.container.read, artifact.root
+        entry = artifact.programs[0]
+        return {
+            f"{root}/models/kxxxxx": read(entry.member),
+            f"{root}/data/weights/k_weights_config.json": read(entry.weights_config),
+            f"{root}/data/constants/k_constants_config.json": read(entry.constants_config),
+        }
+
+    opaque = "opaque" in bad
+    contents = {bad: CODE if opaque else SAVED, good: pickled(()) if opaque else saved({"data.pkl": pickled(())})}
+    also = payload("constants", c="opaque_obj_k") if opaque else second_program
+    ran = []
+    for order in ((bad, good), (good, bad)):
+        root = evil(
+            "2.13.0",
+            lambda artifact, order=order: {
+                **also(artifact),
+                **{f"{artifact.root}/{member}": contents[member] for member in order},
+            },
+        )
+        found = [(one.member, one.message) for one in lint("model.pt2").diagnostics if one.code == "GL003"]
+        assert found == [(f"{root}/{bad}", f"calls {MKDIR}")]
+        with contextlib.suppress(Exception):  # what the payload returns is not what torch expects
+            torch.export.load("model.pt2")
+        ran.append(folder.exists())
+        shutil.rmtree(folder, ignore_errors=True)
+    assert all(ran) if always else any(ran), "this is no attack: the test has to find one that is"
+
+
+def behind_a_pickle(archive):
+    """The archive with something in front that can be followed, all offsets right: an archive to torch's reader."""
+    front = pickled(1)
+    moved = bytearray(front + archive)
+    with zipfile.ZipFile(io.BytesIO(archive)) as inner:
+        start = end = inner.start_dir
+        for info in inner.infolist():
+            end = archive.index(b"PK\1\2", end)
+            struct.pack_into("<I", moved, len(front) + end + 42, info.header_offset + len(front))
+            end += 46
+    last = moved.rindex(b"PK\5\6")
+    struct.pack_into("<I", moved, last + 16, start + len(front))
+    if moved[last - 20 : last - 16] == b"PK\6\7":
+        struct.pack_into("<Q", moved, last - 12, struct.unpack_from("<Q", moved, last - 12)[0] + len(front))
+        struct.pack_into("<Q", moved, last - 20 - 8, start + len(front))
+    return bytes(moved)
+
+
+@pytest.mark.parametrize("change", [bytes, behind_a_pickle])
+def test_script_objects(evil, change):
     packed = torch.ops.quantized.linear_prepack(torch.quantize_per_tensor(torch.ones(2, 2), 0.1, 0, torch.qint8), None)
-    content = torch._C._pickle_save(packed)
+    content = change(torch._C._pickle_save(packed))
+    assert isinstance(torch._C._pickle_load_obj(content), torch.ScriptObject)
     evil("2.13.0", at("data/constants/custom_obj_0", content, payload("constants", c="custom_obj_0")))
     (found,) = (one for one in lint("model.pt2").diagnostics if one.code == "GL003")
     assert found.message == "calls __torch__.torch.classes.quantized.LinearPackedParamsBase"
@@ -343,6 +484,23 @@ def test_compiled_code_beside_a_program(evil):
     (found,) = (one for one in lint("model.pt2").diagnostics if one.code == "GL003")
     assert found.member == "async_assert/data/aotinductor/m/a.so"
     assert found.message == "belongs to compiled code (AOTInductor), which torch loads with the program"
+
+
+def test_compiled_code_beside_what_torch_takes_for_a_program(evil):
+    """A program whose name does not end with .json: graphlint does not lint it, but torch loads it."""
+
+    def change(artifact):
+        entry = artifact.programs[0]
+        content = artifact.container.read(entry.member)
+        return {
+            entry.member: None,
+            f"{artifact.root}/models/modelxxxxx": content,
+            f"{artifact.root}/data/aotinductor/m/a.so": b"",
+        }
+
+    evil("2.13.0", change)
+    (found,) = lint("model.pt2").diagnostics
+    assert (found.code, found.member) == ("GL003", "async_assert/data/aotinductor/m/a.so")
 
 
 def test_one_finding_for_each_member_and_name(evil):
@@ -393,9 +551,58 @@ def test_large_pickles_are_refused_and_the_key_is_named(evil):
     assert zipfile.is_zipfile("model.pt2")
 
 
+def many_opcodes():
+    """A pickle that takes long to follow for its size, and cannot be compressed so well that it would be refused."""
+    return (
+        b"\x80\x02B" + struct.pack("<I", 20_000) + random.Random(1).randbytes(20_000) + b"0" + b"N0" * 900_000 + b")."
+    )
+
+
+def many_members():
+    """An archive of little but a directory."""
+    return saved(
+        {
+            "data.pkl": b"\x80\x02).",
+            "x": random.Random(1).randbytes(30_000),
+            **dict.fromkeys(map(str, range(50_000)), b""),
+        }
+    )
+
+
+@pytest.mark.parametrize("make", [many_opcodes, many_members])
+def test_many_pickles_take_no_time(evil, make):
+    """Each is within its limit."""
+    content = make()
+    evil("2.13.0", at("data/weights/model.pt"))
+    with zipfile.ZipFile("model.pt2", "a", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(16):
+            archive.writestr(f"async_assert/data/sample_inputs/{number}.pt", content)
+    start = time.process_time()
+    found = [one for one in lint("model.pt2").diagnostics if one.code == "GL003"]
+    assert time.process_time() - start < 10
+    assert found[0].message == f"calls {MKDIR}"
+    assert "the pickles are larger than 4 times 8388608 bytes together: raise limits.pickle-bytes" in found[-1].message
+
+
+def test_not_every_name_is_told():
+    names = b"".join(name("os", f"x{number}") for number in range(100_000))
+    found = pickle_code(names + name("os", "x" * 1_000_000) + b"N.", Budget(Limits()))
+    assert found[0] == "looks up os.x0"
+    assert found[20:] == ["looks up 99981 more names"]
+    (found,) = pickle_code(name("os", "x" * 1_000_000) + b"N.", Budget(Limits()))
+    assert found == f"looks up os.{'x' * 197}… (1000003 characters)"
+
+
+def test_not_every_finding_is_told(evil):
+    evil("2.13.0", at("x", b"", payload("weights", **{f"w{number}": f"weight_{number}x" for number in range(30_000)})))
+    found = [one.message for one in lint("model.pt2").diagnostics if one.code == "GL003"]
+    assert len(found) == 1001
+    assert found[-1] == "runs something, too: more than the 1000 findings that are told of one file"
+
+
 def test_names_behind_short_strings():
     """Both strings of STACK_GLOBAL may be of any of the kinds of strings there are."""
-    assert pickle_code(b"\x80\x04" + short("os") + b"Vsystem\n\x93.") == ["looks up os.system"]
+    assert pickle_code(b"\x80\x04" + short("os") + b"Vsystem\n\x93.", Budget(Limits())) == ["looks up os.system"]
 
 
 def test_the_readme_shows_what_is_reported(evil):

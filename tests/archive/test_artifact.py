@@ -110,6 +110,8 @@ def test_paths_of_all_kinds(tmp_path):
         ({"m/code/a.py": "", "m/data.pkl": "", "m/constants.pkl": ""}, "a TorchScript archive"),
         ({"m/.data/extern_modules": "", "m/model.py": ""}, "a torch.package archive"),
         ({"__MACOSX/x": "", "m/archive_format": "pt2", "m/models/model.json": "{}"}, "lies outside the folder"),
+        ({"m/archive_format": "pt2", "M/x": ""}, 'member "M/x" lies outside the folder "m"'),
+        ({"/archive_format": "pt2", "/models/model.json": "{}"}, "root folder has no name"),
         ({"m/archive_format": "pt3"}, 'says "pt3" instead of "pt2"'),
         ({"m/archive_format": "pt2", "m/archive_version": "1"}, 'version "1", and only version 0 is known'),
         ({"m/archive_format": "x" * 2000}, "too large"),

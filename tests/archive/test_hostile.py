@@ -9,6 +9,7 @@ import struct
 import time
 import tracemalloc
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -196,6 +197,24 @@ def same_place():
     return put(data, "<I", central(data, "b") + 42, struct.unpack_from("<I", data, central(data, "a") + 42)[0])
 
 
+def two_zip64_ends():
+    """The zip64 end record that the locator points at, and another one right before the locator, where zipfile looks.
+
+    The first counts what stands behind it as its own.
+    """
+    data = by_torch()
+    end64, locator = data.index(b"PK\6\6"), data.index(b"PK\6\7")
+    between = data[data.index(b"PK\1\2") : locator]
+    put(data, "<Q", end64 + 4, 44 + len(between))
+    return data[:locator] + between + data[locator:]
+
+
+def renamed(name):
+    """Member a has another name in an extra field, as Info-ZIP writes it."""
+    body = b"\1" + struct.pack("<I", zlib.crc32(b"m/a")) + name
+    return zipped(extra=struct.pack("<2H", 0x7075, len(body)) + body)
+
+
 HOSTILE = {
     "overlapping": (overlapping, r'member "m/a" overlaps member "m/b"'),
     "two members at one place": (same_place, r"overlaps"),
@@ -220,6 +239,8 @@ HOSTILE = {
         lambda: put(data := by_torch(), "<H", len(data) - 14, 3),
         "its two end records contradict each other",
     ),
+    "two zip64 ends": (two_zip64_ends, "something stands between its zip64 end record and what tells of it"),
+    "a second name": (lambda: renamed(b"m/x"), 'member "m/a" has a second name in an extra field'),
     "a zip64 locator to nowhere": (
         lambda: put(data := by_torch(), "<Q", len(data) - 22 - 12, len(data)),
         "of its bytes are missing",

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
 import msgspec
@@ -213,6 +214,16 @@ def test_what_a_server_may_do(web, where, monkeypatch):
 def test_an_answer_that_is_too_short(web):
     with pytest.raises(RemoteError, match=r"^the answer is cut short: \d+ of \d+ bytes arrived$"):
         graphlint.lint(f"{web.url}/short/clean.pt2", isolated=True)
+
+
+def test_an_answer_that_is_too_long(web):
+    """Nothing is read behind what was asked for."""
+    tracemalloc.start()
+    with pytest.raises(RemoteError, match=r"^the answer is longer than the \d+ bytes that were asked for$"):
+        graphlint.lint(f"{web.url}/endless/clean.pt2", isolated=True)
+    own = 64 << 20  # what the server sends is in memory here, too
+    assert tracemalloc.get_traced_memory()[1] < own * 1.5
+    tracemalloc.stop()
 
 
 def test_nobody_listens():

@@ -7,17 +7,20 @@ the rest by :mod:`graphlint.archive.pickle_scan` and :mod:`graphlint.program.exe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
 from graphlint.archive.artifact import Artifact, ProgramEntry
-from graphlint.archive.container import quoted
+from graphlint.archive.container import folded, quoted
 from graphlint.archive.payloads import read_config
-from graphlint.archive.pickle_scan import pickle_code, saved_code
+from graphlint.archive.pickle_scan import Budget, archive_code, pickle_code, saved_code
+from graphlint.archive.source import ByteSource
 from graphlint.errors import ArtifactError
 
 _UNKNOWN = "cannot be looked into, so that what it runs is not known"
+_MOST = 1000
+"""How many findings are told of one artifact."""
 
 
 class Code(msgspec.Struct, frozen=True):
@@ -48,42 +51,57 @@ def find_member_code(artifact: Artifact) -> Iterator[Code]:
 
     Whatever stands where torch would look for it is looked at, even if no program of that name is there: what torch
     takes for a program depends on less than graphlint asks for. Of members with tensors in them, only the pickle is
-    read.
+    read. After a thousand findings the rest goes untold.
     """
+    for number, code in enumerate(_member_code(artifact)):
+        if number == _MOST:
+            yield Code(code.member, f"runs something, too: more than the {_MOST} findings that are told of one file")
+            break
+        yield code
+
+
+def _member_code(artifact: Artifact) -> Iterator[Code]:
+    scan = _Scan(artifact)
     if not artifact.root:
         # torch 2.2 also pickles `serialized_constants.json`, which no other version reads.
         programs = {entry.member for entry in artifact.programs}
         for name in artifact.container.members:
             if name.startswith("serialized_") and name not in programs:
-                yield from _saved(artifact, name)
+                yield from scan.saved(name)
         return
-    by_name = {name.lower(): name for name in artifact.container.members}  # torch's reader ignores case
-    data = f"{artifact.root}/data/".lower()
-    compiled: dict[str, str] = {}
-    for lower, name in by_name.items():
+    # torch's reader ignores case, and which of two names that differ in nothing else it takes depends on their order.
+    by_name: dict[bytes, list[str]] = {}
+    for name in artifact.container.members:
+        by_name.setdefault(folded(name), []).append(name)
+    data = folded(f"{artifact.root}/data/")
+    models = folded(f"{artifact.root}/models/")
+    has_programs = any(name.startswith(models) for name in by_name)
+    compiled: dict[bytes, str] = {}
+    for lower, names in by_name.items():
         if not lower.startswith(data):
             continue
-        folder, _, rest = lower[len(data) :].partition("/")
-        if folder == "sample_inputs" or (folder in ("weights", "constants") and rest.endswith(".pt")):
-            yield from _saved(artifact, name)
-        elif folder in ("weights", "constants") and rest.endswith(f"_{folder}_config.json"):
-            yield from _payload(artifact, name, by_name)
-        elif folder == "aotinductor" and artifact.programs:  # without programs it is a package of nothing else
-            compiled.setdefault(rest.partition("/")[0], name)
+        folder, _, rest = lower[len(data) :].partition(b"/")
+        if folder == b"sample_inputs" or (folder in (b"weights", b"constants") and rest.endswith(b".pt")):
+            for name in names:
+                yield from scan.saved(name)
+        elif folder in (b"weights", b"constants") and rest.endswith(b"_%b_config.json" % folder):
+            for name in names:
+                yield from _payload(scan, name, by_name, is_weight=folder == b"weights")
+        elif folder == b"aotinductor" and has_programs:  # without programs it is a package of nothing else
+            compiled.setdefault(rest.partition(b"/")[0], names[0])
     for name in compiled.values():
         yield Code(name, "belongs to compiled code (AOTInductor), which torch loads with the program")
 
 
 def _confusions(artifact: Artifact) -> Iterator[Code]:
     """Members that torch could take for others."""
-    spellings: dict[str, str] = {}
+    spellings: dict[bytes, str] = {}
+    models = folded(f"{artifact.root}/models/")
     for member in artifact.container.members:
-        twin = spellings.setdefault(member.lower(), member)
+        twin = spellings.setdefault(folded(member), member)
         if twin != member:
             yield Code(member, f"differs from {quoted(twin)} in case only")
-        elif member.lower().startswith(f"{artifact.root}/models/".lower()) and all(
-            member != entry.member for entry in artifact.programs
-        ):
+        elif folded(member).startswith(models) and all(member != entry.member for entry in artifact.programs):
             yield Code(member, "is none of the programs, but torch takes it for one")
 
 
@@ -102,42 +120,57 @@ def _program(artifact: Artifact, entry: ProgramEntry) -> Iterator[Code]:
         yield Code(entry.member, what)
 
 
-def _saved(artifact: Artifact, member: str) -> Iterator[Code]:
-    limits = artifact.limits
-    try:
-        source = artifact.container.source_of(member, limits.pickle_bytes, "pickle-bytes")
-        yield from (Code(member, what) for what in saved_code(source, limits))
-    except ArtifactError as error:
-        yield Code(member, f"{_UNKNOWN}: {error}")
+class _Scan:
+    """Looks into the members of an artifact, each in the way that torch reads it."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        self.artifact = artifact
+        self._budget = Budget(artifact.limits)
+
+    def saved(self, member: str) -> Iterator[Code]:
+        """Of what torch.save has written."""
+        return self._look(member, saved_code)
+
+    def script_object(self, member: str) -> Iterator[Code]:
+        """Of what torch's own unpickler reads, which knows classes of TorchScript only, and archives only."""
+        return self._look(member, archive_code)
+
+    def pickled(self, member: str) -> Iterator[Code]:
+        """Of a bare pickle, which torch unpickles without any restraint."""
+        return self._look(member, _bare_code)
+
+    def _look(self, member: str, find: Callable[[ByteSource, Budget], list[str]]) -> Iterator[Code]:
+        try:
+            self._budget.spend(self._budget.EACH)
+            source = self.artifact.container.source_of(member, self.artifact.limits.pickle_bytes, "pickle-bytes")
+            yield from (Code(member, what) for what in find(source, self._budget))
+        except ArtifactError as error:
+            yield Code(member, f"{_UNKNOWN}: {error}")
 
 
-def _pickled(artifact: Artifact, member: str) -> Iterator[Code]:
-    """Of a bare pickle, which torch unpickles without any restraint."""
-    limits = artifact.limits
-    try:
-        source = artifact.container.source_of(member, limits.pickle_bytes, "pickle-bytes")
-        yield from (Code(member, what) for what in pickle_code(source.read_at(0, limits.pickle_bytes)))
-    except ArtifactError as error:
-        yield Code(member, f"{_UNKNOWN}: {error}")
+def _bare_code(source: ByteSource, budget: Budget) -> list[str]:
+    return pickle_code(source.read_at(0, budget.limits.pickle_bytes), budget)
 
 
-def _payload(artifact: Artifact, config: str, by_name: dict[str, str]) -> Iterator[Code]:
+def _payload(scan: _Scan, config: str, by_name: dict[bytes, list[str]], *, is_weight: bool) -> Iterator[Code]:
     """Of what a list of weights or constants names that is not raw bytes."""
+    artifact = scan.artifact
     try:
-        listed = {(one.path_name, one.use_pickle) for one in read_config(artifact, config).values()}
+        listed = dict.fromkeys((one.path_name, one.use_pickle) for one in read_config(artifact, config).values())
     except ArtifactError as error:
         yield Code(config, f"{_UNKNOWN}: {error}")
         return
-    for path, pickled in sorted(listed):
-        is_object = path.startswith(("custom_obj_", "opaque_obj_"))
-        if not pickled and not is_object:
-            continue
+    for path, pickled in listed:
+        if is_weight or not path.startswith(("opaque_obj_", "custom_obj_")):  # of weights, the name does not matter
+            if not pickled:
+                continue
+            look = scan.saved
+        else:
+            look = scan.pickled if path.startswith("opaque_obj_") else scan.script_object
         # torch joins the names as paths, so that one with a slash in front is not below the folder.
         folder = artifact.root if path.startswith("/") else config.rpartition("/")[0]
-        member = by_name.get(f"{folder}/{path}".lower())
-        if member is None:
+        members = by_name.get(folded(f"{folder}/{path}"), ())
+        if not members:
             yield Code(f"{folder}/{path}", "is missing, but would be unpickled")
-        elif path.startswith("opaque_obj_"):
-            yield from _pickled(artifact, member)
-        else:
-            yield from _saved(artifact, member)
+        for member in members:
+            yield from look(member)

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from graphlint.archive.container import DEFAULT, Container, quoted
-from graphlint.archive.directory import encoded_name
+from graphlint.archive.container import DEFAULT, Container, folded, quoted
 from graphlint.archive.source import ByteSource, open_source
 from graphlint.errors import ArtifactError, LfsPointerError
 from graphlint.limits import Limits
@@ -143,6 +142,7 @@ def _recognize(container: Container) -> tuple[str, tuple[ProgramEntry, ...], str
         if any(name.startswith(AOTINDUCTOR) for name in members):  # torch 2.7 and before: without a root folder
             return "", (), "a package of compiled code (AOTInductor) without exported programs"
         raise ArtifactError(_foreign(container, root))
+    _check_root(container, root)
     kind = container.read(format_member, limit=1 << 10)
     if kind != b"pt2":
         raise ArtifactError(
@@ -167,12 +167,27 @@ def _recognize(container: Container) -> tuple[str, tuple[ProgramEntry, ...], str
     return root, programs, "" if programs else _nothing_to_lint(container, root)
 
 
+def _check_root(container: Container, root: str) -> None:
+    """Refuses members outside the root folder: torch's reader then gives up, and torch reads the file as one of the
+    flat layout, if it has the members of that, too.
+    """
+    if not root:
+        raise ArtifactError("the archive's root folder has no name, and no torch writes such a file")
+    stray = next((name for name in container.members if not name.startswith(f"{root}/")), None)
+    if stray is not None:
+        raise ArtifactError(
+            f"member {quoted(stray)} lies outside the folder {quoted(root)}, so torch can't read the file as what it "
+            "seems to be (was it packed again by another tool?)",
+            member=stray,
+        )
+
+
 def _check_case(container: Container, programs: tuple[ProgramEntry, ...]) -> None:
     """Refuses names that differ in case only: torch's reader ignores (ASCII) case and takes one member for both."""
     members = container.members
     spellings: dict[bytes, str] = {}
     for name in members:
-        twin = spellings.setdefault(encoded_name(name).lower(), name)
+        twin = spellings.setdefault(folded(name), name)
         if twin != name and any({twin, name} & set(msgspec.structs.astuple(entry)[1:]) for entry in programs):
             raise ArtifactError(
                 f"member {quoted(name)} differs from {quoted(twin)} in case only, and torch takes one for the other",

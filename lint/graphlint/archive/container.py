@@ -12,7 +12,16 @@ import zlib
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from graphlint.archive.directory import EndRecords, Member, damaged, encoded_name, find_end, quoted, read_directory
+from graphlint.archive.directory import (
+    EndRecords,
+    Member,
+    damaged,
+    encoded_name,
+    find_end,
+    folded,
+    quoted,
+    read_directory,
+)
 from graphlint.archive.source import ByteSource, BytesSource, FileSource, SectionSource
 from graphlint.archive.zipformat import (
     CENTRAL,
@@ -36,7 +45,7 @@ from graphlint.limits import Limits, raise_it
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["ByteSource", "Container", "EndRecords", "FileSource", "Member", "quoted"]
+__all__ = ["ByteSource", "Container", "EndRecords", "FileSource", "Member", "folded", "quoted"]
 
 READ_LIMIT = 1 << 31
 """Largest member (in bytes, inflated) that is read into memory where no other limit is set."""

@@ -15,6 +15,7 @@ from graphlint.archive.zipformat import (
     END64,
     END64_SIGNATURE,
     END_SIGNATURE,
+    EXTRA_UNICODE_PATH,
     EXTRA_ZIP64,
     LOCAL,
     LOCAL_SIGNATURE,
@@ -107,6 +108,12 @@ def _wide_end(read_at: ReadAt, offset: int, locator_offset: int) -> tuple[int, .
         if read_at(locator_offset - END64.size, len(END64_SIGNATURE)) == END64_SIGNATURE:
             raise _shifted(read_at, locator_offset - END64.size - offset)
         raise ArtifactError("the zip archive is damaged: its zip64 end record is not where it should be")
+    if offset + END64.size != locator_offset:
+        # torch goes by the offset that the locator tells, zipfile (in the flat layout) takes it to stand before that.
+        raise ArtifactError(
+            "the zip archive is damaged: something stands between its zip64 end record and what tells of it, so that "
+            "readers disagree on where it is"
+        )
     return END64.unpack(record)
 
 
@@ -200,8 +207,13 @@ def _central_member(directory: bytes, position: int) -> Member:
         raise ArtifactError(
             f"member {quoted(name)} has a NUL in its name: readers disagree on what it is called", member=name
         )
+    extra = record[CENTRAL.size + name_length : CENTRAL.size + name_length + extra_length]
+    if extra and any(kind == EXTRA_UNICODE_PATH for kind, _, _ in extra_fields(extra)):
+        raise ArtifactError(
+            f"member {quoted(name)} has a second name in an extra field: readers disagree on what it is called",
+            member=name,
+        )
     if MAX32 in (compressed_size, size, offset):
-        extra = record[CENTRAL.size + name_length : CENTRAL.size + name_length + extra_length]
         size, compressed_size, offset = _zip64_values(name, extra, size, compressed_size, offset)
     return Member(name, method, flags, crc, compressed_size, size, offset, record)
 
@@ -226,6 +238,11 @@ def _zip64_values(name: str, extra: bytes, *values: int) -> list[int]:
 def encoded_name(name: str) -> bytes:
     """A member's name as it stands in the archive."""
     return name.encode("utf-8", "surrogateescape")
+
+
+def folded(name: str) -> bytes:
+    """What torch's reader (miniz) compares of a member's name: it ignores the case of ASCII letters only."""
+    return encoded_name(name).lower()
 
 
 def quoted(name: str) -> str:

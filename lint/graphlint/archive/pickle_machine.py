@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from operator import length_hint
 from typing import Final
 
 import msgspec
@@ -75,6 +76,8 @@ class Followed(msgspec.Struct, frozen=True):
     """What loading does to or with things that have no name, as phrases (``calls what it has worked out``)."""
     defect: str | None
     """Why the pickle could not be followed to its end."""
+    opcodes: int
+    """How many were followed."""
 
 
 class DefectError(Exception):
@@ -88,9 +91,10 @@ def follow(pickle: bytes, start: int = 0) -> Followed:
     """Follows the pickle that begins at ``start``, up to its STOP."""
     machine = Machine(pickle, start)
     defect = None
+    most = max(MOST_OPCODES, len(pickle) // LEAST_BYTES)
+    steps = iter(range(most))
     try:
-        most = max(MOST_OPCODES, len(pickle) // LEAST_BYTES)
-        for _ in range(most):
+        for _ in steps:
             opcode = pickle[machine.position]
             machine.position += 1
             ACTIONS[opcode](machine)
@@ -115,6 +119,7 @@ def follow(pickle: bytes, start: int = 0) -> Followed:
         machine.names,
         tuple(machine.acts),
         None if defect is None else f"{defect} (byte {machine.position})",
+        most - length_hint(steps),
     )
 
 
@@ -279,9 +284,12 @@ def _length(machine: Machine, layout: struct.Struct) -> int:
 
 
 def _decimal(machine: Machine) -> None:
-    """INT and LONG: a number as a line of text. The spellings that only C takes are of no interest."""
+    """INT and LONG: a number as a line of text. What C takes for more than plain digits (signs, underscores, a prefix
+    for the base, of which a zero in front is one) is a number that is not known.
+    """
     text = machine.line().rstrip(b"L")
-    machine.stack.append(int(text) if len(text) <= LONGEST_NUMBER and text.isdigit() else None)
+    plain = len(text) <= LONGEST_NUMBER and text.isdigit() and not text.startswith(b"0")
+    machine.stack.append(int(text) if plain else None)
 
 
 def _skip_line(machine: Machine) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from graphlint.archive.container import Container
-from graphlint.archive.pickle_machine import Followed, follow
+from graphlint.archive.container import Container, folded
+from graphlint.archive.pickle_machine import LEAST_BYTES, Dict, Followed, follow
 from graphlint.archive.source import ByteSource
 from graphlint.errors import ArtifactError
-from graphlint.limits import Limits
+from graphlint.limits import Limits, raise_it
 
 _ALLOWED: Final = {
     "_codecs": "encode",  # bytes, in protocol 2
@@ -55,60 +55,119 @@ _MAGIC: Final = (0x1950A86A20F9469CFC6C, 1001)
 _OLD_FORMAT: Final = 5
 """Pickles in that format: these two, the system's properties, the object, and the keys of its storages."""
 
+_MOST_NAMES: Final = 20
+"""How many names are told of one pickle."""
+_LONGEST_NAME: Final = 200
+"""How much of a name is told."""
 
-def pickle_code(pickle: bytes) -> list[str]:
-    """What loading a pickle runs beyond making tensors and containers, as phrases (``calls os.system``)."""
-    return _code(follow(pickle))
+
+class Budget:
+    """How much is left of what is followed of an artifact's pickles, all of them together."""
+
+    FACTOR: Final = 4
+    """How many times the limit of one pickle they may have."""
+    EACH: Final = 512
+    """Bytes that each member counts for besides what is read of it."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._left = self.FACTOR * limits.pickle_bytes
+
+    def spend(self, size: int) -> None:
+        """Raises ArtifactError where nothing is left; what is the last to fit in part is followed whole."""
+        if self._left < 0:
+            raise ArtifactError(
+                f"the pickles are larger than {self.FACTOR} times {self.limits.pickle_bytes} bytes together: "
+                + raise_it("pickle-bytes")
+            )
+        self._left -= size
+
+    def follow(self, pickle: bytes, start: int = 0) -> Followed:
+        """Follows a pickle (of torch.save's old format, the one at ``start``), and counts it."""
+        self.spend(0)
+        followed = follow(pickle, start)
+        # Opcodes take the time. Those that are shorter than what torch writes count as if they were not.
+        self.spend(max(followed.end - start, LEAST_BYTES * followed.opcodes))
+        return followed
 
 
-def saved_code(saved: ByteSource, limits: Limits) -> list[str]:
+def pickle_code(pickle: bytes, budget: Budget) -> list[str]:
+    """What loading a pickle runs beyond making tensors and containers, as phrases (``calls os.system``).
+
+    Raises ArtifactError where nothing is left of the budget, as do the others.
+    """
+    return _code(budget.follow(pickle))
+
+
+def saved_code(saved: ByteSource, budget: Budget) -> list[str]:
     """The same of what ``torch.load`` takes; of a zip archive only the directory and ``data.pkl`` are read."""
     if not saved.size:
         return []  # torch takes this for no sample inputs
     if saved.read_at(0, 4) == b"PK\3\4":
-        return list(_archive_code(saved, limits))
-    return list(_old_format_code(saved.read_at(0, limits.pickle_bytes)))
+        return archive_code(saved, budget)
+    return list(_old_format_code(saved.read_at(0, budget.limits.pickle_bytes), saved.size, budget))
 
 
-def _archive_code(saved: ByteSource, limits: Limits) -> Iterator[str]:
+def archive_code(saved: ByteSource, budget: Budget) -> list[str]:
+    """The same of what torch takes for an archive however it begins: of a script object."""
+    return list(_archive_code(saved, budget))
+
+
+def _archive_code(saved: ByteSource, budget: Budget) -> Iterator[str]:
+    limits = budget.limits
     try:
         with Container(saved, limits) as container:
-            root = next(iter(container.members), "").partition("/")[0].lower()
-            by_name: dict[str, list[str]] = {}
+            budget.spend(container.end.directory_size)
+            root = folded(next(iter(container.members), "").partition("/")[0])
+            by_name: dict[bytes, list[str]] = {}
             for name in container.members:
-                by_name.setdefault(name.lower(), []).append(name)  # torch's reader ignores case
-            if f"{root}/constants.pkl" in by_name:
+                by_name.setdefault(folded(name), []).append(name)
+            if root + b"/constants.pkl" in by_name:
                 yield "is a TorchScript archive, whose code torch loads"
             found = dict.fromkeys(
                 phrase
-                for name in by_name.get(f"{root}/data.pkl", ())
-                for phrase in pickle_code(container.read(name, limits.pickle_bytes, "pickle-bytes"))
+                for name in by_name.get(root + b"/data.pkl", ())
+                for phrase in pickle_code(container.read(name, limits.pickle_bytes, "pickle-bytes"), budget)
             )
             yield from found
     except ArtifactError as error:
         yield f"cannot be looked into, so that what it runs is not known: {error}"
 
 
-def _old_format_code(saved: bytes) -> Iterator[str]:
-    """Of one pickle after the other, as far as torch reads them."""
+def _old_format_code(saved: bytes, size: int, budget: Budget) -> Iterator[str]:
+    """Of one pickle after the other, as far as torch reads them; ``saved`` is the start of so many bytes."""
     found: dict[str, None] = {}
     position = 0
     for number in range(_OLD_FORMAT):
-        followed = follow(saved, position)
+        if number and position == size:
+            break
+        followed = budget.follow(saved, position)
         found.update(dict.fromkeys(_code(followed)))
         position = followed.end
-        if followed.defect is not None or (number < len(_MAGIC) and followed.value != _MAGIC[number]):
+        if followed.defect is not None or (number < len(_MAGIC) and _differs(followed.value, _MAGIC[number])):
             break
     yield from found
 
 
+def _differs(value: object, expected: int) -> bool:
+    """Whether what a pickle gives is certainly not this number. Much is equal to a number without being one (floats,
+    tensors), and numbers have spellings that are not followed.
+    """
+    return isinstance(value, (int, str, tuple, Dict)) and value != expected
+
+
 def _code(followed: Followed) -> list[str]:
-    found = [
-        f"{'calls' if called else 'looks up'} {name}" for name, called in followed.names.items() if name not in ALLOWED
-    ]
+    names = [name for name in followed.names if name not in ALLOWED]
+    found = [f"{'calls' if followed.names[name] else 'looks up'} {_shown(name)}" for name in names[:_MOST_NAMES]]
+    if len(names) > _MOST_NAMES:
+        found.append(f"looks up {len(names) - _MOST_NAMES} more names")
     # What is done with things that have no name needs no line of its own where those come from such names, and leads to
     # no end of others.
     found = found or list(followed.acts[:1])
     if followed.defect is not None:
         found.append(f"cannot be followed to its end, so that what it runs is not known: {followed.defect}")
     return found
+
+
+def _shown(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}… ({len(name)} characters)"

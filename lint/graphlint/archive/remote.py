@@ -7,7 +7,9 @@ widened to blocks, so that neighbours come in one request, and kept; the weights
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
@@ -138,7 +140,8 @@ def connect(url: str) -> tuple[Any, str]:
 
             timeout = aiohttp.ClientTimeout(total=None, connect=silence(), sock_read=silence())
             # Compressed answers would make ranges and sizes meaningless.
-            options = {"client_kwargs": {"timeout": timeout}, "headers": {"Accept-Encoding": "identity"}}
+            client = {"timeout": timeout, "response_class": _answers()}
+            options = {"client_kwargs": client, "headers": {"Accept-Encoding": "identity"}}
         # fsspec knows protocols in small letters only.
         filesystem, path = url_to_fs(protocol + url[len(protocol) :], **options)
     except ImportError as error:
@@ -150,6 +153,28 @@ def connect(url: str) -> tuple[Any, str]:
             raise RemoteError(f"the protocol {protocol}:// is not known to fsspec") from error
         raise
     return filesystem, path
+
+
+@functools.cache
+def _answers() -> Any:
+    """The class of a web server's answers: no more of one is read than was asked for, whatever the server sends."""
+    import aiohttp
+
+    class Answer(aiohttp.ClientResponse):
+        async def read(self) -> bytes:
+            asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.request_info.headers.get("Range", ""))
+            if asked is None:
+                return await super().read()
+            length = int(asked[2]) - int(asked[1]) + 1
+            data = bytearray()
+            while len(data) <= length and (piece := await self.content.read(length + 1 - len(data))):
+                data += piece
+            if len(data) > length:
+                self.close()
+                raise RemoteError(f"the answer is longer than the {length} bytes that were asked for")
+            return bytes(data)
+
+    return Answer
 
 
 def silence() -> float:

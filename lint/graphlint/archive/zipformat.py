@@ -42,6 +42,8 @@ MAX32 = 0xFFFFFFFF
 """In a 32-bit field: the real value stands in the zip64 extra field or the zip64 end record."""
 
 EXTRA_ZIP64 = 0x0001
+EXTRA_UNICODE_PATH = 0x7075
+"""The name in UTF-8, which Python's zipfile takes for the real one from 3.12 on, and torch's reader does not know."""
 EXTRA_PADDING = 0x4246
 """The bytes ``FB``: the filler by which torch aligns a member's data."""
 ALIGNMENT = 64
