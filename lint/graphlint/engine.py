@@ -77,12 +77,14 @@ def _check(artifact: Artifact, path: str, settings: Settings) -> FileResult:
     notes: list[str] = []
     illustrations: list[Illustration] = []
     frames: list[SourceFrame] = []
+    code: list[Diagnostic] = []
     record = _record(artifact, notes)
     for entry in artifact.programs:
         try:
             document = read_document(artifact, entry)
             if settings.review is None and UNUSED_IGNORE in settings.enabled:
                 frames += model_lines(document.program)
+            code += _program_code(document, entry, path, settings)
             view = view_of(document, settings)
             found = lint_view(view, entry.name, path, settings)
             diagnostics += (one.diagnostic for one in found)
@@ -92,7 +94,7 @@ def _check(artifact: Artifact, path: str, settings: Settings) -> FileResult:
             notes += _outdated(record, entry, document)
         except ArtifactError as error:
             diagnostics += _unreadable(error, path, settings, entry)
-    diagnostics += _code(artifact, path, settings)
+    diagnostics += code + _code(artifact, path, settings)
     return FileResult(
         path,
         tuple(diagnostics),
@@ -126,11 +128,13 @@ def _fix(artifact: Artifact, path: str, settings: Settings, action: Action, veri
     notes: list[str] = []
     changes: list[Change] = []
     illustrations: list[Illustration] = []
+    code: list[Diagnostic] = []
     try:
         record = _record(artifact, notes)
         for entry in artifact.programs:
             try:
                 document = read_document(artifact, entry)
+                code += _program_code(document, entry, path, settings)
                 result = fix_program(document, entry.name, path, settings)
             except ArtifactError as error:
                 diagnostics += _unreadable(error, path, settings, entry)
@@ -155,7 +159,7 @@ def _fix(artifact: Artifact, path: str, settings: Settings, action: Action, veri
                     old_buffers=result.old_buffers,
                 )
             )
-        diagnostics += _code(artifact, path, settings)
+        diagnostics += code + _code(artifact, path, settings)
         outcome = FileResult(
             path,
             tuple(diagnostics),
@@ -303,19 +307,32 @@ def _names(artifact: Artifact) -> tuple[str, ...]:
 
 
 def _code(artifact: Artifact, path: str, settings: Settings) -> list[Diagnostic]:
-    """What torch would run as code when it loads the artifact, one diagnostic for each member and thing."""
+    """What torch would run as code when it loads the artifact, the programs aside: one diagnostic for each member and
+    thing.
+    """
+    from graphlint.analysis.code import find_member_code
+    from graphlint.rules.files import CodeInArtifact
+
+    if CodeInArtifact.code not in settings.enabled:
+        return []
+    return [_runs(path, found.member, found.what) for found in find_member_code(artifact)]
+
+
+def _program_code(document: Document, entry: ProgramEntry, path: str, settings: Settings) -> list[Diagnostic]:
+    """The same of one program."""
+    from graphlint.analysis.code import find_program_code
+    from graphlint.rules.files import CodeInArtifact
+
+    what = find_program_code(document) if CodeInArtifact.code in settings.enabled else None
+    return [] if what is None else [_runs(path, entry.member, what)]
+
+
+def _runs(path: str, member: str, what: str) -> Diagnostic:
     from graphlint.rules.base import no_fix
     from graphlint.rules.files import CodeInArtifact as Rule
 
-    if Rule.code not in settings.enabled:
-        return []
-    from graphlint.analysis.code import find_member_code
-
     advice = no_fix("torch runs this when it loads the file: load it only if you trust where it comes from")
-    return [
-        Diagnostic(Rule.code, Rule.name, Rule.severity, found.what, advice, path=path, member=found.member)
-        for found in find_member_code(artifact)
-    ]
+    return Diagnostic(Rule.code, Rule.name, Rule.severity, what, advice, path=path, member=member)
 
 
 def _unreadable(

@@ -6,10 +6,13 @@ import json
 
 import pytest
 
-from graphlint.analysis.code import find_code
+from graphlint.analysis.code import find_code, find_program_code
 from graphlint.archive.artifact import open_artifact
 from graphlint.archive.rewrite import write_archive
-from graphlint.program.executable import program_code
+from graphlint.engine import read_document
+from graphlint.errors import ProgramError
+from graphlint.program.document import Document
+from graphlint.program.executable import may_run, program_code
 
 from .attacks import MKDIR, made, saved
 
@@ -20,6 +23,8 @@ def test_what_torch_writes_is_data(artifacts):
     for path in paths:
         with open_artifact(path) as artifact:
             assert [one.describe() for one in find_code(artifact)] == [], path
+            for entry in artifact.programs:
+                assert not may_run(read_document(artifact, entry).program), path
 
 
 COMPILED = "belongs to compiled code (AOTInductor), which torch loads with the program"
@@ -57,6 +62,7 @@ def spec(kind, context, *children):
 
 LEAF = spec(None, None)
 FACTORY = {"default_factory_module": "os", "default_factory_name": "abort", "dict_context": ["x"]}
+ENUM = {"__enum__": True, "fqn": "antigravity:A", "name": "B"}
 EVIL = "__import__('os').abort()"
 SYMBOL = {"as_sym_int": {"as_expr": {"expr_str": EVIL, "hint": None}}}
 CHANGES = {
@@ -103,7 +109,11 @@ CHANGES = {
     "argument": (in_entry("forward_arg_names", [f"x={EVIL}"]), f'has an argument named "x={EVIL}"'),
     "defaultdict": (
         in_entry("out_spec", json.dumps([1, spec("collections.defaultdict", json.dumps(FACTORY), LEAF)])),
-        'has an input or output of type "collections.defaultdict"',
+        'has a defaultdict that calls "os.abort"',
+    ),
+    "enumeration": (
+        in_entry("out_spec", json.dumps([1, spec("builtins.dict", json.dumps([ENUM]), LEAF)])),
+        'imports "antigravity:A"',
     ),
     "keys": (
         in_entry("in_spec", json.dumps([1, spec("builtins.dict", json.dumps(["x'+'"]), LEAF)])),
@@ -119,6 +129,30 @@ def test_programs_that_run_something(artifacts, change, expected):
     assert program_code(tree) is None
     change(tree)
     assert program_code(tree) == expected
+
+
+REFUSED = {"value-name", "buffer"}
+"""What no check gets to see: it contradicts the rest of the program."""
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_checks_look_at_programs_that_run_something(artifacts, name):
+    change, expected = CHANGES[name]
+    tree = program(artifacts)
+    change(tree)
+    if name in REFUSED:
+        with pytest.raises(ProgramError):
+            Document.from_tree(tree)
+    else:
+        assert find_program_code(Document.from_tree(tree)) == expected
+
+
+@pytest.mark.parametrize("context", [{"default_factory_module": "builtins", "default_factory_name": "list"}, "Mine"])
+def test_containers_that_call_nothing(artifacts, context):
+    kind = "collections.defaultdict" if isinstance(context, dict) else "transformers.Cache"
+    tree = program(artifacts)
+    in_entry("out_spec", json.dumps([1, spec(kind, json.dumps(context), LEAF)]))(tree)
+    assert program_code(tree) is None
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from graphlint.archive.payloads import read_config
 from graphlint.archive.pickle_scan import Budget, archive_code, pickle_code, saved_code
 from graphlint.archive.source import ByteSource
 from graphlint.errors import ArtifactError
+from graphlint.program.document import Document
 
 _UNKNOWN = "cannot be looked into, so that what it runs is not known"
 _MOST = 1000
@@ -44,6 +45,16 @@ def find_code(artifact: Artifact) -> Iterator[Code]:
     for entry in artifact.programs:
         yield from _program(artifact, entry)
     yield from find_member_code(artifact)
+
+
+def find_program_code(document: Document) -> str | None:
+    """What of a program's JSON torch runs as code when it loads it, as a phrase; None if nothing."""
+    from graphlint.program.executable import may_run, program_code
+
+    try:
+        return program_code(document.tree) if may_run(document.program) else None
+    except (ArtifactError, ValueError, RecursionError, AttributeError, KeyError, TypeError) as error:
+        return f"{_UNKNOWN}: {error}"
 
 
 def find_member_code(artifact: Artifact) -> Iterator[Code]:

@@ -7,7 +7,8 @@ A program looks like data, but ``torch.export.load`` and ``.module()`` put parts
 - ``guards_code`` is executed as it stands (``torch/export/_unlift.py``);
 - names of values, inputs, buffers, parameters and arguments are printed into the source of the module's ``forward``
   (``torch/fx/graph.py``);
-- the ``in_spec`` and ``out_spec`` of a ``defaultdict`` name a callable of any module (``torch/utils/_pytree.py``);
+- the ``in_spec`` and ``out_spec`` of a ``defaultdict`` name a callable of any module, and enumerations in them a class
+  of any module, which is imported (``torch/utils/_pytree.py``);
 - an operand may be any function below ``torch``, and some higher-order ops call theirs.
 
 What torch itself writes is of a few harmless forms; everything else counts as code.
@@ -15,13 +16,18 @@ What torch itself writes is of a few harmless forms; everything else counts as c
 
 from __future__ import annotations
 
-import ast
-import json
 import re
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from graphlint.program.arguments import Json
+from graphlint.program.model import Argument, Graph, Program, SymRef, SymSize
+
+if TYPE_CHECKING:  # a check of a program without symbolic sizes does without it
+    import ast
 
 _OPERATOR: Final = re.compile(r"torch\.ops(\.\w+){2,3}", re.ASCII)
 _TARGET: Final = re.compile(
@@ -45,28 +51,8 @@ OpaqueUnaryFn_log OpaqueUnaryFn_log2 OpaqueUnaryFn_asinh min max abs
 _FUNCTIONS: Final = frozenset(_FUNCTION_NAMES.split())
 """What sympy and ``torch/utils/_sympy/functions.py`` call the functions in expressions."""
 _METHODS: Final = frozenset({"size", "stride", "storage_offset", "dim", "shape"})
-_CONTAINERS: Final = frozenset(
-    {
-        "builtins.tuple",
-        "builtins.list",
-        "builtins.dict",
-        "collections.OrderedDict",
-        "collections.deque",
-        "collections.namedtuple",
-    }
-)
-_PLAIN: Final = (
-    ast.Expression,
-    ast.BinOp,
-    ast.UnaryOp,
-    ast.BoolOp,
-    ast.Compare,
-    ast.operator,
-    ast.unaryop,
-    ast.boolop,
-    ast.cmpop,
-    ast.Load,
-)
+_FACTORIES: Final = frozenset({"bool", "dict", "float", "frozenset", "int", "list", "set", "str", "tuple"})
+"""Builtins that a ``defaultdict`` may call."""
 _QUALIFIED: Final = frozenset(
     {"parameter_name", "buffer_name", "tensor_constant_name", "custom_obj_name", "user_input_name", "fqn", "class_fqn"}
 )
@@ -77,6 +63,92 @@ _WORLDLY: Final = re.compile(r"torch\.ops\.aten\.from_file\b")
 def program_code(tree: Json) -> str | None:
     """What of a program's JSON torch would run as code, as a phrase (``evaluates "…"``); None if nothing."""
     return next(_found(tree), None)
+
+
+def may_run(program: Program) -> bool:
+    """Whether :func:`program_code` is to be asked: False only where nothing of what graphlint reads of the program is
+    more than data. Takes a fraction of the time.
+    """
+    module = program.graph_module
+    signature = module.signature
+    specs = [*(signature.input_specs or ()), *(signature.output_specs or ())]
+    given = (getattr(spec, kind) for spec in specs for kind in spec.__struct_fields__)
+    parts: list[Any] = [msgspec.structs.asdict(one) for one in given if one is not None]
+    arguments: list[Argument] = []
+    for entry in module.module_call_graph:
+        parts.append({"fqn": entry.fqn})
+        if entry.signature is not None:
+            called = entry.signature
+            parts.append({key: getattr(called, key) for key in ("in_spec", "out_spec", "forward_arg_names")})
+            arguments += (*called.inputs, *called.outputs)
+    if any(True for _ in _found({"guards_code": program.guards_code, "graph_module": parts})):
+        return True
+    return not all(map(_is_plain, arguments)) or _graph_may_run(program.graph)
+
+
+def _graph_may_run(graph: Graph) -> bool:
+    named: list[Iterable[str]] = [graph.tensor_values, graph.constants, graph.custom_obj_values]
+    named += [graph.sym_int_values, graph.sym_float_values, graph.sym_bool_values]
+    names: set[str] = set()
+    for each in named:
+        names.update(each)
+    targets: set[str] = set()
+    sizes: list[SymSize] = []
+    for meta in graph.tensor_values.values():
+        own = meta.meta or meta
+        sizes += own.sizes
+        sizes += own.strides
+        if isinstance(own.storage_offset, SymSize):
+            sizes.append(own.storage_offset)
+    if not all(_is_size(text) for text in {size.as_expr.expr_str for size in sizes if size.as_expr is not None}):
+        return True
+    for node in graph.nodes:
+        targets.add(node.target)
+        names.add(node.name or "_")
+        for operand in node.inputs:
+            names.add(operand.name or "_")
+            argument = operand.arg
+            if argument.as_tensor is not None:
+                names.add(argument.as_tensor.name)
+            elif not argument.is_number and not _is_plain(argument):
+                return True
+        for output in node.outputs:
+            if output.as_tensor is not None:
+                names.add(output.as_tensor.name)
+            elif not _is_plain(output):
+                return True
+    if not all(map(_is_plain, (*graph.inputs, *graph.outputs))) or not all(map(_is_name, names)):
+        return True
+    symbols = [graph.sym_int_values, graph.sym_float_values, graph.sym_bool_values, graph.custom_obj_values]
+    return any(_of_target(target) for target in targets) or any(True for _ in _walk(symbols))
+
+
+def _is_plain(argument: Argument) -> bool:
+    """Whether an argument is of a known kind, and nothing in it is code."""
+    if argument.as_graph is not None:
+        return _is_name(argument.as_graph.name) and not _graph_may_run(argument.as_graph.graph)
+    if argument.as_operator is not None:
+        return _OPERATOR.fullmatch(argument.as_operator) is not None
+    if argument.as_custom_obj is not None:
+        held = argument.as_custom_obj
+        return _is_name(held.name) and _HARMLESS.fullmatch(held.class_fqn) is not None
+    if argument.as_string_to_argument is not None:
+        return all(map(_is_plain, argument.as_string_to_argument.values()))
+    value = argument.value
+    if not all(one.as_name is not None or one.literal is not None for one in _symbols(value)):
+        return False
+    names = argument.names()
+    return all(map(_is_name, names)) if names else value is not None
+
+
+def _symbols(value: Any) -> list[SymRef]:
+    """The symbolic scalars that an argument is, or a list of."""
+    return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, SymRef)]
+
+
+@cache
+def _is_size(expression: str) -> bool:
+    return _is_harmless_code(expression, _is_expression)
 
 
 def _found(tree: Json) -> Iterator[str]:
@@ -133,16 +205,19 @@ def _of_spec(spec: str) -> str | None:
     if not spec:
         return None
     try:
-        _, root = json.loads(spec)
+        _, root = msgspec.json.decode(spec)
         keywords = root["children_spec"][1]["context"] if len(root["children_spec"]) == 2 else None
-        names = json.loads(keywords) if isinstance(keywords, str) else None
+        names = msgspec.json.decode(keywords) if isinstance(keywords, str) else None
         parts = list(_parts(root))
-        strings = [text for part in parts for text in _strings(part["context"])]
-    except (ValueError, TypeError, KeyError, RecursionError):
+        contexts = [_context(part["context"]) for part in parts]
+        strings = [text for context in contexts for text in _leaves(context)]
+        for part, context in zip(parts, contexts, strict=True):
+            if part["type"] == "collections.defaultdict" and not _is_builtin(context):
+                return f"has a defaultdict that calls {_shown(_factory(context))}"
+    except (msgspec.DecodeError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return f"has a structure that cannot be read: {_shown(spec)}"
-    for part in parts:
-        if part["type"] is not None and part["type"] not in _CONTAINERS:
-            return f"has an input or output of type {_shown(str(part['type']))}"
+    for member in (found for context in contexts for found in _enumerations(context)):
+        return f"imports {_shown(member)}"
     odd = [text for text in strings if not _HARMLESS.fullmatch(text)]
     odd += [name for name in names or () if isinstance(name, str) and _HARMLESS.fullmatch(name) and " " in name]
     return f"has an input or output named {_shown(odd[0])}" if odd else None
@@ -154,17 +229,34 @@ def _parts(spec: Json) -> Iterator[Json]:
         yield from _parts(child)
 
 
-def _strings(context: Any) -> Iterator[str]:
-    """The strings in what a container says of itself: JSON in a string, or JSON."""
+def _context(context: Any) -> Any:
+    """What a container says of itself: JSON in a string, or JSON."""
     if isinstance(context, str):
         try:
-            inner = json.loads(context)
-        except ValueError:
-            yield context
-            return
-        yield from _leaves(inner)
-    else:
-        yield from _leaves(context)
+            return msgspec.json.decode(context)
+        except msgspec.DecodeError:
+            return context
+    return context
+
+
+def _enumerations(context: Any) -> Iterator[Any]:
+    """The members of enumerations in it, as torch spells them."""
+    if isinstance(context, dict):
+        if "__enum__" in context:
+            yield context.get("fqn")
+        context = list(context.values())
+    if isinstance(context, list):
+        for item in context:
+            yield from _enumerations(item)
+
+
+def _is_builtin(context: Any) -> bool:
+    """Whether a ``defaultdict`` makes what it lacks by a plain builtin."""
+    return context["default_factory_module"] == "builtins" and context["default_factory_name"] in _FACTORIES
+
+
+def _factory(context: Any) -> str:
+    return f"{context['default_factory_module']}.{context['default_factory_name']}"
 
 
 def _leaves(value: Any) -> Iterator[str]:
@@ -187,15 +279,21 @@ def _is_harmless_code(text: Any, admits: Any) -> bool:
     """Whether every part of a Python expression is one that ``admits`` or plain arithmetic."""
     if not isinstance(text, str) or any(character in text for character in '\\\n\r#;"'):
         return False
+    import ast
+
+    plain = (ast.Expression, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.Load)
+    operators = (ast.operator, ast.unaryop, ast.boolop, ast.cmpop)
     try:
         tree = ast.parse(text, mode="eval")
-        return all(isinstance(node, _PLAIN) or admits(node) for node in ast.walk(tree))
+        return all(isinstance(node, (*plain, *operators)) or admits(node) for node in ast.walk(tree))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
 
 
 def _is_expression(node: ast.AST) -> bool:
     """Numbers, names, and calls of the functions that expressions are made of."""
+    import ast
+
     if isinstance(node, ast.Constant):
         return isinstance(node.value, (bool, int, float)) or (isinstance(node.value, str) and _is_name(node.value))
     if isinstance(node, ast.Call):
@@ -207,6 +305,8 @@ def _is_expression(node: ast.AST) -> bool:
 
 def _is_guard(node: ast.AST) -> bool:
     """Sizes and strides of inputs (``L['x'].size()[0]``), compared with one another and with numbers."""
+    import ast
+
     if isinstance(node, ast.Constant):
         return not isinstance(node.value, str) or _HARMLESS.fullmatch(node.value) is not None
     if isinstance(node, ast.Call):
@@ -219,5 +319,7 @@ def _is_guard(node: ast.AST) -> bool:
 
 
 def _shown(text: Any) -> str:
+    import json
+
     shown = str(text)
     return json.dumps(shown if len(shown) <= 80 else f"{shown[:77]}...")

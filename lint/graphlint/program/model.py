@@ -364,6 +364,7 @@ class ModuleCallSignature(_Part):
     outputs: list[Argument]
     in_spec: str
     out_spec: str
+    forward_arg_names: Any = None
 
 
 class ModuleCallEntry(_Part):
@@ -399,6 +400,8 @@ class Program(_Part):
     dialect: str | None = None
     """What torch 2.4 and earlier write in place of ``verifiers``."""
     torch_version: str | None = None
+    guards_code: Any = None
+    """Python expressions that inputs have to satisfy, as strings (torch 2.9 and later)."""
 
     @property
     def graph(self) -> Graph:

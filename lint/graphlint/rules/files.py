@@ -48,11 +48,16 @@ class CodeInArtifact(Rule):
     sample inputs, weights and constants, script objects (`custom_obj_0`) and opaque objects (`opaque_obj_0`), archives
     inside the artifact included. The message names what is looked up or called. Also flags pickles that cannot be
     followed to their end, and compiled code (AOTInductor) beside a program. Pickles are read opcode by opcode; nothing
-    is unpickled. Expressions in a program's JSON, which torch evaluates, are looked at by `--verify` only.
+    is unpickled.
+
+    A program's JSON is code in part, too: torch evaluates symbolic sizes, executes guards, and prints names into the
+    source of `forward`. Flags what is more there than torch writes: sizes that are no arithmetic, names that are no
+    names, targets that are no ops.
 
     ## Why is this bad?
     A pickle is a program. `torch.export.load` unpickles these members, and where its data-only loader refuses, it
-    tries again without restraint: whoever made the file decides what then runs on the machine that loads it.
+    tries again without restraint: whoever made the file decides what then runs on the machine that loads it. So it is
+    with expressions, which go through `eval`.
 
     Sample inputs of classes of your own are found as well, for unpickling them runs the code of those classes. List
     the rule in `per-file-ignores` for artifacts that you made yourself, or export with plain tensors and containers.
