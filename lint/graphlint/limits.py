@@ -24,7 +24,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     ratio: Positive = 200
     """How many times its compressed size a member of more than a MiB may have when it is inflated."""
     nodes: Positive = 250_000
-    """Nodes of a program, those of its subgraphs included."""
+    """Nodes of a program, those of its subgraphs included. Of JSON values it may have 64 times as many."""
     nesting: Annotated[int, msgspec.Meta(ge=1, le=100)] = 100
     """Levels of subgraphs. torch's own reader gives up at about 100, and so do the JSON parsers that graphlint uses."""
 

@@ -197,6 +197,10 @@ PROBLEMS = {
     ),
     "sizeless/clean.pt2": "the server does not tell the size: download it, and lint the copy",
     "silent/clean.pt2": "the server did not answer within 0.5 s (GRAPHLINT_REMOTE_TIMEOUT sets another limit)",
+    "slow-to-begin/clean.pt2": ("the server did not answer within 0.5 s (GRAPHLINT_REMOTE_TIMEOUT sets another limit)"),
+    "slow/large.pt2": (
+        "the server sends less than 1 KiB/s for more than 0.5 s (GRAPHLINT_REMOTE_TIMEOUT sets another limit)"
+    ),
     "cut/clean.pt2": "the answer is cut short: the connection was closed too early",
     "gone/clean.pt2": "the server closed the connection without an answer",
 }

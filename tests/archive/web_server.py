@@ -77,6 +77,9 @@ class WebServer:
                     time.sleep(server.silence)
                     self.close_connection = True
                     return
+                if how == "slow-to-begin":
+                    self.drip(b"HTTP/1.1 200 OK\r\n" + b"X-Again: and again\r\n" * 20)
+                    return
                 if how == "gone":
                     self.close_connection = True
                     self.connection.close()
@@ -99,6 +102,13 @@ class WebServer:
                 start, end = int(found[1]), min(int(found[2]) + 1, size)
                 cut = end - start > 20 and how == "cut"
                 short = (end - start) // 2 if how == "short" else 0
+                if how == "slow":
+                    self.send_response(206)
+                    self.send_header("Content-Length", str(end - start))
+                    self.send_header("Content-Range", f"bytes {start}-{end - 1}/{size}")
+                    self.end_headers()
+                    self.drip(path.read_bytes()[start:end])
+                    return
                 if how == "endless":
                     self.reply(206, bytes(end - start + (64 << 20)), start, end, body=body, total=size)
                     return
@@ -144,6 +154,18 @@ class WebServer:
                             left -= len(data)
                     if cut:
                         self.close_connection = True
+
+            def drip(self, data: bytes) -> None:
+                """Never silent for long, and never done: byte by byte for as long as ``/silent/`` is silent."""
+                self.close_connection = True
+                until = time.monotonic() + server.silence
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    for byte in data:
+                        if time.monotonic() > until:
+                            break
+                        self.wfile.write(bytes([byte]))
+                        self.wfile.flush()
+                        time.sleep(0.05)
 
             def write(self, data: bytes) -> None:
                 self.wfile.write(data)

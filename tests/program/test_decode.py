@@ -209,6 +209,25 @@ def test_a_million_nodes_are_refused_before_they_are_decoded():
     tracemalloc.stop()
 
 
+MANY = {
+    "specs": (b'"input_specs": [', b'{"token": {"arg": {"name": "a"}}}, '),
+    "numbers": (b'"as_ints": [', b"1, "),
+    "unknown keys": (b'"something": [', b"[[[]]], "),
+}
+
+
+@pytest.mark.parametrize(("place", "item"), MANY.values(), ids=MANY)
+def test_too_many_values_of_any_kind_are_refused_before_they_are_decoded(place, item):
+    data = nested(1).replace(b'"nodes": [', b'"x": {' + place + item * 7000 + b'0]}, "nodes": [', 1)
+    tracemalloc.start()
+    with pytest.raises(
+        ProgramError, match=r"^the program's JSON has about \d+ values, and the limit is 640, 64 for each"
+    ):
+        decode_program(data, limits=Limits(nodes=10))
+    assert tracemalloc.get_traced_memory()[1] < 100_000
+    tracemalloc.stop()
+
+
 def test_nodes_cannot_hide_from_the_count():
     data = with_nodes(NODE.replace(b"target", b"t\\u0061rget"), 2000)
     with pytest.raises(ProgramError, match="has 2001 nodes, and the limit is 1000"):

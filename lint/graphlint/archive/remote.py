@@ -25,6 +25,10 @@ TAIL = 1 << 17
 TIMEOUT_VARIABLE = "GRAPHLINT_REMOTE_TIMEOUT"
 TIMEOUT = 30.0
 """Seconds that a server may keep silent, unless that variable says otherwise."""
+SLOWEST = 1 << 10
+"""Bytes per second below which a server might as well be silent."""
+LONGEST_LISTING = 1 << 26
+"""Bytes of an answer that no range was asked of: a page with links to files."""
 HTTP = ("http", "https")
 PACKAGES = {"http": "aiohttp", "https": "aiohttp", "s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "hf": "huggingface_hub"}
 """What fsspec needs for a protocol; it knows more of them, and says itself what those need."""
@@ -157,22 +161,38 @@ def connect(url: str) -> tuple[Any, str]:
 
 @functools.cache
 def _answers() -> Any:
-    """The class of a web server's answers: no more of one is read than was asked for, whatever the server sends."""
+    """The class of a web server's answers: no more of one is read than was asked for, and no longer than is bearable,
+    whatever the server sends.
+    """
+    import asyncio
+    import time
+
     import aiohttp
 
     class Answer(aiohttp.ClientResponse):
+        async def start(self, connection: Any) -> Any:
+            return await asyncio.wait_for(super().start(connection), silence())
+
         async def read(self) -> bytes:
             asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.request_info.headers.get("Range", ""))
-            if asked is None:
-                return await super().read()
-            length = int(asked[2]) - int(asked[1]) + 1
+            length = int(asked[2]) - int(asked[1]) + 1 if asked else LONGEST_LISTING
             data = bytearray()
+            begin, patience = time.monotonic(), silence()
             while len(data) <= length and (piece := await self.content.read(length + 1 - len(data))):
                 data += piece
+                seconds = time.monotonic() - begin
+                if seconds > patience and len(data) < seconds * SLOWEST:
+                    self.close()
+                    raise RemoteError(
+                        f"the server sends less than {SLOWEST >> 10} KiB/s for more than {patience:g} s "
+                        f"({TIMEOUT_VARIABLE} sets another limit)"
+                    )
             if len(data) > length:
                 self.close()
-                raise RemoteError(f"the answer is longer than the {length} bytes that were asked for")
-            return bytes(data)
+                bytes_asked = "that were asked for" if asked else "that a list of files may have"
+                raise RemoteError(f"the answer is longer than the {length} bytes {bytes_asked}")
+            self._body = bytes(data)  # which is where the other methods look for it
+            return self._body
 
     return Answer
 

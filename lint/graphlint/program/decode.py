@@ -21,6 +21,10 @@ OLDEST_MAJOR = 1
 """The schema major of torch 2.1, which describes inputs and outputs in another way."""
 LEAST_NODE = 40
 """Bytes of JSON that a node takes at least."""
+VALUES_OF_NODE = 64
+"""Objects, lists, and items of both that the JSON may have for each of the nodes that are admitted. Without metadata, a
+node and the record of its result come to 40 in what recent versions of torch write.
+"""
 
 _decoder = msgspec.json.Decoder(Program)
 
@@ -45,7 +49,17 @@ def convert_program(tree: dict[str, Any], member: str | None = None) -> Program:
 
 
 def _check_size(data: bytes, limits: Limits) -> None:
-    """Refuses too many nodes before they are decoded: that takes some twenty times the memory of the JSON."""
+    """Refuses too many nodes, and too much of anything else, before it is decoded: that takes some twenty times the
+    memory of the JSON.
+    """
+    most = VALUES_OF_NODE * limits.nodes
+    if len(data) > most:
+        values = data.count(b",") + data.count(b"{") + data.count(b"[")
+        if values > most:
+            raise ProgramError(
+                f"the program's JSON has about {values} values, and the limit is {most}, {VALUES_OF_NODE} for each of "
+                f"{limits.nodes} nodes: {raise_it('nodes')}"
+            )
     if len(data) > LEAST_NODE * limits.nodes and data.count(b'"target"') > limits.nodes:
         import re
 
