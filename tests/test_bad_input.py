@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+import graphlint
+
 ARTIFACTS = Path(__file__).parent / "artifacts" / "2.13.0"
 GOOD = ARTIFACTS / "async_assert.pt2"
 MEMBER = "async_assert/models/model.json"
@@ -124,6 +126,25 @@ def test_each_bad_file_is_named_with_what_is_wrong_and_the_others_are_linted(fol
         inside = name in ("broken JSON", "wrong shape", "no object", "undefined", "nested")
         assert found.get("member") == (MEMBER if inside else None)
     assert [one["code"] for one in files["zz good"]["diagnostics"]] == ([] if options else ["GL201"])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are of POSIX systems")
+def test_what_to_do_depends_on_what_is_wrong(tmp_path):
+    pipe, text = tmp_path / "pipe.pt2", tmp_path / "text.pt2"
+    os.mkfifo(pipe)
+    text.write_text("no artifact")
+    few = tmp_path / "graphlint.toml"
+    few.write_text("limits = { nodes = 1 }")
+    advice = {}
+    for path, config in ((pipe, None), (text, None), (GOOD, few)):
+        (found,) = graphlint.lint(path, config=config, isolated=config is None).diagnostics
+        assert found.code == "GL001"
+        advice[path] = found.fix.message
+    assert advice == {
+        pipe: "make it a file that can be read, or leave it out (exclude)",
+        text: "export and save the model again",
+        GOOD: "if it is not, do not load it either",  # the message ends with "if the file is what it should be"
+    }
 
 
 def test_a_file_that_was_cut_short_anywhere(tmp_path):

@@ -552,6 +552,8 @@ def test_the_command_clean(tmp_path):
     shutil.copyfile(NEWEST / "clean.pt2", below / "n.pt2")
     (tmp_path / "graphlint.toml").write_text('cache-dir = "kept"\n')
     run(tmp_path)
+    assert run(tmp_path, "clean", "kept").stdout.startswith(b"Removed kept (1 result")
+    run(tmp_path)
     result = run(tmp_path, "clean")
     assert result.stderr == b""
     kinds = [line.rpartition(",")[0] for line in result.stdout.decode().splitlines()]

@@ -203,7 +203,7 @@ def truncated(folder):
         (["two_programs.pt2", "--format", "svg"],
          "error: two_programs.pt2: a picture shows one program: choose --program encoder or --program decoder\n"),
         (["clean.pt2", "-o", "no/such/folder"],
-         "error: cannot write the report to no/such/folder: No such file or directory\n"),
+         "error: cannot write no/such/folder: No such file or directory\n"),
         (["clean.pt2", "--config", "nope.toml"],
          "error: cannot read the configuration nope.toml: No such file or directory\n"),
     ],

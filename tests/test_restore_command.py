@@ -34,6 +34,10 @@ def folder(tmp_path):
     return tmp_path
 
 
+def test_nothing_to_show(folder):
+    assert restore(folder, "--diff", "clean.pt2") == (0, "", "No functional checks: nothing to restore.\n")
+
+
 def test_a_folder(folder):
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     status, out, err = restore(folder, "--diff", ".")

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from graphlint.provenance import Record
     from graphlint.writeback import Change
 
-LFS_ADVICE = "run `git lfs pull`; in GitHub Actions, check out with `lfs: true`"
 Verifier = Callable[[str, str], None]
 """Given the paths of the original and of the fixed artifact, raises VerificationError unless they do the same."""
 
@@ -345,14 +344,13 @@ def _unreadable(
     rule = LfsPointer if isinstance(error, LfsPointerError) else UnreadableArtifact
     if rule.code not in settings.enabled:
         return ()
-    advice = LFS_ADVICE if rule is LfsPointer else "export and save the model again"
     return (
         Diagnostic(
             rule.code,
             rule.name,
             rule.severity,
             str(error),
-            no_fix(advice),
+            no_fix(error.advice),
             path=path,
             member=error.member,
             program=entry.name if entry is not None else None,

@@ -2,6 +2,7 @@
 
 ``GraphlintError``
 ├── ``ArtifactError``        an artifact cannot be read (reported as GL001 or GL002, exit 1)
+│   ├── ``UnavailableError`` the system does not let anybody read the file
 │   ├── ``LfsPointerError``  a Git LFS pointer stands in the artifact's place
 │   └── ``ProgramError``     the container is fine, a program in it is not
 ├── ``RemoteError``          a remote artifact cannot be had from where it is (exit 2)
@@ -16,6 +17,11 @@ The message says what is wrong and where; where there is something to do about i
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 
 class GraphlintError(Exception):
     """Root of all errors that graphlint raises on purpose."""
@@ -27,13 +33,29 @@ class ArtifactError(GraphlintError):
     ``member`` is the archive member that is at fault, or None for the file as a whole.
     """
 
+    advice = "export and save the model again"
+    """What to do about it, besides what the message says."""
+
     def __init__(self, message: str, *, member: str | None = None) -> None:
         super().__init__(message)
         self.member = member
 
+    def of_limits(self) -> Self:
+        """The same, where it is a limit that is in the way."""
+        self.advice = "if it is not, do not load it either"
+        return self
+
+
+class UnavailableError(ArtifactError):
+    """A file that the system does not let anybody read, or that is none."""
+
+    advice = "make it a file that can be read, or leave it out (exclude)"
+
 
 class LfsPointerError(ArtifactError):
     """The file is a Git LFS pointer, not the artifact that it points to."""
+
+    advice = "run `git lfs pull`; in GitHub Actions, check out with `lfs: true`"
 
 
 class ProgramError(ArtifactError):

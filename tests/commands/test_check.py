@@ -271,7 +271,7 @@ def test_output_file(run, violation):
 
 def test_an_output_file_that_cannot_be_written(run, violation):
     result = run("-o", "no/where.txt", "model.pt2")
-    assert outcome(result) == ("", "error: cannot write the report to no/where.txt: No such file or directory\n", 2)
+    assert outcome(result) == ("", "error: cannot write no/where.txt: No such file or directory\n", 2)
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,7 @@ def test_unsafe_fixes_are_marked_per_artifact(run, engine, finding):
     [
         (["--select", "GL130"], "unknown rule selector 'GL130' in select of the command line; did you mean 'GL103'"),
         (["--ignore", "prnt"], "unknown rule selector 'prnt' in ignore of the command line; did you mean 'print'?"),
+        (["--select", ""], "--select needs the code or the name of a rule, and is given none"),
         (["--config", "nope.toml"], "--config 'nope.toml' is neither a configuration file nor TOML like"),
         (["--config", "selct = 1"], "--config: unknown key 'selct'; did you mean 'select'?"),
         (["--config", "a.toml", "--config", "b.toml"], "--config takes one configuration file, not 2: a.toml, b.toml"),

@@ -114,7 +114,7 @@ def test_a_report_that_cannot_be_written(run):
     result = run("--output-format", "json=no/where.json")
     assert (result.stdout, result.stderr, result.exit_code) == (
         "",
-        "error: cannot write the report to no/where.json: No such file or directory\n",
+        "error: cannot write no/where.json: No such file or directory\n",
         2,
     )
 

@@ -101,14 +101,15 @@ class Container:
         member = self._member(name)
         if member.size > limit:
             advice = f": {raise_it(key)}" if key else ""
-            raise damaged(member, f"is too large to be read ({member.size} bytes; the limit is {limit}{advice})")
+            what = f"is too large to be read ({member.size} bytes; the limit is {limit}{advice})"
+            raise damaged(member, what).of_limits() if key else damaged(member, what)
         most = self.limits.ratio * member.compressed_size
         if member.method == DEFLATED and member.size > max(most, RATIO_COUNTS_FROM):
             raise damaged(
                 member,
                 f"is a zip bomb, or close to one: {member.compressed_size} bytes are to become {member.size}, and the "
                 f"limit is {self.limits.ratio} times as many ({raise_it('ratio')})",
-            )
+            ).of_limits()
         data = self.read_raw(member)
         if member.method == DEFLATED:
             data = _inflate(member, data)

@@ -132,7 +132,7 @@ def read_directory(read_at: ReadAt, end: EndRecords, limits: Limits) -> dict[str
     if end.entries > limits.members:
         raise ArtifactError(
             f"the zip archive has {end.entries} members, and the limit is {limits.members}: {raise_it('members')}"
-        )
+        ).of_limits()
     if end.directory_size > max(end.entries * LARGE_RECORD, LARGE_DIRECTORY):
         raise ArtifactError(
             f"the zip archive is damaged: its directory of {end.directory_size} bytes lists {end.entries} members"

@@ -7,7 +7,7 @@ import stat
 import sys
 from typing import NamedTuple, Protocol
 
-from graphlint.errors import ArtifactError
+from graphlint.errors import UnavailableError
 from graphlint.urls import is_url
 
 
@@ -48,9 +48,9 @@ class FileSource:
         except OSError as error:
             # Windows can't open a folder at all and calls that "permission denied".
             reason = "it is a folder" if sys.platform == "win32" and _is_folder(path) else reason_of(error)
-            raise ArtifactError(f"cannot be read: {reason}") from error
+            raise UnavailableError(f"cannot be read: {reason}") from error
         except ValueError as error:  # a NUL in the name
-            raise ArtifactError(f"cannot be read: {error}") from error
+            raise UnavailableError(f"cannot be read: {error}") from error
         try:
             self.stamp = _regular_file(os.fstat(self.descriptor))
         except BaseException:
@@ -69,7 +69,7 @@ class FileSource:
                 offset += len(piece)
                 length -= len(piece)
         except OSError as error:
-            raise ArtifactError(f"cannot be read: {reason_of(error)}") from error
+            raise UnavailableError(f"cannot be read: {reason_of(error)}") from error
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def close(self) -> None:
@@ -141,9 +141,9 @@ def reason_of(error: OSError) -> str:
 
 def _regular_file(status: os.stat_result) -> FileStamp:
     if stat.S_ISDIR(status.st_mode):
-        raise ArtifactError("cannot be read: it is a folder")
+        raise UnavailableError("cannot be read: it is a folder")
     if not stat.S_ISREG(status.st_mode):
-        raise ArtifactError("cannot be read: not a regular file")
+        raise UnavailableError("cannot be read: not a regular file")
     return FileStamp.of(status)
 
 

@@ -214,6 +214,9 @@ def resolver_for(options: CheckOptions) -> Resolver:
             raise ConfigError(f"--config '{value}' is neither a configuration file nor TOML like 'unsafe-fixes = true'")
     if len(files) > 1:
         raise ConfigError(f"--config takes one configuration file, not {len(files)}: {', '.join(files)}")
+    if options.select and not split_selectors(options.select):
+        # An empty variable of a shell: a gate that checks nothing must not pass.
+        raise ConfigError("--select needs the code or the name of a rule, and is given none")
     if files and options.isolated:
         raise ConfigError(f"--config {files[0]} cannot be used with --isolated")
     return Resolver(

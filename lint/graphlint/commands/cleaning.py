@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
+from graphlint.cache import TAG
 from graphlint.config import Configuration
 from graphlint.discovery import CACHE_FOLDER
 from graphlint.errors import ConfigError
@@ -25,6 +26,9 @@ def caches(folders: Iterable[str], cache_dir: str | None) -> list[str]:
     for start in folders:
         if not os.path.isdir(start):
             raise ConfigError(f"{start}: no such folder")
+        if os.path.isfile(os.path.join(start, TAG)):
+            found[os.path.abspath(start)] = None  # it is a cache itself
+            continue
         found[resolver.for_folder(os.path.abspath(start)).cache_dir] = None
         for folder, below, _ in os.walk(start):
             if CACHE_FOLDER in below:

@@ -172,7 +172,7 @@ def write_report(path: str, text: str) -> None:
         if not in_place:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
-        raise WriteError(f"cannot write the report to {path}: {error.strerror}") from error
+        raise WriteError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _terminal_has_links() -> bool:

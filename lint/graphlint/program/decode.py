@@ -52,6 +52,10 @@ def _check_size(data: bytes, limits: Limits) -> None:
     """Refuses too many nodes, and too much of anything else, before it is decoded: that takes some twenty times the
     memory of the JSON.
     """
+    if len(data) > LEAST_NODE * limits.nodes and data.count(b'"target"') > limits.nodes:
+        import re
+
+        _check_count(sum(1 for _ in re.finditer(rb'"target"\s*:', data)), limits)
     most = VALUES_OF_NODE * limits.nodes
     if len(data) > most:
         values = data.count(b",") + data.count(b"{") + data.count(b"[")
@@ -59,16 +63,14 @@ def _check_size(data: bytes, limits: Limits) -> None:
             raise ProgramError(
                 f"the program's JSON has about {values} values, and the limit is {most}, {VALUES_OF_NODE} for each of "
                 f"{limits.nodes} nodes: {raise_it('nodes')}"
-            )
-    if len(data) > LEAST_NODE * limits.nodes and data.count(b'"target"') > limits.nodes:
-        import re
-
-        _check_count(sum(1 for _ in re.finditer(rb'"target"\s*:', data)), limits)
+            ).of_limits()
 
 
 def _check_count(nodes: int, limits: Limits) -> None:
     if nodes > limits.nodes:
-        raise ProgramError(f"the program has {nodes} nodes, and the limit is {limits.nodes}: {raise_it('nodes')}")
+        raise ProgramError(
+            f"the program has {nodes} nodes, and the limit is {limits.nodes}: {raise_it('nodes')}"
+        ).of_limits()
 
 
 def _checked(decode: Callable[[], Program], member: str | None, limits: Limits) -> Program:
@@ -87,7 +89,8 @@ def _checked(decode: Callable[[], Program], member: str | None, limits: Limits) 
     except msgspec.DecodeError as error:
         raise ProgramError(f"broken JSON: {error}", member=member) from None
     except ProgramError as error:
-        raise ProgramError(str(error), member=member) from None
+        error.member = member
+        raise
     return program
 
 
@@ -117,8 +120,12 @@ def _check_graph(graph: Graph, path: tuple[str, ...], nesting: int) -> int:
     Returns the number of nodes, those of subgraphs included.
     """
     if len(path) > 2 * nesting:
-        advice = f": {raise_it('nesting')}" if nesting < MAX_NESTING else ""
-        raise ProgramError(f"subgraphs are nested more than {nesting} levels deep{advice}")
+        error = f"subgraphs are nested more than {nesting} levels deep"
+        raise (
+            ProgramError(f"{error}: {raise_it('nesting')}").of_limits()
+            if nesting < MAX_NESTING
+            else ProgramError(error)
+        )
     count = len(graph.nodes)
     defined: set[str] = set(graph.constants)
 

@@ -10,12 +10,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from graphlint.reporters.escaping import printable
 from graphlint.reporters.options import ReportOptions
 from graphlint.reporters.phrasing import DEFAULT_PROGRAM, count, paint
 from graphlint.reporters.summary import render_rewritten
 from graphlint.results import FileResult, RestoredCheck
+
+NOTHING: Final = "No functional checks: nothing to restore."
 
 
 def render(results: Sequence[FileResult], options: ReportOptions, *, exit_zero: bool = False) -> str:
@@ -34,7 +37,7 @@ def render(results: Sequence[FileResult], options: ReportOptions, *, exit_zero: 
     elif left:
         lines.append(f"Nothing was restored, {left}.\n")
     elif not failed:
-        lines.append(paint("No functional checks: nothing to restore.", options, fg="green", bold=True) + "\n")
+        lines.append(paint(NOTHING, options, fg="green", bold=True) + "\n")
     return "".join(lines) + ("" if exit_zero else render_rewritten(results))
 
 
@@ -51,6 +54,8 @@ def render_kept(results: Sequence[FileResult], options: ReportOptions) -> str:
 def render_would(results: Sequence[FileResult]) -> str:
     """The summary of ``--diff``."""
     number = sum(len(result.restored) for result in results)
+    if not number and not any(result.kept or result.error or result.unreadable for result in results):
+        return f"{NOTHING}\n"
     return f"Would restore {count(number, 'check')}.\n"
 
 
