@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from types import ModuleType
 from typing import NamedTuple
@@ -13,6 +14,11 @@ from graphlint.cli import app
 from graphlint.diagnostics import Diagnostic, Fix, SourceFrame
 from graphlint.results import Action, FileResult
 from graphlint.settings import Settings
+
+
+# They take the rules when they are imported, which must not happen while the rules are others, for those would stay.
+for name in ("graphlint.linting", "graphlint.reporters.sarif", "graphlint.commands.looking"):
+    importlib.import_module(name)
 
 
 class FakeRule(NamedTuple):

@@ -42,6 +42,15 @@ class Watching:
         self.reader.join(timeout=30)
         return status
 
+    def waits(self) -> bool:
+        """Whether a check comes to its end, within a generous limit."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if "watching for changes" in self.lines[-1]:
+                return True
+            time.sleep(0.05)
+        return False
+
     def waits_for(self, text: str, times: int) -> bool:
         """Whether a line with that text comes so many times, within a generous limit."""
         deadline = time.monotonic() + 60
@@ -100,6 +109,7 @@ def test_whatever_names_the_artifacts_is_watched(tmp_path, argument):
         assert run.waits_for("watching for changes", 4), run.lines
         (tmp_path / "graphlint.toml").write_text('ignore = ["GL201"]\n')
         assert run.waits_for("All checks passed!", 2), run.lines
+        assert run.waits(), run.lines
     finally:
         status = run.interrupt()
     assert status == 0

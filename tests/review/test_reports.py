@@ -18,7 +18,9 @@ def outside_of_ci(monkeypatch):
 
 
 def results(repository, *arguments):
-    [run] = json.loads(repository.run(*SARIF, *arguments).stdout)["runs"]
+    result = repository.run(*SARIF, *arguments)
+    assert result.stdout, result.stderr
+    [run] = json.loads(result.stdout)["runs"]
     return run["results"]
 
 
