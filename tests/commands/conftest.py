@@ -15,7 +15,6 @@ from graphlint.diagnostics import Diagnostic, Fix, SourceFrame
 from graphlint.results import Action, FileResult
 from graphlint.settings import Settings
 
-
 # They take the rules when they are imported, which must not happen while the rules are others, for those would stay.
 for name in ("graphlint.linting", "graphlint.reporters.sarif", "graphlint.commands.looking"):
     importlib.import_module(name)
