@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from graphlint.analysis.sites import walk
+from graphlint.archive.artifact import open_artifact
+from graphlint.errors import ProgramError
 from graphlint.ops.table import op_table
 from graphlint.passes.tokens import TWINS, functionalize_checks
 from graphlint.program.decode import decode_program
@@ -186,3 +188,35 @@ def test_names_are_numbered_from_the_first_free_one():
         edit.rename(name, f"{name}_elsewhere")
     assert [edit.claim("a") for _ in range(3)] == ["a_1", "a_2", "a_4"], "renamed ones are free again"
     assert edit.claim("a_1") == "a_1_1"
+
+
+def test_an_outline_is_the_json_as_far_as_it_goes(artifacts):
+    for path in sorted(artifacts.glob("*/*.pt2")):
+        with open_artifact(path) as artifact:
+            for entry in artifact.programs:
+                data = artifact.read_program(entry)
+                outline, tree = Document.from_bytes(data).outline, Document.from_bytes(data).tree
+                assert outline["graph_module"]["signature"] == tree["graph_module"]["signature"]
+                graph, whole = outline["graph_module"]["graph"], tree["graph_module"]["graph"]
+                assert list(graph["nodes"]) == graph["nodes"][:] == whole["nodes"]
+                assert dict(graph["tensor_values"]) == whole["tensor_values"]
+                for key in ("inputs", "outputs", "sym_int_values"):
+                    assert graph[key] == whole.get(key, {})
+
+
+def test_an_outline_parses_a_node_when_it_is_looked_at():
+    tree = parse_program("graph(%x: f32[2]):\n  %a: f32[2] = aten.sin.default(%x)\n  return %a\n")
+    tree["graph_module"]["graph"]["nodes"][0]["unknown"] = "NUMBER"
+    data = encode(tree).replace(b'"NUMBER"', b"1" + b"0" * 5000)
+    document = Document.from_bytes(data, "model.json")
+    nodes = document.outline["graph_module"]["graph"]["nodes"]
+    assert len(nodes) == 1
+    with pytest.raises(ProgramError, match=r"^Python cannot read the JSON, and neither can torch: "):
+        nodes[0]
+
+
+@pytest.mark.parametrize("word", [b"Infinity", b"-Infinity", b"NaN"])
+def test_where_msgspec_reads_no_outline_there_is_all_of_it(word):
+    tree = parse_program("graph(%x: f32[2]):\n  %a: f32[2] = aten.add.Tensor(%x, 1.5)\n  return %a\n")
+    document = Document.from_bytes(encode(tree).replace(b"1.5", word))
+    assert document.outline is document.tree

@@ -80,12 +80,14 @@ class Document:
 
         Raises as :attr:`tree` does, and so does looking at a node or a value.
         """
-        if self._tree is None and self._outline is None:
+        if self._tree is not None:
+            return self._tree
+        if self._outline is None:
             try:
                 self._outline = _outline_decoder.decode(self._data or b"").as_json(self.member)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 return self.tree
-        return self._tree if self._outline is None else self._outline  # type: ignore[return-value]  # one is there
+        return self._outline
 
     def to_bytes(self) -> bytes:
         """The JSON: the very bytes that were read, or edited JSON."""
