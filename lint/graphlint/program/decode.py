@@ -143,7 +143,7 @@ def _check_graph(graph: Graph, path: tuple[str, ...], nesting: int) -> int:
             if argument.as_tensor is not None:
                 if argument.as_tensor.name in defined:
                     continue
-            elif argument.is_number:
+            elif argument.is_constant:
                 continue
             for name in argument.names():
                 if name not in defined:

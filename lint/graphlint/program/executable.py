@@ -17,7 +17,7 @@ What torch itself writes is of a few harmless forms; everything else counts as c
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -87,40 +87,29 @@ def may_run(program: Program) -> bool:
 
 
 def _graph_may_run(graph: Graph) -> bool:
-    named: list[Iterable[str]] = [graph.tensor_values, graph.constants, graph.custom_obj_values]
-    named += [graph.sym_int_values, graph.sym_float_values, graph.sym_bool_values]
-    names: set[str] = set()
-    for each in named:
-        names.update(each)
-    targets: set[str] = set()
-    sizes: list[SymSize] = []
-    for meta in graph.tensor_values.values():
-        own = meta.meta or meta
-        sizes += own.sizes
-        sizes += own.strides
-        if isinstance(own.storage_offset, SymSize):
-            sizes.append(own.storage_offset)
-    if not all(_is_size(text) for text in {size.as_expr.expr_str for size in sizes if size.as_expr is not None}):
-        return True
-    for node in graph.nodes:
-        targets.add(node.target)
-        names.add(node.name or "_")
-        for operand in node.inputs:
-            names.add(operand.name or "_")
-            argument = operand.arg
-            if argument.as_tensor is not None:
-                names.add(argument.as_tensor.name)
-            elif not argument.is_number and not _is_plain(argument):
-                return True
-        for output in node.outputs:
-            if output.as_tensor is not None:
-                names.add(output.as_tensor.name)
-            elif not _is_plain(output):
-                return True
-    if not all(map(_is_plain, (*graph.inputs, *graph.outputs))) or not all(map(_is_name, names)):
-        return True
+    # All in one go where that is possible: this is a part of every check.
+    nodes = graph.nodes
+    operands = [operand for node in nodes for operand in node.inputs]
+    results = [output for node in nodes for output in node.outputs]
     symbols = [graph.sym_int_values, graph.sym_float_values, graph.sym_bool_values, graph.custom_obj_values]
-    return any(_of_target(target) for target in targets) or any(True for _ in _walk(symbols))
+    # What is read has been defined before.
+    names = {*graph.tensor_values, *graph.constants, *(name for values in symbols for name in values)}
+    names.update([node.name for node in nodes if node.name])
+    names.update([operand.name for operand in operands if operand.name])
+    names.update([output.as_tensor.name for output in results if output.as_tensor is not None])
+    metas = [meta.meta or meta for meta in graph.tensor_values.values()]
+    sizes = [size for meta in metas for size in meta.sizes if size.as_expr is not None]
+    sizes += [stride for meta in metas for stride in meta.strides if stride.as_expr is not None]
+    sizes += [meta.storage_offset for meta in metas if isinstance(meta.storage_offset, SymSize)]
+    arguments = [operand.arg for operand in operands if operand.arg.as_tensor is None and not operand.arg.is_constant]
+    arguments += [output for output in results if output.as_tensor is None]
+    return not (
+        all(map(_is_name, names))
+        and not any(map(_of_target, {node.target for node in nodes}))
+        and all(map(_is_size, {size.as_expr.expr_str for size in sizes if size.as_expr is not None}))
+        and all(map(_is_plain, (*arguments, *graph.inputs, *graph.outputs)))
+        and not any(True for _ in _walk(symbols))
+    )
 
 
 def _is_plain(argument: Argument) -> bool:

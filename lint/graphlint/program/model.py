@@ -181,15 +181,23 @@ class Argument(_Part):
         return None
 
     @property
-    def is_number(self) -> bool:
+    def is_constant(self) -> bool:
         """Whether it is one of the commonest constants, so that nobody has to look for names of values in it."""
-        return self.as_int is not None or self.as_float is not None or self.as_ints is not None
+        return (
+            self.as_int is not None
+            or self.as_float is not None
+            or self.as_none is not None
+            or self.as_bool is not None
+            or self.as_ints is not None
+            or self.as_string is not None
+            or self.as_scalar_type is not None
+        )
 
     def tensors(self) -> list[str | None]:
         """Names of the tensor values in the argument, None for an absent optional tensor, in order."""
         if self.as_tensor is not None:
             return [self.as_tensor.name]
-        if self.is_number:
+        if self.is_constant:
             return []
         if self.as_tensors is not None:
             return [ref.name for ref in self.as_tensors]
@@ -205,7 +213,7 @@ class Argument(_Part):
 
     def symbols(self) -> list[str]:
         """Names of the symbolic scalar values in the argument."""
-        if self.is_number:
+        if self.is_constant:
             return []
         for one in (self.as_sym_int, self.as_sym_bool, self.as_sym_float):
             if one is not None:
@@ -221,7 +229,7 @@ class Argument(_Part):
         """Names of all tensor and symbolic values in the argument."""
         if self.as_tensor is not None:  # most are
             return [self.as_tensor.name]
-        if self.is_number:
+        if self.is_constant:
             return []
         return [name for name in self.tensors() if name is not None] + self.symbols()
 

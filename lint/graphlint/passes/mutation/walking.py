@@ -213,7 +213,7 @@ class Frame:
                     if argument.as_tensor.name in shown:
                         yield index, node, True
                         break
-                elif argument.is_number:
+                elif argument.is_constant:
                     continue
                 elif argument.as_graph is not None or not shown.isdisjoint(argument.tensors()):
                     yield index, node, True
