@@ -133,6 +133,8 @@ def test_programs_that_run_something(artifacts, change, expected):
 
 REFUSED = {"value-name", "buffer"}
 """What no check gets to see: it contradicts the rest of the program."""
+UNUSED = {"recorded-value"}
+"""What torch itself has no use for."""
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -144,7 +146,7 @@ def test_checks_look_at_programs_that_run_something(artifacts, name):
         with pytest.raises(ProgramError):
             Document.from_tree(tree)
     else:
-        assert find_program_code(Document.from_tree(tree)) == expected
+        assert find_program_code(Document.from_tree(tree)) == (None if name in UNUSED else expected)
 
 
 @pytest.mark.parametrize("context", [{"default_factory_module": "builtins", "default_factory_name": "list"}, "Mine"])

@@ -59,7 +59,6 @@ ATTACKS = {
     a_size: f'evaluates "{RUN}"',
     a_stride: f'evaluates "Integer({RUN} or 1)"',
     a_guard: f'executes the guard "{RUN} is None"',
-    the_name_of_a_value: f'has a value or an argument named "x={RUN}"',
     what_makes_values_for_missing_keys: 'has a defaultdict that calls "os.abort"',
     an_enumeration: 'imports "payload:Colour"',
 }
@@ -92,6 +91,17 @@ def test_code_in_programs_is_found_and_not_run(attacked, tmp_path, attack, expec
         (found,) = [one for one in result.diagnostics if one.code == "GL003"]
         assert found.message == expected
         assert found.member == "async_assert/models/model.json"
+    assert not (tmp_path / "ran").exists()
+
+
+def test_names_that_are_code_are_refused(attacked, tmp_path):
+    path = attacked(the_name_of_a_value)
+    before = path.read_bytes()
+    for result in (lint(path), fix(path)):
+        (found,) = result.diagnostics
+        assert (found.code, found.message) == ("GL001", f'"x={RUN}" is the name of a value, and is no name')
+        assert found.fix.message == "do not load it: torch puts names of values into the source that it runs"
+    assert path.read_bytes() == before
     assert not (tmp_path / "ran").exists()
 
 

@@ -115,7 +115,7 @@ def _decode(data: bytes) -> Program:
 
 
 def _check_graph(graph: Graph, path: tuple[str, ...], nesting: int) -> int:
-    """Each value is defined once, before its first use; subgraphs see their own inputs only.
+    """Each value is defined once, before its first use, and has a name; subgraphs see their own inputs only.
 
     Returns the number of nodes, those of subgraphs included.
     """
@@ -161,6 +161,13 @@ def _check_graph(graph: Graph, path: tuple[str, ...], nesting: int) -> int:
         for name in argument.names():
             if name not in defined:
                 raise ProgramError(f"output {position} is %{name}, which nothing defines{_within(path)}")
+    if not all(map(str.isidentifier, defined)):
+        import json
+
+        odd = next(name for name in defined if not name.isidentifier())
+        nameless = ProgramError(f"{json.dumps(odd[:80])} is the name of a value, and is no name{_within(path)}")
+        nameless.advice = "do not load it: torch puts names of values into the source that it runs"
+        raise nameless
     return count
 
 

@@ -155,10 +155,11 @@ class _Nodes(Sequence[Json]):
 
 
 class _Values(Mapping[str, Json]):
-    """Metadata of values, parsed one by one."""
+    """Metadata of values, parsed one by one. Many are alike: those are one object."""
 
     def __init__(self, values: dict[str, msgspec.Raw], member: str | None) -> None:
         self._values = values
+        self._parsed: dict[bytes, Json] = {}
         self._member = member
 
     def __len__(self) -> int:
@@ -167,8 +168,14 @@ class _Values(Mapping[str, Json]):
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
 
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name] if name in self._values else default
+
     def __getitem__(self, name: str) -> Json:
-        return _parsed(bytes(self._values[name]), self._member)[0]
+        data = bytes(self._values[name])
+        if data not in self._parsed:
+            self._parsed[data] = _parsed(data, self._member)[0]
+        return self._parsed[data]
 
 
 class _OutlinedGraph(msgspec.Struct):

@@ -87,27 +87,39 @@ def may_run(program: Program) -> bool:
 
 
 def _graph_may_run(graph: Graph) -> bool:
-    # All in one go where that is possible: this is a part of every check.
-    nodes = graph.nodes
-    operands = [operand for node in nodes for operand in node.inputs]
-    results = [output for node in nodes for output in node.outputs]
+    # Names of values have been looked at when the program was decoded. Each node is looked at once only: this is a part
+    # of every check, and takes as long as it takes to fetch them into the processor's cache.
+    names: set[str] = set()
+    targets: set[str] = set()
+    arguments = [*graph.inputs, *graph.outputs]
+    for node in graph.nodes:
+        targets.add(node.target)
+        if node.name and not node.name.isidentifier():
+            return True
+        for operand in node.inputs:
+            names.add(operand.name)
+            if operand.arg.as_tensor is None and not operand.arg.is_constant:
+                arguments.append(operand.arg)
+        for output in node.outputs:
+            if output.as_tensor is None:
+                arguments.append(output)  # noqa: PERF401 - a list for each node would take longer
+    expressions: set[str] = set()
+    for meta in graph.tensor_values.values():
+        own = meta.meta or meta
+        for size in own.sizes:
+            if size.as_expr is not None:
+                expressions.add(size.as_expr.expr_str)
+        for stride in own.strides:
+            if stride.as_expr is not None:
+                expressions.add(stride.as_expr.expr_str)
+        if isinstance(own.storage_offset, SymSize) and own.storage_offset.as_expr is not None:
+            expressions.add(own.storage_offset.as_expr.expr_str)
     symbols = [graph.sym_int_values, graph.sym_float_values, graph.sym_bool_values, graph.custom_obj_values]
-    # What is read has been defined before.
-    names = {*graph.tensor_values, *graph.constants, *(name for values in symbols for name in values)}
-    names.update([node.name for node in nodes if node.name])
-    names.update([operand.name for operand in operands if operand.name])
-    names.update([output.as_tensor.name for output in results if output.as_tensor is not None])
-    metas = [meta.meta or meta for meta in graph.tensor_values.values()]
-    sizes = [size for meta in metas for size in meta.sizes if size.as_expr is not None]
-    sizes += [stride for meta in metas for stride in meta.strides if stride.as_expr is not None]
-    sizes += [meta.storage_offset for meta in metas if isinstance(meta.storage_offset, SymSize)]
-    arguments = [operand.arg for operand in operands if operand.arg.as_tensor is None and not operand.arg.is_constant]
-    arguments += [output for output in results if output.as_tensor is None]
     return not (
-        all(map(_is_name, names))
-        and not any(map(_of_target, {node.target for node in nodes}))
-        and all(map(_is_size, {size.as_expr.expr_str for size in sizes if size.as_expr is not None}))
-        and all(map(_is_plain, (*arguments, *graph.inputs, *graph.outputs)))
+        all(map(_is_name, names - {""}))
+        and not any(map(_of_target, targets))
+        and all(map(_is_size, expressions))
+        and all(map(_is_plain, arguments))
         and not any(True for _ in _walk(symbols))
     )
 

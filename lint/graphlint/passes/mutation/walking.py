@@ -90,7 +90,8 @@ class Frame:
         """
         self.shown = rewriter.aliasing.showing(self.graph, rewriter.active)
         """The graph's values that may show a storage which is rewritten."""
-        self._metas: dict[str, Meta] = {}
+        self._metas: dict[int, Meta] = {}
+        """By identity of their JSON."""
         self.views: set[int] = set()
         """Indices into ``edit.nodes`` of views, which may go when nobody uses them."""
 
@@ -98,13 +99,13 @@ class Frame:
 
     def meta(self, name: str) -> Meta:
         """What is recorded of a value. Raises :class:`Obstacle` where that is too little."""
-        meta = self._metas.get(name)
+        raw = self.raw["tensor_values"].get(name)
+        meta = self._metas.get(id(raw))
         if meta is None:
-            raw = self.raw["tensor_values"].get(name)
             meta = None if raw is None else Meta(raw)
             if meta is None or not meta.plain:
                 raise Obstacle(f"the artifact records too little of %{name}")
-            self._metas[name] = meta
+            self._metas[id(raw)] = meta
         return meta
 
     def placeholders(self) -> Iterable[tuple[str, Storage]]:
