@@ -247,8 +247,7 @@ def _failure(what: str, error: GraphlintError) -> str:
 
 def _diff(path: str, changes: list[Change], afterwards: str) -> str:
     """Unified diff of the graph text of all changed programs."""
-    import difflib
-
+    from graphlint.comparison.unified import unified_diff
     from graphlint.program.text import print_program
 
     lines: list[str] = []
@@ -256,7 +255,7 @@ def _diff(path: str, changes: list[Change], afterwards: str) -> str:
         before = print_program(change.before.program).splitlines(keepends=True)
         after = print_program(change.after.program).splitlines(keepends=True)
         name = f"{path}:{change.entry.name}"
-        lines += difflib.unified_diff(before, after, f"{name} (as it is)", f"{name} ({afterwards})")
+        lines += unified_diff(before, after, f"{name} (as it is)", f"{name} ({afterwards})")
     return "".join(lines)
 
 

@@ -68,6 +68,7 @@ FULL = (
     Case("--diff", 10),
     Case("--diff", 4_000),
     Case("--diff", 20_000),
+    Case("--diff", 50_000),
     Case("--fix", 10, beside=("floor", "decompose")),
     Case("--fix", 1_000, beside=("floor", "decompose")),
     Case("--fix", 4_000, beside=("floor", "decompose")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from pathlib import Path
 
@@ -95,16 +96,18 @@ def results(
 
 @pytest.fixture
 def hostile(tmp_path, artifacts) -> Path:
-    """A real artifact whose node names, messages and paths are markup."""
+    """A real artifact whose names of nodes and buffers and paths are markup; those of values cannot be."""
     path = tmp_path / "<img src=x onerror=alert(0)>.pt2"
     source = artifacts / "2.13.0" / "key_value_cache.pt2"
-    name = b"</script><script>alert(1)</script>"
+    name = "</script><script>alert(1)</script>"
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w") as new:
         for member in old.namelist():
             content = old.read(member)
             if member.endswith("models/model.json"):
-                for word in (b"index_put_", b"b_cache"):
-                    content = content.replace(b'"%b"' % word, b'"%b%b"' % (word, name))
+                tree = json.loads(content.replace(b'"cache"', b'"cache%b"' % name.encode()))
+                for node in tree["graph_module"]["graph"]["nodes"]:
+                    node["name"] += name * (node["name"] == "index_put_")
+                content = json.dumps(tree).encode()
                 content = content.replace(b"in forward", b"in <b>forward").replace(b"models.py", b"<i>.py")
             new.writestr(member, content)
     return path

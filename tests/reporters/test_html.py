@@ -203,5 +203,6 @@ def test_a_hostile_artifact_is_shown_as_it_is(hostile, action, monkeypatch):
     made = Page(Path("out.html").read_text("utf-8"))
     assert len(made.named("script")) == 1
     assert made.named("img") == made.named("i") == made.named("b") == []
-    assert "index_put_</script><script>alert(1)</script>" in made.text("text", "code")
+    assert "index_put_</script><script>alert(1)</script>" in made.text("text", "code", "p", "span")
+    assert "cache</script><script>alert(1)</script>" in made.text("text", "code", "p", "span")
     assert len(made.named("svg")) == (1 if action == "check" else 2)
