@@ -117,7 +117,7 @@ CHANGES = {
     ),
     "keys": (
         in_entry("in_spec", json.dumps([1, spec("builtins.dict", json.dumps(["x'+'"]), LEAF)])),
-        "has an input or output named \"x'+'\"",
+        "has an input named \"x'+'\"",
     ),
     "unreadable-spec": (in_entry("in_spec", "{"), 'has a structure that cannot be read: "{"'),
 }
