@@ -207,3 +207,10 @@ def test_members_that_are_more_than_tensors(artifacts, tmp_path):
             f'member "{root}/extra/notes" differs from "{root}/extra/Notes" in case only',
             f'member "{root}/models/other" is none of the programs, but torch takes it for one',
         }
+
+
+@pytest.mark.parametrize("guards", [["1 == 1"] * 200_000, ["1" + " + 1" * 500_000]], ids=["many", "long"])
+def test_guards_without_end_are_not_looked_into(guards):
+    from graphlint.program.executable import program_code
+
+    assert "too many to look into" in program_code({"guards_code": guards})

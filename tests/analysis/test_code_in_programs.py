@@ -266,3 +266,14 @@ def test_what_torch_writes_is_no_code(tmp_path, monkeypatch, make):
     with open_artifact(path) as artifact:
         (entry,) = artifact.programs
         assert not may_run(Document.from_bytes(artifact.read_program(entry)).program)
+
+
+def test_json_that_python_cannot_read_is_unreadable(attacked):
+    path = attacked(a_guard)
+    with open_artifact(path) as original, path.with_name("other.pt2").open("wb") as file:
+        (entry,) = original.programs
+        data = original.read_program(entry).replace(b'"schema_version"', b'"x": ' + b"9" * 5000 + b', "schema_version"')
+        write_archive(original.container, {entry.member: data}, file)
+    for result in (lint(path.with_name("other.pt2")), fix(path.with_name("other.pt2"))):
+        (found,) = result.diagnostics
+        assert found.code == "GL001"

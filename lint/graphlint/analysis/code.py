@@ -48,12 +48,21 @@ def find_code(artifact: Artifact) -> Iterator[Code]:
 
 
 def find_program_code(document: Document) -> str | None:
-    """What of a program's JSON torch runs as code when it loads it, as a phrase; None if nothing."""
+    """What of a program's JSON torch runs as code when it loads it, as a phrase; None if nothing.
+
+    Raises :class:`~graphlint.errors.ProgramError` where Python cannot read the JSON, and so neither can torch.
+    """
     from graphlint.program.executable import may_run, program_code
 
     try:
-        return program_code(document.tree) if may_run(document.program) else None
-    except (ArtifactError, ValueError, RecursionError, AttributeError, KeyError, TypeError) as error:
+        if not may_run(document.program):
+            return None
+    except (RecursionError, AttributeError, TypeError):
+        pass
+    tree = document.tree
+    try:
+        return program_code(tree)
+    except (ValueError, RecursionError, AttributeError, KeyError, TypeError) as error:
         return f"{_UNKNOWN}: {error}"
 
 

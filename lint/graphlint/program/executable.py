@@ -73,6 +73,10 @@ _FACTORIES: Final = frozenset({"bool", "dict", "float", "frozenset", "int", "lis
 _QUALIFIED: Final = frozenset(
     {"parameter_name", "buffer_name", "tensor_constant_name", "custom_obj_name", "user_input_name", "fqn", "class_fqn"}
 )
+_LONGEST: Final = 1 << 16
+"""Characters of an expression that is looked into: torch, too, would take minutes for more."""
+_MOST: Final = 1 << 20
+"""Characters of all guards together that are looked into."""
 _WORLDLY: Final = re.compile(r"torch\.ops\.aten\.from_file\b")
 """Ops that reach beyond the process: this one opens a file, and makes it if it is told to."""
 
@@ -170,7 +174,12 @@ def _is_size(expression: str) -> bool:
 
 
 def _found(tree: Json) -> Iterator[str]:
-    for guard in tree.get("guards_code") or ():
+    guards = tree.get("guards_code") or ()
+    length = sum(len(guard) for guard in guards if isinstance(guard, str))
+    if length > _MOST:
+        yield f"executes guards of {length} characters, too many to look into"
+        guards = ()
+    for guard in guards:
         if not _is_harmless_code(guard, _is_guard):
             yield f"executes the guard {_shown(guard)}"
     yield from _walk(tree.get("graph_module"))
@@ -332,7 +341,11 @@ def _is_name(name: str) -> bool:
 
 def _is_harmless_code(text: Any, admits: Any) -> bool:
     """Whether every part of a Python expression is one that ``admits`` or plain arithmetic."""
-    if not isinstance(text, str) or any(character in _TEXT.sub("", text) for character in '\\\n\r#;"'):
+    if (
+        not isinstance(text, str)
+        or len(text) > _LONGEST
+        or any(character in _TEXT.sub("", text) for character in '\\\n\r#;"')
+    ):
         return False
     import ast
 
