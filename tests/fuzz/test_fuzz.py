@@ -109,6 +109,12 @@ FOUND = {
         [(b'"sizes": [{"as_int": 3}', b'"sizes": [{}')],
         "unchanged",
     ),
+    "an offset that is none": (
+        "2.13.0/intermediate.pt2",
+        lambda module: module["graph"]["tensor_values"]["slice_1"].update(storage_offset={}),
+        [],
+        "unchanged",
+    ),
     "no sizes": (
         "2.13.0/input_mutation.pt2",
         lambda module: module["graph"]["tensor_values"]["x"].pop("sizes"),
