@@ -117,7 +117,7 @@ CHANGES = {
     ),
     "keys": (
         in_entry("in_spec", json.dumps([1, spec("builtins.dict", json.dumps(["x'+'"]), LEAF)])),
-        "has an input or output named \"x'+'\"",
+        "has an input named \"x'+'\"",
     ),
     "unreadable-spec": (in_entry("in_spec", "{"), 'has a structure that cannot be read: "{"'),
 }
@@ -209,3 +209,10 @@ def test_members_that_are_more_than_tensors(artifacts, tmp_path):
             f'member "{root}/extra/notes" differs from "{root}/extra/Notes" in case only',
             f'member "{root}/models/other" is none of the programs, but torch takes it for one',
         }
+
+
+@pytest.mark.parametrize("guards", [["1 == 1"] * 200_000, ["1" + " + 1" * 500_000]], ids=["many", "long"])
+def test_guards_without_end_are_not_looked_into(guards):
+    from graphlint.program.executable import program_code
+
+    assert "too many to look into" in program_code({"guards_code": guards})

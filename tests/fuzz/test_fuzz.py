@@ -75,6 +75,22 @@ def _shape(key, index=0):
     return change
 
 
+def _view_of_view(module):
+    graph = module["graph"]
+    nodes, values = graph["nodes"], graph["tensor_values"]
+    meta = values["x"]
+    for index in range(1500):
+        for op, name in (("view", f"v{index}"), ("add_", f"w{index}")):
+            source = f"v{index - 1}" if index else "x"
+            of = {"as_tensor": {"name": source if op == "view" else f"v{index}"}}
+            other = ("size", {"as_ints": [3, 4]}) if op == "view" else ("other", {"as_int": 1})
+            inputs = [{"name": key, "arg": arg, "kind": 1} for key, arg in (("self", of), other)]
+            target = "torch.ops.aten.view.default" if op == "view" else "torch.ops.aten.add_.Tensor"
+            outputs = [{"as_tensor": {"name": name}}]
+            nodes.append({"target": target, "inputs": inputs, "outputs": outputs, "metadata": {}, "name": name})
+            values[name] = meta
+
+
 HUGE = b"9" * 5000
 # What the fuzzer has found: the artifact, the change to its graph module, that to its text, and what becomes of it.
 FOUND = {
@@ -109,6 +125,13 @@ FOUND = {
         [(b'"sizes": [{"as_int": 3}', b'"sizes": [{}')],
         "unchanged",
     ),
+    "an offset that is none": (
+        "2.13.0/intermediate.pt2",
+        lambda module: module["graph"]["tensor_values"]["slice_1"].update(storage_offset={}),
+        [],
+        "unchanged",
+    ),
+    "views of views of views": ("2.13.0/input_mutation.pt2", _view_of_view, [], "unchanged"),
     "no sizes": (
         "2.13.0/input_mutation.pt2",
         lambda module: module["graph"]["tensor_values"]["x"].pop("sizes"),

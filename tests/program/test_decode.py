@@ -320,3 +320,21 @@ def test_a_flipped_byte_decodes_or_is_a_program_error(of, case, programs, artifa
             refused += 1
     assert decoded > 40
     assert refused > 10
+
+
+def test_names_are_of_bounded_length():
+    tree = {
+        "graph_module": {
+            "graph": {
+                "inputs": [{"as_tensor": {"name": "x" * 2001}}],
+                "outputs": [],
+                "nodes": [],
+                "tensor_values": {},
+            },
+            "signature": {"input_specs": [{}], "output_specs": []},
+            "module_call_graph": [],
+        },
+        "schema_version": {"major": 8},
+    }
+    with pytest.raises(ProgramError, match="a name has 2001 characters, and the most is 2000"):
+        decode_program(json.dumps(tree).encode())

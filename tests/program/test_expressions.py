@@ -6,6 +6,7 @@ import ast
 import json
 import operator
 import random
+import time
 from pathlib import Path
 
 import pytest
@@ -281,3 +282,17 @@ def test_every_size_of_the_corpus_parses():
         form = str(parse_expression(text))
         assert "Symbol" not in form
         assert "'" not in form
+
+
+@pytest.mark.parametrize("operator", ["+", "*", "-"])
+def test_long_expressions_take_no_time(operator):
+    started = time.process_time()
+    for number in range(3):
+        canonical(operator.join(f"s{number}{index}" for index in range(7000)))
+    assert time.process_time() - started < 3
+
+
+def test_what_is_longer_than_anything_torch_could_read_is_an_atom():
+    text = " + ".join(["s0"] * 200_000)
+    assert canonical(text) == canonical(text) != canonical(f"{text} + s0")
+    assert len(canonical(text)) < 100

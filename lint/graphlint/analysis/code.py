@@ -14,7 +14,7 @@ import msgspec
 from graphlint.archive.artifact import Artifact, ProgramEntry
 from graphlint.archive.container import folded, quoted
 from graphlint.archive.payloads import read_config
-from graphlint.archive.pickle_scan import Budget, archive_code, pickle_code, saved_code
+from graphlint.archive.pickle_scan import Budget, archive_code, inputs_code, pickle_code, saved_code
 from graphlint.archive.source import ByteSource
 from graphlint.errors import ArtifactError
 from graphlint.program.document import Document
@@ -48,12 +48,21 @@ def find_code(artifact: Artifact) -> Iterator[Code]:
 
 
 def find_program_code(document: Document) -> str | None:
-    """What of a program's JSON torch runs as code when it loads it, as a phrase; None if nothing."""
+    """What of a program's JSON torch runs as code when it loads it, as a phrase; None if nothing.
+
+    Raises :class:`~graphlint.errors.ProgramError` where Python cannot read the JSON, and so neither can torch.
+    """
     from graphlint.program.executable import may_run, program_code
 
     try:
-        return program_code(document.tree) if may_run(document.program) else None
-    except (ArtifactError, ValueError, RecursionError, AttributeError, KeyError, TypeError) as error:
+        if not may_run(document.program):
+            return None
+    except (RecursionError, AttributeError, TypeError):
+        pass
+    tree = document.tree
+    try:
+        return program_code(tree)
+    except (ValueError, RecursionError, AttributeError, KeyError, TypeError) as error:
         return f"{_UNKNOWN}: {error}"
 
 
@@ -78,7 +87,7 @@ def _member_code(artifact: Artifact) -> Iterator[Code]:
         programs = {entry.member for entry in artifact.programs}
         for name in artifact.container.members:
             if name.startswith("serialized_") and name not in programs:
-                yield from scan.saved(name)
+                yield from scan.inputs(name) if name.startswith("serialized_example") else scan.saved(name)
         return
     # torch's reader ignores case, and which of two names that differ in nothing else it takes depends on their order.
     by_name: dict[bytes, list[str]] = {}
@@ -94,7 +103,7 @@ def _member_code(artifact: Artifact) -> Iterator[Code]:
         folder, _, rest = lower[len(data) :].partition(b"/")
         if folder == b"sample_inputs" or (folder in (b"weights", b"constants") and rest.endswith(b".pt")):
             for name in names:
-                yield from scan.saved(name)
+                yield from scan.inputs(name) if folder == b"sample_inputs" else scan.saved(name)
         elif folder in (b"weights", b"constants") and rest.endswith(b"_%b_config.json" % folder):
             for name in names:
                 yield from _payload(scan, name, by_name, is_weight=folder == b"weights")
@@ -141,6 +150,10 @@ class _Scan:
     def saved(self, member: str) -> Iterator[Code]:
         """Of what torch.save has written."""
         return self._look(member, saved_code)
+
+    def inputs(self, member: str) -> Iterator[Code]:
+        """Of sample inputs, which torch.save has written, too."""
+        return self._look(member, inputs_code)
 
     def script_object(self, member: str) -> Iterator[Code]:
         """Of what torch's own unpickler reads, which knows classes of TorchScript only, and archives only."""

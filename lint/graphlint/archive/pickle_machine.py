@@ -19,6 +19,7 @@ import msgspec
 # pickletools and pickle are not used: loading them takes longer than following the pickles of a common artifact.
 
 ORDERED_DICT: Final = "collections.OrderedDict"
+ENCODE: Final = "_codecs.encode"
 REBUILD: Final = "torch._utils._rebuild_"
 LONGEST_NUMBER: Final = 40
 """Digits, or bytes, of a number whose value is kept: far more than a magic number has, far less than takes time."""
@@ -76,6 +77,8 @@ class Followed(msgspec.Struct, frozen=True):
     """What loading does to or with things that have no name, as phrases (``calls what it has worked out``)."""
     defect: str | None
     """Why the pickle could not be followed to its end."""
+    quoted: str | None
+    """The first of the pickle's strings (and of its bytes) that has, or may have, a quote in it."""
     opcodes: int
     """How many were followed."""
 
@@ -119,6 +122,7 @@ def follow(pickle: bytes, start: int = 0) -> Followed:
         machine.names,
         tuple(machine.acts),
         None if defect is None else f"{defect} (byte {machine.position})",
+        machine.quoted,
         most - length_hint(steps),
     )
 
@@ -134,6 +138,7 @@ class Machine:
         self.memo: dict[int, object] = {}
         self.names: dict[str, bool] = {}
         self.acts: dict[str, None] = {}
+        self.quoted: str | None = None
         self.frame: int | None = None
         self.frame_end = 0
         self.value: object = None
@@ -162,6 +167,12 @@ class Machine:
             raise self.overrun(end)
         self.position = end + 1
         return self.data[position:end]
+
+    def push_text(self, text: str) -> None:
+        """Pushes a string."""
+        self.stack.append(text)
+        if self.quoted is None and ('"' in text or "'" in text):
+            self.quoted = text
 
     def number(self, layout: struct.Struct) -> int:
         """The next bytes as an integer."""
@@ -195,6 +206,8 @@ class Machine:
             self.acts["calls what it has worked out while it is loaded"] = None
             return None
         self.names[function] = True
+        if function == ENCODE and not (isinstance(arguments, tuple) and arguments[1:] == ("latin1",)):
+            self.quoted = self.quoted or str(arguments)  # what another encoding gives is not worked out
         if function == ORDERED_DICT:
             return Dict(ordered=True)
         # Tensors and parameters are rebuilt from their storage, which comes first among the arguments.
@@ -245,7 +258,7 @@ def _text(layout: struct.Struct) -> Action:
     """A string after its length."""
 
     def action(machine: Machine) -> None:
-        machine.stack.append(machine.take(_length(machine, layout)).decode("utf-8", "surrogatepass"))
+        machine.push_text(machine.take(_length(machine, layout)).decode("utf-8", "surrogatepass"))
 
     return action
 
@@ -254,14 +267,16 @@ def _old_text(layout: struct.Struct) -> Action:
     """A string of Python 2, which torch has decoded as UTF-8."""
 
     def action(machine: Machine) -> None:
-        machine.stack.append(machine.take(_length(machine, layout)).decode("utf-8", "surrogateescape"))
+        machine.push_text(machine.take(_length(machine, layout)).decode("utf-8", "surrogateescape"))
 
     return action
 
 
 def _bytes(layout: struct.Struct) -> Action:
     def action(machine: Machine) -> None:
-        machine.take(_length(machine, layout))
+        content = machine.take(_length(machine, layout))
+        if machine.quoted is None and (b'"' in content or b"'" in content):
+            machine.quoted = content.decode("latin1")
         machine.stack.append(None)
 
     return action
@@ -300,11 +315,15 @@ def _skip_line(machine: Machine) -> None:
 def _quoted(machine: Machine) -> None:
     text = machine.line().strip()
     plain = len(text) >= 2 and text[:1] == text[-1:] and text[:1] in b"\"'" and b"\\" not in text
-    machine.stack.append(text[1:-1].decode("utf-8", "surrogateescape") if plain else None)
+    if plain:
+        machine.push_text(text[1:-1].decode("utf-8", "surrogateescape"))
+    else:  # what it says is not worked out
+        machine.push_text(text.decode("latin1"))
+        machine.stack[-1] = None
 
 
 def _raw_unicode(machine: Machine) -> None:
-    machine.stack.append(machine.line().decode("raw-unicode-escape"))
+    machine.push_text(machine.line().decode("raw-unicode-escape"))
 
 
 def _proto(machine: Machine) -> None:

@@ -6,7 +6,7 @@ restraint; what its data-only unpickler (``torch/_weights_only_unpickler.py``) a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from graphlint.archive.container import Container, folded
@@ -49,6 +49,15 @@ _ALLOWED: Final = {
 }
 ALLOWED: Final = frozenset(f"{module}.{name}" for module, names in _ALLOWED.items() for name in names.split())
 """The names that torch 2.13's data-only unpickler admits (``_get_allowed_globals``); a test compares the two."""
+
+_CONTAINERS: Final = frozenset({"collections.defaultdict", "collections.deque"})
+"""What torch unpickles without restraint only, but is no code either."""
+_FACTORIES: Final = frozenset(
+    f"{module}.{name}"
+    for module in ("builtins", "__builtin__")
+    for name in ("bool", "dict", "float", "frozenset", "int", "list", "set", "tuple")
+)
+"""What a ``defaultdict`` may call; here they may be looked up, no more."""
 
 _MAGIC: Final = (0x1950A86A20F9469CFC6C, 1001)
 """What the first two pickles of torch.save's old format hold: a magic number and a version."""
@@ -101,19 +110,33 @@ def pickle_code(pickle: bytes, budget: Budget) -> list[str]:
 
 def saved_code(saved: ByteSource, budget: Budget) -> list[str]:
     """The same of what ``torch.load`` takes; of a zip archive only the directory and ``data.pkl`` are read."""
+    return _saved_code(saved, budget, _code)
+
+
+def inputs_code(saved: ByteSource, budget: Budget) -> list[str]:
+    """The same of sample inputs. torch makes guards of the keys of their dicts (``torch/export/_unlift.py``): those may
+    have no quotes in them.
+    """
+    return _saved_code(saved, budget, _code_of_inputs)
+
+
+_Told = Callable[[Followed], list[str]]
+
+
+def _saved_code(saved: ByteSource, budget: Budget, told: _Told) -> list[str]:
     if not saved.size:
         return []  # torch takes this for no sample inputs
     if saved.read_at(0, 4) == b"PK\3\4":
-        return archive_code(saved, budget)
-    return list(_old_format_code(saved.read_at(0, budget.limits.pickle_bytes), saved.size, budget))
+        return list(_archive_code(saved, budget, told))
+    return list(_old_format_code(saved.read_at(0, budget.limits.pickle_bytes), saved.size, budget, told))
 
 
 def archive_code(saved: ByteSource, budget: Budget) -> list[str]:
     """The same of what torch takes for an archive however it begins: of a script object."""
-    return list(_archive_code(saved, budget))
+    return list(_archive_code(saved, budget, _code))
 
 
-def _archive_code(saved: ByteSource, budget: Budget) -> Iterator[str]:
+def _archive_code(saved: ByteSource, budget: Budget, told: _Told) -> Iterator[str]:
     limits = budget.limits
     try:
         with Container(saved, limits) as container:
@@ -127,14 +150,14 @@ def _archive_code(saved: ByteSource, budget: Budget) -> Iterator[str]:
             found = dict.fromkeys(
                 phrase
                 for name in by_name.get(root + b"/data.pkl", ())
-                for phrase in pickle_code(container.read(name, limits.pickle_bytes, "pickle-bytes"), budget)
+                for phrase in told(budget.follow(container.read(name, limits.pickle_bytes, "pickle-bytes")))
             )
             yield from found
     except ArtifactError as error:
         yield f"cannot be looked into, so that what it runs is not known: {error}"
 
 
-def _old_format_code(saved: bytes, size: int, budget: Budget) -> Iterator[str]:
+def _old_format_code(saved: bytes, size: int, budget: Budget, told: _Told) -> Iterator[str]:
     """Of one pickle after the other, as far as torch reads them; ``saved`` is the start of so many bytes."""
     found: dict[str, None] = {}
     position = 0
@@ -142,7 +165,7 @@ def _old_format_code(saved: bytes, size: int, budget: Budget) -> Iterator[str]:
         if number and position == size:
             break
         followed = budget.follow(saved, position)
-        found.update(dict.fromkeys(_code(followed)))
+        found.update(dict.fromkeys(told(followed)))
         position = followed.end
         if followed.defect is not None or (number < len(_MAGIC) and _differs(followed.value, _MAGIC[number])):
             break
@@ -157,7 +180,7 @@ def _differs(value: object, expected: int) -> bool:
 
 
 def _code(followed: Followed) -> list[str]:
-    names = [name for name in followed.names if name not in ALLOWED]
+    names = [name for name, called in followed.names.items() if not _is_harmless(name, called=called)]
     found = [f"{'calls' if followed.names[name] else 'looks up'} {_shown(name)}" for name in names[:_MOST_NAMES]]
     if len(names) > _MOST_NAMES:
         found.append(f"looks up {len(names) - _MOST_NAMES} more names")
@@ -167,6 +190,19 @@ def _code(followed: Followed) -> list[str]:
     if followed.defect is not None:
         found.append(f"cannot be followed to its end, so that what it runs is not known: {followed.defect}")
     return found
+
+
+def _code_of_inputs(followed: Followed) -> list[str]:
+    found = _code(followed)
+    if not found and followed.quoted is not None:
+        import json
+
+        found.append(f"has an input named {json.dumps(_shown(followed.quoted))}")
+    return found
+
+
+def _is_harmless(name: str, *, called: bool) -> bool:
+    return name in ALLOWED or name in _CONTAINERS or (name in _FACTORIES and not called)
 
 
 def _shown(name: str) -> str:

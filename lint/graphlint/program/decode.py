@@ -26,6 +26,11 @@ VALUES_OF_NODE = 64
 node and the record of its result come to 40 in what recent versions of torch write.
 """
 
+LONGEST_NAME = 2000
+"""Characters of a name. Findings are told with the names of what they are about, however many there are: what is
+written once could fill the memory.
+"""
+
 _decoder = msgspec.json.Decoder(Program)
 
 
@@ -152,11 +157,13 @@ def _check_graph(graph: Graph, path: tuple[str, ...], nesting: int) -> int:
                     )
             if argument.as_graph is not None:
                 sub = argument.as_graph
+                _check_name(sub.name)
                 count += _check_graph(sub.graph, (*path, node.caller_label, sub.name), nesting)
         for name in node.results():
             if name in defined:
                 raise ProgramError(f"node {position} ({node.op}) defines %{name} a second time{_within(path)}")
             defined.add(name)
+    _check_name(max(defined, key=len, default=""))
     for position, argument in enumerate(graph.outputs):
         for name in argument.names():
             if name not in defined:
@@ -169,6 +176,11 @@ def _check_graph(graph: Graph, path: tuple[str, ...], nesting: int) -> int:
         nameless.advice = "do not load it: torch puts names of values into the source that it runs"
         raise nameless
     return count
+
+
+def _check_name(name: str) -> None:
+    if len(name) > LONGEST_NAME:
+        raise ProgramError(f"a name has {len(name)} characters, and the most is {LONGEST_NAME}: {name[:40]}…")
 
 
 def _within(path: tuple[str, ...]) -> str:
@@ -216,6 +228,7 @@ def _check_spec(spec: Struct, what: str) -> None:
             continue
         if getattr(given, key) is None:
             raise ProgramError(f"the signature's {what} has no {key}")
+        _check_name(getattr(given, key))
         if not isinstance(given.arg, dict) or not isinstance(given.arg.get("name"), str):
             raise ProgramError(f"the signature's {what}, {kind} '{getattr(given, key)}', is no value of the graph")
 

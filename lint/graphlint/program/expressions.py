@@ -11,6 +11,7 @@ comparison that says "different" means "not known to be equal".
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
@@ -32,6 +33,10 @@ _COMPARISONS: Final = {
     "Ne": "!=",
 }
 _MAX_TERMS: Final = 64
+_MAX_FACTORS: Final = 64
+"""Of the atoms in a term."""
+_MAX_LENGTH: Final = 1 << 16
+"""Characters of an expression: what is longer is an atom. torch, too, would take minutes for more."""
 _MAX_DEPTH: Final = 50
 _MAX_NAME: Final = 1000
 _MAX_BITS: Final = 256
@@ -65,6 +70,15 @@ class Expression:
             terms[monomial] = terms.get(monomial, 0) + factor
         return Expression(terms)
 
+    @classmethod
+    def total(cls, parts: Iterable[Expression]) -> Expression:
+        """The sum of many: one after the other, each sum would be copied for the next."""
+        terms: dict[_Monomial, int] = {}
+        for part in parts:
+            for monomial, factor in part.terms.items():
+                terms[monomial] = terms.get(monomial, 0) + factor
+        return cls(terms)
+
     def __neg__(self) -> Expression:
         return Expression({monomial: -factor for monomial, factor in self.terms.items()})
 
@@ -72,7 +86,7 @@ class Expression:
         return self + -other
 
     def __mul__(self, other: Expression) -> Expression:
-        if len(self.terms) * len(other.terms) > _MAX_TERMS:
+        if len(self.terms) * len(other.terms) > _MAX_TERMS or self._factors() + other._factors() > _MAX_FACTORS:
             return Expression.atom(f"(({self})*({other}))")
         terms: dict[_Monomial, int] = {}
         for left, left_factor in self.terms.items():
@@ -83,6 +97,9 @@ class Expression:
                 monomial = tuple(sorted((name, power) for name, power in powers.items() if power))
                 terms[monomial] = terms.get(monomial, 0) + left_factor * right_factor
         return Expression(terms)
+
+    def _factors(self) -> int:
+        return max(map(len, self.terms), default=0)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Expression) and self.terms == other.terms
@@ -113,6 +130,8 @@ class Expression:
 @lru_cache(maxsize=4096)
 def parse_expression(text: str) -> Expression:
     """Parse either spelling. Raises :class:`ProgramError` where the text is no expression."""
+    if len(text) > _MAX_LENGTH:
+        raise ProgramError(f"a symbolic expression of {len(text)} characters")
     tokens: list[tuple[str, str]] = []
     position = 0
     stripped = text.rstrip()
@@ -178,12 +197,12 @@ class _Parser:
         return left
 
     def sum(self, depth: int) -> Expression:
-        left = self.product(depth)
+        parts = [self.product(depth)]
         while self.peek() in ("+", "-"):
             operator = self.take()[1]
             right = self.product(depth)
-            left = left + right if operator == "+" else left - right
-        return left
+            parts.append(right if operator == "+" else -right)
+        return parts[0] if len(parts) == 1 else Expression.total(parts)
 
     def product(self, depth: int) -> Expression:
         left = self.unary(depth)
@@ -245,7 +264,7 @@ def _call(name: str, arguments: list[Expression]) -> Expression:
     if name in ("Symbol", "Integer", "Dummy") and len(arguments) == 1:
         return arguments[0]
     if name == "Add" and arguments:
-        return sum(arguments[1:], arguments[0])
+        return Expression.total(arguments)
     if name == "Mul" and arguments:
         result = arguments[0]
         for argument in arguments[1:]:

@@ -52,7 +52,8 @@ class CodeInArtifact(Rule):
 
     A program's JSON is code in part, too: torch evaluates symbolic sizes, executes guards, and prints names into the
     source of `forward`. Flags what is more there than torch writes: sizes that are no arithmetic, names that are no
-    names, targets that are no ops.
+    names, targets that are no ops. Strings among the inputs, and keys of their dicts, go into guards, too: flags those
+    with quotes in them, for which `.module()` makes a syntax error at best.
 
     ## Why is this bad?
     A pickle is a program. `torch.export.load` unpickles these members, and where its data-only loader refuses, it

@@ -139,6 +139,7 @@ class Meta:
         """
         raw = self.raw
         device = raw.get("device")
+        offset = raw.get("storage_offset")
         return (
             raw.get("layout") == STRIDED
             and "dtype" in raw
@@ -146,6 +147,7 @@ class Meta:
             and "type" in device
             and len(raw.get("sizes", ())) == len(raw.get("strides", ()))
             and all(_is_size(size) for size in (*raw.get("sizes", ()), *raw.get("strides", ())))
+            and (not isinstance(offset, dict) or _is_size(offset))
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -65,6 +65,10 @@ class _Object(msgspec.Struct, eq=False):
     def recorded(self) -> Meta:
         """What the artifact records of it."""
         return self.steps[-1].meta if self.steps else self.store.origin.meta
+
+
+_DEEPEST: Final = 200
+"""Views of one another that are taken again: each is kept by the way to it, so that chains take quadratic memory."""
 
 
 def _key(steps: tuple[Step, ...]) -> tuple[tuple[int, int], ...]:
@@ -162,6 +166,8 @@ class Frame:
 
     def _show(self, store: _Store, steps: tuple[Step, ...]) -> Value:
         """The value of a chain of views of the current base, taken again where it does not exist yet."""
+        if len(steps) > _DEEPEST:
+            raise Obstacle(f"it is reached through more than {_DEEPEST} views, one of the other")
         key = _key(steps)
         known = store.shown.get(key)
         if known is not None:
