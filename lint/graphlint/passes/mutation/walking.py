@@ -11,6 +11,7 @@ import msgspec
 
 from graphlint.analysis.aliasing import Storage
 from graphlint.analysis.calls import convention, operand_names
+from graphlint.analysis.precision import UNSURE_DTYPE
 from graphlint.analysis.sites import Scope, Site
 from graphlint.analysis.view import Write
 from graphlint.ops.info import OpInfo
@@ -77,6 +78,7 @@ class Frame:
     def __init__(self, rewriter: Rewriter, scope: Scope, raw: Json) -> None:
         self.rewriter = rewriter
         self.scope = scope
+        self.doubts = rewriter.precision.doubts(scope.graph)
         self.graph = scope.graph
         self.raw = raw
         self.edit = GraphEdit(raw, scope.graph)
@@ -104,6 +106,8 @@ class Frame:
             meta = None if raw is None else Meta(raw)
             if meta is None or not meta.plain:
                 raise Obstacle(f"the artifact records too little of %{name}")
+            if name in self.doubts:
+                raise Obstacle(UNSURE_DTYPE.format(name))
             self._metas[name] = meta
         return meta
 
