@@ -463,7 +463,8 @@ class Frame:
                 for later in range(index + 1, len(self.edit.nodes)):
                     self.edit.nodes[later] = renamed_operands(self.edit.nodes[later], {name: new})
                 self.edit.rename(name, new)
-                if name in self.builder.disposable:
+                # What shows nothing that is rewritten is read by nodes that are not looked at, and must stay.
+                if name in self.builder.disposable and new in self.shown:
                     self.builder.disposable.add(new)
                 return True
         return False
