@@ -302,6 +302,27 @@ class BranchesWriteWhatTheyMade(nn.Module):
         return torch.cond(x.sum() > 0, yes, no, (x,))
 
 
+@model(R(4, 4))
+class BranchesAreGivenAndReturnWhatRegionsHandOut(nn.Module):
+    """A copy of a region's result is one of the region's operand, where the region returns that, or a view of it."""
+
+    def forward(self, x):
+        def yes(x, y):
+            with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+                row = x.view(16)[4:8]
+                z = x * 2
+            copied = torch.empty(4)
+            copied.copy_(row)
+            return copied, z
+
+        with torch.no_grad():
+            same = x.view(4, 4)
+            doubled = x * 2
+        y = torch.empty(4, 4)
+        y.copy_(same)
+        return torch.cond(x.sum() > 0, yes, lambda x, y: (x.sum(0), x + y), (x, y)), doubled
+
+
 @model(torch.tensor(3), R(4))
 class BranchesCheckInALoop(nn.Module):
     """One of them: the other hands the token on as a copy."""
