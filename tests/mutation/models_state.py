@@ -213,6 +213,18 @@ class InstanceNormWithoutWeights(_Normalized):
         super().__init__(nn.InstanceNorm2d(3, track_running_stats=True))
 
 
+@model(R(2, 3, 8))
+class InstanceNormWhoseResultIsOnlyRead(nn.Module):
+    """By nodes that have nothing to do with what is written."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.InstanceNorm1d(3, track_running_stats=True)
+
+    def forward(self, x):
+        return self.norm(x).sin()
+
+
 @model(R(4, 4))
 class RegionWithoutGradients(nn.Module):
     def __init__(self):
@@ -288,6 +300,46 @@ class BranchesWriteWhatTheyMade(nn.Module):
             return y.sum(1)
 
         return torch.cond(x.sum() > 0, yes, no, (x,))
+
+
+@model(R(4, 4))
+class BranchesAreGivenAndReturnWhatRegionsHandOut(nn.Module):
+    """A copy of a region's result is one of the region's operand, where the region returns that, or a view of it."""
+
+    def forward(self, x):
+        def yes(x, y):
+            with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+                row = x.view(16)[4:8]
+                z = x * 2
+            copied = torch.empty(4)
+            copied.copy_(row)
+            return copied, z
+
+        with torch.no_grad():
+            same = x.view(4, 4)
+            doubled = x * 2
+        y = torch.empty(4, 4)
+        y.copy_(same)
+        return torch.cond(x.sum() > 0, yes, lambda x, y: (x.sum(0), x + y), (x, y)), doubled
+
+
+@model(torch.tensor(3), R(4))
+class BranchesCheckInALoop(nn.Module):
+    """One of them: the other hands the token on as a copy."""
+
+    def forward(self, count, x):
+        def body(count, x):
+            def yes(x):
+                y = x * 1
+                y.add_(1)
+                torch._assert_async((y < 1000).all(), "too large")
+                return y
+
+            z = torch.cond(x.sum() > 0, yes, lambda x: x * 2, (x,))
+            z.mul_(0.5)
+            return count - 1, z
+
+        return torch._higher_order_ops.while_loop(lambda count, x: count > 0, body, (count, x))
 
 
 @model(R(4, 4))

@@ -315,6 +315,20 @@ class SymbolicRows(nn.Module):
         return y
 
 
+@model(R(8, 4), dynamic={"x": {0: Dim("rows", min=5, max=32)}})
+class NarrowedToSymbolicLengths(nn.Module):
+    """To the end, from the beginning, and to a position that the model computes."""
+
+    def forward(self, x):
+        y = x * 1
+        batch = x.shape[0]
+        y.narrow(0, 1, batch - 1).add_(1)
+        y.narrow(0, 0, batch - 1).mul_(2)
+        y.narrow(0, 1, batch - 2).fill_(3)
+        y[: batch - 1].t().narrow(1, 0, batch - 2).copy_(x[2:].t())
+        return y
+
+
 @model(R(4, 4), R(6, 4), dynamic={"x": {0: BATCH}, "y": {0: OTHER}})
 class SymbolicSizesOfTwoInputs(nn.Module):
     def __init__(self):

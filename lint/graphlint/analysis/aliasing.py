@@ -18,6 +18,7 @@ import msgspec
 
 from graphlint.analysis.calls import Convention, called_graphs, convention, operand_names
 from graphlint.analysis.conditional import shares_storage
+from graphlint.analysis.precision import Precision
 from graphlint.analysis.sites import Scope, Site
 from graphlint.diagnostics import StorageKind
 from graphlint.ops.conditions import Alias as AliasRule
@@ -77,11 +78,14 @@ _Binding = dict[str, tuple[Alias, ...]]
 class AliasAnalysis:
     """The storages of all values of a program. Subgraphs are keyed by the identity of their graph object."""
 
-    def __init__(self, program: Program, ops: OpTable, payloads: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, program: Program, ops: OpTable, precision: Precision, payloads: Mapping[str, str] | None = None
+    ) -> None:
         """``payloads`` maps qualified names of parameters, buffers and constants to the identity of what holds
         their values: inputs with the same payload are one storage.
         """
         self._ops = ops
+        self._precision = precision
         self._graphs: dict[int, _Binding] = {}
         self._owners: dict[Storage, int] = {}
         self._count = 0
@@ -233,7 +237,8 @@ class AliasAnalysis:
         for name in names:
             shares: bool | None = True
             if rule.certainty == "maybe":
-                shares = shares_storage(graph, node, op, name, result)
+                doubted = not self._precision.doubts(graph).isdisjoint((name, result))
+                shares = shares_storage(graph, node, op, name, result, dtypes_known=not doubted)
             if shares is False:
                 continue
             certain = shares is True and decided

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Final, TypeGuard
 
 from graphlint.analysis.calls import convention
+from graphlint.analysis.precision import UNSURE_DTYPE
 from graphlint.analysis.sites import Site
 from graphlint.analysis.view import ProgramView
 from graphlint.ops.info import OpInfo
@@ -71,7 +72,8 @@ def _no_way_through(node: Node, graph: Graph) -> str | None:
 def metadata_obstacle(view: ProgramView, site: Site) -> str | None:
     """Why the metadata check at ``site`` cannot be removed, or None where it cannot fire.
 
-    1. dtype, device, layout, sizes: compared with the recorded metadata. Sizes may be symbolic.
+    1. dtype, device, layout, sizes: compared with the recorded metadata. Sizes may be symbolic. A dtype that autocast
+       decides and strict exports record wrongly counts as unknown.
     2. strides: recorded strides of what is computed from user inputs are not part of the contract (a caller may
        pass a transposed tensor), so only those of parameters, buffers and constants count.
     3. the result of an in-place op is the tensor that it wrote, and what is recorded for that one counts.
@@ -94,6 +96,8 @@ def metadata_obstacle(view: ProgramView, site: Site) -> str | None:
     meta = site.scope.graph.meta(name)
     if meta is None:
         return f"the artifact records no metadata of %{name}"
+    if _asserted(site.node.input("dtype")) and name in view.precision.doubts(site.scope.graph):
+        return UNSURE_DTYPE.format(name)
     for expected in (
         _dtype(site.node.input("dtype"), meta),
         _device(site.node.input("device"), meta),

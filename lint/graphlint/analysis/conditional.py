@@ -20,19 +20,25 @@ _Decision = Callable[[Node, OpInfo, TensorMeta, TensorMeta], bool | None]
 _COMPLEX: Final = (9, 10, 11)
 
 
-def shares_storage(graph: Graph, node: Node, op: OpInfo, operand: str, result: str) -> bool | None:
-    """Whether a result of a conditional op shares its operand's storage."""
+def shares_storage(
+    graph: Graph, node: Node, op: OpInfo, operand: str, result: str, *, dtypes_known: bool = True
+) -> bool | None:
+    """Whether a result of a conditional op shares its operand's storage. ``dtypes_known`` is False where a recorded
+    dtype is to be doubted.
+    """
     decide = _DECISIONS.get(".".join(op.name.split(".")[:2]))
     before, after = graph.meta(operand), graph.meta(result)
     if decide is None or before is None or after is None:
         return None
-    return decide(node, op, before, after)
+    shares = decide(node, op, before, after)
+    if decide is _unchanged and not dtypes_known and not _copies(node):
+        return None
+    return shares
 
 
 def _unchanged(node: Node, op: OpInfo, before: TensorMeta, after: TensorMeta) -> bool | None:
     """``to``, ``contiguous``, ``type_as`` and the like: the operand itself, unless something differs."""
-    copy = node.input("copy")
-    if copy is not None and copy.as_bool:
+    if _copies(node):
         return False
     if before.dtype != after.dtype or str(before.device) != str(after.device) or before.layout != after.layout:
         return False
@@ -42,6 +48,12 @@ def _unchanged(node: Node, op: OpInfo, before: TensorMeta, after: TensorMeta) ->
         return None if any(isinstance(size, str) for size in (*before.shape, *after.shape)) else False
     symbolic = any(isinstance(step, str) for step in (*before.stride, *after.stride))
     return None if symbolic else False
+
+
+def _copies(node: Node) -> bool:
+    """Whether ``to`` is asked for a copy."""
+    copy = node.input("copy")
+    return copy is not None and copy.as_bool is True
 
 
 def _viewed(node: Node, op: OpInfo, before: TensorMeta, after: TensorMeta) -> bool | None:

@@ -9,6 +9,7 @@ from typing import Protocol
 import msgspec
 
 from graphlint.analysis.aliasing import Alias, AliasAnalysis, Storage
+from graphlint.analysis.precision import Precision
 from graphlint.analysis.sites import Site, walk
 from graphlint.diagnostics import StorageKind, WrittenStorage
 from graphlint.ops.table import OpInfo, OpTable
@@ -132,7 +133,13 @@ class ProgramView:
     @cached_property
     def aliasing(self) -> AliasAnalysis:
         """Which storage each value shows."""
-        return AliasAnalysis(self.program, self.ops, self._payloads() if self._payloads is not None else None)
+        payloads = self._payloads() if self._payloads is not None else None
+        return AliasAnalysis(self.program, self.ops, self.precision, payloads)
+
+    @cached_property
+    def precision(self) -> Precision:
+        """Which recorded dtypes are to be doubted."""
+        return Precision(self.program, self.ops)
 
     @cached_property
     def writes(self) -> tuple[Write, ...]:

@@ -163,7 +163,8 @@ class _Threading:
             raw_reference = raw["inputs"][position]["arg"]["as_graph"]
             inner = raw_reference["graph"]
             if position in returning:
-                edited = self._returning(reference.graph, inner, place, clone=rule.fresh_results)
+                copied = _place(raw) if rule.fresh_results else None
+                edited = self._returning(reference.graph, inner, place, copied)
             else:
                 edited = self._ignoring(reference.graph, inner, place)
             argument = {**raw["inputs"][position]["arg"], "as_graph": {**raw_reference, "graph": edited}}
@@ -184,14 +185,16 @@ class _Threading:
         edit.nodes = list(raw["nodes"])
         return edit.finish()
 
-    def _returning(self, graph: Graph, raw: Json, place: int, *, clone: bool) -> Json:
-        """A graph that takes the token, hands it through its checks, if it has any, and returns it."""
+    def _returning(self, graph: Graph, raw: Json, place: int, copied: Json | None) -> Json:
+        """A graph that takes the token, hands it through its checks, if it has any, and returns it; or a copy of it,
+        with the metadata ``copied``, where torch takes no aliases.
+        """
         edit = GraphEdit(raw, graph)
         token = self._token(edit)
         edit.inputs.insert(place, tensor(token))
         last = self.run(graph, raw, edit, token)
-        if clone:
-            last = self._apply(CLONE, last, edit, {})
+        if copied is not None:
+            last = self._apply(CLONE, last, edit, copied)
         edit.outputs.append(tensor(last))
         return edit.finish(is_single_tensor_return=False)
 

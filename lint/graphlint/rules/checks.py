@@ -228,7 +228,8 @@ class MetadataAssert(CheckRule):
 
     ## Fix safety
     Safe: a check is removed only where what it asserts is what the artifact records for that tensor, so that no
-    input within the artifact's contract makes it fire. Others are reported and stay.
+    input within the artifact's contract makes it fire. Others are reported and stay; so do checks of dtypes that
+    autocast decides, where the artifact (of an export in strict mode) may not record what it decides.
 
     ## References
     pytorch/executorch#7277, pytorch/pytorch#145028, pytorch/pytorch#151001

@@ -22,6 +22,7 @@ class Rewriter:
         # Not the view itself, which keeps what comes of this: a cycle would keep both alive longer than needed.
         self.ops = view.ops
         self.aliasing = view.aliasing
+        self.precision = view.precision
         self.active = active
         self.raw: Json = document.outline["graph_module"]["graph"]
         self.dialect = Dialect.of(document.program.graph)

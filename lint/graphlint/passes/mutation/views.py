@@ -27,6 +27,7 @@ import msgspec
 from graphlint.passes.mutation.build import Builder, Obstacle
 from graphlint.passes.mutation.values import Meta, Size, Value, is_dense, overlaps
 from graphlint.program.arguments import Json, renamed_operands, tensor
+from graphlint.program.expressions import as_expression
 from graphlint.program.model import Node
 from graphlint.program.strides import contiguous_strides, view_strides
 
@@ -164,14 +165,27 @@ def _narrow(builder: Builder, step: Step, parent: Value, child: Value) -> Value:
         if not isinstance(size, int):
             raise Obstacle("narrow counts from the end of a dimension of symbolic size")
         start += size
-    if not isinstance(length, int):
-        raise Obstacle("narrow takes a symbolic length")
-    return _sliced(builder, parent, child, dim, start, start + length)
+    if isinstance(length, int):
+        return _sliced(builder, parent, child, dim, start, start + length)
+    end = as_expression(start) + as_expression(length)
+    if end == as_expression(size):
+        return _sliced_to(builder, parent, child, dim, start, {"as_none": True})
+    if not start:
+        return _sliced_to(builder, parent, child, dim, start, _argument(step, "length"))
+    sizes = zip(parent.meta.shape, parent.meta.raw["sizes"], strict=True)
+    try:
+        name = builder.symbol(parent, str(end), next((raw for one, raw in sizes if as_expression(one) == end), {}))
+    except Obstacle:
+        raise Obstacle("narrow ends at a position that nothing else computes") from None
+    return _sliced_to(builder, parent, child, dim, start, {"as_sym_int": {"as_name": name}})
 
 
 def _sliced(builder: Builder, parent: Value, child: Value, dim: int, start: int, end: int) -> Value:
-    arguments = ({"as_int": number} for number in (dim, start, end))
-    return _scatter(builder, "aten.slice_scatter.default", parent, child, *arguments)
+    return _sliced_to(builder, parent, child, dim, start, {"as_int": end})
+
+
+def _sliced_to(builder: Builder, parent: Value, child: Value, dim: int, start: int, end: Json) -> Value:
+    return _scatter(builder, "aten.slice_scatter.default", parent, child, {"as_int": dim}, {"as_int": start}, end)
 
 
 def _piece(builder: Builder, step: Step, parent: Value, child: Value) -> Value:
@@ -334,8 +348,6 @@ def unsqueezed(builder: Builder, child: Value, dim: int) -> Value:
     shape, strides = list(meta.shape), list(meta.strides)
     step = contiguous_strides((shape[dim], strides[dim]))[0] if dim < len(shape) else 1
     if dim < len(shape):
-        from graphlint.program.expressions import as_expression
-
         product = as_expression(shape[dim]) * as_expression(strides[dim])
         step = str(product) if product.constant is None else product.constant
     sizes = list(meta.raw["sizes"])

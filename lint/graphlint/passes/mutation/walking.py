@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from graphlint.analysis.aliasing import Storage
-from graphlint.analysis.calls import convention, operand_names
+from graphlint.analysis.calls import CONVENTIONS, convention, operand_names
+from graphlint.analysis.precision import UNSURE_DTYPE
 from graphlint.analysis.sites import Scope, Site
 from graphlint.analysis.view import Write
 from graphlint.ops.info import OpInfo
@@ -81,6 +82,7 @@ class Frame:
     def __init__(self, rewriter: Rewriter, scope: Scope, raw: Json) -> None:
         self.rewriter = rewriter
         self.scope = scope
+        self.doubts = rewriter.precision.doubts(scope.graph)
         self.graph = scope.graph
         self.raw = raw
         self.edit = GraphEdit(raw, scope.graph)
@@ -103,6 +105,8 @@ class Frame:
 
     def meta(self, name: str) -> Meta:
         """What is recorded of a value. Raises :class:`Obstacle` where that is too little."""
+        if name in self.doubts:
+            raise Obstacle(UNSURE_DTYPE.format(name))
         raw = self.raw["tensor_values"].get(name)
         meta = self._metas.get(id(raw))
         if meta is None:
@@ -466,7 +470,8 @@ class Frame:
                 for later in range(index + 1, len(self.edit.nodes)):
                     self.edit.nodes[later] = renamed_operands(self.edit.nodes[later], {name: new})
                 self.edit.rename(name, new)
-                if name in self.builder.disposable:
+                # What shows nothing that is rewritten is read by nodes that are not looked at, and must stay.
+                if name in self.builder.disposable and new in self.shown:
                     self.builder.disposable.add(new)
                 return True
         return False
@@ -662,14 +667,28 @@ class Frame:
         node = next((one for one in reversed(self.edit.nodes) if name in _results_of(one)), None)
         if node is None and name in self._definers:
             node = self.raw["nodes"][self._definers[name]]
-        if node is None:
-            return name
+        shown = self._shown_operand(node, name) if node is not None else None
+        return self._root(shown) if shown is not None else name
+
+    def _shown_operand(self, node: Json, name: str) -> str | None:
+        """The operand whose memory a node's result may show: that of a view, or one that a region hands out again."""
         op = self.rewriter.ops.lookup(node["target"])
         viewed = {rule.argument for rule in op.aliases} if op is not None else set()
         for operand in node["inputs"]:
             if operand["name"] in viewed and operand["arg"].get("as_tensor"):
-                return self._root(operand["arg"]["as_tensor"]["name"])
-        return name
+                return str(operand["arg"]["as_tensor"]["name"])
+        rule = CONVENTIONS.get(node["target"].rpartition(".")[2])
+        if rule is None or rule.rest is None:
+            return None
+        graph = node["inputs"][rule.graphs[0]]["arg"]["as_graph"]["graph"]
+        inner = _flat(graph["outputs"])[_flat(node["outputs"]).index(name)]
+        for one in reversed(graph["nodes"]):
+            if inner in _results_of(one):
+                inner = self._shown_operand(one, str(inner))
+        entries = _flat(graph["inputs"])
+        if inner is None or inner not in entries:
+            return None
+        return _flat([operand["arg"] for operand in node["inputs"][rule.rest :]])[entries.index(inner)]
 
     @cached_property
     def _definers(self) -> dict[str, int]:
@@ -822,6 +841,14 @@ def _relocatable(step: Step) -> bool:
 def _is_union(argument: Json) -> bool:
     """Whether an argument has one key, as torch 2.3 and later write it, and says something."""
     return len(argument) == 1 and ("as_none" in argument or None not in argument.values())
+
+
+def _flat(arguments: Iterable[Json]) -> list[str | None]:
+    """One entry per argument: its tensor, or None where it holds none."""
+    names: list[str | None] = []
+    for argument in arguments:
+        names += tensor_names(argument) or [None]
+    return names
 
 
 def _results_of(node: Json) -> list[str]:
