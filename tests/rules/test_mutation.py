@@ -163,3 +163,14 @@ graph(%p: b8[], %x: f32[4]):
         (4, "GL302", ("cond", "no"), "r"),
         (5, "GL101", (), "z"),
     ]
+
+
+def test_statistics_of_different_ranks_are_left_alone(lint_text):
+    text = """
+graph(%b_m: f32[3] = buffer "m", %b_v: f32[1, 3] = buffer "v", %x: f32[2, 3]):
+  %y: f32[2, 3] = aten.batch_norm.default(%x, None, None, %b_m, %b_v, True, 0.1, 1e-05, False)
+  return %y
+"""
+    found = [one for one in lint_text(text) if one.code == "GL107"]
+    assert {one.fix.message for one in found} == {"the artifact contradicts itself on the shape of %b_v"}
+    assert [one.fixable for one in found] == [False, False]

@@ -221,7 +221,11 @@ _NAMED: Final = {
 
 
 def _check_spec(spec: Struct, what: str) -> None:
-    """What stands for something has its name and says by which value."""
+    """What there is says by which value it is there, and what stands for something has its name."""
+    for kind in spec.__struct_fields__:
+        given = getattr(spec, kind) if kind not in _NAMED and kind != "constant_input" else None
+        if given is not None and not isinstance(given.arg, dict):
+            raise ProgramError(f"the signature's {what}, {kind}, is no value of the graph")
     for kind, key in _NAMED.items():
         given = getattr(spec, kind, None)
         if given is None:

@@ -109,9 +109,9 @@ class Meta:
 
     def same_strides(self, other: Meta) -> bool:
         """Whether strides agree, those of dimensions of size 1 aside, which move nothing."""
-        if self.strides == other.strides and len(self.shape) == len(other.shape):
-            return True
-        return all(
+        if len(self.shape) != len(other.shape):
+            return False
+        return self.strides == other.strides or all(
             size == 1 or mine == theirs
             for size, mine, theirs in zip(self.shape, self.strides, other.strides, strict=True)
         )

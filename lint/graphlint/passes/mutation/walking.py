@@ -427,6 +427,8 @@ class Frame:
 
     def _settle(self, tracked: _Object, value: Value, results: list[str]) -> None:
         """Make ``value`` what the object shows, and the base that which follows; ``results`` are its new names."""
+        if len(value.meta.shape) != len(tracked.recorded.shape):
+            raise Obstacle(f"the artifact contradicts itself on the shape of %{tracked.value.name}")
         if results:
             value = self._named(value, results[0])
         store, steps = tracked.store, tracked.steps
