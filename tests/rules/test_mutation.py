@@ -173,4 +173,4 @@ graph(%b_m: f32[3] = buffer "m", %b_v: f32[1, 3] = buffer "v", %x: f32[2, 3]):
 """
     found = [one for one in lint_text(text) if one.code == "GL107"]
     assert {one.fix.message for one in found} == {"the artifact contradicts itself on the shape of %b_v"}
-    assert [one.fixable for one in found] == [False, False]
+    assert not any(one.fixable for one in found)
