@@ -98,6 +98,7 @@ class Precision:
         """What tells how the graph's regions were recorded: True where as they run, False where as if nothing were
         cast, None that there is a region at all.
         """
+        casting = any(modes.values())
         for node in graph.nodes:
             if _may_call(node):
                 entered = _entered(node, modes)
@@ -105,7 +106,7 @@ class Precision:
                     yield None
                 for sub in node.subgraphs():
                     yield from self._told(sub.graph, entered)
-            elif any(modes.values()):
+            elif casting:
                 yield from _tells(graph, node, self._ops.lookup(node.target), modes)
 
     def _flow(self, graph: Graph, modes: _Modes, entering: set[str]) -> None:

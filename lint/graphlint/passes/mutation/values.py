@@ -88,7 +88,15 @@ class Meta:
             raw["strides"] = [to_json(stride) for stride in strides]
         if device is not None:
             raw["device"] = device
-        return Meta(raw)
+        changed = Meta(raw)
+        # What is known already need not be read off the JSON again.
+        if sizes is None:
+            changed._shape = self._shape
+        if strides is None:
+            changed._strides = self._strides
+        elif str not in map(type, strides):
+            changed._strides = tuple(strides)
+        return changed
 
     def dense(self, **changes: Any) -> Meta:
         """Metadata of a new tensor that keeps this one's order of dimensions (``preserve_format``)."""

@@ -73,7 +73,7 @@ _DEEPEST: Final = 200
 
 
 def _key(steps: tuple[Step, ...]) -> tuple[tuple[int, int], ...]:
-    return tuple((id(step.node), step.index) for step in steps)
+    return tuple([(id(step.node), step.index) for step in steps]) if steps else ()
 
 
 class Frame:
