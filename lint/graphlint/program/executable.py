@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from graphlint.program.arguments import Json
-from graphlint.program.model import Argument, Graph, Program, SymRef, SymSize
+from graphlint.program.model import Argument, Graph, Program, Spec, SymRef, SymSize
 
 if TYPE_CHECKING:  # a check of a program without symbolic sizes does without it
     import ast
@@ -93,10 +93,11 @@ def may_run(program: Program) -> bool:
     module = program.graph_module
     signature = module.signature
     specs = [*(signature.input_specs or ()), *(signature.output_specs or ())]
-    given = (getattr(spec, kind) for spec in specs for kind in spec.__struct_fields__)
-    parts: list[Any] = [msgspec.structs.asdict(one) for one in given if one is not None]
+    given = [one for spec in specs for kind in spec.__struct_fields__ if (one := getattr(spec, kind)) is not None]
+    parts: list[Any] = [msgspec.structs.asdict(one) for one in given if not _is_plain_spec(one)]
     arguments: list[Argument] = []
-    parts.append({"inputs": [{"as_string": one.as_string} for one in program.graph.inputs]})
+    strings = [one.as_string for one in program.graph.inputs if one.as_string is not None]
+    parts.append({"inputs": [{"as_string": text} for text in strings]})
     for entry in module.module_call_graph:
         parts.append({"fqn": entry.fqn})
         if entry.signature is not None:
@@ -108,12 +109,25 @@ def may_run(program: Program) -> bool:
     return not all(map(_is_plain, arguments)) or _graph_may_run(program.graph)
 
 
+def _is_plain_spec(given: Spec) -> bool:
+    """Whether it says which parameter, buffer or constant a value is, as most do, and nothing in it is code."""
+    value, qualified = given.arg, given.parameter_name or given.buffer_name or given.tensor_constant_name
+    if type(value) is not dict or len(value) != 1 or qualified is None or given.name is not None:
+        return False
+    known = (given.parameter_name, given.buffer_name, given.tensor_constant_name).count(None) == 2
+    others = given.custom_obj_name is None and given.user_input_name is None
+    name = value.get("name")
+    if not (known and others and type(name) is str and name.isidentifier()):
+        return False
+    return _QUALIFIED_NAME.fullmatch(qualified) is not None
+
+
 def _graph_may_run(graph: Graph) -> bool:
     # Names of values have been looked at when the program was decoded. Each node is looked at once only: this is a part
     # of every check, and takes as long as it takes to fetch them into the processor's cache.
     names: set[str] = set()
     targets: set[str] = set()
-    arguments = [*graph.inputs, *graph.outputs]
+    arguments = [one for one in (*graph.inputs, *graph.outputs) if one.as_tensor is None]
     for node in graph.nodes:
         targets.add(node.target)
         if node.name and not node.name.isidentifier():

@@ -320,7 +320,7 @@ def every_node(graph: Graph) -> Iterator[Node]:
             yield from every_node(sub.graph)
 
 
-class _Spec(_Part):
+class Spec(_Part):
     """Any input or output spec; which fields are set depends on the spec's kind. ``arg`` is an
     :class:`Argument` for user inputs and outputs and a reference by name for everything else.
     """
@@ -336,24 +336,24 @@ class _Spec(_Part):
 
 
 class InputSpec(_Part):
-    user_input: _Spec | None = None
-    parameter: _Spec | None = None
-    buffer: _Spec | None = None
-    tensor_constant: _Spec | None = None
-    custom_obj: _Spec | None = None
-    token: _Spec | None = None
-    constant_input: _Spec | None = None
+    user_input: Spec | None = None
+    parameter: Spec | None = None
+    buffer: Spec | None = None
+    tensor_constant: Spec | None = None
+    custom_obj: Spec | None = None
+    token: Spec | None = None
+    constant_input: Spec | None = None
 
 
 class OutputSpec(_Part):
-    user_output: _Spec | None = None
-    loss_output: _Spec | None = None
-    buffer_mutation: _Spec | None = None
-    parameter_mutation: _Spec | None = None
-    user_input_mutation: _Spec | None = None
-    gradient_to_parameter: _Spec | None = None
-    gradient_to_user_input: _Spec | None = None
-    token: _Spec | None = None
+    user_output: Spec | None = None
+    loss_output: Spec | None = None
+    buffer_mutation: Spec | None = None
+    parameter_mutation: Spec | None = None
+    user_input_mutation: Spec | None = None
+    gradient_to_parameter: Spec | None = None
+    gradient_to_user_input: Spec | None = None
+    token: Spec | None = None
 
 
 class Signature(_Part):
