@@ -28,7 +28,11 @@ def path(tmp_path):
 
 
 def signalled(command, environment):
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    def heed() -> None:  # the tests may run under nohup
+        for name in STATUS:
+            signals.signal(getattr(signals, name), signals.SIG_DFL)
+
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, preexec_fn=heed)
 
 
 @pytest.mark.parametrize("signal", STATUS)
