@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from graphlint.archive.artifact import open_artifact
-from graphlint.archive.constants import NewConstant, add_constants
+from graphlint.archive.constants import NewConstant, add_constants, without_gradients
 from graphlint.archive.pickled import extend_saved_dict, trace_dict
 from graphlint.archive.writer import write_archive
 from graphlint.errors import ArtifactError
@@ -215,6 +215,19 @@ def test_broken_config_is_refused(content):
         with pytest.raises(ArtifactError) as caught:
             add_constants(artifact, entry, [TOKEN], {entry.constants_config: content})
         assert caught.value.member == entry.constants_config
+
+
+@pytest.mark.parametrize("meta", [7, None, "text", [], {"requires_grad": False}])
+def test_what_says_nothing_of_gradients_needs_none(meta, artifacts):
+    with open_artifact(artifacts / "2.13.0" / "constant_mutation.pt2") as artifact:
+        (entry,) = artifact.programs
+        config = {"config": {"seen": {"path_name": "tensor_0", "tensor_meta": meta}}}
+        planned = {entry.constants_config: json.dumps(config).encode()}
+        assert without_gradients(artifact, entry, ["seen"], planned) == {}
+        config["config"]["seen"]["tensor_meta"] = {"requires_grad": True}
+        planned = {entry.constants_config: json.dumps(config).encode()}
+        (changed,) = without_gradients(artifact, entry, ["seen"], planned).values()
+        assert json.loads(changed)["config"]["seen"]["tensor_meta"] == {"requires_grad": False}
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip"])

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from graphlint.linting import view_of
+from graphlint.program.document import Document
+from graphlint.program.text import parse_program
+from graphlint.settings import Settings
+
 INPUTS = {
     "GL102": "%t: f32[4]",
     "GL103": '%t: f32[4] = buffer "a.t"',
@@ -163,6 +168,15 @@ graph(%p: b8[], %x: f32[4]):
         (4, "GL302", ("cond", "no"), "r"),
         (5, "GL101", (), "z"),
     ]
+
+
+@pytest.mark.parametrize("key", ["sizes", "strides", "device", "layout", "dtype"])
+def test_tensors_of_which_too_little_is_recorded_are_left_alone(key):
+    tree = parse_program('graph(%b: f32[] = buffer "b"):\n  %w: f32[] = aten.add_.Tensor(%b, 1)\n  return %w\n')
+    del tree["graph_module"]["graph"]["tensor_values"]["b"][key]
+    document = Document.from_tree(tree)
+    view = view_of(document, Settings(frozenset(), frozenset()))
+    assert view.write_obstacles == {0: "the artifact records too little of %b"}
 
 
 def test_statistics_of_different_ranks_are_left_alone(lint_text):

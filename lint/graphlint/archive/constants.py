@@ -138,8 +138,8 @@ def without_gradients(
     document, config = _parse_config(_content(artifact, member, planned or {}), member)
     entries = [one for one in config.values() if isinstance(one, dict)]
     payloads = {one.get("path_name") for name, one in config.items() if name in names and isinstance(one, dict)}
-    metas = [one["tensor_meta"] for one in entries if one.get("path_name") in payloads and one.get("tensor_meta")]
-    demanding = [meta for meta in metas if meta.get("requires_grad")]
+    metas = [one.get("tensor_meta") for one in entries if one.get("path_name") in payloads]
+    demanding = [meta for meta in metas if isinstance(meta, dict) and meta.get("requires_grad")]
     for meta in demanding:
         meta["requires_grad"] = False
     return {member: json.dumps(document).encode()} if demanding else {}

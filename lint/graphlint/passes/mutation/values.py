@@ -153,8 +153,10 @@ class Meta:
             and "dtype" in raw
             and isinstance(device, dict)
             and "type" in device
-            and len(raw.get("sizes", ())) == len(raw.get("strides", ()))
-            and all(_is_size(size) for size in (*raw.get("sizes", ()), *raw.get("strides", ())))
+            and "sizes" in raw
+            and "strides" in raw
+            and len(raw["sizes"]) == len(raw["strides"])
+            and all(_is_size(size) for size in (*raw["sizes"], *raw["strides"]))
             and (not isinstance(offset, dict) or _is_size(offset))
         )
 
