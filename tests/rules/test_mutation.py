@@ -179,6 +179,19 @@ def test_tensors_of_which_too_little_is_recorded_are_left_alone(key):
     assert view.write_obstacles == {0: "the artifact records too little of %b"}
 
 
+def test_a_write_that_is_said_to_return_a_number_is_left_alone():
+    text = """
+graph(%x: i64[]):
+  $item: int[u0] = aten.item.default(%x)
+  $ge: bool[u0 >= 2] = _operator.ge($item, 2)
+  return %x
+"""
+    tree = parse_program(text)
+    tree["graph_module"]["graph"]["nodes"][0]["target"] = "torch.ops.aten.zero_.default"
+    view = view_of(Document.from_tree(tree), Settings(frozenset(), frozenset()))
+    assert view.write_obstacles == {0: "this file says that aten.zero_.default returns a number"}
+
+
 def test_statistics_of_different_ranks_are_left_alone(lint_text):
     text = """
 graph(%b_m: f32[3] = buffer "m", %b_v: f32[1, 3] = buffer "v", %x: f32[2, 3]):

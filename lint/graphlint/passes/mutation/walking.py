@@ -315,6 +315,8 @@ class Frame:
         if op is None:
             raise AssertionError("an unknown op was taken for a write that can be functionalized")
         try:
+            if any(output.symbols() for output in node.outputs):
+                raise Obstacle(f"this file says that {op.name} returns a number")
             objects = [self._object(write) for write in writes]
             if op.in_place_view:
                 self._view_in_place(node, raw, op, objects[0])
