@@ -315,8 +315,7 @@ class Frame:
         if op is None:
             raise AssertionError("an unknown op was taken for a write that can be functionalized")
         try:
-            if any(output.symbols() for output in node.outputs):
-                raise Obstacle(f"this file says that {op.name} returns a number")
+            _check_results(op, node)
             objects = [self._object(write) for write in writes]
             if op.in_place_view:
                 self._view_in_place(node, raw, op, objects[0])
@@ -823,6 +822,11 @@ def _enables_autocast(node: Node) -> bool:
     return node.target.endswith(".wrap_with_autocast") and not (
         len(node.inputs) > 2 and node.inputs[2].arg.as_bool is False
     )
+
+
+def _check_results(op: OpInfo, node: Node) -> None:
+    if any(output.symbols() for output in node.outputs):
+        raise Obstacle(f"this file says that {op.name} returns a number")
 
 
 def _check_apart(op: OpInfo, objects: list[_Object]) -> None:
