@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
@@ -10,6 +9,7 @@ from graphlint.comparison.canonical import CanonicalGraph, CanonicalNode, Symbol
 from graphlint.comparison.changes import Change, Detail, Kind, NodeFacts, ProgramDiff
 from graphlint.comparison.interface import compare_interfaces, inputs_of, matched_inputs, output_keys
 from graphlint.comparison.matching import Matching
+from graphlint.comparison.order import longest_increasing
 from graphlint.ops.table import OpTable, op_table
 from graphlint.program.model import Graph, Program
 from graphlint.program.source import model_frame, module_of, stack_frames
@@ -173,22 +173,7 @@ def _out_of_order(matching: Matching) -> dict[int, tuple[str, str]]:
     after what it came, and after what it comes now.
     """
     sequence = [(index, matching.to_old[index]) for index in sorted(matching.to_old)]
-    tails: list[int] = []
-    ends: list[int] = []
-    previous: list[int] = []
-    for position, (_, old) in enumerate(sequence):
-        at = bisect_left(tails, old)
-        previous.append(ends[at - 1] if at else -1)
-        if at == len(tails):
-            tails.append(old)
-            ends.append(position)
-        else:
-            tails[at], ends[at] = old, position
-    kept = set()
-    position = ends[-1] if ends else -1
-    while position >= 0:
-        kept.add(position)
-        position = previous[position]
+    kept = set(longest_increasing(old for _, old in sequence))
     old_nodes, new_nodes = matching.old.nodes, matching.new.nodes
 
     def before(nodes: list[CanonicalNode], index: int) -> str:

@@ -6,11 +6,12 @@ once in both texts and in the same order (the idea of patience diff): a value's 
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from typing import Final
+
+from graphlint.comparison.order import longest_increasing
 
 CONTEXT: Final = 3
 """Lines around a change."""
@@ -96,18 +97,4 @@ def _anchors(before: Sequence[str], after: Sequence[str]) -> list[tuple[int, int
     counts, others = Counter(before), Counter(after)
     places = {line: place for place, line in enumerate(after) if others[line] == 1}
     pairs = [(place, places[line]) for place, line in enumerate(before) if counts[line] == 1 and line in places]
-    # The longest increasing run of the second places: where the best run of each length ends, and what came before.
-    tails: list[int] = []
-    ends: list[int] = []
-    previous: list[int] = []
-    for index, (_, place) in enumerate(pairs):
-        length = bisect_left(tails, place)
-        previous.append(ends[length - 1] if length else -1)
-        tails[length : length + 1] = [place]
-        ends[length : length + 1] = [index]
-    run = []
-    index = ends[-1] if ends else -1
-    while index >= 0:
-        run.append(pairs[index])
-        index = previous[index]
-    return run[::-1]
+    return [pairs[position] for position in longest_increasing(place for _, place in pairs)]
