@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from graphlint.commands.console import Console
+from graphlint.commands.watching import watch
+
 ARTIFACTS = Path(__file__).parents[1] / "artifacts" / "2.13.0"
 
 
@@ -130,6 +133,31 @@ def test_a_file_may_come_later(tmp_path):
         assert run.waits_for("All checks passed!", 1), run.lines
     finally:
         run.interrupt()
+
+
+@pytest.mark.parametrize("changed", ["models/net.pt2", "graphlint.toml"])
+def test_what_changes_during_the_first_check_is_checked_again(tmp_path, monkeypatch, changed):
+    (tmp_path / "models").mkdir()
+    shutil.copy(ARTIFACTS / "clean.pt2", tmp_path / "models" / "net.pt2")
+    monkeypatch.chdir(tmp_path / "models")
+    checks = 0
+
+    def check() -> int:
+        nonlocal checks
+        checks += 1
+        if checks == 1:
+            replace(tmp_path / changed, "buffer_counter.pt2")
+        else:
+            signal.raise_signal(signal.SIGINT)
+        return checks
+
+    limit = threading.Timer(30, signal.raise_signal, [signal.SIGINT])
+    limit.start()
+    try:
+        status = watch(["net.pt2"], [], check, Console())
+    finally:
+        limit.cancel()
+    assert (checks, status) == (2, 1)
 
 
 def test_what_cannot_be_watched_is_said(tmp_path):

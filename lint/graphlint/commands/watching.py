@@ -14,7 +14,7 @@ from graphlint.errors import ConfigError
 from graphlint.urls import is_url
 
 WATCHING = "watching for changes; Ctrl-C ends it"
-LOOK = 1000
+LOOK = 100
 """Milliseconds between looks at what is not watched: configurations above the artifacts."""
 CLEAR = "\x1b[2J\x1b[H"
 
@@ -44,12 +44,14 @@ def watch(paths: Sequence[str], configurations: Sequence[str], check: Callable[[
             return path in named or any(path.startswith(os.path.join(folder, "")) for folder in searched)
         return path.endswith(".py") or os.path.basename(path) in FILE_NAMES
 
-    status = check()
-    console.note(WATCHING)
-    seen = _stamps(files)
     changes = watchfiles.watch(
         *watched, watch_filter=concerns, recursive=bool(searched), rust_timeout=LOOK, yield_on_timeout=True
     )
+    # Watching begins with the first answer: what changes from now on, during the check too, is seen.
+    next(changes)
+    seen = _stamps(files)
+    status = check()
+    console.note(WATCHING)
     try:
         for change in changes:
             before, seen = seen, _stamps(files)
