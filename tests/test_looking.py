@@ -171,7 +171,7 @@ def test_json_of_a_part(run):
 
 
 def test_pictures_to_a_file(run, folder):
-    out = run("show", "key_value_cache.pt2", "--node", "aten.index_put_.default", "--format", "svg", "-o", "cache.svg")
+    out = run("show", "key_value_cache.pt2", "--node", "aten.index_put_.default", "-o", "cache.svg")
     assert out == ("", "", 0)
     root = ET.fromstring((folder / "cache.svg").read_text())
     assert root.find("{http://www.w3.org/2000/svg}title").text == "What is around %index_put_ (aten.index_put_.default)"
@@ -181,6 +181,23 @@ def test_pictures_to_a_file(run, folder):
         'digraph "encoder" {',
         'digraph "decoder" {',
     ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "begins"),
+    [
+        (["-o", "graph.svg"], "<svg "),
+        (["-o", "graph.GV"], "digraph "),
+        (["-o", "graph.dot"], "digraph "),
+        (["-o", "graph.json"], "{"),
+        (["-o", "graph.txt"], "key_value_cache.pt2, program model: "),
+        (["-o", "graph"], "key_value_cache.pt2, program model: "),
+        (["-o", "graph.svg", "--format", "text"], "key_value_cache.pt2, program model: "),
+    ],
+)
+def test_a_file_is_what_its_name_says(run, folder, arguments, begins):
+    assert run("show", "key_value_cache.pt2", *arguments) == ("", "", 0)
+    assert (folder / arguments[1]).read_text().startswith(begins)
 
 
 def truncated(folder):

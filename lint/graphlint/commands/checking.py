@@ -200,7 +200,7 @@ def verifying(process: Callable[..., FileResult], options: CheckOptions, console
     import_modules(options.imports)
     from graphlint.runtime.verification import verifier
 
-    return partial(process, verifier=verifier(trust=options.trust, report=console.progress))
+    return partial(process, verifier=verifier(trust=options.trust, report=console.note))
 
 
 def resolver_for(options: CheckOptions) -> Resolver:

@@ -26,6 +26,11 @@ from graphlint.selection import did_you_mean
 from graphlint.settings import Settings
 from graphlint.showing.shown import ShownProgram
 
+Format = Literal["text", "json", "dot", "svg"]
+
+_SUFFIXES: Final[dict[str, Format]] = {".json": "json", ".dot": "dot", ".gv": "dot", ".svg": "svg"}
+"""What a file's name says that it is to hold."""
+
 _MOST_DRAWN: Final = 2000
 """Nodes of the largest graph that is drawn as a whole: beyond, browsers give up before people do."""
 
@@ -38,11 +43,17 @@ class ShowOptions(msgspec.Struct, frozen=True):
     nodes: tuple[str, ...] = ()
     around: int | None = None
     findings: bool = True
-    output_format: Literal["text", "json", "dot", "svg"] = "text"
+    output_format: Format | None = None
     output_file: str | None = None
     color: When = "auto"
     config: str | None = None
     isolated: bool = False
+
+    @property
+    def format(self) -> Format:
+        """The format that was given, or that of the file that was."""
+        named = _SUFFIXES.get(os.path.splitext(self.output_file or "")[1].lower(), "text")
+        return self.output_format or named
 
 
 def show(options: ShowOptions, console: Console) -> None:
@@ -57,7 +68,7 @@ def show(options: ShowOptions, console: Console) -> None:
         programs = _centered(programs, options)
     stdout = None if options.output_file is not None else sys.stdout
     report = ReportOptions(
-        color=options.output_format == "text" and console.colors(stdout),
+        color=options.format == "text" and console.colors(stdout),
         folder=os.getcwd(),
         unsafe_paths=frozenset({options.artifact} if settings.unsafe_fixes else ()),
     )
@@ -107,17 +118,17 @@ def _centered(programs: list[ShownProgram], options: ShowOptions) -> list[ShownP
 
 
 def _rendered(programs: list[ShownProgram], options: ShowOptions, report: ReportOptions) -> str:
-    if options.output_format == "text":
+    if options.format == "text":
         from graphlint.showing import listing
 
         return listing.render(options.artifact, programs, report)
-    if options.output_format == "json":
+    if options.format == "json":
         from graphlint.showing import graph_json
 
         return graph_json.render(options.artifact, programs, report)
     from graphlint.pictures.drawing import Scene, around, whole_program
 
-    if options.output_format == "svg":
+    if options.format == "svg":
         _check_drawable(programs, options)
     pictures = [
         around(Scene(program.view, program.flow), list(program.centers), program.hops)
@@ -125,7 +136,7 @@ def _rendered(programs: list[ShownProgram], options: ShowOptions, report: Report
         else whole_program(Scene(program.view, program.flow))
         for program in programs
     ]
-    if options.output_format == "svg":
+    if options.format == "svg":
         from graphlint.pictures.svg import render_svg
 
         return render_svg(pictures[0])

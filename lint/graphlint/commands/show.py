@@ -21,7 +21,7 @@ Examples:
   graphlint show model.pt2                           the graphs, findings in the margin
   graphlint show model.pt2 --node add_               a node, and what is next to it
   graphlint show model.pt2 --node add_ --around 3    ... up to three steps away
-  graphlint show model.pt2 --node add_ --format svg -o add.svg
+  graphlint show model.pt2 --node add_ -o add.svg
   graphlint show model.pt2 --format dot | dot -Tpng -o model.png
 
 Exit status: 0, or 2 if something went wrong.""",
@@ -50,8 +50,7 @@ Exit status: 0, or 2 if something went wrong.""",
     "--format",
     "output_format",
     type=click.Choice(["text", "json", "dot", "svg"]),
-    default="text",
-    help="text by default; dot is for Graphviz, svg a picture.",
+    help="By default what -o FILE is called, else text; dot is for Graphviz, svg a picture.",
 )
 @option(OUTPUT, "-o", "--output-file", metavar="FILE", type=click.UNPROCESSED, help="Write to this file.")
 @option(
