@@ -8,11 +8,12 @@
     %sum = aten.sum.default(%b_cache)               %sum = aten.sum.default(%select_scatter)
     return %sum                                     return buffer "cache" <- %select_scatter, %sum
 
-The graph is walked once, as an interpreter would. For each storage that is written there is a current base value;
-each tensor object that shows the storage is a chain of view steps from the base. A write makes a new value for the
-written view (:mod:`.writes`), carries it back through the inverses of the steps (:mod:`.views`), and makes the result
-the new base. An operand whose storage was written since it was computed is taken again from the current base, where
-it is used and nowhere else; a value that was read before the write stays what it was.
+The graph is walked once, as an interpreter would (:mod:`.walking`). For each storage that is written there is a
+current base value; each tensor object that shows the storage is a chain of view steps from the base (:mod:`.tracking`).
+A write makes a new value for the written view (:mod:`.writes`), carries it back through the inverses of the steps
+(:mod:`.views`), and makes the result the new base (:mod:`.settling`). An operand whose storage was written since it was
+computed is taken again from the current base, where it is used and nowhere else; a value that was read before the write
+stays what it was.
 
 Cases beyond that:
 

@@ -12,7 +12,7 @@ from graphlint.analysis.calls import convention
 from graphlint.analysis.sites import Site
 from graphlint.analysis.view import ProgramView, Write
 from graphlint.passes.mutation.rewriting import Rewriter
-from graphlint.passes.mutation.walking import Blocked
+from graphlint.passes.mutation.tracking import Blocked
 from graphlint.program.arguments import Json, value_names
 from graphlint.program.document import Document
 

@@ -1,192 +1,24 @@
-"""Walking one graph as an interpreter would: which value shows which tensor object, and what stands for each node."""
+"""Walking one graph as an interpreter would: what stands for each node, and for each call of another graph."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
-import msgspec
-
-from graphlint.analysis.aliasing import Storage
-from graphlint.analysis.calls import CONVENTIONS, convention, operand_names
-from graphlint.analysis.precision import UNSURE_DTYPE
+from graphlint.analysis.calls import convention, operand_names
 from graphlint.analysis.sites import Scope, Site
-from graphlint.analysis.view import Write
-from graphlint.ops.info import OpInfo
-from graphlint.passes.mutation.build import Builder, Obstacle
-from graphlint.passes.mutation.values import Meta, Size, Value
-from graphlint.passes.mutation.views import Step, invert, moved, replay
-from graphlint.passes.mutation.writes import NORMALIZATIONS, RESHAPED, Call, Target, batch_norm, functional, restrided
-from graphlint.program.arguments import Json, renamed, renamed_operands, tensor, tensor_names, value_names
-from graphlint.program.document import GraphEdit
-from graphlint.program.model import Argument, NamedArgument, Node
-
-if TYPE_CHECKING:
-    from graphlint.passes.mutation.rewriting import Rewriter
+from graphlint.passes.mutation.build import Obstacle
+from graphlint.passes.mutation.settling import Writer
+from graphlint.passes.mutation.tracking import Blocked, Object, Store, results_of
+from graphlint.passes.mutation.values import Size, Value
+from graphlint.passes.mutation.views import Step
+from graphlint.program.arguments import Json, renamed, tensor, tensor_names, value_names
+from graphlint.program.model import Argument, Node
 
 
-class Blocked(Exception):  # noqa: N818  # control flow: plan again without these storages
-    """Something keeps storages from being functionalized that came up on the way."""
-
-    def __init__(self, storages: Iterable[Storage], reason: str) -> None:
-        super().__init__(reason)
-        self.storages = set(storages)
-        self.reason = reason
-
-
-class _Store(msgspec.Struct, eq=False):
-    """A storage while the graph is walked."""
-
-    storage: Storage
-    base: Value
-    origin: Value
-    version: int = 0
-    source: Json = {}
-    """Metadata of the node that wrote it last."""
-    shown: dict[tuple[tuple[int, int], ...], Value] = {}
-    """Views of the current base that exist already, by their steps."""
-
-
-class _Object(msgspec.Struct, eq=False):
-    """A tensor object of the original program: what one or more names (in-place ops return their operand) mean."""
-
-    store: _Store
-    steps: tuple[Step, ...]
-    value: Value
-    """The value that shows it, of the version below."""
-    version: int
-
-    @property
-    def key(self) -> tuple[tuple[int, int], ...]:
-        return _key(self.steps)
-
-    @property
-    def recorded(self) -> Meta:
-        """What the artifact records of it."""
-        return self.steps[-1].meta if self.steps else self.store.origin.meta
-
-
-_DEEPEST: Final = 200
-"""Views of one another that are taken again: each is kept by the way to it, so that chains take quadratic memory."""
-
-
-def _key(steps: tuple[Step, ...]) -> tuple[tuple[int, int], ...]:
-    return tuple([(id(step.node), step.index) for step in steps]) if steps else ()
-
-
-class Frame:
+class Frame(Writer):
     """One graph of the program while it is walked."""
-
-    def __init__(self, rewriter: Rewriter, scope: Scope, raw: Json) -> None:
-        self.rewriter = rewriter
-        self.scope = scope
-        self.doubts = rewriter.precision.doubts(scope.graph)
-        self.graph = scope.graph
-        self.raw = raw
-        self.edit = GraphEdit(raw, scope.graph)
-        self.builder = Builder(self.edit, rewriter.dialect, rewriter.ops, raw.get("sym_int_values", {}))
-        self.objects: dict[str, _Object] = {}
-        self.gone: dict[str, str] = {}
-        """Names that the rewrite does away with, and what stands for them."""
-        self.visited: list[tuple[int, int]] = []
-        """The nodes that were looked at, by their index in the graph, and where in ``edit.nodes`` what stands for each
-        begins. The others, most of a graph's nodes, stay as they are and are not even parsed.
-        """
-        self.shown = rewriter.aliasing.showing(self.graph, rewriter.active)
-        """The graph's values that may show a storage which is rewritten."""
-        self._metas: dict[int, Meta] = {}
-        """By identity of their JSON."""
-        self.views: set[int] = set()
-        """Indices into ``edit.nodes`` of views, which may go when nobody uses them."""
-
-    # -- tracking
-
-    def meta(self, name: str) -> Meta:
-        """What is recorded of a value. Raises :class:`Obstacle` where that is too little."""
-        if name in self.doubts:
-            raise Obstacle(UNSURE_DTYPE.format(name))
-        raw = self.raw["tensor_values"].get(name)
-        meta = self._metas.get(id(raw))
-        if meta is None:
-            meta = None if raw is None else Meta(raw)
-            if meta is None or not meta.plain:
-                raise Obstacle(f"the artifact records too little of %{name}")
-            self._metas[id(raw)] = meta
-        return meta
-
-    def placeholders(self) -> Iterable[tuple[str, Storage]]:
-        """Tensor inputs that show an active storage, whole."""
-        for argument in self.graph.inputs:
-            for name in argument.tensors():
-                if name is None:
-                    continue
-                aliases = self.rewriter.aliasing.aliases(self.scope, name)
-                if len(aliases) == 1 and aliases[0].storage in self.rewriter.active:
-                    yield name, aliases[0].storage
-
-    def adopt_input(self, name: str, storage: Storage) -> _Object:
-        """Track an input as the base of a storage (in a region: of what the region sees of it)."""
-        known = next((one.store for one in self.objects.values() if one.store.storage is storage), None)
-        if known is None:
-            return self._adopt(name, storage)
-        # Two inputs in the same memory, such as tied weights. From here on the first one stands for both.
-        value = Value(name, self._known_meta(name, storage))
-        if not value.meta.same_layout(known.origin.meta) or value.meta.offset != known.origin.meta.offset:
-            raise Blocked([storage], f"%{name} shows its memory in another shape")
-        self.objects[name] = _Object(known, (), known.base, known.version)
-        return self.objects[name]
-
-    def _known_meta(self, name: str, storage: Storage) -> Meta:
-        try:
-            return self.meta(name)
-        except Obstacle as reason:
-            raise Blocked([storage], str(reason)) from None
-
-    def _adopt(self, name: str, storage: Storage) -> _Object:
-        value = Value(name, self._known_meta(name, storage))
-        tracked = _Object(_Store(storage, value, value), (), value, 0)
-        tracked.store.shown[()] = value
-        self.objects[name] = tracked
-        return tracked
-
-    def use(self, name: str, *, exact: bool) -> str:
-        """The name to read for a value of the original program, taken again from its base where it was written.
-
-        ``exact`` asks for the recorded strides too: views depend on them, and so do the strides of what other ops make.
-        """
-        tracked = self.objects.get(name)
-        if tracked is None:
-            return self.gone.get(name, name)
-        current = tracked.version == tracked.store.version
-        if not current or (exact and not tracked.value.meta.same_strides(tracked.recorded)):
-            try:
-                tracked.value = self._show(tracked.store, tracked.steps)
-            except Obstacle as reason:
-                raise Blocked([tracked.store.storage], str(reason)) from None
-            tracked.version = tracked.store.version
-        return tracked.value.name
-
-    def _show(self, store: _Store, steps: tuple[Step, ...]) -> Value:
-        """The value of a chain of views of the current base, taken again where it does not exist yet."""
-        if len(steps) > _DEEPEST:
-            raise Obstacle(f"it is reached through more than {_DEEPEST} views, one of the other")
-        key = _key(steps)
-        known = store.shown.get(key)
-        if known is not None:
-            return known
-        if not steps:
-            return store.base
-        parent = self._show(store, steps[:-1])
-        self.views.add(len(self.edit.nodes))
-        values = replay(self.builder, steps[-1], parent, lambda name: self.use(name, exact=False))
-        for index, value in enumerate(values):
-            sibling = (*key[:-1], (id(steps[-1].node), index))
-            store.shown[sibling] = value
-        return store.shown[key]
-
-    # -- walking
 
     def walk(self) -> None:
         """Rewrite what has to be."""
@@ -239,284 +71,12 @@ class Frame:
                         yield index, node, False
                         break
 
-    def _renamed(self, node: Node, raw: Json, *, exact: bool) -> Json:
-        """The node with its operands under their current names."""
-        mapping: dict[str, str] = {}
-        for operand in node.inputs:
-            for name in operand.arg.tensors():
-                if name is not None:
-                    current = self.use(name, exact=exact)
-                    if current != name:
-                        mapping[name] = current
-        return renamed_operands(raw, mapping)
-
     def _copy(self, node: Node, raw: Json) -> None:
         """A node that writes nothing, or whose writes stay."""
         op = self.rewriter.ops.lookup(node.target)
         edited = self._renamed(node, raw, exact=True)
         self.edit.nodes.append(edited)
         self._track_results(node, raw, op)
-
-    def _adopt_results(self, node: Node) -> None:
-        """The results of a node that takes nothing in a storage which is rewritten."""
-        for output in node.outputs:
-            for result in output.tensors():
-                if result in self.shown:
-                    aliases = self.rewriter.aliasing.aliases(self.scope, str(result))
-                    if len(aliases) == 1 and aliases[0].storage in self.rewriter.active:
-                        self._adopt(str(result), aliases[0].storage)
-
-    def _track_results(self, node: Node, raw: Json, op: OpInfo | None) -> None:
-        aliasing = self.rewriter.aliasing
-        results = [name for output in node.outputs for name in output.tensors() if name is not None]
-        if self.shown.isdisjoint(results):
-            return
-        for index, result in enumerate(results):
-            aliases = aliasing.aliases(self.scope, result)
-            if len(aliases) != 1 or aliases[0].storage not in self.rewriter.active:
-                continue
-            storage = aliases[0].storage
-            viewed = self._viewed_operand(node, op, storage)
-            if viewed is None:
-                self._adopt(result, storage)
-                continue
-            operand, tracked = viewed
-            try:
-                metas = tuple(self.meta(name) for name in results)
-                step = Step(node, raw, op.name if op is not None else "", operand, index, tracked.recorded, metas)
-                value = Value(result, moved(step, step.meta, tracked.value.meta))
-            except Obstacle as reason:
-                raise Blocked([storage], str(reason)) from None
-            steps = (*tracked.steps, step)
-            if value.meta is not step.meta:
-                self.edit.record(result, value.meta.raw)
-            self.objects[result] = _Object(tracked.store, steps, value, tracked.store.version)
-            tracked.store.shown[_key(steps)] = value
-            self.views.add(len(self.edit.nodes) - 1)
-
-    def _viewed_operand(self, node: Node, op: OpInfo | None, storage: Storage) -> tuple[str, _Object] | None:
-        """The operand that a result is a view of: argument and object."""
-        for rule in op.aliases if op is not None else ():
-            argument = node.input(rule.argument)
-            for name in argument.tensors() if argument is not None else ():
-                tracked = self.objects.get(name) if name is not None else None
-                if tracked is not None and tracked.store.storage is storage:
-                    if argument is None or argument.as_tensor is None:
-                        raise Blocked([storage], f"%{name} is viewed as one of a list of tensors")
-                    return rule.argument, tracked
-        return None
-
-    # -- writes
-
-    def _write(self, node: Node, raw: Json, writes: list[Write]) -> None:
-        """A node whose writes become data flow."""
-        op = writes[0].site.op
-        storages = [write.target.storage for write in writes]
-        if op is None:
-            raise AssertionError("an unknown op was taken for a write that can be functionalized")
-        try:
-            _check_results(op, node)
-            objects = [self._object(write) for write in writes]
-            if op.in_place_view:
-                self._view_in_place(node, raw, op, objects[0])
-                return
-            _check_apart(op, objects)
-            call = self._call_of(node, raw, op, writes, objects)
-            if op.name in NORMALIZATIONS:
-                self._normalize(node, call, objects)
-                return
-            if op.out_variant:
-                self._check_out(node, writes)
-            values = functional(self.builder, call, self.rewriter.ops)
-            results = self._results_of(node, op, writes)
-            for tracked, value, names in zip(objects, values, results, strict=True):
-                self._settle(tracked, value, names)
-        except Obstacle as reason:
-            raise Blocked(storages, str(reason)) from None
-
-    def _object(self, write: Write) -> _Object:
-        tracked = self.objects.get(write.value)
-        if tracked is None:
-            raise Obstacle(f"%{write.value} shows its memory in a way that cannot be followed")
-        return tracked
-
-    def _call_of(self, node: Node, raw: Json, op: OpInfo, writes: list[Write], objects: list[_Object]) -> Call:
-        if not all(_is_union(operand["arg"]) for operand in raw["inputs"]):
-            raise Obstacle(f"an argument of {op.name} is of no known kind")
-        exact = op.draws(node)  # random numbers are drawn in the order of strides
-        edited = self._renamed(node, raw, exact=exact)
-        metas: dict[str, Meta] = {}
-        mutable: set[str] = set()
-        overlapping: set[str] = set()
-        for operand in node.inputs:
-            for index, name in enumerate(operand.arg.tensors()):
-                if name is None:
-                    continue
-                tracked = self.objects.get(name)
-                if self._reads_a_target(operand, index, tracked, writes, objects):
-                    overlapping.add(self.use(name, exact=exact))
-                current = self.use(name, exact=exact)
-                metas[current] = tracked.value.meta if tracked is not None else self.meta(name)
-                if not self._is_immutable(name, tracked):
-                    mutable.add(current)
-        targets = tuple(
-            Target(write.argument, Value(self.use(write.value, exact=exact), tracked.value.meta))
-            for write, tracked in zip(writes, objects, strict=True)
-        )
-        outside = frozenset(
-            target.value.name
-            for target, tracked in zip(targets, objects, strict=True)
-            if tracked.store.storage.kind != "intermediate"
-        )
-        autocast = any(_enables_autocast(caller.node) for caller in self.scope.callers())
-        return Call(
-            op, edited, targets, metas, lambda name: name not in mutable, outside, frozenset(overlapping), autocast
-        )
-
-    def _reads_a_target(
-        self, operand: NamedArgument, index: int, tracked: _Object | None, writes: list[Write], objects: list[_Object]
-    ) -> bool:
-        """Whether an operand that is no target shows elements of one. Raises :class:`Obstacle` where they are those of
-        another element of a list, which may have been written before it is read, or some of a target's but not in its
-        order, which torch refuses or leaves undefined.
-        """
-        if tracked is None or any(write.argument == operand.name for write in writes):
-            return False
-        shared = [place for place, one in enumerate(objects) if one.store is tracked.store]
-        if len(objects) > 1 and operand.arg.as_tensors is not None and shared not in ([], [index]):
-            raise Obstacle(f"{writes[0].site.name} reads a tensor of the list that it writes")
-        for place in shared:
-            mine, target = tracked.recorded, objects[place].recorded
-            same = (mine.shape, mine.offset) == (target.shape, target.offset) and mine.same_strides(target)
-            if not same and mine.intersects(target):
-                raise Obstacle(f"{writes[0].site.name} reads memory that it writes")
-        return bool(shared)
-
-    def _is_immutable(self, name: str, tracked: _Object | None) -> bool:
-        """Whether the memory behind a value is not written after this point, neither by what stays in place nor by
-        the write-back of mutation outputs.
-        """
-        if tracked is not None:
-            return tracked.store.version > 0 or tracked.store.storage.kind == "intermediate"
-        aliases = self.rewriter.aliasing.aliases(self.scope, name)
-        disturbed = self.rewriter.disturbed | self.rewriter.active
-        return not any(alias.storage in disturbed for alias in aliases)
-
-    def _check_out(self, node: Node, writes: list[Write]) -> None:
-        """``out=`` resizes a tensor of another shape: its recorded shape before must be the result's."""
-        results = [name for output in node.outputs for name in output.tensors() if name is not None]
-        for write, result in zip(writes, results, strict=False):
-            if self.meta(write.value).shape != self.meta(result).shape:
-                raise Obstacle(RESHAPED)
-
-    def _results_of(self, node: Node, op: OpInfo, writes: list[Write]) -> list[list[str]]:
-        """For each write, the node's results that are the written tensor itself."""
-        results = [[name for name in output.tensors() if name is not None] for output in node.outputs]
-        if not results or op.schema is None:
-            return [[] for _ in writes]
-        found: list[list[str]] = []
-        for write in writes:
-            argument = op.schema.argument(write.argument)
-            names = [
-                name
-                for position, returned in enumerate(op.schema.returns)
-                if argument is not None and returned.alias is not None and returned.alias == argument.alias
-                for name in (results[position] if position < len(results) else [])
-            ]
-            found.append(names)
-        return found
-
-    def _settle(self, tracked: _Object, value: Value, results: list[str]) -> None:
-        """Make ``value`` what the object shows, and the base that which follows; ``results`` are its new names."""
-        if len(value.meta.shape) != len(tracked.recorded.shape):
-            raise Obstacle(f"the artifact contradicts itself on the shape of %{tracked.value.name}")
-        if results:
-            value = self._named(value, results[0])
-        store, steps = tracked.store, tracked.steps
-        parents = [self._show(store, steps[:depth]) for depth in range(len(steps))]
-        shown = {_key(steps): value} if value.meta.same_strides(tracked.recorded) else {}
-        base = value
-        for depth in reversed(range(len(steps))):
-            base = invert(self.builder, steps[depth], parents[depth], base)
-            parent = steps[depth].parent
-            if depth and base.meta.same_strides(parent):
-                shown[_key(steps[:depth])] = base
-        base = restrided(self.builder, base, store.base)
-        store.base = base
-        store.source = self.builder.source
-        store.version += 1
-        shown[()] = base
-        store.shown = shown
-        tracked.value = value if steps else base
-        tracked.version = store.version
-        for name in results:
-            self.objects[name] = tracked
-            if name != tracked.value.name:
-                self.gone[name] = tracked.value.name
-
-    def _named(self, value: Value, name: str) -> Value:
-        """Give a value that this node made the name that its result had, so that the graph changes little."""
-        return Value(name, value.meta) if self._rename(value.name, name) else value
-
-    def _rename(self, name: str, new: str) -> bool:
-        """Rename a result of the last nodes that were emitted; whether it is one."""
-        for index in range(len(self.edit.nodes) - 1, -1, -1):
-            node = self.edit.nodes[index]
-            if node.get("metadata") is not self.builder.source or index < self.visited[-1][1]:
-                return False
-            if tensor(name) in node["outputs"]:
-                outputs = [tensor(new) if output == tensor(name) else output for output in node["outputs"]]
-                named = {**node, "outputs": outputs}
-                if node.get("name") == name:
-                    named["name"] = new
-                self.edit.nodes[index] = named
-                for later in range(index + 1, len(self.edit.nodes)):
-                    self.edit.nodes[later] = renamed_operands(self.edit.nodes[later], {name: new})
-                self.edit.rename(name, new)
-                # What shows nothing that is rewritten is read by nodes that are not looked at, and must stay.
-                if name in self.builder.disposable and new in self.shown:
-                    self.builder.disposable.add(new)
-                return True
-        return False
-
-    def _view_in_place(self, node: Node, raw: Json, op: OpInfo, tracked: _Object) -> None:
-        """``t_`` and the like: the object becomes another view of the same storage."""
-        if op.functional_twin is None:
-            raise Obstacle(f"{op.name} has no out-of-place form")
-        if len(node.results()) != 1:
-            raise Obstacle(f"this file says that {op.name} has {len(node.results())} results")
-        (result,) = node.results()
-        current = self._renamed(node, raw, exact=True)
-        edited = {**current, "target": f"torch.ops.{op.functional_twin}"}
-        self.edit.nodes.append(edited)
-        self.views.add(len(self.edit.nodes) - 1)
-        step = Step(
-            node,
-            {**raw, "target": edited["target"]},
-            op.functional_twin,
-            "self",
-            0,
-            tracked.recorded,
-            (self.meta(result),),
-        )
-        tracked.value = Value(result, moved(step, step.meta, tracked.value.meta))
-        self.edit.record(result, tracked.value.meta.raw)
-        tracked.steps = (*tracked.steps, step)
-        tracked.version = tracked.store.version
-        tracked.store.shown[tracked.key] = tracked.value
-        self.objects[result] = tracked
-
-    def _normalize(self, node: Node, call: Call, objects: list[_Object]) -> None:
-        """Batch norm in training mode: its results, and the statistics as results of their own."""
-        if call.autocast and "autocast" in call.op.tags:
-            raise Obstacle(f"autocast may cast what {call.op.name} is given")
-        names = [name for output in node.outputs for name in output.tensors() if name is not None]
-        results, statistics = batch_norm(self.builder, call, [self.meta(name) for name in names])
-        for name, value in zip(names, results, strict=True):
-            self._rename(value.name, name)
-        self._track_results(node, call.raw, None)
-        for tracked, value in zip(objects, statistics, strict=True):
-            self._settle(tracked, value, [])
 
     # -- subgraphs
 
@@ -598,7 +158,7 @@ class Frame:
                 operand, steps = returned[index]
                 seen = self.objects[operand]
                 value = Value(result, self._known_meta(result, storage))
-                self.objects[result] = _Object(seen.store, (*seen.steps, *steps), value, seen.store.version)
+                self.objects[result] = Object(seen.store, (*seen.steps, *steps), value, seen.store.version)
             elif any(known.store.storage is storage for known in self.objects.values()):
                 raise Blocked([storage], f"{node.op} returns a view of it")
             else:
@@ -622,17 +182,6 @@ class Frame:
             if together or tracked.value.meta.offset != tracked.recorded.offset:
                 tracked.value = self._taken_anew(store, tracked.steps)
                 tracked.version = store.version
-
-    def _taken_anew(self, store: _Store, steps: tuple[Step, ...]) -> Value:
-        """A chain of views of the current base, in its memory, even where the value is at hand elsewhere."""
-        value = store.base
-        for step in steps:
-            self.views.add(len(self.edit.nodes))
-            try:
-                value = replay(self.builder, step, value, lambda name: self.use(name, exact=False))[step.index]
-            except Obstacle as reason:
-                raise Blocked([store.storage], str(reason)) from None
-        return value
 
     def _copied_out(self, output: Json, argument: Argument) -> Json:
         """An output that came to be an input as it is, or a view of one, copied: branches and loops may not return
@@ -665,46 +214,13 @@ class Frame:
             return argument
         return {"as_tensors": [{"name": apart.get(index, name)} for index, name in enumerate(names)]}
 
-    def _root(self, name: str) -> str:
-        """The value whose memory a value shows, as far as the nodes that there are now tell."""
-        node = next((one for one in reversed(self.edit.nodes) if name in _results_of(one)), None)
-        if node is None and name in self._definers:
-            node = self.raw["nodes"][self._definers[name]]
-        shown = self._shown_operand(node, name) if node is not None else None
-        return self._root(shown) if shown is not None else name
-
-    def _shown_operand(self, node: Json, name: str) -> str | None:
-        """The operand whose memory a node's result may show: that of a view, or one that a region hands out again."""
-        op = self.rewriter.ops.lookup(node["target"])
-        viewed = {rule.argument for rule in op.aliases} if op is not None else set()
-        for operand in node["inputs"]:
-            if operand["name"] in viewed and operand["arg"].get("as_tensor"):
-                return str(operand["arg"]["as_tensor"]["name"])
-        rule = CONVENTIONS.get(node["target"].rpartition(".")[2])
-        if rule is None or rule.rest is None:
-            return None
-        graph = node["inputs"][rule.graphs[0]]["arg"]["as_graph"]["graph"]
-        inner = _flat(graph["outputs"])[_flat(node["outputs"]).index(name)]
-        for one in reversed(graph["nodes"]):
-            if inner in _results_of(one):
-                inner = self._shown_operand(one, str(inner))
-        entries = _flat(graph["inputs"])
-        if inner is None or inner not in entries:
-            return None
-        return _flat([operand["arg"] for operand in node["inputs"][rule.rest :]])[entries.index(inner)]
-
-    @cached_property
-    def _definers(self) -> dict[str, int]:
-        """The nodes that define the graph's values."""
-        return {name: index for index, node in enumerate(self.graph.nodes) for name in node.results()}
-
     def rewrite_subgraph(
         self, outside: Mapping[str | None, str | None]
     ) -> tuple[list[tuple[str, Value]], dict[int, tuple[str, tuple[Step, ...]]]]:
         """Walk a subgraph. What it hands out: the caller's operand and the new value, for each that it wrote; and
         which of its outputs are views of the caller's operands.
         """
-        entered: dict[str, _Object] = {}
+        entered: dict[str, Object] = {}
         for entry, storage in list(self.placeholders()):
             if any(one.store.storage is storage for one in entered.values()):
                 raise Blocked([storage], "a region sees its memory through several operands")
@@ -740,7 +256,7 @@ class Frame:
 
     # -- the end
 
-    def written_back(self, store: _Store, taken: set[str]) -> str:
+    def written_back(self, store: Store, taken: set[str]) -> str:
         """The value to write back, as torch can take it.
 
         torch tells mutation outputs apart by their names, so each has its own, which is that of a node. And
@@ -764,13 +280,13 @@ class Frame:
                     return True
                 op = self.rewriter.ops.lookup(node["target"])
                 if op is None or op.aliases:
-                    shown.update(_results_of(node))
+                    shown.update(results_of(node))
         return False
 
     def _born(self, value: str) -> int:
         """From where in ``edit.nodes`` on the value is there."""
         for place, node in enumerate(self.edit.nodes):
-            if value in _results_of(node):
+            if value in results_of(node):
                 return place + 1
         index = self._definers.get(value, -1)
         return next(start for visited, start in self.visited if visited > index)
@@ -817,47 +333,6 @@ class Frame:
         return self.edit.finish(whole, **changes)
 
 
-def _enables_autocast(node: Node) -> bool:
-    """Whether the node is an autocast region that casts: device, dtype, enabled, …"""
-    return node.target.endswith(".wrap_with_autocast") and not (
-        len(node.inputs) > 2 and node.inputs[2].arg.as_bool is False
-    )
-
-
-def _check_results(op: OpInfo, node: Node) -> None:
-    if any(output.symbols() for output in node.outputs):
-        raise Obstacle(f"this file says that {op.name} returns a number")
-
-
-def _check_apart(op: OpInfo, objects: list[_Object]) -> None:
-    """Each target must have memory of its own: the order of writes within one op is not ours to tell."""
-    if len({id(tracked.store) for tracked in objects}) == len(objects):
-        return
-    written: dict[int, set[int]] = {}
-    for tracked in objects:
-        places, before = tracked.recorded.positions(), written.setdefault(id(tracked.store), set())
-        if places is None or not before.isdisjoint(places):
-            raise Obstacle(f"{op.name} writes the same memory more than once")
-        before.update(places)
-
-
 def _relocatable(step: Step) -> bool:
     """Whether the view can be taken outside the graph that it stands in: it depends on constants only."""
     return all(operand.name == step.operand or not operand.arg.names() for operand in step.node.inputs)
-
-
-def _is_union(argument: Json) -> bool:
-    """Whether an argument has one key, as torch 2.3 and later write it, and says something."""
-    return len(argument) == 1 and ("as_none" in argument or None not in argument.values())
-
-
-def _flat(arguments: Iterable[Json]) -> list[str | None]:
-    """One entry per argument: its tensor, or None where it holds none."""
-    names: list[str | None] = []
-    for argument in arguments:
-        names += tensor_names(argument) or [None]
-    return names
-
-
-def _results_of(node: Json) -> list[str]:
-    return [name for output in node["outputs"] for name in tensor_names(output)]
