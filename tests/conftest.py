@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from graphlint.diagnostics import Diagnostic
 from graphlint.linting import lint_program, ops_for
@@ -17,6 +19,20 @@ from graphlint.rules.registry import RULES
 from graphlint.settings import Settings
 
 _ALL = frozenset(rule.code for rule in RULES)
+
+# How fast a machine is decides no test, and neither does chance: the examples are the same in every run.
+# Others: --hypothesis-profile=default --hypothesis-seed=random
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("steady")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _heeding():
+    """Runs in the background of a script are born deaf to Ctrl-C, and so would be whatever the tests start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,6 +7,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import graphlint
+import graphlint.batch
 from graphlint.batch import Task
 from graphlint.errors import ConfigError
 
@@ -121,13 +123,24 @@ def test_a_broken_executor_is_an_error_of_each_artifact():
         assert result.error.startswith("the executor did not deliver a result: BrokenProcessPool: ")
 
 
-def test_what_nobody_waits_for_is_cancelled():
+def test_what_nobody_waits_for_is_cancelled(monkeypatch):
+    begun, closed = [], threading.Event()
+
+    def attempt(task):
+        begun.append(task.path)
+        if len(begun) > 1:
+            assert closed.wait(60)
+        return graphlint.batch.Outcome(graphlint.FileResult(task.path))
+
+    monkeypatch.setattr("graphlint.batch.attempt", attempt)
     with ThreadPoolExecutor(1) as executor:
         results = graphlint.lint_many(FOLDERS, executor=executor, isolated=True)
         next(results)
         results.close()
+        closed.set()
         # Nothing of it stands in the way any more.
-        assert executor.submit(abs, -1).result(timeout=5) == 1
+        assert executor.submit(abs, -1).result(timeout=60) == 1
+    assert len(begun) <= 2
 
 
 def test_an_executor_that_was_shut_down_is_the_callers_mistake():

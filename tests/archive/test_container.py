@@ -299,6 +299,6 @@ def test_container_closes_its_file_on_errors(tmp_path):
 
 def test_large_directories_are_fast():
     data = zipped({f"m/{number}": b"" for number in range(20_000)})
-    start = time.perf_counter()
+    start = time.process_time()
     assert len(container(data).members) == 20_000
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2

@@ -387,6 +387,6 @@ def test_a_program_beyond_the_limit(tmp_path):
 
 def test_large_directories_are_still_fast():
     data = zipped({str(number): b"" for number in range(20_000)})
-    start = time.perf_counter()
+    start = time.process_time()
     assert len(container(data).members) == 20_000
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2

@@ -253,7 +253,7 @@ def test_too_many_opcodes():
     start = time.process_time()
     followed = follow(b"N0" * 3_000_000 + b"N.")
     assert followed.defect == "it has more than 2000000 opcodes (byte 2000000)"
-    assert time.process_time() - start < 5
+    assert time.process_time() - start < 20
 
 
 BOMBS = {
@@ -273,4 +273,4 @@ BOMBS = {
 def test_bombs_go_off_nowhere(bomb):
     start = time.process_time()
     assert follow(bomb).defect is None
-    assert time.process_time() - start < 5
+    assert time.process_time() - start < 20

@@ -106,15 +106,15 @@ def test_a_gibibyte_of_weights_is_not_fetched(web, place):
     json_size = with_sparse_weights(small, large, place)
     assert large.stat().st_size > GIB
     assert json_size > 1_000_000
-    before, requests = web.sent, len(web.requests)
-    url = f"{web.url}/plain/{large.name}"
+    path = f"/plain/{large.name}"
+    url = f"{web.url}{path}"
     try:
         result = graphlint.lint(url, isolated=True)
     finally:
         large.unlink()
     assert len(result.diagnostics) == len(graphlint.lint(small, isolated=True).diagnostics) > 100
-    assert web.sent - before < json_size + (1 << 20)
-    assert len(web.requests) - requests < 12
+    assert json_size < web.sent[path] < json_size + (1 << 20)
+    assert 0 < web.asked(large.name) < 12
 
 
 def with_sparse_weights(artifact: Path, target: Path, place: str) -> int:
@@ -199,16 +199,21 @@ PROBLEMS = {
     "silent/clean.pt2": "the server did not answer within 0.5 s (GRAPHLINT_REMOTE_TIMEOUT sets another limit)",
     "slow-to-begin/clean.pt2": ("the server did not answer within 0.5 s (GRAPHLINT_REMOTE_TIMEOUT sets another limit)"),
     "slow/large.pt2": (
-        "the server sends less than 1 KiB/s for more than 0.5 s (GRAPHLINT_REMOTE_TIMEOUT sets another limit)"
+        "the server sends less than 1 KiB/s for more than 2 s (GRAPHLINT_REMOTE_TIMEOUT sets another limit)"
     ),
     "cut/clean.pt2": "the answer is cut short: the connection was closed too early",
     "gone/clean.pt2": "the server closed the connection without an answer",
 }
 
 
+PATIENCE = {"silent/clean.pt2": "0.5", "slow-to-begin/clean.pt2": "0.5", "slow/large.pt2": "2"}
+"""How long to wait for whom; the others are to answer, however long a busy machine takes."""
+
+
 @pytest.mark.parametrize("where", PROBLEMS)
 def test_what_a_server_may_do(web, where, monkeypatch):
-    monkeypatch.setenv("GRAPHLINT_REMOTE_TIMEOUT", "0.5")
+    if where in PATIENCE:
+        monkeypatch.setenv("GRAPHLINT_REMOTE_TIMEOUT", PATIENCE[where])
     fsspec.get_filesystem_class("http").clear_instance_cache()
     with pytest.raises(RemoteError) as caught:
         graphlint.lint(f"{web.url}/{where}", isolated=True)
@@ -228,6 +233,54 @@ def test_an_answer_that_is_too_long(web):
     own = 64 << 20  # what the server sends is in memory here, too
     assert tracemalloc.get_traced_memory()[1] < own * 1.5
     tracemalloc.stop()
+
+
+INTERRUPTED = """
+import asyncio, sys, threading
+from fsspec.asyn import get_loop, sync
+from graphlint.archive.remote import Fetching
+
+late = sys.argv[1] == "late"
+loop = get_loop()
+real = loop.call_soon_threadsafe
+asked, cancelled = threading.Event(), threading.Event()
+
+def watched(callback, *arguments, **options):
+    ours = callback.__module__ == Fetching.__module__
+    if ours and not late:
+        asked.wait()
+    handle = real(callback, *arguments, **options)
+    if not ours:
+        asked.set()
+    elif late:
+        real(cancelled.set)
+    else:
+        cancelled.set()
+    return handle
+
+def ask():
+    if late:
+        cancelled.wait()
+    sync(loop, asyncio.sleep, 600)
+
+loop.call_soon_threadsafe = watched
+if not late:
+    real(cancelled.wait)  # the loop meets the request and its end in one go
+try:
+    with Fetching(1) as threads:
+        threads.submit(ask)
+        raise KeyboardInterrupt
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.parametrize("when", ["late", "not yet begun"])
+def test_an_interrupt_ends_what_is_asked_only_then(when):
+    """By a thread that comes to it after the others were told to stop, or before fsspec's loop has looked at it."""
+    command = [sys.executable, "-c", INTERRUPTED, when]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (result.stdout, result.returncode) == ("interrupted\n", 0), result.stderr
 
 
 def test_nobody_listens():
@@ -355,22 +408,22 @@ class TestCommandLine:
 
     @pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
     @pytest.mark.parametrize("number", [1, 4])
-    def test_an_interrupt_does_not_wait_for_servers(self, web, tmp_path, number, monkeypatch):
-        urls = [f"{web.url}/silent/{index}.pt2" for index in range(number)]
-        before = len(web.requests)
-        monkeypatch.setattr(web, "silence", 20.0)
+    def test_an_interrupt_does_not_wait_for_servers(self, web, tmp_path, number):
+        names = [f"{number}-{index}.pt2" for index in range(number)]
         process = subprocess.Popen(
-            [sys.executable, "-m", "graphlint", *urls], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [sys.executable, "-m", "graphlint", *(f"{web.url}/silent/{name}" for name in names)],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
-        deadline = time.monotonic() + 30
-        while len(web.requests) == before:
+        deadline = time.monotonic() + 60
+        while not any(map(web.asked, names)):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        interrupted = time.monotonic()
+        # The server keeps silent until all tests of this file are over.
         stdout, stderr = process.communicate(timeout=60)
         assert (stdout, stderr, process.returncode) == (b"", b"graphlint: interrupted\n", 130)
-        assert time.monotonic() - interrupted < 10
 
     def test_diff(self, web, tmp_path):
         url = f"{web.url}/plain/async_assert.pt2"
@@ -381,24 +434,22 @@ class TestCommandLine:
     @pytest.mark.parametrize("arguments", [["--fix"], ["--fix-only"], ["--fix", "--verify"], ["restore"]])
     def test_a_fix_is_refused_before_anything_is_read(self, web, tmp_path, arguments):
         shutil.copyfile(ARTIFACTS / "async_assert.pt2", tmp_path / "local.pt2")
-        before = len(web.requests)
-        url = f"{web.url}/plain/async_assert.pt2"
+        url = f"{web.url}/plain/not-fixed.pt2"
         what = "restore" if arguments == ["restore"] else "--fix"
         result = run(*arguments, "local.pt2", url, cwd=tmp_path)
         assert (result.stdout, result.returncode) == ("", 2)
         assert result.stderr == (
             f"error: {what} cannot write to {url}: take a local copy, or see with --diff what would change\n"
         )
-        assert len(web.requests) == before
+        assert web.asked("not-fixed.pt2") == 0
         assert (tmp_path / "local.pt2").read_bytes() == (ARTIFACTS / "async_assert.pt2").read_bytes()
 
     def test_verify_is_refused(self, web, tmp_path):
-        url = f"{web.url}/plain/clean.pt2"
-        before = len(web.requests)
+        url = f"{web.url}/plain/not-verified.pt2"
         result = run("verify", str(ARTIFACTS / "clean.pt2"), url, cwd=tmp_path)
         message = f"error: {url}: torch loads files only: download it, and verify the copy\n"
         assert (result.stdout, result.stderr, result.returncode) == ("", message, 2)
-        assert len(web.requests) == before
+        assert web.asked("not-verified.pt2") == 0
 
     def test_a_local_check_does_not_import_fsspec(self, tmp_path):
         shutil.copyfile(ARTIFACTS / "clean.pt2", tmp_path / "model.pt2")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-import time
+from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,13 +23,12 @@ class WebServer:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.sent = 0
-        """Bytes of all bodies so far."""
+        self.sent: Counter[str] = Counter()
+        """Bytes of all bodies so far, by path."""
         self.requests: list[tuple[str, str, str]] = []
         """Method, path and range of each request."""
         self.url = ""
-        self.silence = 1.5
-        """Seconds for which ``/silent/`` does not answer."""
+        self._over = threading.Event()
 
     @contextlib.contextmanager
     def running(self) -> Iterator[WebServer]:
@@ -41,9 +40,16 @@ class WebServer:
         try:
             yield self
         finally:
+            self._over.set()
             server.shutdown()
             thread.join()
             server.server_close()
+
+    def asked(self, name: str) -> int:
+        """How many requests there were for a file. What a test counts should have a name that no other test asks for:
+        requests of clients that were killed may come late.
+        """
+        return sum(path.endswith(f"/{name}") for _, path, _ in list(self.requests))
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         server = self
@@ -74,7 +80,7 @@ class WebServer:
                     self.end_headers()
                     return
                 if how == "silent":
-                    time.sleep(server.silence)
+                    server._over.wait()
                     self.close_connection = True
                     return
                 if how == "slow-to-begin":
@@ -156,19 +162,17 @@ class WebServer:
                         self.close_connection = True
 
             def drip(self, data: bytes) -> None:
-                """Never silent for long, and never done: byte by byte for as long as ``/silent/`` is silent."""
+                """Never silent for long, and never done: byte by byte until the client leaves."""
                 self.close_connection = True
-                until = time.monotonic() + server.silence
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                     for byte in data:
-                        if time.monotonic() > until:
-                            break
                         self.wfile.write(bytes([byte]))
                         self.wfile.flush()
-                        time.sleep(0.05)
+                        if server._over.wait(0.05):
+                            break
 
             def write(self, data: bytes) -> None:
                 self.wfile.write(data)
-                server.sent += len(data)
+                server.sent[self.path] += len(data)
 
         return Handler

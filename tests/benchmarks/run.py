@@ -14,7 +14,8 @@ The artifacts are chains of elementwise ops with a write in every twenty nodes (
 What is compared runs in turn, so that other work on the machine hits all alike. Times are medians. Ratios to the floor
 are of CPU time, others of wall time; a smaller one is better for graphlint. The whole run exits 1 where a budget
 (budgets.py) is missed; ``--json`` writes the figures, ``--readme`` also puts them into README.md. The small one exits 1
-where a ratio is worse by half than the one in small.json; ``--json`` writes that file anew.
+where a ratio is worse by half than the one in small.json, and is so again and again: what else the machine does may
+disturb a measurement, a slowdown shows in each. ``--json`` writes that file anew.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,6 +38,8 @@ from table import into_readme, render
 FOLDER = Path(__file__).parent
 COMMITTED = FOLDER / "small.json"
 WORSE = 1.5
+ROUNDS = 4
+"""How often a ratio is measured at most before it counts as worse."""
 GIB = 1 << 30
 
 
@@ -51,6 +54,10 @@ class Case(NamedTuple):
     dense: bool = False
     """Whether they take their room on the disk."""
     beside: tuple[str, ...] = ("floor",)
+
+    @property
+    def name(self) -> str:
+        return f"{self.action} {self.nodes} nodes {self.weights} bytes"
 
     @property
     def artifact(self) -> str:
@@ -96,10 +103,22 @@ class Bench:
         self.runs = runs
         self.copy = folder / "copy.pt2"
 
-    def rows(self, cases: tuple[Case, ...]) -> Iterator[dict[str, object]]:
+    def rows(self, cases: Iterable[Case]) -> Iterator[dict[str, object]]:
         """A row for each case."""
         for case in cases:
             yield self._row(case)
+
+    def worse(self, cases: Sequence[Case], found: dict[str, float]) -> list[str]:
+        """Which ratios, those found at first, are worse than the committed ones however often they are measured."""
+        for _ in range(ROUNDS - 1):
+            names = worse(found)
+            again = [case for case in cases if any(name.startswith(f"{case.name} /") for name in names)]
+            if not again:
+                break
+            print(f"measured again: {', '.join(case.name for case in again)}", file=sys.stderr)
+            for name, value in ratios(list(self.rows(again))).items():
+                found[name] = min(found[name], value)
+        return list(worse(found).values())
 
     def _row(self, case: Case) -> dict[str, object]:
         artifact = self._made(case)
@@ -184,16 +203,14 @@ def main() -> int:
     options = parser.parse_args()
     runs = options.runs or (7 if options.small else 9)
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        rows = list(Bench(Path(folder), runs).rows(SMALL if options.small else FULL))
+        bench = Bench(Path(folder), runs)
+        rows = list(bench.rows(SMALL if options.small else FULL))
+        # Not held against the file that it replaces.
+        slow = bench.worse(SMALL, ratios(rows)) if options.small and not options.json else []
     machine = f"{os.cpu_count()} cores {platform.machine()}, Python {platform.python_version()}"
     results = {"version": 1, "machine": machine, "runs": runs, "rows": rows, "ratios": ratios(rows)}
     print(render(results), end="")
-    if not options.small:
-        found = missed(results)
-    elif options.json:  # not held against the file that it replaces
-        found = []
-    else:
-        found = worse(ratios(rows))
+    found = slow if options.small else missed(results)
     text = json.dumps(results, indent=1) + "\n"
     if options.json:
         options.json.write_text(text)
@@ -205,16 +222,16 @@ def main() -> int:
     return int(bool(found))
 
 
-def worse(found: dict[str, float]) -> list[str]:
-    """Which ratios are worse by half than the committed ones."""
+def worse(found: dict[str, float]) -> dict[str, str]:
+    """Which ratios are worse by half than the committed ones, with what is to be said of them."""
     committed = json.loads(COMMITTED.read_text())["ratios"]
     if committed.keys() != found.keys():
-        return ["small.json has other ratios: write it anew with --small --json tests/benchmarks/small.json"]
-    return [
-        f"{name} is {value:.2f}, more than {WORSE} times the committed {committed[name]:.2f}"
+        return {"": "small.json has other ratios: write it anew with --small --json tests/benchmarks/small.json"}
+    return {
+        name: f"{name} is {value:.2f}, more than {WORSE} times the committed {committed[name]:.2f}"
         for name, value in found.items()
         if value > WORSE * committed[name]
-    ]
+    }
 
 
 if __name__ == "__main__":

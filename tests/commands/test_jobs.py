@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -125,18 +126,96 @@ def state(process: int) -> str:
         return ""
 
 
-def started(folder: Path, *arguments: str) -> tuple[subprocess.Popen[bytes], list[int]]:
-    """A run, and its workers once they are at work."""
-    process = subprocess.Popen(
-        [*GRAPHLINT, "--jobs", "2", *arguments], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    deadline = time.monotonic() + 30
-    while True:
-        workers = children(process.pid)
-        if len(workers) == 2 and all(holds_artifact(worker) for worker in workers):
-            return process, workers
+HOLDING = """
+import os, signal, sys
+def hold(event, arguments):
+    if event == os.environ["HOLD_AT"] and str(arguments[0]).endswith(("-large.pt2", ".tmp")):
+        # The run itself looks into the artifacts, too.
+        if "graphlint.worker" in sys.modules and "graphlint.cli" not in sys.modules:
+            if os.path.exists(os.environ["HOLD_WHILE"]):
+                os.kill(os.getpid(), signal.SIGSTOP)
+sys.addaudithook(hold)
+"""
+"""Stops workers in the middle of an artifact, and nothing else, as long as a file is there."""
+
+
+PATIENT = """
+import graphlint.workers
+graphlint.workers.GRACE = 600
+from graphlint.cli import main
+main()
+"""
+"""However long the test takes to let them go on, workers are not killed."""
+
+
+class Held:
+    """A run whose two workers are stopped, each as it comes to opening an artifact or to replacing it."""
+
+    def __init__(self, folder: Path, hold: Path, event: str, *arguments: str) -> None:
+        (hold / "sitecustomize.py").write_text(HOLDING)
+        self._while = hold / "while"
+        self._while.touch()
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(hold), *filter(None, [os.environ.get("PYTHONPATH")])]),
+            "HOLD_AT": event,
+            "HOLD_WHILE": str(self._while),
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PATIENT, *GRAPHLINT[3:], "--jobs", "2", *arguments],
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self.workers: list[int] = []
+
+    def wait(self) -> None:
+        """Until both workers are stopped."""
+        until(lambda: [state(child) for child in children(self.process.pid)] == ["T", "T"])
+        self.workers = children(self.process.pid)
+        self._while.unlink()
+
+    def go_on(self) -> None:
+        for worker in self.workers:
+            os.kill(worker, signal.SIGCONT)
+
+    def end(self) -> None:
+        for worker in children(self.process.pid):
+            os.kill(worker, signal.SIGKILL)
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()
+
+
+@pytest.fixture
+def held(folder, tmp_path_factory):
+    """Starts such a run."""
+    runs = []
+
+    def start(event: str, *arguments: str) -> Held:
+        runs.append(Held(folder, tmp_path_factory.mktemp("hold"), event, *arguments))
+        runs[-1].wait()
+        return runs[-1]
+
+    yield start
+    for run in runs:
+        run.end()
+
+
+def until(happens: Callable[[], bool]) -> None:
+    """Wait for something that cannot be waited for otherwise."""
+    deadline = time.monotonic() + 60
+    while not happens():
         assert time.monotonic() < deadline
-        assert process.poll() is None
+        time.sleep(0.01)
+
+
+def is_told_to_end(process: int) -> bool:
+    """Whether SIGTERM waits for a stopped process."""
+    status = Path(f"/proc/{process}/status").read_text()
+    [pending] = [line.split()[1] for line in status.splitlines() if line.startswith("ShdPnd:")]
+    return bool(int(pending, 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def children(process: int) -> list[int]:
@@ -148,21 +227,14 @@ def children(process: int) -> list[int]:
     return [int(child) for text in lists for child in text.split()]
 
 
-def holds_artifact(process: int) -> bool:
-    """Whether a process has an artifact open."""
-    try:
-        return any(str(path.readlink()).endswith("large.pt2") for path in Path(f"/proc/{process}/fd").iterdir())
-    except OSError:
-        return False
-
-
 @LINUX
-def test_a_killed_worker_is_an_error_of_its_artifact(folder):
+def test_a_killed_worker_is_an_error_of_its_artifact(folder, held):
     expected = run(folder, "--jobs", "1", "--output-format", "concise")
-    process, workers = started(folder, "--output-format", "concise")
-    os.kill(workers[0], signal.SIGKILL)
-    stdout, stderr = process.communicate(timeout=120)
-    assert process.returncode == 2
+    held = held("open", "--output-format", "concise")
+    os.kill(held.workers.pop(), signal.SIGKILL)
+    held.go_on()
+    stdout, stderr = held.process.communicate(timeout=120)
+    assert held.process.returncode == 2
     [error] = stderr.decode().splitlines()
     name, _, message = error.removeprefix("error: ").partition(": ")
     assert name.endswith("-large.pt2")
@@ -176,24 +248,26 @@ def test_a_killed_worker_is_an_error_of_its_artifact(folder):
 
 @LINUX
 @pytest.mark.parametrize(
-    ("arguments", "number", "message", "status"),
+    ("arguments", "event", "number", "message", "status"),
     [
-        ([], signal.SIGINT, b"graphlint: interrupted\n", 130),
-        (["--fix"], signal.SIGINT, b"graphlint: interrupted\n", 130),
-        (["--fix"], signal.SIGTERM, b"graphlint: terminated\n", 143),
+        ([], "open", signal.SIGINT, b"graphlint: interrupted\n", 130),
+        (["--fix"], "os.rename", signal.SIGINT, b"graphlint: interrupted\n", 130),
+        (["--fix"], "os.rename", signal.SIGTERM, b"graphlint: terminated\n", 143),
     ],
     ids=["check", "fix", "fix-terminated"],
 )
-def test_an_interrupt_leaves_nothing_behind(folder, arguments, number, message, status):
+def test_an_interrupt_leaves_nothing_behind(folder, held, arguments, event, number, message, status):
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    process, workers = started(folder, *arguments)
-    process.send_signal(number)
-    stdout, stderr = process.communicate(timeout=60)
-    assert (stdout, stderr, process.returncode) == (b"", message, status)
-    assert [state(worker) for worker in workers] == ["", ""]
-    assert {path.name for path in folder.iterdir()} == set(before)
-    left = {path.name for path in folder.iterdir() if path.read_bytes() == before[path.name]}
-    assert left if arguments else left == set(before)
+    held = held(event, *arguments)
+    temporary = {path.name for path in folder.iterdir()} - set(before)
+    assert len(temporary) == (2 if arguments else 0)
+    held.process.send_signal(number)
+    until(lambda: all(map(is_told_to_end, held.workers)))
+    held.go_on()
+    stdout, stderr = held.process.communicate(timeout=60)
+    assert (stdout, stderr, held.process.returncode) == (b"", message, status)
+    assert [state(worker) for worker in held.workers] == ["", ""]
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 @LINUX

@@ -41,7 +41,7 @@ class Watching:
     def interrupt(self) -> int:
         """End it as Ctrl-C does; the exit status."""
         self.process.send_signal(signal.SIGINT)
-        status = self.process.wait(timeout=30)
+        status = self.process.wait(timeout=60)
         self.reader.join(timeout=30)
         return status
 
@@ -71,14 +71,12 @@ def test_changes_are_linted_until_the_run_is_interrupted(tmp_path):
     try:
         assert run.waits_for("watching for changes", 1), run.lines
         assert any("All checks passed!" in line for line in run.lines)
-        content = (ARTIFACTS / "buffer_counter.pt2").read_bytes()
-        (tmp_path / "new.tmp").write_bytes(content)
-        (tmp_path / "new.tmp").replace(tmp_path / "model.pt2")
+        replace(tmp_path / "model.pt2", "buffer_counter.pt2")
         assert run.waits_for("GL103", 1), run.lines
         assert run.waits_for("watching for changes", 2), run.lines
         (tmp_path / "graphlint.toml").write_text('ignore = ["GL103"]\n')
-        assert run.waits_for("watching for changes", 3), run.lines
-        assert sum("All checks passed!" in line for line in run.lines) == 2
+        assert run.waits_for("All checks passed!", 2), run.lines
+        assert run.waits(), run.lines
     finally:
         status = run.interrupt()
     assert status in (0, 130)
@@ -151,7 +149,7 @@ def test_what_changes_during_the_first_check_is_checked_again(tmp_path, monkeypa
             signal.raise_signal(signal.SIGINT)
         return checks
 
-    limit = threading.Timer(30, signal.raise_signal, [signal.SIGINT])
+    limit = threading.Timer(60, signal.raise_signal, [signal.SIGINT])
     limit.start()
     try:
         status = watch(["net.pt2"], [], check, Console())

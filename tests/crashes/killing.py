@@ -3,8 +3,9 @@
     python tests/crashes/killing.py [--kills 300] [--seed 1] [--megabytes 192] [--folder FOLDER]
 
 The artifact is large enough for the copy to take a while. A third of the kills come right before or after one of
-the run's system calls; the rest after random delays, spread over the time that a whole run takes (measured first, and
-again now and then, as other work on the machine may slow it down). After each kill the
+the run's system calls, evenly spread over them; the rest after random delays, spread over the time that a whole run
+takes (measured first, and again now and then, as other work on the machine may slow it down, and whenever a run ended
+before it was killed). After each kill the
 artifact must be, to the byte, the old one or the new one; both are checked once to be whole archives, the old one with
 findings, the new one without. Then an undisturbed run must leave the new one and no temporary file. It prints where
 the kills fell, and exits 1 when anything was not as it has to be.
@@ -139,10 +140,14 @@ class Killing:
     def kill_at_random(self) -> None:
         """Kill a run after a random delay."""
         self._restore()
+        start = time.perf_counter()
         process = subprocess.Popen([*COMMAND, self.path], env=ENVIRONMENT)
-        time.sleep(self.random.uniform(0, self.duration))
-        process.kill()
-        process.wait()
+        try:
+            process.wait(self.random.uniform(0, self.duration))
+            self.duration = time.perf_counter() - start
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
         self._judge("at a random moment", ended=process.returncode >= 0)
 
     def instants(self) -> int:
@@ -186,12 +191,12 @@ class Killing:
 def kill(folder: Path, kills: int, seed: int, megabytes: int) -> Killing:
     """Kill so many runs."""
     killing = Killing(folder, megabytes, seed)
-    instants = range(1, killing.instants() + 1)
-    chosen = killing.random.sample(instants, min(kills // 3, len(instants)))
-    for instant in chosen:
-        killing.kill_at_instant(instant)
+    instants = killing.instants()
+    chosen = min(kills // 3, instants)
+    for place in range(chosen):
+        killing.kill_at_instant(1 + int((place + killing.random.random()) * instants / chosen))
     number = 0
-    while killing.fell.total() - killing.fell[ENDED] < kills and number < 2 * kills:
+    while killing.fell.total() - killing.fell[ENDED] < kills and number < 10 * kills:
         number += 1
         if number % 25 == 0:
             killing.calibrate()

@@ -23,25 +23,28 @@ SAMPLE = ARTIFACTS / "async_assert.pt2"
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX")
 
 HOLD = """
-import os, sys, time
+import os, sys
 from graphlint.archive.temporary import create_temporary
 path, descriptor = create_temporary(sys.argv[1])
 os.write(descriptor, b"half")
 print(path, flush=True)
-time.sleep(60)
+sys.stdin.read()
 """
 
 
 @pytest.fixture
 def owner(tmp_path):
     """A process that holds a temporary file beside ``model.pt2``."""
-    process = subprocess.Popen([sys.executable, "-c", HOLD, tmp_path / "model.pt2"], stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", HOLD, tmp_path / "model.pt2"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
     assert process.stdout is not None
     held = Path(process.stdout.readline().strip())
     assert held.exists()
     yield process, held
     process.kill()
     process.wait()
+    process.stdin.close()
     process.stdout.close()
 
 

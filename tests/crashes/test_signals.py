@@ -9,7 +9,6 @@ import shutil
 import signal as signals
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import killing
@@ -52,15 +51,34 @@ def test_at_instants_of_the_whole_run(path, signal):
     assert contents[0] == SAMPLE.read_bytes()
 
 
+SLOW_DISK = """
+import os, sys, time
+def copy(*arguments):
+    print("copying", flush=True)
+    time.sleep(600)
+os.write = os.copy_file_range = copy
+sys.argv[0] = "graphlint"
+from graphlint.cli import main
+main()
+"""
+"""A run that comes to the copy, says so, and does not get on with it."""
+
+
 @pytest.mark.parametrize("signal", ["SIGINT", "SIGTERM"])
 def test_while_the_new_file_is_written(tmp_path, signal):
     """From outside, as a terminal or a process manager sends it."""
-    big = killing.write_artifact(tmp_path / "model.pt2", 400, 40, weights=96 << 20, dense=True)
+    big = killing.write_artifact(tmp_path / "model.pt2", 400, 40, weights=1 << 20, dense=True)
     before = killing.digest(big)
-    process = subprocess.Popen([*killing.COMMAND, big], env=killing.ENVIRONMENT, stderr=subprocess.PIPE, text=True)
-    while not any(killing.is_temporary(name) for name in os.listdir(tmp_path)):
-        assert process.poll() is None
-        time.sleep(0.001)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW_DISK, *killing.FIX, big],
+        env=killing.ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "copying\n"
+    assert [name for name in os.listdir(tmp_path) if killing.is_temporary(name)] != []
     process.send_signal(getattr(signals, signal))
     _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (STATUS[signal], f"graphlint: {WORD[signal]}\n")

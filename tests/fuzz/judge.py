@@ -47,14 +47,14 @@ def limit_memory(mebibytes: int = MEBIBYTES) -> None:
 
 
 @contextlib.contextmanager
-def time_limit(seconds: float = SECONDS) -> Iterator[None]:
-    """Raises Hang after so much CPU time."""
+def time_limit() -> Iterator[None]:
+    """Raises Hang after SECONDS of CPU time."""
 
     def stop(signum: int, frame: Any) -> None:
         raise Hang
 
     old = signal.signal(signal.SIGPROF, stop)
-    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         yield
     finally:

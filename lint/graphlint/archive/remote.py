@@ -10,6 +10,7 @@ import contextlib
 import functools
 import os
 import re
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
@@ -27,6 +28,8 @@ TIMEOUT = 30.0
 """Seconds that a server may keep silent, unless that variable says otherwise."""
 SLOWEST = 1 << 10
 """Bytes per second below which a server might as well be silent."""
+AGAIN = 0.02
+"""Seconds between two attempts to end what waits for servers."""
 LONGEST_LISTING = 1 << 26
 """Bytes of an answer that no range was asked of: a page with links to files."""
 HTTP = ("http", "https")
@@ -112,14 +115,26 @@ class Fetching(ThreadPoolExecutor):
     ) -> None:
         """Wait for what is still running; in vain is what an exception cut off."""
         if kind is not None:
-            import asyncio
-
             from fsspec.asyn import get_loop
 
             self.shutdown(wait=False, cancel_futures=True)
             loop = get_loop()
-            loop.call_soon_threadsafe(lambda: [task.cancel() for task in asyncio.all_tasks(loop)])
+            # Not once: a thread may be about to ask a server only now.
+            while any(thread.is_alive() for thread in self._threads):
+                loop.call_soon_threadsafe(_cancel_tasks, loop)
+                time.sleep(AGAIN)
         self.shutdown()
+
+
+def _cancel_tasks(loop: Any) -> None:
+    """Cancel what runs in fsspec's loop, in that loop."""
+    import asyncio
+    import inspect
+
+    for task in asyncio.all_tasks(loop):
+        # One that has not begun would end without a word, and fsspec would wait for it without end.
+        if inspect.getcoroutinestate(task.get_coro()) != inspect.CORO_CREATED:  # type: ignore[arg-type]
+            task.cancel()
 
 
 def protocol_of(url: str) -> str:
@@ -165,7 +180,6 @@ def _answers() -> Any:
     whatever the server sends.
     """
     import asyncio
-    import time
 
     import aiohttp
 
