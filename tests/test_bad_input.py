@@ -18,6 +18,7 @@ import graphlint
 
 ARTIFACTS = Path(__file__).parent / "artifacts" / "2.13.0"
 GOOD = ARTIFACTS / "async_assert.pt2"
+TOKENS = ARTIFACTS.parents[1] / "tokens" / "async_assert.pt2"
 MEMBER = "async_assert/models/model.json"
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("GRAPHLINT")}
 
@@ -201,6 +202,22 @@ def test_names_of_all_kinds(tmp_path, name):
     status, output, errors = run(".", cwd=tmp_path)
     assert (status, output, errors) == (0, "All checks passed!\n", "")
     assert os.listdir(os.fsencode(tmp_path)) == [name]  # noqa: PTH208  # as above
+
+
+@pytest.mark.parametrize(("artifact", "made"), [(GOOD, graphlint.fix), (TOKENS, graphlint.restore)])
+def test_line_breaks_in_names_begin_no_line_of_a_diff(tmp_path, artifact, made):
+    path = tmp_path / "new\nforged.pt2"
+    with zipfile.ZipFile(artifact) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            tree = json.loads(old.read(name)) if "/models/" in name else None
+            for value in tree["graph_module"]["graph"]["tensor_values"].values() if tree else ():
+                value["device"]["type"] = "\nforged\u2028forged"
+            content = json.dumps(tree).encode() if tree else old.read(name)
+            new.writestr(name.replace("model.json", "a\nforged.json"), content)
+    diff = made(path, diff=True, isolated=True).diff
+    assert r"new\nforged.pt2:a\nforged (as it is)" in diff
+    assert r"@\nforged\u2028forged" in diff
+    assert not [line for line in diff.splitlines() if line.lstrip(" +-").startswith("forged")]
 
 
 def test_a_read_only_file_is_not_fixed(tmp_path):
