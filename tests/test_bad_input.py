@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import graphlint
+from graphlint.archive.artifact import open_artifact
 
 ARTIFACTS = Path(__file__).parent / "artifacts" / "2.13.0"
 GOOD = ARTIFACTS / "async_assert.pt2"
@@ -218,6 +220,56 @@ def test_line_breaks_in_names_begin_no_line_of_a_diff(tmp_path, artifact, made):
     assert r"new\nforged.pt2:a\nforged (as it is)" in diff
     assert r"@\nforged\u2028forged" in diff
     assert not [line for line in diff.splitlines() if line.lstrip(" +-").startswith("forged")]
+
+
+def test_a_program_whose_name_is_no_text(tmp_path):
+    path = tmp_path / "model.pt2"
+    with zipfile.ZipFile(GOOD) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            new.writestr(re.sub(r"/model(?=[._])", "/m~", name), old.read(name))
+    path.write_bytes(path.read_bytes().replace(b"/m~", b"/m\xe9"))  # as an archive of another time may have it
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        result = subprocess.run(
+            [sys.executable, "-m", "graphlint", *arguments, "--isolated", path.name],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env=ENVIRONMENT,
+        )
+        return result.returncode, result.stdout, result.stderr
+
+    assert run("baseline", "-q") == (0, "", "")
+    entries = json.loads((tmp_path / "graphlint-baseline.json").read_text())["findings"]
+    assert [(one["program"], one["rule"]) for one in entries] == [(r"m\udce9", "GL201")]
+    status, output, _ = run("--baseline=graphlint-baseline.json", "--no-cache")
+    assert (status, output) == (0, "All checks passed! (1 in the baseline)\n")
+    status, output, errors = run("--fix", "--no-cache")
+    assert (status, errors) == (1, "")
+    assert output.startswith("Fixed 1 finding in model.pt2\n")
+    with open_artifact(path) as artifact:
+        [entry] = json.loads(artifact.container.read(artifact.extra_member("graphlint.json")))["entries"]
+    assert list(entry["programs"]) == [r"m\udce9"]
+    assert run("--no-cache") == (0, "All checks passed!\n", "")  # and the record is that of the program
+    status, output, errors = run("restore")
+    assert (status, errors) == (1, "")
+    assert b"m\xe9.json" in path.read_bytes()
+
+
+def test_a_size_that_is_neither_a_number_nor_an_expression(tmp_path):
+    def change(tree):
+        tree["graph_module"]["graph"]["tensor_values"]["gt"]["sizes"][0] = {}
+
+    with_json(tmp_path / "model.pt2", edited(change))
+    for arguments in (["--diff"], ["--output-format=html"], ["--fix"]):
+        status, output, errors = run(*arguments, "model.pt2", cwd=tmp_path)
+        assert (status, errors) == (1, "Would fix 1 finding.\n" if arguments == ["--diff"] else ""), output
+        assert arguments != ["--diff"] or "  %gt: b8[?, 4]{4, 1} = aten.gt.Scalar(%x, -100)" in output
+    command = [sys.executable, "-m", "graphlint", "show", "model.pt2"]
+    for made in ("text", "json", "dot", "svg"):
+        shown = subprocess.run([*command, f"--format={made}"], cwd=tmp_path, capture_output=True, text=True)
+        assert shown.returncode == 0
+        assert made == "json" or "b8[?, 4]" in shown.stdout
 
 
 def test_a_read_only_file_is_not_fixed(tmp_path):
