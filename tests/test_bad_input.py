@@ -272,6 +272,36 @@ def test_a_size_that_is_neither_a_number_nor_an_expression(tmp_path):
         assert made == "json" or "b8[?, 4]" in shown.stdout
 
 
+def test_a_member_that_ends_behind_what_follows_it_is_not_moved(tmp_path):
+    path = tmp_path / "model.pt2"
+    shutil.copy(GOOD, path)
+    with zipfile.ZipFile(path) as archive:
+        header = archive.getinfo("async_assert/byteorder").header_offset
+    data = bytearray(path.read_bytes())
+    data[header + 29] |= 0x20  # the length of its extra fields
+    path.write_bytes(data)
+    status, _, errors = run("--fix", "model.pt2", cwd=tmp_path)
+    assert (status, path.read_bytes()) == (2, bytes(data))
+    assert errors == 'error: model.pt2: member "async_assert/byteorder" overlaps what follows it in the archive\n'
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_code_that_a_fix_takes_away_is_not_left(tmp_path):
+    with zipfile.ZipFile(ARTIFACTS / "metadata_assert.pt2") as old, zipfile.ZipFile(tmp_path / "model.pt2", "w") as new:
+        for name in old.namelist():
+            tree = json.loads(old.read(name)) if "/models/" in name else None
+            for node in tree["graph_module"]["graph"]["nodes"] if tree else ():
+                if node["target"] == "torch.ops.aten._assert_tensor_metadata.default":
+                    node["inputs"][1]["name"] = " dtype"
+            new.writestr(name, json.dumps(tree) if tree else old.read(name))
+    status, output, _ = run("model.pt2", cwd=tmp_path)
+    assert (status, "GL003" in output, "GL205" in output) == (1, True, True)
+    status, output, _ = run("--fix", "model.pt2", cwd=tmp_path)
+    assert status == 1
+    assert "GL003" not in output
+    assert run("model.pt2", cwd=tmp_path)[:2] == (0, "All checks passed!\n")
+
+
 def test_a_read_only_file_is_not_fixed(tmp_path):
     shutil.copy(GOOD, tmp_path / "locked.pt2")
     shutil.copy(GOOD, tmp_path / "open.pt2")

@@ -132,9 +132,12 @@ def _fix(artifact: Artifact, path: str, settings: Settings, action: Action, veri
         record = _record(artifact, notes)
         for entry in artifact.programs:
             try:
-                document = read_document(artifact, entry)
-                code += _program_code(document, entry, path, settings)
-                result = fix_program(document, entry.name, path, settings)
+                changed = document = read_document(artifact, entry)
+                try:
+                    result = fix_program(document, entry.name, path, settings)
+                    changed = result.document
+                finally:  # what is left, like all else that is reported: a fix may take code away
+                    code += _program_code(changed, entry, path, settings)
             except ArtifactError as error:
                 diagnostics += _unreadable(error, path, settings, entry)
                 continue
