@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -15,9 +16,11 @@ from pathlib import Path
 import pytest
 
 import graphlint
+from graphlint.archive.artifact import open_artifact
 
 ARTIFACTS = Path(__file__).parent / "artifacts" / "2.13.0"
 GOOD = ARTIFACTS / "async_assert.pt2"
+TOKENS = ARTIFACTS.parents[1] / "tokens" / "async_assert.pt2"
 MEMBER = "async_assert/models/model.json"
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("GRAPHLINT")}
 
@@ -201,6 +204,102 @@ def test_names_of_all_kinds(tmp_path, name):
     status, output, errors = run(".", cwd=tmp_path)
     assert (status, output, errors) == (0, "All checks passed!\n", "")
     assert os.listdir(os.fsencode(tmp_path)) == [name]  # noqa: PTH208  # as above
+
+
+@pytest.mark.parametrize(("artifact", "made"), [(GOOD, graphlint.fix), (TOKENS, graphlint.restore)])
+def test_line_breaks_in_names_begin_no_line_of_a_diff(tmp_path, artifact, made):
+    path = tmp_path / "new\nforged.pt2"
+    with zipfile.ZipFile(artifact) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            tree = json.loads(old.read(name)) if "/models/" in name else None
+            for value in tree["graph_module"]["graph"]["tensor_values"].values() if tree else ():
+                value["device"]["type"] = "\nforged\u2028forged"
+            content = json.dumps(tree).encode() if tree else old.read(name)
+            new.writestr(name.replace("model.json", "a\nforged.json"), content)
+    diff = made(path, diff=True, isolated=True).diff
+    assert r"new\nforged.pt2:a\nforged (as it is)" in diff
+    assert r"@\nforged\u2028forged" in diff
+    assert not [line for line in diff.splitlines() if line.lstrip(" +-").startswith("forged")]
+
+
+def test_a_program_whose_name_is_no_text(tmp_path):
+    path = tmp_path / "model.pt2"
+    with zipfile.ZipFile(GOOD) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            new.writestr(re.sub(r"/model(?=[._])", "/m~", name), old.read(name))
+    path.write_bytes(path.read_bytes().replace(b"/m~", b"/m\xe9"))  # as an archive of another time may have it
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        result = subprocess.run(
+            [sys.executable, "-m", "graphlint", *arguments, "--isolated", path.name],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env=ENVIRONMENT,
+        )
+        return result.returncode, result.stdout, result.stderr
+
+    assert run("baseline", "-q") == (0, "", "")
+    entries = json.loads((tmp_path / "graphlint-baseline.json").read_text())["findings"]
+    assert [(one["program"], one["rule"]) for one in entries] == [(r"m\udce9", "GL201")]
+    status, output, _ = run("--baseline=graphlint-baseline.json", "--no-cache")
+    assert (status, output) == (0, "All checks passed! (1 in the baseline)\n")
+    status, output, errors = run("--fix", "--no-cache")
+    assert (status, errors) == (1, "")
+    assert output.startswith("Fixed 1 finding in model.pt2\n")
+    with open_artifact(path) as artifact:
+        [entry] = json.loads(artifact.container.read(artifact.extra_member("graphlint.json")))["entries"]
+    assert list(entry["programs"]) == [r"m\udce9"]
+    assert run("--no-cache") == (0, "All checks passed!\n", "")  # and the record is that of the program
+    status, output, errors = run("restore")
+    assert (status, errors) == (1, "")
+    assert b"m\xe9.json" in path.read_bytes()
+
+
+def test_a_size_that_is_neither_a_number_nor_an_expression(tmp_path):
+    def change(tree):
+        tree["graph_module"]["graph"]["tensor_values"]["gt"]["sizes"][0] = {}
+
+    with_json(tmp_path / "model.pt2", edited(change))
+    for arguments in (["--diff"], ["--output-format=html"], ["--fix"]):
+        status, output, errors = run(*arguments, "model.pt2", cwd=tmp_path)
+        assert (status, errors) == (1, "Would fix 1 finding.\n" if arguments == ["--diff"] else ""), output
+        assert arguments != ["--diff"] or "  %gt: b8[?, 4]{4, 1} = aten.gt.Scalar(%x, -100)" in output
+    command = [sys.executable, "-m", "graphlint", "show", "model.pt2"]
+    for made in ("text", "json", "dot", "svg"):
+        shown = subprocess.run([*command, f"--format={made}"], cwd=tmp_path, capture_output=True, text=True)
+        assert shown.returncode == 0
+        assert made == "json" or "b8[?, 4]" in shown.stdout
+
+
+def test_a_member_that_ends_behind_what_follows_it_is_not_moved(tmp_path):
+    path = tmp_path / "model.pt2"
+    shutil.copy(GOOD, path)
+    with zipfile.ZipFile(path) as archive:
+        header = archive.getinfo("async_assert/byteorder").header_offset
+    data = bytearray(path.read_bytes())
+    data[header + 29] |= 0x20  # the length of its extra fields
+    path.write_bytes(data)
+    status, _, errors = run("--fix", "model.pt2", cwd=tmp_path)
+    assert (status, path.read_bytes()) == (2, bytes(data))
+    assert errors == 'error: model.pt2: member "async_assert/byteorder" overlaps what follows it in the archive\n'
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_code_that_a_fix_takes_away_is_not_left(tmp_path):
+    with zipfile.ZipFile(ARTIFACTS / "metadata_assert.pt2") as old, zipfile.ZipFile(tmp_path / "model.pt2", "w") as new:
+        for name in old.namelist():
+            tree = json.loads(old.read(name)) if "/models/" in name else None
+            for node in tree["graph_module"]["graph"]["nodes"] if tree else ():
+                if node["target"] == "torch.ops.aten._assert_tensor_metadata.default":
+                    node["inputs"][1]["name"] = " dtype"
+            new.writestr(name, json.dumps(tree) if tree else old.read(name))
+    status, output, _ = run("model.pt2", cwd=tmp_path)
+    assert (status, "GL003" in output, "GL205" in output) == (1, True, True)
+    status, output, _ = run("--fix", "model.pt2", cwd=tmp_path)
+    assert status == 1
+    assert "GL003" not in output
+    assert run("model.pt2", cwd=tmp_path)[:2] == (0, "All checks passed!\n")
 
 
 def test_a_read_only_file_is_not_fixed(tmp_path):

@@ -257,6 +257,17 @@ def test_a_graph_too_large_for_a_picture_says_what_to_do(run, folder):
     assert run("show", "large.pt2", "--node", "v1000", "--format", "svg")[2] == 0
 
 
+def test_writes_that_reach_too_much_say_what_to_do(run, folder, monkeypatch):
+    monkeypatch.setattr("graphlint.commands.looking._MOST_REACHED", 1)
+    for output_format in ("json", "dot", "svg"):
+        out, err, status = run("show", "key_value_cache.pt2", f"--format={output_format}")
+        assert (out, status) == ("", 2)
+        assert err.startswith("error: key_value_cache.pt2: the writes reach 3 values, which are too many to be told (")
+        assert err.endswith("choose a part with --node, or use --format text\n")
+        assert run("show", "key_value_cache.pt2", f"--format={output_format}", "--node=softmax", "--around=0")[2] == 0
+    assert run("show", "key_value_cache.pt2")[2] == 0
+
+
 def test_diff_of_what_fix_did(run, folder):
     shutil.copy("key_value_cache.pt2", "fixed.pt2")
     run("check", "--fix", "fixed.pt2")

@@ -51,6 +51,10 @@ class Suppression(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the comment gives as a reason."""
 
 
+LEFT_OUT = "..."
+"""In a list of views: some that are not told."""
+
+
 class WrittenStorage(msgspec.Struct, frozen=True, omit_defaults=True):
     """The storage that an op writes to."""
 
@@ -61,7 +65,7 @@ class WrittenStorage(msgspec.Struct, frozen=True, omit_defaults=True):
     """Qualified name of a buffer, parameter or constant (``layers.0.cache``), or the input's name."""
     views: tuple[str, ...] = ()
     """The view ops that lead from the base to the written value, outermost last
-    (``("aten.select.int", "aten.slice.Tensor")``)."""
+    (``("aten.select.int", "aten.slice.Tensor")``), or :data:`LEFT_OUT`."""
 
     def describe(self) -> str:
         """``buffer 'cache' through select, slice`` and the like, for messages."""
@@ -70,7 +74,7 @@ class WrittenStorage(msgspec.Struct, frozen=True, omit_defaults=True):
         else:
             text = f"{self.kind} '{self.name or self.value}'"
         if self.views:
-            text += " through " + ", ".join(view.split(".")[1] for view in self.views)
+            text += " through " + ", ".join(view if view == LEFT_OUT else view.split(".")[1] for view in self.views)
         return text
 
 

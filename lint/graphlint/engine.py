@@ -132,9 +132,12 @@ def _fix(artifact: Artifact, path: str, settings: Settings, action: Action, veri
         record = _record(artifact, notes)
         for entry in artifact.programs:
             try:
-                document = read_document(artifact, entry)
-                code += _program_code(document, entry, path, settings)
-                result = fix_program(document, entry.name, path, settings)
+                changed = document = read_document(artifact, entry)
+                try:
+                    result = fix_program(document, entry.name, path, settings)
+                    changed = result.document
+                finally:  # what is left, like all else that is reported: a fix may take code away
+                    code += _program_code(changed, entry, path, settings)
             except ArtifactError as error:
                 diagnostics += _unreadable(error, path, settings, entry)
                 continue
@@ -248,13 +251,17 @@ def _failure(what: str, error: GraphlintError) -> str:
 def _diff(path: str, changes: list[Change], afterwards: str) -> str:
     """Unified diff of the graph text of all changed programs."""
     from graphlint.comparison.unified import unified_diff
-    from graphlint.program.text import print_program
+    from graphlint.program.text import program_lines
+    from graphlint.reporters.escaping import printable
 
     lines: list[str] = []
     for change in changes:
-        before = print_program(change.before.program).splitlines(keepends=True)
-        after = print_program(change.after.program).splitlines(keepends=True)
-        name = f"{path}:{change.entry.name}"
+        # A line break in a name must not begin a line of the diff.
+        before, after = (
+            [f"{printable(line.text)}\n" for line in program_lines(document.program)]
+            for document in (change.before, change.after)
+        )
+        name = printable(f"{path}:{change.entry.name}")
         lines += unified_diff(before, after, f"{name} (as it is)", f"{name} ({afterwards})")
     return "".join(lines)
 

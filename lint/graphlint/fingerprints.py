@@ -35,7 +35,7 @@ def identity(diagnostic: Diagnostic, artifact: str) -> Identity:
     """What the diagnostic is, apart from its ordinal. ``artifact`` is the name to know its artifact by."""
     return Identity(
         artifact,
-        diagnostic.program or "",
+        (diagnostic.program or "").encode("utf-8", "backslashreplace").decode(),  # a baseline is JSON, which is text
         diagnostic.code,
         _op(diagnostic.op or ""),
         _module(diagnostic.module_path or ""),

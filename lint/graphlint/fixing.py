@@ -109,7 +109,8 @@ def _chain_checks(state: _State, chosen: list[Found], settings: Settings) -> _Ma
 
 def _restore_checks(state: _State, chosen: list[Found], settings: Settings) -> _Made:
     made = restore_checks(state.document)
-    return _Made(made.tree, chosen, old_buffers=made.buffers, checks=made.restored)
+    fixed = [one for one in chosen if one.site is not None and one.site.defines <= made.gone]
+    return _Made(made.tree, fixed, old_buffers=made.buffers, checks=made.restored)
 
 
 def _relabel(state: _State, chosen: list[Found], settings: Settings) -> _Made:
@@ -210,7 +211,8 @@ def _replaced(fixed: list[Found], profile: Profile) -> Iterator[tuple[str, str |
 
 def _check_findings(before: list[Found], after: list[Found], made: _Made) -> None:
     """What was fixed is gone, and nothing new has come but plain checks that were asked for."""
-    expected = Counter(one.diagnostic.code for one in before)
+    found = Counter(one.diagnostic.code for one in before)
+    expected = found.copy()
     expected.subtract(one.diagnostic.code for one in made.fixed)
     expected.update(RULES[check.plain] for check in made.checks)
     expected.update(made.brought)
@@ -218,6 +220,9 @@ def _check_findings(before: list[Found], after: list[Found], made: _Made) -> Non
     removed = {one.diagnostic.code for one in made.fixed}
     for code in expected.keys() | counted.keys():
         if code.startswith(_BROUGHT_ABOUT):
+            # What is fixed again and again would be fixed without end.
+            if code in removed and counted[code] >= found[code]:
+                raise FixValidationError(f"as many findings of {code} as before are left after fixing: {found[code]}")
             continue
         # A fix may take other findings away (GL403: its results are used now), never add one.
         if counted[code] > expected[code] or (code in removed and counted[code] != expected[code]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from graphlint.analysis.sites import Site
-from graphlint.analysis.view import ProgramView, WritePlan
+from graphlint.analysis.view import ProgramView, Restorable, WritePlan
 from graphlint.diagnostics import Diagnostic, Fix, SourceFrame
 from graphlint.ops.table import OpTable, op_table
 from graphlint.program.document import Document
@@ -35,10 +35,10 @@ def view_of(document: Document, settings: Settings) -> ProgramView:
 
         return plan(document, view)
 
-    def token_obstacle() -> str | None:
+    def restoration() -> Restorable:
         from graphlint.passes.restoring import restore_checks
 
-        return next((check.reason for check in restore_checks(document).kept), None)
+        return restore_checks(document)
 
     return ProgramView(
         document.program,
@@ -47,7 +47,7 @@ def view_of(document: Document, settings: Settings) -> ProgramView:
         settings.profile,
         planner,
         document.payloads,
-        token_obstacle,
+        restoration,
     )
 
 

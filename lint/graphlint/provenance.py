@@ -86,12 +86,17 @@ def appended(data: bytes | None, entry: Entry) -> bytes | None:
     return msgspec.json.format(msgspec.json.encode(tree), indent=2) + b"\n"
 
 
+def key(name: str) -> str:
+    """What the record calls the program of that name, which need be no text: JSON is."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def outdated(record: Record, name: str, digest_now: Callable[[], str]) -> str | None:
     """What to say of a program that is no longer what its record says, or None. ``digest_now`` is asked for only if
     there is something to compare it with.
     """
     for entry in reversed(record.entries):
-        program = entry.programs.get(name)
+        program = entry.programs.get(key(name))
         if program is not None:
             if program.after == digest_now():
                 return None

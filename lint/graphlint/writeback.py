@@ -82,7 +82,7 @@ def _recorded(
     """The extra file with what was done; None where what stands in its place is not understood."""
     member = artifact.extra_member(provenance.NAME)
     programs = {
-        change.entry.name: provenance.ProgramRecord(
+        provenance.key(change.entry.name): provenance.ProgramRecord(
             dict(sorted(change.rules.items())),
             provenance.digest(change.before.to_bytes()),
             provenance.digest(change.after.to_bytes()),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from graphlint.analysis.aliasing import MOST_STORAGES, MOST_VIEWS
 from graphlint.analysis.calls import CONVENTIONS
 from graphlint.analysis.sites import walk
+from graphlint.errors import ProgramError
 from graphlint.ops.table import op_table
 
 
@@ -310,3 +312,30 @@ def test_calling_conventions_are_consistent():
         assert all(position < len(rule.graphs) for position in rule.results_of), name
         assert bool(rule.lists) != (rule.rest is not None), name
         assert max(rule.graphs) < min([*rule.lists, *([rule.rest] if rule.rest is not None else [])]), name
+
+
+def test_of_a_long_chain_of_views_the_first_and_the_last_are_told(lint_text):
+    views = [f"%v{number}: f32[4] = aten.view.default(%v{number - 1}, [4])" for number in range(1, 200)]
+    ends = ["%v200: f32[1, 4] = aten.unsqueeze.default(%v199, 0)", "%w: f32[1, 4] = aten.add_.Tensor(%v200, 1)"]
+    text = lines("%v0: f32[4] = aten.slice.Tensor(%x)", *views, *ends, inputs="%x: f32[4]")
+    (found,) = [one for one in lint_text(text) if one.code == "GL102"]
+    told = found.storage.views
+    assert len(told) == MOST_VIEWS
+    assert (told[0], told[30:33], told[-1]) == (
+        "aten.slice.Tensor",
+        ("aten.view.default", "...", "aten.view.default"),
+        "aten.unsqueeze.default",
+    )
+    assert found.message.startswith("aten.add_.Tensor writes user input 'x' through slice, view, ")
+    assert ", view, ..., view, " in found.message
+
+
+def test_what_may_show_too_much_is_refused(lint_text):
+    def chain(length: int) -> str:
+        lines = [f"  %v{n}: f32[s0]{{s{n}}} = aten.contiguous.default(%v{n - 1})" for n in range(1, length)]
+        first = "  %v0: f32[s0]{s1} = aten.contiguous.default(%x)"
+        return "\n".join(["graph(%x: f32[s0]{s1}):", first, *lines, f"  return %v{length - 1}"])
+
+    assert lint_text(chain(MOST_STORAGES - 1)) is not None
+    with pytest.raises(ProgramError, match="%v101 may show the memory of more than 100 values"):
+        lint_text(chain(200))

@@ -1,4 +1,4 @@
-"""Mutates real artifacts, runs the command line on them, and fails on tracebacks, hangs and damage.
+"""Mutates real artifacts, runs the command line on them, and fails on tracebacks, hangs, damage and broken output.
 
 ::
 
@@ -43,10 +43,14 @@ def try_case(seed: int, number: int, save: Path | None = None) -> Outcome:
     """Make and judge one case."""
     made = mutate.case(seed, number)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.pt2"
+        path = Path(folder) / "mutated" / "model.pt2"
+        path.parent.mkdir()
         path.write_bytes(made.data)
+        original = Path(folder) / "original" / "model.pt2"
+        original.parent.mkdir()
+        original.write_bytes(made.original)
         try:
-            return Outcome(number, made.name, judge.judge(path, number))
+            return Outcome(number, made.name, judge.judge(path, number, original))
         except judge.FailedError as failure:
             if save is not None:
                 save.mkdir(parents=True, exist_ok=True)

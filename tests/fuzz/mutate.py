@@ -1,19 +1,30 @@
-"""Mutations of real artifacts: of their bytes, of their members, and of the JSON in them. A case is its seed."""
+"""Mutations of real artifacts: of their bytes, of their members, and of the JSON and the names in them.
+
+A case is its seed; what some of them start from is what graphlint makes of an artifact.
+"""
 
 from __future__ import annotations
 
 import copy
+import functools
 import io
 import json
 import random
 import struct
+import tempfile
 import warnings
 import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.fuzz.consumers import FORGED, FORGED_LINE
+
+import graphlint
+
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 SEEDS = sorted(ARTIFACTS.glob("*/*.pt2"))
+FIXED = 0.2
+"""So many of the cases start from a fixed artifact, which has tokens to be restored and a record."""
 
 
 class Case(NamedTuple):
@@ -21,6 +32,8 @@ class Case(NamedTuple):
 
     name: str
     data: bytes
+    original: bytes
+    """What was mutated."""
 
 
 def case(seed: int, number: int) -> Case:
@@ -28,7 +41,20 @@ def case(seed: int, number: int) -> Case:
     rng = random.Random(f"{seed}/{number}")
     path = rng.choice(SEEDS)
     kind, mutate = rng.choice(KINDS)
-    return Case(f"{path.parent.name}/{path.stem}, {kind}", mutate(rng, path.read_bytes()))
+    is_fixed = rng.random() < FIXED
+    original = fixed(path) if is_fixed else path.read_bytes()
+    name = f"{path.parent.name}/{path.stem}{' (fixed)' if is_fixed else ''}, {kind}"
+    return Case(name, mutate(rng, original), original)
+
+
+@functools.cache
+def fixed(path: Path) -> bytes:
+    """The artifact after ``--fix``."""
+    with tempfile.TemporaryDirectory() as folder:
+        copied = Path(folder) / path.name
+        copied.write_bytes(path.read_bytes())
+        graphlint.fix(copied, isolated=True)
+        return copied.read_bytes()
 
 
 # --- bytes
@@ -86,6 +112,11 @@ def read_members(data: bytes) -> Members:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
+NOT_UTF8 = b"\xe9\xff\x9b"
+PLACEHOLDER = "~~~"
+"""In names of members: bytes that are no text, which zipfile does not write."""
+
+
 def zipped(rng: random.Random, members: Members, renamed: dict[str, str] | None = None) -> bytes:
     """An archive of these members, at times deflated."""
     out = io.BytesIO()
@@ -94,6 +125,8 @@ def zipped(rng: random.Random, members: Members, renamed: dict[str, str] | None 
         warnings.simplefilter("ignore")  # a name may well be there twice
         for name, content in members.items():
             archive.writestr(zipfile.ZipInfo((renamed or {}).get(name, name)), content, method)
+    if any(PLACEHOLDER in name for name in (renamed or {}).values()):
+        return out.getvalue().replace(PLACEHOLDER.encode(), NOT_UTF8)
     return out.getvalue()
 
 
@@ -324,8 +357,97 @@ def _mutate_tree(rng: random.Random, tree: Any) -> None:
         place.holder[place.key] = copy.deepcopy(rng.choice(ODD))
 
 
+# --- names
+
+
+HOSTILE = [
+    f"\"'><{FORGED} {FORGED}='&<!--",
+    f"]]><{FORGED}/>",
+    f"--></title></script></style><{FORGED}>",
+    f"&lt;{FORGED}&gt;&#0;&{FORGED};",
+    f"\n{FORGED_LINE}",
+    f"\r\n::error file=x::{FORGED}\n{FORGED_LINE}",
+    f"\x85{FORGED_LINE}\u2028{FORGED_LINE}",
+    f"%0A::error::{FORGED},file=x:",
+    f"\x1b[31m{FORGED}\x1b[0m\x07\x08",
+    f"\x1b]8;;http://{FORGED}\x1b\\",
+    "\x9b31m",
+    "\u202e\u2066\u200b\ufeff",
+    "\ufffe\uffff\ufdd0",
+    "\0",
+    "\ud800",
+    f"|{FORGED}|\n|---|",
+    f"`{FORGED}` *_[{FORGED}](http://{FORGED})_* ![]({FORGED}) @{FORGED} #1 $x$",
+    "\\",
+    '\\"',
+    "{0}%s%(x)s$(x)`x`",
+    "\t",
+    " ",
+    "",
+    "a" * 1500,
+    "é\U0001f600\U000e0041",
+    "\U0001d4b3",
+    "ªº",
+    "a, b: c = d -> e",
+    "~~~",
+]
+"""Text that means something to what reports are read by, if it is not escaped."""
+
+
+def of_names(rng: random.Random, data: bytes) -> bytes:
+    """A string of the JSON replaced by hostile text wherever it stands, or a program or the root folder renamed."""
+    members = read_members(data)
+    trees = {name: json.loads(content) for name, content in members.items() if content.startswith(b"{")}
+    renamed: dict[str, str] = {}
+    if rng.random() < 0.2:
+        renamed = _renamed_members(rng, members)
+    else:
+        program = rng.choice([name for name in trees if "/models/" in name] or ["serialized_exported_program.json"])
+        by_key: dict[Any, list[str]] = {}
+        for place in _places(trees[program]):
+            if isinstance(place.value, str):
+                by_key.setdefault(place.key, []).append(place.value)
+        for _ in range(rng.choice([1, 1, 2, 4])):
+            old = rng.choice(by_key[rng.choice(list(by_key))])
+            new = _hostile(rng, old)
+            trees = {name: _replaced(tree, old, new) for name, tree in trees.items()}
+    members.update({name: json.dumps(tree).encode() for name, tree in trees.items()})
+    return zipped(rng, members, renamed)
+
+
+def _hostile(rng: random.Random, text: str) -> str:
+    put = rng.choice(HOSTILE)
+    at = rng.choice([0, len(text), rng.randrange(len(text) + 1)])
+    return put if rng.random() < 0.3 else text[:at] + put + text[at:]
+
+
+def _replaced(tree: Any, old: str, new: str) -> Any:
+    if isinstance(tree, dict):
+        return {new if key == old else key: _replaced(value, old, new) for key, value in tree.items()}
+    if isinstance(tree, list):
+        return [_replaced(value, old, new) for value in tree]
+    return new if tree == old and isinstance(tree, str) else tree
+
+
+def _renamed_members(rng: random.Random, members: Members) -> dict[str, str]:
+    """The root folder or a program with another name, with all that belongs to it."""
+    root = next(iter(members)).partition("/")[0]
+    programs = [name.rpartition("/")[2].removesuffix(".json") for name in members if "/models/" in name]
+    old = rng.choice([root, *programs * 3])
+    new = _hostile(rng, old).encode("utf-8", "replace").decode().replace("\0", "")
+    found = {}
+    for name in members:
+        folder, _, last = name.rpartition("/")
+        if old == root:
+            found[name] = new + name.removeprefix(root)
+        elif last.startswith((f"{old}.", f"{old}_")):
+            found[name] = f"{folder}/{new}{last.removeprefix(old)}"
+    return found
+
+
 KINDS = [
     *[("JSON", of_json)] * 6,
+    *[("names", of_names)] * 3,
     *[("members", of_members)] * 2,
     ("pickles", of_pickles),
     *[("bytes", of_bytes)] * 2,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from . import fuzz, judge, mutate
+from . import consumers, fuzz, judge, looks, mutate, running
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
@@ -40,7 +40,7 @@ def test_hangs_and_tracebacks_are_noticed(tmp_path, monkeypatch):
 
     monkeypatch.setattr("graphlint.engine.open_artifact", hang)
     with monkeypatch.context() as patch:
-        patch.setattr(judge, "SECONDS", 0.2)
+        patch.setattr(running, "SECONDS", 0.2)
         with pytest.raises(judge.FailedError, match=r"more than 0\.2 s"):
             judge.judge(path, 0)
     monkeypatch.setattr("graphlint.engine.open_artifact", lambda *_: 1 / 0)
@@ -235,4 +235,46 @@ FOUND = {
 def test_what_was_found(tmp_path, artifact, change, replaced, expected):
     path = tmp_path / "model.pt2"
     edit(path, artifact, change, replaced)
-    assert judge.judge(path, 0) == expected
+    # Eleven reports of 1,500 findings at once take most of the seconds that a run may take.
+    every_look = change is not _view_of_view
+    assert judge.judge(path, 0, ARTIFACTS / artifact, every_look=every_look) == expected
+
+
+@pytest.mark.parametrize("name", list(dict.fromkeys(looks.NAMES)))
+@pytest.mark.parametrize("artifact", ["two_programs", "cond_assert", "print"])
+def test_every_look_at_a_healthy_artifact(tmp_path, monkeypatch, artifact, name):
+    monkeypatch.setattr(looks, "NAMES", [name])
+    path = tmp_path / "model.pt2"
+    path.write_bytes((ARTIFACTS / "2.13.0" / f"{artifact}.pt2").read_bytes())
+    assert judge.judge(path, 0, every_look=True) == ("unchanged" if artifact == "print" else "fixed")
+
+
+FORGERIES = {
+    "an escape": (consumers.terminal, "a\x1b[31mb"),
+    "a byte": (consumers.terminal, "a\udce9b"),
+    "a line": (consumers.terminal, "a\n  forgedline"),
+    "a colour": (lambda text: consumers.colored(text, "a", "x"), "\x1b[31ma\x1b[0m\x07"),
+    "no JSON": (consumers.report, '{"a": NaN}'),
+    "a surrogate": (consumers.strict_json, '"\\ud800"'),
+    "a key twice": (consumers.strict_json, '{"a": 1, "a": 2}'),
+    "half a line": (consumers.json_lines, '{"type": "summary"}'),
+    "no XML": (consumers.junit, "<testsuites>\x01</testsuites>"),
+    "a wrong count": (consumers.junit, '<testsuites><testsuite tests="1"/></testsuites>'),
+    "a script in a picture": (consumers.svg, '<svg xmlns="http://www.w3.org/2000/svg"><script/></svg>'),
+    "a handler": (consumers.svg, '<svg xmlns="http://www.w3.org/2000/svg" onload="x"/>'),
+    "a tag": (consumers.html, "<p id='a'><script></script><forged></forged></p>"),
+    "an attribute": (consumers.html, "<p id='a' forged><script></script></p>"),
+    "an end": (consumers.html, "<p id='a'><script></script></p></p>"),
+    "a link": (consumers.html, "<p id='a'><script></script><a href='javascript:x'></a></p>"),
+    "a command": (consumers.github, "::error title=a,file=b::c\nforged\n"),
+    "a property": (consumers.github, "::error title=a,file=b,forged=1::c\n"),
+    "a cell": (consumers.markdown, "| a | b | c | d | e | f | g |"),
+    "markup": (consumers.markdown, "a <img> b"),
+    "a quote": (consumers.dot, 'digraph "a"b" {\n}\n'),
+}
+
+
+@pytest.mark.parametrize(("judged", "text"), FORGERIES.values(), ids=FORGERIES)
+def test_forgeries_are_noticed(judged, text):
+    with pytest.raises(consumers.FailedError):
+        judged(text)

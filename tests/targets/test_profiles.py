@@ -10,10 +10,13 @@ import pytest
 
 import graphlint
 from graphlint.errors import ConfigError
+from graphlint.fixing import fix_program
 from graphlint.ops.table import op_table
+from graphlint.program.document import Document
+from graphlint.program.text import parse_program
 from graphlint.rules.registry import RULES
 from graphlint.rules.targets import RefusedByTarget
-from graphlint.settings import Profile
+from graphlint.settings import Profile, Settings
 from graphlint.targets import documentation
 from graphlint.targets.model import NAMES, load_target
 from graphlint.targets.profiles import profile_of, row_of
@@ -132,3 +135,27 @@ def test_what_has_results_is_not_stripped(lint_text):
         if one.code == "GL301"
     ]  # fmt: skip
     assert without.fix.applicability == "unsafe"
+
+
+TWO_TOKENS = """
+graph(%x: f32[3], %ok: b8[]):
+  %dep_token0: f32[] = aten._make_dep_token.default()
+  %dep_token1: f32[] = aten._functional_assert_async.msg(%ok, "must hold", dep_token=%dep_token0)
+  %dep_token2: f32[] = aten._make_dep_token.default()
+  return %x
+"""
+
+
+def test_tokens_that_no_check_takes_stay_and_are_said_to(lint_text):
+    profile = profile_of(["inductor"], RULES)
+    first, second = (one.fix for one in lint_text(TWO_TOKENS, profile=profile) if one.code == "GL601")
+    assert first.applicability == "safe"
+    assert (second.applicability, second.message) == ("none", "no functional check takes its token")
+
+
+def test_a_fix_ends_where_a_token_stays():
+    every = frozenset(rule.code for rule in RULES)
+    settings = Settings(enabled=every, fixable=every, profile=profile_of(["inductor"], RULES))
+    fixed = fix_program(Document.from_tree(parse_program(TWO_TOKENS)), "model", "model.pt2", settings)
+    assert [one.node for one in fixed.fixed if one.code == "GL601"] == ["dep_token0"]
+    assert [one.node for one in fixed.remaining if one.code == "GL601"] == ["dep_token2"]

@@ -20,7 +20,8 @@ from graphlint.analysis.calls import Convention, called_graphs, convention, oper
 from graphlint.analysis.conditional import shares_storage
 from graphlint.analysis.precision import Precision
 from graphlint.analysis.sites import Scope, Site
-from graphlint.diagnostics import StorageKind
+from graphlint.diagnostics import LEFT_OUT, StorageKind
+from graphlint.errors import ProgramError
 from graphlint.ops.conditions import Alias as AliasRule
 from graphlint.ops.table import OpInfo, OpTable
 from graphlint.program.model import Argument, Graph, Node, Program
@@ -63,12 +64,26 @@ class Storage(msgspec.Struct, frozen=True, eq=False):
     """Storages are numbered as they come up, so that those born inside a subgraph can be told."""
 
 
+MOST_VIEWS = 64
+"""So many are told of a value. A chain of views has a value for each of them: all views of all values would be told in
+the square of its length.
+"""
+
+
+MOST_STORAGES = 100
+"""So many a value may show. Of a chain of ops that may or may not return what they are given, each adds one; programs
+have two or three in a row.
+"""
+
+
 class Alias(msgspec.Struct, frozen=True, eq=False):
     """A storage that a value shows."""
 
     storage: Storage
     views: tuple[str, ...] = ()
-    """The view ops on the way from the base to the value, outermost last."""
+    """The view ops on the way from the base to the value, outermost last; those in the middle of a long way are left
+    out.
+    """
     certain: bool = True
 
 
@@ -211,6 +226,8 @@ class AliasAnalysis:
                         uncertain |= not decided
                 if not found or uncertain:
                     found.append(Alias(self._storage(graph, "intermediate", result), certain=not found))
+                if len(found) > MOST_STORAGES:
+                    raise ProgramError(f"%{result} may show the memory of more than {MOST_STORAGES} values")
                 binding[result] = tuple(found)
 
     def _shared(
@@ -244,7 +261,7 @@ class AliasAnalysis:
             certain = shares is True and decided
             decided = decided and shares is True
             found += [
-                Alias(alias.storage, alias.views + step, alias.certain and certain)
+                Alias(alias.storage, _through(alias.views, step), alias.certain and certain)
                 for alias in self._shown(graph, name)
             ]
         return found, decided
@@ -366,3 +383,12 @@ def _touched(node: Node) -> Iterator[str]:
 def _flat(arguments: list[Argument]) -> list[str | None]:
     """One entry per argument: its tensor, or None where it holds none."""
     return [name for argument in arguments for name in (argument.tensors() or [None])]
+
+
+def _through(views: tuple[str, ...], step: tuple[str, ...]) -> tuple[str, ...]:
+    """The views with one more."""
+    longer = views + step
+    if len(longer) <= MOST_VIEWS:
+        return longer
+    half = MOST_VIEWS // 2
+    return (*longer[: half - 1], LEFT_OUT, *longer[-half:])

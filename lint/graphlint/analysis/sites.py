@@ -45,6 +45,11 @@ class Site(msgspec.Struct, frozen=True, eq=False):
         return self.op.name if self.op is not None else self.node.op
 
     @property
+    def defines(self) -> frozenset[tuple[int, str]]:
+        """Its results, which only the identity of their graph tells from values of that name in others."""
+        return frozenset((id(self.scope.graph), name) for name in self.node.results())
+
+    @property
     def used(self) -> bool:
         """Whether a later node or an output of its graph reads one of its results."""
         results = set(self.node.results())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from functools import cached_property
 from typing import Protocol
 
@@ -25,6 +26,26 @@ class WritePlan(Protocol):
     @property
     def blocked(self) -> Mapping[int, str]:
         """Writes that stay: the position of the node to the reason."""
+
+
+class KeptCheck(Protocol):
+    """A functional check that stays (``Check`` of the pass that restores plain ones)."""
+
+    @property
+    def reason(self) -> str:
+        """Why."""
+
+
+class Restorable(Protocol):
+    """What bringing plain checks back comes to (``Restoration`` of that pass)."""
+
+    @property
+    def kept(self) -> Sequence[KeptCheck]:
+        """The checks that stay functional."""
+
+    @property
+    def gone(self) -> AbstractSet[tuple[int, str]]:
+        """The tokens that go, each by the identity of its graph and its name."""
 
 
 class Write(msgspec.Struct, frozen=True, eq=False):
@@ -64,11 +85,11 @@ class ProgramView:
         profile: Profile = Profile(),  # noqa: B008 - it is immutable
         planner: Callable[[ProgramView], WritePlan] | None = None,
         payloads: Callable[[], Mapping[str, str]] | None = None,
-        tokens: Callable[[], str | None] | None = None,
+        restorer: Callable[[], Restorable] | None = None,
     ) -> None:
         """``profile`` is what the artifact's targets demand; ``planner`` works out what of the writes can be
         functionalized; ``payloads`` tells what holds the values of which parameters, buffers and constants;
-        ``tokens`` why not all dependency tokens can be taken away.
+        ``restorer`` works out which dependency tokens can be taken away.
         """
         self.program = program
         self.ops = ops
@@ -76,7 +97,7 @@ class ProgramView:
         self.profile = profile
         self._planner = planner
         self._payloads = payloads
-        self._tokens = tokens
+        self._restorer = restorer
 
     @cached_property
     def sites(self) -> tuple[Site, ...]:
@@ -95,9 +116,19 @@ class ProgramView:
         return self._planner(self) if self._planner is not None else None
 
     @cached_property
-    def token_obstacle(self) -> str | None:
-        """Why functional checks cannot all become plain ones again, or None."""
-        return self._tokens() if self._tokens is not None else None
+    def restoration(self) -> Restorable | None:
+        """Which functional checks can become plain ones again; None without a restorer."""
+        return self._restorer() if self._restorer is not None else None
+
+    def token_obstacle(self, site: Site) -> str | None:
+        """Why the tokens that a node makes cannot be taken away, or None."""
+        if self.restoration is None:
+            return None
+        kept = next(iter(self.restoration.kept), None)
+        if kept is not None:
+            return kept.reason
+        made = site.defines
+        return None if made and made <= self.restoration.gone else "no functional check takes its token"
 
     @cached_property
     def functional(self) -> bool:

@@ -102,9 +102,7 @@ def _slots(container: Container, changes: Changes, before: str | None) -> list[_
     for slot in slots:
         member = slot.old
         if member is not None and least_end(member) > slot.span_end:
-            raise ArtifactError(
-                f"member {quoted(member.name)} overlaps what follows it in the archive", member=member.name
-            )
+            raise _overlapping(member)
     removed = {name for name, data in changes.items() if data is None}
     slots = [slot for slot in slots if slot.name not in removed]
     for name, data in changes.items():
@@ -161,6 +159,8 @@ def _copy_member(container: Container, output: Output, member: Member, span_end:
         output.copy(container.source, offset, span_end - offset)
         return member.record
     start = container.data_offset(member)
+    if start + member.compressed_size > span_end:  # by its local header, which may be longer than least_end knows
+        raise _overlapping(member)
     header = container.read_at(member.header_offset, start - member.header_offset)
     header = moved_local_header(header, member.header_offset, offset, alignment)
     output.write(header)
@@ -206,6 +206,10 @@ def _write_changed(container: Container, output: Output, slot: _Slot, model: Mem
         offset=offset,
         keep_extra=slot.old is not None,
     )
+
+
+def _overlapping(member: Member) -> ArtifactError:
+    return ArtifactError(f"member {quoted(member.name)} overlaps what follows it in the archive", member=member.name)
 
 
 def _is_padded(local_header: bytes) -> bool:

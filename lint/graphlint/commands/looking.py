@@ -35,6 +35,10 @@ _MOST_DRAWN: Final = 2000
 """Nodes of the largest graph that is drawn as a whole: beyond, browsers give up before people do."""
 
 
+_MOST_REACHED: Final = 500_000
+"""Values that the shown writes may reach, all together: they take a few seconds then, and tens of MiB as JSON."""
+
+
 class ShowOptions(msgspec.Struct, frozen=True):
     """The command line of ``show``; None and empty mean that an option was not given."""
 
@@ -122,6 +126,7 @@ def _rendered(programs: list[ShownProgram], options: ShowOptions, report: Report
         from graphlint.showing import listing
 
         return listing.render(options.artifact, programs, report)
+    _check_reach(programs, options)
     if options.format == "json":
         from graphlint.showing import graph_json
 
@@ -145,6 +150,17 @@ def _rendered(programs: list[ShownProgram], options: ShowOptions, report: Report
     return "".join(
         render_dot(picture, program.name) for picture, program in zip(pictures, programs, strict=True)
     )  # fmt: skip
+
+
+def _check_reach(programs: list[ShownProgram], options: ShowOptions) -> None:
+    from graphlint.analysis.reach import Reaches
+
+    reached = sum(Reaches(program.view, program.flow).extent(program.chosen()) for program in programs)
+    if reached > _MOST_REACHED:
+        raise ConfigError(
+            f"{options.artifact}: the writes reach {reached} values, which are too many to be told (the most is "
+            f"{_MOST_REACHED}): choose a part with --node, or use --format text"
+        )
 
 
 def _check_drawable(programs: list[ShownProgram], options: ShowOptions) -> None:

@@ -71,6 +71,8 @@ class Restoration(msgspec.Struct, frozen=True):
     """Qualified names of the non-persistent buffers that are gone."""
     restored: tuple[Check, ...]
     kept: tuple[Check, ...]
+    gone: frozenset[Key] = frozenset()
+    """The tokens that are gone."""
 
 
 def restore_checks(document: Document) -> Restoration:
@@ -88,7 +90,7 @@ def restore_checks(document: Document) -> Restoration:
     rebuilding = _Rebuilding(chains, Dialect.of(document.program.graph))
     edit = rebuilding.edit(program.graph, raw)
     tree, buffers = ends.take_away(edit)
-    return Restoration(tree, buffers, restored, kept)
+    return Restoration(tree, buffers, restored, kept, chains.going())
 
 
 class _Chains:
@@ -115,6 +117,11 @@ class _Chains:
             return False
         root = self._root((id(graph), name))
         return root in self._with_checks and root not in self._obstacles
+
+    def going(self) -> frozenset[Key]:
+        """All tokens of chains that go."""
+        roots = self._with_checks - self._obstacles.keys()
+        return frozenset(key for key in self._parents if self._root(key) in roots)
 
     def join(self, left: Key, right: Key) -> None:
         """These two tokens hang together."""

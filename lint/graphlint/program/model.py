@@ -90,6 +90,11 @@ class SymSize(_Part):
             raise ProgramError("a size is neither a number nor an expression")
         return self.as_int
 
+    @property
+    def shown(self) -> int | str:
+        """The same, to be shown: ``?`` where it is neither."""
+        return "?" if self.as_expr is None and self.as_int is None else self.value
+
 
 class TensorMeta(_Part):
     """Recorded metadata of a tensor value. ``dtype`` and ``layout`` are the schema's enum numbers

@@ -47,7 +47,9 @@ class Storage(msgspec.Struct, frozen=True):
     kind: Literal["intermediate", "user input", "buffer", "parameter", "constant", "unknown"]
     value: Annotated[str, _says("The graph value that is its base.")]
     name: Annotated[str | None, _says("Qualified name of a buffer, parameter or constant, or the input's name.")]
-    views: Annotated[tuple[str, ...], _says("The view ops from the base to the written value.")]
+    views: Annotated[
+        tuple[str, ...], _says("The view ops from the base to the written value; ... for those in the middle of many.")
+    ]
 
 
 class Frame(msgspec.Struct, frozen=True):

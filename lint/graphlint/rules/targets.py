@@ -52,16 +52,15 @@ class RefusedByTarget(Rule):
             refused = view.profile.refused_op(site.name)
             if refused is not None:
                 message = f"{site.name} is refused by {', '.join(refused.targets)}: {refused.because}"
-                yield Finding(message, _fix(view, refused), site)
+                yield Finding(message, _fix(refused, view.token_obstacle(site) if refused.restore else None), site)
         for spec in view.program.graph_module.signature.output_specs or ():
             for kind, refused in view.profile.refused_outputs.items():
                 if getattr(spec, kind) is not None:
                     message = f"an output of kind {kind} is refused by {', '.join(refused.targets)}: {refused.because}"
-                    yield Finding(message, _fix(view, refused))
+                    yield Finding(message, no_fix(refused.advice or "change the model"))
 
 
-def _fix(view: ProgramView, refused: Refused) -> Fix:
+def _fix(refused: Refused, obstacle: str | None) -> Fix:
     if not refused.restore:
         return no_fix(refused.advice or "change the model")
-    obstacle = view.token_obstacle
     return Fix("safe", "becomes plain checks again") if obstacle is None else no_fix(obstacle)

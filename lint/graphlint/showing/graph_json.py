@@ -23,8 +23,9 @@ A node is a call of an op, an input of a graph, or a graph's ``return``::
       "position": 3,                            ordinal among the calls, as in findings; null for the others
       "text": "%index_put_: ... = ...",         its line of the text form; an input's or output's part of it
       "values": [{"name": "index_put_", "dtype": "float32", "shape": [1, 8, 4], "stride": [32, 4, 1],
-                  "device": "cpu", "requires_grad": false}],    what it defines; sizes may be expressions (strings),
-                                                and all but the name are null where nothing is recorded
+                  "device": "cpu", "requires_grad": false}],    what it defines; sizes may be expressions (strings, "?"
+                                                for what is neither a number nor one), and all but the name are null
+                                                where nothing is recorded
       "source": {"path": "models.py", "line": 129, "function": "forward", "text": "..."} | null,
       "module_path": "layers.0" | null, "module_type": "models.Layer" | null
     }
@@ -126,8 +127,8 @@ def _value(vertex: Vertex, name: str) -> dict[str, Any]:
     return {
         "name": name,
         "dtype": None if meta is None else DTYPES.get(meta.dtype, f"dtype{meta.dtype}"),
-        "shape": None if meta is None else meta.shape,
-        "stride": None if meta is None else meta.stride,
+        "shape": None if meta is None else [size.shown for size in meta.sizes],
+        "stride": None if meta is None else [size.shown for size in meta.strides],
         "device": None if meta is None or meta.device is None else str(meta.device),
         "requires_grad": None if meta is None else meta.requires_grad,
     }

@@ -197,12 +197,13 @@ _contiguous = lru_cache(1 << 12)(contiguous_strides)
 def print_type(meta: TensorMeta) -> str:
     """``f32[2, s0]`` and what is unusual about the tensor (see the module's docstring)."""
     dtype = DTYPES.get(meta.dtype, f"dtype{meta.dtype}")
-    text = f"{SHORT_DTYPES.get(dtype, dtype)}[{', '.join(map(str, meta.shape))}]"
-    if meta.stride != _contiguous(meta.shape):
-        text += f"{{{', '.join(map(str, meta.stride))}}}"
+    shape, stride = tuple(size.shown for size in meta.sizes), tuple(size.shown for size in meta.strides)
+    text = f"{SHORT_DTYPES.get(dtype, dtype)}[{', '.join(map(str, shape))}]"
+    if "?" in shape or stride != _contiguous(shape):
+        text += f"{{{', '.join(map(str, stride))}}}"
     if meta.device is not None and str(meta.device) != "cpu":
         text += f" @{meta.device}"
-    offset = meta.storage_offset.value if isinstance(meta.storage_offset, SymSize) else meta.storage_offset
+    offset = meta.storage_offset.shown if isinstance(meta.storage_offset, SymSize) else meta.storage_offset
     if offset:
         text += f" +{offset}"
     if meta.layout != STRIDED:
