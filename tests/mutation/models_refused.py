@@ -265,6 +265,21 @@ def trained_parameter(x, w):
     return x * w
 
 
+@refused(R(3, 4).requires_grad_(), R(4).requires_grad_(), reasons={
+    "stock torch cannot write a buffer back that requires gradients",
+    "stock torch cannot write an input back that requires gradients",
+}, fixed=1, state={"b": torch.ones(4, requires_grad=True)})  # fmt: skip
+def what_requires_gradients_is_written(x, y, b):
+    """Autograd admits such writes in regions without gradients, and through ``detach``."""
+    with torch.no_grad():
+        x.mul_(0.5)
+        b.add_(1)
+    y.detach().add_(1)
+    z = x * y
+    z.add_(b)
+    return z
+
+
 @refused(R(4, 3, 2, 2), reasons="instance_norm of a batch of symbolic size", dynamic={0: BATCH},
          state={"mean": torch.zeros(3), "var": torch.ones(3)})  # fmt: skip
 def instances_of_an_unknown_batch(x, mean, var):

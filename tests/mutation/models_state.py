@@ -127,6 +127,25 @@ class FrozenParameter(nn.Module):
         return x * self.w
 
 
+@model(R(3, 4), R(3, 4))
+class WrittenWithWhatRequiresGradients(nn.Module):
+    """Export then records that the buffer and the input do, too."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("kept", torch.zeros(3, 4))
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x, y):
+        z = self.linear(x)
+        self.kept.mul_(0.9).add_(z)
+        with torch.no_grad():
+            row = self.kept[0].mul_(2) * 1
+        y.detach().mul_(2)
+        y[1:].add_(z[1:])
+        return self.kept + y + row
+
+
 @model(torch.tensor([1, 0]), R(2, 4))
 class KeyValueCache(nn.Module):
     def __init__(self):

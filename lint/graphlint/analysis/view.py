@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -17,6 +17,9 @@ from graphlint.program.model import Program
 from graphlint.settings import Profile, TokenSink
 
 _PRECEDENCE: tuple[StorageKind, ...] = ("parameter", "buffer", "constant", "user input", "unknown", "intermediate")
+
+TOGETHER: Final = "it is written together with a tensor that cannot be: "
+"""What is said of a write that stays because another one does; its reason follows."""
 
 
 class WritePlan(Protocol):
