@@ -80,6 +80,27 @@ class OutputsShareMemoryWithTheState(nn.Module):
 
 
 @model(R(4, 4))
+class ReturnsCopiesOfWhatItHolds(nn.Module):
+    """Whoever writes to them must not write to an input or to the state."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("b", R(4, 4))
+        self.register_buffer("c", R(4, 4))
+        self.constant = R(4, 4)
+
+    def forward(self, x):
+        copies = [torch.empty(4, 4) for _ in range(3)]
+        for copy, held in zip(copies, (self.b, self.constant, x), strict=True):
+            copy.copy_(held)
+        rows = torch.zeros(4, 4)
+        row = rows[1]
+        row.copy_(x[2])
+        self.c.copy_(x)
+        return copies, copies[2].view(2, 8)[:, 4:], row, self.c, self.c[0], x
+
+
+@model(R(4, 4))
 class NonPersistentBuffer(nn.Module):
     def __init__(self):
         super().__init__()

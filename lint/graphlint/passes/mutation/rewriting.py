@@ -55,6 +55,7 @@ class Rewriter:
             _as_buffer(spec) if self._is_written_constant(spec, frame) else spec for spec in signature["input_specs"]
         ]
         output_specs = list(signature["output_specs"])
+        frame.return_own()
         outputs = [
             frame.output(raw, argument) for raw, argument in zip(self.raw["outputs"], frame.graph.outputs, strict=True)
         ]

@@ -623,6 +623,24 @@ class Frame:
                 tracked.value = self._taken_anew(store, tracked.steps)
                 tracked.version = store.version
 
+    def return_own(self) -> None:
+        """What the program returns stays apart from the inputs that it came to be, or to be a view of: the caller may
+        write to it, and would write to what the caller or the module holds.
+        """
+        entries = {name for one in self.graph.inputs for name in one.tensors()}
+        made = {name: node for node in self.edit.nodes for name in _results_of(node)}
+        for name in (name for argument in self.graph.outputs for name in argument.tensors() if name in self.objects):
+            tracked = self.objects[str(name)]
+            store = tracked.store
+            own = store.origin.name
+            if store.version == 0 or self._root(self.use(str(name), exact=True), made) not in entries - {own}:
+                continue
+            if self._root(store.base.name, made) in entries - {own}:
+                value = tensor(store.base.name)
+                store.base = self.builder.emit("aten.clone.default", [value], store.base.meta.dense(), "clone")
+                store.shown.clear()
+            tracked.value = self._taken_anew(store, tracked.steps)
+
     def _taken_anew(self, store: _Store, steps: tuple[Step, ...]) -> Value:
         """A chain of views of the current base, in its memory, even where the value is at hand elsewhere."""
         value = store.base
@@ -665,13 +683,21 @@ class Frame:
             return argument
         return {"as_tensors": [{"name": apart.get(index, name)} for index, name in enumerate(names)]}
 
-    def _root(self, name: str) -> str:
-        """The value whose memory a value shows, as far as the nodes that there are now tell."""
-        node = next((one for one in reversed(self.edit.nodes) if name in _results_of(one)), None)
-        if node is None and name in self._definers:
-            node = self.raw["nodes"][self._definers[name]]
-        shown = self._shown_operand(node, name) if node is not None else None
-        return self._root(shown) if shown is not None else name
+    def _root(self, name: str, made: Mapping[str, Json] | None = None) -> str:
+        """The value whose memory a value shows, as far as the nodes that there are now tell; ``made`` are those by
+        their results, if somebody has them.
+        """
+        while True:
+            if made is not None:
+                node = made.get(name)
+            else:
+                node = next((one for one in reversed(self.edit.nodes) if name in _results_of(one)), None)
+            if node is None and name in self._definers:
+                node = self.raw["nodes"][self._definers[name]]
+            shown = self._shown_operand(node, name) if node is not None else None
+            if shown is None:
+                return name
+            name = shown
 
     def _shown_operand(self, node: Json, name: str) -> str | None:
         """The operand whose memory a node's result may show: that of a view, or one that a region hands out again."""
