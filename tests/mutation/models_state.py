@@ -536,6 +536,35 @@ class SubmodulesWrite(nn.Module):
         return self.first(y)
 
 
+class _Viewing(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("count", torch.zeros(4))
+
+    def forward(self, x):
+        self.count.add_(1)
+        y = x * self.count
+        return y, y[1:].t()
+
+
+@model(R(4, 4))
+class ViewsOfOneModuleTakenAgainAfterAnother(nn.Module):
+    """``torch.export.unflatten`` takes nodes of a module that stand apart for several of its calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = _Viewing(), _Viewing()
+
+    def forward(self, x):
+        y, part = self.first(x)
+        z, other = self.second(y)
+        y.add_(z)
+        z.mul_(2)
+        again, last = self.first(z)
+        again.add_(1)
+        return part + other, part, last, other
+
+
 @model(torch.tensor(3), R(4, 4))
 class LoopReadsWhatIsWrittenAroundIt(nn.Module):
     """What a loop is given, carried or not, is memory from outside the first time and the body's own afterwards; it

@@ -832,7 +832,8 @@ class Frame:
         following = 0
         for (index, start), (_, end) in pairwise([*self.visited, (0, len(self.edit.nodes))]):
             nodes += whole["nodes"][following:index]
-            nodes += (self.edit.nodes[place] for place in range(start, end) if place not in dropped)
+            near = whole["nodes"][min(index, len(whole["nodes"]) - 1)]
+            nodes += (_in_place_of(near, self.edit.nodes[place]) for place in range(start, end) if place not in dropped)
             following = index + 1
         self.edit.nodes = nodes
         changes: dict[str, Any] = {}
@@ -870,6 +871,17 @@ def _check_apart(op: OpInfo, objects: list[_Object]) -> None:
 def _relocatable(step: Step) -> bool:
     """Whether the view can be taken outside the graph that it stands in: it depends on constants only."""
     return all(operand.name == step.operand or not operand.arg.names() for operand in step.node.inputs)
+
+
+def _in_place_of(original: Json, node: Json) -> Json:
+    """A node in the module that the one whose place it takes belongs to, wherever its metadata come from:
+    ``torch.export.unflatten`` takes nodes of a module that stand apart for several of its calls.
+    """
+    stack = original.get("metadata", {}).get("nn_module_stack")
+    metadata = node.get("metadata", {})
+    if stack is None or metadata.get("nn_module_stack") == stack:
+        return node
+    return {**node, "metadata": {**metadata, "nn_module_stack": stack}}
 
 
 def _is_union(argument: Json) -> bool:
