@@ -124,6 +124,25 @@ def narrowed_to_an_end_that_nobody_computes(x):
     return y
 
 
+@refused(R(4, 4), reasons="squeeze meets a dimension of symbolic size",
+         dynamic={0: Dim("rows", max=8)})  # fmt: skip
+def squeezed_where_the_size_may_be_one(x):
+    """Export takes sizes to be none of 0 and 1, but admits calls with them."""
+    y, z = x * 1, x * 2
+    y.squeeze(0).add_(1)
+    z.squeeze().mul_(2)
+    return y, z
+
+
+@refused(R(2, 3, 4, 4), reasons="which tensor it writes depends on more than the artifact tells",
+         dynamic={0: Dim("batch", max=8)})  # fmt: skip
+def contiguous_where_the_size_is_one(x):
+    y = x * 1
+    z = y[:, :1].contiguous(memory_format=torch.channels_last)
+    z.add_(1)
+    return y, z
+
+
 @refused(R(4, 6), reasons="as_strided reads the memory of a tensor that is not contiguous")
 def as_strided_of_a_transposed_tensor(x):
     y = (x * 1).t()

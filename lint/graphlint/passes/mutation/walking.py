@@ -86,7 +86,7 @@ class Frame:
         self.graph = scope.graph
         self.raw = raw
         self.edit = GraphEdit(raw, scope.graph)
-        self.builder = Builder(self.edit, rewriter.dialect, rewriter.ops, raw.get("sym_int_values", {}))
+        self.builder = Builder(self.edit, rewriter.dialect, rewriter.ops, raw.get("sym_int_values", {}), rewriter.sizes)
         self.objects: dict[str, _Object] = {}
         self.gone: dict[str, str] = {}
         """Names that the rewrite does away with, and what stands for them."""
