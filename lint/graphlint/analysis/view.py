@@ -29,6 +29,10 @@ class WritePlan(Protocol):
     def blocked(self) -> Mapping[int, str]:
         """Writes that stay: the position of the node to the reason."""
 
+    @property
+    def fixed(self) -> frozenset[int]:
+        """Positions of the nodes whose writes go."""
+
 
 class Write(msgspec.Struct, frozen=True, eq=False):
     """One tensor that a node writes, and where that ends up."""
@@ -65,7 +69,7 @@ class ProgramView:
         ops: OpTable,
         token_sink: TokenSink = "buffer",
         profile: Profile = Profile(),  # noqa: B008 - it is immutable
-        planner: Callable[[ProgramView], WritePlan] | None = None,
+        planner: Callable[[ProgramView, frozenset[int] | None], WritePlan] | None = None,
         payloads: Callable[[], Mapping[str, str]] | None = None,
         tokens: Callable[[], str | None] | None = None,
     ) -> None:
@@ -95,7 +99,11 @@ class ProgramView:
     @cached_property
     def write_plan(self) -> WritePlan | None:
         """What of the writes can be functionalized, and the program after that; None without a planner."""
-        return self._planner(self) if self._planner is not None else None
+        return self.plan_of(None)
+
+    def plan_of(self, selected: frozenset[int] | None) -> WritePlan | None:
+        """As :attr:`write_plan`, for the writes of the nodes at these positions only."""
+        return self._planner(self, selected) if self._planner is not None else None
 
     @cached_property
     def token_obstacle(self) -> str | None:

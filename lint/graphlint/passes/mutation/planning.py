@@ -53,7 +53,7 @@ def plan(document: Document, view: ProgramView, selected: frozenset[int] | None 
         for write in writes:
             if write.site.position not in selected:
                 for alias in write.aliases:
-                    blocked.setdefault(alias.storage, "a write to the same tensor is not selected for fixing")
+                    blocked.setdefault(alias.storage, "a write to the same tensor is not to be fixed")
     while True:
         active = _active(writes, blocked)
         if not active:
