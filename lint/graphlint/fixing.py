@@ -13,7 +13,7 @@ from graphlint.analysis.sites import Site
 from graphlint.analysis.view import ProgramView
 from graphlint.diagnostics import Diagnostic
 from graphlint.errors import FixValidationError
-from graphlint.linting import Found, lint_view, target_notes, view_of
+from graphlint.linting import WRITES, Found, applies, lint_view, target_notes, view_of, writes_to_fix
 from graphlint.passes.mutation.planning import Plan, plan
 from graphlint.passes.nodes import WITH_MESSAGE, give_messages, remove_nodes
 from graphlint.passes.regions import inline_regions
@@ -79,9 +79,7 @@ class _Pass(msgspec.Struct, frozen=True):
 
 
 def _functionalize_writes(state: _State, chosen: list[Found], settings: Settings) -> _Made:
-    """A node's writes are fixed together or not at all: one that is not to be fixed keeps the others."""
-    left = {_position(one) for one in state.found if one.diagnostic.code in _WRITES and one not in chosen}
-    selected = frozenset({_position(one) for one in chosen} - left)
+    selected = writes_to_fix(state.found, settings)
     everything = {write.site.position for write in state.view.writes} - state.view.write_obstacles.keys()
     made = state.view.write_plan if selected == everything else None
     if not isinstance(made, Plan):
@@ -117,7 +115,6 @@ def _relabel(state: _State, chosen: list[Found], settings: Settings) -> _Made:
     return _Made({**state.document.tree, "verifiers": ["ATEN"]}, chosen)
 
 
-_WRITES: Final = frozenset({"GL101", "GL102", "GL103", "GL104", "GL105", "GL106", "GL107"})
 _REMOVAL: Final = _Pass(frozenset({"GL205", "GL301"}), _remove_nodes)
 _MESSAGES: Final = _Pass(frozenset(), _give_messages)
 PASSES: Final = (
@@ -126,7 +123,7 @@ PASSES: Final = (
     _REMOVAL,
     _MESSAGES,
     _Pass(frozenset({"GL601"}), _restore_checks),
-    _Pass(_WRITES, _functionalize_writes),
+    _Pass(WRITES, _functionalize_writes),
     _Pass(frozenset({"GL401"}), _inline_regions),
     _Pass(frozenset({"GL201", "GL202", "GL203", "GL204"}), _chain_checks),
     _Pass(frozenset({"GL501"}), _relabel),
@@ -150,7 +147,7 @@ def fix_program(document: Document, name: str, path: str, settings: Settings) ->
         count = len(fixed)
         for each in PASSES:
             codes = _codes_for(each, settings.profile)
-            chosen = [one for one in state.found if one.diagnostic.code in codes and _applies(one, settings)]
+            chosen = [one for one in state.found if one.diagnostic.code in codes and applies(one, settings)]
             made = each.run(state, chosen, settings) if chosen else None
             if made is None or not made.fixed:
                 continue
@@ -188,14 +185,6 @@ def _sites(found: list[Found]) -> list[Site]:
 
 def _position(found: Found) -> int:
     return found.diagnostic.position
-
-
-def _applies(found: Found, settings: Settings) -> bool:
-    diagnostic = found.diagnostic
-    if diagnostic.code not in settings.fixable or diagnostic.suppression is not None:
-        return False
-    applicability = diagnostic.fix.applicability
-    return applicability == "safe" or (applicability == "unsafe" and settings.unsafe_fixes)
 
 
 def _replaced(fixed: list[Found], profile: Profile) -> Iterator[tuple[str, str | None]]:

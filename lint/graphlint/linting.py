@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from graphlint.analysis.sites import Site
-from graphlint.analysis.view import ProgramView, Restorable, WritePlan
+from graphlint.analysis.view import TOGETHER, ProgramView, Restorable, WritePlan
 from graphlint.diagnostics import Diagnostic, Fix, SourceFrame
 from graphlint.ops.table import OpTable, op_table
 from graphlint.program.document import Document
@@ -13,6 +15,9 @@ from graphlint.program.source import model_frame, module_of, stack_frames
 from graphlint.rules.base import Finding, Rule
 from graphlint.rules.registry import RULES
 from graphlint.settings import Profile, Settings
+
+WRITES: Final = frozenset({"GL101", "GL102", "GL103", "GL104", "GL105", "GL106", "GL107"})
+"""The rules on writes."""
 
 
 class Found(msgspec.Struct, frozen=True, eq=False):
@@ -30,10 +35,10 @@ def ops_for(settings: Settings) -> OpTable:
 def view_of(document: Document, settings: Settings) -> ProgramView:
     """What rules see of a program. Fixes of writes are planned when a rule first asks for one."""
 
-    def planner(view: ProgramView) -> WritePlan:
+    def planner(view: ProgramView, selected: frozenset[int] | None) -> WritePlan:
         from graphlint.passes.mutation.planning import plan
 
-        return plan(document, view)
+        return plan(document, view, selected)
 
     def restoration() -> Restorable:
         from graphlint.passes.restoring import restore_checks
@@ -71,10 +76,53 @@ def lint_view(view: ProgramView, name: str, path: str, settings: Settings) -> li
     # What is said of the program as a whole comes last.
     end = 1 << 62
     found.sort(key=lambda one: (end if one.site is None else one.site.position, one.diagnostic.code))
-    if settings.review is None:
+    if settings.review is not None:
+        reviewed = settings.review(view.program, [one.diagnostic for one in found])
+        found = [Found(diagnostic, one.site) for diagnostic, one in zip(reviewed, found, strict=True)]
+    return _without_vain_fixes(found, view, settings)
+
+
+def applies(found: Found, settings: Settings) -> bool:
+    """Whether ``--fix`` would apply the finding's fix."""
+    diagnostic = found.diagnostic
+    if diagnostic.code not in settings.fixable or diagnostic.suppression is not None:
+        return False
+    applicability = diagnostic.fix.applicability
+    return applicability == "safe" or (applicability == "unsafe" and settings.unsafe_fixes)
+
+
+def writes_to_fix(found: list[Found], settings: Settings) -> frozenset[int]:
+    """The nodes whose writes are to be fixed: a node's are fixed together or not at all, so that one that is not to be
+    fixed keeps the others.
+    """
+    writes = [one for one in found if one.diagnostic.code in WRITES]
+    left = {one.diagnostic.position for one in writes if not applies(one, settings)}
+    return frozenset({one.diagnostic.position for one in writes} - left)
+
+
+def _without_vain_fixes(found: list[Found], view: ProgramView, settings: Settings) -> list[Found]:
+    """No fix is promised for a write that stays because others to the same memory, or of the same node, do."""
+    hopeful = [one for one in found if one.diagnostic.code in WRITES and applies(one, settings)]
+    selected = writes_to_fix(found, settings)
+    everything = {write.site.position for write in view.writes} if hopeful else set()
+    if not hopeful or selected == everything - view.write_obstacles.keys():
         return found
-    reviewed = settings.review(view.program, [one.diagnostic for one in found])
-    return [Found(diagnostic, one.site) for diagnostic, one in zip(reviewed, found, strict=True)]
+    made = view.plan_of(selected)
+    if made is None:
+        return found
+    refusals = {
+        one.diagnostic.position: one.diagnostic.fix.message
+        for one in found
+        if one.diagnostic.code in WRITES and one.diagnostic.fix.applicability == "none"
+    }
+    vain = {id(one) for one in hopeful if one.diagnostic.position not in made.fixed}
+
+    def kept(one: Found) -> Found:
+        position = one.diagnostic.position
+        why = TOGETHER + refusals[position] if position in refusals else made.blocked[position]
+        return Found(msgspec.structs.replace(one.diagnostic, fix=Fix("none", why)), one.site)
+
+    return [kept(one) if id(one) in vain else one for one in found]
 
 
 def target_notes(view: ProgramView, settings: Settings) -> list[str]:

@@ -7,7 +7,7 @@ import copy
 import io
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -116,11 +116,25 @@ def run(module, args, seed: int) -> dict[str, Any]:
     return {
         "what it raises": raised,
         "its result": snapshot,
+        "what its result shares": _shared(result, [(f"argument {index}", value) for index, value in enumerate(args)])
+        | _shared(result, named),
         "its arguments afterwards": args,
         "its state": state,
         "the random state": torch.get_rng_state(),
         "the grad mode": enabled,
     }
+
+
+def _shared(result: Any, held: Iterable[tuple[str, Any]]) -> set[tuple[int, str]]:
+    """The results that are in the memory of what the caller or the module holds: index and name."""
+
+    def memory(value):
+        strided = isinstance(value, torch.Tensor) and value.layout == torch.strided and value.numel() > 0
+        return value.untyped_storage().data_ptr() if strided else None
+
+    places = {memory(one): name for name, value in held for one in pytree.tree_leaves(value)}
+    leaves = enumerate(pytree.tree_leaves(result))
+    return {(index, places[at]) for index, one in leaves if (at := memory(one)) is not None and at in places}
 
 
 def same(left: Any, right: Any) -> bool:
@@ -210,7 +224,10 @@ def _metadata_changes(fixed: Fixed) -> bool:
 
 def _compare(expected: dict[str, Any], actual: dict[str, Any], where: str) -> None:
     for what, value in expected.items():
-        if not same(value, actual[what]):
+        if what == "what its result shares":  # less than before is fine
+            if not actual[what] <= value:
+                raise DifferenceError(f"{where}, the result shares {actual[what] - value}")
+        elif not same(value, actual[what]):
             raise DifferenceError(f"{where}, {what}:\n{value}\nbefore,\n{actual[what]}\nafter")
 
 

@@ -124,6 +124,25 @@ def narrowed_to_an_end_that_nobody_computes(x):
     return y
 
 
+@refused(R(4, 4), reasons="squeeze meets a dimension of symbolic size",
+         dynamic={0: Dim("rows", max=8)})  # fmt: skip
+def squeezed_where_the_size_may_be_one(x):
+    """Export takes sizes to be none of 0 and 1, but admits calls with them."""
+    y, z = x * 1, x * 2
+    y.squeeze(0).add_(1)
+    z.squeeze().mul_(2)
+    return y, z
+
+
+@refused(R(2, 3, 4, 4), reasons="which tensor it writes depends on more than the artifact tells",
+         dynamic={0: Dim("batch", max=8)})  # fmt: skip
+def contiguous_where_the_size_is_one(x):
+    y = x * 1
+    z = y[:, :1].contiguous(memory_format=torch.channels_last)
+    z.add_(1)
+    return y, z
+
+
 @refused(R(4, 6), reasons="as_strided reads the memory of a tensor that is not contiguous")
 def as_strided_of_a_transposed_tensor(x):
     y = (x * 1).t()
@@ -263,6 +282,21 @@ def trained_parameter(x, w):
     with torch.no_grad():
         w.mul_(0.5)
     return x * w
+
+
+@refused(R(3, 4).requires_grad_(), R(4).requires_grad_(), reasons={
+    "stock torch cannot write a buffer back that requires gradients",
+    "stock torch cannot write an input back that requires gradients",
+}, fixed=1, state={"b": torch.ones(4, requires_grad=True)})  # fmt: skip
+def what_requires_gradients_is_written(x, y, b):
+    """Autograd admits such writes in regions without gradients, and through ``detach``."""
+    with torch.no_grad():
+        x.mul_(0.5)
+        b.add_(1)
+    y.detach().add_(1)
+    z = x * y
+    z.add_(b)
+    return z
 
 
 @refused(R(4, 3, 2, 2), reasons="instance_norm of a batch of symbolic size", dynamic={0: BATCH},

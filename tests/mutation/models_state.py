@@ -80,6 +80,27 @@ class OutputsShareMemoryWithTheState(nn.Module):
 
 
 @model(R(4, 4))
+class ReturnsCopiesOfWhatItHolds(nn.Module):
+    """Whoever writes to them must not write to an input or to the state."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("b", R(4, 4))
+        self.register_buffer("c", R(4, 4))
+        self.constant = R(4, 4)
+
+    def forward(self, x):
+        copies = [torch.empty(4, 4) for _ in range(3)]
+        for copy, held in zip(copies, (self.b, self.constant, x), strict=True):
+            copy.copy_(held)
+        rows = torch.zeros(4, 4)
+        row = rows[1]
+        row.copy_(x[2])
+        self.c.copy_(x)
+        return copies, copies[2].view(2, 8)[:, 4:], row, self.c, self.c[0], x
+
+
+@model(R(4, 4))
 class NonPersistentBuffer(nn.Module):
     def __init__(self):
         super().__init__()
@@ -125,6 +146,25 @@ class FrozenParameter(nn.Module):
     def forward(self, x):
         self.w.mul_(0.5)
         return x * self.w
+
+
+@model(R(3, 4), R(3, 4))
+class WrittenWithWhatRequiresGradients(nn.Module):
+    """Export then records that the buffer and the input do, too."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("kept", torch.zeros(3, 4))
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x, y):
+        z = self.linear(x)
+        self.kept.mul_(0.9).add_(z)
+        with torch.no_grad():
+            row = self.kept[0].mul_(2) * 1
+        y.detach().mul_(2)
+        y[1:].add_(z[1:])
+        return self.kept + y + row
 
 
 @model(torch.tensor([1, 0]), R(2, 4))
@@ -494,6 +534,35 @@ class SubmodulesWrite(nn.Module):
         y = self.second(self.first(x))
         y.mul_(2)
         return self.first(y)
+
+
+class _Viewing(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("count", torch.zeros(4))
+
+    def forward(self, x):
+        self.count.add_(1)
+        y = x * self.count
+        return y, y[1:].t()
+
+
+@model(R(4, 4))
+class ViewsOfOneModuleTakenAgainAfterAnother(nn.Module):
+    """``torch.export.unflatten`` takes nodes of a module that stand apart for several of its calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = _Viewing(), _Viewing()
+
+    def forward(self, x):
+        y, part = self.first(x)
+        z, other = self.second(y)
+        y.add_(z)
+        z.mul_(2)
+        again, last = self.first(z)
+        again.add_(1)
+        return part + other, part, last, other
 
 
 @model(torch.tensor(3), R(4, 4))

@@ -315,6 +315,16 @@ class SymbolicRows(nn.Module):
         return y
 
 
+@model(R(2, 3, 4, 4), dynamic={"x": {0: BATCH}})
+class SizesThatAreNeverOne(nn.Module):
+    def forward(self, x):
+        y = x * 1
+        y.squeeze(0).add_(1)
+        z = y[:, :1].contiguous(memory_format=torch.channels_last)
+        z.squeeze().mul_(2)
+        return y, z
+
+
 @model(R(8, 4), dynamic={"x": {0: Dim("rows", min=5, max=32)}})
 class NarrowedToSymbolicLengths(nn.Module):
     """To the end, from the beginning, and to a position that the model computes."""

@@ -1,6 +1,7 @@
 """What a fixed program's JSON must look like, whatever was fixed."""
 
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
 from graphlint.linting import view_of
@@ -43,6 +44,7 @@ def check(before: Json, after: Json) -> None:
         if not inlined:
             _check_uses(graph, originals, nodes)
     _check_origins(list(all_nodes(old["graph"])), list(all_nodes(new["graph"])))
+    _check_modules(old["graph"], new["graph"])
     _check_calls(new)
     _check_label(after)
 
@@ -98,19 +100,34 @@ def _regions(graph: Json) -> int:
 
 
 def _check_origins(old: list[Json], new: list[Json]) -> None:
-    """New nodes say where in the source they come from, as the nodes did that they stand for. What makes and copies
-    tokens stands for none, and names the module that it is in at most.
+    """New nodes say where in the source they come from, as the nodes did that they stand for, and which module they are
+    in now. What makes and copies tokens stands for none, and names the module that it is in at most.
     """
-    known = [node["metadata"] for node in old]
-    for node in new:
+
+    def origin(node: Json) -> Json:
         # What graphlint itself notes there is for restoring, and no origin.
-        origin = {key: value for key, value in node["metadata"].items() if not key.startswith("graphlint.")}
-        if all(name.startswith("dep_token") for name in _results(node)) and origin.keys() <= {"nn_module_stack"}:
-            continue
-        if origin not in known:
+        left_out = ("graphlint.", "nn_module_stack")
+        return {key: value for key, value in node["metadata"].items() if not key.startswith(left_out)}
+
+    known = [origin(node) for node in old]
+    for node in new:
+        if not (all(name.startswith("dep_token") for name in _results(node)) and not origin(node)) and (
+            origin(node) not in known
+        ):
             raise DifferenceError(
                 f"{_results(node)} = {node['target']} has metadata that no node had: {node['metadata']}"
             )
+
+
+def _check_modules(old: Json, new: Json) -> None:
+    """No module is entered that was not: ``torch.export.unflatten`` would take that for another call of it."""
+    before, after = (  # what was in a region may have come out of it
+        [key for key, _ in groupby(node["metadata"].get("nn_module_stack") for node in nodes)]
+        for nodes in (all_nodes(old), new["nodes"])
+    )
+    rest = iter(before)
+    if not all(stack in rest for stack in after):
+        raise DifferenceError(f"modules are entered in another order: {before} before, {after} after")
 
 
 def _check_calls(module: Json) -> None:

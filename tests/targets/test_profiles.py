@@ -159,3 +159,25 @@ def test_a_fix_ends_where_a_token_stays():
     fixed = fix_program(Document.from_tree(parse_program(TWO_TOKENS)), "model", "model.pt2", settings)
     assert [one.node for one in fixed.fixed if one.code == "GL601"] == ["dep_token0"]
     assert [one.node for one in fixed.remaining if one.code == "GL601"] == ["dep_token2"]
+
+
+def test_no_fix_is_promised_for_what_is_written_together_with_what_stays(lint_text):
+    """Core ML takes writes to inputs in no form, so that they stay, and with them what shares a node or memory."""
+    text = """
+graph(%x: f32[3], %z: f32[3]):
+  %y: f32[3] = aten.mul.Tensor(%z, 2)
+  aten._foreach_add_.Scalar([%x, %y], 1)
+  %mul_: f32[3] = aten.mul_.Tensor(%y, 2)
+  %w: f32[3] = aten.mul.Tensor(%z, 3)
+  %neg_: f32[3] = aten.neg_.default(%w)
+  return %mul_, %neg_
+"""
+    refusal = "coreml: Core ML inputs are immutable, in either form of the write"
+    together = "it is written together with a tensor that cannot be: "
+    found = lint_text(text, profile=profile_of(["coreml"], RULES))
+    assert [(one.code, one.fix.message) for one in found if one.code.startswith("GL1")] == [
+        ("GL101", together + refusal),
+        ("GL102", refusal),
+        ("GL101", "a write to the same tensor is not to be fixed"),
+        ("GL101", "becomes aten.neg.default"),
+    ]

@@ -20,6 +20,7 @@ from graphlint.analysis.calls import Convention, called_graphs, convention, oper
 from graphlint.analysis.conditional import shares_storage
 from graphlint.analysis.precision import Precision
 from graphlint.analysis.sites import Scope, Site
+from graphlint.analysis.sizes import Sizes
 from graphlint.diagnostics import LEFT_OUT, StorageKind
 from graphlint.errors import ProgramError
 from graphlint.ops.conditions import Alias as AliasRule
@@ -101,6 +102,7 @@ class AliasAnalysis:
         """
         self._ops = ops
         self._precision = precision
+        self._sizes = Sizes(program)
         self._graphs: dict[int, _Binding] = {}
         self._owners: dict[Storage, int] = {}
         self._count = 0
@@ -255,7 +257,9 @@ class AliasAnalysis:
             shares: bool | None = True
             if rule.certainty == "maybe":
                 doubted = not self._precision.doubts(graph).isdisjoint((name, result))
-                shares = shares_storage(graph, node, op, name, result, dtypes_known=not doubted)
+                shares = shares_storage(
+                    graph, node, op, name, result, dtypes_known=not doubted, may_be_one=self._sizes.may_be_one
+                )
             if shares is False:
                 continue
             certain = shares is True and decided

@@ -21,19 +21,37 @@ _COMPLEX: Final = (9, 10, 11)
 
 
 def shares_storage(
-    graph: Graph, node: Node, op: OpInfo, operand: str, result: str, *, dtypes_known: bool = True
+    graph: Graph,
+    node: Node,
+    op: OpInfo,
+    operand: str,
+    result: str,
+    *,
+    dtypes_known: bool = True,
+    may_be_one: Callable[[int | str], bool] = lambda size: size == 1,
 ) -> bool | None:
     """Whether a result of a conditional op shares its operand's storage. ``dtypes_known`` is False where a recorded
-    dtype is to be doubted.
+    dtype is to be doubted; ``may_be_one`` tells which sizes are 1, or could be.
     """
     decide = _DECISIONS.get(".".join(op.name.split(".")[:2]))
     before, after = graph.meta(operand), graph.meta(result)
     if decide is None or before is None or after is None:
         return None
     shares = decide(node, op, before, after)
-    if decide is _unchanged and not dtypes_known and not _copies(node):
-        return None
-    return shares
+    if decide is not _unchanged or _copies(node):
+        return shares
+    doubtful = shares is False and _differs_in_single_steps_only(before, after, may_be_one)
+    return None if doubtful or not dtypes_known else shares
+
+
+def _differs_in_single_steps_only(
+    before: TensorMeta, after: TensorMeta, may_be_one: Callable[[int | str], bool]
+) -> bool:
+    """Whether the copy that was recorded would not be made if sizes were 1: strides of such dimensions do not count."""
+    if before.dtype != after.dtype or str(before.device) != str(after.device) or before.layout != after.layout:
+        return False
+    steps = zip(before.shape, before.stride, after.stride, strict=False)
+    return before.shape == after.shape and all(one == other or may_be_one(size) for size, one, other in steps)
 
 
 def _unchanged(node: Node, op: OpInfo, before: TensorMeta, after: TensorMeta) -> bool | None:

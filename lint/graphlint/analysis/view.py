@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import cached_property
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -19,6 +19,9 @@ from graphlint.settings import Profile, TokenSink
 
 _PRECEDENCE: tuple[StorageKind, ...] = ("parameter", "buffer", "constant", "user input", "unknown", "intermediate")
 
+TOGETHER: Final = "it is written together with a tensor that cannot be: "
+"""What is said of a write that stays because another one does; its reason follows."""
+
 
 class WritePlan(Protocol):
     """What functionalizing all of a program's writes comes to (``Plan`` of the mutation pass)."""
@@ -26,6 +29,10 @@ class WritePlan(Protocol):
     @property
     def blocked(self) -> Mapping[int, str]:
         """Writes that stay: the position of the node to the reason."""
+
+    @property
+    def fixed(self) -> frozenset[int]:
+        """Positions of the nodes whose writes go."""
 
 
 class KeptCheck(Protocol):
@@ -83,7 +90,7 @@ class ProgramView:
         ops: OpTable,
         token_sink: TokenSink = "buffer",
         profile: Profile = Profile(),  # noqa: B008 - it is immutable
-        planner: Callable[[ProgramView], WritePlan] | None = None,
+        planner: Callable[[ProgramView, frozenset[int] | None], WritePlan] | None = None,
         payloads: Callable[[], Mapping[str, str]] | None = None,
         restorer: Callable[[], Restorable] | None = None,
     ) -> None:
@@ -113,7 +120,11 @@ class ProgramView:
     @cached_property
     def write_plan(self) -> WritePlan | None:
         """What of the writes can be functionalized, and the program after that; None without a planner."""
-        return self._planner(self) if self._planner is not None else None
+        return self.plan_of(None)
+
+    def plan_of(self, selected: frozenset[int] | None) -> WritePlan | None:
+        """As :attr:`write_plan`, for the writes of the nodes at these positions only."""
+        return self._planner(self, selected) if self._planner is not None else None
 
     @cached_property
     def restoration(self) -> Restorable | None:

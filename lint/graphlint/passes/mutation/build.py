@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from graphlint.analysis.sizes import Sizes
 from graphlint.ops.table import OpTable
 from graphlint.passes.mutation.values import Meta, Size, Value
 from graphlint.program.arguments import Json, tensor
@@ -18,10 +19,13 @@ class Obstacle(Exception):  # noqa: N818  # not an error: the reason why a stora
 class Builder:
     """Appends nodes to an edited graph. ``source`` is the metadata (stack trace, module path) that new nodes get."""
 
-    def __init__(self, edit: GraphEdit, dialect: Dialect, ops: OpTable, symbols: Mapping[str, Json]) -> None:
+    def __init__(
+        self, edit: GraphEdit, dialect: Dialect, ops: OpTable, symbols: Mapping[str, Json], known: Sizes
+    ) -> None:
         """``symbols`` are the symbolic integers that the graph's own inputs and nodes define, with what is recorded
-        of each; only those that :meth:`define` has announced are used.
+        of each; only those that :meth:`define` has announced are used. ``known`` is what their ranges tell.
         """
+        self.known = known
         self.edit = edit
         self.dialect = dialect
         self.source: Json = {}

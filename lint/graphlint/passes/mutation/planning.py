@@ -9,8 +9,9 @@ import msgspec
 
 from graphlint.analysis.aliasing import Storage
 from graphlint.analysis.calls import convention
+from graphlint.analysis.gradients import Autograd
 from graphlint.analysis.sites import Site
-from graphlint.analysis.view import ProgramView, Write
+from graphlint.analysis.view import TOGETHER, ProgramView, Write
 from graphlint.passes.mutation.rewriting import Rewriter
 from graphlint.passes.mutation.tracking import Blocked
 from graphlint.program.arguments import Json, value_names
@@ -19,6 +20,11 @@ from graphlint.program.document import Document
 _IN_PLACE_VIEWS: Final = frozenset(
     {"t_", "transpose_", "squeeze_", "unsqueeze_", "swapdims_", "swapaxes_", "as_strided_", "detach_"}
 )
+_WRITTEN_BACK: Final[dict[str, str]] = {"buffer": "a buffer", "user input": "an input"}
+"""What is written back with ``copy_`` and may require gradients. Parameters are looked at on their own; what a constant
+records is not so, for torch detaches constants on loading.
+"""
+_REQUIRES_GRADIENTS: Final = "stock torch cannot write {} back that requires gradients"
 _PARAMETER_OUTPUTS: Final = (8, 14)
 """The schema from which on a parameter can have a mutation output (torch 2.9)."""
 _OLDEST_MAJOR: Final = 5
@@ -47,7 +53,7 @@ def plan(document: Document, view: ProgramView, selected: frozenset[int] | None 
         for write in writes:
             if write.site.position not in selected:
                 for alias in write.aliases:
-                    blocked.setdefault(alias.storage, "a write to the same tensor is not selected for fixing")
+                    blocked.setdefault(alias.storage, "a write to the same tensor is not to be fixed")
     while True:
         active = _active(writes, blocked)
         if not active:
@@ -142,8 +148,7 @@ def _active(writes: list[Write], blocked: dict[Storage, str]) -> set[Storage]:
                 continue
             for storage in storages:
                 if storage not in blocked:
-                    together = "it is written together with a tensor that cannot be: "
-                    blocked[storage] = together + reason.removeprefix(together)
+                    blocked[storage] = TOGETHER + reason.removeprefix(TOGETHER)
                     changed = True
     return {storage for storages in groups.values() for storage in storages if storage not in blocked}
 
@@ -160,6 +165,8 @@ def _obstacles(document: Document, view: ProgramView, writes: list[Write]) -> di
         if reason is not None:
             for alias in write.aliases:
                 blocked.setdefault(alias.storage, reason)
+    for storage in _leaves(written, writes, view):
+        blocked.setdefault(storage, _REQUIRES_GRADIENTS.format(_WRITTEN_BACK[storage.kind]))
     for name, aliases in view.aliasing.uncertain():
         for alias in aliases:
             if alias.storage in written:
@@ -169,6 +176,16 @@ def _obstacles(document: Document, view: ProgramView, writes: list[Write]) -> di
             if alias.storage in written:
                 blocked.setdefault(alias.storage, f"whether {node.op} writes, keeps or returns it is not known")
     return blocked
+
+
+def _leaves(written: set[Storage], writes: list[Write], view: ProgramView) -> Iterator[Storage]:
+    """The inputs and buffers that are written, but require gradients."""
+    metas = {one: view.program.graph.meta(one.value) for one in written if one.kind in _WRITTEN_BACK}
+    demanding = {one for one, meta in metas.items() if meta is not None and meta.requires_grad}
+    if demanding:
+        autograd = Autograd(view.ops)
+        seen = {alias.storage for write in writes if autograd.sees(write) for alias in write.aliases}
+        yield from demanding - seen
 
 
 def _has_unknown_specs(view: ProgramView) -> bool:
@@ -193,7 +210,7 @@ def _write_obstacle(write: Write, schema: tuple[int, int], view: ProgramView) ->
     if storage.kind == "parameter":
         meta = view.program.graph.meta(storage.value)
         if meta is None or meta.requires_grad:
-            return "stock torch cannot write a parameter back that requires gradients"
+            return _REQUIRES_GRADIENTS.format("a parameter")
         if schema < _PARAMETER_OUTPUTS:
             return "files of torch before 2.9 have no mutation outputs for parameters"
     if op.in_place_view:

@@ -7,6 +7,7 @@ from functools import cache
 
 from graphlint.analysis.aliasing import Storage
 from graphlint.analysis.sites import Scope, Site
+from graphlint.analysis.sizes import Sizes
 from graphlint.analysis.view import ProgramView, Write
 from graphlint.passes.mutation.walking import Frame
 from graphlint.program.arguments import Json, renamed_call, tensor, tensor_names, value_names
@@ -23,6 +24,7 @@ class Rewriter:
         self.ops = view.ops
         self.aliasing = view.aliasing
         self.precision = view.precision
+        self.sizes = Sizes(view.program)
         self.active = active
         self.raw: Json = document.outline["graph_module"]["graph"]
         self.dialect = Dialect.of(document.program.graph)
@@ -55,6 +57,7 @@ class Rewriter:
             _as_buffer(spec) if self._is_written_constant(spec, frame) else spec for spec in signature["input_specs"]
         ]
         output_specs = list(signature["output_specs"])
+        frame.return_own()
         outputs = [
             frame.output(raw, argument) for raw, argument in zip(self.raw["outputs"], frame.graph.outputs, strict=True)
         ]

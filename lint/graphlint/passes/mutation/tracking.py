@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -85,7 +85,7 @@ class Tracker:
         self.graph = scope.graph
         self.raw = raw
         self.edit = GraphEdit(raw, scope.graph)
-        self.builder = Builder(self.edit, rewriter.dialect, rewriter.ops, raw.get("sym_int_values", {}))
+        self.builder = Builder(self.edit, rewriter.dialect, rewriter.ops, raw.get("sym_int_values", {}), rewriter.sizes)
         self.objects: dict[str, Object] = {}
         self.gone: dict[str, str] = {}
         """Names that the rewrite does away with, and what stands for them."""
@@ -254,13 +254,21 @@ class Tracker:
                     return rule.argument, tracked
         return None
 
-    def _root(self, name: str) -> str:
-        """The value whose memory a value shows, as far as the nodes that there are now tell."""
-        node = next((one for one in reversed(self.edit.nodes) if name in results_of(one)), None)
-        if node is None and name in self._definers:
-            node = self.raw["nodes"][self._definers[name]]
-        shown = self._shown_operand(node, name) if node is not None else None
-        return self._root(shown) if shown is not None else name
+    def _root(self, name: str, made: Mapping[str, Json] | None = None) -> str:
+        """The value whose memory a value shows, as far as the nodes that there are now tell; ``made`` are those by
+        their results, if somebody has them.
+        """
+        while True:
+            if made is not None:
+                node = made.get(name)
+            else:
+                node = next((one for one in reversed(self.edit.nodes) if name in results_of(one)), None)
+            if node is None and name in self._definers:
+                node = self.raw["nodes"][self._definers[name]]
+            shown = self._shown_operand(node, name) if node is not None else None
+            if shown is None:
+                return name
+            name = shown
 
     def _shown_operand(self, node: Json, name: str) -> str | None:
         """The operand whose memory a node's result may show: that of a view, or one that a region hands out again."""

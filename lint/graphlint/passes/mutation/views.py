@@ -335,7 +335,8 @@ def _squeeze(builder: Builder, step: Step, parent: Value, child: Value) -> Value
         numbers = given.get("as_ints", [given.get("as_int")])
         dims = [int(dim) % max(rank, 1) for dim in numbers]
     removed = [dim for dim in sorted(dims) if rank and step.parent.shape[dim] == 1]
-    if rank - len(removed) != len(child.meta.shape):
+    doubtful = (step.parent.shape[dim] for dim in dims if rank and dim not in removed)
+    if rank - len(removed) != len(child.meta.shape) or any(map(builder.known.may_be_one, doubtful)):
         raise Obstacle("squeeze meets a dimension of symbolic size")
     for dim in removed:
         child = unsqueezed(builder, child, dim)

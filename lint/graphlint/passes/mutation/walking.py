@@ -183,6 +183,24 @@ class Frame(Writer):
                 tracked.value = self._taken_anew(store, tracked.steps)
                 tracked.version = store.version
 
+    def return_own(self) -> None:
+        """What the program returns stays apart from the inputs that it came to be, or to be a view of: the caller may
+        write to it, and would write to what the caller or the module holds.
+        """
+        entries = {name for one in self.graph.inputs for name in one.tensors()}
+        made = {name: node for node in self.edit.nodes for name in results_of(node)}
+        for name in (name for argument in self.graph.outputs for name in argument.tensors() if name in self.objects):
+            tracked = self.objects[str(name)]
+            store = tracked.store
+            own = store.origin.name
+            if store.version == 0 or self._root(self.use(str(name), exact=True), made) not in entries - {own}:
+                continue
+            if self._root(store.base.name, made) in entries - {own}:
+                value = tensor(store.base.name)
+                store.base = self.builder.emit("aten.clone.default", [value], store.base.meta.dense(), "clone")
+                store.shown.clear()
+            tracked.value = self._taken_anew(store, tracked.steps)
+
     def _copied_out(self, output: Json, argument: Argument) -> Json:
         """An output that came to be an input as it is, or a view of one, copied: branches and loops may not return
         one, and what a region returns may be written by its caller.
@@ -322,7 +340,8 @@ class Frame(Writer):
         following = 0
         for (index, start), (_, end) in pairwise([*self.visited, (0, len(self.edit.nodes))]):
             nodes += whole["nodes"][following:index]
-            nodes += (self.edit.nodes[place] for place in range(start, end) if place not in dropped)
+            near = whole["nodes"][min(index, len(whole["nodes"]) - 1)]
+            nodes += (_in_place_of(near, self.edit.nodes[place]) for place in range(start, end) if place not in dropped)
             following = index + 1
         self.edit.nodes = nodes
         changes: dict[str, Any] = {}
@@ -336,3 +355,14 @@ class Frame(Writer):
 def _relocatable(step: Step) -> bool:
     """Whether the view can be taken outside the graph that it stands in: it depends on constants only."""
     return all(operand.name == step.operand or not operand.arg.names() for operand in step.node.inputs)
+
+
+def _in_place_of(original: Json, node: Json) -> Json:
+    """A node in the module that the one whose place it takes belongs to, wherever its metadata come from:
+    ``torch.export.unflatten`` takes nodes of a module that stand apart for several of its calls.
+    """
+    stack = original.get("metadata", {}).get("nn_module_stack")
+    metadata = node.get("metadata", {})
+    if stack is None or metadata.get("nn_module_stack") == stack:
+        return node
+    return {**node, "metadata": {**metadata, "nn_module_stack": stack}}
