@@ -87,7 +87,8 @@ def _judge(path: Path, before: bytes, options: list[str]) -> str:
     expect(not twice["changed"] and path.read_bytes() == after, "a second --fix changes it again")
     running.run("restore", str(path))
     _, restored = _check(*arguments)
-    expect(_unreadable(restored) == _unreadable(report), f"restored: {_unreadable(restored)}")
+    # What cannot be read of the entry of a token's buffer goes with that.
+    expect(set(_unreadable(restored)) <= set(_unreadable(report)), f"restored: {_unreadable(restored)}")
     return "fixed"
 
 
