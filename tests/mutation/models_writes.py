@@ -332,3 +332,24 @@ class ListsOfPiecesOfOneTensor(nn.Module):
         first, second = torch.split(x, 6)
         torch._foreach_addcmul_([second, first], [self.b[0], self.b[1]], [self.b[0], self.b[0]], 2.0)
         return first, second, self.b * 2
+
+
+@model(R(3, 4))
+class CopiesSeenByStrides(nn.Module):
+    """A copy is laid out as its target was, whatever the input is laid out like."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("b", torch.zeros(3, 4))
+
+    def forward(self, x):
+        twice, sine, turned, rows, first, second = (torch.empty(*s) for s in [(3, 4), (3, 4), (4, 3), *[(3, 4)] * 3])
+        twice.copy_(x * 2)
+        torch.sin(x, out=sine)
+        self.b.copy_(x)
+        turned.t().copy_(x)
+        rows[1:].copy_(x[1:])
+        rows[:1] = x[:1]
+        torch._foreach_copy_([first, second], [x, x + 1])
+        few = sine.as_strided((5,), (2,))
+        return twice.view(12), few, self.b.view(2, 6), turned.view(12), rows.view(-1), first.view(torch.int32), second

@@ -38,6 +38,15 @@ def test_fixed_whole(name, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_an_input_may_be_laid_out_as_no_sample_was(tmp_path):
+    case = MODELS["CopiesSeenByStrides"]()
+    fixed = judging.fix(judging.export(case), tmp_path, case.args)
+    assert writes(fixed.result.diagnostics) == []
+    [sample] = case.args
+    campaign.check(fixed, tmp_path, [(sample.t().contiguous().t(),)])
+
+
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", models_refused.REFUSED)
 def test_refused_with_a_reason_and_the_rest_fixed(name, tmp_path):
     torch.manual_seed(0)

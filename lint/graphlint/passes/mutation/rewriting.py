@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, cached_property
+from typing import Final
 
 from graphlint.analysis.aliasing import Storage
 from graphlint.analysis.sites import Scope, Site
@@ -13,6 +14,15 @@ from graphlint.passes.mutation.walking import Frame
 from graphlint.program.arguments import Json, renamed_call, tensor, tensor_names, value_names
 from graphlint.program.document import Dialect, Document
 from graphlint.program.model import Graph
+
+_BY_STRIDES: Final = frozenset(
+    f"torch.ops.aten.{name}"
+    for name in (
+        "view.default", "view.dtype", "view_as_complex.default", "as_strided.default", "as_strided_.default",
+        "_unsafe_view.default", "_reshape_alias.default",
+    )
+)  # fmt: skip
+"""Views that depend on the strides of what they are taken of."""
 
 
 class Rewriter:
@@ -40,6 +50,22 @@ class Rewriter:
             for scope_graph in _graphs_around(write.site)
         }
         """Graphs that are rewritten: those that write, and those that call them."""
+
+    @cached_property
+    def seen_by_strides(self) -> set[Storage]:
+        """Of the storages that are rewritten, those of which a view is taken that other strides do not admit, or make
+        another one.
+        """
+        found: set[Storage] = set()
+        graphs = [self.document.program.graph]
+        for graph in graphs:
+            shown = self.aliasing.showing(graph, self.active)
+            for node in graph.nodes:
+                graphs += (reference.graph for reference in node.subgraphs())
+                if node.target in _BY_STRIDES:
+                    names = [name for name in node.inputs[0].arg.tensors() if name in shown]
+                    found.update(one.storage for name in names for one in self.aliasing.aliases(Scope(graph), name))
+        return found
 
     def run(self) -> Callable[[], Json]:
         """Work out what takes the place of each node. Raises Blocked; what is returned puts the program together."""

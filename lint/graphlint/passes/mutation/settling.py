@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from graphlint.analysis.view import Write
 from graphlint.ops.info import OpInfo
 from graphlint.passes.mutation.build import Obstacle
@@ -11,6 +13,9 @@ from graphlint.passes.mutation.views import Step, invert, moved
 from graphlint.passes.mutation.writes import NORMALIZATIONS, RESHAPED, Call, Target, batch_norm, functional, restrided
 from graphlint.program.arguments import Json, renamed_operands, tensor
 from graphlint.program.model import NamedArgument, Node
+
+_COPIES: Final = frozenset({"aten.copy_.default", "aten._foreach_copy_.default"})
+"""Ops that, as ``out=`` does, leave nothing of what was there."""
 
 
 class Writer(Tracker):
@@ -37,8 +42,9 @@ class Writer(Tracker):
                 self._check_out(node, writes)
             values = functional(self.builder, call, self.rewriter.ops)
             results = self._results_of(node, op, writes)
+            replaces = op.out_variant or op.name in _COPIES
             for tracked, value, names in zip(objects, values, results, strict=True):
-                self._settle(tracked, value, names)
+                self._settle(tracked, value, names, replaces=replaces)
         except Obstacle as reason:
             raise Blocked(storages, str(reason)) from None
 
@@ -134,8 +140,12 @@ class Writer(Tracker):
             found.append(names)
         return found
 
-    def _settle(self, tracked: Object, value: Value, results: list[str]) -> None:
-        """Make ``value`` what the object shows, and the base that which follows; ``results`` are its new names."""
+    def _settle(self, tracked: Object, value: Value, results: list[str], *, replaces: bool = False) -> None:
+        """Make ``value`` what the object shows, and the base that which follows; ``results`` are its new names.
+
+        ``replaces`` says that the value owes nothing to what was there: it is laid out as its own operands are, and so
+        as the caller's inputs may be.
+        """
         if len(value.meta.shape) != len(tracked.recorded.shape):
             raise Obstacle(f"the artifact contradicts itself on the shape of %{tracked.value.name}")
         if results:
@@ -144,12 +154,15 @@ class Writer(Tracker):
         parents = [self._show(store, steps[:depth]) for depth in range(len(steps))]
         shown = {key_of(steps): value} if value.meta.same_strides(tracked.recorded) else {}
         base = value
+        inverted = len(self.edit.nodes)
         for depth in reversed(range(len(steps))):
             base = invert(self.builder, steps[depth], parents[depth], base)
             parent = steps[depth].parent
             if depth and base.meta.same_strides(parent):
                 shown[key_of(steps[:depth])] = base
-        base = restrided(self.builder, base, store.base)
+        whole = not any("scatter" in node["target"] for node in self.edit.nodes[inverted:])
+        laid_out = replaces and whole and store.storage in self.rewriter.seen_by_strides
+        base = restrided(self.builder, base, store.base, always=laid_out)
         store.base = base
         store.source = self.builder.source
         store.version += 1

@@ -452,10 +452,12 @@ def expanded(builder: Builder, value: Value, like: Value) -> Value:
     return builder.emit("aten.expand.default", [tensor(value.name), sizes], meta, "expand")
 
 
-def restrided(builder: Builder, value: Value, before: Value) -> Value:
-    """``value`` laid out as the tensor that it takes the place of, so that views of it stay what they were."""
+def restrided(builder: Builder, value: Value, before: Value, *, always: bool = False) -> Value:
+    """``value`` laid out as the tensor that it takes the place of, so that views of it stay what they were; ``always``,
+    if the recorded strides say no more than how it was laid out when the program was exported.
+    """
     old = before.meta
-    if value.meta.same_strides(old):
+    if value.meta.same_strides(old) and not always:
         return value
     meta = old.with_(offset=0)
     for number, strides in ((1, contiguous_strides(old.shape)), (2, _channels_last(old.shape))):
