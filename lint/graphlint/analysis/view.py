@@ -194,6 +194,19 @@ class ProgramView:
             for argument, value, aliases in self.aliasing.written(site)
         )
 
+    @cached_property
+    def first_writes(self) -> tuple[tuple[Write, int], ...]:
+        """The first write of each node to each kind of storage, and to how many storages of that kind it writes.
+
+        Buffers, parameters, constants and user inputs are each a finding of their own, so they count as one.
+        """
+        groups: dict[tuple[int, object], list[Write]] = {}
+        for write in self.writes:
+            storage = write.target.storage
+            transient = storage.kind in ("intermediate", "unknown")
+            groups.setdefault((write.site.position, "transient" if transient else storage), []).append(write)
+        return tuple((group[0], len({id(write.target.storage) for write in group})) for group in groups.values())
+
 
 def _has_effect(site: Site) -> bool:
     return site.op is None or site.op.effect or site.op.returns_nothing

@@ -19,7 +19,7 @@ class MutationRule(Rule):
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each node and storage of the rule's kind that it writes."""
-        for write, storages in first_writes(view):
+        for write, storages in view.first_writes:
             if write.target.storage.kind not in self.kinds or not self.concerns(write):
                 continue
             verb = "writes" if write.certain else "may write"
@@ -56,21 +56,6 @@ def writes_openly(write: Write) -> bool:
     if op is None or op.source == "configuration" or op.kind in ("collective", "mutation"):
         return False
     return write.argument in op.writes
-
-
-def first_writes(view: ProgramView) -> Iterator[tuple[Write, int]]:
-    """The first write of each node to each kind of storage, and to how many storages of that kind it writes.
-
-    Buffers, parameters, constants and user inputs are each a finding of their own, so they count as one.
-    """
-    groups: dict[tuple[int, object], list[Write]] = {}
-    for write in view.writes:
-        storage = write.target.storage
-        transient = storage.kind in ("intermediate", "unknown")
-        key = (write.site.position, "transient" if transient else storage)
-        groups.setdefault(key, []).append(write)
-    for writes in groups.values():
-        yield writes[0], len({id(write.target.storage) for write in writes})
 
 
 class InPlaceOp(MutationRule):

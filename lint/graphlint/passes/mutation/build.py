@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from graphlint.analysis.sizes import Sizes
 from graphlint.ops.table import OpTable
 from graphlint.passes.mutation.values import Meta, Size, Value
@@ -14,6 +16,15 @@ from graphlint.program.expressions import as_expression, canonical
 
 class Obstacle(Exception):  # noqa: N818  # not an error: the reason why a storage's writes stay as they are
     """A write cannot be functionalized."""
+
+
+class Twin(msgspec.Struct, frozen=True):
+    """What takes the place of a writing op."""
+
+    metas: list[Meta]
+    """Of its results."""
+    disposable: bool
+    """Whether it may go when nobody uses them."""
 
 
 class Builder:
@@ -29,6 +40,8 @@ class Builder:
         self.edit = edit
         self.dialect = dialect
         self.source: Json = {}
+        self.twins: dict[tuple[object, ...], Twin] = {}
+        """Those that are known, by all that they depend on."""
         self._ops = ops
         self._symbols = symbols
         self._defined: dict[Size, str] = {}

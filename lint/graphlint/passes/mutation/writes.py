@@ -22,7 +22,7 @@ import msgspec
 from graphlint.ops.info import OpInfo
 from graphlint.ops.schema import OpSchema, SchemaArgument
 from graphlint.ops.table import OpTable
-from graphlint.passes.mutation.build import Builder, Obstacle
+from graphlint.passes.mutation.build import Builder, Obstacle, Twin
 from graphlint.passes.mutation.knowledge import result_shape, result_strides
 from graphlint.passes.mutation.values import (
     BOOL,
@@ -167,6 +167,44 @@ def _twin(builder: Builder, call: Call, ops: OpTable) -> list[Value]:
     twin = ops.lookup(op.functional_twin) if op.functional_twin is not None else None
     if twin is None or twin.schema is None or op.schema is None:
         raise Obstacle(f"{op.name} has no functional overload")
+    alike = _alike(call, twin)
+    known = builder.twins.get(alike) if alike is not None else None
+    if known is None:
+        known = _checked(call, twin)
+        if alike is not None:
+            builder.twins[alike] = known
+    operands = _renamed(call, twin)
+    is_list = twin.schema.returns[0].type.endswith("[]")
+    made = _emit_twin(builder, twin.name, operands, known.metas, twin.name.split(".")[1], is_list=is_list)
+    if known.disposable:
+        builder.disposable.update(value.name for value in made)
+    made = [_certain_layout(builder, twin, *pair) for pair in zip(made, call.targets, strict=True)]
+    return [cast(builder, value, target.value.meta) for value, target in zip(made, call.targets, strict=True)]
+
+
+def _alike(call: Call, twin: OpInfo) -> tuple[object, ...] | None:
+    """What :func:`_checked` depends on for an elementwise op, where that is said in a few words: programs have the same
+    few writes over and over. Metadata stand for themselves, and so are kept: another's identity must not be theirs.
+    """
+    if call.op.out_variant or len(call.targets) != 1 or not _is_pointwise(twin):
+        return None
+    (target,) = call.targets
+    key: list[object] = [call.op.name, call.autocast, target.argument, target.value.meta]
+    for operand in call.raw["inputs"]:
+        ((kind, value),) = operand["arg"].items()
+        if kind == "as_tensor":
+            value = call.metas.get(value["name"])
+        elif value is not None and type(value) not in (bool, int, float, str):
+            return None
+        key += (operand["name"], kind, value)
+    return tuple(key)
+
+
+def _checked(call: Call, twin: OpInfo) -> Twin:
+    """What is to be known of the twin before it is emitted. Raises :class:`Obstacle` where it would do other things."""
+    op = call.op
+    if twin.schema is None:
+        raise AssertionError("it has a schema")
     _check_overlap(call, twin)
     name = twin.name.split(".")[1]
     adds_up = name in _PRODUCTS or (op.out_variant and not _is_pointwise(twin) and name not in _PICKING)
@@ -179,17 +217,10 @@ def _twin(builder: Builder, call: Call, ops: OpTable) -> list[Value]:
     if op.hidden_writes is not None or len(written) != len(twin.schema.returns):
         raise Obstacle(f"{op.name} writes other tensors than its functional overload returns")
     _check_order_of_draws(call)
-    operands = _renamed(call, twin)
     metas = [_result_meta(call, twin, target) for target in call.targets]
-    is_list = twin.schema.returns[0].type.endswith("[]")
-    if is_list and len(written) > 1:
+    if twin.schema.returns[0].type.endswith("[]") and len(written) > 1:
         raise Obstacle(f"{op.name} writes several lists of tensors")
-    stem = twin.name.split(".")[1]
-    made = _emit_twin(builder, twin.name, operands, metas, stem, is_list=is_list)
-    if _cannot_raise(twin, [target.value.meta for target in call.targets]):
-        builder.disposable.update(value.name for value in made)
-    made = [_certain_layout(builder, twin, *pair) for pair in zip(made, call.targets, strict=True)]
-    return [cast(builder, value, target.value.meta) for value, target in zip(made, call.targets, strict=True)]
+    return Twin(metas, _cannot_raise(twin, [target.value.meta for target in call.targets]))
 
 
 def _exact_in_rows(target: Target) -> bool:
