@@ -107,6 +107,19 @@ graph(%x: f32[4]):
         assert of("GL403", text.replace("ENABLED", enabled)) == []
 
 
+def test_a_region_that_is_called_with_too_little_stays(of):
+    text = """\
+graph(%x: f32[4]):
+  %y: f32[4] = higher_order.wrap_with_set_grad_enabled(False, @body, %x)
+    @body(%a: f32[4], %b: f32[4]):
+      %s: f32[4] = aten.sin.default(%a)
+      return %s
+  return %y
+"""
+    (found,) = of("GL401", text)
+    assert (found.fix.applicability, found.fix.message) == ("none", "of 2 operands it is given 1")
+
+
 DEAD = """\
 graph(%p: b8[], %x: f32[4]):
   %r: f32[4], %s: f32[4] = higher_order.cond(%p, @yes, @no, [%x])

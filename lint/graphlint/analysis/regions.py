@@ -17,6 +17,9 @@ def region_obstacle(view: ProgramView, site: Site) -> str | None:
     graph = node.inputs[1].arg.as_graph.graph
     if any(operand.arg.as_tensor is None and operand.arg.as_sym_int is None for operand in node.inputs[2:]):
         return "it takes operands that are no tensors"
+    taken = sum(len(entry.names()) for entry in graph.inputs)
+    if len(node.inputs) - 2 != taken:
+        return f"of {taken} operands it is given {len(node.inputs) - 2}"
     results = [name for output in node.outputs for name in output.names()]
     if len(results) != len(graph.outputs) or any(len(output.names()) != 1 for output in graph.outputs):
         return "it returns constants"
