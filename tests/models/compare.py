@@ -27,16 +27,14 @@ from graphlint.settings import Settings
 
 _ALL = frozenset(rule.code for rule in RULES)
 SETTINGS = Settings(enabled=frozenset(rule.code for rule in RULES if rule.enabled_by_default), fixable=_ALL)
-OWN = frozenset({"GL003", "GL302", "GL303", "GL305"})
-"""What no rewrite should change: code that loading runs (of a cache among the sample inputs), random ops, training
-dropout, ops that nobody has declared.
-"""
 METADATA_CHECKS = "GL205"
 
 
 def verdict(original: Any, path: Path, calls: list[Arguments]) -> tuple[str, str]:
     """Whether the program in a file is functional, and equal to the original: "yes", or what is wrong."""
-    left = Counter(one.code for one in process(str(path), SETTINGS, "check").diagnostics if one.code not in OWN)
+    left = Counter(
+        one.code for one in process(str(path), SETTINGS, "check").diagnostics if one.code not in judging.UNFIXABLE
+    )
     functional = ", ".join(f"{count} {code}" for code, count in sorted(left.items())) or "yes"
     try:
         found = judging.differences(original, judging.load(path), calls)

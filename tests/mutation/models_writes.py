@@ -348,8 +348,13 @@ class CopiesSeenByStrides(nn.Module):
         torch.sin(x, out=sine)
         self.b.copy_(x)
         turned.t().copy_(x)
+        other = torch.empty(2, 6)
+        other.view(3, 4).copy_(x)
+        pieces = torch.zeros(2, 3, 4)
+        pieces[1].view(3, 4).copy_(x)
         rows[1:].copy_(x[1:])
         rows[:1] = x[:1]
         torch._foreach_copy_([first, second], [x, x + 1])
         few = sine.as_strided((5,), (2,))
-        return twice.view(12), few, self.b.view(2, 6), turned.view(12), rows.view(-1), first.view(torch.int32), second
+        seen = twice.view(12), few, self.b.view(2, 6), turned.view(12), rows.view(-1), first.view(torch.int32)
+        return seen, second, other, pieces

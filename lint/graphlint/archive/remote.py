@@ -133,7 +133,8 @@ def _cancel_tasks(loop: Any) -> None:
 
     for task in asyncio.all_tasks(loop):
         # One that has not begun would end without a word, and fsspec would wait for it without end.
-        if inspect.getcoroutinestate(task.get_coro()) != inspect.CORO_CREATED:  # type: ignore[arg-type]
+        coroutine = task.get_coro()
+        if not (inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED):
             task.cancel()
 
 

@@ -11,6 +11,11 @@ from typing import Any, NamedTuple
 
 from zoo.build import Arguments
 
+UNFIXABLE = frozenset({"GL003", "GL302", "GL303", "GL305"})
+"""What no rewrite should change: code that loading runs (of a cache among the sample inputs), random ops, training
+dropout, ops that nobody has declared.
+"""
+
 
 class Outcome(NamedTuple):
     """All that one call brings about."""

@@ -18,8 +18,8 @@ from graphlint.program.model import Graph
 _BY_STRIDES: Final = frozenset(
     f"torch.ops.aten.{name}"
     for name in (
-        "view.default", "view.dtype", "view_as_complex.default", "as_strided.default", "as_strided_.default",
-        "_unsafe_view.default", "_reshape_alias.default",
+        "view.default", "view_as.default", "view.dtype", "view_as_complex.default", "_unsafe_view.default",
+        "_reshape_alias.default", "as_strided.default", "as_strided_.default",
     )
 )  # fmt: skip
 """Views that depend on the strides of what they are taken of."""

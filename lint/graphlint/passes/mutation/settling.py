@@ -7,9 +7,9 @@ from typing import Final
 from graphlint.analysis.view import Write
 from graphlint.ops.info import OpInfo
 from graphlint.passes.mutation.build import Obstacle
-from graphlint.passes.mutation.tracking import Blocked, Object, Tracker, key_of
+from graphlint.passes.mutation.tracking import Blocked, Object, Store, Tracker, key_of
 from graphlint.passes.mutation.values import Meta, Value
-from graphlint.passes.mutation.views import Step, invert, moved
+from graphlint.passes.mutation.views import Step, depends_on_layout, invert, moved
 from graphlint.passes.mutation.writes import NORMALIZATIONS, RESHAPED, Call, Target, batch_norm, functional, restrided
 from graphlint.program.arguments import Json, renamed_operands, tensor
 from graphlint.program.model import NamedArgument, Node
@@ -151,18 +151,17 @@ class Writer(Tracker):
         if results:
             value = self._named(value, results[0])
         store, steps = tracked.store, tracked.steps
+        if replaces and self._depends_on_layout(store, steps):
+            value = restrided(self.builder, value, self._show(store, steps), always=True)
         parents = [self._show(store, steps[:depth]) for depth in range(len(steps))]
         shown = {key_of(steps): value} if value.meta.same_strides(tracked.recorded) else {}
         base = value
-        inverted = len(self.edit.nodes)
         for depth in reversed(range(len(steps))):
             base = invert(self.builder, steps[depth], parents[depth], base)
             parent = steps[depth].parent
             if depth and base.meta.same_strides(parent):
                 shown[key_of(steps[:depth])] = base
-        whole = not any("scatter" in node["target"] for node in self.edit.nodes[inverted:])
-        laid_out = replaces and whole and store.storage in self.rewriter.seen_by_strides
-        base = restrided(self.builder, base, store.base, always=laid_out)
+        base = restrided(self.builder, base, store.base)
         store.base = base
         store.source = self.builder.source
         store.version += 1
@@ -174,6 +173,13 @@ class Writer(Tracker):
             self.objects[name] = tracked
             if name != tracked.value.name:
                 self.gone[name] = tracked.value.name
+
+    def _depends_on_layout(self, store: Store, steps: tuple[Step, ...]) -> bool:
+        """Whether something depends on the strides of what takes the place of a view's value: the way back to the base,
+        or a view of the base that comes of it.
+        """
+        on_the_way = depends_on_layout(steps)
+        return store.storage in self.rewriter.seen_by_strides if on_the_way is None else on_the_way
 
     def _named(self, value: Value, name: str) -> Value:
         """Give a value that this node made the name that its result had, so that the graph changes little."""

@@ -19,7 +19,7 @@ Everything else has no inverse here, and a write through it stays as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -104,11 +104,27 @@ def invert(builder: Builder, step: Step, parent: Value, child: Value) -> Value:
     """The parent with what was written through the view: ``parent`` is its value before, ``child`` what the view
     shows afterwards. Raises :class:`Obstacle` where the step has no inverse.
     """
-    packet = ".".join(step.op.split(".")[:2])
-    inverse = _INVERSES.get(step.op) or _INVERSES.get(packet)
+    inverse = _inverse(step)
     if inverse is None:
         raise Obstacle(f"{step.op} has no inverse to carry the write back through")
     return inverse(builder, step, parent, child)
+
+
+def depends_on_layout(steps: Sequence[Step]) -> bool | None:
+    """Whether carrying a value back through these steps depends on its strides. None where it does not, but they
+    become those of the base; a scatter keeps the base's.
+    """
+    for step in reversed(steps):
+        inverse = _inverse(step)
+        if inverse in _SCATTERING:
+            return False
+        if inverse in _VIEWING:
+            return True
+    return None
+
+
+def _inverse(step: Step) -> Callable[[Builder, Step, Value, Value], Value] | None:
+    return _INVERSES.get(step.op) or _INVERSES.get(".".join(step.op.split(".")[:2]))
 
 
 def _argument(step: Step, name: str, default: Json | None = None) -> Json:
@@ -458,3 +474,6 @@ _INVERSES: Final[dict[str, Callable[[Builder, Step, Value, Value], Value]]] = {
     "aten.feature_alpha_dropout": _identity,
 }
 """By overload, or by op for all its overloads."""
+_SCATTERING: Final = frozenset({_select, _slice, _narrow, _piece, _unbind, _diagonal, _as_strided})
+_VIEWING: Final = frozenset({_reshape, _recast, _INVERSES["aten.view_as_real"], _INVERSES["aten.view_as_complex"]})
+"""Inverses that strides may not admit."""
