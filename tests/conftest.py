@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from graphlint.diagnostics import Diagnostic
-from graphlint.linting import lint_program, ops_for
-from graphlint.program.document import Document
-from graphlint.program.model import Program
-from graphlint.program.text import parse_program
+from graphlint.ir.document import Document
+from graphlint.ir.model import Program
+from graphlint.ir.text import parse_program
+from graphlint.rules.diagnostics import Diagnostic
+from graphlint.rules.linting import lint_program, ops_for
 from graphlint.rules.registry import RULES
-from graphlint.settings import Settings
+from graphlint.rules.settings import Settings
 
 _ALL = frozenset(rule.code for rule in RULES)
 

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 import graphlint
-from graphlint.errors import ConfigError
-from graphlint.results import FileResult
+from graphlint.artifact.errors import ConfigError
+from graphlint.report.results import FileResult
 
 NEWEST = Path(__file__).parent / "artifacts" / "2.13.0"
 

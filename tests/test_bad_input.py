@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import graphlint
-from graphlint.archive.artifact import open_artifact
+from graphlint.artifact.artifact import open_artifact
 
 ARTIFACTS = Path(__file__).parent / "artifacts" / "2.13.0"
 GOOD = ARTIFACTS / "async_assert.pt2"

@@ -13,16 +13,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-import graphlint.batch
+import graphlint.run.batch
 from graphlint import __version__
-from graphlint.archive.artifact import open_artifact
-from graphlint.archive.container import Container
-from graphlint.archive.recording import RecordedFile, digest_of
-from graphlint.archive.source import FileSource
-from graphlint.archive.writer import write_archive
-from graphlint.batch import Task, attempt, is_clean, keyed, known_outcome
-from graphlint.cache import DAY_NS, KEPT_NS, TAG, ResultCache, clean
-from graphlint.results import FileResult
+from graphlint.artifact.artifact import open_artifact
+from graphlint.artifact.container import Container
+from graphlint.artifact.recording import RecordedFile, digest_of
+from graphlint.artifact.source import FileSource
+from graphlint.artifact.writer import write_archive
+from graphlint.report.results import FileResult
+from graphlint.run.batch import Task, attempt, is_clean, keyed, known_outcome
+from graphlint.run.cache import DAY_NS, KEPT_NS, TAG, ResultCache, clean
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
 NEWEST = ARTIFACTS / "2.13.0"
@@ -34,9 +34,9 @@ POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX")
 @pytest.fixture(autouse=True)
 def every_size(monkeypatch):
     """The tests' artifacts are too small to be kept."""
-    monkeypatch.setattr(graphlint.batch, "SMALLEST_KEPT", 0)
-    monkeypatch.setattr(graphlint.batch, "WORTH_KEEPING", 0)
-    monkeypatch.setattr(graphlint.batch, "_CACHES", {})
+    monkeypatch.setattr(graphlint.run.batch, "SMALLEST_KEPT", 0)
+    monkeypatch.setattr(graphlint.run.batch, "WORTH_KEEPING", 0)
+    monkeypatch.setattr(graphlint.run.batch, "_CACHES", {})
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def kept(task: Task, folder: str) -> Task:
 
 def fresh() -> None:
     """What another run starts with."""
-    graphlint.batch._CACHES.clear()
+    graphlint.run.batch._CACHES.clear()
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ def test_the_weights_do_not_matter_but_the_directory_does(check, artifact, look_
 
 
 def test_no_byte_of_the_weights_is_read(artifact, default_rules):
-    from graphlint.engine import process
+    from graphlint.run.engine import process
 
     rewritten(artifact, "data/weights/weight_0", lambda data: bytes(1 << 20))
     source = RecordedFile(artifact)
@@ -214,29 +214,29 @@ def test_settings_and_version_are_part_of_the_key(check, look_up, default_rules,
     assert look_up(settings=sink) is None
     same = msgspec.json.decode(msgspec.json.encode(default_rules), type=type(default_rules))
     assert look_up(settings=same) is not None
-    monkeypatch.setattr("graphlint.cache.__version__", "0.0.1")
-    monkeypatch.setattr("graphlint.cache._code", lambda: b"0.0.1")
+    monkeypatch.setattr("graphlint.run.cache.__version__", "0.0.1")
+    monkeypatch.setattr("graphlint.run.cache._code", lambda: b"0.0.1")
     assert look_up() is None
 
 
 def test_a_changed_rule_is_another_graphlint(check, look_up, monkeypatch):
     """In a checkout the version stays while the code changes."""
-    import graphlint.cache
+    import graphlint.run.cache
 
     check()
-    assert f"{__version__}\n".encode() in graphlint.cache._code()
+    assert f"{__version__}\n".encode() in graphlint.run.cache._code()
     real = os.stat
-    monkeypatch.setattr(graphlint.cache, "_code", graphlint.cache._code.__wrapped__)
+    monkeypatch.setattr(graphlint.run.cache, "_code", graphlint.run.cache._code.__wrapped__)
 
     class Later:
         def __init__(self, status: os.stat_result) -> None:
             self.st_size, self.st_mtime_ns = status.st_size, status.st_mtime_ns + 1
 
-    before = graphlint.cache._code()
+    before = graphlint.run.cache._code()
     monkeypatch.setattr(
         os, "stat", lambda path, **k: Later(real(path, **k)) if str(path).endswith("prints.py") else real(path, **k)
     )
-    assert graphlint.cache._code() != before
+    assert graphlint.run.cache._code() != before
 
 
 @pytest.mark.parametrize(
@@ -262,7 +262,7 @@ def test_damaged_entries_are_made_anew(check, look_up, folder, damage):
 
 
 def test_an_entry_of_another_shape_or_key(check, look_up, folder, tmp_path):
-    from graphlint.cache import CHECKSUM_SIZE, _checksum
+    from graphlint.run.cache import CHECKSUM_SIZE, _checksum
 
     check()
     [entry] = entries(folder)
@@ -283,7 +283,7 @@ def test_what_could_not_be_read_is_not_kept(check, tmp_path, folder, default_rul
 
 
 def test_what_is_more_than_a_check_is_not_kept(artifact, folder, default_rules):
-    from graphlint.engine import process
+    from graphlint.run.engine import process
 
     cache = ResultCache(folder)
     source = RecordedFile(artifact)
@@ -297,7 +297,7 @@ def test_what_is_more_than_a_check_is_not_kept(artifact, folder, default_rules):
 
 
 def test_a_file_that_changes_meanwhile_is_not_kept(artifact, folder, default_rules):
-    from graphlint.engine import process
+    from graphlint.run.engine import process
 
     cache = ResultCache(folder)
     source = RecordedFile(artifact)
@@ -357,7 +357,7 @@ class TestFolder:
         assert [path.name for path in Path(folder, __version__).iterdir()] == ["pruned"]
 
     def test_what_is_old_or_too_much_is_dropped(self, check, folder, artifact, tmp_path, monkeypatch):
-        monkeypatch.setattr("graphlint.cache.MOST_ENTRIES", 3)
+        monkeypatch.setattr("graphlint.run.cache.MOST_ENTRIES", 3)
         check()
         version = Path(folder, __version__)
         now = time.time_ns()
@@ -497,9 +497,9 @@ def test_a_fix_does_not_take_over_findings(folder, default_rules, artifact):
 WITH_CACHE = {name: value for name, value in os.environ.items() if not name.startswith("GRAPHLINT_")}
 RUN = """
 import sys
-import graphlint.batch
-graphlint.batch.SMALLEST_KEPT = graphlint.batch.WORTH_KEEPING = 0
-from graphlint.cli import main
+import graphlint.run.batch
+graphlint.run.batch.SMALLEST_KEPT = graphlint.run.batch.WORTH_KEEPING = 0
+from graphlint.cli.main import main
 main()
 """
 
@@ -569,8 +569,8 @@ def test_small_artifacts_are_not_kept(tmp_path):
     shutil.copyfile(NEWEST / "clean.pt2", tmp_path / "m.pt2")
     code = (
         "import sys, atexit\n"
-        "atexit.register(lambda: print('hashlib' in sys.modules, 'graphlint.cache' in sys.modules))\n"
-        "from graphlint.cli import main\n"
+        "atexit.register(lambda: print('hashlib' in sys.modules, 'graphlint.run.cache' in sys.modules))\n"
+        "from graphlint.cli.main import main\n"
         "main()\n"
     )
     command = [sys.executable, "-c", code, "-q"]

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from graphlint import __version__
-from graphlint.outputs import FORMATS
+from graphlint.report.outputs import FORMATS
 
 ARTIFACTS = Path(__file__).parent / "artifacts" / "2.13.0"
 GRAPHLINT = [sys.executable, "-m", "graphlint"]
@@ -285,7 +285,7 @@ def imported(folder: Path, *arguments: str) -> set[str]:
     code = (
         "import sys, atexit\n"
         "atexit.register(lambda: print(*sorted(sys.modules), file=sys.stderr))\n"
-        "from graphlint.cli import main\n"
+        "from graphlint.cli.main import main\n"
         "main()\n"
     )
     result = subprocess.run(
@@ -303,7 +303,8 @@ def imported(folder: Path, *arguments: str) -> set[str]:
 def test_the_version_costs_next_to_nothing(folder):
     modules = imported(folder, "--version")
     assert not modules & (FORBIDDEN | {"msgspec"})
-    assert {name for name in modules if name.startswith("graphlint")} == {"graphlint", "graphlint.cli"}
+    own = {name for name in modules if name.startswith("graphlint")}
+    assert own == {"graphlint", "graphlint.cli", "graphlint.cli.main"}
 
 
 @pytest.mark.parametrize("path", ["clean.pt2", "model.pt2"])
@@ -312,21 +313,21 @@ def test_a_check_imports_only_what_it_needs(folder, path):
     modules = imported(folder, path)
     assert not modules & FORBIDDEN
     unused = {
-        "graphlint.reporters.json_report",
-        "graphlint.reporters.grouped",
-        "graphlint.reporters.markdown",
-        "graphlint.commands.rule",
-        "graphlint.commands.progress",
-        "graphlint.illustrating",
-        "graphlint.pictures.drawing",
-        "graphlint.pictures.svg",
+        "graphlint.report.formats.json_report",
+        "graphlint.report.formats.grouped",
+        "graphlint.report.formats.markdown",
+        "graphlint.cli.rule",
+        "graphlint.cli.progress",
+        "graphlint.report.illustrating",
+        "graphlint.report.graphs.drawing",
+        "graphlint.report.graphs.svg",
         "graphlint.rules.documentation",
     }
     assert not modules & unused
     # Source files are looked for where there is a finding to show in them.
-    looks_at_sources = {name for name in modules if name.startswith("graphlint.sources")}
+    looks_at_sources = {name for name in modules if name.startswith("graphlint.run.sources")}
     assert bool(looks_at_sources) == (path == "model.pt2")
-    assert "graphlint.baseline" not in modules
+    assert "graphlint.run.baseline" not in modules
 
 
 def test_module_and_script_are_the_same(folder):

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import pytest
 
-from graphlint import config
-from graphlint.config import Configuration, FixTable
-from graphlint.errors import ConfigError
-from graphlint.limits import Limits
-from graphlint.outputs import Output
-from graphlint.resolution import Resolver
-from graphlint.settings import DeclaredOp
+from graphlint.artifact.errors import ConfigError
+from graphlint.artifact.limits import Limits
+from graphlint.report.outputs import Output
+from graphlint.rules.settings import DeclaredOp
+from graphlint.run import config
+from graphlint.run.config import Configuration, FixTable
+from graphlint.run.resolution import Resolver
 
 
 class Rule(NamedTuple):

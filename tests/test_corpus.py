@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import pytest
 
-from graphlint.diagnostics import Diagnostic
-from graphlint.engine import process
+from graphlint.rules.diagnostics import Diagnostic
+from graphlint.run.engine import process
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
 VERSIONS = sorted((p.name for p in ARTIFACTS.glob("2.*")), key=lambda name: tuple(map(int, name.split("."))))

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from graphlint.discovery import DEFAULT_EXCLUDE, Candidate, discover
+from graphlint.run.discovery import DEFAULT_EXCLUDE, Candidate, discover
 
 
 class Patterns:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from graphlint.globs import matches
+from graphlint.run.globs import matches
 
 
 @pytest.mark.parametrize(

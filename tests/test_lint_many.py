@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 import graphlint
-import graphlint.batch
-from graphlint.batch import Task
-from graphlint.errors import ConfigError
+import graphlint.run.batch
+from graphlint.artifact.errors import ConfigError
+from graphlint.run.batch import Task
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
 FOLDERS = [ARTIFACTS / version for version in ("2.13.0", "2.6.0")]
@@ -75,7 +75,7 @@ def test_enough_work_is_done_by_processes_of_its_own(tmp_path):
         "import graphlint, sys\n"
         "results = list(graphlint.lint_many('.', jobs=2, isolated=True))\n"
         "print([(result.path, len(result.diagnostics), result.error) for result in results])\n"
-        "print('graphlint.workers' in sys.modules, 'graphlint.engine' in sys.modules)\n"
+        "print('graphlint.run.workers' in sys.modules, 'graphlint.run.engine' in sys.modules)\n"
     )
     script = tmp_path / "script.py"
     script.write_text(code)
@@ -130,9 +130,9 @@ def test_what_nobody_waits_for_is_cancelled(monkeypatch):
         begun.append(task.path)
         if len(begun) > 1:
             assert closed.wait(60)
-        return graphlint.batch.Outcome(graphlint.FileResult(task.path))
+        return graphlint.run.batch.Outcome(graphlint.FileResult(task.path))
 
-    monkeypatch.setattr("graphlint.batch.attempt", attempt)
+    monkeypatch.setattr("graphlint.run.batch.attempt", attempt)
     with ThreadPoolExecutor(1) as executor:
         results = graphlint.lint_many(FOLDERS, executor=executor, isolated=True)
         next(results)
@@ -151,7 +151,7 @@ def test_an_executor_that_was_shut_down_is_the_callers_mistake():
 
 
 def test_what_goes_to_workers_and_back_is_small(expected):
-    settings = graphlint.api.program_settings(target="onnx,coreml")
+    settings = graphlint.run.api.program_settings(target="onnx,coreml")
     assert len(pickle.dumps(Task("s3://bucket/model.pt2", settings))) < 4_000
     for result in expected:
         assert len(pickle.dumps(result)) < 600 + 1200 * len(result.diagnostics)

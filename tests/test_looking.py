@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from graphlint.cli import app
+from graphlint.cli.main import app
 
 ARTIFACTS = Path(__file__).parent / "artifacts" / "2.13.0"
 CUT_SHORT = "the file is cut short: the zip directory at its end is missing (truncated download or copy?)"
@@ -258,7 +258,7 @@ def test_a_graph_too_large_for_a_picture_says_what_to_do(run, folder):
 
 
 def test_writes_that_reach_too_much_say_what_to_do(run, folder, monkeypatch):
-    monkeypatch.setattr("graphlint.commands.looking._MOST_REACHED", 1)
+    monkeypatch.setattr("graphlint.cli.looking._MOST_REACHED", 1)
     for output_format in ("json", "dot", "svg"):
         out, err, status = run("show", "key_value_cache.pt2", f"--format={output_format}")
         assert (out, status) == ("", 2)
@@ -369,14 +369,14 @@ def test_only_what_is_needed_is_loaded(folder, arguments, unused):
     code = (
         "import sys, atexit\n"
         "atexit.register(lambda: print(*sorted(sys.modules), file=sys.stderr))\n"
-        "from graphlint.cli import main\n"
+        "from graphlint.cli.main import main\n"
         "main()\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], cwd=folder, capture_output=True, text=True, timeout=60
     )
     loaded = set(done.stderr.splitlines()[-1].split())
-    assert "graphlint.cli" in loaded
+    assert "graphlint.cli.main" in loaded
     assert not loaded & {f"graphlint.{name}" for name in unused}
     assert not loaded & {"torch", "subprocess", "pathlib"}
 

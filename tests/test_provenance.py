@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 import graphlint
-from graphlint import __version__, provenance
-from graphlint.archive.artifact import open_artifact
-from graphlint.archive.writer import write_archive
+from graphlint import __version__
+from graphlint.artifact.artifact import open_artifact
+from graphlint.artifact.writer import write_archive
+from graphlint.run import provenance
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
 VERSIONS = ("2.2.2", "2.3.1", "2.6.0", "2.7.1", "2.8.0", "2.9.1", "2.13.0", "2.15.0")

@@ -83,8 +83,8 @@ def test_a_bare_check_takes_its_label_back(folder):
 
 
 def test_what_stays_is_said(folder):
-    from graphlint.archive.artifact import open_artifact
-    from graphlint.archive.rewrite import replace_file
+    from graphlint.artifact.artifact import open_artifact
+    from graphlint.artifact.rewrite import replace_file
 
     path = str(folder / "two_async_asserts.pt2")
     with open_artifact(path) as artifact:

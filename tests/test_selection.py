@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import pytest
 
-from graphlint.errors import ConfigError
-from graphlint.selection import (
+from graphlint.artifact.errors import ConfigError
+from graphlint.run.selection import (
     Layer,
     did_you_mean,
     enabled_codes,

@@ -15,9 +15,9 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX terminals
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
 AT_ONCE = (
-    "from graphlint.commands import progress\n"
+    "from graphlint.cli import progress\n"
     "progress.AFTER = 0\n"  # nobody has to wait for a bar here
-    "from graphlint.cli import main\n"
+    "from graphlint.cli.main import main\n"
     "main()\n"
 )
 LINK = re.compile(r"\x1b\]8;;([^\x1b]*)\x1b\\(.*?)\x1b\]8;;\x1b\\")

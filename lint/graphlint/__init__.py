@@ -11,10 +11,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from graphlint.api import fix, lint, lint_many, restore
-    from graphlint.diagnostics import Diagnostic
-    from graphlint.errors import GraphlintError
-    from graphlint.results import FileResult
+    from graphlint.artifact.errors import GraphlintError
+    from graphlint.report.results import FileResult
+    from graphlint.rules.diagnostics import Diagnostic
+    from graphlint.run.api import fix, lint, lint_many, restore
     from graphlint.runtime.programs import lint_program
 
 __all__ = [
@@ -32,14 +32,14 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Diagnostic": "graphlint.diagnostics",
-    "FileResult": "graphlint.results",
-    "GraphlintError": "graphlint.errors",
-    "fix": "graphlint.api",
-    "lint": "graphlint.api",
-    "lint_many": "graphlint.api",
+    "Diagnostic": "graphlint.rules.diagnostics",
+    "FileResult": "graphlint.report.results",
+    "GraphlintError": "graphlint.artifact.errors",
+    "fix": "graphlint.run.api",
+    "lint": "graphlint.run.api",
+    "lint_many": "graphlint.run.api",
     "lint_program": "graphlint.runtime",
-    "restore": "graphlint.api",
+    "restore": "graphlint.run.api",
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graphlint.cli import main
+from graphlint.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 import torch
 
-from graphlint.analysis.aliasing import Alias
-from graphlint.analysis.sites import Scope
-from graphlint.analysis.view import ProgramView
+from graphlint.ir.enums import DTYPES, SHORT_DTYPES
+from graphlint.ir.model import Program
 from graphlint.ops.table import op_table
-from graphlint.program.enums import DTYPES, SHORT_DTYPES
-from graphlint.program.model import Program
+from graphlint.semantics.aliasing import Alias
+from graphlint.semantics.sites import Scope
+from graphlint.semantics.view import ProgramView
 
 SHORT = {getattr(torch, name): SHORT_DTYPES[name] for name in DTYPES.values() if hasattr(torch, name)}
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from graphlint.analysis.aliasing import MOST_STORAGES, MOST_VIEWS
-from graphlint.analysis.calls import CONVENTIONS
-from graphlint.analysis.sites import walk
-from graphlint.errors import ProgramError
+from graphlint.artifact.errors import ProgramError
 from graphlint.ops.table import op_table
+from graphlint.semantics.aliasing import MOST_STORAGES, MOST_VIEWS
+from graphlint.semantics.calls import CONVENTIONS
+from graphlint.semantics.sites import walk
 
 
 def lines(*nodes: str, inputs: str = '%b: f32[4, 6] = buffer "cache"', result: str = "") -> str:

@@ -8,8 +8,8 @@ import warnings
 import pytest
 import torch
 
-from graphlint.analysis.view import ProgramView
 from graphlint.ops.table import op_table
+from graphlint.semantics.view import ProgramView
 
 PROGRAMS = 150
 STEPS = 22

@@ -6,13 +6,13 @@ import json
 
 import pytest
 
-from graphlint.analysis.code import find_code, find_program_code
-from graphlint.archive.artifact import open_artifact
-from graphlint.archive.rewrite import write_archive
-from graphlint.engine import read_document
-from graphlint.errors import ProgramError
-from graphlint.program.document import Document
-from graphlint.program.executable import may_run, program_code
+from graphlint.artifact.artifact import open_artifact
+from graphlint.artifact.errors import ProgramError
+from graphlint.artifact.rewrite import write_archive
+from graphlint.ir.document import Document
+from graphlint.ir.executable import may_run, program_code
+from graphlint.rules.code import find_code, find_program_code
+from graphlint.run.engine import read_document
 
 from .attacks import MKDIR, made, saved
 
@@ -213,6 +213,6 @@ def test_members_that_are_more_than_tensors(artifacts, tmp_path):
 
 @pytest.mark.parametrize("guards", [["1 == 1"] * 200_000, ["1" + " + 1" * 500_000]], ids=["many", "long"])
 def test_guards_without_end_are_not_looked_into(guards):
-    from graphlint.program.executable import program_code
+    from graphlint.ir.executable import program_code
 
     assert "too many to look into" in program_code({"guards_code": guards})

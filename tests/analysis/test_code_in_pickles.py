@@ -19,13 +19,13 @@ from pathlib import Path
 
 import pytest
 
-from graphlint.analysis.code import find_member_code
-from graphlint.api import fix, lint
-from graphlint.archive.artifact import open_artifact
-from graphlint.archive.pickle_scan import ALLOWED, Budget, pickle_code, saved_code
-from graphlint.archive.source import BytesSource
-from graphlint.archive.writer import write_archive
-from graphlint.limits import Limits
+from graphlint.artifact.artifact import open_artifact
+from graphlint.artifact.limits import Limits
+from graphlint.artifact.pickle_scan import ALLOWED, Budget, pickle_code, saved_code
+from graphlint.artifact.source import BytesSource
+from graphlint.artifact.writer import write_archive
+from graphlint.rules.code import find_member_code
+from graphlint.run.api import fix, lint
 
 from .attacks import ATTACKS, MKDIR, made, name, saved, short, text
 

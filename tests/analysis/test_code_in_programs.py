@@ -12,11 +12,11 @@ import sys
 
 import pytest
 
-from graphlint.api import fix, lint
-from graphlint.archive.artifact import open_artifact
-from graphlint.archive.rewrite import write_archive
-from graphlint.program.document import Document
-from graphlint.program.executable import may_run
+from graphlint.artifact.artifact import open_artifact
+from graphlint.artifact.rewrite import write_archive
+from graphlint.ir.document import Document
+from graphlint.ir.executable import may_run
+from graphlint.run.api import fix, lint
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.filterwarnings("ignore")

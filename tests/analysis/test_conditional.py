@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
-from graphlint.analysis import conditional
-from graphlint.analysis.conditional import shares_storage
 from graphlint.ops.table import op_table
+from graphlint.semantics import conditional
+from graphlint.semantics.conditional import shares_storage
 
 
 class Case(NamedTuple):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from graphlint.analysis.flow import Flow
-from graphlint.analysis.reach import Reaches
-from graphlint.linting import view_of
+from graphlint.ir.document import Document
+from graphlint.ir.text import parse_program
 from graphlint.ops.table import op_table
-from graphlint.program.document import Document
-from graphlint.program.text import parse_program
-from graphlint.settings import Settings
+from graphlint.report.graphs.flow import Flow
+from graphlint.report.graphs.reach import Reaches
+from graphlint.rules.linting import view_of
+from graphlint.rules.settings import Settings
 
 CHAIN = """\
 program TRAINING

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from graphlint.archive.artifact import open_artifact
-from graphlint.errors import ArtifactError, LfsPointerError
+from graphlint.artifact.artifact import open_artifact
+from graphlint.artifact.errors import ArtifactError, LfsPointerError
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 ALL = sorted(ARTIFACTS.glob("*/*.pt2"))

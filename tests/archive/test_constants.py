@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from graphlint.archive.artifact import open_artifact
-from graphlint.archive.constants import NewConstant, add_constants, without_gradients
-from graphlint.archive.pickled import extend_saved_dict, trace_dict
-from graphlint.archive.writer import write_archive
-from graphlint.errors import ArtifactError
+from graphlint.artifact.artifact import open_artifact
+from graphlint.artifact.constants import NewConstant, add_constants, without_gradients
+from graphlint.artifact.errors import ArtifactError
+from graphlint.artifact.pickled import extend_saved_dict, trace_dict
+from graphlint.artifact.writer import write_archive
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 ALL = sorted(ARTIFACTS.glob("*/*.pt2"))

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from graphlint.archive.artifact import open_artifact
-from graphlint.archive.container import Container
-from graphlint.archive.source import BytesSource
-from graphlint.errors import ArtifactError
+from graphlint.artifact.artifact import open_artifact
+from graphlint.artifact.container import Container
+from graphlint.artifact.errors import ArtifactError
+from graphlint.artifact.source import BytesSource
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 ALL = sorted(ARTIFACTS.glob("*/*.pt2"))

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from graphlint.archive.artifact import open_artifact
-from graphlint.archive.container import Container
-from graphlint.archive.source import BytesSource
-from graphlint.errors import ArtifactError
-from graphlint.limits import Limits
+from graphlint.artifact.artifact import open_artifact
+from graphlint.artifact.container import Container
+from graphlint.artifact.errors import ArtifactError
+from graphlint.artifact.limits import Limits
+from graphlint.artifact.source import BytesSource
 
 torch = pytest.importorskip("torch")
 

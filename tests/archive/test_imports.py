@@ -9,9 +9,9 @@ SAMPLE = Path(__file__).parents[1] / "artifacts" / "2.13.0" / "two_programs.pt2"
 READ = f"""
 import sys
 before = set(sys.modules)
-import msgspec, graphlint.errors
+import msgspec, graphlint.artifact.errors
 loaded_with_msgspec = set(sys.modules)
-from graphlint.archive.artifact import open_artifact
+from graphlint.artifact.artifact import open_artifact
 with open_artifact({str(SAMPLE)!r}) as artifact:
     for entry in artifact.programs:
         artifact.read_program(entry)
@@ -23,14 +23,14 @@ def test_modules_loaded_by_reading():
     result = subprocess.run([sys.executable, "-I", "-c", READ], capture_output=True, text=True, check=True)
     loaded = set(result.stdout.split())
     assert loaded <= {
-        "graphlint.archive",
-        "graphlint.archive.artifact",
-        "graphlint.archive.container",
-        "graphlint.archive.directory",
-        "graphlint.archive.source",
-        "graphlint.archive.zipformat",
-        "graphlint.limits",
-        "graphlint.urls",
+        "graphlint.artifact",
+        "graphlint.artifact.artifact",
+        "graphlint.artifact.container",
+        "graphlint.artifact.directory",
+        "graphlint.artifact.source",
+        "graphlint.artifact.zipformat",
+        "graphlint.artifact.limits",
+        "graphlint.artifact.urls",
         "_struct",
         "struct",
         "zlib",
@@ -38,7 +38,7 @@ def test_modules_loaded_by_reading():
 
 
 def test_rewriting_needs_no_torch():
-    program = "import sys, graphlint.archive.rewrite, graphlint.archive.constants, graphlint.archive.pickled\n"
+    program = "import sys, graphlint.artifact.rewrite, graphlint.artifact.constants, graphlint.artifact.pickled\n"
     program += "print('torch' in sys.modules, 'zipfile' in sys.modules)"
     result = subprocess.run([sys.executable, "-I", "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.split() == ["False", "False"]

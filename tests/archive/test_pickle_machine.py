@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from graphlint.archive.pickle_machine import ACTIONS, Dict, Storage, _unknown, follow
+from graphlint.artifact.pickle_machine import ACTIONS, Dict, Storage, _unknown, follow
 
 
 def test_every_opcode_is_known():

@@ -16,9 +16,9 @@ import msgspec
 import pytest
 
 import graphlint
-from graphlint.archive.container import Container
-from graphlint.archive.writer import write_archive
-from graphlint.errors import ConfigError, RemoteError
+from graphlint.artifact.container import Container
+from graphlint.artifact.errors import ConfigError, RemoteError
+from graphlint.artifact.writer import write_archive
 
 fsspec = pytest.importorskip("fsspec")
 pytest.importorskip("aiohttp")
@@ -124,7 +124,7 @@ def with_sparse_weights(artifact: Path, target: Path, place: str) -> int:
     import struct
     import zlib
 
-    from graphlint.archive.zipformat import CENTRAL, CENTRAL_SIGNATURE, LOCAL, LOCAL_SIGNATURE
+    from graphlint.artifact.zipformat import CENTRAL, CENTRAL_SIGNATURE, LOCAL, LOCAL_SIGNATURE
 
     data = artifact.read_bytes()
     with Container(artifact) as container:
@@ -165,8 +165,8 @@ def with_sparse_weights(artifact: Path, target: Path, place: str) -> int:
 
 
 def test_a_source_reads_like_a_file(web, tmp_path, monkeypatch):
-    from graphlint.archive import remote
-    from graphlint.archive.remote import RemoteSource
+    from graphlint.artifact import remote
+    from graphlint.artifact.remote import RemoteSource
 
     monkeypatch.setattr(remote, "BLOCK", 100)
     monkeypatch.setattr(remote, "TAIL", 150)
@@ -238,7 +238,7 @@ def test_an_answer_that_is_too_long(web):
 INTERRUPTED = """
 import asyncio, sys, threading
 from fsspec.asyn import get_loop, sync
-from graphlint.archive.remote import Fetching
+from graphlint.artifact.remote import Fetching
 
 late = sys.argv[1] == "late"
 loop = get_loop()
@@ -338,7 +338,8 @@ def test_a_timeout_that_is_no_number(web, monkeypatch):
 )
 def test_packages_that_are_missing(tmp_path, url, modules, message):
     code = (
-        f"import sys\nfor name in {modules!r}:\n    sys.modules[name] = None\nfrom graphlint.cli import main\nmain()\n"
+        f"import sys\nfor name in {modules!r}:\n    sys.modules[name] = None\n"
+        "from graphlint.cli.main import main\nmain()\n"
     )
     result = subprocess.run([sys.executable, "-c", code, url], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert result.stderr == f"error: {url}: {message}\n"
@@ -456,7 +457,7 @@ class TestCommandLine:
         code = (
             "import sys, atexit\n"
             "atexit.register(lambda: print({'fsspec', 'aiohttp', 'asyncio'} & set(sys.modules)))\n"
-            "from graphlint.cli import main\n"
+            "from graphlint.cli.main import main\n"
             "main()\n"
         )
         result = subprocess.run([sys.executable, "-c", code, "-q"], cwd=tmp_path, capture_output=True, text=True)
@@ -472,7 +473,7 @@ def test_a_fix_by_function_is_refused(web):
 
 def test_other_content_of_a_member_that_is_read_twice(tmp_path):
     """What is fetched is kept by place, so that two reads of one place agree."""
-    from graphlint.archive.remote import RemoteSource
+    from graphlint.artifact.remote import RemoteSource
 
     filesystem = fsspec.filesystem("memory")
     artifact = tmp_path / "changed.pt2"

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from graphlint.archive.artifact import open_artifact
-from graphlint.archive.constants import NewConstant, add_constants, remove_constants
-from graphlint.archive.container import Container
-from graphlint.archive.pickled import extend_saved_dict
-from graphlint.archive.pickled_removal import without_items
-from graphlint.archive.source import BytesSource
-from graphlint.archive.writer import write_archive
-from graphlint.errors import ArtifactError
+from graphlint.artifact.artifact import open_artifact
+from graphlint.artifact.constants import NewConstant, add_constants, remove_constants
+from graphlint.artifact.container import Container
+from graphlint.artifact.errors import ArtifactError
+from graphlint.artifact.pickled import extend_saved_dict
+from graphlint.artifact.pickled_removal import without_items
+from graphlint.artifact.source import BytesSource
+from graphlint.artifact.writer import write_archive
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 TOKEN = NewConstant("dep_token", 7, (), struct.pack("<f", 0.5))

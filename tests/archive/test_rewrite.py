@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from graphlint.archive import output
-from graphlint.archive.artifact import open_artifact
-from graphlint.archive.container import Container
-from graphlint.archive.rewrite import replace_file
-from graphlint.errors import ArtifactError, WriteError
+from graphlint.artifact import output
+from graphlint.artifact.artifact import open_artifact
+from graphlint.artifact.container import Container
+from graphlint.artifact.errors import ArtifactError, WriteError
+from graphlint.artifact.rewrite import replace_file
 
 SAMPLE = Path(__file__).parents[1] / "artifacts" / "2.13.0" / "buffer_counter.pt2"
 MEMBER = "buffer_counter/models/model.json"

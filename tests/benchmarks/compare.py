@@ -23,11 +23,11 @@ from typing import NamedTuple
 from cases import export_cases
 from measuring import DECOMPOSE, Cost, measure_apart
 
-from graphlint.engine import process
-from graphlint.errors import GraphlintError
+from graphlint.artifact.errors import GraphlintError
 from graphlint.rules.registry import RULES
+from graphlint.rules.settings import Settings
+from graphlint.run.engine import process
 from graphlint.runtime.verification import verify
-from graphlint.settings import Settings
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts" / "2.13.0"
 ALL = frozenset(rule.code for rule in RULES)

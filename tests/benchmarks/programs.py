@@ -8,10 +8,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from graphlint.archive.container import Container
-from graphlint.archive.rewrite import write_archive
-from graphlint.program.document import encode
-from graphlint.program.text import parse_program
+from graphlint.artifact.container import Container
+from graphlint.artifact.rewrite import write_archive
+from graphlint.ir.document import encode
+from graphlint.ir.text import parse_program
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

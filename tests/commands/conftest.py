@@ -10,13 +10,13 @@ from typing import NamedTuple
 import pytest
 from click.testing import CliRunner, Result
 
-from graphlint.cli import app
-from graphlint.diagnostics import Diagnostic, Fix, SourceFrame
-from graphlint.results import Action, FileResult
-from graphlint.settings import Settings
+from graphlint.cli.main import app
+from graphlint.report.results import Action, FileResult
+from graphlint.rules.diagnostics import Diagnostic, Fix, SourceFrame
+from graphlint.rules.settings import Settings
 
 # They take the rules when they are imported, which must not happen while the rules are others, for those would stay.
-for name in ("graphlint.linting", "graphlint.reporters.sarif", "graphlint.commands.looking"):
+for name in ("graphlint.rules.linting", "graphlint.report.formats.sarif", "graphlint.cli.looking"):
     importlib.import_module(name)
 
 
@@ -64,11 +64,11 @@ class FakeEngine:
 @pytest.fixture
 def engine(monkeypatch, tmp_path) -> FakeEngine:
     fake = FakeEngine()
-    engine_module = ModuleType("graphlint.engine")
+    engine_module = ModuleType("graphlint.run.engine")
     engine_module.process = fake.process  # type: ignore[attr-defined]
     registry_module = ModuleType("graphlint.rules.registry")
     registry_module.RULES = RULES  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "graphlint.engine", engine_module)
+    monkeypatch.setitem(sys.modules, "graphlint.run.engine", engine_module)
     monkeypatch.setitem(sys.modules, "graphlint.rules.registry", registry_module)
     for name in ("NO_COLOR", "FORCE_COLOR", "GRAPHLINT_OUTPUT_FORMAT"):
         monkeypatch.delenv(name, raising=False)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from graphlint.errors import FixValidationError
-from graphlint.results import FileResult
+from graphlint.artifact.errors import FixValidationError
+from graphlint.report.results import FileResult
 
 CONCISE = "models.py:84: GL103 [*] writes (model.pt2)\n"
 FOUND = "Found 1 error.\n[*] 1 fixable with the --fix option.\n"
@@ -202,7 +202,7 @@ def test_an_interrupt_ends_the_run_quietly(run, engine):
 
 
 def test_a_bug_outside_of_linting_shows_no_traceback(run, monkeypatch):
-    monkeypatch.setattr("graphlint.commands.checking.discover", lambda *_: 1 / 0)
+    monkeypatch.setattr("graphlint.cli.checking.discover", lambda *_: 1 / 0)
     assert outcome(run("model.pt2")) == (
         "",
         (

@@ -131,7 +131,7 @@ import os, signal, sys
 def hold(event, arguments):
     if event == os.environ["HOLD_AT"] and str(arguments[0]).endswith(("-large.pt2", ".tmp")):
         # The run itself looks into the artifacts, too.
-        if "graphlint.worker" in sys.modules and "graphlint.cli" not in sys.modules:
+        if "graphlint.run.worker" in sys.modules and "graphlint.cli.main" not in sys.modules:
             if os.path.exists(os.environ["HOLD_WHILE"]):
                 os.kill(os.getpid(), signal.SIGSTOP)
 sys.addaudithook(hold)
@@ -140,9 +140,9 @@ sys.addaudithook(hold)
 
 
 PATIENT = """
-import graphlint.workers
-graphlint.workers.GRACE = 600
-from graphlint.cli import main
+import graphlint.run.workers
+graphlint.run.workers.GRACE = 600
+from graphlint.cli.main import main
 main()
 """
 """However long the test takes to let them go on, workers are not killed."""
@@ -277,7 +277,7 @@ def test_a_few_small_artifacts_take_one_process(tmp_path):
     code = (
         "import sys, atexit\n"
         "atexit.register(lambda: print('subprocess' in sys.modules, 'concurrent.futures' in sys.modules))\n"
-        "from graphlint.cli import main\n"
+        "from graphlint.cli.main import main\n"
         "main()\n"
     )
     result = subprocess.run(

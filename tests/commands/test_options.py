@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from graphlint import __version__
-from graphlint.results import FileResult
+from graphlint.report.results import FileResult
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from graphlint.commands.reporting import report_root, source_address
-from graphlint.outputs import FORMATS, Output
-from graphlint.results import FileResult
+from graphlint.cli.reporting import report_root, source_address
+from graphlint.report.outputs import FORMATS, Output
+from graphlint.report.results import FileResult
 
 CONCISE = "models.py:84: GL103 [*] writes (model.pt2)\n"
 FOUND = "Found 1 error.\n[*] 1 fixable with the --fix option.\n"

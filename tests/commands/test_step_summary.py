@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from graphlint.commands.step_summary import LIMIT
-from graphlint.results import FileResult
+from graphlint.cli.step_summary import LIMIT
+from graphlint.report.results import FileResult
 
 HEADLINE = "## graphlint: 1 error\n"
 

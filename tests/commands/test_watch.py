@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from graphlint.commands.console import Console
-from graphlint.commands.watching import watch
+from graphlint.cli.console import Console
+from graphlint.cli.watching import watch
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts" / "2.13.0"
 

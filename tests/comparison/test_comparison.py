@@ -8,16 +8,16 @@ import re
 
 import pytest
 
-from graphlint.archive.artifact import open_artifact
-from graphlint.comparison import Detail, compare_programs
-from graphlint.comparison.changes import ArtifactDiff
-from graphlint.comparison.matching import aligned
-from graphlint.comparison.report import render, summary
-from graphlint.fixing import fix_program
-from graphlint.program.decode import decode_program
-from graphlint.program.document import Document
-from graphlint.program.text import parse_program
-from graphlint.reporters.options import ReportOptions
+from graphlint.artifact.artifact import open_artifact
+from graphlint.ir.decode import decode_program
+from graphlint.ir.document import Document
+from graphlint.ir.text import parse_program
+from graphlint.report.comparison import Detail, compare_programs
+from graphlint.report.comparison.changes import ArtifactDiff
+from graphlint.report.comparison.matching import aligned
+from graphlint.report.comparison.report import render, summary
+from graphlint.report.formats.options import ReportOptions
+from graphlint.rules.fixing import fix_program
 
 MODEL = """\
 program ATEN

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from graphlint.targets.model import NAMES, load_target
+from graphlint.rules.targets.model import NAMES, load_target
 
 from . import cases, results, table, verdict
 from .consumers import CONSUMERS

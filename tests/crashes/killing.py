@@ -61,8 +61,8 @@ def counted(call):
             instant()
     return wrapper
 
-from graphlint.cli import main
-import graphlint.archive.rewrite
+from graphlint.cli.main import main
+import graphlint.artifact.rewrite
 for name in NAMES:
     setattr(os, name, counted(getattr(os, name)))
 if not last:

@@ -78,7 +78,7 @@ def stop_and_sync(descriptor):
     sync(descriptor)
 os.fsync = stop_and_sync
 sys.argv[0] = "graphlint"
-from graphlint.cli import main
+from graphlint.cli.main import main
 main()
 """
 """A run that stops itself when the new file is written, and before it is in its place."""

@@ -58,7 +58,7 @@ def copy(*arguments):
     time.sleep(600)
 os.write = os.copy_file_range = copy
 sys.argv[0] = "graphlint"
-from graphlint.cli import main
+from graphlint.cli.main import main
 main()
 """
 """A run that comes to the copy, says so, and does not get on with it."""

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from graphlint.archive.artifact import open_artifact
-from graphlint.archive.rewrite import write_archive
-from graphlint.engine import process
-from graphlint.program.document import Document, encode
-from graphlint.program.text import parse_program, print_program
-from graphlint.settings import Settings
+from graphlint.artifact.artifact import open_artifact
+from graphlint.artifact.rewrite import write_archive
+from graphlint.ir.document import Document, encode
+from graphlint.ir.text import parse_program, print_program
+from graphlint.rules.settings import Settings
+from graphlint.run.engine import process
 
 ARTIFACTS = Path(__file__).parent.parent / "artifacts"
 CHECKS = frozenset({"GL201", "GL202", "GL203", "GL204", "GL205"})

@@ -11,8 +11,8 @@ from torch import nn  # noqa: E402
 from torch._higher_order_ops.map import map as map_over  # noqa: E402
 from torch._higher_order_ops.while_loop import while_loop  # noqa: E402
 
-from graphlint.engine import restore  # noqa: E402
-from graphlint.settings import Settings  # noqa: E402
+from graphlint.rules.settings import Settings  # noqa: E402
+from graphlint.run.engine import restore  # noqa: E402
 
 
 def check(condition, message):

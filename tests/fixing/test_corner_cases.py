@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from graphlint.engine import process
 from graphlint.rules.registry import RULES
+from graphlint.rules.settings import Settings
+from graphlint.run.engine import process
 from graphlint.runtime.verification import verify
-from graphlint.settings import Settings
 
 ALL = frozenset(rule.code for rule in RULES)
 SETTINGS = Settings(enabled=frozenset(rule.code for rule in RULES if rule.enabled_by_default), fixable=ALL)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from graphlint.engine import process
 from graphlint.rules.registry import RULES
+from graphlint.run.engine import process
 
 ARTIFACTS = Path(__file__).parent.parent / "artifacts"
 CHECKS = frozenset({"GL201", "GL202", "GL203", "GL204", "GL205"})

@@ -2,9 +2,9 @@
 
 import pytest
 
-from graphlint.fixing import fix_program
-from graphlint.program.document import Document
-from graphlint.program.text import parse_program, print_program
+from graphlint.ir.document import Document
+from graphlint.ir.text import parse_program, print_program
+from graphlint.rules.fixing import fix_program
 
 CHECK = "aten._assert_tensor_metadata.default"
 INPUT_STRIDES = "strides may depend on those of the inputs, which the artifact does not promise"

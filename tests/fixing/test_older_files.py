@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from graphlint.engine import process
+from graphlint.run.engine import process
 
 ARTIFACTS = Path(__file__).parent.parent / "artifacts"
 STRAIGHT = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from graphlint.engine import process
+from graphlint.run.engine import process
 
 
 def test_a_print_is_removed_by_an_unsafe_fix_only(artifacts, tmp_path, settings_for, capfd):

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from graphlint.engine import process
-from graphlint.fixing import fix_program
-from graphlint.program.document import Document
-from graphlint.program.text import parse_program
-from graphlint.restoring import restore_program
+from graphlint.ir.document import Document
+from graphlint.ir.text import parse_program
+from graphlint.rules.fixing import fix_program
+from graphlint.rules.restoring import restore_program
+from graphlint.run.engine import process
 
 TYPE = "f32[3]"
 OPS = ("sin", "tanh", "neg", "abs")

@@ -7,12 +7,12 @@ import json
 
 import pytest
 
-from graphlint.errors import ProgramError
-from graphlint.fixing import fix_program
+from graphlint.artifact.errors import ProgramError
+from graphlint.ir.document import Document
+from graphlint.ir.text import parse_program, print_program
 from graphlint.passes.restoring import restore_checks
-from graphlint.program.document import Document
-from graphlint.program.text import parse_program, print_program
-from graphlint.restoring import restore_program
+from graphlint.rules.fixing import fix_program
+from graphlint.rules.restoring import restore_program
 
 BARE = "Expected Tensor with single nonzero value, but got zero"
 BUFFER = '%b_dep_token: f32[] = buffer "dep_token" non-persistent'

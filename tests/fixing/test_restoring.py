@@ -10,11 +10,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from graphlint.archive.artifact import open_artifact
-from graphlint.archive.rewrite import replace_file
-from graphlint.engine import process, restore
+from graphlint.artifact.artifact import open_artifact
+from graphlint.artifact.rewrite import replace_file
 from graphlint.rules.registry import RULES
-from graphlint.settings import Settings
+from graphlint.rules.settings import Settings
+from graphlint.run.engine import process, restore
 
 ARTIFACTS = Path(__file__).parent.parent / "artifacts"
 CHECKS = frozenset({"GL201", "GL202", "GL203", "GL204"})

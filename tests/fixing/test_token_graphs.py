@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from graphlint.errors import ProgramError
-from graphlint.fixing import fix_program
-from graphlint.program.document import Document
-from graphlint.program.text import parse_program, print_program
+from graphlint.artifact.errors import ProgramError
+from graphlint.ir.document import Document
+from graphlint.ir.text import parse_program, print_program
+from graphlint.rules.fixing import fix_program
 
 
 @pytest.fixture

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-import graphlint.archive.rewrite
-import graphlint.fixing
-from graphlint.archive.artifact import open_artifact
-from graphlint.archive.rewrite import PendingReplacement, write_archive
-from graphlint.engine import process
-from graphlint.fixing import PASSES
+import graphlint.artifact.rewrite
+import graphlint.rules.fixing
+from graphlint.artifact.artifact import open_artifact
+from graphlint.artifact.rewrite import PendingReplacement, write_archive
+from graphlint.ir.text import parse_program
 from graphlint.passes.tokens import Functionalized, functionalize_checks
-from graphlint.program.text import parse_program
+from graphlint.rules.fixing import PASSES
+from graphlint.run.engine import process
 
 ARTIFACTS = Path(__file__).parent.parent / "artifacts" / "2.13.0"
 CONTRADICTION = "the changed program contradicts itself: "
@@ -140,7 +140,7 @@ BROKEN = {
 def broken_pass(request, monkeypatch):
     """Puts a broken pass in the place of the one that chains the checks; what is said of it."""
     run, messages = request.param
-    monkeypatch.setattr(graphlint.fixing, "functionalize_checks", run)
+    monkeypatch.setattr(graphlint.rules.fixing, "functionalize_checks", run)
     return messages
 
 
@@ -163,7 +163,7 @@ def test_a_check_that_comes_back_is_noticed(monkeypatch, write_pt2, settings_for
         nodes = root(document)["nodes"]
         return with_nodes(document, [*nodes, nodes[2]])
 
-    monkeypatch.setattr(graphlint.fixing, "remove_nodes", add_another)
+    monkeypatch.setattr(graphlint.rules.fixing, "remove_nodes", add_another)
     path = write_pt2(TEXT)
     result = process(str(path), settings_for(), "fix")
     target = "torch.ops.aten._assert_tensor_metadata.default"
@@ -173,7 +173,7 @@ def test_a_check_that_comes_back_is_noticed(monkeypatch, write_pt2, settings_for
 def test_a_finding_that_a_fix_adds_is_noticed(monkeypatch, write_pt2, settings_for):
     """Even one of another rule: the effects are as expected, the findings are not."""
     settings = settings_for(enabled={"GL201", "GL205", "GL303"})
-    real = graphlint.fixing.lint_view
+    real = graphlint.rules.fixing.lint_view
     calls = []
 
     def lint_with_one_more(program, *args):
@@ -181,7 +181,7 @@ def test_a_finding_that_a_fix_adds_is_noticed(monkeypatch, write_pt2, settings_f
         calls.append(program)
         return [*found, *found[:1]] if len(calls) > 1 else found
 
-    monkeypatch.setattr(graphlint.fixing, "lint_view", lint_with_one_more)
+    monkeypatch.setattr(graphlint.rules.fixing, "lint_view", lint_with_one_more)
     path = write_pt2(TEXT)
     before = path.read_bytes()
     result = process(str(path), settings, "fix")
@@ -234,7 +234,7 @@ def put_another_package_there(path):
 def test_a_file_that_was_not_written_well_does_not_replace_the_old_one(
     what, error, monkeypatch, tmp_path, settings_for
 ):
-    monkeypatch.setattr(graphlint.archive.rewrite, "PendingReplacement", corrupting(what))
+    monkeypatch.setattr(graphlint.artifact.rewrite, "PendingReplacement", corrupting(what))
     path = tmp_path / "model.pt2"
     shutil.copy(ARTIFACTS / "async_assert.pt2", path)
     before, modified = path.read_bytes(), path.stat().st_mtime_ns
@@ -250,7 +250,7 @@ def test_a_file_that_changes_meanwhile_is_left_alone(monkeypatch, tmp_path, sett
     path = tmp_path / "model.pt2"
     shutil.copy(ARTIFACTS / "async_assert.pt2", path)
     other = (ARTIFACTS / "clean.pt2").read_bytes()
-    monkeypatch.setattr(graphlint.archive.rewrite, "PendingReplacement", corrupting(lambda _: path.write_bytes(other)))
+    monkeypatch.setattr(graphlint.artifact.rewrite, "PendingReplacement", corrupting(lambda _: path.write_bytes(other)))
     result = process(str(path), settings_for(), "fix")
     assert "was changed by something else meanwhile and is left alone" in result.error
     assert not result.changed
@@ -324,7 +324,7 @@ def test_what_is_fixed_and_what_is_left_are_told_apart(write_pt2, settings_for):
 
 
 def test_an_artifact_without_findings_is_not_opened_for_writing(monkeypatch, tmp_path, settings_for):
-    monkeypatch.setattr(graphlint.archive.rewrite, "PendingReplacement", None)
+    monkeypatch.setattr(graphlint.artifact.rewrite, "PendingReplacement", None)
     path = tmp_path / "clean.pt2"
     shutil.copy(ARTIFACTS / "clean.pt2", path)
     result = process(str(path), settings_for(), "fix")

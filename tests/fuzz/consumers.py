@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import msgspec
 
-from graphlint.reporters.document import FileLine, FindingLine, Report, SummaryLine
+from graphlint.report.formats.document import FileLine, FindingLine, Report, SummaryLine
 
 FORGED = "forged"
 """Mutations put it where it must not be taken for more than text: as a tag, an attribute, a command."""

@@ -16,7 +16,7 @@ from typing import Any
 from tests.fuzz import consumers
 from tests.fuzz.running import Ran, expect, run
 
-from graphlint.outputs import FORMATS, TEXT_FORMATS
+from graphlint.report.outputs import FORMATS, TEXT_FORMATS
 
 NAMES = [
     *["model.pt2"] * 4,

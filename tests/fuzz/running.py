@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from tests.fuzz import consumers
 from tests.fuzz.consumers import FailedError
 
-from graphlint.cli import app
+from graphlint.cli.main import app
 
 SECONDS = 5
 """CPU time that one run may take."""

@@ -38,12 +38,12 @@ def test_hangs_and_tracebacks_are_noticed(tmp_path, monkeypatch):
         while True:
             pass
 
-    monkeypatch.setattr("graphlint.engine.open_artifact", hang)
+    monkeypatch.setattr("graphlint.run.engine.open_artifact", hang)
     with monkeypatch.context() as patch:
         patch.setattr(running, "SECONDS", 0.2)
         with pytest.raises(judge.FailedError, match=r"more than 0\.2 s"):
             judge.judge(path, 0)
-    monkeypatch.setattr("graphlint.engine.open_artifact", lambda *_: 1 / 0)
+    monkeypatch.setattr("graphlint.run.engine.open_artifact", lambda *_: 1 / 0)
     with pytest.raises(judge.FailedError, match="ZeroDivisionError"):
         judge.judge(path, 0)
 

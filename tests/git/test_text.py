@@ -7,8 +7,8 @@ import zipfile
 
 import pytest
 
-from graphlint.git.attributes import LINE, added, removed
-from graphlint.git.text import artifact_text
+from graphlint.cli.git.attributes import LINE, added, removed
+from graphlint.cli.git.text import artifact_text
 
 
 def test_the_text_of_an_artifact(artifacts):

@@ -21,9 +21,9 @@ from typing import Any
 from zoo import MODELS, judging
 from zoo.build import Arguments, export
 
-from graphlint.engine import process
 from graphlint.rules.registry import RULES
-from graphlint.settings import Settings
+from graphlint.rules.settings import Settings
+from graphlint.run.engine import process
 
 _ALL = frozenset(rule.code for rule in RULES)
 SETTINGS = Settings(enabled=frozenset(rule.code for rule in RULES if rule.enabled_by_default), fixable=_ALL)

@@ -13,9 +13,9 @@ sys.path.insert(0, str(Path(__file__).parent))  # for `zoo`, which compare.py im
 
 from zoo import judging
 
-from graphlint.diagnostics import Diagnostic
-from graphlint.engine import process
-from graphlint.settings import Settings
+from graphlint.rules.diagnostics import Diagnostic
+from graphlint.rules.settings import Settings
+from graphlint.run.engine import process
 
 
 class Fixed(NamedTuple):

@@ -11,7 +11,7 @@ import pytest
 from zoo import MODELS, judging
 from zoo.build import export
 
-from graphlint.settings import DeclaredOp
+from graphlint.rules.settings import DeclaredOp
 
 pytest.importorskip("transformers")
 

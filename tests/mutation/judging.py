@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import torch
 from torch.utils import _pytree as pytree
 
-from graphlint.archive.artifact import open_artifact
-from graphlint.engine import process
-from graphlint.results import FileResult
+from graphlint.artifact.artifact import open_artifact
+from graphlint.report.results import FileResult
 from graphlint.rules.registry import RULES
-from graphlint.settings import Settings
+from graphlint.rules.settings import Settings
+from graphlint.run.engine import process
 
 ALL = frozenset(rule.code for rule in RULES)
 DEFAULT = frozenset(rule.code for rule in RULES if rule.enabled_by_default)

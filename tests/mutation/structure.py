@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from graphlint.linting import view_of
+from graphlint.ir.arguments import tensor_names
+from graphlint.ir.document import Document
 from graphlint.ops.table import op_table
-from graphlint.program.arguments import tensor_names
-from graphlint.program.document import Document
+from graphlint.rules.linting import view_of
 
 from .judging import SETTINGS, DifferenceError
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from graphlint.analysis.precision import LOWERED
+from graphlint.semantics.precision import LOWERED
 
 from . import campaign, judging
 from .judging import Case, quiet

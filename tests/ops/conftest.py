@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import torch
 
+from graphlint.ir.model import Argument, NamedArgument, Node, OptionalTensorRef, TensorRef
 from graphlint.ops.table import op_table
-from graphlint.program.model import Argument, NamedArgument, Node, OptionalTensorRef, TensorRef
 
 
 def argument(value: Any) -> Argument:

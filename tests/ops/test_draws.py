@@ -153,7 +153,7 @@ def test_what_torch_tags_draws_unless_said_otherwise():
 
 
 def test_a_symbolic_argument_fulfils_no_condition(call):
-    from graphlint.program.model import Argument, NamedArgument, Node, SymRef, TensorRef
+    from graphlint.ir.model import Argument, NamedArgument, Node, SymRef, TensorRef
 
     operands = [
         NamedArgument("input", Argument(as_tensor=TensorRef("x"))),

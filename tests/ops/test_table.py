@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from graphlint.ir.model import Argument, NamedArgument, Node, TensorRef
 from graphlint.ops.conditions import Alias
 from graphlint.ops.table import OpTable, op_name, op_table
-from graphlint.program.model import Argument, NamedArgument, Node, TensorRef
+from graphlint.rules.settings import DeclaredOp
 from graphlint.runtime.generate_op_table import COMMAND
-from graphlint.settings import DeclaredOp
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 VERSIONS = sorted(path.name for path in ARTIFACTS.iterdir() if path.is_dir())

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from graphlint.archive.artifact import open_artifact
-from graphlint.linting import lint_view, view_of
-from graphlint.pictures.dot import render_dot
-from graphlint.pictures.drawing import MOST, Scene, around, neighbourhood, whole_program
-from graphlint.pictures.layers import place
-from graphlint.pictures.picture import Box, Picture, Sheet, Wire
-from graphlint.pictures.svg import render_svg
-from graphlint.program.document import Document
-from graphlint.program.text import parse_program
-from graphlint.settings import Settings
+from graphlint.artifact.artifact import open_artifact
+from graphlint.ir.document import Document
+from graphlint.ir.text import parse_program
+from graphlint.report.graphs.dot import render_dot
+from graphlint.report.graphs.drawing import MOST, Scene, around, neighbourhood, whole_program
+from graphlint.report.graphs.layers import place
+from graphlint.report.graphs.picture import Box, Picture, Sheet, Wire
+from graphlint.report.graphs.svg import render_svg
+from graphlint.rules.linting import lint_view, view_of
+from graphlint.rules.settings import Settings
 
 SVG = "{http://www.w3.org/2000/svg}"
 BRANCHES = """\

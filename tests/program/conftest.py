@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from graphlint.archive.artifact import open_artifact
+from graphlint.artifact.artifact import open_artifact
 
 ARTIFACTS = Path(__file__).parent.parent / "artifacts"
 

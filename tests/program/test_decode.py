@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from graphlint.errors import ProgramError
-from graphlint.limits import Limits, raise_it
-from graphlint.linting import lint_program
-from graphlint.program.decode import MAX_NESTING, decode_program
-from graphlint.program.document import Document
-from graphlint.program.text import parse_program
+from graphlint.artifact.errors import ProgramError
+from graphlint.artifact.limits import Limits, raise_it
+from graphlint.ir.decode import MAX_NESTING, decode_program
+from graphlint.ir.document import Document
+from graphlint.ir.text import parse_program
+from graphlint.rules.linting import lint_program
 
 TEXT = """\
 graph(%b: f32[4] = buffer "b", %x: f32[4]):

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from graphlint.analysis.sites import walk
-from graphlint.archive.artifact import open_artifact
-from graphlint.errors import ProgramError
+from graphlint.artifact.artifact import open_artifact
+from graphlint.artifact.errors import ProgramError
+from graphlint.ir.decode import decode_program
+from graphlint.ir.document import Dialect, Document, GraphEdit, encode
+from graphlint.ir.text import parse_program
 from graphlint.ops.table import op_table
 from graphlint.passes.tokens import TWINS, functionalize_checks
-from graphlint.program.decode import decode_program
-from graphlint.program.document import Dialect, Document, GraphEdit, encode
-from graphlint.program.text import parse_program
+from graphlint.semantics.sites import walk
 
 
 def test_what_is_not_edited_is_written_as_torch_wrote_it(artifact, programs):

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphlint.archive.artifact import open_artifact
-from graphlint.errors import ProgramError
-from graphlint.program.expressions import Expression, as_expression, canonical, parse_expression
+from graphlint.artifact.artifact import open_artifact
+from graphlint.artifact.errors import ProgramError
+from graphlint.ir.expressions import Expression, as_expression, canonical, parse_expression
 
 S0 = "Symbol('s0', positive=True, integer=True)"
 U0 = "Symbol('u0', integer=True)"

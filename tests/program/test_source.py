@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from graphlint.diagnostics import SourceFrame
-from graphlint.program.decode import decode_program
-from graphlint.program.model import Node
-from graphlint.program.source import model_frame, module_of, stack_frames
+from graphlint.ir.decode import decode_program
+from graphlint.ir.model import Node
+from graphlint.ir.source import model_frame, module_of, stack_frames
+from graphlint.rules.diagnostics import SourceFrame
 
 MODELS = (Path(__file__).parent.parent / "artifacts" / "models.py").read_text().splitlines()
 

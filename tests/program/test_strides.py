@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphlint.program.strides import contiguous_strides, view_strides
+from graphlint.ir.strides import contiguous_strides, view_strides
 
 shapes = st.lists(st.integers(1, 6), max_size=4).map(tuple)
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphlint.errors import TextFormError
+from graphlint.artifact.errors import TextFormError
+from graphlint.ir.decode import decode_program
+from graphlint.ir.document import Document
+from graphlint.ir.expressions import canonical
+from graphlint.ir.model import Argument, Graph, Node, Program, SymSize
+from graphlint.ir.text import parse_program, print_node, print_program
 from graphlint.ops.table import op_table
-from graphlint.program.decode import decode_program
-from graphlint.program.document import Document
-from graphlint.program.expressions import canonical
-from graphlint.program.model import Argument, Graph, Node, Program, SymSize
-from graphlint.program.text import parse_program, print_node, print_program
 
 # -- what the text tells of a program
 

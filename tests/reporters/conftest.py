@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from graphlint.diagnostics import Diagnostic, Fix, SourceFrame, WrittenStorage
-from graphlint.results import FileResult
+from graphlint.report.results import FileResult
+from graphlint.rules.diagnostics import Diagnostic, Fix, SourceFrame, WrittenStorage
 
 FRAME = SourceFrame("models.py", 84, "forward", "self.count.add_(1)")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from graphlint.diagnostics import Location
-from graphlint.reporters import github
-from graphlint.reporters.options import ReportOptions
-from graphlint.results import FileResult
+from graphlint.report.formats import github
+from graphlint.report.formats.options import ReportOptions
+from graphlint.report.results import FileResult
+from graphlint.rules.diagnostics import Location
 
 OPTIONS = ReportOptions(folder="/repo", root="/repo")
 

@@ -6,10 +6,10 @@ import json
 
 import msgspec
 
-from graphlint.diagnostics import Location
-from graphlint.reporters import gitlab
-from graphlint.reporters.options import ReportOptions
-from graphlint.results import FileResult
+from graphlint.report.formats import gitlab
+from graphlint.report.formats.options import ReportOptions
+from graphlint.report.results import FileResult
+from graphlint.rules.diagnostics import Location
 
 OPTIONS = ReportOptions(folder="/project/sub", root="/project")
 

@@ -12,14 +12,14 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from graphlint.cli import app
-from graphlint.diagnostics import Location, SourceFrame, Suppression
-from graphlint.engine import process
-from graphlint.pictures.picture import Box, Picture, Sheet
-from graphlint.reporters.html import page
-from graphlint.reporters.options import ReportOptions
-from graphlint.results import FileResult, Illustration
-from graphlint.settings import Settings
+from graphlint.cli.main import app
+from graphlint.report.formats.html import page
+from graphlint.report.formats.options import ReportOptions
+from graphlint.report.graphs.picture import Box, Picture, Sheet
+from graphlint.report.results import FileResult, Illustration
+from graphlint.rules.diagnostics import Location, SourceFrame, Suppression
+from graphlint.rules.settings import Settings
+from graphlint.run.engine import process
 
 VOID = {"meta", "link", "input", "br"}
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>]]>&amp;</title></pre></svg>\x1b\u202e\udce9\n"

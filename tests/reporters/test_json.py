@@ -7,9 +7,9 @@ import json
 import msgspec
 
 from graphlint import __version__
-from graphlint.reporters import counts_json, json_report
-from graphlint.reporters.options import ReportOptions
-from graphlint.results import FileResult
+from graphlint.report.formats import counts_json, json_report
+from graphlint.report.formats.options import ReportOptions
+from graphlint.report.results import FileResult
 
 
 def test_a_finding_has_all_keys_in_order(buffer_mutation):

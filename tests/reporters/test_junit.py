@@ -8,10 +8,10 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 
-from graphlint.diagnostics import Suppression
-from graphlint.reporters import junit
-from graphlint.reporters.options import ReportOptions
-from graphlint.results import FileResult
+from graphlint.report.formats import junit
+from graphlint.report.formats.options import ReportOptions
+from graphlint.report.results import FileResult
+from graphlint.rules.diagnostics import Suppression
 
 SCHEMA = Path(__file__).parent / "schemas" / "junit-10.xsd"
 

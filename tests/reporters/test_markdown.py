@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from graphlint.diagnostics import Location
-from graphlint.reporters import markdown
-from graphlint.reporters.options import ReportOptions
-from graphlint.results import FileResult
+from graphlint.report.formats import markdown
+from graphlint.report.formats.options import ReportOptions
+from graphlint.report.results import FileResult
+from graphlint.rules.diagnostics import Location
 
 RULES = "https://github.com/graphlint/graphlint/blob/main/lint/RULES.md"
 

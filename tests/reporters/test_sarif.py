@@ -8,10 +8,10 @@ from importlib import resources
 import msgspec
 import pytest
 
-from graphlint.diagnostics import Fix, Location, Suppression
-from graphlint.reporters import sarif
-from graphlint.reporters.options import ReportOptions
-from graphlint.results import FileResult
+from graphlint.report.formats import sarif
+from graphlint.report.formats.options import ReportOptions
+from graphlint.report.results import FileResult
+from graphlint.rules.diagnostics import Fix, Location, Suppression
 from graphlint.rules.registry import RULES
 
 OPTIONS = ReportOptions(folder="/repo/sub", root="/repo")

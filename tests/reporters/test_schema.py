@@ -8,12 +8,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from graphlint.diagnostics import Location, Suppression
-from graphlint.reporters import json_lines, json_report
-from graphlint.reporters.encoding import encode
-from graphlint.reporters.options import ReportOptions
-from graphlint.reporters.schema import schema
-from graphlint.results import FileResult
+from graphlint.report.formats import json_lines, json_report
+from graphlint.report.formats.encoding import encode
+from graphlint.report.formats.options import ReportOptions
+from graphlint.report.formats.schema import schema
+from graphlint.report.results import FileResult
+from graphlint.rules.diagnostics import Location, Suppression
 
 CHECKED_IN = Path(json_report.__file__).with_name("schema.json")
 
@@ -42,7 +42,7 @@ def everything(results, buffer_mutation):
 
 
 def test_the_checked_in_schema_is_not_stale():
-    made = "python -m graphlint.reporters.schema > lint/graphlint/reporters/schema.json"
+    made = "python -m graphlint.report.formats.schema > lint/graphlint/report/formats/schema.json"
     assert CHECKED_IN.read_text() == encode(schema()), made
 
 

@@ -14,16 +14,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from graphlint.config import Configuration
-from graphlint.engine import process
-from graphlint.outputs import FORMATS
-from graphlint.reporters import diff
-from graphlint.reporters.options import ReportOptions
-from graphlint.reporters.registry import STATISTICS, renderer
-from graphlint.resolution import Resolver
-from graphlint.results import Action, FileResult
-from graphlint.review import Reviewer
+from graphlint.report.formats import diff
+from graphlint.report.formats.options import ReportOptions
+from graphlint.report.formats.registry import STATISTICS, renderer
+from graphlint.report.outputs import FORMATS
+from graphlint.report.results import Action, FileResult
 from graphlint.rules.registry import RULES
+from graphlint.run.config import Configuration
+from graphlint.run.engine import process
+from graphlint.run.resolution import Resolver
+from graphlint.run.review import Reviewer
 
 PROJECT = Path(__file__).parents[2]
 SNAPSHOTS = Path(__file__).parent / "snapshots"

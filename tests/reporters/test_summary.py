@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from graphlint import outputs
-from graphlint.diagnostics import Suppression
-from graphlint.reporters import diff, summary
-from graphlint.reporters.options import ReportOptions
-from graphlint.reporters.registry import FORMATS, STATISTICS, renderer
-from graphlint.results import FileResult
+from graphlint.report import outputs
+from graphlint.report.formats import diff, summary
+from graphlint.report.formats.options import ReportOptions
+from graphlint.report.formats.registry import FORMATS, STATISTICS, renderer
+from graphlint.report.results import FileResult
+from graphlint.rules.diagnostics import Suppression
 
 
 def test_all_passed():

@@ -6,10 +6,10 @@ import click
 import msgspec
 import pytest
 
-from graphlint.diagnostics import Diagnostic, Fix, Location, SourceFrame
-from graphlint.reporters import concise, counts, full, grouped
-from graphlint.reporters.options import ReportOptions
-from graphlint.results import FileResult
+from graphlint.report.formats import concise, counts, full, grouped
+from graphlint.report.formats.options import ReportOptions
+from graphlint.report.results import FileResult
+from graphlint.rules.diagnostics import Diagnostic, Fix, Location, SourceFrame
 
 FULL = """\
 GL103 [*] buffer-mutation: aten.add_.Tensor writes buffer 'count'

@@ -13,7 +13,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from graphlint.cli import app
+from graphlint.cli.main import app
 
 SOURCE = """\
 import torch

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 import graphlint
-from graphlint.diagnostics import Diagnostic, Fix, SourceFrame
-from graphlint.fingerprints import Identity, fingerprints, identity
+from graphlint.rules.diagnostics import Diagnostic, Fix, SourceFrame
+from graphlint.run.fingerprints import Identity, fingerprints, identity
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 # From 2.6 on, export keeps in-place ops: before, it made other graphs of the same models.

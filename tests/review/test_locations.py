@@ -10,9 +10,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from graphlint.diagnostics import Location, SourceFrame
-from graphlint.sources.locating import Locator
-from graphlint.sources.repository import Repository
+from graphlint.rules.diagnostics import Location, SourceFrame
+from graphlint.run.sources.locating import Locator
+from graphlint.run.sources.repository import Repository
 
 BUFFERS = "GL103 [*] aten.add_.Tensor writes buffer"
 THREE = "in 3 places: layers.0, layers.1, layers.2"

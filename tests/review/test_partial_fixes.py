@@ -10,11 +10,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from graphlint.diagnostics import Diagnostic, Suppression
-from graphlint.engine import process
-from graphlint.fingerprints import Identity, identity
-from graphlint.program.model import Program
-from graphlint.settings import Settings
+from graphlint.ir.model import Program
+from graphlint.rules.diagnostics import Diagnostic, Suppression
+from graphlint.rules.settings import Settings
+from graphlint.run.engine import process
+from graphlint.run.fingerprints import Identity, identity
 
 ARTIFACTS = sorted((Path(__file__).parents[1] / "artifacts" / "2.13.0").glob("*.pt2"))
 

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from graphlint.linting import lint_program
-from graphlint.program.document import Document
-from graphlint.program.text import parse_program
+from graphlint.ir.document import Document
+from graphlint.ir.text import parse_program
+from graphlint.rules.linting import lint_program
 
 
 @pytest.fixture

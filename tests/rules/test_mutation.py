@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from graphlint.linting import view_of
-from graphlint.program.document import Document
-from graphlint.program.text import parse_program
-from graphlint.settings import Settings
+from graphlint.ir.document import Document
+from graphlint.ir.text import parse_program
+from graphlint.rules.linting import view_of
+from graphlint.rules.settings import Settings
 
 INPUTS = {
     "GL102": "%t: f32[4]",

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from graphlint.archive.artifact import open_artifact
-from graphlint.archive.rewrite import write_archive
-from graphlint.engine import process
+from graphlint.artifact.artifact import open_artifact
+from graphlint.artifact.rewrite import write_archive
+from graphlint.run.engine import process
 
 NEWEST = Path(__file__).parent.parent / "artifacts" / "2.13.0"
 

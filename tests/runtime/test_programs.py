@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import graphlint
-from graphlint.errors import ConfigError
+from graphlint.artifact.errors import ConfigError
 from graphlint.runtime import functionalize, lint_program
 from graphlint.runtime.behaviour import Runner, difference, without_token
 from graphlint.runtime.samples import calls_of

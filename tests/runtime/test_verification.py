@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from graphlint.archive.container import Container
-from graphlint.archive.rewrite import write_archive
-from graphlint.engine import process
-from graphlint.errors import ConfigError, VerificationError
+from graphlint.artifact.container import Container
+from graphlint.artifact.errors import ConfigError, VerificationError
+from graphlint.artifact.rewrite import write_archive
+from graphlint.run.engine import process
 from graphlint.runtime import verify
 from graphlint.runtime.behaviour import same_bits
 from graphlint.runtime.verification import Verified, verifier

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from graphlint.sources.repository import Repository, components, root_of
+from graphlint.run.sources.repository import Repository, components, root_of
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX paths and links")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from graphlint.sources.sourcefile import SourceFile, code_of
+from graphlint.run.sources.sourcefile import SourceFile, code_of
 
 
 def source(text: str) -> SourceFile:

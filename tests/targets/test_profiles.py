@@ -9,24 +9,24 @@ from pathlib import Path
 import pytest
 
 import graphlint
-from graphlint.errors import ConfigError
-from graphlint.fixing import fix_program
+from graphlint.artifact.errors import ConfigError
+from graphlint.ir.document import Document
+from graphlint.ir.text import parse_program
 from graphlint.ops.table import op_table
-from graphlint.program.document import Document
-from graphlint.program.text import parse_program
+from graphlint.rules.fixing import fix_program
 from graphlint.rules.registry import RULES
-from graphlint.rules.targets import RefusedByTarget
-from graphlint.settings import Profile, Settings
-from graphlint.targets import documentation
-from graphlint.targets.model import NAMES, load_target
-from graphlint.targets.profiles import profile_of, row_of
+from graphlint.rules.settings import Profile, Settings
+from graphlint.rules.target_refusals import RefusedByTarget
+from graphlint.rules.targets import documentation
+from graphlint.rules.targets.model import NAMES, load_target
+from graphlint.rules.targets.profiles import profile_of, row_of
 
 TARGETS = [load_target(name) for name in NAMES]
 PACKAGE = Path(graphlint.__file__).parent
 
 
 def test_each_file_is_a_target_and_each_target_a_file():
-    assert {path.stem for path in (PACKAGE / "targets").glob("*.toml")} == set(NAMES)
+    assert {path.stem for path in (PACKAGE / "rules" / "targets").glob("*.toml")} == set(NAMES)
     assert [target.name for target in TARGETS] == list(NAMES)
 
 
@@ -98,7 +98,7 @@ def test_unknown_targets_are_errors():
 
 def test_the_reference_is_up_to_date():
     reference = (PACKAGE.parent / "TARGETS.md").read_text(encoding="utf-8")
-    assert reference == documentation.reference(RULES), "run python -m graphlint.targets.documentation"
+    assert reference == documentation.reference(RULES), "run python -m graphlint.rules.targets.documentation"
 
 
 def test_described_is_json():

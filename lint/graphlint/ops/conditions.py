@@ -6,8 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from graphlint.ir.model import Argument, Node
 from graphlint.ops.schema import OpSchema
-from graphlint.program.model import Argument, Node
 
 
 class ArgumentIs(msgspec.Struct, frozen=True):

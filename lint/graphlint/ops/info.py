@@ -6,10 +6,10 @@ from typing import Literal
 
 import msgspec
 
+from graphlint.ir.model import NamedArgument, Node
 from graphlint.ops.conditions import Alias, HiddenWrites, RandomCondition
 from graphlint.ops.effects import EffectKind
 from graphlint.ops.schema import OpSchema
-from graphlint.program.model import NamedArgument, Node
 
 Source = Literal["table", "configuration"]
 

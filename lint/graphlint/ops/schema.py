@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from graphlint.errors import GraphlintError
+from graphlint.artifact.errors import GraphlintError
 
 _OPENING = "([{"
 _CLOSING = ")]}"

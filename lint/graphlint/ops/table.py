@@ -21,7 +21,7 @@ from graphlint.ops.effects import EFFECTS
 from graphlint.ops.hidden_writes import HIDDEN_WRITES
 from graphlint.ops.info import OpInfo
 from graphlint.ops.schema import OpSchema, SchemaArgument, SchemaReturn, parse_schema
-from graphlint.settings import DeclaredOp
+from graphlint.rules.settings import DeclaredOp
 
 __all__ = ["TABLE", "OpInfo", "OpTable", "op_name", "op_table"]
 

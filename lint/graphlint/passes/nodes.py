@@ -1,7 +1,7 @@
 """Fixes that touch single nodes: checks and prints that go, bare asserts that are given their message.
 
 ``aten._assert_tensor_metadata`` has no functional twin. Which checks cannot fire is for
-:func:`graphlint.analysis.checks.metadata_obstacle` to say. Removing a print changes what a program does, if nothing
+:func:`graphlint.semantics.checks.metadata_obstacle` to say. Removing a print changes what a program does, if nothing
 that it computes; removing a check that a target would not run changes what stock torch does.
 
 ``aten._assert_async.default`` raises a message of its own, :data:`graphlint.passes.tokens.BARE_MESSAGE`; the overload
@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from graphlint.analysis.sites import Site
+from graphlint.ir.arguments import Json
+from graphlint.ir.document import Dialect, Document
+from graphlint.ir.model import Graph
 from graphlint.passes.tokens import BARE_MESSAGE
-from graphlint.program.arguments import Json
-from graphlint.program.document import Dialect, Document
-from graphlint.program.model import Graph
+from graphlint.semantics.sites import Site
 
 WITH_MESSAGE: Final = "torch.ops.aten._assert_async.msg"
 

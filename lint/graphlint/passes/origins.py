@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from graphlint.program.arguments import Json
+from graphlint.ir.arguments import Json
 
 NAME: Final = "graphlint.name"
 """A node's own name (files of torch 2.11 and later). A check that has a result is named after its token, and a calling

@@ -12,7 +12,7 @@ A forward pass computes the same with gradients on and off. What does differ is 
 region without gradients are detached, so that they have none afterwards either, and what is written back to
 a buffer from them does not carry a history from call to call.
 
-A region stays (:func:`graphlint.analysis.regions.region_obstacle`) where something in it is still written in place:
+A region stays (:func:`graphlint.semantics.regions.region_obstacle`) where something in it is still written in place:
 such a write may be allowed only while gradients are off.
 """
 
@@ -21,10 +21,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from graphlint.analysis.sites import Site
-from graphlint.program.arguments import Json, renamed, renamed_call, renamed_operands, tensor, value_names
-from graphlint.program.document import Dialect, Document, GraphEdit
-from graphlint.program.model import Graph, Node
+from graphlint.ir.arguments import Json, renamed, renamed_call, renamed_operands, tensor, value_names
+from graphlint.ir.document import Dialect, Document, GraphEdit
+from graphlint.ir.model import Graph, Node
+from graphlint.semantics.sites import Site
 
 _TABLES: Final = ("sym_int_values", "sym_float_values", "sym_bool_values", "custom_obj_values")
 

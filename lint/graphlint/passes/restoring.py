@@ -29,15 +29,15 @@ from typing import Any, Final
 
 import msgspec
 
-from graphlint.analysis.calls import Convention, called_graphs, convention, operand_names
-from graphlint.analysis.checks import TWINS
-from graphlint.errors import ProgramError
+from graphlint.artifact.errors import ProgramError
+from graphlint.ir.arguments import Json, of_kind
+from graphlint.ir.document import Dialect, Document, GraphEdit
+from graphlint.ir.model import Argument, Graph, Node
+from graphlint.ir.structure import leaves, read_structure
 from graphlint.passes.origins import NAME, SINGLE, note, without_notes
 from graphlint.passes.tokens import BARE_MESSAGE, CLONE, DETACH, MAKE, REQUIRED
-from graphlint.program.arguments import Json, of_kind
-from graphlint.program.document import Dialect, Document, GraphEdit
-from graphlint.program.model import Argument, Graph, Node
-from graphlint.program.structure import leaves, read_structure
+from graphlint.semantics.calls import Convention, called_graphs, convention, operand_names
+from graphlint.semantics.checks import TWINS
 
 PLAIN: Final = {twin: check for check, twin in TWINS.items() if not check.endswith("_assert_async.default")}
 """A functional check's target to the plain one's."""

@@ -21,7 +21,7 @@ Cases:
 3. the root graph's last token goes into a non-persistent buffer (sink ``buffer``) or becomes one more result of
    the program (sink ``output``).
 
-Checks that have no way out for a token are left as they are; :func:`graphlint.analysis.checks.token_obstacle`
+Checks that have no way out for a token are left as they are; :func:`graphlint.semantics.checks.token_obstacle`
 says why.
 
 Source of the shape of the result:
@@ -37,15 +37,15 @@ from typing import Any, Final
 
 import msgspec
 
-from graphlint.analysis.calls import Convention, convention, value_list
-from graphlint.analysis.checks import TWINS
-from graphlint.analysis.sites import Site
+from graphlint.ir.arguments import Json, of_kind, tensor
+from graphlint.ir.document import Dialect, Document, GraphEdit, scalar_meta
+from graphlint.ir.model import Graph, Node, Program
+from graphlint.ir.structure import read_structure
 from graphlint.passes.origins import NAME, SINGLE, noted
-from graphlint.program.arguments import Json, of_kind, tensor
-from graphlint.program.document import Dialect, Document, GraphEdit, scalar_meta
-from graphlint.program.model import Graph, Node, Program
-from graphlint.program.structure import read_structure
-from graphlint.settings import TokenSink
+from graphlint.rules.settings import TokenSink
+from graphlint.semantics.calls import Convention, convention, value_list
+from graphlint.semantics.checks import TWINS
+from graphlint.semantics.sites import Site
 
 BARE_MESSAGE: Final = "Expected Tensor with single nonzero value, but got zero"
 """What ``_assert_async.default`` raises (``aten/src/ATen/native/TensorCompare.cpp``)."""

@@ -8,9 +8,9 @@ from typing import ClassVar, Literal
 
 import msgspec
 
-from graphlint.analysis.sites import Site
-from graphlint.analysis.view import ProgramView
-from graphlint.diagnostics import Fix, Severity, WrittenStorage
+from graphlint.rules.diagnostics import Fix, Severity, WrittenStorage
+from graphlint.semantics.sites import Site
+from graphlint.semantics.view import ProgramView
 
 Applicability = Literal["safe", "unsafe", "none"]
 

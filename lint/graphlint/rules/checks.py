@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-from graphlint.analysis.checks import TWINS, metadata_obstacle, token_obstacle
-from graphlint.analysis.sites import Site
-from graphlint.analysis.view import ProgramView
-from graphlint.diagnostics import Fix
 from graphlint.rules.base import Finding, Rule, no_fix
+from graphlint.rules.diagnostics import Fix
+from graphlint.semantics.checks import TWINS, metadata_obstacle, token_obstacle
+from graphlint.semantics.sites import Site
+from graphlint.semantics.view import ProgramView
 
 
 class CheckRule(Rule):

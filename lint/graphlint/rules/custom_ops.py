@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from graphlint.analysis.view import ProgramView
 from graphlint.rules.base import Finding, Rule, no_fix
+from graphlint.semantics.view import ProgramView
 
 
 class MutableCustomOp(Rule):

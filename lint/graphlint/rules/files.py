@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from graphlint.analysis.view import ProgramView
 from graphlint.rules.base import Finding, Rule, no_fix
+from graphlint.semantics.view import ProgramView
 
 LOADABLE_MAJOR = 8
 """The schema major that torch 2.6 and later load; each torch refuses every other one."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from graphlint.analysis.view import ProgramView, Write
 from graphlint.rules.base import Finding, Rule
 from graphlint.rules.mutation import write_fix
+from graphlint.semantics.view import ProgramView, Write
 
 
 class HiddenUpdate(Rule):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from graphlint.analysis.aliasing import Storage
-from graphlint.analysis.view import ProgramView
-from graphlint.diagnostics import Fix
 from graphlint.rules.base import Finding, Rule, no_fix
+from graphlint.rules.diagnostics import Fix
+from graphlint.semantics.aliasing import Storage
+from graphlint.semantics.view import ProgramView
 
 
 class TrainingDialect(Rule):
@@ -125,7 +125,7 @@ class AliasedOutput(Rule):
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each such output."""
-        from graphlint.analysis.sites import Scope
+        from graphlint.semantics.sites import Scope
 
         root = Scope(view.program.graph)
         specs = view.program.graph_module.signature.output_specs

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from graphlint.analysis.view import ProgramView, Write
-from graphlint.diagnostics import Fix, StorageKind
 from graphlint.rules.base import Finding, Rule, no_fix
+from graphlint.rules.diagnostics import Fix, StorageKind
+from graphlint.semantics.view import ProgramView, Write
 
 
 class MutationRule(Rule):

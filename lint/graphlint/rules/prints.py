@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from graphlint.analysis.view import ProgramView
-from graphlint.diagnostics import Fix
 from graphlint.rules.base import Finding, Rule, no_fix
+from graphlint.rules.diagnostics import Fix
+from graphlint.semantics.view import ProgramView
 
 
 class Print(Rule):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from graphlint.analysis.view import ProgramView
 from graphlint.rules.base import Finding, Rule, no_fix
+from graphlint.semantics.view import ProgramView
 
 _DROPOUTS: Final = frozenset(
     {

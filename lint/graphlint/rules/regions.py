@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from graphlint.analysis.regions import region_obstacle
-from graphlint.analysis.sites import Site
-from graphlint.analysis.view import ProgramView
-from graphlint.diagnostics import Fix
 from graphlint.rules.base import Finding, Rule, no_fix
+from graphlint.rules.diagnostics import Fix
+from graphlint.semantics.regions import region_obstacle
+from graphlint.semantics.sites import Site
+from graphlint.semantics.view import ProgramView
 
 
 class GradModeRegion(Rule):

@@ -21,7 +21,7 @@ MODULES: Final = (
     "randomness",
     "regions",
     "script_objects",
-    "targets",
+    "target_refusals",
 )
 """The modules of this package that define rules."""
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 import torch
 
-from graphlint.errors import GraphlintError
+from graphlint.artifact.errors import GraphlintError
 from graphlint.ops.aliasing import CONDITIONAL, HIDDEN
 from graphlint.ops.draws import RANDOM_CONDITIONS
 from graphlint.ops.effects import EFFECTS

@@ -16,10 +16,10 @@ import torch
 from torch.fx.passes.infra.pass_base import PassResult
 from torch.utils import _pytree as pytree
 
-from graphlint.analysis.calls import CONVENTIONS, Convention
-from graphlint.analysis.checks import TWINS
 from graphlint.passes.tokens import BARE_MESSAGE
 from graphlint.runtime.loading import quiet
+from graphlint.semantics.calls import CONVENTIONS, Convention
+from graphlint.semantics.checks import TWINS
 
 _TOKEN: Final = "dep_token"
 _ATEN: Final = torch.ops.aten

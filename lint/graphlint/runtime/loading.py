@@ -12,9 +12,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from graphlint.analysis.code import find_code
-from graphlint.archive.artifact import open_artifact
-from graphlint.errors import ArtifactError, ConfigError, VerificationError
+from graphlint.artifact.artifact import open_artifact
+from graphlint.artifact.errors import ArtifactError, ConfigError, VerificationError
+from graphlint.rules.code import find_code
 
 INSTALL = "it needs torch, which the extra 'torch' installs: pip install 'graphlint[torch]'"
 _FORCE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"

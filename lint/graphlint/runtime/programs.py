@@ -11,14 +11,14 @@ from torch._export.serde import schema
 from torch._export.serde import serialize as serde
 from torch.export import ExportedProgram
 
-from graphlint.api import program_settings
-from graphlint.diagnostics import Diagnostic
-from graphlint.errors import ProgramError
-from graphlint.fixing import fix_program
-from graphlint.linting import lint_program as lint_document
-from graphlint.program.document import Document
+from graphlint.artifact.errors import ProgramError
+from graphlint.ir.document import Document
+from graphlint.rules.diagnostics import Diagnostic
+from graphlint.rules.fixing import fix_program
+from graphlint.rules.linting import lint_program as lint_document
+from graphlint.rules.settings import DeclaredOp, TokenSink
+from graphlint.run.api import program_settings
 from graphlint.runtime.loading import first_line, quiet
-from graphlint.settings import DeclaredOp, TokenSink
 
 NAME = "model"
 """What diagnostics call the program; ``torch.export.save`` gives it the same name."""

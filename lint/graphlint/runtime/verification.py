@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from graphlint.errors import VerificationError
+from graphlint.artifact.errors import VerificationError
 from graphlint.runtime.behaviour import Runner, difference, without_token
 from graphlint.runtime.loading import first_line, import_modules, load_programs, quiet, require_torch
 from graphlint.runtime.samples import Call, calls_of
@@ -47,7 +47,7 @@ def verify(before: str, after: str, *, trust: bool = False, imports: Sequence[st
 
 
 def verifier(*, trust: bool = False, report: Callable[[str], None] | None = None) -> Callable[[str, str], None]:
-    """What :func:`graphlint.engine.process` asks before it puts a fixed artifact in the place of the original.
+    """What :func:`graphlint.run.engine.process` asks before it puts a fixed artifact in the place of the original.
 
     ``report`` is told what was compared.
     """

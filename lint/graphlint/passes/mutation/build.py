@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from graphlint.analysis.sizes import Sizes
+from graphlint.ir.arguments import Json, tensor
+from graphlint.ir.document import Dialect, GraphEdit
+from graphlint.ir.expressions import as_expression, canonical
 from graphlint.ops.table import OpTable
 from graphlint.passes.mutation.values import Meta, Size, Value
-from graphlint.program.arguments import Json, tensor
-from graphlint.program.document import Dialect, GraphEdit
-from graphlint.program.expressions import as_expression, canonical
+from graphlint.semantics.sizes import Sizes
 
 
 class Obstacle(Exception):  # noqa: N818  # not an error: the reason why a storage's writes stay as they are

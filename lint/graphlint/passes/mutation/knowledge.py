@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from graphlint.ir.arguments import Json
+from graphlint.ir.strides import contiguous_strides
 from graphlint.ops.info import OpInfo
 from graphlint.passes.mutation.values import Meta, Size, preserved_strides
-from graphlint.program.arguments import Json
-from graphlint.program.strides import contiguous_strides
 
 _Shape = tuple[Size, ...]
 _Shapes = Sequence[_Shape]

@@ -7,15 +7,15 @@ from typing import Final
 
 import msgspec
 
-from graphlint.analysis.aliasing import Storage
-from graphlint.analysis.calls import convention
-from graphlint.analysis.gradients import Autograd
-from graphlint.analysis.sites import Site
-from graphlint.analysis.view import TOGETHER, ProgramView, Write
+from graphlint.ir.arguments import Json, value_names
+from graphlint.ir.document import Document
 from graphlint.passes.mutation.rewriting import Rewriter
 from graphlint.passes.mutation.tracking import Blocked
-from graphlint.program.arguments import Json, value_names
-from graphlint.program.document import Document
+from graphlint.semantics.aliasing import Storage
+from graphlint.semantics.calls import convention
+from graphlint.semantics.gradients import Autograd
+from graphlint.semantics.sites import Site
+from graphlint.semantics.view import TOGETHER, ProgramView, Write
 
 _IN_PLACE_VIEWS: Final = frozenset(
     {"t_", "transpose_", "squeeze_", "unsqueeze_", "swapdims_", "swapaxes_", "as_strided_", "detach_"}

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterable
 from functools import cache, cached_property
 from typing import Final
 
-from graphlint.analysis.aliasing import Storage
-from graphlint.analysis.sites import Scope, Site
-from graphlint.analysis.sizes import Sizes
-from graphlint.analysis.view import ProgramView, Write
+from graphlint.ir.arguments import Json, renamed_call, tensor, tensor_names, value_names
+from graphlint.ir.document import Dialect, Document
+from graphlint.ir.model import Graph
 from graphlint.passes.mutation.walking import Frame
-from graphlint.program.arguments import Json, renamed_call, tensor, tensor_names, value_names
-from graphlint.program.document import Dialect, Document
-from graphlint.program.model import Graph
+from graphlint.semantics.aliasing import Storage
+from graphlint.semantics.sites import Scope, Site
+from graphlint.semantics.sizes import Sizes
+from graphlint.semantics.view import ProgramView, Write
 
 _BY_STRIDES: Final = frozenset(
     f"torch.ops.aten.{name}"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from graphlint.analysis.view import Write
+from graphlint.ir.arguments import Json, renamed_operands, tensor
+from graphlint.ir.model import NamedArgument, Node
 from graphlint.ops.info import OpInfo
 from graphlint.passes.mutation.build import Obstacle
 from graphlint.passes.mutation.tracking import Blocked, Object, Store, Tracker, key_of
 from graphlint.passes.mutation.values import Meta, Value
 from graphlint.passes.mutation.views import Step, depends_on_layout, invert, moved
 from graphlint.passes.mutation.writes import NORMALIZATIONS, RESHAPED, Call, Target, batch_norm, functional, restrided
-from graphlint.program.arguments import Json, renamed_operands, tensor
-from graphlint.program.model import NamedArgument, Node
+from graphlint.semantics.view import Write
 
 _COPIES: Final = frozenset({"aten.copy_.default", "aten._foreach_copy_.default"})
 """Ops that, as ``out=`` does, leave nothing of what was there."""

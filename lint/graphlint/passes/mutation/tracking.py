@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from graphlint.analysis.aliasing import Storage
-from graphlint.analysis.calls import CONVENTIONS
-from graphlint.analysis.precision import UNSURE_DTYPE
-from graphlint.analysis.sites import Scope
+from graphlint.ir.arguments import Json, renamed_operands, tensor_names
+from graphlint.ir.document import GraphEdit
+from graphlint.ir.model import Node
 from graphlint.ops.info import OpInfo
 from graphlint.passes.mutation.build import Builder, Obstacle
 from graphlint.passes.mutation.values import Meta, Value
 from graphlint.passes.mutation.views import Step, moved, replay
-from graphlint.program.arguments import Json, renamed_operands, tensor_names
-from graphlint.program.document import GraphEdit
-from graphlint.program.model import Node
+from graphlint.semantics.aliasing import Storage
+from graphlint.semantics.calls import CONVENTIONS
+from graphlint.semantics.precision import UNSURE_DTYPE
+from graphlint.semantics.sites import Scope
 
 if TYPE_CHECKING:
     from graphlint.passes.mutation.rewriting import Rewriter

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import msgspec
 
-from graphlint.program.arguments import Json
-from graphlint.program.enums import STRIDED
-from graphlint.program.expressions import as_expression, canonical
-from graphlint.program.strides import contiguous_strides
+from graphlint.ir.arguments import Json
+from graphlint.ir.enums import STRIDED
+from graphlint.ir.expressions import as_expression, canonical
+from graphlint.ir.strides import contiguous_strides
 
 Size = int | str
 

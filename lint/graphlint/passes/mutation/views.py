@@ -24,12 +24,12 @@ from typing import Final
 
 import msgspec
 
+from graphlint.ir.arguments import Json, renamed_operands, tensor
+from graphlint.ir.expressions import as_expression
+from graphlint.ir.model import Node
+from graphlint.ir.strides import contiguous_strides, view_strides
 from graphlint.passes.mutation.build import Builder, Obstacle
 from graphlint.passes.mutation.values import Meta, Size, Value, is_dense, overlaps
-from graphlint.program.arguments import Json, renamed_operands, tensor
-from graphlint.program.expressions import as_expression
-from graphlint.program.model import Node
-from graphlint.program.strides import contiguous_strides, view_strides
 
 
 class Step(msgspec.Struct, frozen=True, eq=False):

@@ -6,15 +6,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from graphlint.analysis.calls import convention, operand_names
-from graphlint.analysis.sites import Scope, Site
+from graphlint.ir.arguments import Json, renamed, tensor, tensor_names, value_names
+from graphlint.ir.model import Argument, Node
 from graphlint.passes.mutation.build import Obstacle
 from graphlint.passes.mutation.settling import Writer
 from graphlint.passes.mutation.tracking import Blocked, Object, Store, results_of
 from graphlint.passes.mutation.values import Size, Value
 from graphlint.passes.mutation.views import Step
-from graphlint.program.arguments import Json, renamed, tensor, tensor_names, value_names
-from graphlint.program.model import Argument, Node
+from graphlint.semantics.calls import convention, operand_names
+from graphlint.semantics.sites import Scope, Site
 
 
 class Frame(Writer):

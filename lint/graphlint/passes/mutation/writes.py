@@ -19,6 +19,9 @@ from typing import Final
 
 import msgspec
 
+from graphlint.ir.arguments import Json, tensor, tensor_names
+from graphlint.ir.enums import FLOAT32
+from graphlint.ir.strides import contiguous_strides
 from graphlint.ops.info import OpInfo
 from graphlint.ops.schema import OpSchema, SchemaArgument
 from graphlint.ops.table import OpTable
@@ -35,9 +38,6 @@ from graphlint.passes.mutation.values import (
     preserved_strides,
     promoted,
 )
-from graphlint.program.arguments import Json, tensor, tensor_names
-from graphlint.program.enums import FLOAT32
-from graphlint.program.strides import contiguous_strides
 
 _COMPARISONS: Final = frozenset(
     {

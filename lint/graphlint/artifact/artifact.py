@@ -1,0 +1,270 @@
+"""What is in the container: which programs, in which of torch's layouts, and which members belong to them.
+
+How torch tells the layouts apart: ``torch.export.load`` (``torch/export/pt2_archive/_package.py``) tries the PT2
+archive first, whose reader takes the first member's first folder as the root and wants ``<root>/archive_format`` to be
+``pt2`` and ``<root>/archive_version`` to be ``0``; only then the flat layout of torch 2.7 and before.
+"""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from graphlint.artifact.container import DEFAULT, Container, folded, quoted
+from graphlint.artifact.errors import ArtifactError, LfsPointerError
+from graphlint.artifact.limits import Limits
+from graphlint.artifact.source import ByteSource, open_source
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Layout = Literal["legacy", "flat", "pt2-pickled", "pt2"]
+"""``legacy``: torch 2.1 and 2.2; ``flat``: 2.3 to 2.7; ``pt2-pickled``: 2.8; ``pt2``: 2.9 and later."""
+
+LFS_PREFIX = b"version https://git-lfs.github.com/spec/"
+FLAT_PROGRAM = "serialized_exported_program.json"
+AOTINDUCTOR = "data/aotinductor/"
+EXPORT_IT = "export the model with torch.export and save it with torch.export.save"
+
+
+class ProgramEntry(msgspec.Struct, frozen=True):
+    """A program in an artifact, and the archive members that belong to it (None where there is no such member)."""
+
+    name: str
+    """As torch calls it: ``model`` unless the artifact was packaged with other names."""
+    member: str
+    """The program's JSON."""
+    layout: Layout
+    weights_pickle: str | None = None
+    weights_config: str | None = None
+    constants_pickle: str | None = None
+    """A torch.save archive of a dict: constants and non-persistent buffers (``flat`` and ``pt2-pickled``)."""
+    constants_config: str | None = None
+    """JSON that maps the names of constants and non-persistent buffers to members (``pt2``)."""
+    sample_inputs: str | None = None
+
+
+class Artifact:
+    """An exported-program archive, open for reading."""
+
+    def __init__(self, path: str, container: Container) -> None:
+        """Takes over the container: raises ArtifactError when it is not an artifact (the caller then closes it)."""
+        self.path = path
+        self.container = container
+        self.limits = container.limits
+        self.root, self.programs, self.note = _recognize(container)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.container.close()
+
+    def extra_member(self, name: str) -> str:
+        """Where the archive has the extra file of that name (``extra_files`` of ``torch.export.save``), if it has."""
+        return f"{self.root}/extra/{name}" if self.root else f"extra_files/{name}"
+
+    def read_program(self, entry: ProgramEntry) -> bytes:
+        """The program's JSON, checked against its size and checksum but not parsed."""
+        return self.container.read(entry.member, self.limits.program_bytes, "program-bytes")
+
+
+def open_artifact(
+    path: str | bytes | os.PathLike[str] | os.PathLike[bytes],
+    limits: Limits = DEFAULT,
+    source: ByteSource | None = None,
+) -> Artifact:
+    """Opens an artifact and lists its programs; reads the archive's directory and nothing of the programs yet.
+
+    ``source`` is where its bytes come from, if that is not simply the file at ``path``; the artifact closes it.
+
+    Raises LfsPointerError for a Git LFS pointer, ArtifactError for whatever else is no readable artifact, and
+    RemoteError for a remote one that cannot be had.
+    """
+    if source is None:
+        source = open_source(path)
+    try:
+        _check_start(source)
+        return Artifact(os.fsdecode(path), Container(source, limits))
+    except BaseException:
+        source.close()
+        raise
+
+
+def _check_start(source: ByteSource) -> None:
+    """Says what a file is that can't be a zip archive, as far as its first bytes tell."""
+    start = source.read_at(0, 512)
+    if start.startswith(b"PK"):
+        return
+    if not start:
+        raise ArtifactError("the file is empty")
+    if start.startswith(LFS_PREFIX):
+        raise LfsPointerError(
+            "the file is a Git LFS pointer: run `git lfs pull` to fetch the artifact that it stands for"
+        )
+    if start.startswith(b"\x80") and start[1:2] in {b"\x02", b"\x03", b"\x04", b"\x05"}:
+        raise ArtifactError("not an exported program but a pickle (torch.save in its old format?)")
+    if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        raise ArtifactError("not a zip archive but an HTML page (a failed download?)")
+    if not start.strip(b"\0"):
+        raise ArtifactError("not a zip archive: the file starts with zero bytes (an interrupted download or copy?)")
+    if _is_text(start):
+        raise ArtifactError("not a zip archive but a text file")
+    # Anything else may still be a zip archive with something before it: the container tells.
+
+
+def _is_text(start: bytes) -> bool:
+    try:
+        text = start.decode()
+    except UnicodeDecodeError as error:
+        if error.start < len(start) - 3:  # unless the last character is merely cut off
+            return False
+        text = start[: error.start].decode()
+    return all(c.isprintable() or c.isspace() for c in text)
+
+
+def _recognize(container: Container) -> tuple[str, tuple[ProgramEntry, ...], str]:
+    """The root folder, the programs, and the note."""
+    members = container.members
+    root = next(iter(members), "").partition("/")[0]
+    format_member = f"{root}/archive_format"
+    if format_member not in members:
+        if FLAT_PROGRAM in members:
+            return "", (_flat_program(container),), ""
+        if any(name.startswith(AOTINDUCTOR) for name in members):  # torch 2.7 and before: without a root folder
+            return "", (), "a package of compiled code (AOTInductor) without exported programs"
+        raise ArtifactError(_foreign(container, root))
+    _check_root(container, root)
+    kind = container.read(format_member, limit=1 << 10)
+    if kind != b"pt2":
+        raise ArtifactError(
+            f'member {quoted(format_member)} says {_shown(kind)} instead of "pt2"',
+            member=format_member,
+        )
+    version_member = f"{root}/archive_version"
+    if version_member in members:
+        version = container.read(version_member, limit=1 << 10)
+        if version != b"0":
+            raise ArtifactError(
+                f"the archive is of version {_shown(version)}, and only version 0 is known: "
+                "a newer graphlint may read it",
+                member=version_member,
+            )
+    programs = tuple(
+        _pt2_program(container, root, name)
+        for name in members
+        if name.startswith(f"{root}/models/") and name.endswith(".json")
+    )
+    _check_case(container, programs)
+    return root, programs, "" if programs else _nothing_to_lint(container, root)
+
+
+def _check_root(container: Container, root: str) -> None:
+    """Refuses members outside the root folder: torch's reader then gives up, and torch reads the file as one of the
+    flat layout, if it has the members of that, too.
+    """
+    if not root:
+        raise ArtifactError("the archive's root folder has no name, and no torch writes such a file")
+    stray = next((name for name in container.members if not name.startswith(f"{root}/")), None)
+    if stray is not None:
+        raise ArtifactError(
+            f"member {quoted(stray)} lies outside the folder {quoted(root)}, so torch can't read the file as what it "
+            "seems to be (was it packed again by another tool?)",
+            member=stray,
+        )
+
+
+def _check_case(container: Container, programs: tuple[ProgramEntry, ...]) -> None:
+    """Refuses names that differ in case only: torch's reader ignores (ASCII) case and takes one member for both."""
+    members = container.members
+    spellings: dict[bytes, str] = {}
+    for name in members:
+        twin = spellings.setdefault(folded(name), name)
+        if twin != name and any({twin, name} & set(msgspec.structs.astuple(entry)[1:]) for entry in programs):
+            raise ArtifactError(
+                f"member {quoted(name)} differs from {quoted(twin)} in case only, and torch takes one for the other",
+                member=name,
+            )
+
+
+def _shown(content: bytes) -> str:
+    return quoted(content[:40].decode(errors="replace"))
+
+
+def _flat_program(container: Container) -> ProgramEntry:
+    def present(name: str) -> str | None:
+        return name if name in container.members else None
+
+    if "serialized_state_dict.pt" in container.members:
+        return ProgramEntry(
+            "model",
+            FLAT_PROGRAM,
+            "flat",
+            weights_pickle="serialized_state_dict.pt",
+            constants_pickle=present("serialized_constants.pt"),
+            sample_inputs=present("serialized_example_inputs.pt"),
+        )
+    if "serialized_state_dict.json" in container.members:
+        # In spite of their names these hold torch.save archives, and in 2.1 the constants stand among the weights.
+        return ProgramEntry("model", FLAT_PROGRAM, "legacy", weights_pickle="serialized_state_dict.json")
+    raise ArtifactError(
+        f"the archive holds {quoted(FLAT_PROGRAM)} but no serialized_state_dict.pt: no torch writes such a file"
+    )
+
+
+def _pt2_program(container: Container, root: str, member: str) -> ProgramEntry:
+    def present(name: str) -> str | None:
+        return name if name in container.members else None
+
+    name = member[len(f"{root}/models/") : -len(".json")]
+    weights = present(f"{root}/data/weights/{name}.pt")
+    constants = present(f"{root}/data/constants/{name}.pt")
+    return ProgramEntry(
+        name,
+        member,
+        "pt2-pickled" if weights or constants else "pt2",
+        weights_pickle=weights,
+        # Where both are there, torch reads the pickle.
+        weights_config=None if weights else present(f"{root}/data/weights/{name}_weights_config.json"),
+        constants_pickle=constants,
+        constants_config=None if constants else present(f"{root}/data/constants/{name}_constants_config.json"),
+        sample_inputs=present(f"{root}/data/sample_inputs/{name}.pt"),
+    )
+
+
+def _nothing_to_lint(container: Container, root: str) -> str:
+    for folder, what in (
+        (AOTINDUCTOR, "a package of compiled code (AOTInductor)"),
+        ("data/executorch/", "a package of ExecuTorch programs"),
+    ):
+        if any(name.startswith(f"{root}/{folder}") for name in container.members):
+            return f"{what} without exported programs"
+    return "a PT2 archive without exported programs"
+
+
+def _foreign(container: Container, root: str) -> str:
+    """What a zip archive is that is no artifact."""
+    members = container.members
+    if not members:
+        return "an empty zip archive, not an exported program"
+    if f"{root}/data.pkl" in members:
+        if f"{root}/constants.pkl" in members or any(name.startswith(f"{root}/code/") for name in members):
+            return f"a TorchScript archive, not an exported program: {EXPORT_IT}"
+        return f"a torch.save file, not an exported program: {EXPORT_IT}"
+    if f"{root}/.data/extern_modules" in members:
+        return f"a torch.package archive, not an exported program: {EXPORT_IT}"
+    stray = next((name for name in members if name == "archive_format" or name.endswith("/archive_format")), None)
+    if stray is not None:
+        return (
+            f"a PT2 archive, but its first member {quoted(next(iter(members)))} lies outside the folder "
+            f"of {quoted(stray)}, so torch can't read it either (was it packed again by another tool?)"
+        )
+    return f"a zip archive, but not an exported program (its first member is {quoted(next(iter(members)))})"

@@ -1,0 +1,293 @@
+"""Artifacts in object stores and on web servers, by fsspec: only the parts that are needed are fetched.
+
+What a check reads is the end of the archive (its directory), some small members and the programs. Small reads are
+widened to blocks, so that neighbours come in one request, and kept; the weights are never asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any
+
+from graphlint.artifact.errors import RemoteError
+from graphlint.artifact.urls import SEPARATOR
+
+BLOCK = 1 << 15
+"""What is fetched begins and ends at multiples of so many bytes."""
+TAIL = 1 << 17
+"""How much of the end comes with the first read: the directory of most artifacts."""
+TIMEOUT_VARIABLE = "GRAPHLINT_REMOTE_TIMEOUT"
+TIMEOUT = 30.0
+"""Seconds that a server may keep silent, unless that variable says otherwise."""
+SLOWEST = 1 << 10
+"""Bytes per second below which a server might as well be silent."""
+AGAIN = 0.02
+"""Seconds between two attempts to end what waits for servers."""
+LONGEST_LISTING = 1 << 26
+"""Bytes of an answer that no range was asked of: a page with links to files."""
+HTTP = ("http", "https")
+PACKAGES = {"http": "aiohttp", "https": "aiohttp", "s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "hf": "huggingface_hub"}
+"""What fsspec needs for a protocol; it knows more of them, and says itself what those need."""
+
+
+class RemoteSource:
+    """What a URL stands for, read by ranges. Raises RemoteError for whatever goes wrong."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._blocks: dict[int, bytes] = {}
+        self._file: Any = None
+        with failures(url):
+            filesystem, path = connect(url)
+            options: dict[str, Any] = {}
+            if protocol_of(url) in HTTP:
+                # Opening asks for the size too, but goes on without ranges where it is not told.
+                information = filesystem.info(path)
+                self.size = _size(information["size"])
+                # What is as small as this comes whole anyway.
+                if information.get("partial") is False and self.size > TAIL:
+                    raise _without_ranges(self.size)
+                options["size"] = self.size
+            elif filesystem.isdir(path):
+                raise RemoteError("it is a folder")
+            if options.get("size") != 0:
+                self._file = filesystem.open(path, "rb", cache_type="none", **options)
+            if not options:
+                self.size = _size(getattr(self._file, "size", None))
+        # Its end is read first, and a little more of it than is asked for saves a request.
+        self._fetch(max(0, self.size - TAIL) // BLOCK, self._last_block)
+
+    @property
+    def _last_block(self) -> int:
+        return (self.size - 1) // BLOCK if self.size else -1
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """The bytes at ``offset``: ``length`` of them, or fewer at the end."""
+        length = min(length, self.size - offset)
+        if length <= 0:
+            return b""
+        first, last = offset // BLOCK, (offset + length - 1) // BLOCK
+        missing = [block for block in range(first, last + 1) if block not in self._blocks]
+        if missing:
+            self._fetch(missing[0], missing[-1])
+        data = b"".join(self._blocks[block] for block in range(first, last + 1))
+        start = offset - first * BLOCK
+        if last - first > 1:
+            # A program: it is read once. Its edges are kept, they may belong to neighbours.
+            for block in range(first + 1, last):
+                del self._blocks[block]
+        return data[start : start + length]
+
+    def close(self) -> None:
+        """Let go of what was fetched, and of the connection."""
+        self._blocks.clear()
+        if self._file is not None:
+            with contextlib.suppress(Exception):
+                self._file.close()
+
+    def _fetch(self, first: int, last: int) -> None:
+        """Get some blocks in one request."""
+        if last < first:
+            return
+        start, end = first * BLOCK, min((last + 1) * BLOCK, self.size)
+        with failures(self._url):
+            self._file.seek(start)
+            data = self._file.read(end - start)
+            if len(data) != end - start:
+                raise RemoteError(f"the answer is cut short: {len(data)} of {end - start} bytes arrived")
+        for block in range(first, last + 1):
+            at = block * BLOCK - start
+            self._blocks[block] = data[at : at + BLOCK]
+
+
+class Fetching(ThreadPoolExecutor):
+    """Threads that wait for servers; an exception in the block that uses them, such as an interrupt, ends that."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait for what is still running; in vain is what an exception cut off."""
+        if kind is not None:
+            from fsspec.asyn import get_loop
+
+            self.shutdown(wait=False, cancel_futures=True)
+            loop = get_loop()
+            # Not once: a thread may be about to ask a server only now.
+            while any(thread.is_alive() for thread in self._threads):
+                loop.call_soon_threadsafe(_cancel_tasks, loop)
+                time.sleep(AGAIN)
+        self.shutdown()
+
+
+def _cancel_tasks(loop: Any) -> None:
+    """Cancel what runs in fsspec's loop, in that loop."""
+    import asyncio
+    import inspect
+
+    for task in asyncio.all_tasks(loop):
+        # One that has not begun would end without a word, and fsspec would wait for it without end.
+        coroutine = task.get_coro()
+        if not (inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED):
+            task.cancel()
+
+
+def protocol_of(url: str) -> str:
+    """``s3`` of ``s3://bucket/model.pt2``."""
+    return url.partition(SEPARATOR)[0].lower()
+
+
+def connect(url: str) -> tuple[Any, str]:
+    """Fsspec's file system for a URL, and what that calls the object. Raises RemoteError."""
+    try:
+        import fsspec
+        from fsspec.core import url_to_fs
+        from fsspec.registry import known_implementations
+    except ImportError as error:
+        raise RemoteError("remote artifacts need fsspec: pip install 'graphlint[remote]'") from error
+    options: dict[str, Any] = {}
+    protocol = protocol_of(url)
+    try:
+        fsspec.get_filesystem_class(protocol.partition("::")[0])
+        if protocol in HTTP:
+            import aiohttp
+
+            timeout = aiohttp.ClientTimeout(total=None, connect=silence(), sock_read=silence())
+            # Compressed answers would make ranges and sizes meaningless.
+            client = {"timeout": timeout, "response_class": _answers()}
+            options = {"client_kwargs": client, "headers": {"Accept-Encoding": "identity"}}
+        # fsspec knows protocols in small letters only.
+        filesystem, path = url_to_fs(protocol + url[len(protocol) :], **options)
+    except ImportError as error:
+        package = PACKAGES.get(protocol)
+        advice = f"pip install {package}" if package else known_implementations.get(protocol, {}).get("err", str(error))
+        raise RemoteError(f"{protocol}:// needs a package that is not installed: {advice}") from error
+    except ValueError as error:
+        if "rotocol" in str(error):
+            raise RemoteError(f"the protocol {protocol}:// is not known to fsspec") from error
+        raise
+    return filesystem, path
+
+
+@functools.cache
+def _answers() -> Any:
+    """The class of a web server's answers: no more of one is read than was asked for, and no longer than is bearable,
+    whatever the server sends.
+    """
+    import asyncio
+
+    import aiohttp
+
+    class Answer(aiohttp.ClientResponse):
+        async def start(self, connection: Any) -> Any:
+            return await asyncio.wait_for(super().start(connection), silence())
+
+        async def read(self) -> bytes:
+            asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.request_info.headers.get("Range", ""))
+            length = int(asked[2]) - int(asked[1]) + 1 if asked else LONGEST_LISTING
+            data = bytearray()
+            begin, patience = time.monotonic(), silence()
+            while len(data) <= length and (piece := await self.content.read(length + 1 - len(data))):
+                data += piece
+                seconds = time.monotonic() - begin
+                if seconds > patience and len(data) < seconds * SLOWEST:
+                    self.close()
+                    raise RemoteError(
+                        f"the server sends less than {SLOWEST >> 10} KiB/s for more than {patience:g} s "
+                        f"({TIMEOUT_VARIABLE} sets another limit)"
+                    )
+            if len(data) > length:
+                self.close()
+                bytes_asked = "that were asked for" if asked else "that a list of files may have"
+                raise RemoteError(f"the answer is longer than the {length} bytes {bytes_asked}")
+            self._body = bytes(data)  # which is where the other methods look for it
+            return self._body
+
+    return Answer
+
+
+def silence() -> float:
+    """How many seconds a server may keep silent. Raises RemoteError for a setting that is no such number."""
+    value = os.environ.get(TIMEOUT_VARIABLE) or str(TIMEOUT)
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:
+        raise RemoteError(f"{TIMEOUT_VARIABLE}={value}: expected a number of seconds")
+    return seconds
+
+
+@contextlib.contextmanager
+def failures(url: str) -> Iterator[None]:
+    """Turn what fsspec and the packages below it raise into RemoteError."""
+    try:
+        yield
+    except RemoteError:
+        raise
+    except Exception as error:
+        raise RemoteError(_describe(error)) from error
+
+
+def _size(size: Any) -> int:
+    if not isinstance(size, int):
+        raise RemoteError("the server does not tell the size: download it, and lint the copy")
+    return size
+
+
+def _without_ranges(size: int) -> RemoteError:
+    return RemoteError(
+        f"the server does not answer range requests, so all {size / 2**20:,.1f} MiB would have to be fetched: "
+        "download it, and lint the copy"
+    )
+
+
+def _unnumbered(said: str) -> str:
+    """The words of ``[Errno -2] Name or service not known``, in one line."""
+    words = " ".join(said.split())
+    return words.partition("] ")[2] if words.startswith("[Errno ") else words
+
+
+def _describe(error: BaseException) -> str:
+    """What went wrong, in words. The packages that raise are known by the names of their exceptions only."""
+    # fsspec says "not found" of whatever a web server answers, and keeps the answer as the cause.
+    causes = [error]
+    while (cause := causes[-1].__cause__) is not None and len(causes) < 10:
+        causes.append(cause)
+    names = {kind.__name__ for one in causes for kind in type(one).__mro__}
+    status = next((number for one in causes if isinstance(number := getattr(one, "status", None), int)), 0)
+    reason = next((str(getattr(one, "message", "")) for one in causes if hasattr(one, "status")), "")
+    said = " ".join(str(causes[-1]).split())
+    if status in (401, 403) or isinstance(error, PermissionError):
+        answer = f" ({status} {reason})".replace(" )", ")") if status else ""
+        return f"access is denied{answer}: are credentials missing, expired, or without the right to read it?"
+    if status not in (0, 404, 410):
+        return f"the server answers {status} {reason}".rstrip()
+    if any("Credential" in name for name in names):
+        return f"credentials are missing or wrong: {said}"
+    if any("Timeout" in name for name in names):
+        return f"the server did not answer within {silence():g} s ({TIMEOUT_VARIABLE} sets another limit)"
+    if "ClientPayloadError" in names or "IncompleteReadError" in names:
+        return "the answer is cut short: the connection was closed too early"
+    if "ServerDisconnectedError" in names:
+        return "the server closed the connection without an answer"
+    if "ClientConnectorError" in names:
+        below = next((one for one in reversed(causes) if getattr(one, "os_error", None) is not None), None)
+        below = getattr(below, "os_error", None) or causes[-1]
+        number = getattr(below, "errno", None)
+        return f"no connection: {os.strerror(number) if number and number > 0 else _unnumbered(str(below))}"
+    if names & {"ConnectError", "ConnectionError", "EndpointConnectionError"}:
+        return f"no connection: {_unnumbered(said)}"
+    if "range requests" in said:
+        return "the server does not answer range requests: download it, and lint the copy"
+    if isinstance(error, FileNotFoundError):
+        return "not found"
+    if isinstance(error, IsADirectoryError):
+        return "it is a folder"
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__

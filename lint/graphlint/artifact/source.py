@@ -1,0 +1,154 @@
+"""Where an archive's bytes come from: the seam between the zip container and files (or anything else)."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from typing import NamedTuple, Protocol
+
+from graphlint.artifact.errors import UnavailableError
+from graphlint.artifact.urls import is_url
+
+
+class ByteSource(Protocol):
+    """Something of known size that can be read at any offset (in bytes)."""
+
+    @property
+    def size(self) -> int: ...
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """The bytes at ``offset``: ``length`` of them, or fewer where the source ends."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class FileStamp(NamedTuple):
+    """What tells that a file is still the one that was opened, and with the same content."""
+
+    device: int
+    inode: int
+    size: int
+    modified_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> FileStamp:
+        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+class FileSource:
+    """A regular file, open for reading."""
+
+    def __init__(self, path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> None:
+        # O_NONBLOCK: opening a named pipe would otherwise wait for a writer.
+        flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+        try:
+            self.descriptor = os.open(path, flags)
+        except OSError as error:
+            # Windows can't open a folder at all and calls that "permission denied".
+            reason = "it is a folder" if sys.platform == "win32" and _is_folder(path) else reason_of(error)
+            raise UnavailableError(f"cannot be read: {reason}") from error
+        except ValueError as error:  # a NUL in the name
+            raise UnavailableError(f"cannot be read: {error}") from error
+        try:
+            self.stamp = _regular_file(os.fstat(self.descriptor))
+        except BaseException:
+            self.close()
+            raise
+        self.size = self.stamp.size
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        pieces: list[bytes] = []
+        try:
+            while length > 0:
+                piece = read_at_descriptor(self.descriptor, offset, length)
+                if not piece:
+                    break
+                pieces.append(piece)
+                offset += len(piece)
+                length -= len(piece)
+        except OSError as error:
+            raise UnavailableError(f"cannot be read: {reason_of(error)}") from error
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def close(self) -> None:
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+
+def open_source(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> ByteSource:
+    """What ``path`` stands for: a file, or something remote.
+
+    Raises ArtifactError for what is no file that can be read, RemoteError for what cannot be had from where it is.
+    """
+    name = os.fsdecode(path)
+    if is_url(name):
+        from graphlint.artifact.remote import RemoteSource
+
+        return RemoteSource(name)
+    return FileSource(path)
+
+
+class BytesSource:
+    """Bytes in memory: an archive inside an archive."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.size = len(data)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        return self.data[offset : offset + length]
+
+    def close(self) -> None:
+        pass
+
+
+class SectionSource:
+    """A part of another source: a stored member of an archive. Closing it leaves the other one open."""
+
+    def __init__(self, source: ByteSource, offset: int, size: int) -> None:
+        self.size = size
+        self._source = source
+        self._offset = offset
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        return self._source.read_at(self._offset + offset, max(min(length, self.size - offset), 0))
+
+    def close(self) -> None:
+        pass
+
+
+if sys.platform == "win32":
+
+    def read_at_descriptor(descriptor: int, offset: int, length: int) -> bytes:
+        """One read at an offset; it may return less than asked for."""
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        return os.read(descriptor, min(length, 1 << 30))
+
+else:
+
+    def read_at_descriptor(descriptor: int, offset: int, length: int) -> bytes:
+        """One read at an offset; it may return less than asked for."""
+        return os.pread(descriptor, min(length, 1 << 30), offset)
+
+
+def reason_of(error: OSError) -> str:
+    """The operating system's words for an error, without number and path."""
+    return error.strerror or str(error) or type(error).__name__
+
+
+def _regular_file(status: os.stat_result) -> FileStamp:
+    if stat.S_ISDIR(status.st_mode):
+        raise UnavailableError("cannot be read: it is a folder")
+    if not stat.S_ISREG(status.st_mode):
+        raise UnavailableError("cannot be read: not a regular file")
+    return FileStamp.of(status)
+
+
+def _is_folder(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> bool:
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except OSError:
+        return False

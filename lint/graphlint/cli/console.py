@@ -1,0 +1,201 @@
+"""The only place that writes to the terminal: report on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal, NoReturn, TextIO
+
+import click
+
+from graphlint.artifact.errors import GraphlintError, WriteError
+from graphlint.report.formats.escaping import printable
+
+if TYPE_CHECKING:
+    from graphlint.cli.progress import Progress
+
+# Importing pathlib costs every run.
+
+When = Literal["auto", "always", "never"]
+
+FIRST_VTE_WITH_LINKS = 5000
+LINKING_PROGRAMS = frozenset({"Hyper", "iTerm.app", "terminology", "WezTerm", "vscode", "ghostty", "zed", "Tabby"})
+LINKING_TERMS = frozenset({"xterm-kitty", "alacritty", "foot", "xterm-ghostty", "contour"})
+
+UNWRITTEN = "cannot write the report"
+
+EXIT_FAILURE = 2
+EXIT_INTERRUPTED = 130
+"""128 + SIGINT, as shells have it."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP: ends a run as Ctrl-C does, so that what tidies up then tidies up now."""
+
+    def __init__(self, number: int) -> None:
+        """``number`` is the signal's."""
+        super().__init__()
+        self.status = 128 + number
+
+
+class Console:
+    """Where a command's output goes, and how."""
+
+    def __init__(self, color: When = "auto", *, quiet: bool = False, verbose: bool = False) -> None:
+        """``quiet`` leaves out warnings and notes, ``verbose`` adds tracebacks to internal errors."""
+        self._when = color
+        self.quiet = quiet
+        self.verbose = verbose
+        self.bar: Progress | None = None
+        """What a message on stderr has to take away first."""
+
+    def colors(self, stream: TextIO | None) -> bool:
+        """Whether to use colours on ``stream``; None stands for a file."""
+        if self._when != "auto" or stream is None:
+            return self._when == "always"
+        if os.environ.get("NO_COLOR"):
+            return False
+        if os.environ.get("FORCE_COLOR"):
+            return True
+        return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+    def hyperlinks(self, stream: TextIO | None) -> bool:
+        """Whether to make links on ``stream``; None stands for a file. On terminals that are known to take them,
+        where there are colours, unless FORCE_HYPERLINK says otherwise.
+        """
+        forced = os.environ.get("FORCE_HYPERLINK")
+        if stream is None or self._when == "never":
+            return False
+        if forced:
+            return forced != "0"
+        return stream.isatty() and not os.environ.get("CI") and self.colors(stream) and _terminal_has_links()
+
+    def out(self, text: str) -> None:
+        """Write ``text``, a report or a part of one, to stdout. Raises WriteError."""
+        try:
+            _write(text, sys.stdout)
+        except BrokenPipeError:
+            # The reader (head, a pager) has seen enough. The exit status still says what was found.
+            _discard(sys.stdout)
+        except OSError as error:
+            _discard(sys.stdout)
+            raise WriteError(f"{UNWRITTEN}: {error.strerror}") from error
+
+    def unwritten(self, error: OSError) -> None:
+        """Say that what somebody else wrote to stdout did not get there."""
+        _discard(sys.stdout)
+        self.error(f"{UNWRITTEN}: {error.strerror}")
+
+    def say(self, text: str) -> None:
+        """One line on stdout, unless quiet. Raises WriteError."""
+        if not self.quiet:
+            self.out(printable(text) + "\n")
+
+    def error(self, text: str) -> None:
+        """One line on stderr, always."""
+        self._line("error:", "red", text)
+
+    def warning(self, text: str) -> None:
+        """One line on stderr, unless quiet."""
+        if not self.quiet:
+            self._line("warning:", "yellow", text)
+
+    def note(self, text: str) -> None:
+        """One line on stderr, unless quiet."""
+        if not self.quiet:
+            self._line("note:", "blue", text)
+
+    def progress(self, text: str) -> None:
+        """One line on stderr, if verbose."""
+        if self.verbose:
+            self.err(printable(text) + "\n")
+
+    def err(self, text: str) -> None:
+        """Write ``text`` to stderr as it is."""
+        if self.bar is not None:
+            self.bar.clear()
+        # With stderr gone there is nobody left to tell.
+        with contextlib.suppress(OSError):
+            _write(text, sys.stderr)
+
+    def internal_error(self, doing: str, what: str, trace: str) -> None:
+        """Say that graphlint has a bug, the exception ``what``; with ``--verbose`` where, the ``trace``."""
+        line = f"graphlint: internal error{doing}: {what}; this is a bug in graphlint, please report it"
+        self.err(printable(line) + "\n")
+        if self.verbose:
+            self.err(trace)
+
+    @contextlib.contextmanager
+    def failures(self) -> Iterator[None]:
+        """Turn what goes wrong in a command into a message and an exit status, never a traceback."""
+        try:
+            yield
+        except GraphlintError as error:
+            self.error(str(error))
+            _exit(EXIT_FAILURE)
+        except Terminated as terminated:
+            self.err("graphlint: terminated\n")
+            _exit(terminated.status)
+        except KeyboardInterrupt:
+            self.err("graphlint: interrupted\n")
+            _exit(EXIT_INTERRUPTED)
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except Exception as error:  # noqa: BLE001 - the last line of defence
+            import traceback
+
+            what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            self.internal_error("", what, "".join(traceback.format_exception(error)))
+            _exit(EXIT_FAILURE)
+
+    def _line(self, label: str, color: str, text: str) -> None:
+        shown = click.style(label, fg=color, bold=True) if self.colors(sys.stderr) else label
+        self.err(f"{shown} {printable(text)}\n")
+
+
+def write_report(path: str, text: str) -> None:
+    """Put ``text`` in the place of the file at ``path``, in one step. Raises WriteError."""
+    # Through a link, so that the link stays. What is no regular file (/dev/stderr, a pipe) is written to as it is.
+    target = os.path.realpath(path)
+    in_place = os.path.exists(target) and not os.path.isfile(target)
+    temporary = target if in_place else f"{target}.{os.getpid()}.tmp"
+    try:
+        with open(temporary, "w" if in_place else "x", encoding="utf-8", newline="\n") as stream:
+            stream.write(text)
+        if not in_place:
+            if os.path.exists(target):
+                os.chmod(temporary, os.stat(target).st_mode)
+            os.replace(temporary, target)
+    except OSError as error:
+        if not in_place:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+        raise WriteError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _terminal_has_links() -> bool:
+    """Whether the terminal is one that shows OSC 8 as links; others may show the addresses in between."""
+    if any(os.environ.get(name) for name in ("WT_SESSION", "DOMTERM", "KONSOLE_VERSION")):
+        return True
+    vte = os.environ.get("VTE_VERSION", "")
+    if vte.isdecimal() and int(vte) >= FIRST_VTE_WITH_LINKS:
+        return True
+    return os.environ.get("TERM_PROGRAM") in LINKING_PROGRAMS or os.environ.get("TERM") in LINKING_TERMS
+
+
+def _write(text: str, stream: TextIO) -> None:
+    # A terminal that cannot show a character gets an escape, not an exception.
+    encoding = stream.encoding or "utf-8"
+    click.echo(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, nl=False, color=True)
+
+
+def _discard(stream: TextIO) -> None:
+    """Let what is still buffered for ``stream`` go nowhere, so that Python's own flush at exit does not fail."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _exit(status: int) -> NoReturn:
+    raise click.exceptions.Exit(status)

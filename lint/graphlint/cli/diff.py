@@ -1,0 +1,132 @@
+"""``graphlint diff``: what differs between the programs of two artifacts."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from graphlint.cli.console import Console, When
+from graphlint.cli.sections import SectionCommand, option
+
+if TYPE_CHECKING:
+    from graphlint.artifact.artifact import Artifact, ProgramEntry
+    from graphlint.ir.model import Program
+    from graphlint.report.comparison import ArtifactDiff
+
+OUTPUT = "Output"
+
+
+@click.command(
+    cls=SectionCommand,
+    epilog="""\b
+Examples:
+  graphlint diff old.pt2 new.pt2
+  graphlint diff --format json old.pt2 new.pt2
+  graphlint diff -q old.pt2 new.pt2 || echo "the graph changed"
+
+Weights are not compared. Exit status: 0 if the programs are equal, 1 if they differ, 2 if something went wrong.""",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.argument("old", type=click.UNPROCESSED)
+@click.argument("new", type=click.UNPROCESSED)
+@option("Comparison", "--program", metavar="NAME", help="Only the program of that name; all by default.")
+@option("Comparison", "--metadata", is_flag=True, help="Compare the modules and source lines of ops, too.")
+@option(
+    OUTPUT,
+    "--format",
+    "output_format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="text by default.",
+)
+@option(OUTPUT, "-q", "--quiet", is_flag=True, help="Print nothing: the exit status tells.")
+@option(
+    OUTPUT,
+    "--color",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    help="When to use colours; auto: on a terminal, unless NO_COLOR or FORCE_COLOR say otherwise.",
+)
+@click.pass_context
+def command(
+    ctx: click.Context,
+    old: str,
+    new: str,
+    program: str | None,
+    metadata: bool,
+    output_format: str,
+    quiet: bool,
+    color: When,
+) -> None:
+    """Compare the programs of two artifacts by structure.
+
+    First how they are called (inputs, outputs, what is written back, label, ranges of sizes), then their ops. Names of
+    values and the version of torch that wrote the file make no difference.
+    """
+    console = Console(color, quiet=quiet)
+    with console.failures():
+        diff = _diff(old, new, program, metadata=metadata)
+        if not quiet and output_format == "json":
+            from graphlint.report.comparison import report_json
+
+            console.out(report_json.render(diff))
+        elif not quiet:
+            from graphlint.report.comparison import report
+            from graphlint.report.formats.options import ReportOptions
+
+            console.out(report.render(diff, ReportOptions(color=console.colors(sys.stdout), folder=os.getcwd())))
+            console.err(report.summary(diff))
+        ctx.exit(0 if diff.equal else 1)
+
+
+def _diff(old: str, new: str, wanted: str | None, *, metadata: bool) -> ArtifactDiff:
+    """Compare two artifacts, program by program. Raises GraphlintError."""
+    from graphlint.artifact.errors import ArtifactError, ConfigError
+    from graphlint.artifact.opening import opened
+    from graphlint.report.comparison import ArtifactDiff, compare_programs
+    from graphlint.rules.registry import RULES
+    from graphlint.run.config import Configuration
+    from graphlint.run.resolution import Resolver
+
+    resolver = Resolver(RULES, Configuration())
+    limits = [resolver.settings_for(path).limits for path in (old, new)]
+    with opened(old, limits[0]) as before, opened(new, limits[1]) as after:
+        for path, artifact in ((old, before), (new, after)):
+            if artifact.note:
+                raise ArtifactError(f"{path}: {artifact.note}")
+        mine = {entry.name: entry for entry in before.programs if wanted in (None, entry.name)}
+        theirs = {entry.name: entry for entry in after.programs if wanted in (None, entry.name)}
+        if wanted is not None and not (mine or theirs):
+            from graphlint.run.selection import did_you_mean
+
+            known = [entry.name for artifact in (before, after) for entry in artifact.programs]
+            raise ConfigError(f"neither artifact has a program '{wanted}'{did_you_mean(wanted, known)}")
+        pairs = [(name, name) for name in theirs if name in mine]
+        if not pairs and len(mine) == len(theirs) == 1:  # one program each: its name says nothing
+            pairs = [(next(iter(mine)), next(iter(theirs)))]
+        compared = {name for pair in pairs for name in pair}
+        return ArtifactDiff(
+            old,
+            new,
+            tuple(
+                compare_programs(
+                    _read(before, mine[was]), _read(after, theirs[now]), now, old_name=was, metadata=metadata
+                )
+                for was, now in pairs
+            ),
+            tuple(name for name in theirs if name not in compared),
+            tuple(name for name in mine if name not in compared),
+        )
+
+
+def _read(artifact: Artifact, entry: ProgramEntry) -> Program:
+    from graphlint.artifact.errors import ArtifactError
+    from graphlint.ir.decode import decode_program
+
+    try:
+        return decode_program(artifact.read_program(entry), entry.member, artifact.limits)
+    except ArtifactError as error:
+        raise ArtifactError(f"{artifact.path}, program {entry.name}: {error}", member=error.member) from None

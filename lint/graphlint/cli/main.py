@@ -1,0 +1,163 @@
+"""The command line: ``graphlint [check] [OPTIONS] [PATHS...]`` and, by name, the commands in :data:`COMMANDS`."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from graphlint import __version__
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+COMMANDS = {
+    "check": "graphlint.cli.check",
+    "restore": "graphlint.cli.restore",
+    "baseline": "graphlint.cli.baseline",
+    "clean": "graphlint.cli.clean",
+    "rule": "graphlint.cli.rule",
+    "rules": "graphlint.cli.rules",
+    "target": "graphlint.cli.target",
+    "show": "graphlint.cli.show",
+    "diff": "graphlint.cli.diff",
+    "git": "graphlint.cli.git_command",
+    "verify": "graphlint.cli.verify",
+    "completion": "graphlint.cli.completion",
+}
+"""Each module is loaded only when its command runs, and has it as ``command``."""
+
+DEFAULT = "check"
+OWN_OPTIONS = ("--version", "-V", "--help", "-h")
+
+EXAMPLES = """\
+graphlint model.pt2                 lint one artifact
+graphlint                           lint every .pt2 file below the current folder
+graphlint --fix model.pt2           fix what can be fixed, and write it back
+graphlint --diff model.pt2          show what --fix would change
+graphlint --select GL1 artifacts/   only the rules that begin with GL1
+graphlint --target onnx model.pt2   what the ONNX exporter would refuse or lose
+graphlint restore model.pt2         turn dependency tokens back into plain checks
+graphlint baseline                  accept what is found now, for --baseline
+graphlint --output-format html=report.html
+                                    a page with source lines and pictures of the graphs
+graphlint rule GL103                explain a rule
+graphlint show model.pt2            the graph, findings in the margin
+graphlint diff old.pt2 new.pt2      what changed in the graph
+graphlint git install               let git diff show that, too
+"""
+
+
+class DefaultGroup(click.Group):
+    """A group whose command is ``check`` where none is named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of the commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name, loaded now."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name]).command
+        command.name = cmd_name
+        return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put ``check`` in front of everything that does not begin with a command or a group option."""
+        if ctx.resilient_parsing and not args:
+            return super().parse_args(ctx, args)  # a shell asks what the first word could be
+        if not args or (args[0] not in COMMANDS and args[0] not in OWN_OPTIONS):
+            self._reject_misspelt_command(ctx, args[:1])
+            args = [DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+    def _reject_misspelt_command(self, ctx: click.Context, words: list[str]) -> None:
+        """A first word that is no file and nearly a command was meant as one."""
+        for word in words:
+            if ctx.resilient_parsing or not word.isalpha() or os.path.exists(word):
+                continue
+            import difflib
+
+            near = difflib.get_close_matches(word, COMMANDS, n=1, cutoff=0.7)
+            if near:
+                raise click.UsageError(f"No such file, folder or command '{word}'; did you mean '{near[0]}'?", ctx)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands, and what the default one takes."""
+        from graphlint.cli import completing
+
+        check = self.get_command(ctx, DEFAULT)
+        found = super().shell_complete(ctx, incomplete)
+        if check is None:
+            return found
+        own = click.Context(check, parent=ctx, info_name=DEFAULT, resilient_parsing=True)
+        paths = [] if found or incomplete.startswith("-") else completing.artifacts(own, check.params[0], incomplete)
+        return [*found, *check.shell_complete(own, incomplete), *paths]
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the usage of all commands."""
+        formatter.write_usage(ctx.command_path, "[check] [OPTIONS] [PATHS]...")
+        formatter.write_usage(ctx.command_path, "restore [OPTIONS] PATHS...", prefix="       ")
+        formatter.write_usage(ctx.command_path, "baseline [OPTIONS] [PATHS]...", prefix="       ")
+        formatter.write_usage(ctx.command_path, "rule [CODE|NAME]", prefix="       ")
+        formatter.write_usage(ctx.command_path, "rules", prefix="       ")
+        formatter.write_usage(ctx.command_path, "target [NAME]", prefix="       ")
+        formatter.write_usage(ctx.command_path, "show [OPTIONS] ARTIFACT", prefix="       ")
+        formatter.write_usage(ctx.command_path, "diff [OPTIONS] OLD NEW", prefix="       ")
+        formatter.write_usage(ctx.command_path, "git install|uninstall|textconv", prefix="       ")
+        formatter.write_usage(ctx.command_path, "verify BEFORE AFTER", prefix="       ")
+        formatter.write_usage(ctx.command_path, "clean [FOLDERS]...", prefix="       ")
+        formatter.write_usage(ctx.command_path, "completion bash|zsh|fish", prefix="       ")
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write examples, the commands, and the options of the one that can be left out."""
+        with formatter.section("Examples"):
+            for line in EXAMPLES.splitlines():
+                formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
+        self.format_commands(ctx, formatter)
+        check = self.get_command(ctx, DEFAULT)
+        if check is not None:
+            check.format_options(click.Context(check, parent=ctx, info_name=DEFAULT), formatter)
+        with formatter.section("Version"):
+            formatter.write_dl([("-V, --version", "Show the version and exit.")])
+
+
+@click.group(cls=DefaultGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", prog_name="graphlint", message="%(prog)s %(version)s")
+def app() -> None:
+    """A linter and fixer for exported PyTorch programs (.pt2): finds what keeps a graph from being functional."""
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    # A program is a large tree without cycles, which the collector would walk again and again while it grows. What
+    # cycles there are around it (frames, closures) is little, and collected after a few programs of 50,000 nodes.
+    gc.set_threshold(2_000_000, 20, 20)
+    _open_closed_streams()
+    try:
+        app(prog_name="graphlint")
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except OSError as error:
+        # No command's, which say themselves what went wrong: click's own texts, --help and --version.
+        from graphlint.cli.console import EXIT_FAILURE, Console
+
+        Console().unwritten(error)
+        sys.exit(EXIT_FAILURE)
+    finally:
+        # What is left goes with the process. Collecting it first would take an eighth of a small check.
+        gc.freeze()
+
+
+def _open_closed_streams() -> None:
+    """Let what nobody wants (``>&-``) go nowhere. Python has None for such a stream, and the next file or pipe that
+    is opened would get its number: what is meant for the stream could end up in an artifact.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - open until the end

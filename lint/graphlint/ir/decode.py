@@ -1,0 +1,250 @@
+"""From JSON bytes to a typed program that does not contradict itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from graphlint.artifact.errors import ProgramError
+from graphlint.artifact.limits import UNLIMITED, Limits, raise_it
+from graphlint.ir.model import Argument, Graph, Program
+
+MAX_NESTING = 100
+"""Levels of subgraphs that graphlint reads. torch's own reader gives up at about the same depth:
+its JSON parser recurses eight levels for each subgraph, against Python's limit of 1,000."""
+
+DEFAULT = Limits()
+OLDEST_MAJOR = 1
+"""The schema major of torch 2.1, which describes inputs and outputs in another way."""
+LEAST_NODE = 40
+"""Bytes of JSON that a node takes at least."""
+VALUES_OF_NODE = 64
+"""Objects, lists, and items of both that the JSON may have for each of the nodes that are admitted. Without metadata, a
+node and the record of its result come to 40 in what recent versions of torch write.
+"""
+
+LONGEST_NAME = 2000
+"""Characters of a name. Findings are told with the names of what they are about, however many there are: what is
+written once could fill the memory.
+"""
+
+_decoder = msgspec.json.Decoder(Program)
+
+
+def decode_program(data: bytes, member: str | None = None, limits: Limits = DEFAULT) -> Program:
+    """Decode and check the JSON of one program.
+
+    ``member`` is the archive member it came from, for messages. Raises :class:`ProgramError` where the JSON
+    is broken, of another shape than a program's, names values that nothing defines, or is beyond the limits.
+    """
+
+    def decode() -> Program:
+        _check_size(data, limits)
+        return _decode(data)
+
+    return _checked(decode, member, limits)
+
+
+def convert_program(tree: dict[str, Any], member: str | None = None) -> Program:
+    """As :func:`decode_program`, of JSON that is parsed already."""
+    return _checked(lambda: msgspec.convert(tree, Program), member, UNLIMITED)
+
+
+def _check_size(data: bytes, limits: Limits) -> None:
+    """Refuses too many nodes, and too much of anything else, before it is decoded: that takes some twenty times the
+    memory of the JSON.
+    """
+    if len(data) > LEAST_NODE * limits.nodes and data.count(b'"target"') > limits.nodes:
+        import re
+
+        _check_count(sum(1 for _ in re.finditer(rb'"target"\s*:', data)), limits)
+    most = VALUES_OF_NODE * limits.nodes
+    if len(data) > most:
+        values = data.count(b",") + data.count(b"{") + data.count(b"[")
+        if values > most:
+            raise ProgramError(
+                f"the program's JSON has about {values} values, and the limit is {most}, {VALUES_OF_NODE} for each of "
+                f"{limits.nodes} nodes: {raise_it('nodes')}"
+            ).of_limits()
+
+
+def _check_count(nodes: int, limits: Limits) -> None:
+    if nodes > limits.nodes:
+        raise ProgramError(
+            f"the program has {nodes} nodes, and the limit is {limits.nodes}: {raise_it('nodes')}"
+        ).of_limits()
+
+
+def _checked(decode: Callable[[], Program], member: str | None, limits: Limits) -> Program:
+    try:
+        program = decode()
+        _check_count(_check_graph(program.graph, (), limits.nesting), limits)
+        _check_signature(program)
+    except RecursionError:
+        raise ProgramError(f"subgraphs are nested more than {MAX_NESTING} levels deep", member=member) from None
+    except UnicodeDecodeError as error:
+        raise ProgramError(
+            f"the JSON is not valid UTF-8: {error.reason} at byte {error.start}", member=member
+        ) from None
+    except msgspec.ValidationError as error:
+        raise ProgramError(f"not the JSON of an exported program: {error}", member=member) from None
+    except msgspec.DecodeError as error:
+        raise ProgramError(f"broken JSON: {error}", member=member) from None
+    except ProgramError as error:
+        error.member = member
+        raise
+    return program
+
+
+def _decode(data: bytes) -> Program:
+    try:
+        return _decoder.decode(data)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError:
+        # torch before 2.7 writes infinities and NaN (masks are full of them) as Python's json module does,
+        # as bare words that JSON does not have.
+        if b"Infinity" not in data and b"NaN" not in data:
+            raise
+        import re
+
+        quoted = re.sub(
+            rb'"(?:[^"\\]|\\.)*"|-?Infinity|NaN',
+            lambda match: match[0] if match[0][:1] == b'"' else b'"' + match[0] + b'"',
+            data,
+        )
+        return _decoder.decode(quoted)
+
+
+def _check_graph(graph: Graph, path: tuple[str, ...], nesting: int) -> int:
+    """Each value is defined once, before its first use, and has a name; subgraphs see their own inputs only.
+
+    Returns the number of nodes, those of subgraphs included.
+    """
+    if len(path) > 2 * nesting:
+        error = f"subgraphs are nested more than {nesting} levels deep"
+        raise (
+            ProgramError(f"{error}: {raise_it('nesting')}").of_limits()
+            if nesting < MAX_NESTING
+            else ProgramError(error)
+        )
+    count = len(graph.nodes)
+    defined: set[str] = set(graph.constants)
+
+    for position, argument in enumerate(graph.inputs):
+        for name in argument.names():
+            if name in defined:
+                raise ProgramError(f"graph input {position} defines %{name} a second time{_within(path)}")
+            defined.add(name)
+        if argument.as_custom_obj is not None:
+            defined.add(argument.as_custom_obj.name)
+    for position, node in enumerate(graph.nodes):
+        for operand in node.inputs:
+            argument = operand.arg
+            # What most operands are; the others have a list made of their names.
+            if argument.as_tensor is not None:
+                if argument.as_tensor.name in defined:
+                    continue
+            elif argument.is_constant:
+                continue
+            for name in argument.names():
+                if name not in defined:
+                    raise ProgramError(
+                        f"node {position} ({node.op}) reads %{name}, which nothing before it defines{_within(path)}"
+                    )
+            if argument.as_graph is not None:
+                sub = argument.as_graph
+                _check_name(sub.name)
+                count += _check_graph(sub.graph, (*path, node.caller_label, sub.name), nesting)
+        for name in node.results():
+            if name in defined:
+                raise ProgramError(f"node {position} ({node.op}) defines %{name} a second time{_within(path)}")
+            defined.add(name)
+    _check_name(max(defined, key=len, default=""))
+    for position, argument in enumerate(graph.outputs):
+        for name in argument.names():
+            if name not in defined:
+                raise ProgramError(f"output {position} is %{name}, which nothing defines{_within(path)}")
+    if not all(map(str.isidentifier, defined)):
+        import json
+
+        odd = next(name for name in defined if not name.isidentifier())
+        nameless = ProgramError(f"{json.dumps(odd[:80])} is the name of a value, and is no name{_within(path)}")
+        nameless.advice = "do not load it: torch puts names of values into the source that it runs"
+        raise nameless
+    return count
+
+
+def _check_name(name: str) -> None:
+    if len(name) > LONGEST_NAME:
+        raise ProgramError(f"a name has {len(name)} characters, and the most is {LONGEST_NAME}: {name[:40]}…")
+
+
+def _within(path: tuple[str, ...]) -> str:
+    return f" (in {' > '.join(path)})" if path else ""
+
+
+def _check_signature(program: Program) -> None:
+    """The signature describes the graph's inputs and outputs, one by one."""
+    signature, graph = program.graph_module.signature, program.graph
+    described: tuple[tuple[str, Sequence[Struct] | None, list[Argument]], ...] = (
+        ("input", signature.input_specs, graph.inputs),
+        ("output", signature.output_specs, graph.outputs),
+    )
+    for what, specs, values in described:
+        if specs is None:
+            if program.schema[0] > OLDEST_MAJOR:
+                raise ProgramError(f"the signature does not describe the {what}s")
+            continue
+        if len(specs) != len(values):
+            raise ProgramError(f"the signature describes {len(specs)} {what}s, the graph has {len(values)}")
+        for position, (spec, value) in enumerate(zip(specs, values, strict=True)):
+            name = _described_name(spec)
+            actual = next(iter(value.names()), None)
+            if name is not None and actual is not None and name != actual:
+                raise ProgramError(f"the signature calls {what} {position} %{name}, the graph calls it %{actual}")
+            _check_spec(spec, f"{what} {position}")
+
+
+_NAMED: Final = {
+    "parameter": "parameter_name",
+    "buffer": "buffer_name",
+    "tensor_constant": "tensor_constant_name",
+    "buffer_mutation": "buffer_name",
+    "parameter_mutation": "parameter_name",
+    "user_input_mutation": "user_input_name",
+}
+"""Kinds of inputs and outputs that stand for something else, and where its name is."""
+
+
+def _check_spec(spec: Struct, what: str) -> None:
+    """What there is says by which value it is there, and what stands for something has its name."""
+    for kind in spec.__struct_fields__:
+        given = getattr(spec, kind) if kind not in _NAMED and kind != "constant_input" else None
+        if given is not None and not isinstance(given.arg, dict):
+            raise ProgramError(f"the signature's {what}, {kind}, is no value of the graph")
+    for kind, key in _NAMED.items():
+        given = getattr(spec, kind, None)
+        if given is None:
+            continue
+        if getattr(given, key) is None:
+            raise ProgramError(f"the signature's {what} has no {key}")
+        _check_name(getattr(given, key))
+        if not isinstance(given.arg, dict) or not isinstance(given.arg.get("name"), str):
+            raise ProgramError(f"the signature's {what}, {kind} '{getattr(given, key)}', is no value of the graph")
+
+
+def _described_name(spec: Struct) -> str | None:
+    """The value that a spec is about; None for constants and kinds that are not known here."""
+    given = next((one for kind in spec.__struct_fields__ if (one := getattr(spec, kind)) is not None), None)
+    argument = getattr(given, "arg", None)
+    while isinstance(argument, dict):
+        # {"name": …}, or an argument: {"as_tensor": {"name": …}}, {"as_sym_int": {"as_name": …}}
+        name = argument.get("name", argument.get("as_name"))
+        if isinstance(name, str):
+            return name
+        argument = next((value for value in argument.values() if value is not None), None)
+    return None

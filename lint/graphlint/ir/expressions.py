@@ -1,0 +1,288 @@
+"""Symbolic sizes: the expressions of recorded metadata, compared and printed without sympy.
+
+Files hold them in two spellings: as people write them (``2*s0 + 1``, torch 2.1 to 2.5) and as sympy's
+constructor calls (``Add(Mul(Integer(2), Symbol('s0', positive=True, integer=True)), Integer(1))``, torch 2.6
+and later). Both become a polynomial with integer coefficients over atoms; an atom is a symbol or a function
+of expressions (``FloorDiv(s0, 2)``). Two expressions that have the same polynomial are equal for all values of
+their symbols. The reverse does not hold: different polynomials over functions may still be equal, so a
+comparison that says "different" means "not known to be equal".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
+
+from graphlint.artifact.errors import ProgramError
+
+_TOKEN: Final = re.compile(
+    r"\s*(?:(?P<number>\d+(?:\.\d+)?)|(?P<name>[A-Za-z_][\w.]*)|(?P<string>'[^']*'|\"[^\"]*\")"
+    r"|(?P<op>//|\*\*|>=|<=|==|!=|[-+*/%()<>=,&|~]))"
+)
+_Monomial = tuple[tuple[str, int], ...]
+_COMPARISONS: Final = {
+    "GreaterThan": ">=",
+    "LessThan": "<=",
+    "StrictGreaterThan": ">",
+    "StrictLessThan": "<",
+    "Equality": "==",
+    "Eq": "==",
+    "Unequality": "!=",
+    "Ne": "!=",
+}
+_MAX_TERMS: Final = 64
+_MAX_FACTORS: Final = 64
+"""Of the atoms in a term."""
+_MAX_LENGTH: Final = 1 << 16
+"""Characters of an expression: what is longer is an atom. torch, too, would take minutes for more."""
+_MAX_DEPTH: Final = 50
+_MAX_NAME: Final = 1000
+_MAX_BITS: Final = 256
+"""Of a number to some power: what is larger stays a power."""
+
+
+class Expression:
+    """A polynomial over atoms: ``{((atom, power), ...): coefficient}``, without zero coefficients."""
+
+    __slots__ = ("terms",)
+
+    def __init__(self, terms: dict[_Monomial, int]) -> None:
+        self.terms = {monomial: factor for monomial, factor in terms.items() if factor}
+
+    @classmethod
+    def number(cls, value: int) -> Expression:
+        return cls({(): value})
+
+    @classmethod
+    def atom(cls, name: str) -> Expression:
+        if len(name) > _MAX_NAME:
+            # Repeated in each term of a product, long names would grow without bounds: a digest stands for them.
+            from hashlib import sha256
+
+            name = f"Large_{sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
+        return cls({((name, 1),): 1})
+
+    def __add__(self, other: Expression) -> Expression:
+        terms = dict(self.terms)
+        for monomial, factor in other.terms.items():
+            terms[monomial] = terms.get(monomial, 0) + factor
+        return Expression(terms)
+
+    @classmethod
+    def total(cls, parts: Iterable[Expression]) -> Expression:
+        """The sum of many: one after the other, each sum would be copied for the next."""
+        terms: dict[_Monomial, int] = {}
+        for part in parts:
+            for monomial, factor in part.terms.items():
+                terms[monomial] = terms.get(monomial, 0) + factor
+        return cls(terms)
+
+    def __neg__(self) -> Expression:
+        return Expression({monomial: -factor for monomial, factor in self.terms.items()})
+
+    def __sub__(self, other: Expression) -> Expression:
+        return self + -other
+
+    def __mul__(self, other: Expression) -> Expression:
+        if len(self.terms) * len(other.terms) > _MAX_TERMS or self._factors() + other._factors() > _MAX_FACTORS:
+            return Expression.atom(f"(({self})*({other}))")
+        terms: dict[_Monomial, int] = {}
+        for left, left_factor in self.terms.items():
+            for right, right_factor in other.terms.items():
+                powers = dict(left)
+                for name, power in right:
+                    powers[name] = powers.get(name, 0) + power
+                monomial = tuple(sorted((name, power) for name, power in powers.items() if power))
+                terms[monomial] = terms.get(monomial, 0) + left_factor * right_factor
+        return Expression(terms)
+
+    def _factors(self) -> int:
+        return max(map(len, self.terms), default=0)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Expression) and self.terms == other.terms
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self.terms.items()))
+
+    @property
+    def constant(self) -> int | None:
+        """The number, where the expression is one."""
+        if not self.terms:
+            return 0
+        return self.terms.get(()) if len(self.terms) == 1 else None
+
+    def __str__(self) -> str:
+        if not self.terms:
+            return "0"
+        parts: list[str] = []
+        for monomial, factor in sorted(self.terms.items(), key=lambda term: (term[0] == (), term[0])):
+            symbols = "*".join(name if power == 1 else f"{name}**{power}" for name, power in monomial)
+            size = abs(factor)
+            body = str(size) if not symbols else symbols if size == 1 else f"{size}*{symbols}"
+            sign = "-" if factor < 0 else "+"
+            parts.append(f"{sign} {body}" if parts else body if factor > 0 else f"-{body}")
+        return " ".join(parts)
+
+
+@lru_cache(maxsize=4096)
+def parse_expression(text: str) -> Expression:
+    """Parse either spelling. Raises :class:`ProgramError` where the text is no expression."""
+    if len(text) > _MAX_LENGTH:
+        raise ProgramError(f"a symbolic expression of {len(text)} characters")
+    tokens: list[tuple[str, str]] = []
+    position = 0
+    stripped = text.rstrip()
+    while position < len(stripped):
+        match = _TOKEN.match(stripped, position)
+        if match is None:
+            raise ProgramError(f"not a symbolic expression: {text!r}")
+        tokens.append((str(match.lastgroup), match[0].strip()))
+        position = match.end()
+    try:
+        parser = _Parser(tokens)
+        result = parser.comparison(0)
+    except (IndexError, ValueError):
+        raise ProgramError(f"not a symbolic expression: {text!r}") from None
+    if parser.position != len(tokens):
+        raise ProgramError(f"not a symbolic expression: {text!r}")
+    return result
+
+
+def as_expression(size: int | str) -> Expression:
+    """The expression of a size. What does not parse (a function of a newer torch, say) is an atom: equal to
+    itself only.
+    """
+    if isinstance(size, int):
+        return Expression.number(size)
+    try:
+        return parse_expression(size)
+    except ProgramError:
+        return Expression.atom(size or "?")
+
+
+def canonical(size: int | str) -> str:
+    """One spelling for all that are known to be equal: ``s77``, ``2*s0 + 1``, ``4``."""
+    return str(as_expression(size))
+
+
+class _Parser:
+    """Recursive descent over both spellings at once: a constructor call is a function call."""
+
+    def __init__(self, tokens: list[tuple[str, str]]) -> None:
+        self.tokens = tokens
+        self.position = 0
+
+    def peek(self) -> str:
+        return self.tokens[self.position][1] if self.position < len(self.tokens) else ""
+
+    def take(self) -> tuple[str, str]:
+        token = self.tokens[self.position]
+        self.position += 1
+        return token
+
+    def expect(self, text: str) -> None:
+        if self.take()[1] != text:
+            raise ValueError(text)
+
+    def comparison(self, depth: int) -> Expression:
+        if depth > _MAX_DEPTH:
+            raise ValueError("too deep")
+        left = self.sum(depth)
+        while self.peek() in (">=", "<=", ">", "<", "==", "!=", "&", "|"):
+            operator = self.take()[1]
+            left = Expression.atom(f"{left} {operator} {self.sum(depth)}")
+        return left
+
+    def sum(self, depth: int) -> Expression:
+        parts = [self.product(depth)]
+        while self.peek() in ("+", "-"):
+            operator = self.take()[1]
+            right = self.product(depth)
+            parts.append(right if operator == "+" else -right)
+        return parts[0] if len(parts) == 1 else Expression.total(parts)
+
+    def product(self, depth: int) -> Expression:
+        left = self.unary(depth)
+        while self.peek() in ("*", "/", "//", "%"):
+            operator = self.take()[1]
+            right = self.unary(depth)
+            names = {"/": "IntTrueDiv", "//": "FloorDiv", "%": "Mod"}
+            left = left * right if operator == "*" else _call(names[operator], [left, right])
+        return left
+
+    def unary(self, depth: int) -> Expression:
+        if depth > _MAX_DEPTH:
+            raise ValueError("too deep")
+        if self.peek() == "-":
+            self.take()
+            return -self.unary(depth + 1)
+        if self.peek() == "~":
+            self.take()
+            return _call("Not", [self.unary(depth + 1)])
+        base = self.primary(depth)
+        if self.peek() == "**":
+            self.take()
+            return _call("Pow", [base, self.unary(depth + 1)])
+        return base
+
+    def primary(self, depth: int) -> Expression:
+        kind, text = self.take()
+        if kind == "number":
+            return Expression.number(int(text)) if text.isdigit() else Expression.atom(text)
+        if text == "(":
+            inner = self.comparison(depth + 1)
+            self.expect(")")
+            return inner
+        if kind == "string":
+            return Expression.atom(text[1:-1])
+        if kind != "name":
+            raise ValueError(text)
+        if self.peek() != "(":
+            return Expression.atom(text)
+        return self.call(text, depth)
+
+    def call(self, name: str, depth: int) -> Expression:
+        self.expect("(")
+        arguments: list[Expression] = []
+        while self.peek() != ")":
+            if self.position + 1 < len(self.tokens) and self.tokens[self.position + 1][1] == "=":
+                # assumptions of a symbol: Symbol('s0', positive=True)
+                self.position += 2
+                self.take()
+            else:
+                arguments.append(self.comparison(depth + 1))
+            if self.peek() == ",":
+                self.take()
+        self.expect(")")
+        return _call(name, arguments)
+
+
+def _call(name: str, arguments: list[Expression]) -> Expression:
+    if name in ("Symbol", "Integer", "Dummy") and len(arguments) == 1:
+        return arguments[0]
+    if name == "Add" and arguments:
+        return Expression.total(arguments)
+    if name == "Mul" and arguments:
+        result = arguments[0]
+        for argument in arguments[1:]:
+            result = result * argument
+        return result
+    if name == "Pow" and len(arguments) == 2:
+        base, power = arguments[0], arguments[1].constant
+        if power is not None and power >= 0 and len(base.terms) == 1:
+            ((monomial, factor),) = base.terms.items()
+            if factor.bit_length() * power <= _MAX_BITS or abs(factor) == 1:
+                return Expression(
+                    {tuple((atom, exponent * power) for atom, exponent in monomial if power): factor**power}
+                )
+        elif power is not None and 0 <= power <= 8:
+            result = Expression.number(1)
+            for _ in range(power):
+                result = result * base
+            return result
+    if name in _COMPARISONS and len(arguments) == 2:
+        return Expression.atom(f"{arguments[0]} {_COMPARISONS[name]} {arguments[1]}")
+    return Expression.atom(f"{name.rpartition('.')[2]}({', '.join(map(str, arguments))})")

@@ -1,0 +1,433 @@
+"""The serialized graph, typed, as far as graphlint reads it.
+
+The structs follow torch's ``torch/_export/serde/schema.py`` (schema 1 to 8) and are lenient where its
+versions differ: fields that a version lacks have defaults, keys that graphlint has no use for are skipped.
+Nothing is ever written back from these structs: fixes edit the JSON as it was read
+(:mod:`graphlint.ir.document`), so what is skipped here is not lost there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, TypedDict
+
+import msgspec
+
+from graphlint.artifact.errors import ProgramError
+from graphlint.ir.expressions import canonical
+
+Number = float | Annotated[str, msgspec.Meta(pattern="^(-?Infinity|-?inf|NaN|nan)$")]
+"""A floating-point number. What JSON has no numbers for is spelled out."""
+
+
+class _Part(msgspec.Struct, gc=False):
+    """A part of a program. The JSON is a tree, so there are no cycles for the collector to find."""
+
+
+class TensorRef(_Part):
+    name: str
+
+
+class SymRef(_Part):
+    """A symbolic scalar argument: the name of a value, or a number that stands among such names."""
+
+    as_name: str | None = None
+    as_int: int | None = None
+    as_float: Number | None = None
+    as_bool: bool | None = None
+
+    @property
+    def literal(self) -> int | Number | bool | None:
+        """The number, where this is one."""
+        for value in (self.as_int, self.as_float, self.as_bool):
+            if value is not None:
+                return value
+        return None
+
+
+class OptionalTensorRef(_Part):
+    """An element of a list of optional tensors. torch 2.3 and earlier write the bare name."""
+
+    as_tensor: TensorRef | str | None = None
+    as_none: Any = None
+
+    @property
+    def tensor(self) -> str | None:
+        """The tensor's name, None where it is absent."""
+        return self.as_tensor.name if isinstance(self.as_tensor, TensorRef) else self.as_tensor
+
+
+class CustomObjRef(_Part):
+    name: str
+    class_fqn: str = ""
+
+
+class Device(_Part):
+    type: str
+    index: int | None = None
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+
+class SymExpr(_Part):
+    expr_str: str
+    hint: Any = None
+
+
+class SymSize(_Part):
+    """One size, stride or offset: a number or a symbolic expression."""
+
+    as_expr: SymExpr | None = None
+    as_int: int | None = None
+
+    @property
+    def value(self) -> int | str:
+        """The number, or the expression in its canonical spelling (``s77 + 1``)."""
+        if self.as_expr is not None:
+            return canonical(self.as_expr.expr_str)
+        if self.as_int is None:
+            raise ProgramError("a size is neither a number nor an expression")
+        return self.as_int
+
+    @property
+    def shown(self) -> int | str:
+        """The same, to be shown: ``?`` where it is neither."""
+        return "?" if self.as_expr is None and self.as_int is None else self.value
+
+
+class TensorMeta(_Part):
+    """Recorded metadata of a tensor value. ``dtype`` and ``layout`` are the schema's enum numbers
+    (:data:`graphlint.ir.enums.DTYPES`, :data:`graphlint.ir.enums.LAYOUTS`).
+    """
+
+    dtype: int = 0
+    sizes: list[SymSize] = []
+    strides: list[SymSize] = []
+    storage_offset: SymSize | int | None = None
+    requires_grad: bool = False
+    device: Device | None = None
+    layout: int = 0
+    meta: TensorMeta | None = None
+    """torch 2.1 wraps the metadata in one more object."""
+
+    @property
+    def shape(self) -> tuple[int | str, ...]:
+        return tuple(size.value for size in self.sizes)
+
+    @property
+    def stride(self) -> tuple[int | str, ...]:
+        return tuple(stride.value for stride in self.strides)
+
+
+class GraphRef(_Part):
+    """A subgraph inside an argument."""
+
+    name: str
+    graph: Graph
+
+
+class Complex(_Part):
+    real: Number
+    imag: Number
+
+
+class Argument(_Part):
+    """A one-key union: exactly one field is set, none where a newer torch used a kind that is unknown here."""
+
+    as_none: Any = None
+    """``true``, and ``[]`` in files before torch 2.6."""
+    as_tensor: TensorRef | None = None
+    as_tensors: list[TensorRef] | None = None
+    as_int: int | None = None
+    as_ints: list[int] | None = None
+    as_float: Number | None = None
+    as_floats: list[Number] | None = None
+    as_string: str | None = None
+    as_strings: list[str] | None = None
+    as_sym_int: SymRef | None = None
+    as_sym_ints: list[SymRef] | None = None
+    as_scalar_type: int | None = None
+    as_memory_format: int | None = None
+    as_layout: int | None = None
+    as_device: Device | None = None
+    as_bool: bool | None = None
+    as_bools: list[bool] | None = None
+    as_sym_bool: SymRef | None = None
+    as_sym_bools: list[SymRef] | None = None
+    as_sym_float: SymRef | None = None
+    as_sym_floats: list[SymRef] | None = None
+    as_graph: GraphRef | None = None
+    as_optional_tensors: list[OptionalTensorRef] | None = None
+    as_optional_tensor: OptionalTensorRef | None = None
+    as_custom_obj: CustomObjRef | None = None
+    as_operator: str | None = None
+    as_complex: Complex | None = None
+    as_nested_tensors: list[list[TensorRef]] | None = None
+    as_int_lists: list[list[int]] | None = None
+    as_float_lists: list[list[float]] | None = None
+    as_string_to_argument: dict[str, Argument] | None = None
+
+    @property
+    def kind(self) -> str:
+        """The name of the set field; ``"as_none"`` also where nothing is set that is known here."""
+        for name in self.__struct_fields__:
+            if getattr(self, name) is not None:
+                return name
+        return "as_none"
+
+    @property
+    def value(self) -> Any:
+        """The set field's value."""
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if value is not None:
+                return value
+        return None
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it is one of the commonest constants, so that nobody has to look for names of values in it."""
+        return (
+            self.as_int is not None
+            or self.as_float is not None
+            or self.as_none is not None
+            or self.as_bool is not None
+            or self.as_ints is not None
+            or self.as_string is not None
+            or self.as_scalar_type is not None
+        )
+
+    def tensors(self) -> list[str | None]:
+        """Names of the tensor values in the argument, None for an absent optional tensor, in order."""
+        if self.as_tensor is not None:
+            return [self.as_tensor.name]
+        if self.is_constant:
+            return []
+        if self.as_tensors is not None:
+            return [ref.name for ref in self.as_tensors]
+        if self.as_optional_tensors is not None:
+            return [ref.tensor for ref in self.as_optional_tensors]
+        if self.as_optional_tensor is not None:
+            return [self.as_optional_tensor.tensor]
+        if self.as_nested_tensors is not None:
+            return [ref.name for inner in self.as_nested_tensors for ref in inner]
+        if self.as_string_to_argument is not None:
+            return [name for inner in self.as_string_to_argument.values() for name in inner.tensors()]
+        return []
+
+    def symbols(self) -> list[str]:
+        """Names of the symbolic scalar values in the argument."""
+        if self.is_constant:
+            return []
+        for one in (self.as_sym_int, self.as_sym_bool, self.as_sym_float):
+            if one is not None:
+                return [] if one.as_name is None else [one.as_name]
+        for many in (self.as_sym_ints, self.as_sym_bools, self.as_sym_floats):
+            if many is not None:
+                return [ref.as_name for ref in many if ref.as_name is not None]
+        if self.as_string_to_argument is not None:
+            return [name for inner in self.as_string_to_argument.values() for name in inner.symbols()]
+        return []
+
+    def names(self) -> list[str]:
+        """Names of all tensor and symbolic values in the argument."""
+        if self.as_tensor is not None:  # most are
+            return [self.as_tensor.name]
+        if self.is_constant:
+            return []
+        return [name for name in self.tensors() if name is not None] + self.symbols()
+
+
+class NamedArgument(_Part):
+    """An operand of a node. ``name`` comes from the op's schema, empty for higher-order ops;
+    ``arg_kind`` is 1 for positional, 2 for keyword, None in files before torch 2.7.
+    """
+
+    name: str
+    arg: Argument
+    arg_kind: int | None = msgspec.field(default=None, name="kind")
+
+
+class Node(_Part):
+    target: str
+    inputs: list[NamedArgument]
+    outputs: list[Argument]
+    metadata: dict[str, str] = {}
+    is_hop_single_tensor_return: bool | msgspec.UnsetType | None = msgspec.UNSET
+    """Absent in files before torch 2.7."""
+    name: str | None = None
+    """Absent in files before torch 2.11."""
+
+    def input(self, name: str) -> Argument | None:
+        """The operand of that schema name (or, for ops without a schema, at that position: ``"0"``), or None where the
+        call leaves it out.
+        """
+        for operand in self.inputs:
+            if operand.name == name:
+                return operand.arg
+        if name.isdecimal() and int(name) < len(self.inputs):
+            return self.inputs[int(name)].arg
+        return None
+
+    def results(self) -> list[str]:
+        """Names of all values that the node defines, in order."""
+        if len(self.outputs) == 1:  # most have one
+            return self.outputs[0].names()
+        return [name for output in self.outputs for name in output.names()]
+
+    @property
+    def op(self) -> str:
+        """The target as people write it: ``aten.add_.Tensor``, ``higher_order.cond``, ``_operator.ge``."""
+        return self.target.removeprefix("torch.ops.")
+
+    @property
+    def label(self) -> str:
+        """What to call this node: its name, else its first result, else its op."""
+        return self.name or next(iter(self.results()), self.op)
+
+    @property
+    def caller_label(self) -> str:
+        """What to call this node in the path to a graph that it calls: ``cond``. torch names such nodes after their
+        first result (``getitem``) or after the last node inside (``add_``), which tells nothing.
+        """
+        return self.target.rpartition(".")[2]
+
+    def subgraphs(self) -> list[GraphRef]:
+        """The graphs among the operands, in order."""
+        return [graph for operand in self.inputs if (graph := operand.arg.as_graph) is not None]
+
+
+class Graph(_Part):
+    inputs: list[Argument]
+    outputs: list[Argument]
+    nodes: list[Node]
+    tensor_values: dict[str, TensorMeta]
+    sym_int_values: dict[str, Any] = {}
+    sym_float_values: dict[str, Any] = {}
+    sym_bool_values: dict[str, Any] = {}
+    custom_obj_values: dict[str, Any] = {}
+    is_single_tensor_return: bool = False
+    constants: dict[str, Any] = {}
+    """Tensors that torch 2.1 keeps in the graph itself, by the name that nodes read them under."""
+
+    def meta(self, name: str) -> TensorMeta | None:
+        """Recorded metadata of a tensor value of this graph, or None where there is none."""
+        meta = self.tensor_values.get(name)
+        return meta.meta if meta is not None and meta.meta is not None else meta
+
+
+def every_node(graph: Graph) -> Iterator[Node]:
+    """The nodes of a graph and of its subgraphs."""
+    for node in graph.nodes:
+        yield node
+        for sub in node.subgraphs():
+            yield from every_node(sub.graph)
+
+
+class Spec(_Part):
+    """Any input or output spec; which fields are set depends on the spec's kind. ``arg`` is an
+    :class:`Argument` for user inputs and outputs and a reference by name for everything else.
+    """
+
+    arg: Any = None
+    name: str | None = None
+    parameter_name: str | None = None
+    buffer_name: str | None = None
+    tensor_constant_name: str | None = None
+    custom_obj_name: str | None = None
+    user_input_name: str | None = None
+    persistent: bool | None = None
+
+
+class InputSpec(_Part):
+    user_input: Spec | None = None
+    parameter: Spec | None = None
+    buffer: Spec | None = None
+    tensor_constant: Spec | None = None
+    custom_obj: Spec | None = None
+    token: Spec | None = None
+    constant_input: Spec | None = None
+
+
+class OutputSpec(_Part):
+    user_output: Spec | None = None
+    loss_output: Spec | None = None
+    buffer_mutation: Spec | None = None
+    parameter_mutation: Spec | None = None
+    user_input_mutation: Spec | None = None
+    gradient_to_parameter: Spec | None = None
+    gradient_to_user_input: Spec | None = None
+    token: Spec | None = None
+
+
+class Signature(_Part):
+    """What each input and output of the root graph is. torch 2.1 has the maps instead of the specs."""
+
+    input_specs: list[InputSpec] | None = None
+    output_specs: list[OutputSpec] | None = None
+    inputs_to_parameters: dict[str, str] = {}
+    inputs_to_buffers: dict[str, str] = {}
+    buffers_to_mutate: dict[str, str] = {}
+    user_outputs: list[str | None] = []
+
+
+class ModuleCallSignature(_Part):
+    inputs: list[Argument]
+    outputs: list[Argument]
+    in_spec: str
+    out_spec: str
+    forward_arg_names: Any = None
+
+
+class ModuleCallEntry(_Part):
+    fqn: str
+    signature: ModuleCallSignature | None = None
+
+
+class GraphModule(_Part):
+    graph: Graph
+    signature: Signature
+    module_call_graph: list[ModuleCallEntry]
+
+
+class SchemaVersion(_Part):
+    major: int
+    minor: int = 0
+
+
+class Range(TypedDict, total=False):
+    """What is known of a symbol's value; no bound where there is none."""
+
+    min_val: int | float | str | None
+    max_val: int | float | str | None
+
+
+class Program(_Part):
+    """A serialized ``ExportedProgram``."""
+
+    graph_module: GraphModule
+    schema_version: SchemaVersion | int
+    range_constraints: dict[str, Range | tuple[Any, Any]] = {}
+    verifiers: list[str] = []
+    dialect: str | None = None
+    """What torch 2.4 and earlier write in place of ``verifiers``."""
+    torch_version: str | None = None
+    guards_code: Any = None
+    """Python expressions that inputs have to satisfy, as strings (torch 2.9 and later)."""
+
+    @property
+    def graph(self) -> Graph:
+        """The root graph."""
+        return self.graph_module.graph
+
+    @property
+    def schema(self) -> tuple[int, int]:
+        """(major, minor)."""
+        version = self.schema_version
+        return (version, 0) if isinstance(version, int) else (version.major, version.minor)
+
+    @property
+    def dialects(self) -> tuple[str, ...]:
+        """``("TRAINING",)``, ``("ATEN",)``, …"""
+        return tuple(self.verifiers) or ((self.dialect,) if self.dialect else ())

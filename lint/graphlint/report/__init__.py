@@ -1,0 +1,1 @@
+"""What people and other tools read: results, reports, graphs, comparisons."""

@@ -1,0 +1,131 @@
+"""A comparison as text, for people.
+
+::
+
+    key_value_cache.pt2 -> fixed.pt2
+
+    Interface
+      ~ dialect: TRAINING -> ATEN
+      + output buffer "cache": f32[1, 8, 4]
+
+    Graph: 1 changed, 7 unchanged
+      ~ %index_put_ = aten.index_put.default    models.py:129
+          op: aten.index_put_.default -> aten.index_put.default
+
+``+`` is only in the new artifact, ``-`` only in the old one, ``~`` in both but different, ``>`` at another place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from graphlint.report.comparison.changes import ArtifactDiff, Change, InterfaceChange, Kind, NodeFacts, ProgramDiff
+from graphlint.report.formats.escaping import printable
+from graphlint.report.formats.options import ReportOptions
+from graphlint.report.formats.phrasing import count, paint, source_line
+
+_SIGNS: Final[dict[Kind, str]] = {"added": "+", "removed": "-", "changed": "~", "moved": ">"}
+_COLORS: Final[dict[Kind, str]] = {"added": "green", "removed": "red", "changed": "yellow", "moved": "cyan"}
+_RESULTS: Final = "what it returns"
+
+
+def render(diff: ArtifactDiff, options: ReportOptions) -> str:
+    """The text, empty where there is no difference."""
+    if diff.equal:
+        return ""
+    lines = [paint(printable(f"{diff.old} -> {diff.new}"), options, bold=True)]
+    lines += [paint(printable(f"+ program {name}"), options, fg=_COLORS["added"]) for name in diff.added]
+    lines += [paint(printable(f"- program {name}"), options, fg=_COLORS["removed"]) for name in diff.removed]
+    several = len(diff.programs) + len(diff.added) + len(diff.removed) > 1
+    for program in diff.programs:
+        if program.equal:
+            continue
+        if several or program.old_name is not None:
+            was = f" (was {program.old_name})" if program.old_name is not None else ""
+            lines += ["", paint(printable(f"Program {program.name}{was}"), options, bold=True)]
+        lines += _program(program, options)
+    same = [program.name for program in diff.programs if program.equal]
+    if several and same:
+        lines += ["", printable(f"Equal: {', '.join(same)}")]
+    return "\n".join(lines) + "\n"
+
+
+def _program(program: ProgramDiff, options: ReportOptions) -> Iterator[str]:
+    if program.interface:
+        yield ""
+        yield paint("Interface", options, bold=True)
+        for one in program.interface:
+            yield paint(f"  {_SIGNS[one.kind]} {printable(_interface(one))}", options, fg=_COLORS[one.kind])
+    yield ""
+    yield paint("Graph", options, bold=True) + f": {tally(program)}"
+    graph: tuple[str, ...] = ()
+    for change in program.changes:
+        if change.graph != graph:
+            graph = change.graph
+            yield f"  in {printable(' > '.join(graph) or 'the program')}:"
+        yield from _change(change, options)
+
+
+def tally(program: ProgramDiff) -> str:
+    """``1 added, 2 changed, 7 unchanged``."""
+    numbers = [
+        (sum(one.kind == kind and (one.old or one.new) is not None for one in program.changes), kind)
+        for kind in _SIGNS
+    ]  # fmt: skip
+    parts = [f"{number} {kind}" for number, kind in numbers if number]
+    return ", ".join([*parts, f"{program.unchanged} unchanged"])
+
+
+def _interface(change: InterfaceChange) -> str:
+    if change.kind == "moved":
+        return f"order of inputs: {change.old} -> {change.new}"
+    what = f"{change.what} {change.name}".rstrip()
+    if change.what == "range":
+        what = f"range of {change.name}"
+    values = " -> ".join(value for value in (change.old, change.new) if value is not None)
+    return f"{what}: {values}"
+
+
+def _change(change: Change, options: ReportOptions) -> Iterator[str]:
+    sign, color = _SIGNS[change.kind], _COLORS[change.kind]
+    facts = change.new or change.old
+    if facts is None:
+        headline = _RESULTS
+    elif change.kind in ("added", "removed"):
+        headline = facts.text
+    else:
+        headline = f"%{facts.name} = {facts.op}"
+        if change.old is not None and change.old.name != facts.name:
+            headline += f" (was %{change.old.name})"
+    yield paint(f"  {sign} {printable(headline)}", options, fg=color) + _place(facts, options)
+    for detail in change.details:
+        text = f"{detail.what}: {detail.old} -> {detail.new}"
+        if detail.what == "after":
+            text = f"comes after {detail.new}, came after {detail.old}"
+        yield f"      {printable(text)}"
+
+
+def _place(facts: NodeFacts | None, options: ReportOptions) -> str:
+    if facts is None or facts.source is None:
+        return ""
+    return "    " + paint(source_line(facts.source, options), options, dim=True)
+
+
+def summary(diff: ArtifactDiff) -> str:
+    """How much differs, in one line."""
+    if diff.equal:
+        return f"{count(len(diff.programs), 'program')} compared: no difference.\n"
+    interface = sum(len(program.interface) for program in diff.programs)
+    graph = sum(len(program.changes) for program in diff.programs)
+    programs = len(diff.added) + len(diff.removed)
+    parts = [
+        text
+        for number, text in (
+            (programs, f"{count(programs, 'program')} added or removed"),
+            (interface, f"{count(interface, 'difference')} in the interface"),
+            (graph, f"{count(graph, 'difference')} in the graph"),
+        )
+        if number
+    ]
+    return f"Found {', '.join(parts)}.\n"

@@ -1,0 +1,112 @@
+"""The format ``full``: everything about each finding, for people.
+
+::
+
+    GL103 [*] buffer-mutation: aten.add_.Tensor writes buffer 'layers.0.count'
+      --> models.py:84:9 in forward
+       |
+    84 |     self.count.add_(1)
+       |     ^^^^^^^^^^^^^^^^^^
+       |
+      ::: model.pt2, in 24 places: layers.0 … layers.23
+       = help: becomes aten.add.Tensor; the new value is returned as a buffer mutation
+
+What is wrong; where in the model; where in the artifact; what can be done about it. The line is that of the source file
+where it is at hand, and has a marker under the expression then; otherwise it is what the artifact stores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from graphlint.report.formats.escaping import printable
+from graphlint.report.formats.grouping import Group, grouped
+from graphlint.report.formats.options import ReportOptions
+from graphlint.report.formats.phrasing import (
+    FILE_RULES,
+    code,
+    in_function,
+    linked_place,
+    message,
+    paint,
+    severity,
+    source_line,
+)
+from graphlint.report.results import FileResult
+from graphlint.rules.diagnostics import Diagnostic, Location
+
+
+def render(results: Sequence[FileResult], options: ReportOptions) -> str:
+    """One block per finding or group of findings, with an empty line after each."""
+    return "".join(_block(group, options) for result in results for group in grouped(result.diagnostics))
+
+
+def _block(group: Group, options: ReportOptions) -> str:
+    diagnostic = group.first
+    place = diagnostic.place
+    margin = " " * max(len(str(place.line)) if place is not None else 0, 1)
+
+    def mark(text: str) -> str:
+        return paint(f"{margin}{text}", options, fg="blue", bold=True)
+
+    rule = paint(diagnostic.rule, options, bold=True)
+    lines = [f"{code(diagnostic, options)} {rule}{severity(diagnostic)}: {message(diagnostic)}"]
+    if place is not None:
+        at = linked_place(paint(source_line(place, options), options, bold=True), place, options)
+        lines += [f"{mark('-->')} {at}{in_function(place)}", *_excerpt(place, options, mark(" |"))]
+    if not diagnostic.about_source:
+        artifact = paint(printable(diagnostic.path), options, bold=place is None)
+        places = group.places()
+        lines.append(f"{mark('-->' if place is None else ':::')} {artifact}{', ' if places else ''}{places}")
+    advice = _advice(diagnostic, options)
+    lines += [f"{mark(' =')} {paint(label + ':', options, bold=True)} {text}" for label, text in advice]
+    return "\n".join(lines) + "\n\n"
+
+
+def _excerpt(place: Location, options: ReportOptions, bar: str) -> list[str]:
+    """The line, and below it a marker where the file is at hand."""
+    text = place.text.strip()
+    if not text:
+        return []
+    numbered = paint(f"{place.line} |", options, fg="blue", bold=True)
+    lines = [bar, f"{numbered}     {printable(text)}"]
+    if place.column:
+        # Before and under the expression, what is shown escaped is longer than it is in the file.
+        start = len(place.text) - len(place.text.lstrip())
+        before = _width(printable(place.text[start : place.column - 1]))
+        end = place.end_column or place.column + 1
+        under = _width(printable(place.text[place.column - 1 : end - 1].rstrip()))
+        lines.append(f"{bar}     {' ' * before}{paint('^' * max(under, 1), options, fg='red', bold=True)}")
+    return [*lines, bar]
+
+
+def _width(text: str) -> int:
+    """How many columns a terminal takes for it."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum(0 if combining(one) else 2 if east_asian_width(one) in "WF" else 1 for one in text)
+
+
+def _advice(diagnostic: Diagnostic, options: ReportOptions) -> list[tuple[str, str]]:
+    """What the fix does and what it takes to get it, or why there is none."""
+    explanation = printable(diagnostic.fix.message)
+    if diagnostic.code.startswith(FILE_RULES):
+        return [("help", explanation)] if explanation else []
+    advice = _state(diagnostic)
+    if not diagnostic.fixable:
+        return [*advice, ("note", f"not fixable: {explanation}")] if explanation else advice
+    if explanation:
+        advice.append(("help", explanation))
+    if options.hides(diagnostic):
+        advice.append(("note", "this fix is unsafe: it can change what the program does; enable with --unsafe-fixes"))
+    return advice
+
+
+def _state(diagnostic: Diagnostic) -> list[tuple[str, str]]:
+    """That the line is gone, if it is; that it stands elsewhere now needs no words."""
+    place = diagnostic.place
+    if place is not None and place.state == "changed":
+        return [("note", "the file has changed since the export and has no such line now")]
+    return []

@@ -1,0 +1,137 @@
+"""The format ``markdown``: a table of findings for each artifact, for job summaries and merge requests.
+
+Names from artifacts can hold anything, so everything but the words of graphlint itself is code or escaped. With a limit
+on the size, what no longer fits is counted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+from urllib.parse import quote
+
+from graphlint.report.formats.escaping import printable
+from graphlint.report.formats.grouping import Group, grouped
+from graphlint.report.formats.headline import headline
+from graphlint.report.formats.options import ReportOptions
+from graphlint.report.formats.phrasing import count, source_line
+from graphlint.report.formats.places import is_absolute, spot_of
+from graphlint.report.results import FileResult, in_baseline
+from graphlint.rules.diagnostics import Diagnostic
+from graphlint.rules.documentation import link
+
+_MARKS: Final = {"error": "🔴 error", "warning": "🟡 warning", "note": "🔵 note"}
+_SPECIAL: Final = re.compile(r"[\\`*_\[\]#!|<>&~$@]|:(?=[A-Za-z/])")
+"""What makes Markdown, HTML, mathematics, mentions, emoji and addresses of text."""
+_HEADER: Final = "| | rule | source line | where in the artifact | finding | fix |\n|---|---|---|---|---|---|\n"
+_ROOM_FOR_THE_REST: Final = 200
+
+
+def render(results: Sequence[FileResult], options: ReportOptions) -> str:
+    """The Markdown text."""
+    head = f"## graphlint: {headline(results)}\n\n{_counts(results, options)}\n"
+    room = options.size_limit - len(head.encode()) - _ROOM_FOR_THE_REST if options.size_limit else None
+    parts = [head]
+    left_out = 0
+    for result in results:
+        for number, part in _sections(result, options):
+            size = len(part.encode("utf-8", "replace"))
+            if room is not None and (left_out or size > room):
+                left_out += number
+                continue
+            parts.append(part)
+            room = room - size if room is not None else None
+    if left_out:
+        parts.append(f"\n… and {count(left_out, 'more finding')}: the report would be too large.\n")
+    return "".join(parts)
+
+
+def _counts(results: Sequence[FileResult], options: ReportOptions) -> str:
+    """One line with everything that there is to count."""
+    found = [diagnostic for result in results for diagnostic in result.diagnostics]
+    accepted = sum(len(result.suppressed) for result in results)
+    fixed = sum(len(result.fixed) for result in results)
+    changed = sum(result.changed for result in results)
+    numbers = [
+        (len([result for result in results if not result.is_source]), "artifact", ""),
+        (sum(options.applies(one) for one in found), "finding", " fixable with `--fix`"),
+        (fixed, "finding", " fixed" if changed else " that `--fix` would fix"),
+        (changed, "artifact", " rewritten"),
+        (accepted - in_baseline(results), "finding", " suppressed"),
+        (in_baseline(results), "finding", " in the baseline"),
+    ]
+    said = [f"{count(number, noun)}{what}" for number, noun, what in numbers if number]
+    return " · ".join(said) or "no artifacts"
+
+
+def _sections(result: FileResult, options: ReportOptions) -> Iterator[tuple[int, str]]:
+    """The parts of a file's section, each with the number of findings in it."""
+    groups = grouped(result.diagnostics)
+    if groups or result.error or result.fixed:
+        yield 0, f"\n### {_code(result.path)}\n\n"
+    if result.error:
+        yield 0, f"**Not processed:** {_text(result.error)}\n\n"
+    if groups:
+        yield 0, _HEADER
+    for group in groups:
+        yield len(group.diagnostics), _row(group, options)
+    if result.fixed:
+        heading = "Fixed" if result.changed else "To be fixed"
+        yield 0, ("\n" if groups else "") + f"{heading}:\n\n"
+        for group in grouped(result.fixed):
+            yield len(group.diagnostics), _fixed(group, options)
+
+
+def _row(group: Group, options: ReportOptions) -> str:
+    diagnostic = group.first
+    cells = [
+        _MARKS[diagnostic.severity],
+        _rule(diagnostic),
+        _source(diagnostic, options),
+        "" if diagnostic.about_source else _text(group.places()),
+        _text(diagnostic.message),
+        _fix(diagnostic, options),
+    ]
+    return f"| {' | '.join(cells)} |\n"
+
+
+def _fixed(group: Group, options: ReportOptions) -> str:
+    diagnostic = group.first
+    several = group.several()
+    where = f", {_text(several)}" if several else ""
+    source = _source(diagnostic, options)
+    return f"- {_rule(diagnostic)} {_text(diagnostic.message)}{f' at {source}' if source else ''}{where}\n"
+
+
+def _rule(diagnostic: Diagnostic) -> str:
+    return f"[{diagnostic.code}]({link(diagnostic.rule, diagnostic.code)}) {diagnostic.rule}"
+
+
+def _source(diagnostic: Diagnostic, options: ReportOptions) -> str:
+    """The line, as a link where there is an address, and its code below."""
+    place = diagnostic.place
+    if place is None:
+        return ""
+    spot = spot_of(diagnostic, options)
+    shown = _code(source_line(place, ReportOptions(folder=options.folder)))
+    if options.source_url and spot.is_source and not is_absolute(spot.path):
+        shown = f"[{shown}]({options.source_url}{quote(spot.path.encode('utf-8', 'surrogateescape'))}#L{spot.line})"
+    return f"{shown}<br>{_code(place.text.strip())}" if place.text.strip() else shown
+
+
+def _fix(diagnostic: Diagnostic, options: ReportOptions) -> str:
+    text = _text(diagnostic.fix.message)
+    if options.applies(diagnostic):
+        return f"`--fix`: {text}"
+    return f"`--unsafe-fixes`: {text}" if diagnostic.fixable else text
+
+
+def _text(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return _SPECIAL.sub(lambda match: f"&#{ord(match[0])};", printable(text))
+
+
+def _code(text: str) -> str:
+    """Text as code. As an HTML element: a backtick or a bar in it would end the code or the cell."""
+    return f"<code>{_text(text)}</code>"

@@ -1,0 +1,199 @@
+"""Linting one program: rules in, diagnostics out. Pure: no files, no output."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from graphlint.ir.document import Document
+from graphlint.ir.source import model_frame, module_of, stack_frames
+from graphlint.ops.table import OpTable, op_table
+from graphlint.rules.base import Finding, Rule
+from graphlint.rules.diagnostics import Diagnostic, Fix, SourceFrame
+from graphlint.rules.registry import RULES
+from graphlint.rules.settings import Profile, Settings
+from graphlint.semantics.sites import Site
+from graphlint.semantics.view import TOGETHER, ProgramView, Restorable, WritePlan
+
+WRITES: Final = frozenset({"GL101", "GL102", "GL103", "GL104", "GL105", "GL106", "GL107"})
+"""The rules on writes."""
+
+
+class Found(msgspec.Struct, frozen=True, eq=False):
+    """A diagnostic and the node that it is about, for fixing it."""
+
+    diagnostic: Diagnostic
+    site: Site | None
+
+
+def ops_for(settings: Settings) -> OpTable:
+    """The table of ops with what the configuration declares."""
+    return op_table().with_declared(settings.ops) if settings.ops else op_table()
+
+
+def view_of(document: Document, settings: Settings) -> ProgramView:
+    """What rules see of a program. Fixes of writes are planned when a rule first asks for one."""
+
+    def planner(view: ProgramView, selected: frozenset[int] | None) -> WritePlan:
+        from graphlint.passes.mutation.planning import plan
+
+        return plan(document, view, selected)
+
+    def restoration() -> Restorable:
+        from graphlint.passes.restoring import restore_checks
+
+        return restore_checks(document)
+
+    return ProgramView(
+        document.program,
+        ops_for(settings),
+        settings.token_sink,
+        settings.profile,
+        planner,
+        document.payloads,
+        restoration,
+    )
+
+
+def lint_program(document: Document, name: str, path: str, settings: Settings) -> list[Found]:
+    """All findings of the enabled rules in one program, in program order, then by code; those that somebody has
+    accepted are marked.
+
+    ``name`` is the program's name in the archive, ``path`` the artifact's as it is reported.
+    """
+    return lint_view(view_of(document, settings), name, path, settings)
+
+
+def lint_view(view: ProgramView, name: str, path: str, settings: Settings) -> list[Found]:
+    """As :func:`lint_program`, for a view that is at hand."""
+    found = [
+        Found(_diagnostic(rule, finding, name, path, settings.profile), finding.site)
+        for rule in RULES
+        if rule.code in settings.enabled
+        for finding in rule.check(view)
+    ]
+    # What is said of the program as a whole comes last.
+    end = 1 << 62
+    found.sort(key=lambda one: (end if one.site is None else one.site.position, one.diagnostic.code))
+    if settings.review is not None:
+        reviewed = settings.review(view.program, [one.diagnostic for one in found])
+        found = [Found(diagnostic, one.site) for diagnostic, one in zip(reviewed, found, strict=True)]
+    return _without_vain_fixes(found, view, settings)
+
+
+def applies(found: Found, settings: Settings) -> bool:
+    """Whether ``--fix`` would apply the finding's fix."""
+    diagnostic = found.diagnostic
+    if diagnostic.code not in settings.fixable or diagnostic.suppression is not None:
+        return False
+    applicability = diagnostic.fix.applicability
+    return applicability == "safe" or (applicability == "unsafe" and settings.unsafe_fixes)
+
+
+def writes_to_fix(found: list[Found], settings: Settings) -> frozenset[int]:
+    """The nodes whose writes are to be fixed: a node's are fixed together or not at all, so that one that is not to be
+    fixed keeps the others.
+    """
+    writes = [one for one in found if one.diagnostic.code in WRITES]
+    left = {one.diagnostic.position for one in writes if not applies(one, settings)}
+    return frozenset({one.diagnostic.position for one in writes} - left)
+
+
+def _without_vain_fixes(found: list[Found], view: ProgramView, settings: Settings) -> list[Found]:
+    """No fix is promised for a write that stays because others to the same memory, or of the same node, do."""
+    hopeful = [one for one in found if one.diagnostic.code in WRITES and applies(one, settings)]
+    selected = writes_to_fix(found, settings)
+    everything = {write.site.position for write in view.writes} if hopeful else set()
+    if not hopeful or selected == everything - view.write_obstacles.keys():
+        return found
+    made = view.plan_of(selected)
+    if made is None:
+        return found
+    refusals = {
+        one.diagnostic.position: one.diagnostic.fix.message
+        for one in found
+        if one.diagnostic.code in WRITES and one.diagnostic.fix.applicability == "none"
+    }
+    vain = {id(one) for one in hopeful if one.diagnostic.position not in made.fixed}
+
+    def kept(one: Found) -> Found:
+        position = one.diagnostic.position
+        why = TOGETHER + refusals[position] if position in refusals else made.blocked[position]
+        return Found(msgspec.structs.replace(one.diagnostic, fix=Fix("none", why)), one.site)
+
+    return [kept(one) if id(one) in vain else one for one in found]
+
+
+def target_notes(view: ProgramView, settings: Settings) -> list[str]:
+    """What becomes, at the targets, of what they take: one line for each target and rule with such findings."""
+    notes = []
+    for rule in RULES:
+        warned = settings.profile.warnings.get(rule.code)
+        found = sum(1 for _ in rule.check(view)) if warned is not None else 0
+        notes += [f"{one.target}: {one.text.format(count=found)} ({rule.code})" for one in (warned or ()) if found]
+    return notes
+
+
+def _fix_for(code: str, finding: Finding, profile: Profile) -> Fix:
+    """The rule's own fix, unless the targets have it otherwise."""
+    action = profile.actions.get(code)
+    if action is None:
+        return finding.fix
+    if action.fix == "strip" and (finding.site is None or finding.site.node.results()):
+        return finding.fix  # what has results cannot simply go
+    if action.fix == "refuse":
+        return Fix("none", f"{action.target}: {action.because}")
+    if action.fix == "strip":
+        return Fix("unsafe", f"is removed: {action.target} would not run it")
+    if action.fix == "message":
+        return Fix("safe", "is given the message that it raises")
+    return Fix("none", f"{action.target} takes it as it is")
+
+
+def _diagnostic(rule: Rule, finding: Finding, name: str, path: str, profile: Profile) -> Diagnostic:
+    site = finding.site
+    fix = _fix_for(rule.code, finding, profile)
+    if site is None:
+        return Diagnostic(rule.code, rule.name, rule.severity, finding.message, fix, path=path, program=name)
+    stack = _stack(site)
+    module = _module(site)
+    return Diagnostic(
+        code=rule.code,
+        rule=rule.name,
+        severity=rule.severity,
+        message=finding.message,
+        fix=fix,
+        path=path,
+        program=name,
+        subgraph=site.scope.path,
+        node=site.node.label,
+        op=site.name,
+        position=site.position,
+        storage=finding.storage,
+        source=model_frame(stack),
+        stack=stack,
+        module_path=module[0] if module is not None else None,
+        module_type=module[1] if module is not None else None,
+    )
+
+
+def _stack(site: Site) -> tuple[SourceFrame, ...]:
+    """The node's own frames, those of the first node inside it (export records none for regions), or those of
+    the nearest caller that has some.
+    """
+    inner = (node for sub in site.node.subgraphs() for node in sub.graph.nodes)
+    for node in (site.node, *inner, *(caller.node for caller in site.scope.callers())):
+        frames = stack_frames(node)
+        if frames:
+            return frames
+    return ()
+
+
+def _module(site: Site) -> tuple[str, str] | None:
+    """The node's own module, or that of the nearest caller that has one."""
+    for one in (site, *site.scope.callers()):
+        module = module_of(one.node)
+        if module is not None:
+            return module
+    return None

@@ -1,0 +1,123 @@
+"""What a run is told to do, resolved and immutable: the seam between configuration and engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import msgspec
+
+from graphlint.artifact.limits import Limits
+from graphlint.ir.model import Program
+from graphlint.rules.diagnostics import Diagnostic
+
+TokenSink = Literal["buffer", "output"]
+Review = Callable[[Program, Sequence[Diagnostic]], Sequence[Diagnostic]]
+"""Given a program and all that was found in it, the same findings in the same order, each with its place in the
+repository, its fingerprint, and whether somebody has accepted it. The same findings always give the same result.
+"""
+
+
+class DeclaredOp(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """What ``[tool.graphlint.ops]`` says of a custom op.
+
+    ``[tool.graphlint.ops]`` maps an op (``"mylib.scale_"`` for all its overloads, or ``"mylib.scale_.default"``,
+    or ``"mylib.*"`` for a namespace) to a table with these keys; an empty table declares the op functional.
+    """
+
+    writes: tuple[str, ...] = ()
+    """Names or positions (``"0"``) of the arguments that it writes to."""
+    aliases: tuple[str, ...] = ()
+    """Names or positions of the arguments that its results may share storage with."""
+    random: bool = False
+    """Whether it draws from the global random number generator."""
+    effect: bool = False
+    """Whether it has any other side effect (I/O, global state)."""
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A functional op, or a kind of output, that targets refuse."""
+
+    targets: tuple[str, ...]
+    because: str
+    advice: str = ""
+    restore: bool = False
+    """Whether `graphlint restore` turns it back into what it was made from."""
+
+
+FixAction = Literal["functionalize", "keep", "message", "strip", "refuse"]
+"""What ``--fix`` does for a target with what a rule finds: what the rule's own fix does (``functionalize``); nothing,
+for the consumer takes it as it is (``keep``); give a bare assert the message that it raises (``message``); remove the
+op, which the consumer would not run anyway (``strip``, an unsafe fix); nothing, for no form of it is taken
+(``refuse``).
+"""
+
+
+class TargetAction(msgspec.Struct, frozen=True):
+    """What is done with what a rule finds."""
+
+    fix: FixAction
+    target: str
+    """The target that wants it so."""
+    because: str
+
+
+class Warned(msgspec.Struct, frozen=True):
+    """What becomes of a rule's findings at a target that takes them."""
+
+    target: str
+    text: str
+    """``{count}`` stands for how many there are."""
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """What the targets of an artifact demand together. The default is that of ``functional``, for which no file is
+    read.
+    """
+
+    targets: tuple[str, ...] = ("functional",)
+    chosen: bool = False
+    """Whether the targets were set rather than left at the default."""
+    violations: frozenset[str] | None = None
+    """Codes of the rules that are on when nothing is selected; None for those that are so by default."""
+    actions: dict[str, TargetAction] = {}
+    """By code, where it is another than the rule's own fix."""
+    refused_ops: dict[str, Refused] = {}
+    """By overload (``aten.to.dtype``), or by op for all overloads."""
+    refused_outputs: dict[str, Refused] = {}
+    """By kind: ``user_input_mutation`` and so on."""
+    warnings: dict[str, tuple[Warned, ...]] = {}
+    """By code."""
+    aten_label: bool = False
+    """Whether the label has to be ATEN wherever the graph admits it: checks are no obstacle then, writes are."""
+
+    def codes(self, fix: FixAction) -> frozenset[str]:
+        """The codes whose findings are treated so."""
+        return frozenset(code for code, action in self.actions.items() if action.fix == fix)
+
+    def refused_op(self, name: str) -> Refused | None:
+        """What is said of the overload of that name, or of its op."""
+        if not self.refused_ops:
+            return None
+        return self.refused_ops.get(name) or self.refused_ops.get(name.rpartition(".")[0])
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """Everything that decides what the engine does with one artifact."""
+
+    enabled: frozenset[str]
+    """Codes of the rules to report, after selection and per-file ignores."""
+    fixable: frozenset[str]
+    """Codes of the rules whose fixes may be applied."""
+    unsafe_fixes: bool = False
+    token_sink: TokenSink = "buffer"
+    ops: dict[str, DeclaredOp] = {}
+    profile: Profile = Profile()
+    provenance: bool = True
+    """Whether what was done is recorded in the artifact."""
+    illustrate: bool = False
+    """Whether results come with pictures of what is around each finding. It takes time, and only some reports show
+    them."""
+    review: Review | None = None
+    """What the model's source and a baseline say of findings; None leaves them as they are."""
+    limits: Limits = Limits()

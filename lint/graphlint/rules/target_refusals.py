@@ -1,0 +1,66 @@
+"""GL601: ops that a target refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from graphlint.rules.base import Finding, Rule, no_fix
+from graphlint.rules.diagnostics import Fix
+from graphlint.rules.settings import Refused
+from graphlint.semantics.view import ProgramView
+
+
+class RefusedByTarget(Rule):
+    """An op, or an output, that a target of the artifact refuses.
+
+    ## What it does
+    Flags functional ops that the consumer named by `--target` was seen to refuse: dependency tokens, for most of
+    them. Finds nothing where the target is `functional`. `graphlint target NAME` lists the ops.
+
+    ## Why is this bad?
+    The artifact passes every other check, and the consumer fails on it all the same.
+
+    ## Example
+    With `--target onnx`:
+    ```graph target=onnx
+    graph(%b_dep_token: f32[] = buffer "dep_token" non-persistent, %ok: b8[]):
+      %dep_token0: f32[] = aten._make_dep_token.default()
+      %dep_token1: f32[] = aten._functional_assert_async.msg(%ok, "must hold", dep_token=%dep_token0)
+      return buffer "dep_token" <- %dep_token1, %ok
+    ```
+
+    ## Use instead
+    ```graph target=onnx
+    graph(%ok: b8[]):
+      aten._assert_async.msg(%ok, "must hold")
+      return %ok
+    ```
+
+    ## Fix safety
+    Safe: dependency tokens become the plain checks that they were made from, as `graphlint restore` does it. Nothing
+    else has a fix.
+    """
+
+    code = "GL601"
+    name = "refused-by-target"
+    fix = "safe"
+    fix_sometimes = True
+
+    def check(self, view: ProgramView) -> Iterator[Finding]:
+        """One finding for each node of such an op, then one for each such output."""
+        for site in view.sites:
+            refused = view.profile.refused_op(site.name)
+            if refused is not None:
+                message = f"{site.name} is refused by {', '.join(refused.targets)}: {refused.because}"
+                yield Finding(message, _fix(refused, view.token_obstacle(site) if refused.restore else None), site)
+        for spec in view.program.graph_module.signature.output_specs or ():
+            for kind, refused in view.profile.refused_outputs.items():
+                if getattr(spec, kind) is not None:
+                    message = f"an output of kind {kind} is refused by {', '.join(refused.targets)}: {refused.because}"
+                    yield Finding(message, no_fix(refused.advice or "change the model"))
+
+
+def _fix(refused: Refused, obstacle: str | None) -> Fix:
+    if not refused.restore:
+        return no_fix(refused.advice or "change the model")
+    return Fix("safe", "becomes plain checks again") if obstacle is None else no_fix(obstacle)

@@ -1,0 +1,117 @@
+"""Targets as Markdown, for ``graphlint target NAME`` and for ``lint/TARGETS.md``.
+
+python -m graphlint.rules.targets.documentation > lint/TARGETS.md
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+from graphlint.rules.base import Rule
+from graphlint.rules.targets.model import NAMES, OpRow, Target, load_target
+from graphlint.rules.targets.profiles import row_of
+
+_FIXES: Final = {
+    "functionalize": "fixed as usual",
+    "keep": "kept",
+    "message": "given a message",
+    "strip": "removed, with `--unsafe-fixes`",
+    "refuse": "no fix",
+}
+_INTRODUCTION: Final = """\
+# Targets
+
+A target is the consumer that an artifact goes to. It decides which rules are on by default, and which form `--fix`
+gives a program: `graphlint --fix --target onnx model.pt2`, or in the configuration
+
+```toml
+[tool.graphlint]
+target = "inductor"                                # or several: ["inductor", "onnx"]
+per-file-target = { "mobile/*.pt2" = ["coreml"] }  # overrides target
+```
+
+Of several targets the strictest counts for each rule; where a fix for one makes what another refuses, graphlint says
+so and stops. `--select` and `--ignore` go on top. What is said of each consumer was measured with the versions named
+there; `tests/consumers/` repeats the measurement.
+
+This file is made by `python -m graphlint.rules.targets.documentation`.
+"""
+
+
+def explain(target: Target, rules: Sequence[Rule]) -> str:
+    """One target."""
+    versions = ", ".join(f"{package} {version}" for package, version in target.measured.items())
+    lines = [f"# {target.name}: {target.title}", "", target.summary, ""]
+    if versions:
+        lines += [f"Measured with {versions}.", ""]
+    label = "ATEN; a graph that allows it is relabelled" if target.label == "ATEN" else "any"
+    lines += [f"Dialect label: {label}.", ""]
+    lines += _rules(target, rules)
+    for heading, rows in (
+        ("Ops that are refused (GL601)", target.ops),
+        ("Outputs that are refused (GL601)", target.outputs),
+    ):
+        lines += _refused(heading, rows)
+    if target.references:
+        lines += [f"References: {', '.join(target.references)}", ""]
+    return "\n".join(lines)
+
+
+def _rules(target: Target, rules: Sequence[Rule]) -> list[str]:
+    own = [rule for rule in rules if row_of(target, rule).because]
+    if not own:
+        return ["Every rule is as its documentation says (`graphlint rule`).", ""]
+    lines = ["| rule | violation | `--fix` | why |", "|---|---|---|---|"]
+    for rule in own:
+        row = row_of(target, rule)
+        why = row.because + (f". Note: {row.warning.format(count='n')}" if row.warning else "")
+        lines.append(f"| {rule.code} {rule.name} | {'yes' if row.violation else 'no'} | {_FIXES[row.fix]} | {why} |")
+    return [*lines, "", "All other rules are as their documentation says (`graphlint rule`).", ""]
+
+
+def _refused(heading: str, rows: dict[Any, OpRow]) -> list[str]:
+    if not rows:
+        return []
+    lines = [f"{heading}:", ""]
+    for what, row in rows.items():
+        after = "; `--fix` brings the plain checks back" if row.restore else f"; {row.advice}" if row.advice else ""
+        lines.append(f"- `{what}`: {row.because}{after}")
+    return [*lines, ""]
+
+
+def described(target: Target, rules: Sequence[Rule]) -> dict[str, Any]:
+    """One target as JSON, with what it makes of every rule."""
+    rows = {rule.code: row_of(target, rule) for rule in rules}
+    return {
+        "name": target.name,
+        "consumer": target.consumer,
+        "title": target.title,
+        "summary": target.summary,
+        "measured": target.measured,
+        "label": target.label,
+        "references": target.references,
+        "rules": {
+            code: {"violation": row.violation, "fix": row.fix, "because": row.because, "warning": row.warning or None}
+            for code, row in rows.items()
+        },
+        "ops": {op: _row(row) for op, row in target.ops.items()},
+        "outputs": {kind: _row(row) for kind, row in target.outputs.items()},
+    }
+
+
+def _row(row: OpRow) -> dict[str, Any]:
+    return {"because": row.because, "advice": row.advice or None, "restore": row.restore}
+
+
+def reference(rules: Sequence[Rule]) -> str:
+    """``lint/TARGETS.md``."""
+    sections = (explain(load_target(name), rules).replace("# ", "## ", 1) for name in NAMES)
+    return "\n".join([_INTRODUCTION, *sections]).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    from graphlint.rules.registry import RULES
+
+    sys.stdout.write(reference(RULES))

@@ -1,0 +1,97 @@
+"""From a frame that an artifact records to a line of the repository."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from graphlint.rules.diagnostics import Location, SourceFrame, SourceState
+from graphlint.run.sources.columns import find_expression
+from graphlint.run.sources.repository import Repository
+from graphlint.run.sources.sourcefile import LARGEST, SourceFile, code_of
+
+
+class Locator:
+    """Finds lines of one repository's files, each of which is read once."""
+
+    def __init__(self, repository: Repository) -> None:
+        """``repository`` tells which file a path stands for."""
+        self.repository = repository
+        self._files: dict[str, SourceFile | None] = {}
+        self._located: dict[tuple[SourceFrame, str | None, tuple[str, ...]], Location] = {}
+
+    def locate(self, frame: SourceFrame, op: str | None = None, callers: tuple[str, ...] = ()) -> Location:
+        """Where the frame's line is now. ``op`` is what was called there, or else ``callers`` are: for the column."""
+        # The layers of a model share their lines: a line is looked for once.
+        key = (frame, op, callers)
+        if key not in self._located:
+            self._located[key] = self._locate(frame, op, callers)
+        return self._located[key]
+
+    def _locate(self, frame: SourceFrame, op: str | None, callers: tuple[str, ...]) -> Location:
+        path = self.find(frame)
+        source = self.read(path) if path is not None else None
+        if path is None or source is None:
+            return Location(frame.path, frame.line, frame.function, frame.text)
+        relative = self.repository.relative(path)
+        state, line = _current_line(source, frame)
+        if state == "changed":
+            return Location(relative, line, frame.function, frame.text, path, state=state)
+        text = source.lines[line - 1].rstrip()
+        column, end = _columns(source, line, text, op, callers)
+        return Location(relative, line, frame.function, text, path, column, end, state)
+
+    def find(self, frame: SourceFrame) -> str | None:
+        """The file that the frame's path stands for; None where it is not at hand, or ambiguous."""
+
+        def reads_as_recorded(path: str) -> bool:
+            source = self.read(path)
+            return source is not None and bool(frame.text) and _current_line(source, frame)[0] != "changed"
+
+        return self.repository.find(frame.path, reads_as_recorded)
+
+    def read(self, path: str) -> SourceFile | None:
+        """The file at ``path``; None where it cannot be read."""
+        if path not in self._files:
+            try:
+                with open(path, "rb") as stream:
+                    content = stream.read(LARGEST + 1)
+                self._files[path] = SourceFile(content) if len(content) <= LARGEST else None
+            except OSError:
+                self._files[path] = None
+        return self._files[path]
+
+
+def _current_line(source: SourceFile, frame: SourceFrame) -> tuple[SourceState, int]:
+    """Where the frame's line is: at its number, or the nearest one that reads the same, within the frame's function
+    if there is one there.
+    """
+    lines = source.lines
+    recorded = code_of(frame.text)
+    inside = 1 <= frame.line <= len(lines)
+    if inside and (not recorded or code_of(lines[frame.line - 1]) == recorded):
+        return "current", frame.line
+    same = source.lines_with(recorded) if recorded else ()
+    within = [number for number in same if frame.function in source.functions_at(number)]
+    nearest = min(within or same, key=lambda number: abs(number - frame.line), default=None)
+    return ("changed", frame.line) if nearest is None else ("moved", nearest)
+
+
+def _columns(source: SourceFile, line: int, text: str, op: str | None, callers: Sequence[str]) -> tuple[int, int]:
+    """First column of the expression and the one after its last, both in characters from 1; the first that is not
+    blank and 0 where the expression cannot be told.
+    """
+    first = len(text) - len(text.lstrip()) + 1
+    expression = None
+    if op is not None and source.tree is not None:
+        expression = find_expression(source.tree, line, op, callers)
+    if expression is None:
+        return first, 0
+    # The syntax tree counts bytes.
+    encoded = text.encode("utf-8", "surrogatepass")
+    begin = first
+    if expression.lineno == line:
+        begin = len(encoded[: expression.col_offset].decode("utf-8", "replace")) + 1
+    end = len(text) + 1
+    if expression.end_lineno == line and expression.end_col_offset is not None:
+        end = len(encoded[: expression.end_col_offset].decode("utf-8", "replace")) + 1
+    return begin, end

@@ -1,0 +1,183 @@
+r"""Which file of the repository a path of the exporting machine stands for.
+
+``/build/worker/project/src/models/net.py`` (or ``C:\ci\project\src\models\net.py``) is the file whose path ends
+like it, by the longest ending that only one file has; where nothing but the name agrees, the file has to read as the
+artifact says, too. What ``source-roots`` names is looked at first, and settles what is ambiguous otherwise. Nothing
+outside the repository's root is ever taken.
+"""
+
+# Importing pathlib costs every run.
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+
+from graphlint.run.discovery import DEFAULT_EXCLUDE
+
+SUFFIX = ".py"
+FOLDERS_IN_REPOSITORY = 5000
+"""How many folders of a repository are listed in search of a file, before it counts as not found."""
+FOLDERS_ELSEWHERE = 200
+"""The same where there is no repository: the current folder may be anybody's home."""
+
+_DRIVE = re.compile(r"^(?:[A-Za-z]:|[\\/]{2}[^\\/]+[\\/][^\\/]+)")
+"""A drive, ``C:``, or a share of Windows."""
+_WINDOWS = re.compile(r"^[A-Za-z]:|^\\\\|^[^/]*\\[^/]*$")
+"""Paths whose separator is a backslash: with a drive, of a share, or with backslashes only."""
+
+Check = Callable[[str], bool]
+"""Whether the file with this path reads as the artifact says."""
+
+
+def root_of(folder: str) -> tuple[str, bool]:
+    """The root of the repository that the absolute ``folder`` is in, and whether it is one: the nearest folder
+    upwards with a ``.git``, or ``folder`` itself.
+    """
+    current = folder
+    while True:
+        if os.path.lexists(os.path.join(current, ".git")):
+            return current, True
+        parent = os.path.dirname(current)
+        if parent == current:
+            return folder, False
+        current = parent
+
+
+def components(path: str) -> tuple[str, ...]:
+    """The folders and the file's name in a path of any system, without a drive: ``("src", "models", "net.py")``.
+
+    Empty for what cannot be a file.
+    """
+    slashed = _DRIVE.sub("", path).replace("\\", "/") if _WINDOWS.search(path) else path
+    parts: list[str] = []
+    for part in slashed.split("/"):
+        if part == ".." and parts:
+            parts.pop()
+        elif part not in ("", ".", ".."):
+            parts.append(part)
+    return tuple(parts) if parts and "\0" not in path else ()
+
+
+class Repository:
+    """Finds files below one root, whose folders are listed once at most."""
+
+    def __init__(self, root: str, source_roots: Sequence[str] = (), *, limit: int = FOLDERS_IN_REPOSITORY) -> None:
+        """``root`` and ``source_roots`` are absolute folders; ``limit`` is how many of them are listed at most."""
+        self.root = root
+        self._real_root = os.path.realpath(root)
+        self._source_roots = tuple(source_roots)
+        self._limit = limit
+        self._index: dict[str, list[tuple[str, ...]]] | None = None
+
+    def find(self, path: str, reads_as_recorded: Check) -> str | None:
+        """The absolute path of the file that ``path``, as an artifact has it, stands for; None where there is none,
+        or several that nothing tells apart.
+
+        ``reads_as_recorded`` is asked where the place alone does not decide: many files are called ``utils.py``.
+        """
+        parts = components(path)
+        if not parts:
+            return None
+        if os.path.isabs(path) and self._holds(path):
+            return os.path.normpath(path)
+
+        def fits(candidate: str) -> bool:
+            return _common_ending(parts, components(candidate)) > 1 or reads_as_recorded(candidate)
+
+        for base in self._source_roots:
+            for ending in _endings(parts):
+                candidate = os.path.join(base, *ending)
+                if self._holds(candidate) and fits(candidate):
+                    return candidate
+        # A longer ending below the root that reads right says enough to spare a search.
+        for ending in _endings(parts):
+            candidate = os.path.join(self.root, *ending)
+            if len(ending) > 1 and self._holds(candidate) and reads_as_recorded(candidate):
+                return candidate
+        found = self._search(parts)
+        return found if found is not None and fits(found) else None
+
+    def relative(self, file: str) -> str:
+        """``file`` relative to the root, with forward slashes; absolute if it is on another drive."""
+        real = os.path.realpath(file)
+        below = file if _is_below(file, self.root) else real
+        base = self.root if below is file else self._real_root
+        with contextlib.suppress(ValueError):
+            below = os.path.relpath(below, base)
+        return below.replace(os.sep, "/")
+
+    def _search(self, parts: tuple[str, ...]) -> str | None:
+        """The one file with the longest ending in common."""
+        candidates = self._files().get(parts[-1], [])
+        if not candidates:
+            return None
+        lengths = [_common_ending(parts, candidate) for candidate in candidates]
+        longest = max(lengths)
+        paths = [
+            os.path.join(self.root, *candidate)
+            for candidate, length in zip(candidates, lengths, strict=True)
+            if length == longest
+        ]
+        # Links to one file are one file, whose own name is the one to show.
+        real = {os.path.realpath(path) for path in paths}
+        if len(real) > 1:
+            return None
+        found = next((path for path in paths if not os.path.islink(path)), paths[0])
+        return found if self._holds(found) else None
+
+    def _files(self) -> dict[str, list[tuple[str, ...]]]:
+        """Python files below the root by their name; none if there are too many folders to tell."""
+        if self._index is None:
+            self._index = {}
+            for parts in _walk(self.root, self._limit):
+                if parts is None:
+                    self._index = {}
+                    break
+                self._index.setdefault(parts[-1], []).append(parts)
+        return self._index
+
+    def _holds(self, path: str) -> bool:
+        """Whether it is a file, and below the root even when links are followed."""
+        return os.path.isfile(path) and _is_below(os.path.realpath(path), self._real_root)
+
+
+def _endings(parts: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    return (parts[start:] for start in range(len(parts)))
+
+
+def _common_ending(one: tuple[str, ...], other: tuple[str, ...]) -> int:
+    length = 0
+    while length < min(len(one), len(other)) and one[-1 - length] == other[-1 - length]:
+        length += 1
+    return length
+
+
+def _walk(root: str, limit: int) -> Iterator[tuple[str, ...] | None]:
+    """The Python files below ``root`` as components; None, and nothing more, after ``limit`` folders.
+
+    Links to folders are not followed; what no one keeps own sources in is left out.
+    """
+    folders: list[tuple[str, ...]] = [()]
+    listed = 0
+    while folders:
+        folder = folders.pop()
+        listed += 1
+        if listed > limit:
+            yield None
+            return
+        try:
+            with os.scandir(os.path.join(root, *folder)) as entries:
+                for entry in entries:
+                    if entry.name.endswith(SUFFIX) and entry.is_file():
+                        yield (*folder, entry.name)
+                    elif entry.name not in DEFAULT_EXCLUDE and entry.is_dir(follow_symlinks=False):
+                        folders.append((*folder, entry.name))
+        except OSError:
+            continue  # a folder that may not be listed holds nothing to find
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path.startswith(folder.rstrip(os.sep) + os.sep)

@@ -1,0 +1,125 @@
+"""From changed programs to the file: written beside the old one, read and linted again, then put in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import msgspec
+
+from graphlint import __version__
+from graphlint.artifact.artifact import Artifact, ProgramEntry, open_artifact
+from graphlint.artifact.constants import NewConstant, add_constants, remove_constants, without_gradients
+from graphlint.artifact.errors import ArtifactError, FixValidationError
+from graphlint.artifact.limits import UNLIMITED
+from graphlint.artifact.rewrite import replace_file
+from graphlint.ir.document import Document
+from graphlint.ir.enums import FLOAT32
+from graphlint.rules.diagnostics import Diagnostic
+from graphlint.rules.linting import lint_program
+from graphlint.rules.settings import Settings
+from graphlint.run import provenance
+
+
+class Change(msgspec.Struct, frozen=True, eq=False):
+    """A program that is another one now."""
+
+    entry: ProgramEntry
+    before: Document
+    after: Document
+    rules: dict[str, int]
+    """How many findings were fixed, or brought back, by rule."""
+    remaining: tuple[Diagnostic, ...]
+    """What linting the changed program finds."""
+    new_buffers: tuple[str, ...] = ()
+    """Qualified names of new non-persistent buffers, each a 0-dimensional float32 zero."""
+    old_buffers: tuple[str, ...] = ()
+    """Qualified names of buffers that are gone."""
+
+
+def write_back(
+    artifact: Artifact,
+    path: str,
+    settings: Settings,
+    action: Literal["fix", "restore"],
+    changes: list[Change],
+    read: Callable[[Artifact, ProgramEntry], Document],
+    verify: Callable[[str], None] | None,
+) -> tuple[str, ...]:
+    """Put the changed programs in the place of the old ones; notes on that.
+
+    ``verify`` is given the path of the new file and raises VerificationError if it must not be. Raises WriteError,
+    ArtifactError and FixValidationError, too; the old file is untouched then.
+    """
+    members: dict[str, bytes | None] = {}
+    for change in changes:
+        members[change.entry.member] = change.after.to_bytes()
+        buffers = _written_buffers(change.after) - _written_buffers(change.before)
+        members.update(without_gradients(artifact, change.entry, buffers, planned=members))
+        members.update(remove_constants(artifact, change.entry, change.old_buffers, planned=members))
+        constants = [NewConstant(name, FLOAT32, (), bytes(4)) for name in change.new_buffers]
+        if constants:
+            members.update(add_constants(artifact, change.entry, constants, planned=members))
+    notes: tuple[str, ...] = ()
+    if settings.provenance:
+        recorded = _recorded(artifact, settings, action, changes)
+        members.update(recorded or {})
+        notes = () if recorded is not None else (provenance.FOREIGN,)
+    with replace_file(path, artifact.container, members) as pending:
+        try:
+            with open_artifact(pending.path, UNLIMITED) as written:
+                _check_written(artifact, written, path, settings, changes, read)
+        except ArtifactError as error:
+            raise FixValidationError(f"the written artifact cannot be read: {error}") from error
+        if verify is not None:
+            verify(pending.path)
+        pending.commit()
+    return notes
+
+
+def _recorded(
+    artifact: Artifact, settings: Settings, action: Literal["fix", "restore"], changes: list[Change]
+) -> Mapping[str, bytes] | None:
+    """The extra file with what was done; None where what stands in its place is not understood."""
+    member = artifact.extra_member(provenance.NAME)
+    programs = {
+        provenance.key(change.entry.name): provenance.ProgramRecord(
+            dict(sorted(change.rules.items())),
+            provenance.digest(change.before.to_bytes()),
+            provenance.digest(change.after.to_bytes()),
+        )
+        for change in changes
+    }
+    try:
+        old = artifact.container.read(member) if member in artifact.container.members else None
+    except ArtifactError:
+        return None
+    new = provenance.appended(old, provenance.Entry(__version__, action, settings.profile.targets, programs))
+    return None if new is None else {member: new}
+
+
+def _written_buffers(document: Document) -> set[str]:
+    """Qualified names of the buffers that the program writes back."""
+    specs = document.program.graph_module.signature.output_specs or ()
+    return {str(spec.buffer_mutation.buffer_name) for spec in specs if spec.buffer_mutation is not None}
+
+
+def _check_written(
+    artifact: Artifact,
+    written: Artifact,
+    path: str,
+    settings: Settings,
+    changes: list[Change],
+    read: Callable[[Artifact, ProgramEntry], Document],
+) -> None:
+    """The written file holds the same programs, and those that were changed lint as expected."""
+    if [entry.name for entry in written.programs] != [entry.name for entry in artifact.programs]:
+        raise FixValidationError("the written artifact holds other programs than the original")
+    expected = {change.entry.name: change.remaining for change in changes}
+    for entry in written.programs:
+        if entry.name not in expected:
+            continue
+        document = read(written, entry)
+        found = tuple(one.diagnostic for one in lint_program(document, entry.name, path, settings))
+        if found != expected[entry.name]:
+            raise FixValidationError(f"program {entry.name!r} lints otherwise after it was written")

@@ -1,0 +1,149 @@
+"""Ops that return their operand, or a view of it, only when nothing has to be computed: which one is it here?
+
+Decided from what the artifact records of operand and result: dtype, device, sizes, strides. Each function
+answers True (shares storage), False (fresh storage) or None: it depends on more than the artifact tells.
+
+Source of the conditions: ``aten/src/ATen/native`` of torch 2.13 (``TensorConversions.cpp``, ``TensorShape.cpp``,
+``Dropout.cpp``); the tests run each case in torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from graphlint.ir.model import Graph, Node, TensorMeta
+from graphlint.ir.strides import contiguous_strides, view_strides
+from graphlint.ops.info import OpInfo
+
+_Decision = Callable[[Node, OpInfo, TensorMeta, TensorMeta], bool | None]
+_COMPLEX: Final = (9, 10, 11)
+
+
+def shares_storage(
+    graph: Graph,
+    node: Node,
+    op: OpInfo,
+    operand: str,
+    result: str,
+    *,
+    dtypes_known: bool = True,
+    may_be_one: Callable[[int | str], bool] = lambda size: size == 1,
+) -> bool | None:
+    """Whether a result of a conditional op shares its operand's storage. ``dtypes_known`` is False where a recorded
+    dtype is to be doubted; ``may_be_one`` tells which sizes are 1, or could be.
+    """
+    decide = _DECISIONS.get(".".join(op.name.split(".")[:2]))
+    before, after = graph.meta(operand), graph.meta(result)
+    if decide is None or before is None or after is None:
+        return None
+    shares = decide(node, op, before, after)
+    if decide is not _unchanged or _copies(node):
+        return shares
+    doubtful = shares is False and _differs_in_single_steps_only(before, after, may_be_one)
+    return None if doubtful or not dtypes_known else shares
+
+
+def _differs_in_single_steps_only(
+    before: TensorMeta, after: TensorMeta, may_be_one: Callable[[int | str], bool]
+) -> bool:
+    """Whether the copy that was recorded would not be made if sizes were 1: strides of such dimensions do not count."""
+    if before.dtype != after.dtype or str(before.device) != str(after.device) or before.layout != after.layout:
+        return False
+    steps = zip(before.shape, before.stride, after.stride, strict=False)
+    return before.shape == after.shape and all(one == other or may_be_one(size) for size, one, other in steps)
+
+
+def _unchanged(node: Node, op: OpInfo, before: TensorMeta, after: TensorMeta) -> bool | None:
+    """``to``, ``contiguous``, ``type_as`` and the like: the operand itself, unless something differs."""
+    if _copies(node):
+        return False
+    if before.dtype != after.dtype or str(before.device) != str(after.device) or before.layout != after.layout:
+        return False
+    if before.shape == after.shape and before.stride == after.stride:
+        return True
+    if before.shape != after.shape:
+        return None if any(isinstance(size, str) for size in (*before.shape, *after.shape)) else False
+    symbolic = any(isinstance(step, str) for step in (*before.stride, *after.stride))
+    return None if symbolic else False
+
+
+def _copies(node: Node) -> bool:
+    """Whether ``to`` is asked for a copy."""
+    copy = node.input("copy")
+    return copy is not None and copy.as_bool is True
+
+
+def _viewed(node: Node, op: OpInfo, before: TensorMeta, after: TensorMeta) -> bool | None:
+    """``reshape``, ``flatten``: a view wherever the strides admit one."""
+    if before.stride == contiguous_strides(before.shape):
+        return True
+    shape, strides, wanted = before.shape, before.stride, after.shape
+    if shape == wanted:
+        return True
+    numbers = [size for size in (*shape, *strides, *wanted) if isinstance(size, int)]
+    if len(numbers) != len(shape) + len(strides) + len(wanted):
+        return None
+    return view_strides(shape, strides, wanted) is not None  # type: ignore[arg-type]  # all are numbers
+
+
+def _raveled(node: Node, op: OpInfo, before: TensorMeta, after: TensorMeta) -> bool | None:
+    """``ravel`` is ``contiguous().view(-1)``: a copy even where a view would be possible."""
+    steps = zip(before.shape, before.stride, contiguous_strides(before.shape), strict=True)
+    if 0 in before.shape or all(step == wanted for size, step, wanted in steps if size != 1):
+        return True
+    symbolic = any(isinstance(number, str) for number in (*before.shape, *before.stride))
+    return None if symbolic else False
+
+
+def _dropped(node: Node, op: OpInfo, before: TensorMeta, after: TensorMeta) -> bool | None:
+    """Dropout returns its input in eval mode and for p = 0."""
+    train, p = node.input("train"), node.input("p")
+    if train is not None and train.as_bool is False:
+        return True
+    if train is None or train.as_bool is None or p is None:
+        return None
+    rate = p.as_float if p.as_float is not None else p.as_int
+    return None if rate is None else float(rate) == 0.0
+
+
+def _real(node: Node, op: OpInfo, before: TensorMeta, after: TensorMeta) -> bool | None:
+    """Conjugation and its like return a real operand as it is."""
+    return None if before.dtype in _COMPLEX else True
+
+
+def _always(node: Node, op: OpInfo, before: TensorMeta, after: TensorMeta) -> bool | None:
+    return True
+
+
+def _single(node: Node, op: OpInfo, before: TensorMeta, after: TensorMeta) -> bool | None:
+    """Products of several tensors are fresh; of a single one, it may be the tensor itself."""
+    operands = [name for operand in node.inputs for name in operand.arg.tensors()]
+    return False if len(operands) > 1 else None
+
+
+_DECISIONS: Final[dict[str, _Decision]] = {
+    "aten.to": _unchanged,
+    "aten.contiguous": _unchanged,
+    "aten.type_as": _unchanged,
+    "aten.sum_to_size": _unchanged,
+    "aten._autocast_to_full_precision": _unchanged,
+    "aten._autocast_to_reduced_precision": _unchanged,
+    "aten.reshape": _viewed,
+    "aten.reshape_as": _viewed,
+    "aten.flatten": _viewed,
+    "aten.ravel": _raveled,
+    "aten.dropout": _dropped,
+    "aten.feature_dropout": _dropped,
+    "aten.alpha_dropout": _dropped,
+    "aten.feature_alpha_dropout": _dropped,
+    "aten.resolve_conj": _real,
+    "aten.conj_physical": _real,
+    "aten.atleast_1d": _always,
+    "aten.atleast_2d": _always,
+    "aten.atleast_3d": _always,
+    "aten.meshgrid": _always,
+    "aten.einsum": _single,
+    "aten.chain_matmul": _single,
+    "aten.cartesian_prod": _single,
+}

@@ -1,0 +1,236 @@
+"""Which recorded dtypes are to be doubted: what autocast makes of a value is decided anew whenever the program runs.
+
+``torch.export`` in strict mode records the results of an autocast region as if nothing were cast there: a product of
+float32 tensors as float32, where it is bfloat16 when the program runs; and so on with all that is computed from it.
+Nothing in the file says how it was exported. What tells are results in a region that casts: where a product of float32
+tensors is recorded as float32, nothing is to be believed that autocast may decide; where no such product is, but some
+result of another precision than what it is made of, the regions were recorded as they run.
+
+Source of the ops: ``aten/src/ATen/autocast_mode.h`` and ``autocast_mode.cpp`` of torch 2.13.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Final
+
+from graphlint.ir.model import Graph, Node, Program, TensorMeta
+from graphlint.ops.info import OpInfo
+from graphlint.ops.table import OpTable
+from graphlint.semantics.calls import called_graphs, convention, operand_names
+
+_FLOAT32: Final = 7
+_LOWER: Final = (6, 13)
+"""float16 and bfloat16, the dtypes that torch lets a region cast to."""
+_VARYING: Final = (*_LOWER, _FLOAT32, 9, 10)
+"""Dtypes of values, complex ones among them, that would have another one if an operand had been cast."""
+
+LOWERED: Final = frozenset(
+    f"aten.{name}"
+    for name in (
+        "addbmm",
+        "addmm",
+        "baddbmm",
+        "bmm",
+        "conv1d",
+        "conv2d",
+        "conv3d",
+        "conv_tbc",
+        "conv_transpose1d",
+        "conv_transpose2d",
+        "conv_transpose3d",
+        "linalg_vecdot",
+        "linear",
+        "matmul",
+        "mm",
+        "scaled_dot_product_attention",
+    )
+)
+"""Ops that autocast gives operands of lower precision on every device."""
+_SOMEWHERE_LOWERED: Final = LOWERED | frozenset(
+    f"aten.{name}"
+    for name in (
+        "_convolution",
+        "_native_multi_head_attention",
+        "_scaled_dot_product_flash_attention",
+        "_thnn_fused_gru_cell",
+        "_thnn_fused_lstm_cell",
+        "addmv",
+        "addr",
+        "chain_matmul",
+        "convolution",
+        "einsum",
+        "gru_cell",
+        "linalg_multi_dot",
+        "lstm_cell",
+        "mkldnn_rnn_layer",
+        "mv",
+        "prelu",
+        "rnn_relu_cell",
+        "rnn_tanh_cell",
+    )
+)
+"""Ops that it gives operands of lower precision on some; the others that it casts for, it gives float32."""
+
+UNSURE_DTYPE: Final = "autocast decides the dtype of %{}, and the artifact may not record which"
+
+_Modes = Mapping[str, bool]
+"""Whether a region casts, by the type of the device."""
+_NONE: Final[frozenset[str]] = frozenset()
+
+
+class Precision:
+    """The values of a program whose recorded dtype is to be doubted. Graphs are keyed by the identity of the object."""
+
+    def __init__(self, program: Program, ops: OpTable) -> None:
+        self._ops = ops
+        self._doubts: dict[int, set[str]] = {}
+        told = set(self._told(program.graph, {}))
+        if told and (True not in told or False in told):
+            self._flow(program.graph, {}, set())
+
+    def doubts(self, graph: Graph) -> AbstractSet[str]:
+        """The graph's values that may have another dtype than the recorded one."""
+        return self._doubts.get(id(graph), _NONE)
+
+    def _told(self, graph: Graph, modes: _Modes) -> Iterator[bool | None]:
+        """What tells how the graph's regions were recorded: True where as they run, False where as if nothing were
+        cast, None that there is a region at all.
+        """
+        casting = any(modes.values())
+        for node in graph.nodes:
+            if _may_call(node):
+                entered = _entered(node, modes)
+                if entered is not modes and any(entered.values()):
+                    yield None
+                for sub in node.subgraphs():
+                    yield from self._told(sub.graph, entered)
+            elif casting:
+                yield from _tells(graph, node, self._ops.lookup(node.target), modes)
+
+    def _flow(self, graph: Graph, modes: _Modes, entering: set[str]) -> None:
+        """Note the doubts within a graph, ``entering`` being the inputs that are doubted."""
+        doubts = self._doubts.setdefault(id(graph), set())
+        doubts |= entering
+        for node in graph.nodes:
+            if _may_call(node) and node.subgraphs():
+                doubts |= self._returned(graph, node, _entered(node, modes), doubts)
+            elif modes or doubts:
+                doubts |= self._made(graph, node, modes, doubts)
+
+    def _made(self, graph: Graph, node: Node, modes: _Modes, doubts: set[str]) -> set[str]:
+        """The results of a node that are doubted."""
+        op = self._ops.lookup(node.target)
+        if _is_asked_for(node):
+            return set()
+        operands = [operand for operand in node.inputs if op is None or not op.writes or operand.name in op.writes]
+        doubted = any(name in doubts for operand in operands for name in operand.arg.tensors())
+        if doubted or (any(modes.values()) and _casts(graph, node, op, modes)):
+            return set(_varying(graph, node))
+        return set()
+
+    def _returned(self, graph: Graph, node: Node, modes: _Modes, doubts: set[str]) -> set[str]:
+        """The results of a call of graphs that are doubted, after noting the doubts inside."""
+        rule = convention(node)
+        graphs = called_graphs(node, rule) if rule is not None else None
+        if rule is None or graphs is None:
+            doubted = any(name in doubts for operand in node.inputs for name in operand.arg.tensors())
+            for sub in node.subgraphs():
+                inputs = {name for one in sub.graph.inputs for name in one.tensors() if name is not None}
+                self._flow(sub.graph, modes, inputs if doubted else set())
+                doubted |= any(name in self.doubts(sub.graph) for one in sub.graph.outputs for name in one.tensors())
+            return set(_varying(graph, node)) if doubted else set()
+        places = {index for index, name in enumerate(operand_names(node, rule)) if name in doubts}
+        results = [name for output in node.outputs for name in (output.tensors() or [None])]
+        while True:
+            found: set[int] = set()
+            for called in graphs:
+                entries = [name for one in called.inputs for name in (one.tensors() or [None])]
+                entering = {name for index, name in enumerate(entries) if index in places and name is not None}
+                self._flow(called, modes, entering)
+            for position in rule.results_of:
+                inner = self.doubts(graphs[position])
+                outputs = [name for one in graphs[position].outputs for name in (one.tensors() or [None])]
+                found |= {index for index, name in enumerate(outputs) if name in inner}
+            if not rule.repeats or found <= places:
+                break
+            places |= found
+        return {name for index, name in enumerate(results) if index in found and name is not None}
+
+
+def _may_call(node: Node) -> bool:
+    # Most nodes are of this namespace, and looking for graphs among their operands would cost more than the rest.
+    return not node.target.startswith("torch.ops.aten.")
+
+
+def _entered(node: Node, modes: _Modes) -> _Modes:
+    """What casts inside the graphs that a node calls. A region names the device, the dtype, and whether it casts."""
+    if node.target.rpartition(".")[2] != "wrap_with_autocast" or len(node.inputs) < 3:
+        return modes
+    device, dtype, enabled = (operand.arg for operand in node.inputs[:3])
+    casts = enabled.as_bool is not False and dtype.as_scalar_type in (None, *_LOWER)
+    return {**modes, device.as_string or "": casts}
+
+
+def _packet(op: OpInfo) -> str:
+    return ".".join(op.name.split(".")[:2])
+
+
+def _cast(graph: Graph, node: Node, modes: _Modes) -> set[int]:
+    """The dtypes of operands that a region may cast: floating ones but double, on its device."""
+    return {meta.dtype for meta in _metas(graph, node) if _admits(meta, modes)}
+
+
+def _admits(meta: TensorMeta, modes: _Modes) -> bool:
+    return meta.dtype in (*_LOWER, _FLOAT32) and modes.get(meta.device.type if meta.device else "", False)
+
+
+def _metas(graph: Graph, node: Node) -> Iterator[TensorMeta]:
+    for operand in node.inputs:
+        for name in operand.arg.tensors():
+            meta = graph.meta(name) if name is not None else None
+            if meta is not None:
+                yield meta
+
+
+def _is_asked_for(node: Node) -> bool:
+    """Whether the node says which dtype its result has."""
+    return any(operand.arg.as_scalar_type is not None for operand in node.inputs)
+
+
+def _tells(graph: Graph, node: Node, op: OpInfo | None, modes: _Modes) -> Iterator[bool]:
+    """Whether a node in a region that casts was recorded as it runs, where that can be told."""
+    given = _cast(graph, node, modes)
+    recorded = graph.meta(next(iter(node.results()), ""))
+    if op is None or op.writes or not given or recorded is None or _is_asked_for(node):
+        return
+    lowered = _FLOAT32 in given and recorded.dtype in _LOWER
+    raised = _FLOAT32 not in given and recorded.dtype == _FLOAT32
+    if _packet(op) in LOWERED and _FLOAT32 in given:
+        yield lowered
+    elif not op.tags.isdisjoint(("autocast", "composite")) and (raised or (lowered and len(given) == 1)):
+        yield True
+
+
+def _casts(graph: Graph, node: Node, op: OpInfo | None, modes: _Modes) -> bool:
+    """Whether a node in a region that casts may return another dtype than one that knows nothing of autocast."""
+    given = _cast(graph, node, modes)
+    if not given:
+        return False
+    if op is None:
+        return True
+    lowered = _packet(op) in _SOMEWHERE_LOWERED
+    if op.writes or (op.aliases and not lowered):
+        return False
+    if "autocast" not in op.tags:
+        return "composite" in op.tags
+    return _FLOAT32 in given if lowered else given != {_FLOAT32}
+
+
+def _varying(graph: Graph, node: Node) -> Iterator[str]:
+    for output in node.outputs:
+        for name in output.tensors():
+            meta = graph.meta(name) if name is not None else None
+            if name is not None and (meta is None or meta.dtype in _VARYING):
+                yield name

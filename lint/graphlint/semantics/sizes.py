@@ -1,0 +1,32 @@
+"""What is known of symbolic sizes from the ranges that the artifact gives their symbols."""
+
+from __future__ import annotations
+
+from graphlint.ir.expressions import as_expression
+from graphlint.ir.model import Program
+
+
+class Sizes:
+    """The sizes of one program."""
+
+    def __init__(self, program: Program) -> None:
+        self._lowest: dict[str, int] = {}
+        for symbol, bounds in program.range_constraints.items():
+            low = bounds.get("min_val") if isinstance(bounds, dict) else bounds[0]
+            if isinstance(low, int) and low >= 0:
+                self._lowest[symbol] = low
+
+    def may_be_one(self, size: int | str) -> bool:
+        """Whether the size is 1, or could be. Export traces a symbolic size as if it were not, whatever its range."""
+        expression = as_expression(size)
+        if expression.constant is not None:
+            return expression.constant == 1
+        lowest = 0
+        for monomial, factor in expression.terms.items():
+            term = factor
+            for atom, power in monomial:
+                if factor < 0 or atom not in self._lowest:
+                    return True
+                term *= self._lowest[atom] ** min(power, 2)
+            lowest += term
+        return lowest < 2
