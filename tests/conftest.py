@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests import today
+from tests.text_form import document_of
 
-from graphlint.ir.document import Document
 from graphlint.ir.model import Program
-from graphlint.ir.text import parse_program
 from graphlint.rules.diagnostics import Diagnostic
-from graphlint.rules.linting import lint_program, ops_for
+from graphlint.rules.linting import lint_program
 from graphlint.rules.registry import RULES
 from graphlint.rules.settings import Settings
+from graphlint.rules.view import ops_for
 
 _ALL = frozenset(rule.code for rule in RULES)
 
@@ -26,6 +27,11 @@ settings.register_profile(
     "steady", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("steady")
+
+
+def pytest_report_header() -> str:
+    """Which random programs these are."""
+    return f"random programs of the day: {today.REPEAT} repeats them"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -65,7 +71,7 @@ def default_rules() -> Settings:
 @pytest.fixture(scope="session")
 def read_text() -> Callable[[str], Program]:
     """A graph in text form as a program, decoded and checked like one that was read."""
-    return lambda text: Document.from_tree(parse_program(text)).program
+    return lambda text: document_of(text).program
 
 
 @pytest.fixture(scope="session")
@@ -74,7 +80,7 @@ def lint_text() -> Callable[..., list[Diagnostic]]:
 
     def lint(text: str, **settings: Any) -> list[Diagnostic]:
         chosen = Settings(**{"enabled": _ALL, "fixable": _ALL, **settings})
-        document = Document.from_tree(parse_program(text, ops_for(chosen)))
+        document = document_of(text, ops_for(chosen))
         return [found.diagnostic for found in lint_program(document, "model", "model.pt2", chosen)]
 
     return lint

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
 
-import graphlint.run.batch
+import graphlint.run.cache
+import graphlint.run.engine
+import graphlint.run.pool
 from graphlint import __version__
-from graphlint.artifact.artifact import open_artifact
 from graphlint.artifact.container import Container
-from graphlint.artifact.recording import RecordedFile, digest_of
+from graphlint.artifact.rewrite import write_archive
 from graphlint.artifact.source import FileSource
-from graphlint.artifact.writer import write_archive
 from graphlint.report.results import FileResult
-from graphlint.run.batch import Task, attempt, is_clean, keyed, known_outcome
-from graphlint.run.cache import DAY_NS, KEPT_NS, TAG, ResultCache, clean
+from graphlint.run.cache import DAY_NS, KEPT_NS, TAG, clean, lookup, stamp_of, store
+from graphlint.run.pool import Task, attempt, is_clean, known_outcome, with_caches
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
 NEWEST = ARTIFACTS / "2.13.0"
@@ -34,9 +36,9 @@ POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX")
 @pytest.fixture(autouse=True)
 def every_size(monkeypatch):
     """The tests' artifacts are too small to be kept."""
-    monkeypatch.setattr(graphlint.run.batch, "SMALLEST_KEPT", 0)
-    monkeypatch.setattr(graphlint.run.batch, "WORTH_KEEPING", 0)
-    monkeypatch.setattr(graphlint.run.batch, "_CACHES", {})
+    monkeypatch.setattr(graphlint.run.pool, "SMALLEST_KEPT", 0)
+    monkeypatch.setattr(graphlint.run.pool, "WORTH_KEEPING", 0)
+    fresh()
 
 
 @pytest.fixture
@@ -63,13 +65,13 @@ def entries(folder: str) -> list[Path]:
 
 def kept(task: Task, folder: str) -> Task:
     """The task, its result to be kept in the folder."""
-    [task] = keyed([task], [folder])
+    [task] = with_caches([task], lambda _: folder)
     return task
 
 
 def fresh() -> None:
     """What another run starts with."""
-    graphlint.run.batch._CACHES.clear()
+    graphlint.run.cache._make.cache_clear()
 
 
 @pytest.fixture
@@ -95,9 +97,9 @@ def check(default_rules, folder, artifact):
     return check
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def settled(monkeypatch):
-    """The change time of a test's files is now, so nothing would ever be old enough: let that be tomorrow."""
+    """The change time of a test's files is now, so nothing would ever be old enough: let that be half a day ago."""
     real = time.time_ns
     monkeypatch.setattr(time, "time_ns", lambda: real() + DAY_NS // 2)
 
@@ -109,16 +111,23 @@ def test_a_result_is_found_again(check, look_up):
     assert look_up() == result
 
 
-@pytest.mark.usefixtures("settled")
-def test_the_stamp_is_enough_once_it_is_old(check, look_up, monkeypatch):
+def test_the_artifact_is_not_opened(check, look_up, artifact, monkeypatch):
     result = check()
-    monkeypatch.setattr(FileSource, "__init__", lambda *_: pytest.fail("the artifact is opened"))
+    real = FileSource.__init__
+    monkeypatch.setattr(
+        FileSource,
+        "__init__",
+        lambda self, path: pytest.fail("the artifact is opened") if str(path) == str(artifact) else real(self, path),
+    )
     assert look_up() == result
 
 
-def test_a_fresh_stamp_is_not_trusted(check, artifact, look_up):
+def test_a_fresh_stamp_is_not_trusted(check, artifact, look_up, folder, monkeypatch):
     """As with git's index: what is written within the clock's resolution after it was read has the same stamp."""
+    written = artifact.stat().st_ctime_ns
+    monkeypatch.setattr(time, "time_ns", lambda: written + 10**9)
     check()
+    assert entries(folder) == []
     data = bytearray(artifact.read_bytes())
     position = data.index(b"index_put_")
     status = artifact.stat()
@@ -129,7 +138,6 @@ def test_a_fresh_stamp_is_not_trusted(check, artifact, look_up):
 
 
 @POSIX
-@pytest.mark.usefixtures("settled")
 def test_other_content_of_the_same_size_and_modification_time(check, artifact, look_up):
     check()
     status = artifact.stat()
@@ -142,21 +150,31 @@ def test_other_content_of_the_same_size_and_modification_time(check, artifact, l
     assert check().unreadable  # the checksum is wrong
 
 
-def test_a_new_time_or_place_with_the_same_content(check, artifact, look_up, tmp_path, folder):
+def test_a_new_time_or_place_is_linted_again(check, artifact, look_up, folder):
     result = check()
     age(artifact, OLD_NS + 5 * 10**9)
-    assert look_up() == result
+    assert look_up() is None
+    assert check() == look_up() == result
     data = artifact.read_bytes()
-    artifact.unlink()
+    artifact.rename(artifact.with_name("old.pt2"))
     artifact.write_bytes(data)
-    assert look_up() == result
+    age(artifact, OLD_NS + 5 * 10**9)
+    assert look_up() is None
+    assert check() == look_up() == result
     assert len(entries(folder)) == 1
+
+
+def test_what_is_appended_is_noticed(check, artifact, look_up):
+    check()
+    with artifact.open("ab") as stream:
+        stream.write(b"more")
+    assert look_up() is None
 
 
 def test_a_checkout_can_move(check, artifact, tmp_path, folder, default_rules):
     check()
     moved = tmp_path.with_name(tmp_path.name + "-moved")
-    shutil.copytree(tmp_path, moved)
+    tmp_path.rename(moved)
     fresh()
     found = known_outcome(kept(Task(str(moved / "model.pt2"), default_rules), str(moved / "cache")))
     assert found is not None
@@ -182,27 +200,10 @@ def test_another_program_is_linted(check, artifact, look_up):
     assert look_up() is not None
 
 
-def test_the_weights_do_not_matter_but_the_directory_does(check, artifact, look_up):
-    """Their checksums stand in the directory, so other weights are noticed without reading them."""
+def test_other_weights_are_noticed(check, artifact, look_up):
     check()
     rewritten(artifact, "data/weights/weight_0", lambda data: bytes(len(data)))
     assert look_up() is None
-
-
-def test_no_byte_of_the_weights_is_read(artifact, default_rules):
-    from graphlint.run.engine import process
-
-    rewritten(artifact, "data/weights/weight_0", lambda data: bytes(1 << 20))
-    source = RecordedFile(artifact)
-    process(str(artifact), default_rules, "check", source=source)
-    with open_artifact(artifact) as opened:
-        [weight] = [one for name, one in opened.container.members.items() if name.endswith("data/weights/weight_0")]
-        start = opened.container.data_offset(weight)
-        assert source.digest == digest_of(opened.container.source, source.reads)
-    # The first bytes tell what kind of file it is, the last ones hold the directory.
-    inner = (start + 512, start + weight.size - 70_000)
-    assert all(at + length <= inner[0] or at >= inner[1] for at, length in source.reads)
-    assert sum(length for _, length in source.reads) < 100_000
 
 
 def test_settings_and_version_are_part_of_the_key(check, look_up, default_rules, all_rules, monkeypatch):
@@ -221,8 +222,6 @@ def test_settings_and_version_are_part_of_the_key(check, look_up, default_rules,
 
 def test_a_changed_rule_is_another_graphlint(check, look_up, monkeypatch):
     """In a checkout the version stays while the code changes."""
-    import graphlint.run.cache
-
     check()
     assert f"{__version__}\n".encode() in graphlint.run.cache._code()
     real = os.stat
@@ -261,13 +260,13 @@ def test_damaged_entries_are_made_anew(check, look_up, folder, damage):
     assert look_up() == result
 
 
-def test_an_entry_of_another_shape_or_key(check, look_up, folder, tmp_path):
+def test_an_entry_of_another_shape_or_stamp(check, look_up, folder, tmp_path):
     from graphlint.run.cache import CHECKSUM_SIZE, _checksum
 
     check()
     [entry] = entries(folder)
     fields = msgspec.msgpack.decode(entry.read_bytes()[CHECKSUM_SIZE:])
-    for other in ({"result": 1}, [b"another key", *fields[1:]], fields[:3], 7):
+    for other in ({"result": 1}, [[1, 2], fields[1]], fields[:1], 7):
         body = msgspec.msgpack.encode(other)
         entry.write_bytes(_checksum(body) + body)
         assert look_up() is None
@@ -282,28 +281,13 @@ def test_what_could_not_be_read_is_not_kept(check, tmp_path, folder, default_rul
     assert entries(folder) == []
 
 
-def test_what_is_more_than_a_check_is_not_kept(artifact, folder, default_rules):
-    from graphlint.run.engine import process
-
-    cache = ResultCache(folder)
-    source = RecordedFile(artifact)
-    result = process(str(artifact), default_rules, "check", source=source)
-    key = cache.key(str(artifact), default_rules)
-    for other in ({"changed": True}, {"diff": "-a"}, {"suppressed": result.diagnostics}, {"error": "no space"}):
-        cache.store(str(artifact), key, source, msgspec.structs.replace(result, **other))
-    assert entries(folder) == []
-    cache.store(str(artifact), key, source, result)
-    assert len(entries(folder)) == 1
-
-
 def test_a_file_that_changes_meanwhile_is_not_kept(artifact, folder, default_rules):
-    from graphlint.run.engine import process
+    def process(path, settings, action):
+        result = graphlint.run.engine.process(path, settings, action)
+        artifact.write_bytes((NEWEST / "clean.pt2").read_bytes())
+        return result
 
-    cache = ResultCache(folder)
-    source = RecordedFile(artifact)
-    result = process(str(artifact), default_rules, "check", source=source)
-    artifact.write_bytes((NEWEST / "clean.pt2").read_bytes())
-    cache.store(str(artifact), cache.key(str(artifact), default_rules), source, result)
+    attempt(kept(Task(str(artifact), default_rules), folder), process)
     assert entries(folder) == []
 
 
@@ -321,7 +305,7 @@ class TestFolder:
         check()
         content = {path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file()}
         [entry] = entries(folder)
-        assert content == {".gitignore", TAG, f"{__version__}/pruned", f"{__version__}/{entry.name}"}
+        assert content == {".gitignore", TAG, "pruned", entry.name}
         assert Path(folder, TAG).read_text().startswith("Signature: 8a477f597d28d172789f06886806bc55\n")
         assert Path(folder, ".gitignore").read_text().splitlines()[-1] == "*"
 
@@ -329,7 +313,8 @@ class TestFolder:
         Path(folder).mkdir()
         Path(folder, "thesis.txt").write_text("mine")
         check()
-        assert sorted(path.name for path in Path(folder).iterdir()) == [__version__, "thesis.txt"]
+        [entry] = entries(folder)
+        assert {path.name for path in Path(folder).iterdir()} == {entry.name, "pruned", "thesis.txt"}
 
     def test_nothing_is_made_for_nothing(self, look_up, folder):
         assert look_up() is None
@@ -347,38 +332,42 @@ class TestFolder:
 
     @pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full or the like")
     def test_a_full_disk_is_no_error(self, check, folder, look_up, monkeypatch):
-        def full(descriptor, data):
-            raise OSError(28, "No space left on device")
+        class Full(io.FileIO):
+            def write(self, data):
+                raise OSError(28, "No space left on device")
 
         with monkeypatch.context() as patch:
-            patch.setattr(os, "write", full)
+            opened = {"xb": Full}
+            real = open
+            patch.setattr(
+                "graphlint.run.cache.open",
+                lambda path, mode, **rest: opened.get(mode, partial(real, **rest))(path, mode),
+                raising=False,
+            )
             result = check()
         assert [one.code for one in result.diagnostics] == ["GL103"]
-        assert [path.name for path in Path(folder, __version__).iterdir()] == ["pruned"]
+        assert {path.name for path in Path(folder).iterdir()} == {".gitignore", TAG, "pruned"}
 
     def test_what_is_old_or_too_much_is_dropped(self, check, folder, artifact, tmp_path, monkeypatch):
-        monkeypatch.setattr("graphlint.run.cache.MOST_ENTRIES", 3)
+        monkeypatch.setattr("graphlint.run.cache.MOST_ENTRIES", 4)
         check()
-        version = Path(folder, __version__)
+        cache = Path(folder)
         now = time.time_ns()
-        other = Path(folder, "0.0.1")
-        other.mkdir()
         ages = {"a": 0, "b": 1, "c": KEPT_NS + DAY_NS, "d": DAY_NS * 2, "e": DAY_NS * 3}
         for name, old in ages.items():
-            path = (other if name == "c" else version) / f"{name}.entry"
+            path = cache / f"{name}.entry"
             path.write_bytes(b"")
             age(path, now - old)
         for name, old in (("x.entry.1.tmp", DAY_NS * 2), ("y.entry.2.tmp", 0), ("thesis.txt", KEPT_NS * 2)):
-            (version / name).write_bytes(b"")
-            age(version / name, now - old)
-        age(version / "pruned", now - 2 * DAY_NS)
+            (cache / name).write_bytes(b"")
+            age(cache / name, now - old)
+        age(cache / "pruned", now - 2 * DAY_NS)
         second = tmp_path / "second.pt2"
         shutil.copyfile(artifact, second)
         check(second)
-        names = {path.name for path in version.iterdir()}
+        names = {path.name for path in cache.iterdir()}
         assert {"a.entry", "b.entry", "y.entry.2.tmp", "thesis.txt", "pruned"} <= names
-        assert not {"d.entry", "e.entry", "x.entry.1.tmp"} & names
-        assert list(other.iterdir()) == []
+        assert not {"c.entry", "d.entry", "e.entry", "x.entry.1.tmp"} & names
 
     def test_what_is_used_is_not_old(self, check, look_up, folder):
         check()
@@ -388,19 +377,13 @@ class TestFolder:
         assert time.time_ns() - entry.stat().st_mtime_ns < DAY_NS
 
     def test_many_runs_at_once(self, folder, default_rules, artifact):
-        cache = ResultCache(folder)
         expected = attempt(Task(str(artifact), default_rules)).result
         found: list[FileResult | None] = []
 
         def work() -> None:
-            own = ResultCache(folder)
-            key = own.key(str(artifact), default_rules)
             for _ in range(30):
-                source = RecordedFile(artifact)
-                source.read_at(0, source.size)
-                own.store(str(artifact), key, source, expected)
-                source.close()
-                found.append(own.lookup(str(artifact), key))
+                store(folder, str(artifact), default_rules, stamp_of(str(artifact)), expected)
+                found.append(lookup(folder, str(artifact), default_rules))
 
         threads = [threading.Thread(target=work) for _ in range(4)]
         for thread in threads:
@@ -409,17 +392,15 @@ class TestFolder:
             thread.join()
         assert found == [expected] * 120
         assert len(entries(folder)) == 1
-        assert cache.lookup(str(artifact), cache.key(str(artifact), default_rules)) == expected
         assert not list(Path(folder).rglob("*.tmp"))
 
 
 class TestClean:
     def test_all_of_it(self, check, folder):
         check()
-        size = sum(path.stat().st_size for path in Path(folder, __version__).iterdir())
-        removed = clean(folder)
-        assert removed is not None
-        assert (removed.entries, removed.size, removed.left) == (1, size, False)
+        [entry] = entries(folder)
+        size = entry.stat().st_size
+        assert clean(folder) == (1, size)
         assert not Path(folder).exists()
         assert clean(folder) is None
 
@@ -429,9 +410,7 @@ class TestClean:
         Path(folder, "1", "thesis.txt").write_text("mine")
         Path(folder, ".gitignore").write_text("mine too")
         check()
-        removed = clean(folder)
-        assert removed is not None
-        assert removed.left
+        assert clean(folder) is not None
         left = {path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file()}
         assert left == {"1/thesis.txt", ".gitignore"}
         assert clean(folder) is None
@@ -442,8 +421,8 @@ class TestClean:
         elsewhere = tmp_path / "elsewhere"
         elsewhere.mkdir()
         (elsewhere / "a.entry").write_text("mine")
-        Path(folder, "2").symlink_to(elsewhere)
-        Path(folder, __version__, "b.entry").symlink_to(elsewhere / "a.entry")
+        Path(folder, "2.entry").symlink_to(elsewhere)
+        Path(folder, "b.entry").symlink_to(elsewhere / "a.entry")
         clean(folder)
         assert (elsewhere / "a.entry").read_text() == "mine"
 
@@ -496,9 +475,11 @@ def test_a_fix_does_not_take_over_findings(folder, default_rules, artifact):
 
 WITH_CACHE = {name: value for name, value in os.environ.items() if not name.startswith("GRAPHLINT_")}
 RUN = """
-import sys
-import graphlint.run.batch
-graphlint.run.batch.SMALLEST_KEPT = graphlint.run.batch.WORTH_KEEPING = 0
+import time
+import graphlint.run.pool
+graphlint.run.pool.SMALLEST_KEPT = graphlint.run.pool.WORTH_KEEPING = 0
+now = time.time_ns
+time.time_ns = lambda: now() + 3600 * 10**9
 from graphlint.cli.main import main
 main()
 """

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from graphlint import __version__
-from graphlint.report.outputs import FORMATS
+from graphlint.report.formats.registry import FORMATS
 
 ARTIFACTS = Path(__file__).parent / "artifacts" / "2.13.0"
 GRAPHLINT = [sys.executable, "-m", "graphlint"]
@@ -316,7 +316,7 @@ def test_a_check_imports_only_what_it_needs(folder, path):
         "graphlint.report.formats.json_report",
         "graphlint.report.formats.grouped",
         "graphlint.report.formats.markdown",
-        "graphlint.cli.rule",
+        "graphlint.cli.rules",
         "graphlint.cli.progress",
         "graphlint.report.illustrating",
         "graphlint.report.graphs.drawing",

@@ -10,10 +10,11 @@ import pytest
 
 from graphlint.artifact.errors import ConfigError
 from graphlint.artifact.limits import Limits
+from graphlint.ops.declared import DeclaredOp
 from graphlint.report.outputs import Output
-from graphlint.rules.settings import DeclaredOp
+from graphlint.rules.settings import parse_toml
 from graphlint.run import config
-from graphlint.run.config import Configuration, FixTable
+from graphlint.run.config import Configuration
 from graphlint.run.resolution import Resolver
 
 
@@ -89,8 +90,8 @@ def test_every_key():
         fixable=("GL1",),
         unfixable=("GL103",),
         unsafe_fixes=True,
-        output_format="concise",
-        fix=FixTable("output"),
+        output_format=("concise",),
+        token_sink="output",
         ops={
             "mylib.scale_": DeclaredOp(("self", "0"), ("1",), random=True, effect=True),
             "mylib.pure": DeclaredOp(),
@@ -166,7 +167,7 @@ def test_mistakes_name_key_and_file(text, message, folder):
         resolver().settings_for("model.pt2")
     assert str(caught.value) == f"{folder / 'graphlint.toml'}: {message}"
     with pytest.raises(ConfigError) as inline:
-        config.check(config.parse_toml(text.encode(), ""), "pyproject.toml", "tool.graphlint")
+        config.check(parse_toml(text.encode(), ""), "pyproject.toml", "tool.graphlint")
     assert str(inline.value).startswith("pyproject.toml: ")
     assert "tool.graphlint." in str(inline.value)
 
@@ -299,7 +300,7 @@ def test_inline_settings_override_the_file_and_the_command_line_overrides_them()
     assert set(settings.ops) == {"a.b", "c.d"}
     assert settings.token_sink == "output"
     assert not settings.unsafe_fixes
-    given = resolver(inline=inline, select=("GL501",), fix=FixTable("buffer"), unsafe_fixes=True, output_format="full")
+    given = resolver(inline=inline, select=("GL501",), token_sink="buffer", unsafe_fixes=True, output_format=("full",))
     assert given.settings_for("x.pt2").enabled == {"GL501"} | READABLE
     assert given.settings_for("x.pt2").token_sink == "buffer"
     assert given.settings_for("x.pt2").unsafe_fixes

@@ -10,7 +10,8 @@ import sys
 
 import pytest
 
-from graphlint.run.discovery import DEFAULT_EXCLUDE, Candidate, discover
+from graphlint.run.discovery import Candidate, discover
+from graphlint.run.resolution import DEFAULT_EXCLUDE
 
 
 class Patterns:

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 import graphlint
-import graphlint.run.batch
+import graphlint.run.pool
 from graphlint.artifact.errors import ConfigError
-from graphlint.run.batch import Task
+from graphlint.run.pool import Task
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
 FOLDERS = [ARTIFACTS / version for version in ("2.13.0", "2.6.0")]
@@ -75,7 +75,7 @@ def test_enough_work_is_done_by_processes_of_its_own(tmp_path):
         "import graphlint, sys\n"
         "results = list(graphlint.lint_many('.', jobs=2, isolated=True))\n"
         "print([(result.path, len(result.diagnostics), result.error) for result in results])\n"
-        "print('graphlint.run.workers' in sys.modules, 'graphlint.run.engine' in sys.modules)\n"
+        "print('subprocess' in sys.modules, 'graphlint.run.engine' in sys.modules)\n"
     )
     script = tmp_path / "script.py"
     script.write_text(code)
@@ -130,9 +130,9 @@ def test_what_nobody_waits_for_is_cancelled(monkeypatch):
         begun.append(task.path)
         if len(begun) > 1:
             assert closed.wait(60)
-        return graphlint.run.batch.Outcome(graphlint.FileResult(task.path))
+        return graphlint.run.pool.Outcome(graphlint.FileResult(task.path))
 
-    monkeypatch.setattr("graphlint.run.batch.attempt", attempt)
+    monkeypatch.setattr("graphlint.run.pool.attempt", attempt)
     with ThreadPoolExecutor(1) as executor:
         results = graphlint.lint_many(FOLDERS, executor=executor, isolated=True)
         next(results)

@@ -258,7 +258,7 @@ def test_a_graph_too_large_for_a_picture_says_what_to_do(run, folder):
 
 
 def test_writes_that_reach_too_much_say_what_to_do(run, folder, monkeypatch):
-    monkeypatch.setattr("graphlint.cli.looking._MOST_REACHED", 1)
+    monkeypatch.setattr("graphlint.cli.show._MOST_REACHED", 1)
     for output_format in ("json", "dot", "svg"):
         out, err, status = run("show", "key_value_cache.pt2", f"--format={output_format}")
         assert (out, status) == ("", 2)
@@ -352,17 +352,17 @@ def test_help_has_examples(run, command):
     assert status == 0
 
 
-DRAWING = {"pictures.drawing", "pictures.svg", "illustrating"}
+DRAWING = {"report.graphs.drawing", "report.graphs.svg", "report.illustrating"}
 """What draws; results can hold a picture, so that its type is always there."""
 
 
 @pytest.mark.parametrize(
     ("arguments", "unused"),
     [
-        (["clean.pt2"], {*DRAWING, "showing", "comparison", "git", "commands.show", "commands.diff", "commands.git"}),
-        (["show", "clean.pt2"], {*DRAWING, "comparison", "git"}),
-        (["diff", "clean.pt2", "clean.pt2"], {*DRAWING, "showing", "git", "linting"}),
-        (["git", "textconv", "clean.pt2"], {*DRAWING, "showing", "comparison", "linting", "git.driver"}),
+        (["clean.pt2"], {*DRAWING, "report.graphs.listing", "report.comparison", "cli.show", "cli.diff", "cli.git"}),
+        (["show", "clean.pt2"], {*DRAWING, "report.comparison", "cli.git"}),
+        (["diff", "clean.pt2", "clean.pt2"], {*DRAWING, "report.graphs.listing", "cli.git", "rules.linting"}),
+        (["git", "textconv", "clean.pt2"], {*DRAWING, "report.graphs.listing", "report.comparison", "rules.linting"}),
     ],
 )
 def test_only_what_is_needed_is_loaded(folder, arguments, unused):

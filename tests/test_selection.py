@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from graphlint.artifact.errors import ConfigError
-from graphlint.run.selection import (
+from graphlint.rules.selection import (
     Layer,
     did_you_mean,
     enabled_codes,

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from graphlint.run.batch import Task, attempt
-from graphlint.run.workers import WorkerDiedError, WorkerPool
+from graphlint.run.pool import Task, WorkerDiedError, WorkerPool, attempt
 
 ARTIFACTS = Path(__file__).parent / "artifacts" / "2.13.0"
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
@@ -73,7 +72,7 @@ def alive(process: int) -> bool:
 
 @POSIX
 def test_a_pool_that_is_left_by_an_exception_stops_at_once(monkeypatch):
-    monkeypatch.setattr("graphlint.run.workers.GRACE", 600.0)  # they end since they are told to
+    monkeypatch.setattr("graphlint.run.pool.GRACE", 600.0)  # they end since they are told to
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt), WorkerPool(2) as pool:  # noqa: PT012
         process = pool.submit(os.getpid).result()
@@ -93,7 +92,7 @@ def test_a_pool_that_is_left_by_an_exception_stops_at_once(monkeypatch):
 def test_workers_end_with_the_process_that_started_them(tmp_path):
     code = (
         "import os, sys\n"
-        "from graphlint.run.workers import WorkerPool\n"
+        "from graphlint.run.pool import WorkerPool\n"
         "pool = WorkerPool(1)\n"
         "print(pool.submit(os.getpid).result(), flush=True)\n"
         "sys.stdin.read()\n"

@@ -9,9 +9,10 @@ import torch
 from graphlint.ir.enums import DTYPES, SHORT_DTYPES
 from graphlint.ir.model import Program
 from graphlint.ops.table import op_table
-from graphlint.semantics.aliasing import Alias
+from graphlint.rules.diagnostics import WrittenStorage
+from graphlint.semantics.analysis import Analysis
+from graphlint.semantics.memory import Ref
 from graphlint.semantics.sites import Scope
-from graphlint.semantics.view import ProgramView
 
 SHORT = {getattr(torch, name): SHORT_DTYPES[name] for name in DTYPES.values() if hasattr(torch, name)}
 
@@ -97,18 +98,18 @@ def new_recorder() -> type[Recorder]:
     return Recorder
 
 
-def _describe(alias: Alias) -> str:
-    storage = alias.storage
+def _describe(ref: Ref) -> str:
+    storage = ref.storage
     name = storage.name if storage.name is not None else f"%{storage.value}"
-    views = "".join(f" > {view.split('.')[1]}" for view in alias.views)
-    return f"{storage.kind} {name}{views}{'' if alias.certain else '?'}"
+    views = "".join(f" > {view.split('.')[1]}" for view in ref.views)
+    return f"{storage.kind} {name}{views}{'' if ref.certain else '?'}"
 
 
-def _scopes(view: ProgramView, scope: Scope) -> Iterator[Scope]:
+def _scopes(scope: Scope) -> Iterator[Scope]:
     yield scope
     for node in scope.graph.nodes:
         for sub in node.subgraphs():
-            yield from _scopes(view, Scope(sub.graph, (*scope.path, sub.name)))
+            yield from _scopes(Scope(sub.graph, (*scope.path, sub.name)))
 
 
 @pytest.fixture(scope="session")
@@ -120,12 +121,12 @@ def shown(read_text: Callable[[str], Program]) -> Callable[..., dict[str, Any]]:
 
     def show(text: str) -> dict[str, Any]:
         program = read_text(text)
-        view = ProgramView(program, op_table())
+        memory = Analysis(program, op_table()).memory
         found: dict[str, Any] = {}
-        for scope in _scopes(view, Scope(program.graph)):
+        for scope in _scopes(Scope(program.graph)):
             prefix = "".join(f"@{name} " for name in scope.path)
             for name in [*scope.graph.tensor_values, *scope.graph.constants]:
-                described = {_describe(alias) for alias in view.aliasing.aliases(scope, name)}
+                described = {_describe(ref) for ref in memory.refs(scope.graph, name)}
                 found[f"{prefix}%{name}"] = described.pop() if len(described) == 1 else described
         return found
 
@@ -137,7 +138,9 @@ def writes(read_text: Callable[[str], Program]) -> Callable[[str], list[tuple[st
     """The writes of a graph in text form: op and storage, ``?`` where that is not certain."""
 
     def show(text: str) -> list[tuple[str, str]]:
-        view = ProgramView(read_text(text), op_table())
-        return [(write.site.name, write.storage().describe() + ("" if write.certain else "?")) for write in view.writes]
+        return [
+            (write.site.name, WrittenStorage.of(write).describe() + ("" if write.certain else "?"))
+            for write in Analysis(read_text(text), op_table()).writes
+        ]
 
     return show

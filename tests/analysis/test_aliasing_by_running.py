@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from graphlint.ops.table import op_table
-from graphlint.semantics.view import ProgramView
+from graphlint.semantics.analysis import Analysis
 
 PROGRAMS = 150
 STEPS = 22
@@ -160,7 +160,7 @@ def test_the_storages_that_change_are_those_that_are_reported(part, new_recorder
             recorder = new_recorder()
             run = Run(seed, recorder)
         program = read_text(recorder.text)
-        view = ProgramView(program, op_table())
+        view = Analysis(program, op_table())
         found = {write.site.index: write for write in view.writes}
         assert len(found) == len(view.writes)
         storages = {value.name: value.storage for value in recorder.values.values()}
@@ -170,10 +170,10 @@ def test_the_storages_that_change_are_those_that_are_reported(part, new_recorder
                 assert not changed
                 continue
             write = found[index]
-            reported = {storages[alias.storage.value] for alias in write.aliases}
+            reported = {storages[ref.storage.value] for ref in write.refs}
             where = f"seed {seed}, node {index}: {recorder.lines[index]}"
             assert changed <= reported, where
-            # Sizes, dtypes and strides are all known here, so every alias is decided.
+            # Sizes, dtypes and strides are all known here, so every reference is decided.
             assert write.certain, where
             if family is WRITES:
                 assert changed == reported, where

@@ -21,9 +21,9 @@ import pytest
 
 from graphlint.artifact.artifact import open_artifact
 from graphlint.artifact.limits import Limits
-from graphlint.artifact.pickle_scan import ALLOWED, Budget, pickle_code, saved_code
+from graphlint.artifact.pickles import ALLOWED, Scan
+from graphlint.artifact.rewrite import write_archive
 from graphlint.artifact.source import BytesSource
-from graphlint.artifact.writer import write_archive
 from graphlint.rules.code import find_member_code
 from graphlint.run.api import fix, lint
 
@@ -51,7 +51,11 @@ def as_torch_loads(content):
 
 
 def found_in(content):
-    return saved_code(BytesSource(content), Budget(Limits()))
+    return Scan(Limits()).saved(BytesSource(content))
+
+
+def found_in_bare(pickle):
+    return Scan(Limits()).bare(BytesSource(pickle))
 
 
 def check_found(found, expected):
@@ -64,7 +68,7 @@ def check_found(found, expected):
 def test_attacks_are_found_and_live(folder, attack, expected):
     content = saved({"data.pkl": attack(folder.name)})
     check_found(found_in(content), expected)
-    check_found(pickle_code(attack(folder.name), Budget(Limits())), expected)
+    check_found(found_in_bare(attack(folder.name)), expected)
     assert not folder.exists()
     as_torch_loads(content)
     assert folder.is_dir(), "this is no attack: the test has to find one that is"
@@ -164,7 +168,7 @@ def test_the_limit_between_two_pickles(folder):
     content = MAGIC + VERSION + pickled({}) + b"\x80\x02" + made(folder.name) + b"."
     assert found_in(content) == [f"calls {MKDIR}"]
     read = len(MAGIC + VERSION + pickled({}))
-    (phrase,) = saved_code(BytesSource(content), Budget(Limits(pickle_bytes=read)))
+    (phrase,) = Scan(Limits(pickle_bytes=read)).saved(BytesSource(content))
     assert "cannot be followed to its end" in phrase
 
 
@@ -586,10 +590,10 @@ def test_many_pickles_take_no_time(evil, make):
 
 def test_not_every_name_is_told():
     names = b"".join(name("os", f"x{number}") for number in range(100_000))
-    found = pickle_code(names + name("os", "x" * 1_000_000) + b"N.", Budget(Limits()))
+    found = found_in_bare(names + name("os", "x" * 1_000_000) + b"N.")
     assert found[0] == "looks up os.x0"
     assert found[20:] == ["looks up 99981 more names"]
-    (found,) = pickle_code(name("os", "x" * 1_000_000) + b"N.", Budget(Limits()))
+    (found,) = found_in_bare(name("os", "x" * 1_000_000) + b"N.")
     assert found == f"looks up os.{'x' * 197}… (1000003 characters)"
 
 
@@ -602,7 +606,7 @@ def test_not_every_finding_is_told(evil):
 
 def test_names_behind_short_strings():
     """Both strings of STACK_GLOBAL may be of any of the kinds of strings there are."""
-    assert pickle_code(b"\x80\x04" + short("os") + b"Vsystem\n\x93.", Budget(Limits())) == ["looks up os.system"]
+    assert found_in_bare(b"\x80\x04" + short("os") + b"Vsystem\n\x93.") == ["looks up os.system"]
 
 
 def test_the_readme_shows_what_is_reported(evil):

@@ -15,7 +15,7 @@ import pytest
 from graphlint.artifact.artifact import open_artifact
 from graphlint.artifact.rewrite import write_archive
 from graphlint.ir.document import Document
-from graphlint.ir.executable import may_run
+from graphlint.ir.executable import program_code
 from graphlint.run.api import fix, lint
 
 torch = pytest.importorskip("torch")
@@ -280,7 +280,7 @@ def test_what_torch_writes_is_no_code(tmp_path, make):
     assert [one for one in lint(path).diagnostics if one.code == "GL003"] == []
     with open_artifact(path) as artifact:
         (entry,) = artifact.programs
-        assert not may_run(Document.from_bytes(artifact.read_program(entry)).program)
+        assert program_code(Document.from_bytes(artifact.read_program(entry)).program, strict=True) is None
 
 
 def test_json_that_python_cannot_read_is_unreadable(attacked):

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from tests.text_form import document_of
 
-from graphlint.ir.document import Document
-from graphlint.ir.text import parse_program
 from graphlint.ops.table import op_table
-from graphlint.report.graphs.flow import Flow
-from graphlint.report.graphs.reach import Reaches
-from graphlint.rules.linting import view_of
+from graphlint.report.graphs.flow import Flow, Reaches
 from graphlint.rules.settings import Settings
+from graphlint.rules.view import ProgramView
 
 CHAIN = """\
 program TRAINING
@@ -95,7 +93,7 @@ def test_finding_vertices_by_node_value_and_op(flow_of, name, labels):
 
 
 def test_the_reach_of_a_write_in_a_branch():
-    view = view_of(Document.from_tree(parse_program(BRANCHES)), Settings(frozenset(), frozenset()))
+    view = ProgramView(document_of(BRANCHES), Settings(frozenset(), frozenset()))
     flow = Flow(view.program, view.ops)
     reaches = Reaches(view, flow)
     [writer] = reaches.writers
@@ -117,7 +115,7 @@ graph(%x: f32[4]):
   %mul_: f32[4] = aten.mul_.Tensor(%add_, 2)
   return %x
 """
-    view = view_of(Document.from_tree(parse_program(text)), Settings(frozenset(), frozenset()))
+    view = ProgramView(document_of(text), Settings(frozenset(), frozenset()))
     flow = Flow(view.program, view.ops)
     reaches = Reaches(view, flow)
     first, second = (reaches.of(writer) for writer in reaches.writers)

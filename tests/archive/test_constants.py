@@ -13,10 +13,16 @@ from pathlib import Path
 import pytest
 
 from graphlint.artifact.artifact import open_artifact
-from graphlint.artifact.constants import NewConstant, add_constants, without_gradients
+from graphlint.artifact.constants import (
+    NewConstant,
+    add_constants,
+    extend_saved_dict,
+    with_items,
+    without_gradients,
+)
 from graphlint.artifact.errors import ArtifactError
-from graphlint.artifact.pickled import extend_saved_dict, trace_dict
-from graphlint.artifact.writer import write_archive
+from graphlint.artifact.pickles import follow_dict
+from graphlint.artifact.rewrite import write_archive
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 ALL = sorted(ARTIFACTS.glob("*/*.pt2"))
@@ -268,8 +274,7 @@ def test_ordered_dict_with_attributes_and_unrelated_objects():
     # Not to be unpickled: it would print.
     odd = saved({"hook": print, "f": {"g": [1, (2, {"h": "i"})]}, "t": torch.ones(2)})
     result = zipfile.ZipFile(io.BytesIO(extend_saved_dict(odd, [TOKEN])))
-    keys = trace_dict(result.read("archive/data.pkl")).keys
-    assert keys == {"hook", "f", "t", "dep_token"}
+    assert keys_of(result.read("archive/data.pkl")) == {"hook", "f", "t", "dep_token"}
 
 
 def test_new_tensors_get_the_next_storage():
@@ -319,9 +324,14 @@ def test_frames_stay_right():
     """The frame has to reach to the end, though today's unpicklers would forgive if it were one opcode short."""
     framed = pickle.dumps({"a": list(range(100))}, 4)
     assert framed[2:3] == b"\x95"
-    more = trace_dict(framed).with_items(framed, b"X\1\0\0\0bK\x07s")
+    more = with_items(framed, b"X\1\0\0\0bK\x07s", follow_dict(framed)[0].frame)
     assert struct.unpack_from("<Q", more, 3) == (len(more) - 11,)
     assert pickle._loads(more) == {"a": list(range(100)), "b": 7}
+
+
+def keys_of(saved):
+    _, held = follow_dict(saved)
+    return set(held.items)
 
 
 class Reduced:
@@ -342,27 +352,27 @@ def doubled():
 @pytest.mark.parametrize("protocol", [2, 4])
 def test_what_is_not_one_dict_is_refused(value, protocol):
     with pytest.raises(ArtifactError, match="does not hold a dict"):
-        trace_dict(pickle.dumps(value, protocol))
+        follow_dict(pickle.dumps(value, protocol))
 
 
 def test_pickle_that_is_damaged():
     good = pickle.dumps({"a": [1, 2, (3,)], "b": {"c": 4}}, 2)
-    assert trace_dict(good).keys == {"a", "b"}
+    assert keys_of(good) == {"a", "b"}
     for length in range(len(good)):
         with pytest.raises(ArtifactError):
-            trace_dict(good[:length])
+            follow_dict(good[:length])
     with pytest.raises(ArtifactError, match="followed by something else"):
-        trace_dict(good + b"x")
+        follow_dict(good + b"x")
     for program in (b"\x80\x02s.", b"t.", b"h\x05.", b"}}0}."):
         with pytest.raises(ArtifactError):
-            trace_dict(program)
+            follow_dict(program)
 
 
 def test_recursive_and_popped_dicts_are_told_apart():
     """Only the dict that is left at the end counts, whatever is built and thrown away before."""
     popped = b"\x80\x02}(X\x01\0\0\0aK\x01u0}X\x01\0\0\0bK\x02s."
     assert pickle.loads(popped) == {"b": 2}
-    assert trace_dict(popped).keys == {"b"}
+    assert keys_of(popped) == {"b"}
     pickletools.dis(popped, io.StringIO())
 
 

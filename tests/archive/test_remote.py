@@ -18,7 +18,7 @@ import pytest
 import graphlint
 from graphlint.artifact.container import Container
 from graphlint.artifact.errors import ConfigError, RemoteError
-from graphlint.artifact.writer import write_archive
+from graphlint.artifact.rewrite import write_archive
 
 fsspec = pytest.importorskip("fsspec")
 pytest.importorskip("aiohttp")
@@ -124,7 +124,7 @@ def with_sparse_weights(artifact: Path, target: Path, place: str) -> int:
     import struct
     import zlib
 
-    from graphlint.artifact.zipformat import CENTRAL, CENTRAL_SIGNATURE, LOCAL, LOCAL_SIGNATURE
+    from graphlint.artifact.container import CENTRAL, CENTRAL_SIGNATURE, LOCAL, LOCAL_SIGNATURE
 
     data = artifact.read_bytes()
     with Container(artifact) as container:
@@ -169,7 +169,6 @@ def test_a_source_reads_like_a_file(web, tmp_path, monkeypatch):
     from graphlint.artifact.remote import RemoteSource
 
     monkeypatch.setattr(remote, "BLOCK", 100)
-    monkeypatch.setattr(remote, "TAIL", 150)
     data = (ARTIFACTS / "clean.pt2").read_bytes()
     source = RemoteSource(f"{web.url}/plain/clean.pt2")
     assert source.size == len(data)

@@ -12,13 +12,17 @@ from pathlib import Path
 import pytest
 
 from graphlint.artifact.artifact import open_artifact
-from graphlint.artifact.constants import NewConstant, add_constants, remove_constants
+from graphlint.artifact.constants import (
+    NewConstant,
+    add_constants,
+    extend_saved_dict,
+    remove_constants,
+    without_items,
+)
 from graphlint.artifact.container import Container
 from graphlint.artifact.errors import ArtifactError
-from graphlint.artifact.pickled import extend_saved_dict
-from graphlint.artifact.pickled_removal import without_items
+from graphlint.artifact.rewrite import write_archive
 from graphlint.artifact.source import BytesSource
-from graphlint.artifact.writer import write_archive
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 TOKEN = NewConstant("dep_token", 7, (), struct.pack("<f", 0.5))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from graphlint.artifact import output
+from graphlint.artifact import rewrite
 from graphlint.artifact.artifact import open_artifact
 from graphlint.artifact.container import Container
 from graphlint.artifact.errors import ArtifactError, WriteError
@@ -275,7 +275,7 @@ def test_failure_at_each_stage(path, monkeypatch, function, number, message, kin
     assert_untouched(path)
 
 
-@pytest.mark.parametrize("number", sorted(output.NO_KERNEL_COPY))
+@pytest.mark.parametrize("number", sorted(rewrite.NO_KERNEL_COPY))
 def test_kernel_that_cannot_copy(path, monkeypatch, number):
     def refuse(*args):
         raise OSError(number, os.strerror(number))
@@ -305,7 +305,7 @@ def test_kernel_that_copies_little(path, monkeypatch, limit):
 def test_short_writes(path, monkeypatch):
     real = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, data: real(descriptor, data[:7]))
-    monkeypatch.setattr(output.sys, "platform", "other")  # no copying by the kernel
+    monkeypatch.setattr(rewrite.sys, "platform", "other")  # no copying by the kernel
     replace(path)
     assert is_changed(path)
 

@@ -11,8 +11,8 @@ import pytest
 from graphlint.artifact.artifact import open_artifact
 from graphlint.artifact.container import Container
 from graphlint.artifact.errors import ArtifactError
+from graphlint.artifact.rewrite import write_archive
 from graphlint.artifact.source import BytesSource
-from graphlint.artifact.writer import write_archive
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 ALL = sorted(ARTIFACTS.glob("*/*.pt2"))
@@ -357,7 +357,7 @@ def test_members_beyond_4_gib_are_moved(giant):
 
 
 def test_offset_that_grows_beyond_4_gib_gets_a_zip64_field():
-    from graphlint.artifact.records import moved_central_record
+    from graphlint.artifact.rewrite import moved_central_record
 
     with Container(BytesSource(small_zip())) as container:
         record = container.members["m/end"].record
@@ -378,7 +378,7 @@ def test_offset_that_grows_beyond_4_gib_gets_a_zip64_field():
 
 
 def test_offset_joins_the_sizes_in_a_zip64_field():
-    from graphlint.artifact.records import moved_central_record
+    from graphlint.artifact.rewrite import moved_central_record
 
     def record(offset, wide):
         extra = b"".join(struct.pack("<2H", kind, len(body)) + body for kind, body in ((1, wide), (9, b"other")))

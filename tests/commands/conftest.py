@@ -11,12 +11,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from graphlint.cli.main import app
+from graphlint.ir.source import SourceFrame
 from graphlint.report.results import Action, FileResult
-from graphlint.rules.diagnostics import Diagnostic, Fix, SourceFrame
+from graphlint.rules.diagnostics import Diagnostic, Fix
 from graphlint.rules.settings import Settings
 
 # They take the rules when they are imported, which must not happen while the rules are others, for those would stay.
-for name in ("graphlint.rules.linting", "graphlint.report.formats.sarif", "graphlint.cli.looking"):
+for name in ("graphlint.rules.linting", "graphlint.report.formats.sarif"):
     importlib.import_module(name)
 
 
@@ -47,7 +48,7 @@ class FakeEngine:
         self.results: dict[str, FileResult | BaseException] = {}
         self.calls: list[tuple[str, Settings, Action]] = []
 
-    def process(self, path: str, settings: Settings, action: Action) -> FileResult:
+    def process(self, path: str, settings: Settings, action: Action, **_: object) -> FileResult:
         self.calls.append((path, settings, action))
         result = self.results.get(path, FileResult(path, programs=("model",)))
         if isinstance(result, BaseException):

@@ -131,7 +131,7 @@ import os, signal, sys
 def hold(event, arguments):
     if event == os.environ["HOLD_AT"] and str(arguments[0]).endswith(("-large.pt2", ".tmp")):
         # The run itself looks into the artifacts, too.
-        if "graphlint.run.worker" in sys.modules and "graphlint.cli.main" not in sys.modules:
+        if "graphlint.run.pool" in sys.modules and "graphlint.cli.main" not in sys.modules:
             if os.path.exists(os.environ["HOLD_WHILE"]):
                 os.kill(os.getpid(), signal.SIGSTOP)
 sys.addaudithook(hold)
@@ -140,8 +140,8 @@ sys.addaudithook(hold)
 
 
 PATIENT = """
-import graphlint.run.workers
-graphlint.run.workers.GRACE = 600
+import graphlint.run.pool
+graphlint.run.pool.GRACE = 600
 from graphlint.cli.main import main
 main()
 """

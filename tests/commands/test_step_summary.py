@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from graphlint.cli.step_summary import LIMIT
+from graphlint.cli.reports import SUMMARY_LIMIT as LIMIT
 from graphlint.report.results import FileResult
 
 HEADLINE = "## graphlint: 1 error\n"

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from graphlint.cli.console import Console
-from graphlint.cli.watching import watch
+from graphlint.cli.watch import watching as watch
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts" / "2.13.0"
 

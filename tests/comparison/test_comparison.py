@@ -7,14 +7,13 @@ import random
 import re
 
 import pytest
+from tests.text_form import document_of
 
 from graphlint.artifact.artifact import open_artifact
 from graphlint.ir.decode import decode_program
-from graphlint.ir.document import Document
-from graphlint.ir.text import parse_program
-from graphlint.report.comparison import Detail, compare_programs
-from graphlint.report.comparison.changes import ArtifactDiff
-from graphlint.report.comparison.matching import aligned
+from graphlint.report.comparison.alignment import aligned
+from graphlint.report.comparison.changes import ArtifactDiff, Detail
+from graphlint.report.comparison.programs import compare_programs
 from graphlint.report.comparison.report import render, summary
 from graphlint.report.formats.options import ReportOptions
 from graphlint.rules.fixing import fix_program
@@ -278,7 +277,7 @@ def test_a_fix_of_a_large_program_is_a_change_for_each_write(all_rules):
     for index in range(1, 2000):
         op = "add_" if index % 20 == 0 else "add"
         lines.append(f"  %v{index}: f32[4, 4] = aten.{op}.Tensor(%v{index - 1}, 0.001)")
-    document = Document.from_tree(parse_program("\n".join([*lines, "  return %v1999", ""])))
+    document = document_of("\n".join([*lines, "  return %v1999", ""]))
     fixed = fix_program(document, "model", "", all_rules).document.program
     diff = compare_programs(document.program, fixed)
     assert len(diff.changes) == 99

@@ -52,14 +52,14 @@ class Consumer(NamedTuple):
 def module(program: Any) -> Taken:
     """``program.module()``, run by eager torch."""
     runner = Runner(program)
-    return Taken(_leaves_of(runner.module), runner._tensors)
+    return Taken(_leaves_of(runner.module), runner.tensors)
 
 
 def compiled(program: Any) -> Taken:
     """``torch.compile(program.module())``."""
     _draw_like_eager()
     runner = Runner(program)
-    return Taken(_leaves_of(torch.compile(runner.module)), runner._tensors)
+    return Taken(_leaves_of(torch.compile(runner.module)), runner.tensors)
 
 
 def ahead_of_time(program: Any) -> Taken:

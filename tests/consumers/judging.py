@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from tests.judge import close
 from torch.utils import _pytree as pytree
 
 from graphlint.runtime import samples
-from graphlint.runtime.behaviour import Outcome, Runner, _captured
+from graphlint.runtime.behaviour import Outcome, Runner, captured
 
 from .consumers import Consumer, Taken
 from .outcomes import DIFFERENT, REFUSED, TAKEN, Judgement
@@ -73,7 +74,7 @@ class Expected:
             raise RuntimeError(f"the original raises on {first.label}: {self.outcomes[0].raised}")
         torch.manual_seed(samples.SEED)
         self.draws = not torch.equal(torch.get_rng_state(), self.outcomes[0].random_state)
-        self.writes = any(_differ(value, runner._initial[name]) for name, value in self.outcomes[0].state.items())
+        self.writes = any(not close(value, runner.initial[name]) for name, value in self.outcomes[0].state.items())
         """Whether it writes to its state."""
         nodes = list(_check_nodes(program.graph_module))
         self.checks = bool(nodes)
@@ -159,7 +160,7 @@ def _compare_runs(
             continue
         args, kwargs = copy.deepcopy((arguments.args, arguments.kwargs))
         torch.manual_seed(samples.SEED)
-        with _captured() as printed:
+        with captured() as printed:
             results = call(*args, **kwargs)
         if before.printed != printed[0]:
             if printed[0]:
@@ -188,7 +189,7 @@ def _compare_runs(
 def _written(arguments: samples.Call, after: Outcome) -> list[Any]:
     """The inputs that the call writes to, as they are afterwards."""
     pairs = zip(pytree.tree_leaves((arguments.args, arguments.kwargs)), pytree.tree_leaves(after.inputs), strict=True)
-    return [new for old, new in pairs if isinstance(old, torch.Tensor) and _differ(old, new)]
+    return [new for old, new in pairs if isinstance(old, torch.Tensor) and not close(old, new)]
 
 
 def _compare_values(what: str, expected: Any, unwritten: Any, actual: list[Any], lost: set[str]) -> None:
@@ -221,7 +222,7 @@ def _difference(expected: list[Any], actual: list[Any]) -> str | None:
         where = f"{place} " if len(expected) > 1 else ""
         if left.dtype != right.dtype or left.shape != right.shape:
             return f"{where}is {_kind(right)} instead of {_kind(left)}"
-        if _differ(left, right):
+        if not close(left, right):
             wide = torch.complex128 if left.is_complex() else torch.float64
             gap = (left.to(wide) - right.to(wide)).abs().max().item()
             return f"{where}differs by up to {gap:.2g}"
@@ -230,14 +231,6 @@ def _difference(expected: list[Any], actual: list[Any]) -> str | None:
 
 def _tensor(leaf: Any) -> torch.Tensor:
     return torch.as_tensor(leaf).detach()
-
-
-def _differ(left: torch.Tensor, right: torch.Tensor) -> bool:
-    exact = not left.is_floating_point() and not left.is_complex()
-    rounding = {torch.bfloat16: 2e-2, torch.float16: 2e-3}.get(left.dtype, 1e-4)
-    return not torch.allclose(
-        left, right, rtol=0 if exact else rounding, atol=0 if exact else rounding / 10, equal_nan=True
-    )
 
 
 def _kind(tensor: torch.Tensor) -> str:
@@ -266,7 +259,7 @@ def _many(function: Callable[..., list[Any]], arguments: samples.Call) -> list[t
     for number in range(DRAWS):
         args, kwargs = copy.deepcopy((arguments.args, arguments.kwargs))
         torch.manual_seed(number)
-        with torch.no_grad(), _captured():
+        with torch.no_grad(), captured():
             results.append([_tensor(leaf).clone().to(torch.float64) for leaf in function(*args, **kwargs)])
     return [torch.stack(output) for output in zip(*results, strict=True)]
 
@@ -278,7 +271,7 @@ def _leaves(module: Any) -> Callable[..., list[Any]]:
 def _raises(call: Callable[..., Any], arguments: samples.Call) -> bool:
     args, kwargs = copy.deepcopy((arguments.args, arguments.kwargs))
     try:
-        with _captured():
+        with captured():
             call(*args, **kwargs)
     except Exception:  # noqa: BLE001 - compiled code words it in its own way
         return True

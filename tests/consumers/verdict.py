@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from graphlint.run.config import parse_toml
+from graphlint.rules.settings import parse_toml
 
 from .outcomes import NOT_LOADED, TAKEN, Judgement
 from .preparing import Prepared

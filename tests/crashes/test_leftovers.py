@@ -15,8 +15,7 @@ from pathlib import Path
 import pytest
 
 from graphlint.artifact.container import Container
-from graphlint.artifact.rewrite import replace_file
-from graphlint.artifact.temporary import GRACE_SECONDS, create_temporary, remove_leftovers
+from graphlint.artifact.rewrite import GRACE_SECONDS, create_temporary, remove_leftovers, replace_file
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts" / "2.13.0"
 SAMPLE = ARTIFACTS / "async_assert.pt2"
@@ -24,7 +23,7 @@ POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX")
 
 HOLD = """
 import os, sys
-from graphlint.artifact.temporary import create_temporary
+from graphlint.artifact.rewrite import create_temporary
 path, descriptor = create_temporary(sys.argv[1])
 os.write(descriptor, b"half")
 print(path, flush=True)

@@ -420,9 +420,9 @@ def test_nothing_changes_but_the_form(case, sink, before_and_after, judge):
     before, after = before_and_after(sink)
     inputs = [X, *case.fine, *case.breaking.values()]
     calls = [((x,), {}) for x in inputs]
-    raised = judge.assert_alike(before, after, calls, with_token=sink == "output")
+    raised = judge.compare(before, after, calls, token=sink == "output")
     harmless = 1 + len(case.fine)
-    assert raised[:harmless] == [None] * harmless
+    assert raised[:harmless] == [""] * harmless
     for message, said in zip(case.breaking, raised[harmless:], strict=True):
         assert message in said
     plain = [name for name in judge.checks(judge.module(after)) if "_functional_" not in name]
@@ -434,25 +434,24 @@ def test_nothing_changes_but_the_form(case, sink, before_and_after, judge):
 def test_gradients_flow_as_before(case, sink, before_and_after, judge):
     before, after = before_and_after(sink)
     calls = [((x.clone().requires_grad_(),), {}) for x in (X, *case.fine)]
-    raised = judge.assert_alike(before, after, calls, with_token=sink == "output", differentiate=True)
-    module = judge.module(after)
+    raised = judge.compare(before, after, calls, token=sink == "output", gradients=True)
+    witness = judge.Witness(after)
     for call, error in zip(calls, raised, strict=True):
-        if error is None and sink == "buffer":
-            judge.run(module, *call)
-            (token,) = (value for name, value in module.named_buffers() if name == "dep_token")
+        if not error and sink == "buffer":
+            witness.see(*call)
+            (token,) = (value for name, value in witness.module.named_buffers() if name == "dep_token")
             assert not token.requires_grad
 
 
 @pytest.mark.parametrize("sink", ["buffer", "output"])
 def test_decompositions_keep_the_checks(case, sink, before_and_after, judge):
     _, after = before_and_after(sink)
-    decomposed = judge.decomposed(after)
-    module = judge.module(decomposed)
+    decomposed = judge.Witness(judge.decomposed(after))
     # Retracing adds plain checks of its own for symbols' ranges.
     own = {"aten._assert_scalar.default"}
-    assert [name for name in judge.checks(module) if name not in own] == judge.checks(judge.module(after))
+    assert [name for name in judge.checks(decomposed.module) if name not in own] == judge.checks(judge.module(after))
     for message, x in case.breaking.items():
-        assert message in judge.run(module, (x,)).raised
+        assert message in decomposed.see((x,)).outcome.raised
 
 
 @pytest.mark.parametrize("sink", ["buffer", "output"])
@@ -503,14 +502,14 @@ def test_checks_stay_in_their_modules(sink, judge, fix_copy, tmp_path):
     assert [one.module_path for one in result.fixed] == ["first", "first", "second", "second"]
     fixed = judge.load(path)
     calls = [((x,), {}) for x in (X, full(-1), full(1e6))]
-    raised = judge.assert_alike(program, fixed, calls, with_token=sink == "output")
-    assert raised == [None, None, "RuntimeError: in the layer"]
-    unflattened = judge.unflatten(fixed)
+    raised = judge.compare(program, fixed, calls, token=sink == "output")
+    assert raised == ["", "", "RuntimeError: in the layer"]
+    unflattened = judge.unflattened(fixed)
     assert sorted(name for name, _ in unflattened.named_children()) == ["first", "second"]
     for (args, _), message in zip(calls, raised, strict=True):
-        outcome = judge.run(unflattened, args)
-        if message is not None:
+        outcome = judge.Witness(fixed, unflattened).see(args).outcome
+        if message:
             assert "in the layer" in outcome.raised
             continue
-        expected = judge.run(judge.module(program), args).result
+        expected = judge.Witness(program).see(args).outcome.result
         assert judge.same(outcome.result[0] if sink == "output" else outcome.result, expected)

@@ -112,8 +112,8 @@ def test_stock_torch_finds_no_difference(version, case, sink, judge, fix_copy):
         *((bad, {}) for bad, _ in broken),
     ]
     with_token = sink == "output" and "GL205" not in _fixed(case, version)
-    raised = judge.assert_alike(before, after, calls, with_token=with_token)
-    assert raised[: len(calls) - len(broken)] == [None] * (len(calls) - len(broken))
+    raised = judge.compare(before, after, calls, token=with_token)
+    assert raised[: len(calls) - len(broken)] == [""] * (len(calls) - len(broken))
     for (_, message), said in zip(broken, raised[len(calls) - len(broken) :], strict=True):
         assert message in said
 
@@ -135,14 +135,14 @@ def test_torch_can_go_on_with_what_was_fixed(case, sink, judge, fix_copy, tmp_pa
     args, kwargs = before.example_inputs
     calls = [(args, kwargs), *((bad, {}) for bad, _ in _calls(judge.torch, case))]
     with_token = sink == "output" and "GL205" not in _fixed(case, "2.13.0")
-    raised = judge.assert_alike(before, judge.load(saved), calls, with_token=with_token)
+    raised = judge.compare(before, judge.load(saved), calls, token=with_token)
 
-    expected = judge.run(judge.module(before), args, kwargs)
-    unflattened = judge.unflatten(after)
-    result = judge.run(unflattened, args, kwargs).result
+    expected = judge.Witness(before).see(args, kwargs).outcome
+    unflattened = judge.Witness(after, judge.unflattened(after))
+    result = unflattened.see(args, kwargs).outcome.result
     assert judge.same(result[0] if with_token else result, expected.result)
     for (arguments, _), said in zip(calls[1:], raised[1:], strict=True):
-        assert said.partition(": ")[2] in judge.run(unflattened, arguments).raised
+        assert said.partition(": ")[2] in unflattened.see(arguments).outcome.raised
 
 
 @pytest.mark.parametrize("sink", ["buffer", "output"])
@@ -155,11 +155,11 @@ def test_every_program_of_a_package_is_judged(version, sink, judge, fix_copy):
     torch = judge.torch
     calls = [((torch.randn(3, 4),), {}), ((torch.full((3, 4), -1000.0),), {})]
     before, after = judge.load(original, "encoder"), judge.load(path, "encoder")
-    raised = judge.assert_alike(before, after, calls, with_token=sink == "output")
-    assert raised == [None, "RuntimeError: x must be above -100"]
+    raised = judge.compare(before, after, calls, token=sink == "output")
+    assert raised == ["", "RuntimeError: x must be above -100"]
     judge.assert_survives_dead_code_elimination(after, calls, raised)
     before, after = judge.load(original, "decoder"), judge.load(path, "decoder")
-    assert judge.assert_alike(before, after, calls) == [None, None]
+    assert judge.compare(before, after, calls) == ["", ""]
 
 
 def _layout(path):

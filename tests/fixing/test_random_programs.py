@@ -1,14 +1,14 @@
-"""Random programs, checks sprinkled over them: stock torch runs each before and after the fix."""
+"""Random programs, others every day, checks sprinkled over them: stock torch runs each before and after the fix."""
 
 import itertools
 from typing import NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import HealthCheck, given, note, seed, settings
 from hypothesis import strategies as st
+from tests import today
+from tests.text_form import document_of, tree_of
 
-from graphlint.ir.document import Document
-from graphlint.ir.text import parse_program
 from graphlint.rules.fixing import fix_program
 from graphlint.rules.restoring import restore_program
 from graphlint.run.engine import process
@@ -185,20 +185,22 @@ def programs(draw):
     return Writer(draw).program()
 
 
+EXAMPLES = settings(
+    max_examples=40,
+    deadline=None,
+    derandomize=False,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 VECTORS = st.lists(st.sampled_from((-3.0, -1.0, -0.25, 0.0, 0.25, 1.0, 3.0)), min_size=3, max_size=3)
 
 
 @pytest.mark.parametrize("sink", ["buffer", "output"])
-@settings(
-    max_examples=40,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+@seed(today.SEED)
+@EXAMPLES
 @given(program=programs(), vectors=st.lists(VECTORS, min_size=2, max_size=4), number=st.integers(-1, 3))
 def test_random_programs(sink, program, vectors, number, judge, write_pt2, settings_for):
-    note(program.text)
+    note(f"{today.REPEAT}\n{program.text}")
     original = write_pt2(program.text, "original.pt2")
     path = write_pt2(program.text, "fixed.pt2")
     result = process(str(path), settings_for(sink), "fix")
@@ -211,27 +213,24 @@ def test_random_programs(sink, program, vectors, number, judge, write_pt2, setti
     before, after = judge.load(original), judge.load(path)
     calls = [((torch.tensor(vector), torch.tensor(number)), {}) for vector in vectors]
     with_token = sink == "output" and bool(functional)
-    raised = judge.assert_alike(before, after, calls, with_token=with_token)
-    judge.assert_survives_dead_code_elimination(after, calls, raised)
+    raised = judge.compare(before, after, calls, token=with_token)
+    # Plain metadata checks are not promised to survive.
+    kept = [(call, said) for call, said in zip(calls, raised, strict=True) if "dtype mismatch" not in said]
+    judge.assert_survives_dead_code_elimination(after, *zip(*kept, strict=True) if kept else ((), ()))
     twins = [name for name in judge.checks(judge.module(after)) if "_functional_" in name]
     assert len(twins) == program.checks
 
 
 @pytest.mark.parametrize("sink", ["buffer", "output"])
-@settings(
-    max_examples=40,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+@seed(today.SEED)
+@EXAMPLES
 @given(program=programs())
 def test_random_programs_are_restored(sink, program, settings_for):
     """Restored, a program is what a fix of everything else makes of it."""
-    note(program.text)
-    document = Document.from_tree(parse_program(program.text))
+    note(f"{today.REPEAT}\n{program.text}")
+    document = document_of(program.text)
     fixed = fix_program(document, "model", "model.pt2", settings_for(sink))
     restored = restore_program(fixed.document, "model", settings_for(sink))
     assert (len(restored.restored), restored.kept) == (program.checks, ())
     kept = fix_program(document, "model", "model.pt2", settings_for(sink, fixable={"GL205"}))
-    assert {**restored.document.tree, "verifiers": []} == {**kept.document.tree, "verifiers": []}
+    assert {**tree_of(restored.document), "verifiers": []} == {**tree_of(kept.document), "verifiers": []}

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import json
 
 import pytest
+from tests.text_form import document_of, parse_program, tree_of
 
 from graphlint.artifact.errors import ProgramError
-from graphlint.ir.document import Document
-from graphlint.ir.text import parse_program, print_program
 from graphlint.passes.restoring import restore_checks
+from graphlint.report.graphs.text import print_program
 from graphlint.rules.fixing import fix_program
 from graphlint.rules.restoring import restore_program
 
@@ -26,12 +25,17 @@ def graph(head, body, tail):
 
 
 def restored(program):
-    """The text of the restored program, and what the pass made; the JSON that it was given is left alone."""
-    tree = parse_program(program) if isinstance(program, str) else program
-    given = copy.deepcopy(tree)
-    made = restore_checks(Document.from_tree(tree))
-    assert tree == given
-    return print_program(Document.from_tree(made.tree).program), made
+    """The text of the restored program, its document, and what the pass made; the program that it was given is left
+    alone.
+    """
+    document = document_of(program)
+    given = print_program(document.program)
+    made = restore_checks(document)
+    assert print_program(document.program) == given
+    after = document.changed(made.program)
+    text = print_program(made.program)
+    assert print_program(document_of(tree_of(after)).program) == text
+    return text, after, made
 
 
 @pytest.fixture
@@ -39,7 +43,7 @@ def round_trip(settings_for):
     """Fixes a program in text form and restores it: both are documents."""
 
     def make(text, sink="buffer"):
-        document = Document.from_tree(parse_program(text))
+        document = document_of(text)
         fixed = fix_program(document, "model", "model.pt2", settings_for(sink))
         assert fixed.fixed
         return document, restore_program(fixed.document, "model", settings_for(sink))
@@ -72,7 +76,7 @@ def test_each_check_comes_back(check, sink, round_trip):
     before, after = round_trip(graph("%x: i64[]", f"{SCALARS}  {check}\n  %y: i64[] = aten.add.Tensor(%x, 1)\n", "%y"))
     # A bare check is one that torch drops on loading from what is labelled ATEN.
     bare = "_assert_async.default" in check
-    assert after.document.tree == {**before.tree, "verifiers": ["TRAINING" if bare else "ATEN"]}
+    assert tree_of(after.document) == {**tree_of(before), "verifiers": ["TRAINING" if bare else "ATEN"]}
     assert bool(after.notes) == bare
     assert [one.node for one in after.restored] == ["dep_token1"]
 
@@ -82,8 +86,8 @@ def test_the_name_of_each_node_comes_back(round_trip):
     names = ["_assert_async_2", "_assert_async", "custom_name"]
     for node, name in zip(tree["graph_module"]["graph"]["nodes"], names, strict=True):
         node["name"] = name
-    before, after = round_trip(print_program(Document.from_tree(tree).program))
-    assert after.document.tree == before.tree
+    before, after = round_trip(print_program(document_of(tree).program))
+    assert tree_of(after.document) == tree_of(before)
 
 
 def test_other_tools_names_and_bounds():
@@ -92,10 +96,10 @@ def test_other_tools_names_and_bounds():
         "  $n: int[u0] = aten.item.default(%x)\n"
         "  %dep_token1: f32[] = aten._functional_sym_constrain_range.default($n, 2, None, %dep_token0)\n"
     )
-    text, made = restored(graph("%x: i64[]", body, "%x"))
+    text, _, made = restored(graph("%x: i64[]", body, "%x"))
     check = "  aten.sym_constrain_range.default($n, min=2)\n"
     assert text == graph("%x: i64[]", "  $n: int[u0] = aten.item.default(%x)\n" + check, "%x")
-    assert made.tree["graph_module"]["graph"]["nodes"][-1]["name"] == "sym_constrain_range_default"
+    assert made.program.graph.nodes[-1].name == "sym_constrain_range_default"
 
 
 def with_out_spec(text, spec):
@@ -134,17 +138,17 @@ def out_spec(tree):
 )
 def test_a_token_that_is_one_more_result(before, after):
     text = graph("%ok: b8[]", MADE + TWIN, "%ok, %dep_token1")
-    shown, made = restored(with_out_spec(text, before))
+    shown, document, made = restored(with_out_spec(text, before))
     assert shown == graph("%ok: b8[]", PLAIN, "%ok")
-    assert out_spec(made.tree) == after
+    assert out_spec(tree_of(document)) == after
     assert made.buffers == ()
 
 
 def test_a_token_among_several_results():
     tree = with_out_spec(graph("%ok: b8[]", MADE + TWIN, "%ok, %dep_token1, %ok"), (None, None, None))
-    shown, made = restored(tree)
+    shown, document, _ = restored(tree)
     assert shown == graph("%ok: b8[]", PLAIN, "%ok, %ok")
-    assert out_spec(made.tree) == (None, None)
+    assert out_spec(tree_of(document)) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +161,7 @@ def test_a_token_among_several_results():
     ],
 )
 def test_chains_of_other_tools(body, tail):
-    text, made = restored(graph("%ok: b8[]", body, tail))
+    text, _, made = restored(graph("%ok: b8[]", body, tail))
     own = "  %dep_token0: f32[] = aten.sum.default(%ok)\n" if "sum" in body else ""
     assert text == graph("%ok: b8[]", own + PLAIN, tail)
     assert made.kept == ()
@@ -167,7 +171,7 @@ def test_several_chains():
     second = (
         (TWIN + MADE).replace("dep_token0", "dep_token2").replace("dep_token1", "dep_token3").splitlines(True)[::-1]
     )
-    text, made = restored(
+    text, _, made = restored(
         graph(
             f"{BUFFER}, %ok: b8[]", MADE + TWIN + "".join(second), 'buffer "dep_token" <- %dep_token1, %ok, %dep_token3'
         )
@@ -178,7 +182,7 @@ def test_several_chains():
 
 def test_a_chain_that_begins_in_its_buffer():
     twin = TWIN.replace("%dep_token0", "%b_dep_token")
-    text, made = restored(graph(f"{BUFFER}, %ok: b8[]", twin, 'buffer "dep_token" <- %dep_token1, %ok'))
+    text, _, made = restored(graph(f"{BUFFER}, %ok: b8[]", twin, 'buffer "dep_token" <- %dep_token1, %ok'))
     assert text == graph("%ok: b8[]", PLAIN, "%ok")
     assert made.buffers == ("dep_token",)
 
@@ -230,7 +234,7 @@ USED = "  %y: f32[] = aten.add.Tensor(%{}, 1)\n"
 )
 def test_what_cannot_be_undone_is_left_alone(head, body, tail, reason):
     text = graph(head, body, tail)
-    after, made = restored(text)
+    after, _, made = restored(text)
     assert after == text
     assert (made.restored, made.buffers) == ((), ())
     assert [one.reason for one in made.kept] == [reason]
@@ -238,29 +242,29 @@ def test_what_cannot_be_undone_is_left_alone(head, body, tail, reason):
 
 def test_a_token_deep_in_the_structure_stays():
     tree = with_out_spec(graph("%ok: b8[]", MADE + TWIN, "%ok, %dep_token1"), {"result": None, "token": None})
-    _, made = restored(tree)
+    _, document, made = restored(tree)
     assert [one.reason for one in made.kept] == [
         "the token is part of the result's structure, and not as a member of a tuple or list"
     ]
-    assert made.tree is tree
+    assert tree_of(document) == tree
 
 
 @pytest.mark.parametrize("broken", ["", "[1]", "null", '[1, {"type": "builtins.tuple"}]', "[" * 100_000])
 def test_a_structure_that_is_not_understood(broken, settings_for):
     tree = with_out_spec(graph("%ok: b8[]", MADE + TWIN, "%ok, %dep_token1"), (None, None))
     tree["graph_module"]["module_call_graph"][0]["signature"]["out_spec"] = broken
-    _, made = restored(tree)
+    _, _, made = restored(tree)
     assert [one.reason for one in made.kept] == ["the structure of the program's result is not understood"]
     tree = with_out_spec(graph("%ok: b8[]", PLAIN, "%ok"), None)
     tree["graph_module"]["module_call_graph"][0]["signature"]["out_spec"] = broken
     with pytest.raises(ProgramError, match="the structure of the program's result is not understood"):
-        fix_program(Document.from_tree(tree), "model", "model.pt2", settings_for("output"))
+        fix_program(document_of(tree), "model", "model.pt2", settings_for("output"))
 
 
 def test_a_chain_that_stays_does_not_keep_another():
     other = '  %dep_token3: f32[] = aten._functional_assert_async.msg(%ok, "other", dep_token=%dep_token2)\n'
     made2 = MADE.replace("dep_token0", "dep_token2")
-    text, made = restored(graph("%ok: b8[]", MADE + TWIN + made2 + other + USED.format("dep_token3"), "%y"))
+    text, _, made = restored(graph("%ok: b8[]", MADE + TWIN + made2 + other + USED.format("dep_token3"), "%y"))
     assert text == graph("%ok: b8[]", PLAIN + made2 + other + USED.format("dep_token3"), "%y")
     assert [one.node for one in made.restored] == ["dep_token1"]
     assert [one.node for one in made.kept] == ["dep_token3"]
@@ -283,12 +287,12 @@ COND = """\
 def test_a_branch_that_returns_something_else_keeps_its_chain():
     body = COND.format(yes="%t", no="%a")
     text = graph("%ok: b8[], %x: f32[]", body, "%y")
-    after, made = restored(text)
+    after, _, made = restored(text)
     assert after == text
     assert [(one.subgraph, one.reason) for one in made.kept] == [
         (("cond", "yes"), "not every branch of cond returns a token there")
     ]
-    after, made = restored(graph("%ok: b8[], %x: f32[]", COND.format(yes="%t", no="%t"), "%y"))
+    after, _, made = restored(graph("%ok: b8[], %x: f32[]", COND.format(yes="%t", no="%t"), "%y"))
     assert after == graph(
         "%ok: b8[], %x: f32[]",
         """\
@@ -306,7 +310,7 @@ def test_a_branch_that_returns_something_else_keeps_its_chain():
 
 def test_a_program_without_functional_checks_is_the_very_same():
     for text in (graph("%ok: b8[]", PLAIN, "%ok"), graph("%ok: b8[]", MADE, "%ok, %dep_token0")):
-        document = Document.from_tree(parse_program(text))
+        document = document_of(text)
         made = restore_checks(document)
-        assert made.tree is document.tree
+        assert made.program is document.program
         assert (made.restored, made.kept, made.buffers) == ((), (), ())

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections import Counter
 from html.parser import HTMLParser
+from importlib.resources import files
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
+import jsonschema
 import msgspec
-
-from graphlint.report.formats.document import FileLine, FindingLine, Report, SummaryLine
 
 FORGED = "forged"
 """Mutations put it where it must not be taken for more than text: as a tag, an attribute, a command."""
@@ -74,10 +76,22 @@ def _refused(word: str) -> None:
     raise ValueError(f"{word} is no JSON")
 
 
-def report(text: str) -> Report:
+@functools.cache
+def _validator(reference: str) -> jsonschema.Draft202012Validator:
+    schema = json.loads(files("graphlint.report.formats").joinpath("schema.json").read_text())
+    return jsonschema.Draft202012Validator({**schema, "$ref": reference})
+
+
+def _valid(tree: Any, reference: str, what: str) -> None:
+    error = next(_validator(reference).iter_errors(tree), None)
+    if error is not None:
+        _fail(what, error.message, str(error.instance))
+
+
+def report(text: str) -> SimpleNamespace:
     """The format ``json``."""
-    strict_json(text, "json")
-    return msgspec.json.decode(text, type=Report)
+    _valid(strict_json(text, "json"), "#/$defs/Report", "json")
+    return json.loads(text, object_hook=lambda keys: SimpleNamespace(**keys))
 
 
 def json_lines(text: str) -> Counter[str]:
@@ -87,10 +101,10 @@ def json_lines(text: str) -> Counter[str]:
     if lines.pop() or len(lines) < 2:
         _fail("json-lines", "no whole lines", text)
     for line in lines:
-        kind = strict_json(line, "json-lines")["type"]
-        one = msgspec.json.decode(line, type={"file": FileLine, "finding": FindingLine, "summary": SummaryLine}[kind])
-        if isinstance(one, FindingLine):
-            found[one.status] += 1
+        one = strict_json(line, "json-lines")
+        _valid(one, "#/$defs/Line", "json-lines")
+        if one["type"] == "finding":
+            found[one["status"]] += 1
     return found
 
 

@@ -16,7 +16,9 @@ from typing import Any
 from tests.fuzz import consumers
 from tests.fuzz.running import Ran, expect, run
 
-from graphlint.report.outputs import FORMATS, TEXT_FORMATS
+from graphlint.report.formats.registry import FORMATS
+
+TEXT_FORMATS = [name for name, one in FORMATS.items() if one.text]
 
 NAMES = [
     *["model.pt2"] * 4,

@@ -98,7 +98,7 @@ FOUND = {
         "2.13.0/async_assert.pt2",
         lambda module: None,
         [(b'"schema_version"', b'"x": ' + HUGE + b', "schema_version"')],
-        "unchanged",
+        "fixed",
     ),
     "half of a surrogate pair": (
         "2.13.0/async_assert.pt2",
@@ -160,7 +160,7 @@ FOUND = {
         "2.13.0/input_mutation.pt2",
         lambda module: module["module_call_graph"][0].update(fqn=float("nan")),
         [],
-        "unreadable",
+        "fixed",
     ),
     "an argument of no kind": (
         "2.8.0/out_variant.pt2",
@@ -208,7 +208,7 @@ FOUND = {
         "2.8.0/no_grad_region.pt2",
         lambda module: module["graph"]["tensor_values"]["getitem"]["strides"][1].pop("as_int"),
         [],
-        "unchanged",
+        "fixed",
     ),
     "an output of no known kind": (
         "2.13.0/input_mutation.pt2",

@@ -7,8 +7,7 @@ import zipfile
 
 import pytest
 
-from graphlint.cli.git.attributes import LINE, added, removed
-from graphlint.cli.git.text import artifact_text
+from graphlint.cli.git import LINE, added, artifact_text, removed
 
 
 def test_the_text_of_an_artifact(artifacts):

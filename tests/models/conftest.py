@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # for `zoo`, which compare.py imports too
+pytest.importorskip("torch")
 
-from zoo import judging
+from tests import judge
 
 from graphlint.rules.diagnostics import Diagnostic
 from graphlint.rules.settings import Settings
@@ -36,10 +35,10 @@ class Fixed(NamedTuple):
         """How many the fixed one has."""
         return dict(Counter(one.code for one in self.left))
 
-    def differences(self, calls: list[Any], original: Any = None) -> list[str]:
-        """What stock torch sees the fixed file do differently from ``original``, by default the original file."""
-        original = judging.load(self.original) if original is None else original
-        return judging.differences(original, judging.load(self.path), calls)
+    def compare(self, calls: list[Any], original: Any = None) -> list[str]:
+        """The fixed file does what ``original`` does, by default the original file; what each call raised."""
+        original = judge.load(self.original) if original is None else original
+        return judge.compare(original, judge.load(self.path), calls, times=1)
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +48,7 @@ def fix(tmp_path_factory, default_rules):
     def make(program: Any, settings: Settings = default_rules) -> Fixed:
         folder = tmp_path_factory.mktemp("model")
         original, path = folder / "original.pt2", folder / "fixed.pt2"
-        judging.save(program, original)
+        judge.save(program, original)
         path.write_bytes(original.read_bytes())
         before = process(str(original), settings, "check")
         result = process(str(path), settings, "fix")
@@ -71,7 +70,7 @@ def load_error():
 
     def get(path: Path) -> str:
         with pytest.raises(Exception) as error:  # noqa: PT011 - any; the caller compares what it says
-            judging.load(path)
+            judge.load(path)
         return str(error.value)
 
     return get

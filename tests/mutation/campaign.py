@@ -19,7 +19,7 @@ from typing import NamedTuple
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.mutation import generator, judging, recorded, structure
+from tests.mutation import generator, recorded, structure, trial
 
 
 class Report(NamedTuple):
@@ -42,16 +42,16 @@ def try_program(seed: int, folder: Path, *, thorough: bool = True) -> Report:
     try:
         module, args = program.build()
         if program.dynamic:
-            dynamic = tuple({0: judging.torch.export.Dim.AUTO} if index == 0 else None for index in range(len(args)))
-        data = judging.export(judging.Case(module, args, dynamic))
+            dynamic = tuple({0: trial.torch.export.Dim.AUTO} if index == 0 else None for index in range(len(args)))
+        data = trial.export(trial.Case(module, args, dynamic))
     except Exception as error:  # noqa: BLE001 - whatever torch cannot export is not our business
         return Report(seed, "not exported", f"{type(error).__name__}: {error}"[:200])
     _, args = program.build()
     try:
-        fixed = judging.fix(data, folder, args)
+        fixed = trial.fix(data, folder, args)
         check(fixed, folder, program.more_inputs(), thorough=thorough)
     except Exception as error:  # noqa: BLE001 - each is a finding
-        if not judging.repeatable(data, args):
+        if not trial.repeatable(data, args):
             return Report(seed, "not repeatable")
         return Report(seed, "different", f"{type(error).__name__}: {error}")
     left = [one for one in fixed.result.diagnostics if one.code.startswith("GL1")]
@@ -60,27 +60,29 @@ def try_program(seed: int, folder: Path, *, thorough: bool = True) -> Report:
     return Report(seed, outcome, "", tuple(one.fix.message for one in left), len(writes))
 
 
-def check(fixed: judging.Fixed, folder: Path, more=(), *, thorough: bool = True) -> None:
+def check(fixed: trial.Fixed, folder: Path, more=(), *, thorough: bool = True) -> None:
     """Everything that must hold of a fixed program. Raises DifferenceError."""
-    runs = judging.judge(fixed, *more)
+    programs = trial.load(fixed.before), trial.load(fixed.after)
+    runs = trial.judge(fixed, *programs, *more)
     if fixed.before == fixed.after:
         return
-    before, after = (judging.tree_of(data, folder) for data in (fixed.before, fixed.after))
+    before, after = (trial.tree_of(data, folder) for data in (fixed.before, fixed.after))
     structure.check(before, after)
     if not runs:
         return
-    old = recorded.mismatches(judging.load(fixed.before), before, fixed.args)
-    new = recorded.mismatches(judging.load(fixed.after), after, fixed.args)
+    old, new = (
+        recorded.mismatches(program, tree, fixed.args) for program, tree in zip(programs, (before, after), strict=True)
+    )
     if new and not old:  # what torch recorded wrongly spreads to what is derived from it
-        raise judging.DifferenceError(f"recorded wrongly: {new}")
+        raise trial.DifferenceError(f"recorded wrongly: {new}")
     if thorough:
-        judging.judge_unflattened(fixed)
-        judging.judge_decomposed(fixed)
+        trial.judge_unflattened(fixed)
+        trial.judge_decomposed(fixed)
 
 
 def _try_many(seeds: list[int], thorough: bool) -> list[Report]:
     logging.disable(logging.CRITICAL)
-    judging.torch.set_num_threads(1)
+    trial.torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         return [try_program(seed, Path(folder), thorough=thorough) for seed in seeds]
 

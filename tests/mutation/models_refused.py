@@ -8,7 +8,7 @@ from torch import nn
 from torch.export import Dim
 from torch.nn import functional
 
-from .judging import Case
+from .trial import Case
 
 R = torch.randn
 BATCH = Dim("batch", min=3, max=32)

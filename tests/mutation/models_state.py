@@ -590,3 +590,28 @@ class LoopReadsWhatIsWrittenAroundIt(nn.Module):
         y.sub_(z)
         z.add_(1)
         return steps, y, z, rows
+
+
+@model(R(4))
+class ReturnsWhatItKeeps(nn.Module):
+    """The result is no buffer: what the next call writes must not show in it."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("last", torch.zeros(4))
+
+    def forward(self, x):
+        y = x + 1
+        self.last.copy_(y)
+        return y
+
+
+@model(R(4))
+class ReturnsABufferAndItsCopy(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("total", torch.zeros(4))
+
+    def forward(self, x):
+        self.total.add_(x)
+        return self.total, torch.empty_like(self.total).copy_(self.total)

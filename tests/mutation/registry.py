@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from .judging import Case
+from .trial import Case
 
 MODELS: dict[str, Callable[[], Case]] = {}
 """By name, which says what the case is about."""

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from graphlint.ir.arguments import tensor_names
-from graphlint.ir.document import Document
-from graphlint.ops.table import op_table
-from graphlint.rules.linting import view_of
+import msgspec
+from tests.text_form import document_of
 
-from .judging import SETTINGS, DifferenceError
+from graphlint.ir.model import Argument
+from graphlint.ops.table import op_table
+from graphlint.rules.view import ProgramView
+
+from .trial import SETTINGS, DifferenceError
 
 Json = dict[str, Any]
 GLUE = frozenset(
@@ -66,8 +68,8 @@ def _check_graph(graph: Json, originals: dict[str, Json], known: list[Json]) -> 
         if not set(names(output)) <= defined:
             raise DifferenceError(f"the output {output} is not defined")
     recorded = set(graph["tensor_values"])
-    tensors = {name for node in graph["nodes"] for output in node["outputs"] for name in tensor_names(output)}
-    tensors |= {name for argument in graph["inputs"] for name in tensor_names(argument)}
+    tensors = {name for node in graph["nodes"] for output in node["outputs"] for name in _tensors(output)}
+    tensors |= {name for argument in graph["inputs"] for name in _tensors(argument)}
     if recorded != tensors:
         raise DifferenceError(f"metadata of {recorded ^ tensors} without a value, or the other way round")
 
@@ -143,8 +145,8 @@ def _check_calls(module: Json) -> None:
 
 
 def _check_label(after: Json) -> None:
-    document = Document.from_tree(after)
-    if view_of(document, SETTINGS).labelled_wrongly:
+    document = document_of(after)
+    if ProgramView(document, SETTINGS).labelled_wrongly:
         raise DifferenceError(f"a functional program is labelled {after.get('verifiers')}")
 
 
@@ -164,13 +166,11 @@ def _has_graphs(node: Json) -> bool:
 
 def names(argument: Json) -> list[str]:
     """Tensors and symbols that an argument names."""
-    found = tensor_names(argument)
-    for kind in ("as_sym_int", "as_sym_bool", "as_sym_float"):
-        if argument.get(kind) and argument[kind].get("as_name"):
-            found.append(argument[kind]["as_name"])
-    for kind in ("as_sym_ints", "as_sym_bools", "as_sym_floats"):
-        found += [one["as_name"] for one in argument.get(kind) or [] if one.get("as_name")]
-    return found
+    return msgspec.convert(argument, Argument).names()
+
+
+def _tensors(argument: Json) -> list[str]:
+    return [name for name in msgspec.convert(argument, Argument).tensors() if name is not None]
 
 
 def _results(node: Json) -> list[str]:

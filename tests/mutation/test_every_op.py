@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from . import campaign, judging, samples
+from . import campaign, samples, trial
 
 OPS = list(samples.in_place())
 PARTS = 24
@@ -36,10 +36,10 @@ def outcomes(op, folder):
         target, sample = made
         args = (target, *sample.args)
         try:
-            data = judging.export(judging.Case(sample.module(), args))
+            data = trial.export(trial.Case(sample.module(), args))
         except Exception:  # noqa: BLE001 - not for these operands
             continue
-        fixed = judging.fix(data, folder, args)
+        fixed = trial.fix(data, folder, args)
         campaign.check(fixed, folder, thorough=False)
         left = [one.fix.message for one in fixed.result.diagnostics if one.code.startswith("GL1")]
         yield left[0] if left else None

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from . import campaign, judging, models_refused, models_state, models_views, models_writes
+from . import campaign, models_refused, models_state, models_views, models_writes, trial
 from .registry import MODELS
 
 assert models_views is not models_writes is not models_state  # they register themselves
@@ -29,18 +29,18 @@ def larger(case):
 def test_fixed_whole(name, tmp_path):
     torch.manual_seed(0)
     case = MODELS[name]()
-    fixed = judging.fix(judging.export(case), tmp_path, case.args)
+    fixed = trial.fix(trial.export(case), tmp_path, case.args)
     assert writes(fixed.result.diagnostics) == []
     assert fixed.result.changed
     campaign.check(fixed, tmp_path, larger(case))
     label = "TRAINING" if name in STAY_TRAINING else "ATEN"
-    assert judging.tree_of(fixed.after, tmp_path)["verifiers"] == [label]
+    assert trial.tree_of(fixed.after, tmp_path)["verifiers"] == [label]
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_an_input_may_be_laid_out_as_no_sample_was(tmp_path):
     case = MODELS["CopiesSeenByStrides"]()
-    fixed = judging.fix(judging.export(case), tmp_path, case.args)
+    fixed = trial.fix(trial.export(case), tmp_path, case.args)
     assert writes(fixed.result.diagnostics) == []
     [sample] = case.args
     campaign.check(fixed, tmp_path, [(sample.t().contiguous().t(),)])
@@ -52,7 +52,7 @@ def test_refused_with_a_reason_and_the_rest_fixed(name, tmp_path):
     torch.manual_seed(0)
     refused = models_refused.REFUSED[name]
     case = refused.build()
-    fixed = judging.fix(judging.export(case), tmp_path, case.args)
+    fixed = trial.fix(trial.export(case), tmp_path, case.args)
     left = writes(fixed.result.diagnostics)
     assert {one.fix.message for one in left} == refused.reasons
     assert {one.fix.applicability for one in left} == {"none"}

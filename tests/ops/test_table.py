@@ -8,12 +8,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from tests.facts.generate import COMMAND
 
 from graphlint.ir.model import Argument, NamedArgument, Node, TensorRef
 from graphlint.ops.conditions import Alias
+from graphlint.ops.declared import DeclaredOp
 from graphlint.ops.table import OpTable, op_name, op_table
-from graphlint.rules.settings import DeclaredOp
-from graphlint.runtime.generate_op_table import COMMAND
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 VERSIONS = sorted(path.name for path in ARTIFACTS.iterdir() if path.is_dir())
@@ -81,7 +81,7 @@ def test_known(target, name):
         "torch.ops.higher_order.frobnicate",
         "_operator.getitem",
         "",
-        "# Columns: name, schema, tags, functional twin.",
+        "# torch 2.13",
         "#",
         "~",
     ],

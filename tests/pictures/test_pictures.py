@@ -8,17 +8,18 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
+from tests.text_form import document_of
 
 from graphlint.artifact.artifact import open_artifact
 from graphlint.ir.document import Document
-from graphlint.ir.text import parse_program
 from graphlint.report.graphs.dot import render_dot
-from graphlint.report.graphs.drawing import MOST, Scene, around, neighbourhood, whole_program
+from graphlint.report.graphs.drawing import MOST, Drawing
+from graphlint.report.graphs.flow import Reaches, Vertex
 from graphlint.report.graphs.layers import place
-from graphlint.report.graphs.picture import Box, Picture, Sheet, Wire
-from graphlint.report.graphs.svg import render_svg
-from graphlint.rules.linting import lint_view, view_of
+from graphlint.report.graphs.svg import draw, render_svg
+from graphlint.rules.linting import lint_view
 from graphlint.rules.settings import Settings
+from graphlint.rules.view import ProgramView
 
 SVG = "{http://www.w3.org/2000/svg}"
 BRANCHES = """\
@@ -39,11 +40,20 @@ graph(%cache: f32[4, 8] = buffer "cache", %x: f32[4, 8], %flag: b8[]):
 
 
 def view(text):
-    return view_of(Document.from_tree(parse_program(text)), Settings(frozenset(), frozenset()))
+    return ProgramView(document_of(text), Settings(frozenset(), frozenset()))
 
 
-def boxes(sheet: Sheet) -> list[Box]:
-    return [one for box in sheet.boxes for one in (box, *(b for inner in box.sheets for b in boxes(inner)))]
+def neighbourhood(program, site, hops, reaches=None) -> Drawing:
+    reaches = reaches or Reaches(program)
+    return Drawing(reaches, [reaches.flow.vertex(site.position)], hops)
+
+
+def drawn(drawing: Drawing, vertices: list[Vertex]) -> list[Vertex]:
+    return [
+        one
+        for vertex in vertices
+        for one in (vertex, *(v for _, inner in drawing.called(vertex) for v in drawn(drawing, inner)))
+    ]
 
 
 @pytest.fixture
@@ -54,7 +64,14 @@ def written():
 
 def test_what_is_on_the_picture_of_a_write(written):
     facts = {
-        box.heading: (box.focus, box.writes, box.shows, box.reads, bool(box.sheets)) for box in boxes(written.sheet)
+        written.heading(one): (
+            one.number in written.focus,
+            written.writes(one.number),
+            one.number in written.shows,
+            one.number in written.reads,
+            bool(list(written.called(one))),
+        )
+        for one in drawn(written, written.graph)
     }
     assert facts == {
         'buffer "cache"': (False, "", True, False, False),
@@ -73,8 +90,8 @@ def test_what_is_on_the_picture_of_a_write(written):
 
 
 def test_a_read_that_takes_no_value_of_the_write_hangs_on_it_by_order(written):
-    keys = {box.heading: box.key for box in written.sheet.boxes}
-    wires = {(wire.source, wire.target): wire.kind for wire in written.sheet.wires}
+    keys = {written.heading(one): one.number for one in written.graph}
+    wires = {(wire.source, wire.target): wire.kind for wire in written.wires(written.graph)}
     assert wires == {
         (keys['buffer "cache"'], keys["aten.select.int"]): "storage",
         (keys['buffer "cache"'], keys["higher_order.cond"]): "storage",
@@ -89,21 +106,21 @@ def test_a_neighbourhood_has_room_for_so_many_and_the_nearest_come_first():
         f"program TRAINING\ngraph(%x: f32[4]):\n  %w: f32[4] = aten.add_.Tensor(%x, 1)\n{reads}  return %r0\n"
     )
     picture = neighbourhood(program, program.writes[0].site, 1)
-    assert len(picture.sheet.boxes) == MOST
-    assert [box.lines[0] for box in picture.sheet.boxes[:4]] == [
+    assert len(picture.graph) == MOST
+    assert [picture.lines(one)[0] for one in picture.graph[:4]] == [
         "%x: f32[4]",
         "%w: f32[4]",
         "%r0: f32[4]",
         "%r1: f32[4]",
     ]
-    [base] = [box for box in picture.sheet.boxes if box.kind == "input"]
-    assert base.more_below == 101 - (MOST - 1)
+    [base] = [one for one in picture.graph if one.kind == "input"]
+    assert picture.more_below(base.number) == 101 - (MOST - 1)
     # 38 of the readers have room, and five of those are named.
     assert "%r4 (aten.sin.default) and 33 more." in picture.description
 
 
-def element(picture: Picture) -> ET.Element:
-    return ET.fromstring(render_svg(picture))
+def element(drawing: Drawing) -> ET.Element:
+    return ET.fromstring(render_svg(drawing))
 
 
 def rectangles(root: ET.Element, x: float = 0.0, y: float = 0.0):
@@ -135,11 +152,11 @@ def every_picture(artifacts: Path):
     for path in sorted((artifacts / "2.13.0").glob("*.pt2")):
         with open_artifact(path) as artifact:
             for entry in artifact.programs:
-                program = view_of(Document.from_bytes(artifact.read_program(entry)), everything)
-                scene = Scene(program)
-                yield whole_program(scene)
+                program = ProgramView(Document.from_bytes(artifact.read_program(entry)), everything)
+                reaches = Reaches(program)
+                yield Drawing(reaches)
                 for found in lint_view(program, entry.name, "", everything):
-                    yield neighbourhood(program, found.site, 2, scene=scene)
+                    yield neighbourhood(program, found.site, 2, reaches)
 
 
 def test_nothing_overlaps_or_leaves_the_page_and_texts_fit_their_boxes(artifacts):
@@ -167,17 +184,22 @@ def test_nothing_overlaps_or_leaves_the_page_and_texts_fit_their_boxes(artifacts
 def test_the_same_picture_is_the_same_text_and_others_have_other_ids(written):
     program = view(BRANCHES)
     assert render_svg(neighbourhood(program, program.writes[0].site, 1)) == render_svg(written)
-    other = whole_program(Scene(program))
+    other = Drawing(Reaches(program))
     assert element(other).get("aria-labelledby") != element(written).get("aria-labelledby")
 
 
 def test_foreign_text_cannot_break_out():
-    heading = '</text><script>alert("1")</script>\x1b[31m' + "x" * 500
-    picture = Picture("<b>&", "a\nb", Sheet("", (Box(1, "node", heading, ('"quoted"',), "]]>"),), ()))
+    program = view(BRANCHES)
+    [early] = [node for node in program.program.graph.nodes if node.label == "early"]
+    early.name = "<b>&\n\x1b\0]]>"
+    early.target = '</text><script>alert("1")</script>\x1b[31m' + "x" * 500
+    reaches = Reaches(program)
+    picture = Drawing(reaches, reaches.flow.named("%early"), 1)
     root = element(picture)
-    assert root.find(f"{SVG}title").text == "<b>&"
+    assert root.find(f"{SVG}title").text.startswith("What is around %<b>&\\n\\x1b\\x00]]> (</text><script>")
     assert not list(root.iter(f"{SVG}script"))
     assert all(len(text.text) <= 64 for text in root.iter(f"{SVG}text"))
+    assert "\0" not in draw(picture).svg("key")
     dot = render_dot(picture, 'a"b\\')
     assert dot.startswith('digraph "a\\"b\\\\" {')
     assert "\x1b" not in dot
@@ -218,13 +240,21 @@ def test_dot_marks_writes_and_groups_subgraphs(written):
 
 def test_an_input_can_be_in_the_middle():
     program = view(BRANCHES)
-    scene = Scene(program)
-    picture = around(scene, scene.flow.named("x"), 0)
-    assert [(box.heading, box.focus, box.more_below) for box in picture.sheet.boxes] == [("input", True, 2)]
+    reaches = Reaches(program)
+    picture = Drawing(reaches, reaches.flow.named("x"), 0)
+    assert [
+        (picture.heading(one), one.number in picture.focus, picture.more_below(one.number)) for one in picture.graph
+    ] == [("input", True, 2)]
 
 
-def test_wires_of_one_value_taken_twice_are_one_line():
-    both = Sheet("", (Box(0, "input", "a", (), "a"), Box(1, "node", "b", (), "b")), (Wire(0, 1, "x"), Wire(0, 1, "y")))
-    root = element(Picture("", "", both))
+def test_values_that_lead_from_one_node_to_one_other_are_one_line():
+    program = view("""\
+program ATEN
+graph(%a: f32[4]):
+  %x: f32[4], %y: i64[] = aten.max.dim(%a, 0)
+  %z: f32[4] = aten.add.Tensor(%x, %y)
+  return %z
+""")
+    root = element(Drawing(Reaches(program)))
     lines = [path for path in root.iter(f"{SVG}path") if path.get("marker-end")]
-    assert [line.find(f"{SVG}title").text for line in lines] == ["%x, %y"]
+    assert [line.find(f"{SVG}title").text for line in lines] == ["%a", "%x, %y", "%z"]

@@ -8,12 +8,12 @@ import tracemalloc
 from typing import Any
 
 import pytest
+from tests.text_form import parse_program
 
 from graphlint.artifact.errors import ProgramError
 from graphlint.artifact.limits import Limits, raise_it
 from graphlint.ir.decode import MAX_NESTING, decode_program
 from graphlint.ir.document import Document
-from graphlint.ir.text import parse_program
 from graphlint.rules.linting import lint_program
 
 TEXT = """\

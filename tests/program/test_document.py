@@ -1,4 +1,4 @@
-"""Editing a program's JSON: what is not edited stays as it was read, to the byte."""
+"""Writing a changed program: what is not understood is written back as it was read, and only what changed is new."""
 
 from __future__ import annotations
 
@@ -6,29 +6,89 @@ import copy
 import json
 from typing import Any
 
+import msgspec
 import pytest
+from tests.text_form import document_of, encoded, parse_program, tree_of
 
-from graphlint.artifact.artifact import open_artifact
 from graphlint.artifact.errors import ProgramError
-from graphlint.ir.decode import decode_program
-from graphlint.ir.document import Dialect, Document, GraphEdit, encode
-from graphlint.ir.text import parse_program
-from graphlint.ops.table import op_table
-from graphlint.passes.tokens import TWINS, functionalize_checks
+from graphlint.ir.document import Document
+from graphlint.ir.edit import GraphEdit, changed_graph, changed_node, mapped, tensor, with_graph, with_operand
+from graphlint.ir.model import Argument, NamedArgument, Node, Program
+from graphlint.ops.table import check_twins, op_table
+from graphlint.passes.tokens import functionalize_checks
 from graphlint.semantics.sites import walk
+
+
+def with_inserted(program: Program, place: int, node: Node) -> Program:
+    """The program with one more node in its root graph."""
+    nodes = list(program.graph.nodes)
+    nodes.insert(place, node)
+    return with_graph(program, changed_graph(program.graph, nodes=nodes))
 
 
 def test_what_is_not_edited_is_written_as_torch_wrote_it(artifact, programs):
     for data in programs(artifact):
-        assert encode(Document.from_bytes(data).tree) == data
+        document = Document.from_bytes(data)
+        assert document.to_bytes() == data
+        assert document.changed(document.program).to_bytes() == data
+
+
+def test_another_label_is_all_that_changes(artifact, programs):
+    for data in programs(artifact):
+        relabelled = Document.from_bytes(data).relabelled("OTHER").to_bytes()
+        assert json.loads(relabelled) == {**json.loads(data), "verifiers": ["OTHER"]}
+        before, after = (msgspec.json.Decoder(dict[str, msgspec.Raw]) for _ in range(2))
+        if b"Infinity" not in data:
+            assert before.decode(data)["graph_module"] == after.decode(relabelled)["graph_module"]
+
+
+def test_an_edited_graph_without_edits_says_the_same(artifact, programs):
+    for data in programs(artifact):
+        document = Document.from_bytes(data)
+        graph = GraphEdit(document.program.graph).untouched()
+        written = document.changed(with_graph(document.program, graph)).to_bytes()
+        assert written != b""
+        assert json.loads(written) == json.loads(data)
+
+
+CLAMPED = """\
+graph(%x: f32[2]):
+  %y: f32[2] = aten.clamp.default(%x, -inf, inf)
+  mylib.note.default("Infinity, \\"NaN")
+  return %y
+"""
+
+
+def bare(tree: dict[str, Any]) -> bytes:
+    """The JSON with infinities as torch before 2.7 writes them."""
+    data = json.dumps(tree).replace('{"as_float": "-Infinity"}', '{"as_float": -Infinity}')
+    return data.replace('{"as_float": "Infinity"}', '{"as_float": Infinity}').encode()
 
 
 def test_bare_infinities_stay_bare():
-    tree = parse_program("graph(%x: f32[2]):\n  %y: f32[2] = aten.clamp.default(%x, -inf, inf)\n  return %y\n")
-    data = json.dumps(tree).replace('"-Infinity"', "-Infinity").replace('"Infinity"', "Infinity").encode()
+    data = bare(parse_program(CLAMPED))
+    assert data.count(b": Infinity}") == data.count(b": -Infinity}") == 1
     document = Document.from_bytes(data)
-    assert [o.arg.as_float for o in document.program.graph.nodes[0].inputs[1:]] == ["-Infinity", "Infinity"]
-    assert encode(document.tree) == data
+    clamp, note = document.program.graph.nodes
+    assert [one.arg.as_float for one in clamp.inputs[1:]] == ["-Infinity", "Infinity"]
+    assert document.to_bytes() == data
+    inputs = [clamp.inputs[0], with_operand(clamp.inputs[1], Argument(as_float="NaN")), clamp.inputs[2]]
+    graph = changed_graph(document.program.graph, nodes=[changed_node(clamp, inputs=inputs), note])
+    written = document.changed(with_graph(document.program, graph)).to_bytes()
+    assert written == data.replace(b": -Infinity}", b": NaN}")
+    assert json.loads(written)["graph_module"]["graph"]["nodes"][1]["inputs"][0]["arg"] == {
+        "as_string": 'Infinity, "NaN'
+    }
+
+
+def test_quoted_infinities_stay_quoted():
+    data = encoded(parse_program(CLAMPED))
+    document = Document.from_bytes(data)
+    clamp, note = document.program.graph.nodes
+    again = changed_node(clamp, inputs=[*clamp.inputs[:2], with_operand(clamp.inputs[2], Argument(as_float="NaN"))])
+    graph = changed_graph(document.program.graph, nodes=[again, note])
+    written = document.changed(with_graph(document.program, graph)).to_bytes()
+    assert json.loads(written) == json.loads(data.replace(b'{"as_float": "Infinity"}', b'{"as_float": "NaN"}'))
 
 
 CHECKED = """\
@@ -107,116 +167,103 @@ LEVELS = {
     "module call": ("graph_module", "module_call_graph", 0),
     "call signature": ("graph_module", "module_call_graph", 0, "signature"),
 }
-HANDED_IN = (*CALLER, "inputs", 3, "arg", "as_tensors", 0)
 
 
 def marked_and_edited(sink: str) -> tuple[dict[str, Any], dict[str, Any]]:
     # Through JSON: the parser shares objects between a graph's inputs and the signature.
     tree = json.loads(json.dumps(parse_program(CHECKED)))
-    assert {*LEVELS.values(), HANDED_IN} <= mark(tree)
-    document = Document.from_tree(tree)
+    assert {*LEVELS.values()} <= mark(tree)
+    document = document_of(tree)
     before = document.to_bytes()
-    sites = [site for site in walk(document.program, op_table(), lambda _: False) if site.node.target in TWINS]
+    twins = check_twins()
+    sites = [site for site in walk(document.program, op_table(), lambda _: False) if site.node.target in twins]
     assert len(sites) == 2
-    edited = functionalize_checks(document, sites, sink).tree
+    edited = document.changed(functionalize_checks(document.program, sites, sink).program)
     assert document.to_bytes() == before  # the original is not touched
-    return document.tree, json.loads(Document.from_tree(edited).to_bytes())
+    return tree, tree_of(edited)
 
 
 @pytest.mark.parametrize("sink", ["buffer", "output"])
 def test_unknown_keys_survive_an_edit_at_every_level(sink):
     before, after = marked_and_edited(sink)
     # The edit moves what it keeps (a new input, a node before the first check), so it is the number that counts.
-    kept = len(marks(after))
-    assert kept >= len(marks(before)) - 1
+    assert len(marks(after)) == len(marks(before))
     for level in (after, after["graph_module"], after["graph_module"]["graph"], after["graph_module"]["signature"]):
         assert level[UNKNOWN[0]] == UNKNOWN[1]
+    for path in ("yes", "no"):
+        (graph,) = (one for name, one in subgraphs(after["graph_module"]["graph"]) if name == path)
+        assert graph[UNKNOWN[0]] == UNKNOWN[1]
 
 
-def test_unknown_keys_survive_on_the_values_handed_in_beside_the_token():
-    before, after = marked_and_edited("buffer")
-    assert len(marks(after)) == len(marks(before))
+def subgraphs(graph: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    references = (operand["arg"].get("as_graph") for node in graph["nodes"] for operand in node["inputs"])
+    return [(one["name"], one["graph"]) for one in references if one]
 
 
-def test_a_dialect_is_what_the_files_own_nodes_show(version, programs, artifacts):
-    (data,) = programs(artifacts / version / "clean.pt2")
-    number = tuple(map(int, version.split(".")))
-    dialect = Dialect.of(decode_program(data).graph)
-    assert dialect.kinds == (number >= (2, 7))
-    assert dialect.names == (number >= (2, 11))
-    assert dialect.single_return_flag == (number >= (2, 7))
+SPACED = b'{ "target":"torch.ops.aten.cos.default" ,"more":[1.50e0, "\\u00e9"],'
 
 
-def test_new_names_are_free_and_taken_from_then_on():
-    document = Document.from_tree(parse_program(CHECKED))
-    edit = GraphEdit(document.tree["graph_module"]["graph"], document.program.graph)
-    assert [edit.fresh("dep_token"), edit.fresh("dep_token"), edit.fresh("dep_token", 5)] == [
-        "dep_token0",
-        "dep_token1",
-        "dep_token5",
+def test_untouched_nodes_of_an_edited_subgraph_keep_their_bytes():
+    """In their own spelling, with what is unknown in them, and so do the values of another subgraph."""
+    tree = parse_program(NESTED)
+    data = encoded(tree).replace(b'{"target": "torch.ops.aten.cos.default",', SPACED)
+    assert data.count(SPACED) == 3
+    document = Document.from_bytes(data)
+
+    def edit(node: Node) -> list[Node] | None:
+        return [changed_node(node, target="torch.ops.aten.tan.default")] if node.op == "aten.sin.default" else None
+
+    program = with_graph(document.program, mapped(document.program.graph, edit))
+    written = document.changed(program).to_bytes()
+    assert written.count(SPACED) == 3
+    expected = data.replace(b"aten.sin.default", b"aten.tan.default")
+    assert json.loads(written) == json.loads(expected) != json.loads(data)
+    assert json.loads(document.changed(document.program).to_bytes()) == json.loads(data)
+
+
+NESTED = """\
+graph(%p: b8[], %x: f32[4]):
+  %first: f32[4] = aten.cos.default(%x)
+  %out: f32[4] = higher_order.cond(%p, @yes, @no, [%first])
+    @yes(%a: f32[4]):
+      %b: f32[4] = aten.cos.default(%a)
+      %q: b8[] = aten.any.default(%a)
+      %c: f32[4] = higher_order.cond(%q, @inner, @other, [%b])
+        @inner(%d: f32[4]):
+          %e: f32[4] = aten.sin.default(%d)
+          return %e
+        @other(%f: f32[4]):
+          %g: f32[4] = aten.neg.default(%f)
+          return %g
+      return %c
+    @no(%h: f32[4]):
+      %i: f32[4] = aten.cos.default(%h)
+      return %i
+  return %out
+"""
+
+
+@pytest.mark.parametrize("older", ["2.1.2", "2.2.2"])
+def test_new_arguments_spell_out_what_they_are_not_where_the_file_does(older, artifacts, programs):
+    (data,) = programs(artifacts / older / "intermediate.pt2")
+    document = Document.from_bytes(data)
+    graph = json.loads(data)["graph_module"]["graph"]
+    spelled = list(graph["inputs"][0])
+    assert spelled.count("as_tensor") == 1 < len(spelled)
+    (name, *_) = document.program.graph.inputs[0].names()
+    operands = [NamedArgument("self", tensor(name)), NamedArgument("other", Argument(as_float=0.5))]
+    made = Node("torch.ops.mylib.new.default", operands, [])
+    program = with_inserted(document.program, 0, made)
+    written = json.loads(document.changed(program).to_bytes())["graph_module"]["graph"]["nodes"]
+    assert written[1:] == graph["nodes"]
+    assert [one["arg"] for one in written[0]["inputs"]] == [
+        {**dict.fromkeys(spelled), "as_tensor": {"name": name}},
+        {**dict.fromkeys(spelled), "as_float": 0.5},
     ]
-    assert [edit.claim("x"), edit.claim("x"), edit.claim("y"), edit.claim("y")] == ["x_1", "x_2", "y", "y_1"]
-    # subgraphs and nodes without results have names too
-    assert [edit.claim("yes"), edit.claim("_assert_async")] == ["yes_1", "_assert_async_1"]
 
 
-def test_an_edit_leaves_the_original_alone():
-    document = Document.from_tree(parse_program(CHECKED))
-    before = document.to_bytes()
-    edit = GraphEdit(document.tree["graph_module"]["graph"], document.program.graph)
-    edit.inputs.clear()
-    edit.outputs.clear()
-    edit.record("new", {"dtype": 7})
-    graph = edit.finish(is_single_tensor_return=True)
-    assert (graph["inputs"], graph["outputs"], graph["nodes"]) == ([], [], [])
-    assert graph["is_single_tensor_return"] is True
-    assert "new" in graph["tensor_values"]
-    tree = document.with_graph(graph, signature={})
-    assert tree["graph_module"]["signature"] == {}
-    assert tree["verifiers"] == document.tree["verifiers"]
-    assert document.to_bytes() == before
-
-
-def test_names_are_numbered_from_the_first_free_one():
-    tree = parse_program("graph(%x: f32[2]):\n  %a: f32[2] = aten.sin.default(%x)\n  return %a\n")
-    document = Document.from_tree(tree)
-    edit = GraphEdit(document.tree["graph_module"]["graph"], document.program.graph)
-    assert [edit.claim("a") for _ in range(3)] == ["a_1", "a_2", "a_3"]
-    assert [edit.claim("b") for _ in range(2)] == ["b", "b_1"]
-    for name in ("a_2", "a_1"):
-        edit.record(name, {})
-        edit.rename(name, f"{name}_elsewhere")
-    assert [edit.claim("a") for _ in range(3)] == ["a_1", "a_2", "a_4"], "renamed ones are free again"
-    assert edit.claim("a_1") == "a_1_1"
-
-
-def test_an_outline_is_the_json_as_far_as_it_goes(artifacts):
-    for path in sorted(artifacts.glob("*/*.pt2")):
-        with open_artifact(path) as artifact:
-            for entry in artifact.programs:
-                data = artifact.read_program(entry)
-                outline, tree = Document.from_bytes(data).outline, Document.from_bytes(data).tree
-                assert outline["graph_module"]["signature"] == tree["graph_module"]["signature"]
-                graph, whole = outline["graph_module"]["graph"], tree["graph_module"]["graph"]
-                assert list(graph["nodes"]) == graph["nodes"][:] == whole["nodes"]
-                assert dict(graph["tensor_values"]) == whole["tensor_values"]
-                for key in ("inputs", "outputs", "sym_int_values"):
-                    assert graph[key] == whole.get(key, {})
-
-
-def test_an_outline_parses_a_node_when_it_is_looked_at():
-    tree = parse_program("graph(%x: f32[2]):\n  %a: f32[2] = aten.sin.default(%x)\n  return %a\n")
-    tree["graph_module"]["graph"]["nodes"][0]["unknown"] = "NUMBER"
-    data = encode(tree).replace(b'"NUMBER"', b"1" + b"0" * 5000)
-    document = Document.from_bytes(data, "model.json")
-    nodes = document.outline["graph_module"]["graph"]["nodes"]
-    assert len(nodes) == 1
-    with pytest.raises(ProgramError, match=r"^Python cannot read the JSON, and neither can torch: "):
-        nodes[0]
-
-
-@pytest.mark.parametrize("word", [b"Infinity", b"-Infinity", b"NaN"])
-def test_where_msgspec_reads_no_outline_there_is_all_of_it(word):
-    tree = parse_program("graph(%x: f32[2]):\n  %a: f32[2] = aten.add.Tensor(%x, 1.5)\n  return %a\n")
-    document = Document.from_bytes(encode(tree).replace(b"1.5", word))
-    assert document.outline is document.tree
+def test_a_program_that_contradicts_itself_is_no_document():
+    document = document_of(CHECKED)
+    graph = changed_graph(document.program.graph, nodes=document.program.graph.nodes[1:])
+    with pytest.raises(ProgramError, match="reads %gt, which nothing before it defines"):
+        document.changed(with_graph(document.program, graph))

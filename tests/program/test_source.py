@@ -8,8 +8,7 @@ import pytest
 
 from graphlint.ir.decode import decode_program
 from graphlint.ir.model import Node
-from graphlint.ir.source import model_frame, module_of, stack_frames
-from graphlint.rules.diagnostics import SourceFrame
+from graphlint.ir.source import SourceFrame, model_frame, module_of, stack_frames
 
 MODELS = (Path(__file__).parent.parent / "artifacts" / "models.py").read_text().splitlines()
 

@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.text_form import TextFormError, document_of, parse_program
 
-from graphlint.artifact.errors import TextFormError
 from graphlint.ir.decode import decode_program
-from graphlint.ir.document import Document
 from graphlint.ir.expressions import canonical
 from graphlint.ir.model import Argument, Graph, Node, Program, SymSize
-from graphlint.ir.text import parse_program, print_node, print_program
 from graphlint.ops.table import op_table
+from graphlint.report.graphs.text import print_node, print_program
 
 # -- what the text tells of a program
 
@@ -157,7 +156,7 @@ def test_print_and_parse_are_inverse_on_every_artifact(artifact, programs):
     for data in programs(artifact):
         program = decode_program(data)
         text = print_program(program)
-        parsed = Document.from_tree(parse_program(text)).program
+        parsed = document_of(text).program
         assert print_program(parsed) == text
 
         before, after = told_of_program(program), told_of_program(parsed)
@@ -261,9 +260,9 @@ def test_arguments_round_trip(given_arguments):
         for name, argument, keyword in given_arguments
     ]
     tree["graph_module"]["graph"]["nodes"][0]["inputs"] = inputs
-    program = Document.from_tree(tree).program
+    program = document_of(tree).program
     text = print_program(program)
-    parsed = Document.from_tree(parse_program(text)).program
+    parsed = document_of(text).program
     before, after = program.graph.nodes[0], parsed.graph.nodes[0]
     assert [told(operand.arg) for operand in after.inputs] == [told(operand.arg) for operand in before.inputs]
     assert [(o.name, o.arg_kind) for o in after.inputs] == [(o.name, o.arg_kind) for o in before.inputs]
@@ -279,7 +278,7 @@ def test_arguments_round_trip(given_arguments):
 )
 def test_types_round_trip(written):
     text = f"program TRAINING\ngraph(%x: {written}):\n  return %x\n"
-    assert print_program(Document.from_tree(parse_program(text)).program) == text
+    assert print_program(document_of(text).program) == text
 
 
 WHOLE = """\
@@ -305,7 +304,7 @@ graph(%p_w: f32[4] = parameter "layers.0.w", %b: f32[1] = buffer "b", %t: f32[1]
 
 
 def test_everything_in_one_program():
-    program = Document.from_tree(parse_program(WHOLE)).program
+    program = document_of(WHOLE).program
     assert print_program(program) == WHOLE
     assert program.dialects == ("ATEN",)
     assert [node.op for node in program.graph.nodes[-2:]] == ["mylib.two.default", "higher_order.cond"]
@@ -323,11 +322,11 @@ def test_strings_stay_on_their_line_and_hold_no_control_characters():
     tree = parse_program(TEMPLATE)
     operand = {"name": "", "arg": {"as_string": written}, "kind": 1}
     tree["graph_module"]["graph"]["nodes"][0]["inputs"] = [operand]
-    text = print_program(Document.from_tree(tree).program)
+    text = print_program(document_of(tree).program)
     assert len(text.splitlines()) == len(text.split("\n")) - 1 == 4
     assert text.replace("\n", "").isprintable()
     assert "\u00e4\U0001f600" in text
-    parsed = Document.from_tree(parse_program(text)).program
+    parsed = document_of(text).program
     assert parsed.graph.nodes[0].inputs[0].arg.as_string == written
 
 
@@ -337,7 +336,7 @@ def test_comments_and_empty_lines_are_skipped():
 
 
 def test_positional_operands_take_the_names_of_the_schema():
-    node = Document.from_tree(parse_program(WHOLE)).program.graph.nodes[4]
+    node = document_of(WHOLE).program.graph.nodes[4]
     assert [(operand.name, operand.arg_kind) for operand in node.inputs] == [("self", 1), ("dim", 1)]
 
 

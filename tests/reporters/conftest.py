@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from graphlint.ir.source import SourceFrame
 from graphlint.report.results import FileResult
-from graphlint.rules.diagnostics import Diagnostic, Fix, SourceFrame, WrittenStorage
+from graphlint.rules.diagnostics import Diagnostic, Fix, WrittenStorage
 
 FRAME = SourceFrame("models.py", 84, "forward", "self.count.add_(1)")
 

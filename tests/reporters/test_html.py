@@ -13,11 +13,12 @@ import pytest
 from click.testing import CliRunner
 
 from graphlint.cli.main import app
+from graphlint.ir.source import SourceFrame
 from graphlint.report.formats.html import page
 from graphlint.report.formats.options import ReportOptions
-from graphlint.report.graphs.picture import Box, Picture, Sheet
+from graphlint.report.graphs.picture import Picture
 from graphlint.report.results import FileResult, Illustration
-from graphlint.rules.diagnostics import Location, SourceFrame, Suppression
+from graphlint.rules.diagnostics import Location, Suppression
 from graphlint.rules.settings import Settings
 from graphlint.run.engine import process
 
@@ -151,7 +152,7 @@ def evil_result(buffer_mutation):
         fingerprint="f" * 32,
         suppression=None,
     )
-    picture = Picture(EVIL, EVIL, Sheet(EVIL, (Box(0, "node", EVIL, (EVIL,), EVIL, focus=True, writes=EVIL),), ()))
+    picture = Picture(EVIL, "<svg></svg>")
     accepted = msgspec.structs.replace(finding, suppression=Suppression("comment", EVIL))
     illustrations = (
         Illustration(EVIL, (EVIL, EVIL), EVIL, picture),

@@ -7,7 +7,7 @@ import json
 import msgspec
 
 from graphlint import __version__
-from graphlint.report.formats import counts_json, json_report
+from graphlint.report.formats import counts, json_report
 from graphlint.report.formats.options import ReportOptions
 from graphlint.report.results import FileResult
 
@@ -120,7 +120,7 @@ def test_no_files():
 
 
 def test_statistics(results):
-    assert json.loads(counts_json.render(results, ReportOptions()))[1] == {
+    assert json.loads(counts.render_json(results, ReportOptions()))[1] == {
         "code": "GL103",
         "name": "buffer-mutation",
         "severity": "error",

@@ -14,10 +14,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from graphlint.report.formats import diff
+from graphlint.report.formats import summary
 from graphlint.report.formats.options import ReportOptions
-from graphlint.report.formats.registry import STATISTICS, renderer
-from graphlint.report.outputs import FORMATS
+from graphlint.report.formats.registry import FORMATS, STATISTICS, renderer
 from graphlint.report.results import Action, FileResult
 from graphlint.rules.registry import RULES
 from graphlint.run.config import Configuration
@@ -54,8 +53,9 @@ def run(action: Action, names: tuple[str, ...]) -> tuple[FileResult, ...]:
         results = []
         for name in names:
             path = f"tests/artifacts/2.13.0/{name}.pt2"
-            settings = reviewer.settings_for(path, resolver.for_path(path), resolver.settings_for(path))
-            results.append(process(path, msgspec.structs.replace(settings, illustrate=True), action))
+            settings = msgspec.structs.replace(resolver.settings_for(path), illustrate=True)
+            review = functools.partial(reviewer.accept, path, settings.acceptance)
+            results.append(reviewer.note(process(path, settings, action, review=review), settings))
         return tuple(results)
     finally:
         os.chdir(before)
@@ -82,7 +82,7 @@ def snapshots() -> dict[str, str]:
     would_fix = run("diff", FIXED)
     for name in ("json", "json-lines", "markdown", "html"):
         made[f"diff-{name}.{SUFFIXES[name]}"] = renderer(name)(would_fix, options())
-    made["diff.txt"] = diff.render(would_fix, options())
+    made["diff.txt"] = summary.render_diff(would_fix, options())
     made["check-full-colors.txt"] = renderer("full")(checked(), msgspec.structs.replace(options(), color=True)).replace(
         "\x1b", "<ESC>"
     )

@@ -6,10 +6,11 @@ import click
 import msgspec
 import pytest
 
+from graphlint.ir.source import SourceFrame
 from graphlint.report.formats import concise, counts, full, grouped
 from graphlint.report.formats.options import ReportOptions
 from graphlint.report.results import FileResult
-from graphlint.rules.diagnostics import Diagnostic, Fix, Location, SourceFrame
+from graphlint.rules.diagnostics import Diagnostic, Fix, Location
 
 FULL = """\
 GL103 [*] buffer-mutation: aten.add_.Tensor writes buffer 'count'

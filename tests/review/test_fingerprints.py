@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 import graphlint
-from graphlint.rules.diagnostics import Diagnostic, Fix, SourceFrame
+from graphlint.ir.source import SourceFrame
+from graphlint.rules.diagnostics import Diagnostic, Fix
 from graphlint.run.fingerprints import Identity, fingerprints, identity
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"

@@ -10,7 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from graphlint.rules.diagnostics import Location, SourceFrame
+from graphlint.ir.source import SourceFrame
+from graphlint.rules.diagnostics import Location
 from graphlint.run.sources.locating import Locator
 from graphlint.run.sources.repository import Repository
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from graphlint.ir.model import Program
 from graphlint.rules.diagnostics import Diagnostic, Suppression
 from graphlint.rules.settings import Settings
 from graphlint.run.engine import process
@@ -29,7 +28,7 @@ def test_what_is_accepted_stays_and_the_rest_is_fixed_as_far_as_it_goes(tmp_path
     found = identities(process(str(artifact), kept, "check").diagnostics)
     for index, accepted in enumerate(dict.fromkeys(found)):
 
-        def review(program: Program, given: Sequence[Diagnostic], accepted: Identity = accepted) -> list[Diagnostic]:
+        def review(given: Sequence[Diagnostic], accepted: Identity = accepted) -> list[Diagnostic]:
             suppression = Suppression("comment")
             return [
                 msgspec.structs.replace(one, suppression=suppression) if identity(one, "m") == accepted else one
@@ -39,7 +38,7 @@ def test_what_is_accepted_stays_and_the_rest_is_fixed_as_far_as_it_goes(tmp_path
         path = tmp_path / f"{index}.pt2"
         shutil.copy(artifact, path)
         path.chmod(0o644)
-        result = process(str(path), msgspec.structs.replace(kept, review=review), "fix")
+        result = process(str(path), kept, "fix", review=review)
         assert result.error == ""
         assert Counter(identities(result.suppressed)) == Counter({accepted: found.count(accepted)})
         assert accepted not in identities(result.fixed)

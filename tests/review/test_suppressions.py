@@ -149,6 +149,14 @@ def test_unused_comments_are_reported_on_request(repository):
     ]
 
 
+def test_a_comment_where_the_file_accepts_all_anyway_is_unused(repository):
+    repository.comment(11, "graphlint: ignore[GL103]")
+    Path("graphlint.toml").write_text('per-file-ignores = { "models/*.py" = ["GL103"] }')
+    for options in ([], ["--fix"]):
+        lines = [line for line in repository.lines("--warn-unused-ignores", *options) if "GL9" in line]
+        assert lines == [f"{NET}:11:28: GL901 (warning) nothing on this line for this comment to accept: GL103"]
+
+
 def test_a_program_without_findings_leads_to_unused_comments_too(repository):
     repository.run("--fix", "--select", "GL1")
     repository.comment(11, "graphlint: ignore[GL103]")

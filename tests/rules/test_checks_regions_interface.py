@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from tests.text_form import parse_program
 
 from graphlint.ir.document import Document
-from graphlint.ir.text import parse_program
 from graphlint.rules.linting import lint_program
 
 

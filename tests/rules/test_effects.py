@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from graphlint.rules.settings import DeclaredOp
+from graphlint.ops.declared import DeclaredOp
 
 
 def call(op: str, result: str = "%y: f32[4] = ") -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from tests.text_form import document_of, parse_program
 
-from graphlint.ir.document import Document
-from graphlint.ir.text import parse_program
-from graphlint.rules.linting import view_of
 from graphlint.rules.settings import Settings
+from graphlint.rules.view import ProgramView
 
 INPUTS = {
     "GL102": "%t: f32[4]",
@@ -174,9 +173,9 @@ graph(%p: b8[], %x: f32[4]):
 def test_tensors_of_which_too_little_is_recorded_are_left_alone(key):
     tree = parse_program('graph(%b: f32[] = buffer "b"):\n  %w: f32[] = aten.add_.Tensor(%b, 1)\n  return %w\n')
     del tree["graph_module"]["graph"]["tensor_values"]["b"][key]
-    document = Document.from_tree(tree)
-    view = view_of(document, Settings(frozenset(), frozenset()))
-    assert view.write_obstacles == {0: "the artifact records too little of %b"}
+    document = document_of(tree)
+    view = ProgramView(document, Settings(frozenset(), frozenset()))
+    assert view.write_plan.blocked == {0: "the artifact records too little of %b"}
 
 
 def test_a_write_that_is_said_to_return_a_number_is_left_alone():
@@ -188,8 +187,8 @@ graph(%x: i64[]):
 """
     tree = parse_program(text)
     tree["graph_module"]["graph"]["nodes"][0]["target"] = "torch.ops.aten.zero_.default"
-    view = view_of(Document.from_tree(tree), Settings(frozenset(), frozenset()))
-    assert view.write_obstacles == {0: "this file says that aten.zero_.default returns a number"}
+    view = ProgramView(document_of(tree), Settings(frozenset(), frozenset()))
+    assert view.write_plan.blocked == {0: "this file says that aten.zero_.default returns a number"}
 
 
 def test_statistics_of_different_ranks_are_left_alone(lint_text):

@@ -7,27 +7,27 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.text_form import document_of
 
 import graphlint
 from graphlint.artifact.errors import ConfigError
-from graphlint.ir.document import Document
-from graphlint.ir.text import parse_program
 from graphlint.ops.table import op_table
 from graphlint.rules.fixing import fix_program
 from graphlint.rules.registry import RULES
 from graphlint.rules.settings import Profile, Settings
 from graphlint.rules.target_refusals import RefusedByTarget
 from graphlint.rules.targets import documentation
-from graphlint.rules.targets.model import NAMES, load_target
+from graphlint.rules.targets.model import all_targets, load_target
 from graphlint.rules.targets.profiles import profile_of, row_of
 
-TARGETS = [load_target(name) for name in NAMES]
+TARGETS = all_targets()
+NAMES = [target.name for target in TARGETS]
 PACKAGE = Path(graphlint.__file__).parent
 
 
 def test_each_file_is_a_target_and_each_target_a_file():
     assert {path.stem for path in (PACKAGE / "rules" / "targets").glob("*.toml")} == set(NAMES)
-    assert [target.name for target in TARGETS] == list(NAMES)
+    assert [load_target(name) for name in NAMES] == TARGETS
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=NAMES)
@@ -156,7 +156,7 @@ def test_tokens_that_no_check_takes_stay_and_are_said_to(lint_text):
 def test_a_fix_ends_where_a_token_stays():
     every = frozenset(rule.code for rule in RULES)
     settings = Settings(enabled=every, fixable=every, profile=profile_of(["inductor"], RULES))
-    fixed = fix_program(Document.from_tree(parse_program(TWO_TOKENS)), "model", "model.pt2", settings)
+    fixed = fix_program(document_of(TWO_TOKENS), "model", "model.pt2", settings)
     assert [one.node for one in fixed.fixed if one.code == "GL601"] == ["dep_token0"]
     assert [one.node for one in fixed.remaining if one.code == "GL601"] == ["dep_token2"]
 

@@ -8,8 +8,9 @@ archive first, whose reader takes the first member's first folder as the root an
 from __future__ import annotations
 
 import os
-from types import TracebackType
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Literal
 
 import msgspec
 
@@ -17,9 +18,6 @@ from graphlint.artifact.container import DEFAULT, Container, folded, quoted
 from graphlint.artifact.errors import ArtifactError, LfsPointerError
 from graphlint.artifact.limits import Limits
 from graphlint.artifact.source import ByteSource, open_source
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 Layout = Literal["legacy", "flat", "pt2-pickled", "pt2"]
 """``legacy``: torch 2.1 and 2.2; ``flat``: 2.3 to 2.7; ``pt2-pickled``: 2.8; ``pt2``: 2.9 and later."""
@@ -47,7 +45,7 @@ class ProgramEntry(msgspec.Struct, frozen=True):
     sample_inputs: str | None = None
 
 
-class Artifact:
+class Artifact(AbstractContextManager["Artifact"]):
     """An exported-program archive, open for reading."""
 
     def __init__(self, path: str, container: Container) -> None:
@@ -57,12 +55,7 @@ class Artifact:
         self.limits = container.limits
         self.root, self.programs, self.note = _recognize(container)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -80,26 +73,33 @@ class Artifact:
 def open_artifact(
     path: str | bytes | os.PathLike[str] | os.PathLike[bytes],
     limits: Limits = DEFAULT,
-    source: ByteSource | None = None,
 ) -> Artifact:
     """Opens an artifact and lists its programs; reads the archive's directory and nothing of the programs yet.
-
-    ``source`` is where its bytes come from, if that is not simply the file at ``path``; the artifact closes it.
 
     Raises LfsPointerError for a Git LFS pointer, ArtifactError for whatever else is no readable artifact, and
     RemoteError for a remote one that cannot be had.
     """
-    if source is None:
-        source = open_source(path)
+    source = open_source(path)
     try:
-        _check_start(source)
+        _refuse_other_files(source)
         return Artifact(os.fsdecode(path), Container(source, limits))
     except BaseException:
         source.close()
         raise
 
 
-def _check_start(source: ByteSource) -> None:
+@contextmanager
+def opened(path: str, limits: Limits = DEFAULT) -> Iterator[Artifact]:
+    """The artifact at ``path``, closed in the end. Raises ArtifactError with the path in its message."""
+    try:
+        artifact = open_artifact(path, limits)
+    except ArtifactError as error:
+        raise type(error)(f"{path}: {error}", member=error.member) from None
+    with artifact:
+        yield artifact
+
+
+def _refuse_other_files(source: ByteSource) -> None:
     """Says what a file is that can't be a zip archive, as far as its first bytes tell."""
     start = source.read_at(0, 512)
     if start.startswith(b"PK"):
@@ -116,19 +116,14 @@ def _check_start(source: ByteSource) -> None:
         raise ArtifactError("not a zip archive but an HTML page (a failed download?)")
     if not start.strip(b"\0"):
         raise ArtifactError("not a zip archive: the file starts with zero bytes (an interrupted download or copy?)")
-    if _is_text(start):
-        raise ArtifactError("not a zip archive but a text file")
-    # Anything else may still be a zip archive with something before it: the container tells.
-
-
-def _is_text(start: bytes) -> bool:
     try:
         text = start.decode()
     except UnicodeDecodeError as error:
-        if error.start < len(start) - 3:  # unless the last character is merely cut off
-            return False
-        text = start[: error.start].decode()
-    return all(c.isprintable() or c.isspace() for c in text)
+        # The last character may be merely cut off.
+        text = start[: error.start].decode() if error.start >= len(start) - 3 else "\0"
+    if all(c.isprintable() or c.isspace() for c in text):
+        raise ArtifactError("not a zip archive but a text file")
+    # Anything else may still be a zip archive with something before it: the container tells.
 
 
 def _recognize(container: Container) -> tuple[str, tuple[ProgramEntry, ...], str]:
@@ -142,12 +137,11 @@ def _recognize(container: Container) -> tuple[str, tuple[ProgramEntry, ...], str
         if any(name.startswith(AOTINDUCTOR) for name in members):  # torch 2.7 and before: without a root folder
             return "", (), "a package of compiled code (AOTInductor) without exported programs"
         raise ArtifactError(_foreign(container, root))
-    _check_root(container, root)
+    _refuse_strays(container, root)
     kind = container.read(format_member, limit=1 << 10)
     if kind != b"pt2":
         raise ArtifactError(
-            f'member {quoted(format_member)} says {_shown(kind)} instead of "pt2"',
-            member=format_member,
+            f'member {quoted(format_member)} says {_shown(kind)} instead of "pt2"', member=format_member
         )
     version_member = f"{root}/archive_version"
     if version_member in members:
@@ -163,11 +157,19 @@ def _recognize(container: Container) -> tuple[str, tuple[ProgramEntry, ...], str
         for name in members
         if name.startswith(f"{root}/models/") and name.endswith(".json")
     )
-    _check_case(container, programs)
-    return root, programs, "" if programs else _nothing_to_lint(container, root)
+    _refuse_twins(container, programs)
+    if programs:
+        return root, programs, ""
+    for folder, what in (
+        (AOTINDUCTOR, "a package of compiled code (AOTInductor)"),
+        ("data/executorch/", "a package of ExecuTorch programs"),
+    ):
+        if any(name.startswith(f"{root}/{folder}") for name in members):
+            return root, (), f"{what} without exported programs"
+    return root, (), "a PT2 archive without exported programs"
 
 
-def _check_root(container: Container, root: str) -> None:
+def _refuse_strays(container: Container, root: str) -> None:
     """Refuses members outside the root folder: torch's reader then gives up, and torch reads the file as one of the
     flat layout, if it has the members of that, too.
     """
@@ -182,7 +184,7 @@ def _check_root(container: Container, root: str) -> None:
         )
 
 
-def _check_case(container: Container, programs: tuple[ProgramEntry, ...]) -> None:
+def _refuse_twins(container: Container, programs: tuple[ProgramEntry, ...]) -> None:
     """Refuses names that differ in case only: torch's reader ignores (ASCII) case and takes one member for both."""
     members = container.members
     spellings: dict[bytes, str] = {}
@@ -199,18 +201,19 @@ def _shown(content: bytes) -> str:
     return quoted(content[:40].decode(errors="replace"))
 
 
-def _flat_program(container: Container) -> ProgramEntry:
-    def present(name: str) -> str | None:
-        return name if name in container.members else None
+def _present(container: Container, name: str) -> str | None:
+    return name if name in container.members else None
 
+
+def _flat_program(container: Container) -> ProgramEntry:
     if "serialized_state_dict.pt" in container.members:
         return ProgramEntry(
             "model",
             FLAT_PROGRAM,
             "flat",
             weights_pickle="serialized_state_dict.pt",
-            constants_pickle=present("serialized_constants.pt"),
-            sample_inputs=present("serialized_example_inputs.pt"),
+            constants_pickle=_present(container, "serialized_constants.pt"),
+            sample_inputs=_present(container, "serialized_example_inputs.pt"),
         )
     if "serialized_state_dict.json" in container.members:
         # In spite of their names these hold torch.save archives, and in 2.1 the constants stand among the weights.
@@ -222,32 +225,22 @@ def _flat_program(container: Container) -> ProgramEntry:
 
 def _pt2_program(container: Container, root: str, member: str) -> ProgramEntry:
     def present(name: str) -> str | None:
-        return name if name in container.members else None
+        return _present(container, f"{root}/data/{name}")
 
     name = member[len(f"{root}/models/") : -len(".json")]
-    weights = present(f"{root}/data/weights/{name}.pt")
-    constants = present(f"{root}/data/constants/{name}.pt")
+    weights = present(f"weights/{name}.pt")
+    constants = present(f"constants/{name}.pt")
     return ProgramEntry(
         name,
         member,
         "pt2-pickled" if weights or constants else "pt2",
         weights_pickle=weights,
         # Where both are there, torch reads the pickle.
-        weights_config=None if weights else present(f"{root}/data/weights/{name}_weights_config.json"),
+        weights_config=None if weights else present(f"weights/{name}_weights_config.json"),
         constants_pickle=constants,
-        constants_config=None if constants else present(f"{root}/data/constants/{name}_constants_config.json"),
-        sample_inputs=present(f"{root}/data/sample_inputs/{name}.pt"),
+        constants_config=None if constants else present(f"constants/{name}_constants_config.json"),
+        sample_inputs=present(f"sample_inputs/{name}.pt"),
     )
-
-
-def _nothing_to_lint(container: Container, root: str) -> str:
-    for folder, what in (
-        (AOTINDUCTOR, "a package of compiled code (AOTInductor)"),
-        ("data/executorch/", "a package of ExecuTorch programs"),
-    ):
-        if any(name.startswith(f"{root}/{folder}") for name in container.members):
-            return f"{what} without exported programs"
-    return "a PT2 archive without exported programs"
 
 
 def _foreign(container: Container, root: str) -> str:

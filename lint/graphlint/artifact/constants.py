@@ -1,27 +1,46 @@
-"""Adds constants (tensors) to a program's payload, where stock torch looks for them, takes them away again, and edits
-what is said of them.
+"""A program's constants (tensors): added where stock torch looks for them, taken away again, and edited in what is said
+of them.
 
 Non-persistent buffers live among the constants too. torch 2.9 and later keep each one's bytes in a member of its own,
-listed in a JSON file; torch 2.3 to 2.8 keep all of a program's in one torch.save file, which
-:mod:`graphlint.artifact.pickled` extends without unpickling it.
+listed in a JSON file; torch 2.3 to 2.8 keep all of a program's in one torch.save file of a dict. Unpickling that can
+run any code, so its pickle is only *followed*, opcode by opcode: what adds an item is put in front of its end, and an
+item that goes is cut out. What the pickle holds otherwise does not matter.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import math
+import struct
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from graphlint.artifact.artifact import Artifact, ProgramEntry
-from graphlint.artifact.container import quoted
+from graphlint.artifact.container import Container, quoted
 from graphlint.artifact.errors import ArtifactError
-from graphlint.artifact.writer import Changes
+from graphlint.artifact.pickles import Followed, Storage, follow_dict
+from graphlint.artifact.rewrite import Changes, write_archive
+from graphlint.artifact.source import BytesSource
 
-ITEM_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 2, 7: 4, 8: 8, 10: 8, 11: 16, 12: 1, 13: 2}
-"""Bytes per element of the dtypes that constants can have (``ScalarType`` in ``torch/_export/serde/schema.py``)."""
+_STORAGES = {
+    1: (1, "Byte"),
+    2: (1, "Char"),
+    3: (2, "Short"),
+    4: (4, "Int"),
+    5: (8, "Long"),
+    6: (2, "Half"),
+    7: (4, "Float"),
+    8: (8, "Double"),
+    10: (8, "ComplexFloat"),
+    11: (16, "ComplexDouble"),
+    12: (1, "Bool"),
+    13: (2, "BFloat16"),
+}
+"""Of the dtypes that constants can have (``ScalarType`` in ``torch/_export/serde/schema.py``): bytes per element, and
+how the class begins by which torch.save names it (``FloatStorage``)."""
 
 STRIDED = 7
 """``Layout.Strided`` there."""
@@ -40,7 +59,7 @@ class NewConstant(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         """Raises ValueError when the data is not what dtype and shape call for."""
-        if self.dtype not in ITEM_SIZES or len(self.data) != math.prod(self.shape) * ITEM_SIZES[self.dtype]:
+        if self.dtype not in _STORAGES or len(self.data) != math.prod(self.shape) * _STORAGES[self.dtype][0]:
             raise ValueError(f"{len(self.data)} bytes are no tensor of dtype {self.dtype} and shape {self.shape}")
 
     @property
@@ -66,8 +85,6 @@ def add_constants(
     if not constants:
         return {}
     if entry.constants_pickle is not None:
-        from graphlint.artifact.pickled import extend_saved_dict
-
         member = entry.constants_pickle
         try:
             return {member: extend_saved_dict(_content(artifact, member, planned), constants)}
@@ -95,8 +112,6 @@ def remove_constants(
     if not names:
         return {}
     if entry.constants_pickle is not None:
-        from graphlint.artifact.pickled_removal import without_items
-
         member = entry.constants_pickle
         try:
             return {member: without_items(_content(artifact, member, planned), names)}
@@ -193,3 +208,206 @@ def _parse_config(content: bytes, member: str) -> tuple[dict[str, Any], dict[str
     if not isinstance(config, dict):
         raise ArtifactError(f'member {quoted(member)} has no object "config" at its top level', member=member)
     return document, config
+
+
+def extend_saved_dict(saved: bytes, tensors: Sequence[NewConstant]) -> bytes:
+    """A torch.save archive of a dict, with more items. Every member but ``data.pkl`` stays byte for byte.
+
+    Raises ArtifactError when it is not such an archive or has a key already.
+    """
+    with Container(BytesSource(saved)) as container:
+        root = next(iter(container.members), "").partition("/")[0]
+        if container.members.get(f"{root}/byteorder") and container.read(f"{root}/byteorder", limit=16) != b"little":
+            raise ArtifactError("its tensors are big-endian")
+        pickle = container.read(f"{root}/data.pkl")
+        followed, held = follow_dict(pickle)
+        changes: dict[str, bytes] = {}
+        items = b""
+        number = 0
+        for tensor in tensors:
+            if tensor.name in held.items:
+                raise ArtifactError(f"it already has a constant {quoted(tensor.name)}")
+            while f"{root}/data/{number}" in container.members or f"{root}/data/{number}" in changes:
+                number += 1
+            changes[f"{root}/data/{number}"] = tensor.data
+            items += _item(tensor, str(number))
+        changes[f"{root}/data.pkl"] = with_items(pickle, items, followed.frame)
+        out = io.BytesIO()
+        # torch.save puts the storages one after the other and then `version`; its loader can be told to rely on that.
+        write_archive(container, changes, out, before=f"{root}/version")
+        return out.getvalue()
+
+
+def with_items(pickle: bytes, items: bytes, frame: int | None) -> bytes:
+    """The pickle of a dict with opcodes put in front of its last one, STOP; ``frame`` as :class:`Followed` tells it."""
+    return _reframed(pickle[:-1] + items + pickle[-1:], frame)
+
+
+def _reframed(pickle: bytes, frame: int | None) -> bytes:
+    """A pickle of another length than it had. The last frame, whose length stands at ``frame``, reaches to its end."""
+    if frame is None:
+        return pickle
+    return pickle[:frame] + struct.pack("<Q", len(pickle) - frame - 8) + pickle[frame + 8 :]
+
+
+def _item(tensor: NewConstant, storage: str) -> bytes:
+    """The opcodes that put a tensor into the dict on top of the stack: what torch.save writes, but for the memo.
+
+    ``dict[name] = torch._utils._rebuild_tensor_v2(loaded, 0, shape, strides, False, collections.OrderedDict())`` where
+    ``loaded`` is ``persistent_load(("storage", torch.FloatStorage, storage, "cpu", number of elements))``.
+    """
+    dtype = f"ctorch\n{_STORAGES[tensor.dtype][1]}Storage\n".encode()
+    count = _integer(math.prod(tensor.shape))
+    identity = _string("storage") + dtype + _string(storage) + _string("cpu") + count
+    arguments = (
+        (b"(" + identity + b"tQ")  # a tuple, BINPERSID
+        + _integer(0)
+        + _tuple(tensor.shape)
+        + _tuple(tensor.strides)
+        + b"\x89"  # NEWFALSE
+        + b"ccollections\nOrderedDict\n)R"  # EMPTY_TUPLE, REDUCE
+    )
+    # A tuple, REDUCE, SETITEM.
+    return _string(tensor.name) + b"ctorch._utils\n_rebuild_tensor_v2\n(" + arguments + b"tRs"
+
+
+def _string(value: str) -> bytes:
+    content = value.encode()
+    return b"X" + struct.pack("<I", len(content)) + content
+
+
+def _integer(value: int) -> bytes:
+    if value < 1 << 8:
+        return b"K" + struct.pack("<B", value)
+    if value < 1 << 31:
+        return b"J" + struct.pack("<i", value)
+    return b"\x8a\x08" + struct.pack("<q", value)
+
+
+def _tuple(values: tuple[int, ...]) -> bytes:
+    return b"(" + b"".join(_integer(value) for value in values) + b"t" if values else b")"
+
+
+_ATOMS = frozenset(b"cVX\x8c\x8d)")
+"""Opcodes of what can be put at another place as it is: GLOBAL, strings, EMPTY_TUPLE."""
+_PUTS = frozenset(b"pqr")
+_GETS = frozenset(b"ghj")
+_MEMOIZE, _FRAME, _PERSISTENT, _SET_ITEM, _SET_ITEMS = b"\x94\x95Qsu"
+
+
+class _Opcode(NamedTuple):
+    code: int
+    start: int
+    end: int
+
+
+class _Item(NamedTuple):
+    """An item of a dict, and where its opcodes are."""
+
+    owner: object
+    key: object
+    start: int
+    end: int
+
+
+def without_items(saved: bytes, names: Collection[str]) -> bytes:
+    """A torch.save archive of a dict, without these items and without the storages that only they show.
+
+    Every other member but ``data.pkl`` stays byte for byte; the same bytes where there is no such item. Raises
+    ArtifactError when it is not such an archive, or when other items refer to one that is to go.
+    """
+    with Container(BytesSource(saved)) as container:
+        root = next(iter(container.members), "").partition("/")[0]
+        pickle = container.read(f"{root}/data.pkl")
+        shortened, storages = _cut(pickle, names)
+        if shortened == pickle:
+            return saved
+        changes: dict[str, bytes | None] = {
+            member: None for key in storages if (member := f"{root}/data/{key}") in container.members
+        }
+        changes[f"{root}/data.pkl"] = shortened
+        out = io.BytesIO()
+        write_archive(container, changes, out)
+        return out.getvalue()
+
+
+def _cut(pickle: bytes, names: Collection[str]) -> tuple[bytes, set[str]]:
+    """The pickle without the items, and the keys of the storages that nothing in it shows any more.
+
+    What torch.save names once and refers to later, classes and strings, may be named in an item that goes: then it is
+    named where it is first referred to.
+    """
+    follow_dict(pickle)  # it can be followed, and is one dict
+    code, items, storages = _items(pickle)
+    going = [item for item in items if isinstance(item.key, str) and item.key in names]
+    if not going:
+        return pickle, set()
+
+    def goes(position: int) -> bool:
+        return any(item.start <= position < item.end for item in going)
+
+    atoms: dict[int, bytes | None] = {}
+    """What items that go have named, by the number under which others refer to it; None for what is no atom."""
+    pieces: list[bytes] = []
+    frame = None
+    for previous, one in zip([None, *code], code, strict=False):
+        piece = pickle[one.start : one.end]
+        if goes(one.start):
+            if one.code in _PUTS and previous is not None:
+                atoms[_index(piece)] = pickle[previous.start : one.end] if previous.code in _ATOMS else None
+            elif one.code == _MEMOIZE:
+                raise ArtifactError("its pickle counts what it refers to, so that nothing can be taken out")
+            continue
+        if one.code in _PUTS:
+            atoms.pop(_index(piece), None)
+        elif one.code in _GETS and _index(piece) in atoms:
+            named = atoms.pop(_index(piece))
+            if named is None:
+                raise ArtifactError("another item refers to a part of the one that is to go")
+            piece = named
+        elif one.code == _FRAME:
+            frame = sum(map(len, pieces)) + 1
+        pieces.append(piece)
+    shown = {key for key, position in storages if not goes(position)}
+    return _reframed(b"".join(pieces), frame), {key for key, position in storages if goes(position)} - shown
+
+
+def _items(pickle: bytes) -> tuple[list[_Opcode], list[_Item], list[tuple[str, int]]]:
+    """The opcodes, the items of the dict, and which storages are referred to at which places."""
+    followed = Followed(pickle)
+    code: list[_Opcode] = []
+    starts: list[list[int]] = [[]]
+    marks: list[int] = []
+    """Where what is on the stack begins, by the marks that it follows, and where those stand."""
+    found: list[_Item] = []
+    storages: list[tuple[str, int]] = []
+    while not followed.stopped:
+        start, opcode, stack = followed.end, pickle[followed.end], followed.stack
+        keys: list[tuple[object, int]] = []  # that are set, and where each begins
+        owner: object = None
+        if opcode == _SET_ITEM:
+            owner, keys = stack[-3], [(stack[-2], starts[-1][-2])]
+        elif opcode == _SET_ITEMS:
+            owner, keys = followed.outer[-1][-1], list(zip(stack[::2], starts[-1][::2], strict=True))
+        followed.step()
+        # An item reaches to the next one; the last of a group to where they are set, and a single one includes that.
+        ends = [begin for _, begin in keys[1:]] + [followed.end if opcode == _SET_ITEM else start]
+        found += [_Item(owner, key, begin, end) for (key, begin), end in zip(keys, ends, strict=False)]
+        code.append(_Opcode(opcode, start, followed.end))
+        begins = start
+        if len(followed.outer) > len(marks):
+            marks.append(start)
+            starts.append([])
+        elif len(followed.outer) < len(marks):
+            begins = marks.pop()
+            starts.pop()
+        del starts[-1][len(followed.stack) :]
+        starts[-1] += [begins] * (len(followed.stack) - len(starts[-1]))
+        if opcode == _PERSISTENT and isinstance(followed.stack[-1], Storage):
+            storages.append((followed.stack[-1].key, start))
+    return code, [item for item in found if item.owner is followed.value], storages
+
+
+def _index(piece: bytes) -> int:
+    """The number under which an opcode puts or gets something."""
+    return int(piece[1:].partition(b"\0")[0]) if piece[0] in b"pg" else int.from_bytes(piece[1:], "little")

@@ -9,8 +9,7 @@
 ├── ``ConfigError``          a configuration file or option is wrong (exit 2)
 ├── ``WriteError``           the fixed artifact could not be written; the old one is untouched (exit 2)
 ├── ``VerificationError``    running a fixed artifact showed a difference, or it cannot be run (exit 2)
-├── ``FixValidationError``   a fix failed its own checks: a bug of graphlint (exit 2)
-└── ``TextFormError``        a graph in text form does not parse
+└── ``FixValidationError``   a fix failed its own checks: a bug of graphlint (exit 2)
 
 The message says what is wrong and where; where there is something to do about it, it says that too.
 """
@@ -80,11 +79,3 @@ class VerificationError(GraphlintError):
 
 class FixValidationError(GraphlintError):
     """A fixed program failed graphlint's own validation, so nothing was written."""
-
-
-class TextFormError(GraphlintError):
-    """A graph's text form does not parse; ``line`` counts from 1."""
-
-    def __init__(self, message: str, *, line: int) -> None:
-        super().__init__(f"line {line}: {message}")
-        self.line = line

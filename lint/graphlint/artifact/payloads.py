@@ -37,10 +37,10 @@ def payloads(artifact: Artifact, entry: ProgramEntry) -> dict[str, str]:
         ("weights", entry.weights_config, entry.weights_pickle),
         ("constants", entry.constants_config, entry.constants_pickle),
     ):
+        held = {} if pickle is None else _pickled(artifact, pickle)
         if config is not None:
-            found.update((name, f"{kind}/{one.path_name}") for name, one in read_config(artifact, config).items())
-        elif pickle is not None:
-            found.update((name, f"{kind}/{key}") for name, key in _pickled(artifact, pickle).items())
+            held = {name: one.path_name for name, one in read_config(artifact, config).items()}
+        found.update((name, f"{kind}/{key}") for name, key in held.items())
     return found
 
 
@@ -56,7 +56,7 @@ def read_config(artifact: Artifact, member: str) -> dict[str, Payload]:
 
 
 def _pickled(artifact: Artifact, member: str) -> dict[str, str]:
-    from graphlint.artifact.pickled import trace_storages
+    from graphlint.artifact.pickles import Storage, follow_dict
 
     container = artifact.container
     if member not in container.members or container.members[member].size == 0:
@@ -66,6 +66,7 @@ def _pickled(artifact: Artifact, member: str) -> dict[str, str]:
         pickle = next((name for name in inner.members if name.endswith("/data.pkl")), None)
         if pickle is None:
             return {}
-        return trace_storages(inner.read(pickle, artifact.limits.pickle_bytes, "pickle-bytes"))
+        _, held = follow_dict(inner.read(pickle, artifact.limits.pickle_bytes, "pickle-bytes"))
+        return {name: value.key for name, value in held.items.items() if isinstance(value, Storage)}
     except ArtifactError as error:
         raise ArtifactError(f"its contents cannot be listed: {error}", member=member) from None

@@ -1,7 +1,7 @@
 """Artifacts in object stores and on web servers, by fsspec: only the parts that are needed are fetched.
 
-What a check reads is the end of the archive (its directory), some small members and the programs. Small reads are
-widened to blocks, so that neighbours come in one request, and kept; the weights are never asked for.
+What a check reads is the end of the archive (its directory), some small members and the programs; the weights are never
+asked for.
 """
 
 from __future__ import annotations
@@ -13,16 +13,15 @@ import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
 from typing import Any
 
 from graphlint.artifact.errors import RemoteError
 from graphlint.artifact.urls import SEPARATOR
 
-BLOCK = 1 << 15
-"""What is fetched begins and ends at multiples of so many bytes."""
-TAIL = 1 << 17
-"""How much of the end comes with the first read: the directory of most artifacts."""
+BLOCK = 1 << 17
+"""What is fetched and kept at once: the directory of most artifacts, some small members. What is larger, a program, is
+fetched as it is, and read once.
+"""
 TIMEOUT_VARIABLE = "GRAPHLINT_REMOTE_TIMEOUT"
 TIMEOUT = 30.0
 """Seconds that a server may keep silent, unless that variable says otherwise."""
@@ -42,77 +41,81 @@ class RemoteSource:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._blocks: dict[int, bytes] = {}
-        self._file: Any = None
         with failures(url):
-            filesystem, path = connect(url)
+            self._filesystem, self._path = connect(url)
             options: dict[str, Any] = {}
             if protocol_of(url) in HTTP:
                 # Opening asks for the size too, but goes on without ranges where it is not told.
-                information = filesystem.info(path)
-                self.size = _size(information["size"])
+                information = self._filesystem.info(self._path)
+                options["size"] = _size(information["size"])
                 # What is as small as this comes whole anyway.
-                if information.get("partial") is False and self.size > TAIL:
-                    raise _without_ranges(self.size)
-                options["size"] = self.size
-            elif filesystem.isdir(path):
+                if information.get("partial") is False and options["size"] > BLOCK:
+                    raise RemoteError(
+                        f"the server does not answer range requests, so all {options['size'] / 2**20:,.1f} MiB would "
+                        "have to be fetched: download it, and lint the copy"
+                    )
+            elif self._filesystem.isdir(self._path):
                 raise RemoteError("it is a folder")
+            self._file: Any = None
             if options.get("size") != 0:
-                self._file = filesystem.open(path, "rb", cache_type="none", **options)
-            if not options:
-                self.size = _size(getattr(self._file, "size", None))
-        # Its end is read first, and a little more of it than is asked for saves a request.
-        self._fetch(max(0, self.size - TAIL) // BLOCK, self._last_block)
-
-    @property
-    def _last_block(self) -> int:
-        return (self.size - 1) // BLOCK if self.size else -1
+                cache = {"cache_type": "blockcache", "block_size": BLOCK}
+                self._file = self._filesystem.open(self._path, "rb", **cache, **options)
+            self.size = options["size"] if options else _size(getattr(self._file, "size", None))
 
     def read_at(self, offset: int, length: int) -> bytes:
         """The bytes at ``offset``: ``length`` of them, or fewer at the end."""
         length = min(length, self.size - offset)
         if length <= 0:
             return b""
-        first, last = offset // BLOCK, (offset + length - 1) // BLOCK
-        missing = [block for block in range(first, last + 1) if block not in self._blocks]
-        if missing:
-            self._fetch(missing[0], missing[-1])
-        data = b"".join(self._blocks[block] for block in range(first, last + 1))
-        start = offset - first * BLOCK
-        if last - first > 1:
-            # A program: it is read once. Its edges are kept, they may belong to neighbours.
-            for block in range(first + 1, last):
-                del self._blocks[block]
-        return data[start : start + length]
+        with failures(self._url):
+            data: bytes
+            if length > BLOCK:
+                data = self._filesystem.cat_file(self._path, start=offset, end=offset + length)
+            else:
+                self._file.seek(offset)
+                data = self._file.read(length)
+            if len(data) != length:
+                raise RemoteError(f"the answer is cut short: {len(data)} of {length} bytes arrived")
+        return data
 
     def close(self) -> None:
         """Let go of what was fetched, and of the connection."""
-        self._blocks.clear()
         if self._file is not None:
             with contextlib.suppress(Exception):
                 self._file.close()
 
-    def _fetch(self, first: int, last: int) -> None:
-        """Get some blocks in one request."""
-        if last < first:
-            return
-        start, end = first * BLOCK, min((last + 1) * BLOCK, self.size)
-        with failures(self._url):
-            self._file.seek(start)
-            data = self._file.read(end - start)
-            if len(data) != end - start:
-                raise RemoteError(f"the answer is cut short: {len(data)} of {end - start} bytes arrived")
-        for block in range(first, last + 1):
-            at = block * BLOCK - start
-            self._blocks[block] = data[at : at + BLOCK]
+
+def artifacts_at(url: str, suffix: str) -> list[str]:
+    """The artifacts that a URL stands for, sorted: one, those below a folder, or those that match a pattern.
+
+    Nothing is asked of the server about what has the suffix of artifacts. Raises RemoteError.
+    """
+    pattern = is_pattern(url)
+    # On web servers, everything is a file.
+    if not pattern and (url.endswith(suffix) or protocol_of(url) in HTTP):
+        return [url]
+    with failures(url):
+        filesystem, path = connect(url)
+        if pattern:
+            matches = filesystem.glob(path, detail=True).items()
+            found = [name for name, one in matches if one.get("type") == "file"]
+        elif filesystem.isdir(path):
+            found = [name for name in filesystem.find(path) if name.endswith(suffix)]
+        else:
+            filesystem.info(path)  # says so if there is no such thing
+            return [url]
+        return sorted(map(filesystem.unstrip_protocol, found))
+
+
+def is_pattern(url: str) -> bool:
+    """Whether a URL may stand for several objects; in the addresses of the web, a question mark begins a query."""
+    return any(magic in url for magic in ("*[" if protocol_of(url) in HTTP else "*?["))
 
 
 class Fetching(ThreadPoolExecutor):
     """Threads that wait for servers; an exception in the block that uses them, such as an interrupt, ends that."""
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Wait for what is still running; in vain is what an exception cut off."""
         if kind is not None:
             from fsspec.asyn import get_loop
@@ -239,13 +242,6 @@ def _size(size: Any) -> int:
     if not isinstance(size, int):
         raise RemoteError("the server does not tell the size: download it, and lint the copy")
     return size
-
-
-def _without_ranges(size: int) -> RemoteError:
-    return RemoteError(
-        f"the server does not answer range requests, so all {size / 2**20:,.1f} MiB would have to be fetched: "
-        "download it, and lint the copy"
-    )
 
 
 def _unnumbered(said: str) -> str:

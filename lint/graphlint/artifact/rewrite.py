@@ -1,4 +1,19 @@
-"""Puts a rewritten archive in an old one's place: completely, or not at all."""
+"""A rewritten archive: some members changed, everything else copied byte for byte, put in the old one's place
+completely or not at all.
+
+Members are copied as whole spans of the file (local header, data, data descriptor, whatever follows up to the next
+member), so what this module does not know is kept too. A member is only looked into when it moves: torch pads each
+local header so that the data starts at a multiple of 64 bytes, because weights get mapped into memory, and that padding
+depends on where the member stands. Archives without such padding (torch 2.7 and before) stay without.
+
+A replaced member stays at its place, a removed one leaves no trace. A new one goes behind the last member of its own
+folder, as torch would have written it, else behind all others: never to the front, since torch takes the first member's
+folder as the root.
+
+A temporary file is locked while its run lives, and removed by the next run when that was killed. The lock (``flock``)
+goes with the process, however it ends, so a file that can be locked is nobody's any more. Where locks are not to be had
+(some network file systems) the files stay. Windows needs none: it does not remove open files.
+"""
 
 # os instead of pathlib: file names are bytes here (their length in bytes counts), and loading pathlib takes time.
 
@@ -6,24 +21,76 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import stat
+import struct
 import sys
-from collections.abc import Iterator
-from types import TracebackType
-from typing import TYPE_CHECKING
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from graphlint.artifact.container import Container, quoted
-from graphlint.artifact.errors import WriteError
-from graphlint.artifact.source import FileSource, FileStamp, reason_of
-from graphlint.artifact.temporary import create_temporary, remove_leftovers
-from graphlint.artifact.writer import Changes, write_archive
+import msgspec
+
+from graphlint.artifact.container import (
+    CENTRAL,
+    CENTRAL_SIGNATURE,
+    DEFLATED,
+    END,
+    END64,
+    END64_SIGNATURE,
+    EXTRA_ZIP64,
+    FLAG_DESCRIPTOR,
+    FLAG_UTF8,
+    LOCAL,
+    LOCAL_SIGNATURE,
+    LOCATOR,
+    LOCATOR_SIGNATURE,
+    MAX16,
+    MAX32,
+    STORED,
+    Container,
+    EndRecords,
+    Member,
+    encoded_name,
+    extra_field,
+    extra_fields,
+    in_file_order,
+    quoted,
+)
+from graphlint.artifact.errors import ArtifactError, WriteError
+from graphlint.artifact.source import FileSource, reason_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["PendingReplacement", "replace_file", "write_archive"]
+Changes = Mapping[str, "bytes | None"]
+"""Member name to new content, None for a member that is to go."""
 
+DESCRIPTOR_SIGNATURE = b"PK\x07\x08"
+EXTRA_PADDING = 0x4246
+"""The bytes ``FB``: the filler by which torch aligns a member's data."""
+ALIGNMENT = 64
+"""torch's ``kFieldAlignment`` (caffe2/serialize/inline_container.h)."""
+ZIP64_VERSION = 45
+"""The version (4.5) that a reader must support to read zip64 records."""
+FIRST_DAY = 0x21
+"""The format's: 1980-01-01."""
+TAIL_LIMIT = 1 << 20
+CHUNK = 1 << 20
+"""How many bytes are in memory at most while a member is copied."""
+KERNEL_CHUNK = 1 << 30
+NO_KERNEL_COPY = {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM, errno.ETXTBSY, errno.EBADF}
+"""What ``copy_file_range`` says of file systems (or kernels) that it can't serve."""
+
+MARK = ".graphlint-"
+SUFFIX = ".tmp"
+RANDOM_DIGITS = 8
+NAME_BUDGET = 100
+"""How many bytes of the file's name its temporary file's name takes over; the shortest limit in use is 143 bytes."""
+GRACE_SECONDS = 60.0
+"""On Windows a file is closed for an instant before it is renamed: only older ones count as left behind."""
 WHAT_NEXT = {
     errno.ENOSPC: "free some space on that disk and run graphlint again",
     errno.EDQUOT: "free some of your disk quota and run graphlint again",
@@ -32,6 +99,310 @@ WHAT_NEXT = {
     errno.EROFS: "copy the artifact to a disk that can be written to",
     errno.EFBIG: "the file system or a limit of the shell (ulimit -f) does not admit files of this size",
 }
+
+
+class _Slot(msgspec.Struct):
+    """A member's place in the new archive."""
+
+    name: str
+    old: Member | None
+    """The member that stood here; None for a new one."""
+    span_end: int = 0
+    """Where the old member's span ends."""
+    data: bytes | None = None
+    """The new content; None for a member that is copied."""
+
+
+def write_archive(container: Container, changes: Changes, out: BinaryIO | int, *, before: str | None = None) -> None:
+    """Writes the container's archive with ``changes`` to a file object or descriptor.
+
+    ``before`` is the member that new ones are put in front of, instead of the default place. Without changes the
+    result is the same file, byte for byte. Raises ArtifactError when a member that has to be moved is damaged, and
+    OSError when ``out`` cannot be written.
+    """
+    writing = _Writing(container, out)
+    slots = _slots(container, changes, before)
+    members = container.members
+    # Whose style (flags, padding, dates, attributes) new members take on: that of a replaced one, else of the first.
+    replaced = (members[name] for name, data in changes.items() if name in members and data is not None)
+    files = (member for name, member in members.items() if not name.endswith("/"))
+    template = next(itertools.chain(replaced, files), None)
+    # What stands together up to the first change is copied in one go: a file system that can share blocks between files
+    # (btrfs, XFS) does so for whole blocks only, and members seldom begin at one. torch puts the weights first.
+    together = min((member.header_offset for member in members.values()), default=0)
+    for slot in slots:
+        if slot.data is not None or slot.old is None or slot.old.header_offset != together:
+            break
+        together = slot.span_end
+    writing.copy(0, together)
+    records: dict[str, bytes] = {}
+    for slot in slots:
+        if slot.data is not None:
+            records[slot.name] = writing.write_changed(slot, slot.data, slot.old or template)
+        elif slot.old is not None and slot.old.header_offset < together:
+            records[slot.name] = slot.old.record
+        elif slot.old is not None:
+            records[slot.name] = writing.copy_member(slot.old, slot.span_end)
+    offset = writing.position
+    for name in _central_order(container, slots):
+        writing.write(records[name])
+    end = container.end
+    start = end.directory_offset + end.directory_size
+    length = container.source.size - start
+    if length > TAIL_LIMIT:
+        raise ArtifactError(f"the zip archive is damaged: {length} bytes follow its directory")
+    tail = container.read_at(start, length)
+    writing.write(_end_records(end, tail, len(slots), offset, writing.position - offset))
+    if not isinstance(out, int):
+        out.flush()
+
+
+def _slots(container: Container, changes: Changes, before: str | None) -> list[_Slot]:
+    """All members of the new archive, in the order in which they stand in the file."""
+    slots = []
+    members = in_file_order(container.members)
+    ends = [*(member.header_offset for member in members[1:]), container.end.directory_offset]
+    for member, span_end in zip(members, ends, strict=False):  # without members there is an end
+        if member.least_end > span_end:
+            raise _overlapping(member)
+        if changes.get(member.name, b"") is not None:
+            slots.append(_Slot(member.name, member, span_end, changes.get(member.name)))
+    for name, data in changes.items():
+        if name in container.members or data is None:
+            continue
+        folder = name.rpartition("/")[0]
+        position = len(slots)
+        for index, slot in enumerate(slots):
+            if slot.name == before:
+                position = index
+                break
+            if before is None and slot.name.rpartition("/")[0] == folder:
+                position = index + 1
+        slots.insert(position, _Slot(name, None, data=data))
+    return slots
+
+
+def _central_order(container: Container, slots: list[_Slot]) -> list[str]:
+    """The directory keeps its order; new members follow the one that they follow in the file."""
+    kept = {slot.name for slot in slots}
+    order = [name for name in container.members if name in kept]
+    for previous, slot in zip([None, *slots], slots, strict=False):
+        if slot.old is None:
+            order.insert(0 if previous is None else order.index(previous.name) + 1, slot.name)
+    return order
+
+
+class _Writing:
+    """An archive on its way to a file or buffer, front to back; ``position`` is the number of bytes so far."""
+
+    def __init__(self, container: Container, out: BinaryIO | int) -> None:
+        self.container = container
+        self.position = 0
+        self.alignment = ALIGNMENT
+        """What padded members are aligned to (bytes): torch.save notes it when it is not the default."""
+        self._out = out
+        self._kernel_copies = True
+        name = f"{next(iter(container.members), '').partition('/')[0]}/.storage_alignment"
+        if name in container.members:
+            text = container.read(name, limit=1 << 10)
+            if text.isdigit() and 1 <= int(text) <= 1 << 15:
+                self.alignment = int(text)
+
+    def write(self, data: bytes) -> None:
+        self.position += len(data)
+        if not isinstance(self._out, int):
+            self._out.write(data)
+            return
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(self._out, rest) :]
+
+    def copy(self, offset: int, length: int) -> None:
+        """Copies ``length`` bytes at ``offset``, in the kernel (or by reference) where it can do that."""
+        end = offset + length
+        while offset < end:
+            count = self._copied_in_kernel(offset, end - offset)
+            self.position += count
+            if not count:
+                chunk = self.container.source.read_at(offset, min(end - offset, CHUNK))
+                if not chunk:
+                    raise ArtifactError("the file became shorter while it was copied: run graphlint again")
+                self.write(chunk)
+                count = len(chunk)
+            offset += count
+
+    def _copied_in_kernel(self, offset: int, length: int) -> int:
+        """How many bytes the kernel has copied; 0 where it can't, or says that the file ends."""
+        if sys.platform != "linux" or not self._kernel_copies:
+            return 0
+        count, source = 0, self.container.source
+        if isinstance(source, FileSource) and isinstance(self._out, int):
+            try:
+                count = os.copy_file_range(source.descriptor, self._out, min(length, KERNEL_CHUNK), offset)
+            except OSError as error:
+                if error.errno not in NO_KERNEL_COPY:
+                    raise
+        self._kernel_copies = count > 0
+        return count
+
+    def copy_member(self, member: Member, span_end: int) -> bytes:
+        """Copies a member's span and returns its central record."""
+        offset = self.position
+        if offset == member.header_offset:
+            self.copy(offset, span_end - offset)
+            return member.record
+        start = self.container.data_offset(member)
+        if start + member.compressed_size > span_end:  # by its local header, which may be longer than least_end knows
+            raise _overlapping(member)
+        fields, name, extra, _ = self._local_parts(member)
+        # torch also puts the offset of members beyond 4 GiB into the zip64 field of their *local* header; nobody reads
+        # it there, but it should not lie.
+        old, new = struct.pack("<Q", member.header_offset), struct.pack("<Q", offset)
+        for kind, at, length in extra_fields(extra):
+            if kind == EXTRA_ZIP64 and length in {8, 24} and extra[at : at + length].endswith(old):
+                extra = extra[: at + length - 8] + new + extra[at + length :]
+        if _is_padded(extra):
+            extra = _padded(_without(extra, EXTRA_PADDING), offset + LOCAL.size + len(name), self.alignment)
+        fields[10] = len(extra)
+        self.write(LOCAL.pack(*fields) + name + extra)
+        self.copy(start, span_end - start)
+        return moved_central_record(member.record, offset)
+
+    def write_changed(self, slot: _Slot, data: bytes, model: Member | None) -> bytes:
+        """Writes a replaced or new member in the style of ``model``, and returns its central record.
+
+        Versions, flags, time, date and attributes are the model's. A replaced member keeps its extra fields, but for
+        sizes and padding, and its comment too.
+        """
+        name, offset = encoded_name(slot.name), self.position
+        local: list[Any] = [LOCAL_SIGNATURE, 20, 0, STORED, 0, FIRST_DAY, 0, 0, 0, 0, 0]
+        central: list[Any] = [CENTRAL_SIGNATURE, 20, 20, 0, STORED, 0, FIRST_DAY, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+        local_extra = extra = comment = b""
+        if model is not None:
+            local, _, local_extra, _ = self._local_parts(model)
+            central, _, extra, comment = _parts(CENTRAL, model.record)
+        padded = _is_padded(local_extra)
+        if slot.old is None:
+            local_extra = extra = comment = b""
+        method = DEFLATED if slot.old is not None and slot.old.method == DEFLATED else STORED
+        content = data
+        if method == DEFLATED:
+            compressor = zlib.compressobj(zlib.Z_DEFAULT_COMPRESSION, zlib.DEFLATED, -zlib.MAX_WBITS)
+            content = compressor.compress(data) + compressor.flush()
+        crc, compressed_size, size = zlib.crc32(data), len(content), len(data)
+        flags = local[2] & (FLAG_DESCRIPTOR | FLAG_UTF8) | (0 if name.isascii() else FLAG_UTF8)
+
+        local[2:4] = flags, method
+        local[6:9] = crc, compressed_size, size
+        local_extra = _without(_without(local_extra, EXTRA_ZIP64), EXTRA_PADDING)
+        is_wide = max(size, compressed_size) >= MAX32
+        if is_wide:
+            local_extra = _with_zip64(local_extra, struct.pack("<2Q", size, compressed_size))
+            local[1], local[7:9] = _version_for_zip64(local[1]), (MAX32, MAX32)
+        if padded:
+            local_extra = _padded(local_extra, offset + LOCAL.size + len(name), self.alignment)
+        if flags & FLAG_DESCRIPTOR:
+            local[6:9] = 0, 0, 0
+        local[9:] = len(name), len(local_extra)
+        self.write(LOCAL.pack(*local) + name + local_extra)
+        self.write(content)
+        if flags & FLAG_DESCRIPTOR:
+            descriptor = struct.pack("<I2Q" if is_wide else "<I2I", crc, compressed_size, size)
+            self.write(DESCRIPTOR_SIGNATURE + descriptor)
+
+        extra = _without(extra, EXTRA_ZIP64)
+        wide = b"".join(struct.pack("<Q", value) for value in (size, compressed_size, offset) if value >= MAX32)
+        if wide:
+            extra = _with_zip64(extra, wide)
+            central[2] = _version_for_zip64(central[2])
+        central[3:5] = flags, method
+        central[7:10] = crc, min(compressed_size, MAX32), min(size, MAX32)
+        central[10:14] = len(name), len(extra), len(comment), 0
+        central[16] = min(offset, MAX32)
+        return CENTRAL.pack(*central) + name + extra + comment
+
+    def _local_parts(self, member: Member) -> tuple[list[Any], bytes, bytes, bytes]:
+        length = self.container.data_offset(member) - member.header_offset
+        return _parts(LOCAL, self.container.read_at(member.header_offset, length))
+
+
+def _parts(layout: struct.Struct, record: bytes) -> tuple[list[Any], bytes, bytes, bytes]:
+    """The fields of a local header or central record, the name, the extra fields and the comment."""
+    fields = list(layout.unpack_from(record))
+    extra_at = layout.size + fields[9 if layout is LOCAL else 10]
+    comment_at = extra_at + fields[10 if layout is LOCAL else 11]
+    return fields, record[layout.size : extra_at], record[extra_at:comment_at], record[comment_at:]
+
+
+def moved_central_record(record: bytes, offset: int) -> bytes:
+    """A central record with another offset; the offset stays in the zip64 field where it stands in one."""
+    fields, name, extra, comment = _parts(CENTRAL, record)
+    compressed_size, size, old_offset = fields[8], fields[9], fields[16]
+    fields[16] = min(offset, MAX32)
+    if old_offset == MAX32 or offset >= MAX32:
+        # The field holds what is marked by all ones, in this order: size, compressed size, offset, disk.
+        wide = extra_field(extra, EXTRA_ZIP64)
+        position = 8 * (size == MAX32) + 8 * (compressed_size == MAX32)
+        rest = wide[position + 8 :] if old_offset == MAX32 else wide[position:]
+        extra = _with_zip64(_without(extra, EXTRA_ZIP64), wide[:position] + struct.pack("<Q", offset) + rest)
+        fields[2], fields[11], fields[16] = _version_for_zip64(fields[2]), len(extra), MAX32
+    return CENTRAL.pack(*fields) + name + extra + comment
+
+
+def _end_records(old: EndRecords, tail: bytes, entries: int, offset: int, size: int) -> bytes:
+    """What stands behind the directory: ``tail`` (what stood behind the old one), telling the new one's place.
+
+    zip64 records are added if that place needs them. Fields of all ones stay so: they refer to the zip64 record, which
+    is kept where there is one.
+    """
+    base = old.directory_offset + old.directory_size
+    end_at = old.end_offset - base
+    result = bytearray(tail)
+    narrow = list(END.unpack_from(result, end_at))
+    for index, value, top in ((3, entries, MAX16), (4, entries, MAX16), (5, size, MAX32), (6, offset, MAX32)):
+        if old.end64_offset is None or narrow[index] != top:
+            narrow[index] = min(value, top)
+    END.pack_into(result, end_at, *narrow)
+    if old.end64_offset is not None:
+        end64_at = old.end64_offset - base
+        struct.pack_into("<4Q", result, end64_at + END64.size - 32, entries, entries, size, offset)
+        struct.pack_into("<Q", result, end_at - LOCATOR.size + 8, offset + size + end64_at)
+    elif entries >= MAX16 or size >= MAX32 or offset >= MAX32:
+        place = (0, 0, entries, entries, size, offset)
+        end64 = END64.pack(END64_SIGNATURE, END64.size - 12, ZIP64_VERSION, ZIP64_VERSION, *place)
+        result[end_at:end_at] = end64 + LOCATOR.pack(LOCATOR_SIGNATURE, 0, offset + size + end_at, 1)
+    return bytes(result)
+
+
+def _overlapping(member: Member) -> ArtifactError:
+    return ArtifactError(f"member {quoted(member.name)} overlaps what follows it in the archive", member=member.name)
+
+
+def _is_padded(extra: bytes) -> bool:
+    return any(kind == EXTRA_PADDING for kind, _, _ in extra_fields(extra))
+
+
+def _padded(extra: bytes, start: int, alignment: int) -> bytes:
+    """An extra block at offset ``start`` with a filler field, so that what follows starts at a multiple."""
+    length = -(start + len(extra) + 4) % alignment
+    return extra + struct.pack("<2H", EXTRA_PADDING, length) + b"Z" * length
+
+
+def _with_zip64(extra: bytes, wide: bytes) -> bytes:
+    return struct.pack("<2H", EXTRA_ZIP64, len(wide)) + wide + extra
+
+
+def _without(extra: bytes, kind: int) -> bytes:
+    """An extra block without the fields of one kind; what is malformed at its end is kept."""
+    for found, start, length in reversed(extra_fields(extra)):
+        if found == kind:
+            extra = extra[: start - 4] + extra[start + length :]
+    return extra
+
+
+def _version_for_zip64(version: int) -> int:
+    """The version needed, raised to that of zip64; torch writes 0 and means to say nothing by that."""
+    return max(version, ZIP64_VERSION) if version else 0
 
 
 def replace_file(
@@ -57,17 +428,15 @@ class PendingReplacement:
     one is untouched in both cases.
     """
 
-    path: str
-    """The temporary file, in the folder of the file that it may replace."""
-
     def __init__(self, path: str, container: Container, changes: Changes) -> None:
         self._given = path
         self._container = container
         self._changes = changes
         self._descriptor = -1
         self.path = ""
+        """The temporary file, in the folder of the file that it may replace."""
         self.target = path
-        """The file itself, where ``path`` is a symbolic link."""
+        """The file itself, where the given path is a symbolic link."""
 
     def __enter__(self) -> Self:
         try:
@@ -76,8 +445,8 @@ class PendingReplacement:
                 self.target = os.path.realpath(self._given, strict=True)
                 status = os.stat(self.target)
                 source = self._container.source
-                self._stamp = source.stamp if isinstance(source, FileSource) else FileStamp.of(status)
-                self._check_target(status)
+                self._opened = source.status if isinstance(source, FileSource) else status
+                self._refuse_other_file(status)
                 # What a killed run left may be what the disk has no room for.
                 remove_leftovers(os.path.dirname(self.target))
                 self.path, self._descriptor = create_temporary(self.target)
@@ -87,9 +456,7 @@ class PendingReplacement:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._discard()
 
     def commit(self) -> None:
@@ -100,24 +467,41 @@ class PendingReplacement:
         """
         with self._writing():
             status = os.stat(self.target)
-            self._check_target(status)
+            self._refuse_other_file(status)
             _take_over_attributes(self.target, status, self._descriptor, self.path)
             os.fsync(self._descriptor)
             if sys.platform == "win32":
                 self._close()
                 self._container.close()
             # As late as can be. A writer in the instant that is left would win or lose, but nothing would be torn.
-            self._check_target(os.stat(self.target))
+            self._refuse_other_file(os.stat(self.target))
             os.replace(self.path, self.target)
             self.path = ""
         self._close()
-        _sync_folder(os.path.dirname(self.target))
+        if sys.platform != "win32":
+            # The replacement is to survive a crash of the machine, on file systems that offer that. Failing is no
+            # error: the new archive already stands in its place.
+            with contextlib.suppress(OSError):
+                folder = os.open(os.path.dirname(self.target), os.O_RDONLY)
+                try:
+                    os.fsync(folder)
+                finally:
+                    os.close(folder)
 
-    def _writing(self) -> contextlib.AbstractContextManager[None]:
-        return _as_write_error(self)
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            advice = WHAT_NEXT.get(error.errno or 0)
+            raise WriteError(
+                f"{quoted(self.target)} cannot be rewritten and is unchanged: {reason_of(error)}"
+                + (f" ({advice})" if advice else "")
+            ) from error
 
-    def _check_target(self, status: os.stat_result) -> None:
-        if FileStamp.of(status) != self._stamp:
+    def _refuse_other_file(self, status: os.stat_result) -> None:
+        """Refuses a file that is not the one that was read any more, and one that is read-only."""
+        if _content_stamp(status) != _content_stamp(self._opened):
             raise WriteError(
                 f"{quoted(self._given)} was changed by something else meanwhile and is left alone: run graphlint again"
             )
@@ -142,16 +526,9 @@ class PendingReplacement:
         self._close()  # only now: with its lock gone, the file would look like a dead run's
 
 
-@contextlib.contextmanager
-def _as_write_error(pending: PendingReplacement) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        advice = WHAT_NEXT.get(error.errno or 0)
-        raise WriteError(
-            f"{quoted(pending.target)} cannot be rewritten and is unchanged: {reason_of(error)}"
-            + (f" ({advice})" if advice else "")
-        ) from error
+def _content_stamp(status: os.stat_result) -> tuple[int, ...]:
+    """What tells that a file is still the one that was opened, and with the same content."""
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _take_over_attributes(target: str, status: os.stat_result, descriptor: int, path: str) -> None:
@@ -181,15 +558,87 @@ def _take_over_attributes(target: str, status: os.stat_result, descriptor: int, 
     os.fchmod(descriptor, mode)
 
 
-def _sync_folder(folder: str) -> None:
-    """Makes the replacement survive a crash of the machine, on file systems that offer that.
+def create_temporary(target: str) -> tuple[str, int]:
+    """A new, locked file beside ``target``, for its owner only: path and descriptor, with which the lock goes.
 
-    Failing is no error: the new archive already stands in its place.
+    Raises OSError.
     """
-    if sys.platform != "win32":
-        with contextlib.suppress(OSError):
-            descriptor = os.open(folder, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
+    folder, name = os.path.split(target)
+    while len(os.fsencode(name)) > NAME_BUDGET:
+        name = name[:-1]
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+    while True:
+        digits = os.urandom(RANDOM_DIGITS // 2).hex()
+        path = os.path.join(folder, f".{name}{MARK}{digits}{SUFFIX}")
+        descriptor = -1
+        try:
+            descriptor = os.open(path, flags, 0o600)
+            # Between these two steps another run may have taken the file for one that was left behind.
+            if _locked(descriptor) is not False and os.fstat(descriptor).st_nlink:
+                return path, descriptor
+            os.close(descriptor)
+        except FileExistsError:
+            continue
+        except BaseException:  # an interrupt, for one
+            if descriptor >= 0:
                 os.close(descriptor)
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            raise
+
+
+def remove_leftovers(folder: str) -> list[str]:
+    """Removes the temporary files in a folder whose runs are dead. What fails is left alone.
+
+    Gives the names of those with content: an empty one may be that of a living run which was just about to lock it, and
+    makes another one then.
+    """
+    removed: list[str] = []
+    with contextlib.suppress(OSError), os.scandir(folder or os.curdir) as listing:
+        for entry in listing:
+            if _is_temporary(entry.name):
+                with contextlib.suppress(OSError):
+                    size = entry.stat(follow_symlinks=False).st_size
+                    if _remove_if_left(entry.path) and size:
+                        removed.append(entry.name)
+    return sorted(removed)
+
+
+def _is_temporary(name: str) -> bool:
+    if not (name.startswith(".") and name.endswith(SUFFIX)):
+        return False
+    digits = name[: -len(SUFFIX)].rpartition(MARK)[2]
+    return len(digits) == RANDOM_DIGITS and not digits.strip("0123456789abcdef")
+
+
+def _remove_if_left(path: str) -> bool:
+    if sys.platform == "win32":
+        if time.time() - os.stat(path).st_mtime < GRACE_SECONDS:
+            return False
+        os.unlink(path)
+        return True
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)  # a lock on NFS takes the right to write
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or not _locked(descriptor):
+            return False
+        # Its run may have put it in its artifact's place, or removed it, while it was opened here.
+        if not os.path.samestat(status, os.lstat(path)):
+            return False
+        os.unlink(path)
+        return True
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool | None:
+    """Locks the file: True; False where another process holds the lock, None where there are no locks."""
+    if sys.platform == "win32":
+        return None
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return False if error.errno in {errno.EWOULDBLOCK, errno.EACCES} else None
+    return True

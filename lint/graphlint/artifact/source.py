@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from graphlint.artifact.errors import UnavailableError
 from graphlint.artifact.urls import is_url
@@ -24,19 +24,6 @@ class ByteSource(Protocol):
     def close(self) -> None: ...
 
 
-class FileStamp(NamedTuple):
-    """What tells that a file is still the one that was opened, and with the same content."""
-
-    device: int
-    inode: int
-    size: int
-    modified_ns: int
-
-    @classmethod
-    def of(cls, status: os.stat_result) -> FileStamp:
-        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-
-
 class FileSource:
     """A regular file, open for reading."""
 
@@ -47,22 +34,27 @@ class FileSource:
             self.descriptor = os.open(path, flags)
         except OSError as error:
             # Windows can't open a folder at all and calls that "permission denied".
-            reason = "it is a folder" if sys.platform == "win32" and _is_folder(path) else reason_of(error)
+            reason = "it is a folder" if sys.platform == "win32" and os.path.isdir(path) else reason_of(error)
             raise UnavailableError(f"cannot be read: {reason}") from error
         except ValueError as error:  # a NUL in the name
             raise UnavailableError(f"cannot be read: {error}") from error
-        try:
-            self.stamp = _regular_file(os.fstat(self.descriptor))
-        except BaseException:
+        self.status = os.fstat(self.descriptor)
+        if not stat.S_ISREG(self.status.st_mode):
             self.close()
-            raise
-        self.size = self.stamp.size
+            what = "it is a folder" if stat.S_ISDIR(self.status.st_mode) else "not a regular file"
+            raise UnavailableError(f"cannot be read: {what}")
+        self.size = self.status.st_size
 
     def read_at(self, offset: int, length: int) -> bytes:
         pieces: list[bytes] = []
         try:
             while length > 0:
-                piece = read_at_descriptor(self.descriptor, offset, length)
+                most = min(length, 1 << 30)
+                if sys.platform == "win32":
+                    os.lseek(self.descriptor, offset, os.SEEK_SET)
+                    piece = os.read(self.descriptor, most)
+                else:
+                    piece = os.pread(self.descriptor, most, offset)
                 if not piece:
                     break
                 pieces.append(piece)
@@ -120,35 +112,6 @@ class SectionSource:
         pass
 
 
-if sys.platform == "win32":
-
-    def read_at_descriptor(descriptor: int, offset: int, length: int) -> bytes:
-        """One read at an offset; it may return less than asked for."""
-        os.lseek(descriptor, offset, os.SEEK_SET)
-        return os.read(descriptor, min(length, 1 << 30))
-
-else:
-
-    def read_at_descriptor(descriptor: int, offset: int, length: int) -> bytes:
-        """One read at an offset; it may return less than asked for."""
-        return os.pread(descriptor, min(length, 1 << 30), offset)
-
-
 def reason_of(error: OSError) -> str:
     """The operating system's words for an error, without number and path."""
     return error.strerror or str(error) or type(error).__name__
-
-
-def _regular_file(status: os.stat_result) -> FileStamp:
-    if stat.S_ISDIR(status.st_mode):
-        raise UnavailableError("cannot be read: it is a folder")
-    if not stat.S_ISREG(status.st_mode):
-        raise UnavailableError("cannot be read: not a regular file")
-    return FileStamp.of(status)
-
-
-def _is_folder(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> bool:
-    try:
-        return stat.S_ISDIR(os.lstat(path).st_mode)
-    except OSError:
-        return False

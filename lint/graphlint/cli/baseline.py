@@ -2,85 +2,125 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-import click
+from graphlint.cli import options as given
+from graphlint.cli.console import Console, write_report
+from graphlint.cli.options import flag, path
 
-from graphlint.cli.console import Console
-from graphlint.cli.sections import SectionCommand, option
+if TYPE_CHECKING:
+    from graphlint.run.fingerprints import Identity
 
 FILE = "Baseline"
-RULES = "Rule selection"
-FILES = "File selection"
 GENERAL = "Configuration and output"
 
 
-class BaselineCommand(SectionCommand):
-    """The command with its examples."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the examples, then the options."""
-        with formatter.section("Examples"):
-            for line in EXAMPLES.splitlines():
-                formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
-        super().format_options(ctx, formatter)
-
-
-EXAMPLES = """\
-graphlint baseline                                  accept every finding below the current folder
-graphlint baseline models/net.pt2                   the same for one artifact; what is known of others stays
-graphlint baseline --prune                          forget what no longer occurs, accept nothing new
-graphlint --baseline graphlint-baseline.json        report only what is not in it
-"""
-
-
-@click.command(
-    cls=BaselineCommand,
+@given.command(
+    given.argument("paths", nargs=-1),
+    path(
+        FILE,
+        "-b --baseline",
+        "The file to write; by default what the configuration names, or graphlint-baseline.json.",
+    ),
+    flag(FILE, "--prune", "Only remove what no longer occurs; add nothing."),
+    *given.rules("What the artifacts are for, as for `graphlint check`."),
+    *given.files(),
+    *given.configuration(GENERAL),
+    given.quiet("Say nothing unless something is wrong.", GENERAL),
+    given.verbose("Say what was linted, and what was added and removed.", GENERAL),
     epilog="Exit status: 0 if the baseline is up to date or was written, 1 if an artifact could not be read, 2 if "
     "something went wrong.",
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.argument("paths", nargs=-1, type=click.UNPROCESSED)
-@option(
-    FILE,
-    "-b",
-    "--baseline",
-    metavar="FILE",
-    type=click.UNPROCESSED,
-    help="The file to write; by default what the configuration names, or graphlint-baseline.json.",
-)
-@option(FILE, "--prune", is_flag=True, help="Only remove what no longer occurs; add nothing.")
-@option(RULES, "--select", multiple=True, metavar="RULES", help="Enable only these rules (comma-separated, or ALL).")
-@option(RULES, "--ignore", multiple=True, metavar="RULES", help="Disable these rules.")
-@option(RULES, "--extend-select", multiple=True, metavar="RULES", help="Enable these rules, too.")
-@option(RULES, "--target", multiple=True, metavar="NAME", help="What the artifacts are for, as for `graphlint check`.")
-@option(FILES, "--exclude", multiple=True, metavar="PATTERNS", help="Leave out what matches, in place of the defaults.")
-@option(FILES, "--extend-exclude", multiple=True, metavar="PATTERNS", help="Leave out what matches, too.")
-@option(
-    GENERAL,
-    "--config",
-    multiple=True,
-    metavar="FILE|KEY=VALUE",
-    type=click.UNPROCESSED,
-    help="Use this configuration file, or override one setting with TOML.",
-)
-@option(GENERAL, "--isolated", is_flag=True, help="Ignore all configuration files.")
-@option(GENERAL, "-q", "--quiet", is_flag=True, help="Say nothing unless something is wrong.")
-@option(GENERAL, "-v", "--verbose", is_flag=True, help="Say what was linted, and what was added and removed.")
-@click.pass_context
-def command(ctx: click.Context, /, **parameters: Any) -> None:
+def baseline(console: Console, /, paths: tuple[str, ...], prune: bool, **options: Any) -> int:
     """Write the current findings to a baseline, a JSON file to be committed.
 
     `graphlint check` does not report what its baseline holds, and `--fix` leaves it alone. Findings are recognized by
     rule, op, module and source line, so that the baseline outlives another export of the model. PATHS are as for
     `graphlint check`; what the baseline holds of other artifacts and other rules stays, unless the artifact is gone.
     """
-    if parameters["quiet"] and parameters["verbose"]:
-        raise click.UsageError("--quiet and --verbose cannot be used together.", ctx)
-    console = Console(quiet=parameters["quiet"], verbose=parameters["verbose"])
-    with console.failures():
-        from graphlint.cli.baselining import write
-        from graphlint.cli.checking import CheckOptions
+    from graphlint.cli import session
+    from graphlint.rules.files import UNREADABLE
+    from graphlint.rules.registry import RULES
+    from graphlint.run.baseline import DEFAULT_NAME, artifact_name, load
+    from graphlint.run.discovery import discover
+    from graphlint.run.fingerprints import identity
+    from graphlint.run.pool import tasks_for
+    from graphlint.run.review import Reviewer
 
-        prune = parameters.pop("prune")
-        ctx.exit(write(CheckOptions(**parameters), console, prune=prune))
+    told = options["baseline"] or session.resolver_for(options).run.settings.acceptance.baseline
+    path = os.path.abspath(told or DEFAULT_NAME)
+    old = load(path) if prune or os.path.lexists(path) else Counter()
+    # Linted as if there were no baseline; comments in the source accept what they accept.
+    resolver = session.resolver_for({**options, "baseline": ""})
+    tasks = tasks_for(list(discover(paths or (os.curdir,), resolver)), resolver.settings_for, "check")
+    if not tasks:
+        console.warning(session.NOTHING)
+        return 0
+    results = list(session.lint(tasks, console, Reviewer(RULES)))
+    session.tell_unreadable(results, console, "; its findings stay as they were")
+    linted: dict[str, tuple[frozenset[str], Counter[Identity]]] = {}
+    for result, task in zip(results, tasks, strict=True):
+        if not result.error and not result.unreadable:
+            name = artifact_name(result.path, path)
+            found = Counter(identity(one, name) for one in result.diagnostics if one.code not in UNREADABLE)
+            linted[name] = (task.settings.enabled, found)
+    new = _merged(old, linted, os.path.dirname(path), prune=prune)
+    _write(path, old, new, console, told=bool(told))
+    return 2 if any(result.error for result in results) else int(any(result.unreadable for result in results))
+
+
+def _merged(
+    old: Mapping[Identity, int],
+    linted: Mapping[str, tuple[frozenset[str], Counter[Identity]]],
+    folder: str,
+    *,
+    prune: bool,
+) -> Counter[Identity]:
+    """The baseline after a run that ``linted`` some artifacts, by these rules with these findings; ``folder`` is the
+    one that their names are relative to. With ``prune`` nothing is added.
+    """
+    from graphlint.artifact.urls import is_url
+
+    new: Counter[Identity] = Counter()
+    for one, number in old.items():
+        enabled, found = linted.get(one.artifact, (frozenset(), Counter()))
+        if one.code in enabled:
+            new[one] = min(number, found[one])
+        elif one.artifact in linted or is_url(one.artifact) or os.path.lexists(os.path.join(folder, one.artifact)):
+            new[one] = number
+    if not prune:
+        for _, found in linted.values():
+            new |= found
+    return +new
+
+
+def _write(path: str, old: Counter[Identity], new: Counter[Identity], console: Console, *, told: bool) -> None:
+    from graphlint.cli.session import described, shown_path
+    from graphlint.report.formats.phrasing import count
+    from graphlint.run.baseline import render
+
+    added, removed = new - old, old - new
+    name = shown_path(path)
+    for sign, counts in (("+", added), ("-", removed)):
+        for one in sorted(counts):
+            console.progress(f"{sign}{counts[one]} {described(one)}")
+    is_new = not os.path.lexists(path)
+    if new == old and not is_new:
+        console.say(f"{name} is up to date: {count(new.total(), 'finding')}.")
+        return
+    write_report(path, render(new))
+    changes = f" ({added.total()} added, {removed.total()} removed)" if not is_new else ""
+    console.say(f"Wrote {count(new.total(), 'finding')} to {name}{changes}.")
+    if is_new and not told:
+        console.say(f'To use it: baseline = "{os.path.basename(path)}" in the configuration, or --baseline {name}.')
+
+
+baseline.examples = """\
+graphlint baseline                                  accept every finding below the current folder
+graphlint baseline models/net.pt2                   the same for one artifact; what is known of others stays
+graphlint baseline --prune                          forget what no longer occurs, accept nothing new
+graphlint --baseline graphlint-baseline.json        report only what is not in it
+"""

@@ -3,218 +3,223 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from graphlint.cli import completing
+from graphlint.cli import options as given
 from graphlint.cli.console import Console
-from graphlint.cli.output_type import OutputType
-from graphlint.cli.sections import SectionCommand, option
+from graphlint.cli.options import choice, flag, option, path, switch
+
+if TYPE_CHECKING:
+    from graphlint.report.results import Action
+    from graphlint.run.pool import Task
+    from graphlint.run.resolution import Resolver
 
 FIXING = "Fixing"
 RULES = "Rule selection"
-FILES = "File selection"
 RUNNING = "Many artifacts"
 OUTPUT = "Output"
 EXIT = "Exit status"
 GENERAL = "Configuration and information"
 
 
-@click.command(
-    cls=SectionCommand,
+def _targets() -> str:
+    from graphlint.rules.targets.model import all_targets
+
+    default, *others, last = [target.name for target in all_targets()]
+    names = f"{default} (default), {', '.join(others)} or {last}"
+    return f"What the artifacts are for: {names}. `graphlint target` explains them."
+
+
+def _formats() -> str:
+    from graphlint.report.formats.registry import FORMATS
+
+    default, *people, last = [name for name, one in FORMATS.items() if one.text]
+    *others, least = [name for name, one in FORMATS.items() if not one.text]
+    text = f"{default} (default), {', '.join(people)} or {last} for people; {', '.join(others)} or {least}"
+    return f"How to show findings: {text}. Can be given several times, all but one with a file."
+
+
+@given.command(
+    given.argument("paths", nargs=-1, shell_complete=given.complete_artifacts),
+    flag(FIXING, "--fix", "Apply fixes and write the artifacts back."),
+    switch(
+        FIXING,
+        "unsafe-fixes",
+        "Include fixes that may change what the program does; or neither apply nor mention them.",
+    ),
+    flag(FIXING, "--fix-only", "Apply fixes, and say nothing of what is left. Implies --fix."),
+    flag(FIXING, "--diff", "Show what --fix would change, and write nothing."),
+    flag(FIXING, "--show-fixes", "List what was fixed, by artifact and rule."),
+    choice(
+        FIXING,
+        "--token-sink",
+        "buffer output",
+        "Where the tokens of fixed checks end: in a buffer (default), or as an output of the program.",
+    ),
+    given.provenance(FIXING, "fixed"),
+    flag(FIXING, "--verify", "Run each artifact before and after its fix in torch; write it if alike."),
+    *given.loading(FIXING),
+    *given.rules(_targets),
+    path(RULES, "--baseline", "Leave out the findings in this file, which `graphlint baseline` writes."),
+    switch(
+        RULES,
+        "warn-unused-ignores",
+        "Report `# graphlint: ignore[...]` comments in the model's source that accept nothing (GL901).",
+    ),
+    *given.files(),
+    given.FORCE_EXCLUDE,
+    option(
+        RUNNING,
+        "-j --jobs",
+        "How many processes may lint at once; by default as many as there are cores. Few small artifacts take one, "
+        "and so does --verify.",
+        type=click.IntRange(min=1),
+        metavar="N",
+    ),
+    option(RUNNING, "--no-cache", "Lint everything anew.", is_flag=True, envvar="GRAPHLINT_NO_CACHE", show_envvar=True),
+    given.cache_folder(
+        RUNNING,
+        "Where results are kept; by default .graphlint_cache beside the configuration. `graphlint clean` removes it.",
+    ),
+    option(
+        OUTPUT,
+        "--output-format",
+        _formats,
+        type=given.OutputType(),
+        multiple=True,
+        metavar="FORMAT[=FILE]",
+        envvar="GRAPHLINT_OUTPUT_FORMAT",
+        show_envvar=True,
+    ),
+    path(OUTPUT, "-o --output-file", "Write the report that has no file of its own to this one."),
+    switch(OUTPUT, "step-summary", "Whether to add to the job summary in GitHub Actions (on by default)."),
+    flag(OUTPUT, "--statistics", "Show only how often each rule was violated."),
+    given.quiet("Show findings, but nothing else."),
+    given.verbose("Say what was linted, and show tracebacks of internal errors."),
+    given.COLOR,
+    flag(EXIT, "-e --exit-zero", "Exit with 0 even if there are findings or changes."),
+    switch(
+        EXIT,
+        "exit-non-zero-on-fix",
+        "Exit with 1 if an artifact was changed, even if no findings are left (on by default).",
+        default=True,
+    ),
+    *given.configuration(GENERAL),
+    flag(GENERAL, "--watch", "Lint again whenever an artifact or a configuration changes."),
+    flag(GENERAL, "--show-settings", "Show the settings for the first artifact, and lint nothing."),
+    flag(GENERAL, "--show-files", "List the artifacts that would be linted, and lint nothing."),
     epilog="Exit status: 0 if there is nothing to report and nothing changed, 1 if findings are left or an artifact "
     "was changed, 2 if something went wrong.",
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.argument("paths", nargs=-1, type=click.UNPROCESSED, shell_complete=completing.artifacts)
-@option(FIXING, "--fix", is_flag=True, help="Apply fixes and write the artifacts back.")
-@option(
-    FIXING,
-    "--unsafe-fixes/--no-unsafe-fixes",
-    default=None,
-    help="Include fixes that may change what the program does; or neither apply nor mention them.",
-)
-@option(FIXING, "--fix-only", is_flag=True, help="Apply fixes, and say nothing of what is left. Implies --fix.")
-@option(FIXING, "--diff", is_flag=True, help="Show what --fix would change, and write nothing.")
-@option(FIXING, "--show-fixes", is_flag=True, help="List what was fixed, by artifact and rule.")
-@option(
-    FIXING,
-    "--token-sink",
-    type=click.Choice(["buffer", "output"]),
-    help="Where the tokens of fixed checks end: in a buffer (default), or as an output of the program.",
-)
-@option(
-    FIXING,
-    "--provenance/--no-provenance",
-    default=None,
-    help="Record in the artifact, as its extra file graphlint.json, what was fixed (the default); or do not.",
-)
-@option(
-    FIXING, "--verify", is_flag=True, help="Run each artifact before and after its fix in torch; write it if alike."
-)
-@option(FIXING, "--trust", is_flag=True, help="With --verify: load artifacts whose code runs when they are loaded.")
-@option(
-    FIXING,
-    "--import",
-    "imports",
-    multiple=True,
-    metavar="MODULE",
-    help="With --verify: import this first, since it registers custom ops or classes.",
-)
-@option(
-    RULES,
-    "--select",
-    multiple=True,
-    metavar="RULES",
-    shell_complete=completing.selectors,
-    help="Enable only these rules (comma-separated, or ALL).",
-)
-@option(
-    RULES,
-    "--ignore",
-    multiple=True,
-    metavar="RULES",
-    shell_complete=completing.selectors,
-    help="Disable these rules.",
-)
-@option(
-    RULES,
-    "--extend-select",
-    multiple=True,
-    metavar="RULES",
-    shell_complete=completing.selectors,
-    help="Enable these rules, too.",
-)
-@option(
-    RULES,
-    "--target",
-    multiple=True,
-    metavar="NAME",
-    shell_complete=completing.targets,
-    help="What the artifacts are for: functional (default), module, inductor, onnx, executorch or coreml. "
-    "`graphlint target` explains them.",
-)
-@option(
-    RULES,
-    "--baseline",
-    metavar="FILE",
-    type=click.UNPROCESSED,
-    help="Leave out the findings in this file, which `graphlint baseline` writes.",
-)
-@option(
-    RULES,
-    "--warn-unused-ignores/--no-warn-unused-ignores",
-    default=None,
-    help="Report `# graphlint: ignore[...]` comments in the model's source that accept nothing (GL901).",
-)
-@option(FILES, "--exclude", multiple=True, metavar="PATTERNS", help="Leave out what matches, in place of the defaults.")
-@option(FILES, "--extend-exclude", multiple=True, metavar="PATTERNS", help="Leave out what matches, too.")
-@option(
-    FILES,
-    "--force-exclude/--no-force-exclude",
-    default=None,
-    help="Leave out what is excluded even when it is named on the command line.",
-)
-@option(
-    RUNNING,
-    "-j",
-    "--jobs",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="How many processes may lint at once; by default as many as there are cores. Few small artifacts take one, "
-    "and so does --verify.",
-)
-@option(
-    RUNNING, "--no-cache", is_flag=True, envvar="GRAPHLINT_NO_CACHE", show_envvar=True, help="Lint everything anew."
-)
-@option(
-    RUNNING,
-    "--cache-dir",
-    metavar="FOLDER",
-    type=click.UNPROCESSED,
-    envvar="GRAPHLINT_CACHE_DIR",
-    show_envvar=True,
-    help="Where results are kept; by default .graphlint_cache beside the configuration. `graphlint clean` removes it.",
-)
-@option(
-    OUTPUT,
-    "--output-format",
-    multiple=True,
-    type=OutputType(),
-    metavar="FORMAT[=FILE]",
-    envvar="GRAPHLINT_OUTPUT_FORMAT",
-    show_envvar=True,
-    help="How to show findings: full (default), concise or grouped for people; json, json-lines, sarif, github, "
-    "gitlab, junit, markdown or html. Can be given several times, all but one with a file.",
-)
-@option(
-    OUTPUT,
-    "-o",
-    "--output-file",
-    metavar="FILE",
-    type=click.UNPROCESSED,
-    help="Write the report that has no file of its own to this one.",
-)
-@option(
-    OUTPUT,
-    "--step-summary/--no-step-summary",
-    default=None,
-    help="Whether to add to the job summary in GitHub Actions (on by default).",
-)
-@option(OUTPUT, "--statistics", is_flag=True, help="Show only how often each rule was violated.")
-@option(OUTPUT, "-q", "--quiet", is_flag=True, help="Show findings, but nothing else.")
-@option(OUTPUT, "-v", "--verbose", is_flag=True, help="Say what was linted, and show tracebacks of internal errors.")
-@option(
-    OUTPUT,
-    "--color",
-    type=click.Choice(["auto", "always", "never"]),
-    default="auto",
-    help="When to use colours; auto: on a terminal, unless NO_COLOR or FORCE_COLOR say otherwise.",
-)
-@option(EXIT, "-e", "--exit-zero", is_flag=True, help="Exit with 0 even if there are findings or changes.")
-@option(
-    EXIT,
-    "--exit-non-zero-on-fix/--no-exit-non-zero-on-fix",
-    default=True,
-    help="Exit with 1 if an artifact was changed, even if no findings are left (on by default).",
-)
-@option(
-    GENERAL,
-    "--config",
-    multiple=True,
-    metavar="FILE|KEY=VALUE",
-    type=click.UNPROCESSED,
-    help="Use this configuration file, or override one setting with TOML.",
-)
-@option(GENERAL, "--isolated", is_flag=True, help="Ignore all configuration files.")
-@option(GENERAL, "--watch", is_flag=True, help="Lint again whenever an artifact or a configuration changes.")
-@option(GENERAL, "--show-settings", is_flag=True, help="Show the settings for the first artifact, and lint nothing.")
-@option(GENERAL, "--show-files", is_flag=True, help="List the artifacts that would be linted, and lint nothing.")
-@click.pass_context
-def command(ctx: click.Context, /, **parameters: Any) -> None:
+def check(console: Console, /, paths: tuple[str, ...], watch: bool, **options: Any) -> int:
     """Lint exported PyTorch programs.
 
     PATHS are artifacts, folders to search for *.pt2 files, patterns (**/*.pt2), or URLs of any of these
     (s3://bucket/model.pt2); the current folder if there are none.
     """
-    if parameters["quiet"] and parameters["verbose"]:
-        raise click.UsageError("--quiet and --verbose cannot be used together.", ctx)
-    if parameters["verify"] and (parameters["diff"] or not (parameters["fix"] or parameters["fix_only"])):
-        raise click.UsageError("--verify goes with --fix.", ctx)
-    if not parameters["verify"] and (parameters["trust"] or parameters["imports"]):
-        raise click.UsageError("--trust and --import go with --verify.", ctx)
-    watching = parameters.pop("watch")
-    if watching and (parameters["fix"] or parameters["fix_only"] or parameters["diff"]):
-        raise click.UsageError("--watch only looks: it cannot be used with --fix, --fix-only or --diff.", ctx)
-    console = Console(parameters["color"], quiet=parameters["quiet"], verbose=parameters["verbose"])
-    with console.failures():
-        from graphlint.cli.checking import CheckOptions, check
+    fixing = options["fix"] or options["fix_only"]
+    if options["verify"] and (options["diff"] or not fixing):
+        raise click.UsageError("--verify goes with --fix.")
+    if not options["verify"] and (options["trust"] or options["imports"]):
+        raise click.UsageError("--trust and --import go with --verify.")
+    if not watch:
+        return _check(paths or (os.curdir,), options, console)
+    if fixing or options["diff"]:
+        raise click.UsageError("--watch only looks: it cannot be used with --fix, --fix-only or --diff.")
+    from graphlint.cli.watch import watching
 
-        options = CheckOptions(**parameters)
-        if watching:
-            from graphlint.cli.watching import watch
+    named = [one for one in options["config"] if os.path.isfile(one)]
+    folders = paths or (os.curdir,)
+    return watching(folders, named, lambda: _check(folders, options, console), console)
 
-            named = [given for given in options.config if os.path.isfile(given)]
-            ctx.exit(watch(options.paths or (os.curdir,), named, lambda: check(options, console), console))
-        ctx.exit(check(options, console))
+
+def _check(paths: Sequence[str], options: Mapping[str, Any], console: Console) -> int:
+    """Run the check and return the exit status. Raises GraphlintError for what concerns the run as a whole."""
+    from graphlint.cli import reports, session
+    from graphlint.report.formats import summary
+    from graphlint.report.formats.options import ReportOptions
+    from graphlint.report.formats.registry import FORMATS
+    from graphlint.report.outputs import settled
+    from graphlint.rules import registry
+    from graphlint.run.discovery import discover
+    from graphlint.run.pool import cores, tasks_for, with_caches
+    from graphlint.run.review import Reviewer
+
+    action: Action = "diff" if options["diff"] else "fix" if options["fix"] or options["fix_only"] else "check"
+    if action == "fix":
+        session.refuse_to_write(paths, "--fix")
+    resolver = session.resolver_for(options)
+    candidates = list(discover(paths, resolver))
+    outputs = settled(resolver.run.outputs, options["output_file"], statistics=options["statistics"])
+    # All settings come before the first artifact is touched: a broken configuration must not stop a run half-way.
+    reviewer = Reviewer(registry.RULES)
+    tasks = tasks_for(candidates, resolver.settings_for, action)
+    if any(FORMATS[output.format].illustrated for output in outputs):
+        tasks = [task.illustrated() for task in tasks]
+    for task in tasks:
+        reviewer.baseline(task.settings.acceptance.baseline)
+    if options["show_files"] or options["show_settings"]:
+        return _show(tasks, resolver, console, files=options["show_files"])
+    if not tasks:
+        console.warning(session.NOTHING)
+    if action == "fix":
+        session.prepare_writing(tasks, console)
+    jobs = options["jobs"] or cores()
+    process = None
+    if options["verify"]:
+        from graphlint.run.engine import process as engine
+
+        process, jobs = session.verifying(engine, options, console), 1
+    elif not options["no_cache"]:
+        tasks = with_caches(tasks, lambda path: resolver.for_path(path).cache_dir)
+    results = list(session.lint(tasks, console, reviewer, jobs=jobs, process=process))
+    results += reviewer.source_results(resolver.settings_for, session.shown_path)
+    folder = os.getcwd()
+    stream = reports.stdout_of(outputs)
+    summary_file = reports.summary_file() if resolver.run.step_summary else ""
+    report = ReportOptions(
+        color=console.colors(stream),
+        hyperlinks=console.hyperlinks(stream),
+        folder=folder,
+        root=reports.report_root(outputs, folder, always=bool(summary_file)),
+        source_url=reports.source_address(),
+        unsafe_paths=frozenset(task.path for task in tasks if task.settings.unsafe_fixes),
+        targeted_paths=frozenset(task.path for task in tasks if task.settings.profile.chosen),
+        hint_unsafe=resolver.run.hint_unsafe,
+    )
+    reports.Reports(outputs, options, report, console).write(results)
+    if summary_file:
+        reports.append_summary(summary_file, results, report, console)
+    if action == "diff":
+        session.tell_unreadable(results, console)
+        if not console.quiet:
+            console.err(summary.render_would_fix(results, report))
+    session.tell_stale(reviewer.stale(results, resolver.settings_for), console)
+    return session.exit_status(
+        results,
+        action,
+        fix_only=options["fix_only"],
+        exit_zero=options["exit_zero"],
+        exit_non_zero_on_fix=options["exit_non_zero_on_fix"],
+    )
+
+
+def _show(tasks: Sequence[Task], resolver: Resolver, console: Console, *, files: bool) -> int:
+    """``--show-files`` and ``--show-settings``."""
+    from graphlint.cli.settings import shown_settings
+    from graphlint.report.formats.escaping import printable
+
+    for task in tasks:
+        if task.error:
+            console.error(f"{task.path}: {task.error}")
+    found = [task for task in tasks if not task.error]
+    if files:
+        console.out("".join(f"{printable(task.path)}\n" for task in found))
+    elif found:
+        console.out(shown_settings(found[0].path, resolver.for_path(found[0].path), found[0].settings))
+    else:
+        console.out(shown_settings(os.curdir, resolver.run, resolver.run.settings))
+    return 2 if len(found) < len(tasks) else 0

@@ -3,49 +3,67 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
-import click
-
+from graphlint.cli import options as given
 from graphlint.cli.console import Console
-from graphlint.cli.sections import SectionCommand, option
 
 
-@click.command(cls=SectionCommand, context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("folders", nargs=-1, type=click.UNPROCESSED)
-@option(
-    "Which cache",
-    "--cache-dir",
-    metavar="FOLDER",
-    type=click.UNPROCESSED,
-    envvar="GRAPHLINT_CACHE_DIR",
-    show_envvar=True,
-    help="The cache to remove, in place of the one that the configuration says.",
+@given.command(
+    given.argument("folders", nargs=-1),
+    given.cache_folder("Which cache", "The cache to remove, in place of the one that the configuration says."),
+    given.quiet("Say nothing of what was removed."),
 )
-@option("Output", "-q", "--quiet", is_flag=True, help="Say nothing of what was removed.")
-@click.pass_context
-def command(ctx: click.Context, folders: tuple[str, ...], cache_dir: str | None, quiet: bool) -> None:
+def clean(console: Console, /, folders: tuple[str, ...], cache_dir: str | None, quiet: bool) -> int:
     """Remove the caches of FOLDERS and of all folders below them; of the current folder if there are none.
 
     Only what graphlint has put there is removed.
     """
-    console = Console(quiet=quiet)
-    with console.failures():
-        from graphlint.artifact.errors import WriteError
-        from graphlint.cli.cleaning import caches
-        from graphlint.report.formats.phrasing import count
-        from graphlint.run.cache import clean
+    from graphlint.artifact.errors import WriteError
+    from graphlint.report.formats.phrasing import count
+    from graphlint.run import cache
 
-        found = False
-        for folder in caches(folders or (os.curdir,), cache_dir):
-            try:
-                removed = clean(folder)
-            except OSError as error:
-                raise WriteError(f"cannot remove the cache {folder}: {error.strerror}") from error
-            if removed is not None and not quiet:
-                left = "; other files are left in it" if removed.left else ""
-                results = count(removed.entries, "result")
-                console.out(f"Removed {folder} ({results}, {removed.size / 1024:.0f} KiB){left}\n")
-            found = found or removed is not None
-        if not found and not quiet:
-            console.out("No cache found\n")
-        ctx.exit(0)
+    found = False
+    for folder in [cache_dir] if cache_dir else _caches(folders or (os.curdir,)):
+        try:
+            removed = cache.clean(folder)
+        except OSError as error:
+            raise WriteError(f"cannot remove the cache {folder}: {error.strerror}") from error
+        if removed is not None and not quiet:
+            entries, size = removed
+            left = "; other files are left in it" if os.path.isdir(folder) else ""
+            console.out(f"Removed {folder} ({count(entries, 'result')}, {size / 1024:.0f} KiB){left}\n")
+        found = found or removed is not None
+    if not found and not quiet:
+        console.out("No cache found\n")
+    return 0
+
+
+def _caches(folders: Iterable[str]) -> list[str]:
+    """The folders, as they are shown, that may hold results for artifacts in ``folders``; each once.
+
+    Raises ConfigError.
+    """
+    from graphlint.artifact.errors import ConfigError
+    from graphlint.cli.session import shown_path
+    from graphlint.rules.registry import RULES
+    from graphlint.run.cache import TAG
+    from graphlint.run.config import Configuration
+    from graphlint.run.resolution import CACHE_FOLDER, Resolver
+
+    resolver = Resolver(RULES, Configuration())
+    found: dict[str, None] = {}
+    for start in folders:
+        if not os.path.isdir(start):
+            raise ConfigError(f"{start}: no such folder")
+        if os.path.isfile(os.path.join(start, TAG)):
+            found[os.path.abspath(start)] = None  # it is a cache itself
+            continue
+        found[resolver.for_folder(os.path.abspath(start)).cache_dir] = None
+        for folder, below, _ in os.walk(start):
+            if CACHE_FOLDER in below:
+                found[os.path.abspath(os.path.join(folder, CACHE_FOLDER))] = None
+            below[:] = sorted(
+                name for name in below if not resolver.excludes(os.path.abspath(os.path.join(folder, name)))
+            )
+    return [shown_path(folder) for folder in found]

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import click
-
-from graphlint.cli.console import Console, When
-from graphlint.cli.sections import SectionCommand, option
+from graphlint.cli import options as given
+from graphlint.cli.console import Console
+from graphlint.cli.options import choice, flag, option
 
 if TYPE_CHECKING:
     from graphlint.artifact.artifact import Artifact, ProgramEntry
     from graphlint.ir.model import Program
-    from graphlint.report.comparison import ArtifactDiff
-
-OUTPUT = "Output"
+    from graphlint.report.comparison.changes import ArtifactDiff
 
 
-@click.command(
-    cls=SectionCommand,
+@given.command(
+    given.argument("old"),
+    given.argument("new"),
+    option("Comparison", "--program", "Only the program of that name; all by default.", metavar="NAME"),
+    flag("Comparison", "--metadata", "Compare the modules and source lines of ops, too."),
+    choice("Output", "--format output_format", "text json", "text by default.", default="text"),
+    given.quiet("Print nothing: the exit status tells."),
+    given.COLOR,
     epilog="""\b
 Examples:
   graphlint diff old.pt2 new.pt2
@@ -28,65 +31,43 @@ Examples:
   graphlint diff -q old.pt2 new.pt2 || echo "the graph changed"
 
 Weights are not compared. Exit status: 0 if the programs are equal, 1 if they differ, 2 if something went wrong.""",
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.argument("old", type=click.UNPROCESSED)
-@click.argument("new", type=click.UNPROCESSED)
-@option("Comparison", "--program", metavar="NAME", help="Only the program of that name; all by default.")
-@option("Comparison", "--metadata", is_flag=True, help="Compare the modules and source lines of ops, too.")
-@option(
-    OUTPUT,
-    "--format",
-    "output_format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    help="text by default.",
-)
-@option(OUTPUT, "-q", "--quiet", is_flag=True, help="Print nothing: the exit status tells.")
-@option(
-    OUTPUT,
-    "--color",
-    type=click.Choice(["auto", "always", "never"]),
-    default="auto",
-    help="When to use colours; auto: on a terminal, unless NO_COLOR or FORCE_COLOR say otherwise.",
-)
-@click.pass_context
-def command(
-    ctx: click.Context,
+def diff(
+    console: Console,
+    /,
     old: str,
     new: str,
     program: str | None,
     metadata: bool,
     output_format: str,
     quiet: bool,
-    color: When,
-) -> None:
+    **_: Any,
+) -> int:
     """Compare the programs of two artifacts by structure.
 
     First how they are called (inputs, outputs, what is written back, label, ranges of sizes), then their ops. Names of
     values and the version of torch that wrote the file make no difference.
     """
-    console = Console(color, quiet=quiet)
-    with console.failures():
-        diff = _diff(old, new, program, metadata=metadata)
-        if not quiet and output_format == "json":
-            from graphlint.report.comparison import report_json
+    compared = _compared(old, new, program, metadata=metadata)
+    if not quiet and output_format == "json":
+        from graphlint.report.comparison.report import render_json
 
-            console.out(report_json.render(diff))
-        elif not quiet:
-            from graphlint.report.comparison import report
-            from graphlint.report.formats.options import ReportOptions
+        console.out(render_json(compared))
+    elif not quiet:
+        from graphlint.report.comparison import report
+        from graphlint.report.formats.options import ReportOptions
 
-            console.out(report.render(diff, ReportOptions(color=console.colors(sys.stdout), folder=os.getcwd())))
-            console.err(report.summary(diff))
-        ctx.exit(0 if diff.equal else 1)
+        console.out(report.render(compared, ReportOptions(color=console.colors(sys.stdout), folder=os.getcwd())))
+        console.err(report.summary(compared))
+    return 0 if compared.equal else 1
 
 
-def _diff(old: str, new: str, wanted: str | None, *, metadata: bool) -> ArtifactDiff:
+def _compared(old: str, new: str, wanted: str | None, *, metadata: bool) -> ArtifactDiff:
     """Compare two artifacts, program by program. Raises GraphlintError."""
+    from graphlint.artifact.artifact import opened
     from graphlint.artifact.errors import ArtifactError, ConfigError
-    from graphlint.artifact.opening import opened
-    from graphlint.report.comparison import ArtifactDiff, compare_programs
+    from graphlint.report.comparison.changes import ArtifactDiff
+    from graphlint.report.comparison.programs import compare_programs
     from graphlint.rules.registry import RULES
     from graphlint.run.config import Configuration
     from graphlint.run.resolution import Resolver
@@ -100,7 +81,7 @@ def _diff(old: str, new: str, wanted: str | None, *, metadata: bool) -> Artifact
         mine = {entry.name: entry for entry in before.programs if wanted in (None, entry.name)}
         theirs = {entry.name: entry for entry in after.programs if wanted in (None, entry.name)}
         if wanted is not None and not (mine or theirs):
-            from graphlint.run.selection import did_you_mean
+            from graphlint.rules.selection import did_you_mean
 
             known = [entry.name for artifact in (before, after) for entry in artifact.programs]
             raise ConfigError(f"neither artifact has a program '{wanted}'{did_you_mean(wanted, known)}")

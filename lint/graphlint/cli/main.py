@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 COMMANDS = {
-    "check": "graphlint.cli.check",
-    "restore": "graphlint.cli.restore",
-    "baseline": "graphlint.cli.baseline",
-    "clean": "graphlint.cli.clean",
-    "rule": "graphlint.cli.rule",
-    "rules": "graphlint.cli.rules",
-    "target": "graphlint.cli.target",
-    "show": "graphlint.cli.show",
-    "diff": "graphlint.cli.diff",
-    "git": "graphlint.cli.git_command",
-    "verify": "graphlint.cli.verify",
-    "completion": "graphlint.cli.completion",
+    "check": "[check] [OPTIONS] [PATHS]...",
+    "restore": "restore [OPTIONS] PATHS...",
+    "baseline": "baseline [OPTIONS] [PATHS]...",
+    "clean": "clean [FOLDERS]...",
+    "rule": "rule [CODE|NAME]",
+    "rules": "rules",
+    "target": "target [NAME]",
+    "show": "show [OPTIONS] ARTIFACT",
+    "diff": "diff [OPTIONS] OLD NEW",
+    "git": "git install|uninstall|textconv",
+    "verify": "verify BEFORE AFTER",
+    "completion": "completion bash|zsh|fish",
 }
-"""Each module is loaded only when its command runs, and has it as ``command``."""
+"""The commands with their usage. Each has a module of its name, which is loaded only when it runs."""
 
 DEFAULT = "check"
 OWN_OPTIONS = ("--version", "-V", "--help", "-h")
@@ -63,8 +63,8 @@ class DefaultGroup(click.Group):
         """The command of this name, loaded now."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(COMMANDS[cmd_name]).command
-        command.name = cmd_name
+        module = "rules" if cmd_name == "rule" else cmd_name
+        command: click.Command = getattr(importlib.import_module(f"graphlint.cli.{module}"), cmd_name)
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -89,36 +89,29 @@ class DefaultGroup(click.Group):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """The commands, and what the default one takes."""
-        from graphlint.cli import completing
+        from graphlint.cli.options import complete_artifacts
 
         check = self.get_command(ctx, DEFAULT)
         found = super().shell_complete(ctx, incomplete)
         if check is None:
             return found
         own = click.Context(check, parent=ctx, info_name=DEFAULT, resilient_parsing=True)
-        paths = [] if found or incomplete.startswith("-") else completing.artifacts(own, check.params[0], incomplete)
+        paths = [] if found or incomplete.startswith("-") else complete_artifacts(own, check.params[0], incomplete)
         return [*found, *check.shell_complete(own, incomplete), *paths]
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the usage of all commands."""
-        formatter.write_usage(ctx.command_path, "[check] [OPTIONS] [PATHS]...")
-        formatter.write_usage(ctx.command_path, "restore [OPTIONS] PATHS...", prefix="       ")
-        formatter.write_usage(ctx.command_path, "baseline [OPTIONS] [PATHS]...", prefix="       ")
-        formatter.write_usage(ctx.command_path, "rule [CODE|NAME]", prefix="       ")
-        formatter.write_usage(ctx.command_path, "rules", prefix="       ")
-        formatter.write_usage(ctx.command_path, "target [NAME]", prefix="       ")
-        formatter.write_usage(ctx.command_path, "show [OPTIONS] ARTIFACT", prefix="       ")
-        formatter.write_usage(ctx.command_path, "diff [OPTIONS] OLD NEW", prefix="       ")
-        formatter.write_usage(ctx.command_path, "git install|uninstall|textconv", prefix="       ")
-        formatter.write_usage(ctx.command_path, "verify BEFORE AFTER", prefix="       ")
-        formatter.write_usage(ctx.command_path, "clean [FOLDERS]...", prefix="       ")
-        formatter.write_usage(ctx.command_path, "completion bash|zsh|fish", prefix="       ")
+        # What is about graphlint itself comes last.
+        for index, usage in enumerate(
+            sorted(COMMANDS.values(), key=lambda one: one.startswith(("clean", "completion")))
+        ):
+            formatter.write_usage(ctx.command_path, usage, prefix="       " if index else None)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write examples, the commands, and the options of the one that can be left out."""
-        with formatter.section("Examples"):
-            for line in EXAMPLES.splitlines():
-                formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
+        from graphlint.cli.options import write_examples
+
+        write_examples(EXAMPLES, formatter)
         self.format_commands(ctx, formatter)
         check = self.get_command(ctx, DEFAULT)
         if check is not None:

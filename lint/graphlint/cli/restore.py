@@ -2,73 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from graphlint.cli import options as given
 from graphlint.cli.console import Console
-from graphlint.cli.sections import SectionCommand, option
+from graphlint.cli.options import flag
+
+if TYPE_CHECKING:
+    from graphlint.report.results import Action
 
 RESTORING = "Restoring"
-FILES = "File selection"
-OUTPUT = "Output"
-EXIT = "Exit status"
-CONFIGURATION = "Configuration"
 
 
-@click.command(
-    cls=SectionCommand,
+@given.command(
+    given.argument("paths", nargs=-1, required=True),
+    flag(RESTORING, "--diff", "Show what would change, and write nothing."),
+    given.provenance(RESTORING, "done"),
+    flag(RESTORING, "--verify", "Run each artifact before and after in torch; write it if alike."),
+    *given.loading(RESTORING),
+    *given.files(),
+    given.FORCE_EXCLUDE,
+    given.quiet("Say only what could not be restored."),
+    given.verbose("Say what was read, and show tracebacks of internal errors."),
+    given.COLOR,
+    flag("Exit status", "-e --exit-zero", "Exit with 0 even if there are changes."),
+    *given.configuration("Configuration"),
     epilog="Exit status: 0 if there is nothing to restore, 1 if an artifact was changed or functional checks are left, "
     "2 if something went wrong.",
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.argument("paths", nargs=-1, required=True, type=click.UNPROCESSED)
-@option(RESTORING, "--diff", is_flag=True, help="Show what would change, and write nothing.")
-@option(
-    RESTORING,
-    "--provenance/--no-provenance",
-    default=None,
-    help="Record in the artifact, as its extra file graphlint.json, what was done (the default); or do not.",
-)
-@option(RESTORING, "--verify", is_flag=True, help="Run each artifact before and after in torch; write it if alike.")
-@option(RESTORING, "--trust", is_flag=True, help="With --verify: load artifacts whose code runs when they are loaded.")
-@option(
-    RESTORING,
-    "--import",
-    "imports",
-    multiple=True,
-    metavar="MODULE",
-    help="With --verify: import this first, since it registers custom ops or classes.",
-)
-@option(FILES, "--exclude", multiple=True, metavar="PATTERNS", help="Leave out what matches, in place of the defaults.")
-@option(FILES, "--extend-exclude", multiple=True, metavar="PATTERNS", help="Leave out what matches, too.")
-@option(
-    FILES,
-    "--force-exclude/--no-force-exclude",
-    default=None,
-    help="Leave out what is excluded even when it is named on the command line.",
-)
-@option(OUTPUT, "-q", "--quiet", is_flag=True, help="Say only what could not be restored.")
-@option(OUTPUT, "-v", "--verbose", is_flag=True, help="Say what was read, and show tracebacks of internal errors.")
-@option(
-    OUTPUT,
-    "--color",
-    type=click.Choice(["auto", "always", "never"]),
-    default="auto",
-    help="When to use colours; auto: on a terminal, unless NO_COLOR or FORCE_COLOR say otherwise.",
-)
-@option(EXIT, "-e", "--exit-zero", is_flag=True, help="Exit with 0 even if there are changes.")
-@option(
-    CONFIGURATION,
-    "--config",
-    multiple=True,
-    metavar="FILE|KEY=VALUE",
-    type=click.UNPROCESSED,
-    help="Use this configuration file, or override one setting with TOML.",
-)
-@option(CONFIGURATION, "--isolated", is_flag=True, help="Ignore all configuration files.")
-@click.pass_context
-def command(ctx: click.Context, /, **parameters: Any) -> None:
+def restore(console: Console, /, paths: tuple[str, ...], diff: bool, exit_zero: bool, **options: Any) -> int:
     """Turn functional checks back into plain ones, and take their dependency tokens away.
 
     The inverse of what --fix does to runtime checks, also for artifacts that other tools made functional. PATHS are
@@ -78,15 +44,38 @@ def command(ctx: click.Context, /, **parameters: Any) -> None:
     graphlint restore model.pt2          write the artifact back with plain checks
     graphlint restore --diff artifacts/  show what would change in a folder
     """  # noqa: D301 - click takes the backspace for "leave these lines as they are"
-    if parameters["quiet"] and parameters["verbose"]:
-        raise click.UsageError("--quiet and --verbose cannot be used together.", ctx)
-    if parameters["verify"] and parameters["diff"]:
-        raise click.UsageError("--verify and --diff cannot be used together.", ctx)
-    if not parameters["verify"] and (parameters["trust"] or parameters["imports"]):
-        raise click.UsageError("--trust and --import go with --verify.", ctx)
-    console = Console(parameters["color"], quiet=parameters["quiet"], verbose=parameters["verbose"])
-    with console.failures():
-        from graphlint.cli.checking import CheckOptions
-        from graphlint.cli.restoring import restore
+    if options["verify"] and diff:
+        raise click.UsageError("--verify and --diff cannot be used together.")
+    if not options["verify"] and (options["trust"] or options["imports"]):
+        raise click.UsageError("--trust and --import go with --verify.")
+    from graphlint.cli import session
+    from graphlint.report.formats import summary
+    from graphlint.report.formats.options import ReportOptions
+    from graphlint.run import engine
+    from graphlint.run.discovery import discover
+    from graphlint.run.pool import Task
 
-        ctx.exit(restore(CheckOptions(fix=True, **parameters), console))
+    if not diff:
+        session.refuse_to_write(paths, "restore")
+    action: Action = "diff" if diff else "fix"
+    resolver = session.resolver_for(options)
+    tasks = [Task(one.path, resolver.settings_for(one.path), action, one.error) for one in discover(paths, resolver)]
+    if not tasks:
+        console.warning(session.NOTHING)
+    if not diff:
+        session.prepare_writing(tasks, console)
+    results = list(session.lint(tasks, console, process=session.verifying(engine.restore, options, console)))
+    report = ReportOptions(color=console.colors(sys.stdout), folder=os.getcwd())
+    session.tell_unreadable(results, console)
+    if diff:
+        console.out(summary.render_diff(results, report))
+        console.err(summary.render_kept(results, report))
+        if not console.quiet:
+            console.err(summary.render_would_restore(results))
+    else:
+        console.out(summary.render_kept(results, report))
+        if not console.quiet:
+            console.out(summary.render_restored(results, report, exit_zero=exit_zero))
+    status = session.exit_status(results, action, exit_zero=exit_zero)
+    found = any(result.kept or result.restored for result in results)
+    return status or int(found and not exit_zero)

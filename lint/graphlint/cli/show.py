@@ -2,20 +2,63 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+import sys
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from graphlint.cli.console import Console
-from graphlint.cli.sections import SectionCommand, option
+from graphlint.cli import options as given
+from graphlint.cli.console import Console, write_report
+from graphlint.cli.options import choice, flag, option, path, switch
+from graphlint.rules.view import ProgramView
+
+if TYPE_CHECKING:
+    from graphlint.artifact.artifact import Artifact, ProgramEntry
+    from graphlint.report.formats.options import ReportOptions
+    from graphlint.report.graphs.flow import ShownProgram, Vertex
 
 WHAT = "What to show"
 OUTPUT = "Output"
-GENERAL = "Configuration"
+
+_SUFFIXES: Final = {".json": "json", ".dot": "dot", ".gv": "dot", ".svg": "svg"}
+"""What a file's name says that it is to hold."""
+_MOST_DRAWN: Final = 2000
+"""Nodes of the largest graph that is drawn as a whole: beyond, browsers give up before people do."""
+_MOST_REACHED: Final = 500_000
+"""Values that the shown writes may reach, all together: they take a few seconds then, and tens of MiB as JSON."""
 
 
-@click.command(
-    cls=SectionCommand,
+@given.command(
+    given.argument("artifact"),
+    option(WHAT, "--program", "Only the program of that name; all by default.", metavar="NAME"),
+    option(
+        WHAT,
+        "--node nodes",
+        "Only this node and what is around it: a node, a value or an op. Can be given several times.",
+        multiple=True,
+        metavar="NAME",
+    ),
+    option(
+        WHAT,
+        "--around",
+        "With --node: up to N steps up and down from it; 1 by default.",
+        type=click.IntRange(min=0),
+        metavar="N",
+    ),
+    switch(WHAT, "findings", "Whether to lint and show findings (on by default).", default=True),
+    choice(
+        OUTPUT,
+        "--format output_format",
+        "text json dot svg",
+        "By default what -o FILE is called, else text; dot is for Graphviz, svg a picture.",
+    ),
+    path(OUTPUT, "-o --output-file", "Write to this file."),
+    given.COLOR,
+    path("Configuration", "--config", "Use this configuration file."),
+    flag("Configuration", "--isolated", "Ignore all configuration files."),
     epilog="""\b
 Examples:
   graphlint show model.pt2                           the graphs, findings in the margin
@@ -25,56 +68,151 @@ Examples:
   graphlint show model.pt2 --format dot | dot -Tpng -o model.png
 
 Exit status: 0, or 2 if something went wrong.""",
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.argument("artifact", type=click.UNPROCESSED)
-@option(WHAT, "--program", metavar="NAME", help="Only the program of that name; all by default.")
-@option(
-    WHAT,
-    "--node",
-    "nodes",
-    multiple=True,
-    metavar="NAME",
-    help="Only this node and what is around it: a node, a value or an op. Can be given several times.",
-)
-@option(
-    WHAT,
-    "--around",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="With --node: up to N steps up and down from it; 1 by default.",
-)
-@option(WHAT, "--findings/--no-findings", default=True, help="Whether to lint and show findings (on by default).")
-@option(
-    OUTPUT,
-    "--format",
-    "output_format",
-    type=click.Choice(["text", "json", "dot", "svg"]),
-    help="By default what -o FILE is called, else text; dot is for Graphviz, svg a picture.",
-)
-@option(OUTPUT, "-o", "--output-file", metavar="FILE", type=click.UNPROCESSED, help="Write to this file.")
-@option(
-    OUTPUT,
-    "--color",
-    type=click.Choice(["auto", "always", "never"]),
-    default="auto",
-    help="When to use colours; auto: on a terminal, unless NO_COLOR or FORCE_COLOR say otherwise.",
-)
-@option(GENERAL, "--config", metavar="FILE", type=click.UNPROCESSED, help="Use this configuration file.")
-@option(GENERAL, "--isolated", is_flag=True, help="Ignore all configuration files.")
-@click.pass_context
-def command(ctx: click.Context, /, **parameters: Any) -> None:
+def show(
+    console: Console,
+    /,
+    artifact: str,
+    program: str | None,
+    nodes: tuple[str, ...],
+    around: int | None,
+    findings: bool,
+    output_format: str | None,
+    output_file: str | None,
+    config: str | None,
+    isolated: bool,
+    **_: Any,
+) -> int:
     """Show the graphs of an artifact, with findings in the margin.
 
     Pictures mark what writes, every value that may show the written memory, and what reads it afterwards.
     """
-    if parameters["around"] is not None and not parameters["nodes"]:
-        raise click.UsageError("--around goes with --node.", ctx)
-    if parameters["config"] is not None and parameters["isolated"]:
-        raise click.UsageError("--config cannot be used with --isolated.", ctx)
-    console = Console(parameters["color"])
-    with console.failures():
-        from graphlint.cli.looking import ShowOptions, show
+    if around is not None and not nodes:
+        raise click.UsageError("--around goes with --node.")
+    if config is not None and isolated:
+        raise click.UsageError("--config cannot be used with --isolated.")
+    from graphlint.artifact.artifact import opened
+    from graphlint.artifact.errors import ArtifactError
+    from graphlint.report.formats.options import ReportOptions
+    from graphlint.rules.registry import RULES
+    from graphlint.run.config import Configuration
+    from graphlint.run.resolution import Resolver
+    from graphlint.run.review import Reviewer
 
-        show(ShowOptions(**parameters), console)
-        ctx.exit(0)
+    settings = Resolver(RULES, Configuration(), (), config, isolated=isolated).settings_for(artifact)
+    reviewer = Reviewer(RULES)
+    reviewer.baseline(settings.acceptance.baseline)
+    review = partial(reviewer.accept, artifact, settings.acceptance)
+    with opened(artifact, settings.limits) as archive:
+        if archive.note:
+            raise ArtifactError(f"{artifact}: {archive.note}")
+        shown = partial(_shown, archive, settings=settings, review=review, findings=findings)
+        programs = [shown(entry) for entry in _entries(archive, program)]
+    if nodes:
+        programs = _centered(programs, artifact, nodes, 1 if around is None else around)
+    chosen = output_format or _SUFFIXES.get(os.path.splitext(output_file or "")[1].lower(), "text")
+    report = ReportOptions(
+        color=chosen == "text" and console.colors(None if output_file is not None else sys.stdout),
+        folder=os.getcwd(),
+        unsafe_paths=frozenset({artifact} if settings.unsafe_fixes else ()),
+    )
+    text = _rendered(programs, artifact, chosen, report)
+    if output_file is None:
+        console.out(text)
+    else:
+        write_report(output_file, text)
+    return 0
+
+
+def _entries(artifact: Artifact, wanted: str | None) -> list[ProgramEntry]:
+    names = [entry.name for entry in artifact.programs]
+    if wanted is not None and wanted not in names:
+        from graphlint.artifact.errors import ConfigError
+        from graphlint.rules.selection import did_you_mean
+
+        hint = did_you_mean(wanted, names) or f"; there are: {', '.join(names)}"
+        raise ConfigError(f"{artifact.path}: there is no program '{wanted}'{hint}")
+    return [entry for entry in artifact.programs if wanted in (None, entry.name)]
+
+
+def _shown(artifact: Artifact, entry: ProgramEntry, *, settings: Any, review: Any, findings: bool) -> ShownProgram:
+    from graphlint.artifact.errors import ArtifactError
+    from graphlint.report.graphs.flow import Flow, ShownProgram
+    from graphlint.rules.linting import lint_view
+    from graphlint.run.engine import read_document
+
+    try:
+        view = ProgramView(read_document(artifact, entry), settings)
+        found = lint_view(view, entry.name, str(artifact.path), settings, review) if findings else []
+    except ArtifactError as error:
+        raise ArtifactError(f"{artifact.path}, program {entry.name}: {error}", member=error.member) from None
+    reported = tuple(one.diagnostic for one in found if one.diagnostic.suppression is None)
+    return ShownProgram(entry.name, view, Flow(view.program, view.ops), reported)
+
+
+def _centered(programs: Sequence[ShownProgram], path: str, nodes: Sequence[str], hops: int) -> list[ShownProgram]:
+    """The programs that have the nodes that were asked for, each with those in the middle."""
+    import msgspec
+
+    centers: list[list[Vertex]] = [[] for _ in programs]
+    for name in nodes:
+        found = [program.flow.named(name) for program in programs]
+        if not any(found):
+            from graphlint.artifact.errors import ConfigError
+            from graphlint.rules.selection import did_you_mean
+
+            known = {one for program in programs for one in program.flow.names()}
+            hint = did_you_mean(name.lstrip("%$"), known)
+            raise ConfigError(f"{path}: there is no node, value or op '{name}'{hint}")
+        for here, more in zip(centers, found, strict=True):
+            here += [vertex for vertex in more if vertex not in here]
+    return [
+        msgspec.structs.replace(program, centers=tuple(here), hops=hops)
+        for program, here in zip(programs, centers, strict=True)
+        if here
+    ]
+
+
+def _rendered(programs: Sequence[ShownProgram], path: str, output_format: str, report: ReportOptions) -> str:
+    if output_format == "text":
+        from graphlint.report.graphs import listing
+
+        return listing.render(path, programs, report)
+    _check_size(programs, path, drawing=output_format == "svg")
+    if output_format == "json":
+        from graphlint.report.graphs import graph_json
+
+        return graph_json.render(path, programs, report)
+    from graphlint.report.graphs.drawing import Drawing
+    from graphlint.report.graphs.flow import Reaches
+
+    drawings = [Drawing(Reaches(one.view, one.flow), one.centers, one.hops) for one in programs]
+    if output_format == "svg":
+        from graphlint.report.graphs.svg import render_svg
+
+        return render_svg(drawings[0])
+    from graphlint.report.graphs.dot import render_dot
+
+    return "".join(render_dot(drawing, program.name) for drawing, program in zip(drawings, programs, strict=True))
+
+
+def _check_size(programs: Sequence[ShownProgram], path: str, *, drawing: bool) -> None:
+    """Raise ConfigError for what is too much to be told or drawn."""
+    from graphlint.artifact.errors import ConfigError
+    from graphlint.report.formats.phrasing import count
+    from graphlint.report.graphs.flow import Reaches
+
+    reached = sum(Reaches(program.view, program.flow).extent(program.chosen()) for program in programs)
+    if reached > _MOST_REACHED:
+        raise ConfigError(
+            f"{path}: the writes reach {reached} values, which are too many to be told (the most is "
+            f"{_MOST_REACHED}): choose a part with --node, or use --format text"
+        )
+    if drawing and len(programs) > 1:
+        names = " or ".join(f"--program {program.name}" for program in programs)
+        raise ConfigError(f"{path}: a picture shows one program: choose {names}")
+    if drawing and not programs[0].centers and len(programs[0].flow.nodes) > _MOST_DRAWN:
+        raise ConfigError(
+            f"{path}: {count(len(programs[0].flow.nodes), 'node')} are too many for a picture (the most is "
+            f"{_MOST_DRAWN}): choose a part with --node, or use --format dot"
+        )

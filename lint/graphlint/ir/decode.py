@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import msgspec
-from msgspec import Struct
 
 from graphlint.artifact.errors import ProgramError
 from graphlint.artifact.limits import UNLIMITED, Limits, raise_it
-from graphlint.ir.model import Argument, Graph, Program
+from graphlint.ir.model import NAME_FIELDS, Argument, Graph, InputSpec, OutputSpec, Program
 
 MAX_NESTING = 100
 """Levels of subgraphs that graphlint reads. torch's own reader gives up at about the same depth:
@@ -40,17 +39,30 @@ def decode_program(data: bytes, member: str | None = None, limits: Limits = DEFA
     ``member`` is the archive member it came from, for messages. Raises :class:`ProgramError` where the JSON
     is broken, of another shape than a program's, names values that nothing defines, or is beyond the limits.
     """
-
-    def decode() -> Program:
+    try:
         _check_size(data, limits)
-        return _decode(data)
+        program = _decode(data)
+        check_program(program, limits)
+    except RecursionError:
+        raise ProgramError(f"subgraphs are nested more than {MAX_NESTING} levels deep", member=member) from None
+    except UnicodeDecodeError as error:
+        raise ProgramError(
+            f"the JSON is not valid UTF-8: {error.reason} at byte {error.start}", member=member
+        ) from None
+    except msgspec.ValidationError as error:
+        raise ProgramError(f"not the JSON of an exported program: {error}", member=member) from None
+    except msgspec.DecodeError as error:
+        raise ProgramError(f"broken JSON: {error}", member=member) from None
+    except ProgramError as error:
+        error.member = member
+        raise
+    return program
 
-    return _checked(decode, member, limits)
 
-
-def convert_program(tree: dict[str, Any], member: str | None = None) -> Program:
-    """As :func:`decode_program`, of JSON that is parsed already."""
-    return _checked(lambda: msgspec.convert(tree, Program), member, UNLIMITED)
+def check_program(program: Program, limits: Limits = UNLIMITED) -> None:
+    """Raises :class:`ProgramError` where a program contradicts itself or is beyond the limits."""
+    _check_count(_check_graph(program.graph, (), limits.nesting), limits)
+    _check_signature(program)
 
 
 def _check_size(data: bytes, limits: Limits) -> None:
@@ -78,27 +90,6 @@ def _check_count(nodes: int, limits: Limits) -> None:
         ).of_limits()
 
 
-def _checked(decode: Callable[[], Program], member: str | None, limits: Limits) -> Program:
-    try:
-        program = decode()
-        _check_count(_check_graph(program.graph, (), limits.nesting), limits)
-        _check_signature(program)
-    except RecursionError:
-        raise ProgramError(f"subgraphs are nested more than {MAX_NESTING} levels deep", member=member) from None
-    except UnicodeDecodeError as error:
-        raise ProgramError(
-            f"the JSON is not valid UTF-8: {error.reason} at byte {error.start}", member=member
-        ) from None
-    except msgspec.ValidationError as error:
-        raise ProgramError(f"not the JSON of an exported program: {error}", member=member) from None
-    except msgspec.DecodeError as error:
-        raise ProgramError(f"broken JSON: {error}", member=member) from None
-    except ProgramError as error:
-        error.member = member
-        raise
-    return program
-
-
 def _decode(data: bytes) -> Program:
     try:
         return _decoder.decode(data)
@@ -109,14 +100,9 @@ def _decode(data: bytes) -> Program:
         # as bare words that JSON does not have.
         if b"Infinity" not in data and b"NaN" not in data:
             raise
-        import re
+        from graphlint.ir.encode import quoted_words
 
-        quoted = re.sub(
-            rb'"(?:[^"\\]|\\.)*"|-?Infinity|NaN',
-            lambda match: match[0] if match[0][:1] == b'"' else b'"' + match[0] + b'"',
-            data,
-        )
-        return _decoder.decode(quoted)
+        return _decoder.decode(quoted_words(data))
 
 
 def _check_graph(graph: Graph, path: tuple[str, ...], nesting: int) -> int:
@@ -145,10 +131,11 @@ def _check_graph(graph: Graph, path: tuple[str, ...], nesting: int) -> int:
         for operand in node.inputs:
             argument = operand.arg
             # What most operands are; the others have a list made of their names.
-            if argument.as_tensor is not None:
-                if argument.as_tensor.name in defined:
+            read = argument.as_tensor
+            if read is not None:
+                if read.name in defined:
                     continue
-            elif argument.is_constant:
+            elif argument.as_int is not None or argument.as_float is not None or argument.is_constant:
                 continue
             for name in argument.names():
                 if name not in defined:
@@ -159,6 +146,10 @@ def _check_graph(graph: Graph, path: tuple[str, ...], nesting: int) -> int:
                 sub = argument.as_graph
                 _check_name(sub.name)
                 count += _check_graph(sub.graph, (*path, node.caller_label, sub.name), nesting)
+        made = node.outputs[0].as_tensor if len(node.outputs) == 1 else None
+        if made is not None and made.name not in defined:  # what most results are
+            defined.add(made.name)
+            continue
         for name in node.results():
             if name in defined:
                 raise ProgramError(f"node {position} ({node.op}) defines %{name} a second time{_within(path)}")
@@ -190,7 +181,7 @@ def _within(path: tuple[str, ...]) -> str:
 def _check_signature(program: Program) -> None:
     """The signature describes the graph's inputs and outputs, one by one."""
     signature, graph = program.graph_module.signature, program.graph
-    described: tuple[tuple[str, Sequence[Struct] | None, list[Argument]], ...] = (
+    described: tuple[tuple[str, Sequence[InputSpec | OutputSpec] | None, list[Argument]], ...] = (
         ("input", signature.input_specs, graph.inputs),
         ("output", signature.output_specs, graph.outputs),
     )
@@ -209,25 +200,21 @@ def _check_signature(program: Program) -> None:
             _check_spec(spec, f"{what} {position}")
 
 
-_NAMED: Final = {
-    "parameter": "parameter_name",
-    "buffer": "buffer_name",
-    "tensor_constant": "tensor_constant_name",
-    "buffer_mutation": "buffer_name",
-    "parameter_mutation": "parameter_name",
-    "user_input_mutation": "user_input_name",
-}
-"""Kinds of inputs and outputs that stand for something else, and where its name is."""
+_NAMED: Final = (
+    *("parameter", "buffer", "tensor_constant"),
+    *("buffer_mutation", "parameter_mutation", "user_input_mutation"),
+)
+"""Kinds of inputs and outputs that have to name what they stand for."""
 
 
-def _check_spec(spec: Struct, what: str) -> None:
+def _check_spec(spec: InputSpec | OutputSpec, what: str) -> None:
     """What there is says by which value it is there, and what stands for something has its name."""
     for kind in spec.__struct_fields__:
         given = getattr(spec, kind) if kind not in _NAMED and kind != "constant_input" else None
         if given is not None and not isinstance(given.arg, dict):
             raise ProgramError(f"the signature's {what}, {kind}, is no value of the graph")
-    for kind, key in _NAMED.items():
-        given = getattr(spec, kind, None)
+    for kind in _NAMED:
+        given, key = getattr(spec, kind, None), NAME_FIELDS[kind]
         if given is None:
             continue
         if getattr(given, key) is None:
@@ -237,10 +224,9 @@ def _check_spec(spec: Struct, what: str) -> None:
             raise ProgramError(f"the signature's {what}, {kind} '{getattr(given, key)}', is no value of the graph")
 
 
-def _described_name(spec: Struct) -> str | None:
+def _described_name(spec: InputSpec | OutputSpec) -> str | None:
     """The value that a spec is about; None for constants and kinds that are not known here."""
-    given = next((one for kind in spec.__struct_fields__ if (one := getattr(spec, kind)) is not None), None)
-    argument = getattr(given, "arg", None)
+    argument = getattr(spec.spec, "arg", None)
     while isinstance(argument, dict):
         # {"name": …}, or an argument: {"as_tensor": {"name": …}}, {"as_sym_int": {"as_name": …}}
         name = argument.get("name", argument.get("as_name"))

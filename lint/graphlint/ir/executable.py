@@ -25,8 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from graphlint.ir.arguments import Json
-from graphlint.ir.model import Argument, Graph, Program, Spec, SymRef, SymSize
+from graphlint.ir.model import Argument, Graph, ModuleCallSignature, Program, SymSize
 
 if TYPE_CHECKING:  # a check of a program without symbolic sizes does without it
     import ast
@@ -81,106 +80,126 @@ _WORLDLY: Final = re.compile(r"torch\.ops\.aten\.from_file\b")
 """Ops that reach beyond the process: this one opens a file, and makes it if it is told to."""
 
 
-def program_code(tree: Json) -> str | None:
-    """What of a program's JSON torch would run as code, as a phrase (``evaluates "…"``); None if nothing."""
-    return next(_found(tree), None)
+def program_code(program: Program, *, strict: bool = False) -> str | None:
+    """What of a program torch would run as code, as a phrase (``evaluates "…"``); None if nothing.
 
-
-def may_run(program: Program) -> bool:
-    """Whether :func:`program_code` is to be asked: False only where nothing of what graphlint reads of the program is
-    more than data. Takes a fraction of the time.
+    Values that nodes make are named by names: decoding has seen to that. ``strict``: inputs, outputs and arguments of
+    kinds that are not known here count, too.
     """
+    return next(_found(program, strict), None)
+
+
+def _found(program: Program, strict: bool) -> Iterator[str]:
     module = program.graph_module
-    signature = module.signature
-    specs = [*(signature.input_specs or ()), *(signature.output_specs or ())]
-    given = [one for spec in specs for kind in spec.__struct_fields__ if (one := getattr(spec, kind)) is not None]
-    parts: list[Any] = [msgspec.structs.asdict(one) for one in given if not _is_plain_spec(one)]
+    yield from _of_guards(program.guards_code or ())
+    yield from _of_graph(program.graph, strict)
+    for spec in (*(module.signature.input_specs or ()), *(module.signature.output_specs or ())):
+        given = [one for kind in spec.__struct_fields__ if (one := getattr(spec, kind)) is not None]
+        if strict and not given:
+            yield "has an input or output of a kind that is not known"
+        yield from _walk(given, strict)
+    yield from _walk(module.module_call_graph, strict)
+
+
+def _of_guards(guards: Any) -> Iterator[str]:
+    length = sum(len(guard) for guard in guards if isinstance(guard, str))
+    if length > _MOST:
+        yield f"executes guards of {length} characters, too many to look into"
+        return
+    for guard in guards:
+        if not _is_harmless_code(guard, _is_guard):
+            yield f"executes the guard {_shown(guard)}"
+
+
+def _of_graph(graph: Graph, strict: bool) -> Iterator[str]:
+    # Each node is looked at once only: this is a part of every check, and takes as long as it takes to fetch them into
+    # the processor's cache.
+    names: dict[str, None] = {}
+    targets: dict[str, None] = {}
     arguments: list[Argument] = []
-    strings = [one.as_string for one in program.graph.inputs if one.as_string is not None]
-    parts.append({"inputs": [{"as_string": text} for text in strings]})
-    for entry in module.module_call_graph:
-        parts.append({"fqn": entry.fqn})
-        if entry.signature is not None:
-            called = entry.signature
-            parts.append({key: getattr(called, key) for key in ("in_spec", "out_spec", "forward_arg_names")})
-            arguments += (*called.inputs, *called.outputs)
-    if any(True for _ in _found({"guards_code": program.guards_code, "graph_module": parts})):
-        return True
-    return not all(map(_is_plain, arguments)) or _graph_may_run(program.graph)
-
-
-def _is_plain_spec(given: Spec) -> bool:
-    """Whether it says which parameter, buffer or constant a value is, as most do, and nothing in it is code."""
-    value, qualified = given.arg, given.parameter_name or given.buffer_name or given.tensor_constant_name
-    if type(value) is not dict or len(value) != 1 or qualified is None or given.name is not None:
-        return False
-    known = (given.parameter_name, given.buffer_name, given.tensor_constant_name).count(None) == 2
-    others = given.custom_obj_name is None and given.user_input_name is None
-    name = value.get("name")
-    if not (known and others and type(name) is str and name.isidentifier()):
-        return False
-    return _QUALIFIED_NAME.fullmatch(qualified) is not None
-
-
-def _graph_may_run(graph: Graph) -> bool:
-    # Names of values have been looked at when the program was decoded. Each node is looked at once only: this is a part
-    # of every check, and takes as long as it takes to fetch them into the processor's cache.
-    names: set[str] = set()
-    targets: set[str] = set()
-    arguments = [one for one in (*graph.inputs, *graph.outputs) if one.as_tensor is None]
     for node in graph.nodes:
-        targets.add(node.target)
+        targets[node.target] = None
         if node.name and not node.name.isidentifier():
-            return True
+            names[node.name] = None
         for operand in node.inputs:
-            names.add(operand.name)
+            names[operand.name] = None
             if operand.arg.as_tensor is None and not operand.arg.is_constant:
                 arguments.append(operand.arg)
         for output in node.outputs:
             if output.as_tensor is None:
                 arguments.append(output)  # noqa: PERF401 - a list for each node would take longer
-    expressions: set[str] = set()
+    yield from _of_inputs(graph.inputs)
+    yield from _walk(graph.inputs, strict)
+    yield from _walk(graph.outputs, strict)
+    yield from (found for name in names for found in _string("name", name))
+    yield from (found for target in targets for found in _string("target", target))
+    yield from _walk(arguments, strict)
+    symbols = (graph.sym_int_values, graph.sym_float_values, graph.sym_bool_values, graph.custom_obj_values)
+    for recorded in (graph.tensor_values, *symbols):
+        yield from [f"has a value named {_shown(name)}" for name in recorded if not name.isidentifier()]
+    expressions: dict[str, None] = {}
     for meta in graph.tensor_values.values():
         for own in (meta,) if meta.meta is None else (meta, meta.meta):  # which one torch reads depends on its version
             for size in own.sizes:
                 if size.as_expr is not None:
-                    expressions.add(size.as_expr.expr_str)
+                    expressions[size.as_expr.expr_str] = None
             for stride in own.strides:
                 if stride.as_expr is not None:
-                    expressions.add(stride.as_expr.expr_str)
+                    expressions[stride.as_expr.expr_str] = None
             if isinstance(own.storage_offset, SymSize) and own.storage_offset.as_expr is not None:
-                expressions.add(own.storage_offset.as_expr.expr_str)
-    symbols = [graph.sym_int_values, graph.sym_float_values, graph.sym_bool_values, graph.custom_obj_values]
-    return not (
-        all(map(_is_name, names - {""}))
-        and not any(map(_of_target, targets))
-        and all(map(_is_size, expressions))
-        and all(map(_is_plain, arguments))
-        and not any(True for _ in _walk(symbols))
-    )
+                expressions[own.storage_offset.as_expr.expr_str] = None
+    yield from (found for expression in expressions for found in _string("expr_str", expression))
+    for values in symbols:
+        yield from _walk(list(values.values()), strict)
 
 
-def _is_plain(argument: Argument) -> bool:
-    """Whether an argument is of a known kind, and nothing in it is code."""
-    if argument.as_graph is not None:
-        return _is_name(argument.as_graph.name) and not _graph_may_run(argument.as_graph.graph)
-    if argument.as_operator is not None:
-        return _of_operator(argument.as_operator) is None
-    if argument.as_custom_obj is not None:
-        held = argument.as_custom_obj
-        return _is_name(held.name) and _QUALIFIED_NAME.fullmatch(held.class_fqn) is not None
-    if argument.as_string_to_argument is not None:
-        return all(map(_is_plain, argument.as_string_to_argument.values()))
-    value = argument.value
-    if not all(one.as_name is not None or one.literal is not None for one in _symbols(value)):
-        return False
-    names = argument.names()
-    return all(map(_is_name, names)) if names else value is not None
+def _walk(value: Any, strict: bool) -> Iterator[str]:
+    """Of what is neither a node nor the record of a tensor, typed or not."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _walk(item, strict)
+    elif isinstance(value, Graph):
+        yield from _of_graph(value, strict)
+    elif isinstance(value, (dict, msgspec.Struct)):
+        if strict and isinstance(value, Argument) and value.value is None:
+            yield "has an argument of a kind that is not known"
+        parts = value if isinstance(value, dict) else {key: getattr(value, key) for key in value.__struct_fields__}
+        for key, item in parts.items():
+            if isinstance(item, str):
+                yield from _string(key, item)
+            elif key == "forward_arg_names" and isinstance(item, list):
+                yield from (f"has an argument named {_shown(name)}" for name in item if not name.isidentifier())
+            elif item is not None:
+                if isinstance(value, ModuleCallSignature) and key == "inputs":
+                    yield from _of_inputs(item)
+                yield from _walk(item, strict)
 
 
-def _symbols(value: Any) -> list[SymRef]:
-    """The symbolic scalars that an argument is, or a list of."""
-    return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, SymRef)]
+def _of_inputs(inputs: list[Argument]) -> Iterator[str]:
+    texts = [one.as_string for one in inputs if one.as_string is not None]
+    yield from (f"has the string {_shown(text)} as an input" for text in texts if _may_end_text(text))
+
+
+def _string(key: str, value: str) -> Iterator[str]:
+    """Of a string in the place that ``key`` says."""
+    if key == "expr_str":
+        if not _is_size(value):
+            yield f"evaluates {_shown(value)}"
+    elif key == "target":
+        if not _TARGET.fullmatch(value):
+            yield f"calls {_shown(value)}, which is no op"
+    elif key == "as_operator":  # an op that is given to another one, which runs it
+        if not _OPERATOR.fullmatch(value):
+            yield f"hands the function {_shown(value)} to an op"
+    elif key in ("name", "as_name"):
+        if value and not value.isidentifier():
+            yield f"has a value or an argument named {_shown(value)}"
+    elif key in ("in_spec", "out_spec"):
+        yield from _of_spec(value, is_input=key == "in_spec")
+    elif key in _QUALIFIED and not _QUALIFIED_NAME.fullmatch(value):
+        yield f"has a parameter, buffer or module named {_shown(value)}"
+    if key in ("target", "as_operator") and _WORLDLY.match(value):
+        yield f"runs {value}, which opens a file"
 
 
 @cache
@@ -188,107 +207,38 @@ def _is_size(expression: str) -> bool:
     return _is_harmless_code(expression, _is_expression)
 
 
-def _found(tree: Json) -> Iterator[str]:
-    guards = tree.get("guards_code") or ()
-    length = sum(len(guard) for guard in guards if isinstance(guard, str))
-    if length > _MOST:
-        yield f"executes guards of {length} characters, too many to look into"
-        guards = ()
-    for guard in guards:
-        if not _is_harmless_code(guard, _is_guard):
-            yield f"executes the guard {_shown(guard)}"
-    yield from _walk(tree.get("graph_module"))
-
-
-def _walk(value: Any) -> Iterator[str]:
-    if isinstance(value, list):
-        for item in value:
-            yield from _walk(item)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if isinstance(item, str):
-                found = _string(key, item)
-                if found:
-                    yield found
-            elif key.endswith("_values") and isinstance(item, dict):
-                yield from (f"has a value named {_shown(name)}" for name in item if not _is_name(name))
-                yield from _walk(list(item.values()))
-            elif key == "inputs" and isinstance(item, list):
-                texts = [one.get("as_string") for one in item if isinstance(one, dict)]
-                yield from (f"has the string {_shown(one)} as an input" for one in texts if one and may_end_text(one))
-                yield from _walk(item)
-            elif key == "forward_arg_names" and isinstance(item, list):
-                yield from (f"has an argument named {_shown(name)}" for name in item if not _is_name(name))
-            elif key != "metadata" or not _is_text(item):  # an argument may have that name, too
-                yield from _walk(item)
-
-
-def _is_text(metadata: Json) -> bool:
-    """Whether it is what stands in ``metadata``, which torch evaluates none of: strings by name."""
-    return isinstance(metadata, dict) and all(isinstance(value, str) for value in metadata.values())
-
-
-def _string(key: str, value: str) -> str | None:
-    """What is wrong with a string in the place that ``key`` says."""
-    if key == "expr_str":
-        return None if _is_harmless_code(value, _is_expression) else f"evaluates {_shown(value)}"
-    if key == "target":
-        return _of_target(value)
-    if key == "as_operator":
-        return _of_operator(value)
-    if key in ("name", "as_name"):
-        return None if not value or _is_name(value) else f"has a value or an argument named {_shown(value)}"
-    if key in ("in_spec", "out_spec"):
-        return _of_spec(value, is_input=key == "in_spec")
-    if key in _QUALIFIED and not _QUALIFIED_NAME.fullmatch(value):
-        return f"has a parameter, buffer or module named {_shown(value)}"
-    return None
-
-
-def _of_target(target: str) -> str | None:
-    return _of_op(target) if _TARGET.fullmatch(target) else f"calls {_shown(target)}, which is no op"
-
-
-def _of_operator(target: str) -> str | None:
-    """What is wrong with an op that is given to another one, which runs it."""
-    return _of_op(target) if _OPERATOR.fullmatch(target) else f"hands the function {_shown(target)} to an op"
-
-
-def _of_op(target: str) -> str | None:
-    return f"runs {target}, which opens a file" if _WORLDLY.match(target) else None
-
-
-def _of_spec(spec: str, *, is_input: bool) -> str | None:
-    """What is wrong with a pytree's specification (``in_spec``, ``out_spec``)."""
+def _of_spec(spec: str, *, is_input: bool) -> Iterator[str]:
+    """Of a pytree's specification."""
     if not spec:
-        return None
+        return
+    strings: list[str] = []
     try:
         _, root = msgspec.json.decode(spec)
         keywords = root["children_spec"][1]["context"] if len(root["children_spec"]) == 2 else None
         names = msgspec.json.decode(keywords) if isinstance(keywords, str) else None
-        parts = list(_parts(root))
-        contexts = [_context(part["context"]) for part in parts]
-        strings = [text for context in contexts for text in _leaves(context)]
-        for part, context in zip(parts, contexts, strict=True):
-            if part["type"] == "collections.defaultdict" and not _is_builtin(context):
-                return f"has a defaultdict that calls {_shown(_factory(context))}"
+        for part in _parts(root):
+            context = _context(part["context"])
+            strings += _leaves(context)
+            if part["type"] == "collections.defaultdict":
+                module, name = context["default_factory_module"], context["default_factory_name"]
+                if module != "builtins" or name not in _FACTORIES:
+                    yield f"has a defaultdict that calls {_shown(f'{module}.{name}')}"
+            yield from (f"imports {_shown(member)}" for member in _enumerations(context))
     except (msgspec.DecodeError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return f"has a structure that cannot be read: {_shown(spec)}"
-    for member in (found for context in contexts for found in _enumerations(context)):
-        return f"imports {_shown(member)}"
-    if not is_input:
-        return None
-    odd = [text for text in strings if may_end_text(text)]
-    odd += [name for name in names or () if isinstance(name, str) and not _is_name(name)]
-    return f"has an input named {_shown(odd[0])}" if odd else None
+        yield f"has a structure that cannot be read: {_shown(spec)}"
+        return
+    if is_input:
+        odd = [text for text in strings if _may_end_text(text)]
+        odd += [name for name in names or () if isinstance(name, str) and not name.isidentifier()]
+        yield from (f"has an input named {_shown(text)}" for text in odd)
 
 
-def may_end_text(text: str) -> bool:
+def _may_end_text(text: str) -> bool:
     """Whether a text could end the string that torch puts it in, in a guard or in what is said where one fails."""
     return '"' in text or "'" in text
 
 
-def _parts(spec: Json) -> Iterator[Json]:
+def _parts(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield spec
     for child in spec["children_spec"]:
         yield from _parts(child)
@@ -296,16 +246,16 @@ def _parts(spec: Json) -> Iterator[Json]:
 
 def _context(context: Any) -> Any:
     """What a container says of itself: JSON in a string, or JSON."""
-    if isinstance(context, str):
-        try:
-            if "{" in context:
-                import json
+    if not isinstance(context, str):
+        return context
+    if "{" in context:
+        import json
 
-                return json.loads(context, object_pairs_hook=_distinct)
-            return msgspec.json.decode(context)
-        except msgspec.DecodeError:
-            return context
-    return context
+        return json.loads(context, object_pairs_hook=_distinct)
+    try:
+        return msgspec.json.decode(context)
+    except msgspec.DecodeError:
+        return context
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -329,29 +279,16 @@ def _enumerations(context: Any) -> Iterator[Any]:
             yield from _enumerations(item)
 
 
-def _is_builtin(context: Any) -> bool:
-    """Whether a ``defaultdict`` makes what it lacks by a plain builtin."""
-    return context["default_factory_module"] == "builtins" and context["default_factory_name"] in _FACTORIES
-
-
-def _factory(context: Any) -> str:
-    return f"{context['default_factory_module']}.{context['default_factory_name']}"
-
-
 def _leaves(value: Any) -> Iterator[str]:
+    """The strings in it, keys included."""
     if isinstance(value, str):
         yield value
-    elif isinstance(value, list):
+    elif isinstance(value, dict):
+        yield from value
+        value = list(value.values())
+    if isinstance(value, list):
         for item in value:
             yield from _leaves(item)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield key
-            yield from _leaves(item)
-
-
-def _is_name(name: str) -> bool:
-    return name.isidentifier()
 
 
 def _is_harmless_code(text: Any, admits: Any) -> bool:
@@ -379,7 +316,7 @@ def _is_expression(node: ast.AST) -> bool:
     if isinstance(node, ast.Constant):
         value = node.value
         if isinstance(value, str):
-            return _is_name(value) or _NUMBER.fullmatch(value) is not None
+            return value.isidentifier() or _NUMBER.fullmatch(value) is not None
         return isinstance(value, (bool, int, float))
     if isinstance(node, ast.Call):
         return isinstance(node.func, ast.Name) and node.func.id in _FUNCTIONS
@@ -393,7 +330,7 @@ def _is_guard(node: ast.AST) -> bool:
     import ast
 
     if isinstance(node, ast.Constant):
-        return not isinstance(node.value, str) or not may_end_text(node.value)
+        return not isinstance(node.value, str) or not _may_end_text(node.value)
     if isinstance(node, ast.Call):
         function = node.func
         return isinstance(function, ast.Attribute) or (isinstance(function, ast.Name) and function.id in _FUNCTIONS)

@@ -12,16 +12,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import lru_cache, reduce
+from operator import mul
 from typing import Final
 
 from graphlint.artifact.errors import ProgramError
 
-_TOKEN: Final = re.compile(
-    r"\s*(?:(?P<number>\d+(?:\.\d+)?)|(?P<name>[A-Za-z_][\w.]*)|(?P<string>'[^']*'|\"[^\"]*\")"
-    r"|(?P<op>//|\*\*|>=|<=|==|!=|[-+*/%()<>=,&|~]))"
-)
+_TOKEN: Final = re.compile(r"""\d+(?:\.\d+)?|[A-Za-z_][\w.]*|'[^']*'|"[^"]*"|//|\*\*|>=|<=|==|!=|\S""")
+_NAME: Final = re.compile(r"[A-Za-z_]")
 _Monomial = tuple[tuple[str, int], ...]
+_OPERATORS: Final = {"*": "Mul", "/": "IntTrueDiv", "//": "FloorDiv", "%": "Mod"}
 _COMPARISONS: Final = {
     "GreaterThan": ">=",
     "LessThan": "<=",
@@ -64,12 +64,6 @@ class Expression:
             name = f"Large_{sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
         return cls({((name, 1),): 1})
 
-    def __add__(self, other: Expression) -> Expression:
-        terms = dict(self.terms)
-        for monomial, factor in other.terms.items():
-            terms[monomial] = terms.get(monomial, 0) + factor
-        return Expression(terms)
-
     @classmethod
     def total(cls, parts: Iterable[Expression]) -> Expression:
         """The sum of many: one after the other, each sum would be copied for the next."""
@@ -78,6 +72,9 @@ class Expression:
             for monomial, factor in part.terms.items():
                 terms[monomial] = terms.get(monomial, 0) + factor
         return cls(terms)
+
+    def __add__(self, other: Expression) -> Expression:
+        return Expression.total((self, other))
 
     def __neg__(self) -> Expression:
         return Expression({monomial: -factor for monomial, factor in self.terms.items()})
@@ -132,22 +129,13 @@ def parse_expression(text: str) -> Expression:
     """Parse either spelling. Raises :class:`ProgramError` where the text is no expression."""
     if len(text) > _MAX_LENGTH:
         raise ProgramError(f"a symbolic expression of {len(text)} characters")
-    tokens: list[tuple[str, str]] = []
-    position = 0
-    stripped = text.rstrip()
-    while position < len(stripped):
-        match = _TOKEN.match(stripped, position)
-        if match is None:
-            raise ProgramError(f"not a symbolic expression: {text!r}")
-        tokens.append((str(match.lastgroup), match[0].strip()))
-        position = match.end()
+    # The next token stands last. An empty one marks the end.
+    tokens = ["", *reversed(_TOKEN.findall(text))]
     try:
-        parser = _Parser(tokens)
-        result = parser.comparison(0)
+        result = _comparison(tokens, 0)
+        _expect(tokens, "")
     except (IndexError, ValueError):
         raise ProgramError(f"not a symbolic expression: {text!r}") from None
-    if parser.position != len(tokens):
-        raise ProgramError(f"not a symbolic expression: {text!r}")
     return result
 
 
@@ -168,96 +156,78 @@ def canonical(size: int | str) -> str:
     return str(as_expression(size))
 
 
-class _Parser:
-    """Recursive descent over both spellings at once: a constructor call is a function call."""
+# Recursive descent over both spellings at once: a constructor call is a function call.
 
-    def __init__(self, tokens: list[tuple[str, str]]) -> None:
-        self.tokens = tokens
-        self.position = 0
 
-    def peek(self) -> str:
-        return self.tokens[self.position][1] if self.position < len(self.tokens) else ""
+def _comparison(tokens: list[str], depth: int) -> Expression:
+    left = _sum(tokens, depth)
+    while tokens[-1] in (">=", "<=", ">", "<", "==", "!=", "&", "|"):
+        operator = tokens.pop()
+        left = Expression.atom(f"{left} {operator} {_sum(tokens, depth)}")
+    return left
 
-    def take(self) -> tuple[str, str]:
-        token = self.tokens[self.position]
-        self.position += 1
-        return token
 
-    def expect(self, text: str) -> None:
-        if self.take()[1] != text:
-            raise ValueError(text)
+def _sum(tokens: list[str], depth: int) -> Expression:
+    parts = [_product(tokens, depth)]
+    while tokens[-1] in ("+", "-"):
+        operator = tokens.pop()
+        right = _product(tokens, depth)
+        parts.append(right if operator == "+" else -right)
+    return Expression.total(parts)
 
-    def comparison(self, depth: int) -> Expression:
-        if depth > _MAX_DEPTH:
-            raise ValueError("too deep")
-        left = self.sum(depth)
-        while self.peek() in (">=", "<=", ">", "<", "==", "!=", "&", "|"):
-            operator = self.take()[1]
-            left = Expression.atom(f"{left} {operator} {self.sum(depth)}")
-        return left
 
-    def sum(self, depth: int) -> Expression:
-        parts = [self.product(depth)]
-        while self.peek() in ("+", "-"):
-            operator = self.take()[1]
-            right = self.product(depth)
-            parts.append(right if operator == "+" else -right)
-        return parts[0] if len(parts) == 1 else Expression.total(parts)
+def _product(tokens: list[str], depth: int) -> Expression:
+    left = _factor(tokens, depth)
+    while tokens[-1] in _OPERATORS:
+        operator = tokens.pop()
+        left = _call(_OPERATORS[operator], [left, _factor(tokens, depth)])
+    return left
 
-    def product(self, depth: int) -> Expression:
-        left = self.unary(depth)
-        while self.peek() in ("*", "/", "//", "%"):
-            operator = self.take()[1]
-            right = self.unary(depth)
-            names = {"/": "IntTrueDiv", "//": "FloorDiv", "%": "Mod"}
-            left = left * right if operator == "*" else _call(names[operator], [left, right])
-        return left
 
-    def unary(self, depth: int) -> Expression:
-        if depth > _MAX_DEPTH:
-            raise ValueError("too deep")
-        if self.peek() == "-":
-            self.take()
-            return -self.unary(depth + 1)
-        if self.peek() == "~":
-            self.take()
-            return _call("Not", [self.unary(depth + 1)])
-        base = self.primary(depth)
-        if self.peek() == "**":
-            self.take()
-            return _call("Pow", [base, self.unary(depth + 1)])
-        return base
+def _factor(tokens: list[str], depth: int) -> Expression:
+    if depth > _MAX_DEPTH:
+        raise ValueError("too deep")
+    token = tokens.pop()
+    if token == "-":
+        return -_factor(tokens, depth + 1)
+    if token == "~":
+        return _call("Not", [_factor(tokens, depth + 1)])
+    if token == "(":
+        base = _comparison(tokens, depth + 1)
+        _expect(tokens, ")")
+    elif token.isdigit():
+        base = Expression.number(int(token))
+    elif len(token) > 1 and token[0] in "'\"":
+        base = Expression.atom(token[1:-1])
+    elif _NAME.match(token) and tokens[-1] == "(":
+        base = _call(token, _arguments(tokens, depth + 1))
+    elif _NAME.match(token) or token[0].isdigit():
+        base = Expression.atom(token)
+    else:
+        raise ValueError(token)
+    if tokens[-1] == "**":
+        tokens.pop()
+        return _call("Pow", [base, _factor(tokens, depth + 1)])
+    return base
 
-    def primary(self, depth: int) -> Expression:
-        kind, text = self.take()
-        if kind == "number":
-            return Expression.number(int(text)) if text.isdigit() else Expression.atom(text)
-        if text == "(":
-            inner = self.comparison(depth + 1)
-            self.expect(")")
-            return inner
-        if kind == "string":
-            return Expression.atom(text[1:-1])
-        if kind != "name":
-            raise ValueError(text)
-        if self.peek() != "(":
-            return Expression.atom(text)
-        return self.call(text, depth)
 
-    def call(self, name: str, depth: int) -> Expression:
-        self.expect("(")
-        arguments: list[Expression] = []
-        while self.peek() != ")":
-            if self.position + 1 < len(self.tokens) and self.tokens[self.position + 1][1] == "=":
-                # assumptions of a symbol: Symbol('s0', positive=True)
-                self.position += 2
-                self.take()
-            else:
-                arguments.append(self.comparison(depth + 1))
-            if self.peek() == ",":
-                self.take()
-        self.expect(")")
-        return _call(name, arguments)
+def _arguments(tokens: list[str], depth: int) -> list[Expression]:
+    _expect(tokens, "(")
+    arguments: list[Expression] = []
+    while tokens[-1] != ")":
+        if tokens[-2] == "=":
+            del tokens[-3:]  # an assumption about a symbol: Symbol('s0', positive=True)
+        else:
+            arguments.append(_comparison(tokens, depth))
+        if tokens[-1] == ",":
+            tokens.pop()
+    _expect(tokens, ")")
+    return arguments
+
+
+def _expect(tokens: list[str], token: str) -> None:
+    if tokens.pop() != token:
+        raise ValueError(token)
 
 
 def _call(name: str, arguments: list[Expression]) -> Expression:
@@ -266,10 +236,7 @@ def _call(name: str, arguments: list[Expression]) -> Expression:
     if name == "Add" and arguments:
         return Expression.total(arguments)
     if name == "Mul" and arguments:
-        result = arguments[0]
-        for argument in arguments[1:]:
-            result = result * argument
-        return result
+        return reduce(mul, arguments)
     if name == "Pow" and len(arguments) == 2:
         base, power = arguments[0], arguments[1].constant
         if power is not None and power >= 0 and len(base.terms) == 1:
@@ -279,10 +246,7 @@ def _call(name: str, arguments: list[Expression]) -> Expression:
                     {tuple((atom, exponent * power) for atom, exponent in monomial if power): factor**power}
                 )
         elif power is not None and 0 <= power <= 8:
-            result = Expression.number(1)
-            for _ in range(power):
-                result = result * base
-            return result
+            return reduce(mul, [base] * power, Expression.number(1))
     if name in _COMPARISONS and len(arguments) == 2:
         return Expression.atom(f"{arguments[0]} {_COMPARISONS[name]} {arguments[1]}")
     return Expression.atom(f"{name.rpartition('.')[2]}({', '.join(map(str, arguments))})")

@@ -2,14 +2,16 @@
 
 The structs follow torch's ``torch/_export/serde/schema.py`` (schema 1 to 8) and are lenient where its
 versions differ: fields that a version lacks have defaults, keys that graphlint has no use for are skipped.
-Nothing is ever written back from these structs: fixes edit the JSON as it was read
-(:mod:`graphlint.ir.document`), so what is skipped here is not lost there.
+
+A struct is never changed once it is there: a pass makes other ones (:mod:`graphlint.ir.edit`). What a changed program
+shares with the one that was read is written back as the very bytes that were read (:mod:`graphlint.ir.encode`), so
+what is skipped here is not lost there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Any, TypedDict
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, TypedDict
 
 import msgspec
 
@@ -28,10 +30,12 @@ class TensorRef(_Part):
     name: str
 
 
-class SymRef(_Part):
+class SymRef(_Part, omit_defaults=True):
     """A symbolic scalar argument: the name of a value, or a number that stands among such names."""
 
     as_name: str | None = None
+    as_expr: Any = None
+    """No torch writes this here, and what it would evaluate counts as code."""
     as_int: int | None = None
     as_float: Number | None = None
     as_bool: bool | None = None
@@ -45,7 +49,7 @@ class SymRef(_Part):
         return None
 
 
-class OptionalTensorRef(_Part):
+class OptionalTensorRef(_Part, omit_defaults=True):
     """An element of a list of optional tensors. torch 2.3 and earlier write the bare name."""
 
     as_tensor: TensorRef | str | None = None
@@ -75,7 +79,7 @@ class SymExpr(_Part):
     hint: Any = None
 
 
-class SymSize(_Part):
+class SymSize(_Part, omit_defaults=True):
     """One size, stride or offset: a number or a symbolic expression."""
 
     as_expr: SymExpr | None = None
@@ -96,14 +100,18 @@ class SymSize(_Part):
         return "?" if self.as_expr is None and self.as_int is None else self.value
 
 
+UNRECORDED: Final[list[SymSize]] = []
+"""The sizes or strides of a tensor of which none are recorded; those of a 0-dimensional one are a list of their own."""
+
+
 class TensorMeta(_Part):
     """Recorded metadata of a tensor value. ``dtype`` and ``layout`` are the schema's enum numbers
     (:data:`graphlint.ir.enums.DTYPES`, :data:`graphlint.ir.enums.LAYOUTS`).
     """
 
     dtype: int = 0
-    sizes: list[SymSize] = []
-    strides: list[SymSize] = []
+    sizes: list[SymSize] = msgspec.field(default_factory=lambda: UNRECORDED)
+    strides: list[SymSize] = msgspec.field(default_factory=lambda: UNRECORDED)
     storage_offset: SymSize | int | None = None
     requires_grad: bool = False
     device: Device | None = None
@@ -132,7 +140,7 @@ class Complex(_Part):
     imag: Number
 
 
-class Argument(_Part):
+class Argument(_Part, omit_defaults=True):
     """A one-key union: exactly one field is set, none where a newer torch used a kind that is unknown here."""
 
     as_none: Any = None
@@ -239,7 +247,7 @@ class Argument(_Part):
         return [name for name in self.tensors() if name is not None] + self.symbols()
 
 
-class NamedArgument(_Part):
+class NamedArgument(_Part, omit_defaults=True):
     """An operand of a node. ``name`` comes from the op's schema, empty for higher-order ops;
     ``arg_kind`` is 1 for positional, 2 for keyword, None in files before torch 2.7.
     """
@@ -276,6 +284,10 @@ class Node(_Part):
             return self.outputs[0].names()
         return [name for output in self.outputs for name in output.names()]
 
+    def reads(self) -> list[str]:
+        """Names of all values among the operands, in order."""
+        return [name for operand in self.inputs for name in operand.arg.names()]
+
     @property
     def op(self) -> str:
         """The target as people write it: ``aten.add_.Tensor``, ``higher_order.cond``, ``_operator.ge``."""
@@ -293,9 +305,12 @@ class Node(_Part):
         """
         return self.target.rpartition(".")[2]
 
-    def subgraphs(self) -> list[GraphRef]:
+    def subgraphs(self) -> Sequence[GraphRef]:
         """The graphs among the operands, in order."""
-        return [graph for operand in self.inputs if (graph := operand.arg.as_graph) is not None]
+        for operand in self.inputs:  # most nodes have none, and a list for each would cost more than the rest
+            if operand.arg.as_graph is not None:
+                return [graph for one in self.inputs if (graph := one.arg.as_graph) is not None]
+        return ()
 
 
 class Graph(_Part):
@@ -316,16 +331,15 @@ class Graph(_Part):
         meta = self.tensor_values.get(name)
         return meta.meta if meta is not None and meta.meta is not None else meta
 
+    def used(self) -> set[str]:
+        """Names of all values that nodes read or that the graph returns."""
+        used = {name for output in self.outputs for name in output.names()}
+        for node in self.nodes:
+            used.update(node.reads())
+        return used
 
-def every_node(graph: Graph) -> Iterator[Node]:
-    """The nodes of a graph and of its subgraphs."""
-    for node in graph.nodes:
-        yield node
-        for sub in node.subgraphs():
-            yield from every_node(sub.graph)
 
-
-class Spec(_Part):
+class Spec(_Part, omit_defaults=True):
     """Any input or output spec; which fields are set depends on the spec's kind. ``arg`` is an
     :class:`Argument` for user inputs and outputs and a reference by name for everything else.
     """
@@ -340,7 +354,45 @@ class Spec(_Part):
     persistent: bool | None = None
 
 
-class InputSpec(_Part):
+NAME_FIELDS: Final = {
+    "parameter": "parameter_name",
+    "buffer": "buffer_name",
+    "tensor_constant": "tensor_constant_name",
+    "custom_obj": "custom_obj_name",
+    "constant_input": "name",
+    "buffer_mutation": "buffer_name",
+    "parameter_mutation": "parameter_name",
+    "user_input_mutation": "user_input_name",
+    "gradient_to_parameter": "parameter_name",
+    "gradient_to_user_input": "user_input_name",
+}
+"""Kinds of inputs and outputs that stand for something else, and the field of the spec that holds its name."""
+
+
+class _OneSpec(_Part, omit_defaults=True):
+    """One of the fields is set, whose name is the kind of the input or output."""
+
+    @property
+    def kind(self) -> str:
+        """Empty where a newer torch used one that is unknown here."""
+        return next((kind for kind in self.__struct_fields__ if getattr(self, kind) is not None), "")
+
+    @property
+    def spec(self) -> Spec | None:
+        """What is said of that kind."""
+        kind = self.kind
+        spec: Spec | None = getattr(self, kind) if kind else None
+        return spec
+
+    @property
+    def target(self) -> str | None:
+        """The name of what the input or output stands for."""
+        field = NAME_FIELDS.get(self.kind)
+        name: str | None = getattr(self.spec, field) if field is not None else None
+        return name
+
+
+class InputSpec(_OneSpec, omit_defaults=True):
     user_input: Spec | None = None
     parameter: Spec | None = None
     buffer: Spec | None = None
@@ -350,7 +402,7 @@ class InputSpec(_Part):
     constant_input: Spec | None = None
 
 
-class OutputSpec(_Part):
+class OutputSpec(_OneSpec, omit_defaults=True):
     user_output: Spec | None = None
     loss_output: Spec | None = None
     buffer_mutation: Spec | None = None
@@ -372,7 +424,7 @@ class Signature(_Part):
     user_outputs: list[str | None] = []
 
 
-class ModuleCallSignature(_Part):
+class ModuleCallSignature(_Part, omit_defaults=True):
     inputs: list[Argument]
     outputs: list[Argument]
     in_spec: str
@@ -380,7 +432,7 @@ class ModuleCallSignature(_Part):
     forward_arg_names: Any = None
 
 
-class ModuleCallEntry(_Part):
+class ModuleCallEntry(_Part, omit_defaults=True):
     fqn: str
     signature: ModuleCallSignature | None = None
 

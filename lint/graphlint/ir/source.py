@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
 from graphlint.ir.model import Graph, Node, Program
-from graphlint.rules.diagnostics import SourceFrame
+
+
+class SourceFrame(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A line of the model's source, as the exporting machine saw it."""
+
+    path: str
+    line: int
+    function: str
+    text: str = ""
+    """The line's text as stored in the artifact, stripped; empty where it was not recorded."""
+
 
 _FRAME = re.compile(r'^\s*File "(?P<path>.*)", line (?P<line>\d+), in (?P<function>.*)$')
 _INSTALLED = re.compile(r"[/\\](?:site|dist)-packages[/\\]")

@@ -1,4 +1,6 @@
-"""Strides of contiguous tensors and of views, in elements, sizes may be symbolic."""
+"""How tensors are laid out: strides of contiguous tensors, of views, and of what ops make. In elements; sizes may be
+symbolic.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from graphlint.ir.expressions import Expression, as_expression
+
+Size = int | str
+"""A number, or an expression in its canonical spelling."""
 
 
 def contiguous_strides(shape: Sequence[int | str]) -> tuple[int | str, ...]:
@@ -59,3 +64,149 @@ def view_strides(shape: Sequence[int], strides: Sequence[int], wanted: Sequence[
         step *= size
         remaining //= size
     return tuple(reversed(result)) if remaining == 1 and block == 0 else None
+
+
+def is_dense(shape: Sequence[Size], strides: Sequence[Size]) -> bool:
+    """Whether elements neither overlap nor leave gaps, in whatever order of dimensions."""
+    if tuple(strides) == contiguous_strides(shape):
+        return True
+    if any(isinstance(number, str) for number in (*shape, *strides)):
+        return _is_permuted(shape, strides)
+    expected = 1
+    numbers = ((int(stride), int(size)) for size, stride in zip(shape, strides, strict=True) if size != 1)
+    for stride, size in sorted(numbers):
+        if stride != expected:
+            return False
+        expected *= size
+    return True
+
+
+def overlaps(shape: Sequence[Size], strides: Sequence[Size]) -> bool:
+    """Whether two elements may share memory, as in windows that ``as_strided`` cuts. False where sizes are symbolic
+    and nothing tells.
+    """
+    if is_dense(shape, strides):
+        return False
+    pairs = [(stride, size) for stride, size in zip(strides, shape, strict=True) if size not in (0, 1)]
+    if any(stride == 0 for stride, _ in pairs):
+        return True
+    if 0 in shape or any(isinstance(stride, str) for stride, _ in pairs):
+        return False
+    steps = {int(stride): size for stride, size in pairs}
+    if len(steps) < len(pairs):
+        return True  # two ways that go equally far meet
+    reach = 0
+    for stride, size in sorted(steps.items()):
+        if stride <= reach:
+            return True
+        if isinstance(size, str):
+            return False
+        reach += stride * (size - 1)
+    return False
+
+
+def _is_permuted(shape: Sequence[Size], strides: Sequence[Size]) -> bool:
+    """The same for symbolic sizes: whether some order of dimensions is contiguous, found from the inside out."""
+    left = [(size, stride) for size, stride in zip(shape, strides, strict=True) if size != 1]
+    expected = as_expression(1)
+    while left:
+        match = next((pair for pair in left if as_expression(pair[1]) == expected), None)
+        if match is None:
+            return False
+        left.remove(match)
+        expected = expected * as_expression(match[0])
+    return True
+
+
+def preserved_strides(shape: Sequence[Size], strides: Sequence[Size]) -> tuple[Size, ...]:
+    """Strides of a new tensor that keeps the order of dimensions of one with these: the same where it is dense,
+    else packed in the order of its strides.
+
+    The rule of ``at::infer_dense_strides`` and of ``empty_like`` with ``preserve_format``.
+    """
+    if is_dense(shape, strides):
+        return tuple(strides)
+    return _packed(shape, [strides])
+
+
+def elementwise_strides(
+    shape: Sequence[Size], operands: Sequence[tuple[Sequence[Size], Sequence[Size]]]
+) -> tuple[Size, ...]:
+    """Strides of what an elementwise op makes of operands with these sizes and strides: ``TensorIterator``'s rule."""
+    shapes = [tuple(sizes) for sizes, _ in operands]
+    if all(sizes == tuple(shape) for sizes in shapes):
+        first = tuple(operands[0][1])
+        if all(tuple(strides) == first for _, strides in operands) and is_dense(shape, first):
+            return first
+    return _packed(shape, [_enlarged(shape, sizes, strides) for sizes, strides in operands])
+
+
+def _enlarged(shape: Sequence[Size], sizes: Sequence[Size], strides: Sequence[Size]) -> list[Size]:
+    """Strides of an operand in terms of the result's dimensions, 0 where it is broadcast."""
+    lead = len(shape) - len(sizes)
+    pairs = zip(sizes, strides, shape[lead:], strict=True)
+    return [0] * lead + [0 if size == 1 and wanted != 1 else stride for size, stride, wanted in pairs]
+
+
+def _packed(shape: Sequence[Size], operands: Sequence[Sequence[Size]]) -> tuple[Size, ...]:
+    """Dense strides in the order of dimensions that the operands' strides suggest, the first of them before the others.
+
+    The insertion sort of ``TensorIteratorBase::reorder_dimensions`` and of ``infer_dense_strides``. With symbolic
+    sizes, of which it is not known which is larger, the first operand's order where it is dense.
+    """
+    if any(isinstance(number, str) for numbers in (shape, *operands) for number in numbers):
+        return next((tuple(strides) for strides in operands if is_dense(shape, strides)), contiguous_strides(shape))
+
+    def order(one: int, other: int) -> int:
+        for strides in operands:
+            left, right = int(strides[one]), int(strides[other])
+            if left == 0 or right == 0:
+                continue
+            if left != right:
+                return 1 if left > right else -1
+            if int(shape[one]) > int(shape[other]):
+                return 1
+        return 0
+
+    dims = list(reversed(range(len(shape))))
+    for index in range(1, len(dims)):
+        place = index
+        for before in reversed(range(index)):
+            found = order(dims[before], dims[place])
+            if found > 0:
+                dims[before], dims[place] = dims[place], dims[before]
+                place = before
+            elif found < 0:
+                break
+    packed: list[Size] = [0] * len(shape)
+    step = 1
+    for dim in dims:
+        packed[dim] = step
+        step *= max(int(shape[dim]), 1)
+    return tuple(packed)
+
+
+def broadcast(shapes: Sequence[Sequence[Size]]) -> tuple[Size, ...]:
+    """The common shape of operands. Of two symbolic sizes, which export has made sure agree, the later one is it."""
+    result: list[Size] = [1] * max(map(len, shapes))
+    for shape in shapes:
+        for dim, size in enumerate(shape, len(result) - len(shape)):
+            if size != 1:
+                result[dim] = size
+    return tuple(result)
+
+
+def columns(shape: Sequence[Size]) -> tuple[Size, ...]:
+    """Strides of a tensor whose last two dimensions are column-major, as LAPACK makes them."""
+    *outer, rows, width = shape
+    *strides, row, column = contiguous_strides((*outer, width, rows))
+    return (*strides, column, row)
+
+
+def channels_last(shape: Sequence[Size]) -> tuple[Size, ...] | None:
+    """Strides of images with the channels innermost, None for other than four dimensions."""
+    if len(shape) != 4:
+        return None
+    n, c, h, w = shape
+    sn, sh, sw, sc = contiguous_strides((n, h, w, c))
+    return sn, sc, sh, sw

@@ -9,7 +9,8 @@ import json
 from typing import Any
 
 from graphlint.artifact.errors import ProgramError
-from graphlint.ir.arguments import Json
+
+Json = dict[str, Any]
 
 
 def read_structure(text: str) -> tuple[Any, Json]:

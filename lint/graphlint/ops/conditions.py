@@ -50,8 +50,6 @@ class RandomCondition(msgspec.Struct, frozen=True):
     draws: Literal["never", "always", "unless"]
     unless: tuple[ArgumentIs, ...] = ()
     """Any one of these is enough for it to draw nothing."""
-    reason: str = ""
-    """Where the fact comes from, for ops whose registration alone does not tell."""
 
     def holds(self, node: Node, schema: OpSchema | None) -> bool:
         """Whether a call with the node's recorded arguments draws."""
@@ -66,7 +64,6 @@ class HiddenWrites(msgspec.Struct, frozen=True):
     arguments: tuple[str, ...]
     when: ArgumentIs | None = None
     """The writes happen only where this holds, or where it cannot be told; None means always."""
-    reason: str = ""
 
     def holds(self, node: Node, schema: OpSchema | None) -> bool:
         """Whether a call with the node's recorded arguments writes them."""

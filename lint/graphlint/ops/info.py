@@ -1,17 +1,157 @@
-"""What is known of one op overload."""
+"""What is known of one op overload: the fields of a row of the table, and their vocabularies.
+
+Facts about results (:attr:`OpInfo.layout`, ``dtype``, ``shape``, …) stand on overloads that return new tensors. What
+an ``out=`` or an in-place overload computes is told by the row of its functional twin.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from graphlint.ir.model import NamedArgument, Node
 from graphlint.ops.conditions import Alias, HiddenWrites, RandomCondition
-from graphlint.ops.effects import EffectKind
 from graphlint.ops.schema import OpSchema
 
 Source = Literal["table", "configuration"]
+
+EffectKind = Literal[
+    "check",  # raises where a condition does not hold
+    "print",  # writes to the process's output
+    "collective",  # talks to other processes
+    "mutation",  # writes tensors that no schema names
+    "script-object",  # calls a method of an object with state
+    "rng-state",  # reads or sets the state of a random number generator
+    "profiler",  # opens or closes a profiler record
+    "token",  # consumes effect tokens
+    "effect",  # anything else: I/O, global state
+]
+
+Sharing = Literal[
+    "unchanged",  # where dtype, device, layout and strides are to stay, and no copy is asked for
+    "viewable",  # where the operand's strides admit a view of the result's shape
+    "contiguous",  # where the operand is contiguous
+    "no-dropout",  # where nothing is dropped: `train` is False, or `p` is 0
+    "real",  # where the operand is not complex; of complex ones it is not known
+    "single",  # where a list of tensors holds one only
+    "undecided",  # where more is the case than a program records
+]
+
+StepKind = Literal[
+    "identity",  # the operand as it is
+    "select",  # dim, index
+    "slice",  # dim, start, end, step
+    "narrow",  # dim, start, length
+    "pieces",  # dim: consecutive pieces of it, each a result
+    "unbind",  # dim: each of its positions a result
+    "diagonal",  # offset, dim1, dim2
+    "transpose",  # first, second: dimensions that change places
+    "reverse",  # all dimensions in reverse
+    "permute",  # dims
+    "move",  # source, destination: as `movedim`
+    "reshape",  # the elements in their order, in the result's shape
+    "squeeze",  # dim, or all dimensions of size 1
+    "unsqueeze",  # dim
+    "expand",  # to the result's shape
+    "unfold",  # dim, size, step: windows
+    "as_strided",  # size, stride, offset
+    "bitcast",  # the bytes read as the result's dtype
+    "view_as_real",
+    "view_as_complex",
+    "conjugate",  # sets the bit that says so; nothing on real tensors
+    "negate",  # sets the bit that says so
+]
+
+Layout = Literal[
+    "elementwise",  # by the rule of TensorIterator, from all operands
+    "contiguous",  # row-major whatever the operands' strides
+    "preserve",  # the first operand's order of dimensions, packed
+    "columns",  # the last two dimensions column-major
+    "images",  # contiguous, but in four and five dimensions, where memory formats count
+    "kept",  # contiguous where all operands are; else not known
+    "unknown",
+]
+
+DtypeRule = Literal[
+    "promote",  # torch.result_type of the operands
+    "floating",  # the same, and the default dtype for integers
+    "joined",  # the common dtype of a list of tensors
+    "first",  # that of the first tensor; others are positions, or of the same dtype
+    "real",  # that of the real part of the first tensor's elements
+    "counted",  # that of the first tensor, and int64 for integers
+    "counting",  # as `promote`, and int64 for bool
+    "double",  # float64, or complex128
+    "bool",
+    "int64",
+    "unknown",
+]
+
+ShapeRule = Literal[
+    "same",  # the first tensor's
+    "broadcast",  # the common shape of all tensors
+    "product",  # of two tensors of the same number of dimensions: that of `matmul`
+    "reduced",  # the first tensor's without `dim` (all dimensions where it is left out), or with 1 there for `keepdim`
+]
+
+Substitute = Literal[
+    "copy",  # the source, cast and expanded
+    "fill",  # a tensor full of a number
+    "fill-tensor",  # a tensor full of the one element of another
+    "zero",  # a tensor full of zeros
+    "fill-diagonal",  # the diagonal filled, and scattered back
+    "polygamma",  # the functional overload, which takes its arguments in another order
+    "batch-norm",  # the overload that returns new running statistics
+    "instance-norm",  # the same, of a batch that is made of the instances
+]
+
+DrawOrder = Literal[
+    "elements",  # in the order of the elements, whatever the strides
+    "contiguous",  # as the functional twin draws where the tensor is contiguous only
+    "never",  # never as the functional twin
+]
+
+Autocast = Literal[
+    "lowered",  # operands are cast to the region's dtype on every device
+    "lowered-somewhere",  # on some devices
+    "float32",
+    "promote",  # operands are brought to the widest dtype among them
+]
+
+
+class ViewStep(msgspec.Struct, frozen=True):
+    """One step of a view. Its parameters are arguments of the op by name (a default is the schema's) or numbers.
+
+    A number for a dimension beyond the operand's last means the last (``hsplit`` cuts the first of one dimension).
+    """
+
+    kind: StepKind
+    parameters: dict[str, str | int] = {}
+
+    def depends_on_strides(self) -> bool:
+        """Whether strides decide if there is such a view, or what it shows."""
+        return self.kind in ("reshape", "as_strided", "bitcast", "view_as_complex")
+
+
+class Convention(msgspec.Struct, frozen=True):
+    """How a higher-order op calls the graphs among its operands. Positions count the node's operands from 0."""
+
+    graphs: tuple[int, ...]
+    """Where the graphs stand."""
+    lists: tuple[int, ...] = ()
+    """Where lists of values stand whose concatenation the graphs take."""
+    rest: int | None = None
+    """From where on each positional operand is a value that the graphs take."""
+    results_of: tuple[int, ...] = ()
+    """Which of ``graphs`` give the node its results (by position in ``graphs``)."""
+    repeats: bool = False
+    """Whether a graph may run more than once, its results becoming its next inputs."""
+    exact: bool = True
+    """Whether the graphs get the values themselves (``map`` gives them slices)."""
+    fresh_results: bool = False
+    """Whether torch refuses graphs whose results alias their inputs."""
+    carries: bool = False
+    """Whether one more tensor can be handed in and out (the token's way through)."""
 
 
 class OpInfo(msgspec.Struct, frozen=True):
@@ -21,23 +161,72 @@ class OpInfo(msgspec.Struct, frozen=True):
     """As people write it: ``aten.add_.Tensor``, ``higher_order.cond``, ``_operator.ge``."""
     schema: OpSchema | None = None
     """None for higher-order and symbolic operators, and for declared ops that the table does not know."""
+    since: str = ""
+    """The first version of torch, of those that the table covers, that has the overload with this schema."""
+    until: str = ""
+    """The last one."""
     writes: tuple[str, ...] = ()
     """Names of the arguments that it always writes; a declared op's may be positions (``"0"``) as well."""
     hidden_writes: HiddenWrites | None = None
+    """Writes that the schema keeps quiet about."""
     aliases: tuple[Alias, ...] = ()
     """Results of higher-order ops alias what their subgraphs make of them, which is not told here."""
+    shares: Sharing | None = None
+    """Where aliases are not certain: under which condition results share storage with the operand. None where they
+    are, or where there are none."""
+    returns_self: Literal["never", "shared", "sometimes"] = "never"
+    """Whether a result is the operand itself, the very object: wherever it shares storage (``shared``), or only where
+    there is nothing to do (``sometimes``: ``flatten`` of one dimension). Else it is another tensor on the same storage.
+    """
+    view: tuple[ViewStep, ...] = ()
+    """The steps from the aliased operand to what the result shows of it. None are known where this is empty."""
     random: RandomCondition = RandomCondition("never")
+    """When it draws from the global random number generator."""
+    draw_order: DrawOrder = "elements"
+    """Of an op that draws into a tensor: whether it draws the same numbers as its functional twin."""
+    dropout: bool = False
+    """Whether it drops elements at random in training mode, and does nothing else."""
     returns_nothing: bool = False
     out_variant: bool = False
     """Whether it writes its result to arguments that the caller gives for that (``out=``)."""
     in_place_view: bool = False
-    """Whether it changes its operand's sizes, strides or storage rather than its elements: ``t_``, ``set_``."""
+    """Whether it changes its operand's sizes, strides or storage rather than its elements. Where ``view`` tells steps
+    (``t_``), it becomes another view of the same memory; else (``resize_``, ``set_``) the memory is another.
+    """
     functional_twin: str | None = None
     """The overload that computes the same without writing (or, for checks, with tokens)."""
+    substitute: Substitute | None = None
+    """What is better known to backends than the functional twin, or takes its place where there is none."""
+    elementwise: bool = False
+    """Whether each element of the result depends only on the elements in its place (after broadcasting)."""
+    layout: tuple[Layout, ...] = ()
+    """The strides of each new result on the CPU; one entry speaks for all results."""
+    meta_layout: bool = True
+    """Whether ``meta`` tensors (and so what is recorded) have the strides that the CPU gives results."""
+    dtype: tuple[DtypeRule, ...] = ()
+    """The dtype of each new result where no ``dtype`` argument says another; one entry speaks for all results."""
+    shape: ShapeRule | None = None
+    """The shape of the first result, where it can be told from the operands' shapes."""
+    same_bits: bool = False
+    """Whether results come out the same, bit by bit, whatever the strides of what they are written to: nothing is
+    rounded, or in an order that does not depend on them."""
+    casts_out: bool = True
+    """Of an ``out=`` overload: whether it casts its result to the dtype of what it is given. False where it raises for
+    another dtype when it runs, although export takes it."""
+    raises_on_integers: bool = False
+    """Whether it raises for some values of integers: divides by 0, or raises to a negative power."""
+    autocast: Autocast | None = None
+    """What an autocast region casts its operands to. None where it does not, or where the op is made of others
+    (``composite`` among the tags)."""
     effect: bool = False
     """Whether it has a side effect other than ``writes``, ``hidden_writes`` and ``random`` that is no data flow."""
     kind: EffectKind | None = None
     """What kind of effect; also set for functional collectives, where ``effect`` is False."""
+    calls: Convention | None = None
+    """How it calls graphs. None where that is not known, or where it calls none."""
+    closed: bool = True
+    """Whether it neither writes nor keeps what it is given beyond what is told here, and returns memory of its own
+    where no alias is told. False for higher-order ops of which nobody has said so."""
     tags: frozenset[str] = frozenset()
     """torch's tags, as far as the table records them: ``core``, ``pointwise``, ``dynamic_output_shape``, …; and
     ``autocast`` where autocast casts its operands on some device, ``composite`` where it is made of other ops, which
@@ -56,6 +245,21 @@ class OpInfo(msgspec.Struct, frozen=True):
             names.update(dict.fromkeys(self.hidden_writes.arguments))
         operands = (_operand(node, name) for name in names)
         return tuple(operand.name for operand in operands if operand is not None and any(operand.arg.tensors()))
+
+    def layout_of(self, result: int) -> Layout:
+        """The layout of the new result at that position."""
+        return _of(self.layout, result) or "unknown"
+
+    def dtype_of(self, result: int) -> DtypeRule:
+        """The dtype rule of the new result at that position."""
+        return _of(self.dtype, result) or "unknown"
+
+
+def _of(facts: tuple[str, ...], result: int) -> Any:
+    """The fact about one result; a single one speaks for all."""
+    if len(facts) == 1:
+        return facts[0]
+    return facts[result] if result < len(facts) else None
 
 
 def _operand(node: Node, name: str) -> NamedArgument | None:

@@ -41,11 +41,6 @@ class SchemaArgument(msgspec.Struct, frozen=True):
     written: bool = False
 
     @property
-    def is_tensor(self) -> bool:
-        """Whether it is a tensor, an optional tensor, or any list of tensors."""
-        return self.type.startswith("Tensor")
-
-    @property
     def default_value(self) -> bool | int | float | str | None:
         """The default as a Python value; text that is no literal (``contiguous_format``) stays text."""
         return literal(self.default) if self.default is not None else None

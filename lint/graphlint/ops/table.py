@@ -1,9 +1,8 @@
 """The table of ops: which there are and what is known of each.
 
-``table.tsv`` holds what torch has registered, one overload per line; ``python -m graphlint.runtime.generate_op_table``
-writes it. :mod:`graphlint.ops.draws`, :mod:`graphlint.ops.hidden_writes`, :mod:`graphlint.ops.aliasing` and
-:mod:`graphlint.ops.effects` hold what registration does not tell. Both come together when an op is looked up, and
-only then is its schema parsed: a program has dozens of ops, the table thousands.
+``table.tsv`` holds one line for each overload; ``python -m tests.facts.generate`` writes it from what
+torch has registered, from experiments, and from ``reviewed.tsv``. A line is parsed (:mod:`graphlint.ops.rows`) when its
+op is looked up: a program has dozens of ops, the table thousands.
 """
 
 from __future__ import annotations
@@ -14,19 +13,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import TypeVar
 
-from graphlint.ops.aliasing import CONDITIONAL, HIDDEN
-from graphlint.ops.conditions import Alias, RandomCondition
-from graphlint.ops.draws import ALWAYS, NEVER, RANDOM_CONDITIONS
-from graphlint.ops.effects import EFFECTS
-from graphlint.ops.hidden_writes import HIDDEN_WRITES
+from graphlint.ops.conditions import Alias
+from graphlint.ops.declared import DeclaredOp
 from graphlint.ops.info import OpInfo
-from graphlint.ops.schema import OpSchema, SchemaArgument, SchemaReturn, parse_schema
-from graphlint.rules.settings import DeclaredOp
+from graphlint.ops.rows import ALWAYS, NEVER, Row
 
 __all__ = ["TABLE", "OpInfo", "OpTable", "op_name", "op_table"]
 
 TABLE = os.path.join(os.path.dirname(__file__), "table.tsv")  # pathlib is slow to import
-"""The generated file: comment lines, then ``name TAB schema TAB tags TAB functional twin``."""
+"""The generated file: comment lines, then rows, sorted by name."""
 
 _Fact = TypeVar("_Fact")
 
@@ -43,7 +38,8 @@ class OpTable:
     def lookup(self, target: str) -> OpInfo | None:
         """What is known of a node's target; None where neither the table nor the configuration knows it.
 
-        Nothing is concluded from an op's name: an op of a known namespace that the table lacks is unknown.
+        Nothing is concluded from an op's name: an op of a known namespace that the table lacks is unknown. Of an
+        overload whose schema has changed, the last one is found: the rows of later versions come first.
         """
         if target not in self._known:
             self._known[target] = self._find(op_name(target))
@@ -57,15 +53,23 @@ class OpTable:
         """
         return OpTable(self._lines, {**self._declared, **ops})
 
-    def names(self) -> Iterator[str]:
-        """All names in the table, without declared ones."""
-        return (line.partition("\t")[0] for line in self._lines)
+    def names(self, version: str | None = None) -> Iterator[str]:
+        """All names in the table, or those of one version of torch (``2.13``), without declared ones."""
+        rows = (line.split("\t", 3) for line in self._lines)
+        return iter(dict.fromkeys(name for name, *rest in rows if version is None or _covers(rest[1:2], version)))
+
+    def with_fact(self, fact: str) -> Iterator[OpInfo]:
+        """The ops of whose rows one field is ``fact`` (``effect=check``), without declared ones."""
+        ending = f"\t{fact}"
+        for line in self._lines:
+            if ending in line and fact in line.split("\t"):
+                yield Row.parse(line).info()
 
     def _find(self, name: str) -> OpInfo | None:
         key = f"{name}\t"
         at = bisect_left(self._lines, key)
         found = at < len(self._lines) and self._lines[at].startswith(key)
-        registered = _registered(self._lines[at]) if found else None
+        registered = Row.parse(self._lines[at]).info() if found else None
         declared = _most_specific(self._declared, name, namespaces=registered is None)
         return registered if declared is None else _declared(name, declared, registered)
 
@@ -76,6 +80,13 @@ def op_table() -> OpTable:
     with open(TABLE, encoding="utf-8") as file:  # as above
         lines = file.read().splitlines()
     return OpTable(lines[bisect_left(lines, "$") :])  # comment lines begin with '#' and so sort before all names
+
+
+@cache
+def check_twins() -> Mapping[str, str]:
+    """A runtime check's target to its functional twin's."""
+    checks = op_table().with_fact("effect=check")
+    return {f"torch.ops.{op.name}": f"torch.ops.{op.functional_twin}" for op in checks if op.functional_twin}
 
 
 def op_name(target: str) -> str:
@@ -90,6 +101,15 @@ def op_name(target: str) -> str:
     if target.startswith("torch._higher_order_ops."):
         return f"higher_order.{target.rpartition('.')[2]}"
     return target
+
+
+def _covers(span: Sequence[str], version: str) -> bool:
+    """Whether a row's ``torch=2.6-2.12`` includes a version. Rows that say nothing are of versions before."""
+    if not span or not span[0].startswith("torch="):
+        return False
+    since, _, until = span[0].removeprefix("torch=").partition("-")
+    first, last, wanted = (tuple(map(int, one.split("."))) for one in (since, until or since, version))
+    return first <= wanted <= last
 
 
 def _most_specific(facts: Mapping[str, _Fact], name: str, *, namespaces: bool = True) -> _Fact | None:
@@ -107,58 +127,6 @@ def _most_specific(facts: Mapping[str, _Fact], name: str, *, namespaces: bool = 
 def _op(name: str) -> str:
     """``aten.add`` for ``aten.add.Tensor``; ``higher_order.cond`` for itself."""
     return name.rpartition(".")[0] if name.count(".") > 1 else name
-
-
-def _registered(line: str) -> OpInfo:
-    """An op from its line of the table."""
-    name, text, tags, twin = line.split("\t")
-    schema = parse_schema(text) if text else None
-    tag_set = frozenset(tags.split())
-    effect = _most_specific(EFFECTS, name)
-    arguments = schema.arguments if schema is not None else ()
-    return OpInfo(
-        name=name,
-        schema=schema,
-        writes=tuple(argument.name for argument in arguments if argument.written),
-        hidden_writes=_most_specific(HIDDEN_WRITES, name),
-        aliases=_aliases(name, schema),
-        random=_random(name, tag_set),
-        returns_nothing=schema is not None and not schema.returns and not schema.variadic,
-        out_variant=any(a.written and (a.keyword_only or name.endswith((".out", "_out"))) for a in arguments),
-        in_place_view="inplace_view" in tag_set,
-        functional_twin=twin or None,
-        effect=effect is not None and not effect.functional,
-        kind=None if effect is None else effect.kind,
-        tags=tag_set,
-    )
-
-
-def _random(name: str, tags: frozenset[str]) -> RandomCondition:
-    condition = _most_specific(RANDOM_CONDITIONS, name)
-    if condition is not None:
-        return condition
-    return ALWAYS if "nondeterministic_seeded" in tags else NEVER
-
-
-def _aliases(name: str, schema: OpSchema | None) -> tuple[Alias, ...]:
-    hidden = _most_specific(HIDDEN, name)
-    if schema is None:
-        return ()
-    annotated = tuple(
-        Alias(argument.name, position, "maybe" if _op(name) in CONDITIONAL else "always")
-        for position, result in enumerate(schema.returns)
-        for argument in schema.arguments
-        if _share(argument, result)
-    )
-    if hidden is None or any(argument.written for argument in schema.arguments):
-        return annotated
-    return (*annotated, hidden)
-
-
-def _share(argument: SchemaArgument, result: SchemaReturn) -> bool:
-    if argument.alias is None or result.alias is None:
-        return False
-    return not set(argument.alias.split("|")).isdisjoint(result.alias.split("|"))
 
 
 def _declared(name: str, op: DeclaredOp, registered: OpInfo | None) -> OpInfo:
@@ -179,9 +147,11 @@ def _declared(name: str, op: DeclaredOp, registered: OpInfo | None) -> OpInfo:
         schema=schema,
         writes=named(op.writes),
         aliases=tuple(Alias(argument, certainty="maybe") for argument in named(op.aliases)),
-        random=RandomCondition("always", reason="declared in the configuration") if op.random else NEVER,
+        shares="undecided" if op.aliases else None,
+        random=ALWAYS if op.random else NEVER,
         returns_nothing=schema is not None and not schema.returns,
         effect=op.effect,
         kind="effect" if op.effect else None,
+        closed=not name.startswith("higher_order."),
         source="configuration",
     )

@@ -10,62 +10,30 @@ that is given one raises the same, and is known to more consumers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from graphlint.ir.arguments import Json
-from graphlint.ir.document import Dialect, Document
-from graphlint.ir.model import Graph
+from graphlint.ir.edit import Dialect, changed_node, mapped, with_graph
+from graphlint.ir.model import Argument, Node, Program
 from graphlint.passes.tokens import BARE_MESSAGE
 from graphlint.semantics.sites import Site
 
 WITH_MESSAGE: Final = "torch.ops.aten._assert_async.msg"
 
 
-def remove_nodes(document: Document, sites: Iterable[Site]) -> Json:
-    """The program without the nodes at ``sites``, which have no results, as JSON."""
-    return _edited(document, sites, lambda _: None)
+def remove_nodes(program: Program, sites: Iterable[Site]) -> Program:
+    """The program without the nodes at ``sites``, which have no results."""
+    return _edited(program, sites, lambda _: ())
 
 
-def give_messages(document: Document, sites: Iterable[Site]) -> Json:
-    """The program with the bare asserts at ``sites`` as asserts with a message, as JSON."""
-    dialect = Dialect.of(document.program.graph)
-
-    def with_message(node: Json) -> Json:
-        operand = dialect.operand("assert_msg", {"as_string": BARE_MESSAGE})
-        return {**node, "target": WITH_MESSAGE, "inputs": [*node["inputs"], operand]}
-
-    return _edited(document, sites, with_message)
-
-
-def _edited(document: Document, sites: Iterable[Site], edit: Callable[[Json], Json | None]) -> Json:
-    """The program with what ``edit`` makes of the nodes at ``sites``; None removes one."""
-    chosen = {id(site.node) for site in sites}
-    graph, raw = document.program.graph, document.tree["graph_module"]["graph"]
-    return document.with_graph(_edited_graph(graph, raw, chosen, edit))
-
-
-def _edited_graph(graph: Graph, raw: Json, chosen: set[int], edit: Callable[[Json], Json | None]) -> Json:
-    nodes = []
-    for node, raw_node in zip(graph.nodes, raw["nodes"], strict=True):
-        if id(node) in chosen:
-            replacement = edit(raw_node)
-            nodes += [] if replacement is None else [replacement]
-            continue
-        inputs = None
-        for position, operand in enumerate(node.inputs):
-            reference = operand.arg.as_graph
-            if reference is None:
-                continue
-            raw_operand = raw_node["inputs"][position]
-            raw_reference = raw_operand["arg"]["as_graph"]
-            edited = _edited_graph(reference.graph, raw_reference["graph"], chosen, edit)
-            if edited is not raw_reference["graph"]:
-                inputs = inputs or list(raw_node["inputs"])
-                argument = {**raw_operand["arg"], "as_graph": {**raw_reference, "graph": edited}}
-                inputs[position] = {**raw_operand, "arg": argument}
-        nodes.append(raw_node if inputs is None else {**raw_node, "inputs": inputs})
-    unchanged = len(nodes) == len(raw["nodes"]) and all(
-        new is old for new, old in zip(nodes, raw["nodes"], strict=True)
+def give_messages(program: Program, sites: Iterable[Site]) -> Program:
+    """The program with the bare asserts at ``sites`` as asserts with a message."""
+    operand = Dialect.of(program.graph).operand("assert_msg", Argument(as_string=BARE_MESSAGE))
+    return _edited(
+        program, sites, lambda node: [changed_node(node, target=WITH_MESSAGE, inputs=[*node.inputs, operand])]
     )
-    return raw if unchanged else {**raw, "nodes": nodes}
+
+
+def _edited(program: Program, sites: Iterable[Site], edit: Callable[[Node], Sequence[Node]]) -> Program:
+    chosen = {id(site.node) for site in sites}
+    return with_graph(program, mapped(program.graph, lambda node: edit(node) if id(node) in chosen else None))

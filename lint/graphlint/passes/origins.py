@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from graphlint.ir.arguments import Json
+from graphlint.ir.edit import changed_node
+from graphlint.ir.model import Node
 
 NAME: Final = "graphlint.name"
 """A node's own name (files of torch 2.11 and later). A check that has a result is named after its token, and a calling
@@ -17,20 +18,18 @@ SINGLE: Final = "graphlint.single_return"
 """A calling node returned one bare tensor, no tuple of one."""
 
 
-def noted(node: Json, key: str, value: str) -> Json:
+def noted(node: Node, key: str, value: str) -> Node:
     """The node with one more entry in its metadata."""
-    return {**node, "metadata": {**(node.get("metadata") or {}), key: value}}
+    return changed_node(node, metadata={**node.metadata, key: value})
 
 
-def note(node: Json, key: str) -> str | None:
+def note(node: Node, key: str) -> str | None:
     """What is noted under ``key``."""
-    value = (node.get("metadata") or {}).get(key)
-    return value if isinstance(value, str) else None
+    return node.metadata.get(key)
 
 
-def without_notes(node: Json) -> Json:
+def without_notes(node: Node) -> Node:
     """The node as it was before anything was noted."""
-    metadata = node.get("metadata") or {}
-    if NAME not in metadata and SINGLE not in metadata:
+    if NAME not in node.metadata and SINGLE not in node.metadata:
         return node
-    return {**node, "metadata": {key: value for key, value in metadata.items() if key not in (NAME, SINGLE)}}
+    return changed_node(node, metadata={k: value for k, value in node.metadata.items() if k not in (NAME, SINGLE)})

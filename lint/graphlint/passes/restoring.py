@@ -30,22 +30,37 @@ from typing import Any, Final
 import msgspec
 
 from graphlint.artifact.errors import ProgramError
-from graphlint.ir.arguments import Json, of_kind
-from graphlint.ir.document import Dialect, Document, GraphEdit
-from graphlint.ir.model import Argument, Graph, Node
+from graphlint.ir.document import Document
+from graphlint.ir.edit import (
+    KEYWORD,
+    Dialect,
+    GraphEdit,
+    changed_node,
+    of_kind,
+    tensors,
+    with_graph,
+    with_graphs,
+    with_operand,
+)
+from graphlint.ir.model import (
+    Argument,
+    Graph,
+    ModuleCallEntry,
+    NamedArgument,
+    Node,
+    OutputSpec,
+    Program,
+    SymRef,
+)
 from graphlint.ir.structure import leaves, read_structure
+from graphlint.ops.table import check_twins
 from graphlint.passes.origins import NAME, SINGLE, note, without_notes
-from graphlint.passes.tokens import BARE_MESSAGE, CLONE, DETACH, MAKE, REQUIRED
-from graphlint.semantics.calls import Convention, called_graphs, convention, operand_names
-from graphlint.semantics.checks import TWINS
+from graphlint.passes.tokens import BARE, BARE_MESSAGE, CLONE, DETACH, MAKE, TOKEN, required_operands
+from graphlint.semantics.calls import GraphCall, call_of
 
-PLAIN: Final = {twin: check for check, twin in TWINS.items() if not check.endswith("_assert_async.default")}
-"""A functional check's target to the plain one's."""
-
-_BARE: Final = "torch.ops.aten._assert_async.default"
 _COPIES: Final = frozenset({CLONE, DETACH, "torch.ops.aten.alias.default"})
-_KEYWORD: Final = 2
 
+Json = dict[str, Any]
 Key = tuple[int, str]
 """A value: the identity of its graph, and its name."""
 
@@ -65,8 +80,8 @@ class Check(msgspec.Struct, frozen=True):
 class Restoration(msgspec.Struct, frozen=True):
     """What the pass made."""
 
-    tree: Json
-    """The very tree of the document where nothing was restored."""
+    program: Program
+    """The very program of the document where nothing was restored."""
     buffers: tuple[str, ...]
     """Qualified names of the non-persistent buffers that are gone."""
     restored: tuple[Check, ...]
@@ -80,17 +95,20 @@ def restore_checks(document: Document) -> Restoration:
     program = document.program
     chains = _Chains()
     chains.follow(program.graph, ())
-    ends = _Ends(document, chains)
+    ends = _Ends(program, chains)
     checks = [(each, chains.obstacle((id(graph), token))) for graph, token, each in chains.checks]
     restored = tuple(each for each, obstacle in checks if obstacle is None)
     kept = tuple(msgspec.structs.replace(each, reason=obstacle) for each, obstacle in checks if obstacle is not None)
     if not restored:
-        return Restoration(document.tree, (), (), kept)
-    raw = document.tree["graph_module"]["graph"]
-    rebuilding = _Rebuilding(chains, Dialect.of(document.program.graph))
-    edit = rebuilding.edit(program.graph, raw)
-    tree, buffers = ends.take_away(edit)
-    return Restoration(tree, buffers, restored, kept, chains.going())
+        return Restoration(program, (), (), kept)
+    edit = _Rebuilding(chains, Dialect.of(program.graph)).edit(program.graph)
+    changed, buffers = ends.take_away(edit)
+    return Restoration(changed, buffers, restored, kept, chains.going())
+
+
+def plain_checks() -> dict[str, str]:
+    """A functional check's target to the plain one's."""
+    return {twin: check for check, twin in check_twins().items() if check != BARE}
 
 
 class _Chains:
@@ -102,6 +120,7 @@ class _Chains:
         self._parents: dict[Key, Key] = {}
         self._obstacles: dict[Key, str] = {}
         self._with_checks: set[Key] = set()
+        self._plain = plain_checks()
 
     def holds(self, graph: Graph, name: str | None) -> bool:
         """Whether the value is a token."""
@@ -144,15 +163,14 @@ class _Chains:
             if node.target == MAKE:
                 for name in node.results():
                     self._add(graph, name)
-            elif node.target in PLAIN:
+            elif node.target in self._plain:
                 self._check(node, graph, path)
             elif node.target in _COPIES and self._copied(node, graph) is not None:
                 self._pass_on(node, graph, str(self._copied(node, graph)))
             else:
-                rule = convention(node)
-                graphs = called_graphs(node, rule) if rule is not None and rule.carries else None
-                if rule is not None and graphs is not None:
-                    self._call(node, graph, path, rule, graphs)
+                call = call_of(node)
+                if call is not None and call.rule.carries:
+                    self._call(call, graph, path)
                 else:
                     self._other(node, graph, path)
 
@@ -163,15 +181,13 @@ class _Chains:
         (token,) = results
         self._add(graph, token)
         self._with_checks.add(self._root((id(graph), token)))
-        plain = PLAIN[node.target]
-        if _is_bare(node):
-            plain = _BARE
+        plain = BARE if _is_bare(node) else self._plain[node.target]
         self.checks.append((graph, token, Check(node.label, path, node.target, plain)))
         for operand in node.inputs:
             for name in operand.arg.names():
                 if not self.holds(graph, name):
                     continue
-                if operand.name == "dep_token":
+                if operand.name == TOKEN:
                     self.join((id(graph), name), (id(graph), token))
                 else:
                     self.refuse(graph, name, _reads(node, name))
@@ -186,11 +202,10 @@ class _Chains:
             self._add(graph, result)
             self.join((id(graph), name), (id(graph), result))
 
-    def _call(self, node: Node, graph: Graph, path: tuple[str, ...], rule: Convention, graphs: list[Graph]) -> None:
+    def _call(self, call: GraphCall, graph: Graph, path: tuple[str, ...]) -> None:
         """A node that hands tokens on into the graphs it calls, and takes them back."""
-        given = operand_names(node, rule)
+        node, graphs, given, returning = call.node, call.graphs.values(), call.operands, call.returning
         outputs = _flat(node.outputs)
-        returning = [graphs[index] for index in rule.results_of]
         if any(len(one.inputs) != len(given) for one in graphs) or any(
             len(one.outputs) != len(outputs) for one in returning
         ):
@@ -198,8 +213,8 @@ class _Chains:
             return
         passed = {
             position
-            for position in _value_positions(node, rule)
-            if position not in rule.lists or node.inputs[position].arg.as_tensors is not None
+            for position in call.places
+            if position not in call.rule.lists or node.inputs[position].arg.as_tensors is not None
         }
         for position, operand in enumerate(node.inputs):
             for name in operand.arg.names() if position not in passed else ():
@@ -218,7 +233,7 @@ class _Chains:
                 self._returned_to_nobody(one, node)
         for index, result in enumerate(outputs):
             self._hand_back(node, graph, returning, index, result)
-        if rule.repeats:
+        if call.rule.repeats:
             self._check_carried(node, graph, given, outputs)
 
     def _hand_back(self, node: Node, graph: Graph, returning: list[Graph], index: int, result: str | None) -> None:
@@ -244,10 +259,9 @@ class _Chains:
 
     def _other(self, node: Node, graph: Graph, path: tuple[str, ...]) -> None:
         """A node that has no business with tokens."""
-        for operand in node.inputs:
-            for name in operand.arg.names():
-                if self.holds(graph, name):
-                    self.refuse(graph, name, _reads(node, name))
+        for name in node.reads():
+            if self.holds(graph, name):
+                self.refuse(graph, name, _reads(node, name))
         for reference in node.subgraphs():
             self.follow(reference.graph, (*path, node.caller_label, reference.name))
             self._returned_to_nobody(reference.graph, node)
@@ -271,62 +285,60 @@ class _Chains:
 class _Ends:
     """Where the chains leave the program: its signature, and the recorded structure of its result."""
 
-    def __init__(self, document: Document, chains: _Chains) -> None:
-        self._document = document
+    def __init__(self, program: Program, chains: _Chains) -> None:
+        self._program = program
         self._chains = chains
-        self._graph = document.program.graph
-        module = document.tree["graph_module"]
-        self._signature: Json = module["signature"]
-        self._calls: list[Json] = module.get("module_call_graph") or []
+        self._graph = program.graph
+        self._signature = program.graph_module.signature
+        self._calls = program.graph_module.module_call_graph
+        self._specs: list[OutputSpec] = self._signature.output_specs or []
         self._buffers: dict[int, int] = {}
         """Of mutation outputs that are tokens: the buffer's input."""
         self._look()
 
     def _look(self) -> None:
         """Refuse the chains whose ends cannot be taken away."""
-        specs = self._signature.get("output_specs")
         for index, output in enumerate(self._graph.outputs):
             for name in output.names():
                 if self._chains.holds(self._graph, name):
                     reason = (
-                        self._obstacle(index, name, specs[index])
-                        if specs is not None
+                        self._obstacle(index, name, self._specs[index])
+                        if self._signature.output_specs is not None
                         else "torch 2.1 wrote this file, whose signature graphlint does not edit"
                     )
                     if reason is not None:
                         self._chains.refuse(self._graph, name, reason)
         for entry in self._calls:
-            signature = entry.get("signature") if entry["fqn"] else None
-            for argument in [*signature.get("inputs", []), *signature.get("outputs", [])] if signature else ():
-                named = _raw_name(argument)
+            signature = entry.signature if entry.fqn else None
+            for argument in [*signature.inputs, *signature.outputs] if signature is not None else ():
+                named = _name_of(argument)
                 if named is not None and self._chains.holds(self._graph, named):
-                    self._chains.refuse(self._graph, named, f"the signature of module {entry['fqn']!r} names it")
+                    self._chains.refuse(self._graph, named, f"the signature of module {entry.fqn!r} names it")
 
-    def _obstacle(self, index: int, name: str, spec: Json) -> str | None:
-        kind = _kind(spec)
-        if kind == "token":
+    def _obstacle(self, index: int, name: str, spec: OutputSpec) -> str | None:
+        if spec.token is not None:
             return None
-        if kind == "buffer_mutation":
-            return self._buffer_obstacle(index, name, spec[kind]["buffer_name"])
-        if kind == "user_output":
+        if spec.buffer_mutation is not None:
+            return self._buffer_obstacle(index, name, str(spec.buffer_mutation.buffer_name))
+        if spec.user_output is not None:
             return self._structure_obstacle(index)
-        return f"the program returns the token %{name} as a {kind}"
+        return f"the program returns the token %{name} as a {spec.kind}"
 
     def _buffer_obstacle(self, index: int, name: str, buffer: str) -> str | None:
-        inputs = self._signature["input_specs"]
-        place = next(
-            (at for at, spec in enumerate(inputs) if (spec.get("buffer") or {}).get("buffer_name") == buffer), None
-        )
-        if place is None:
+        given = [spec.buffer for spec in self._signature.input_specs or ()]
+        place = next((at for at, one in enumerate(given) if one is not None and one.buffer_name == buffer), None)
+        held = given[place] if place is not None else None
+        if place is None or held is None:
             return f"the token %{name} is written to {buffer!r}, which is no buffer of the program"
-        if inputs[place]["buffer"].get("persistent") is not False:
+        if held.persistent is not False:
             return f"the token %{name} is written to the persistent buffer {buffer!r}, which is part of the state"
-        value = next(iter(self._graph.inputs[place].names()), None)
+        value = _name_of(self._graph.inputs[place])
+        functional = plain_checks()
         for node in self._graph.nodes:
             for operand in node.inputs:
                 if value not in operand.arg.names():
                     continue
-                if node.target not in PLAIN or operand.name != "dep_token":
+                if node.target not in functional or operand.name != TOKEN:
                     return f"{node.op} (node %{node.label}) reads buffer {buffer!r}, which the token is written to"
                 for result in node.results():  # a chain that begins in the buffer in which it ends
                     self._chains.join((id(self._graph), name), (id(self._graph), result))
@@ -341,64 +353,58 @@ class _Ends:
             spec = self._out_spec()
         except ProgramError as error:
             return str(error)
-        if spec is None or self._leaf(index, spec) is None:
+        leaf = self._leaf(index, spec) if spec is not None else None
+        if spec is None or leaf is None or _without_leaf(spec, leaf) is not None:
             return None
-        return (
-            None
-            if _without_leaf(spec, self._leaf(index, spec) or 0) is not None
-            else ("the token is part of the result's structure, and not as a member of a tuple or list")
-        )
+        return "the token is part of the result's structure, and not as a member of a tuple or list"
 
     def _out_spec(self) -> Json | None:
         for entry in self._calls:
-            if entry["fqn"] == "" and entry.get("signature"):
-                return read_structure(entry["signature"]["out_spec"])[1]
+            if entry.fqn == "" and entry.signature is not None:
+                return read_structure(entry.signature.out_spec)[1]
         return None
 
     def _leaf(self, index: int, spec: Json) -> int | None:
         """Which leaf of the result's structure an output is; None where the structure has no place for it."""
-        before = sum(_kind(one) in ("user_output", "loss_output") for one in self._signature["output_specs"][:index])
+        before = sum(one.kind in ("user_output", "loss_output") for one in self._specs[:index])
         return before if before < leaves(spec) else None
 
-    def take_away(self, edit: GraphEdit) -> tuple[Json, tuple[str, ...]]:
+    def take_away(self, edit: GraphEdit) -> tuple[Program, tuple[str, ...]]:
         """The program without the ends of the chains that go, ``edit`` being its root graph; the buffers that went."""
         graph, chains = self._graph, self._chains
-        specs = self._signature["output_specs"]
         gone = [
             index for index, one in enumerate(graph.outputs) if any(chains.goes(graph, name) for name in one.names())
         ]
         inputs = {self._buffers[index] for index in gone if index in self._buffers}
-        buffers = tuple(specs[index]["buffer_mutation"]["buffer_name"] for index in gone if index in self._buffers)
+        mutations = (self._specs[index].buffer_mutation for index in gone if index in self._buffers)
+        buffers = tuple(str(one.buffer_name) for one in mutations if one is not None)
         edit.outputs = [one for index, one in enumerate(edit.outputs) if index not in gone]
         edit.forget(name for index in inputs for name in graph.inputs[index].names())
         edit.inputs = [one for index, one in enumerate(edit.inputs) if index not in inputs]
-        signature = self._signature
+        signature, calls = self._signature, self._calls
         if gone:
-            signature = {
-                **signature,
-                "input_specs": [one for at, one in enumerate(signature["input_specs"]) if at not in inputs],
-                "output_specs": [one for at, one in enumerate(specs) if at not in gone],
-            }
-        results = [index for index in gone if _kind(specs[index]) == "user_output"]
-        parts: dict[str, Any] = {"signature": signature}
-        if results and self._calls:
+            signature = msgspec.structs.replace(
+                signature,
+                input_specs=[one for at, one in enumerate(signature.input_specs or ()) if at not in inputs],
+                output_specs=[one for at, one in enumerate(self._specs) if at not in gone],
+            )
+        results = [index for index in gone if self._specs[index].user_output is not None]
+        if results:
             names = {name for index in results for name in graph.outputs[index].names()}
-            parts["module_call_graph"] = [
-                self._without_results(entry, results, names) if entry["fqn"] == "" else entry for entry in self._calls
-            ]
-        return self._document.with_graph(edit.finish(), **parts), buffers
+            calls = [self._without_results(entry, results, names) if entry.fqn == "" else entry for entry in calls]
+        return with_graph(self._program, edit.finish(), signature=signature, module_call_graph=calls), buffers
 
-    def _without_results(self, entry: Json, results: list[int], names: set[str]) -> Json:
-        signature = entry.get("signature")
-        if not signature:
+    def _without_results(self, entry: ModuleCallEntry, results: list[int], names: set[str]) -> ModuleCallEntry:
+        signature = entry.signature
+        if signature is None:
             return entry
-        version, spec = read_structure(signature["out_spec"])
+        version, spec = read_structure(signature.out_spec)
         places = [self._leaf(index, spec) for index in results]
         for leaf in sorted((place for place in places if place is not None), reverse=True):
             spec = _without_leaf(spec, leaf) or spec
-        outputs = [one for one in signature.get("outputs", []) if _raw_name(one) not in names]
-        changed = {**signature, "out_spec": json.dumps([version, spec]), "outputs": outputs}
-        return {**entry, "signature": changed}
+        outputs = [one for one in signature.outputs if _name_of(one) not in names]
+        changed = msgspec.structs.replace(signature, out_spec=json.dumps([version, spec]), outputs=outputs)
+        return ModuleCallEntry(entry.fqn, changed)
 
 
 class _Rebuilding:
@@ -408,125 +414,111 @@ class _Rebuilding:
         self._chains = chains
         self._dialect = dialect
 
-    def edit(self, graph: Graph, raw: Json) -> GraphEdit:
+    def edit(self, graph: Graph) -> GraphEdit:
         """The graph with plain checks; its inputs and outputs are those of before."""
-        edit = GraphEdit(raw, graph)
-        gone = [name for name in raw.get("tensor_values", {}) if self._chains.goes(graph, name)]
-        edit.forget(gone)
-        for node, raw_node in zip(graph.nodes, raw["nodes"], strict=True):
+        edit = GraphEdit(graph)
+        edit.forget([name for name in graph.tensor_values if self._chains.goes(graph, name)])
+        functional = plain_checks()
+        for node in graph.nodes:
             touched = any(self._chains.goes(graph, name) for name in node.results())
-            if touched and node.target in PLAIN:
-                edit.nodes.append(self._plain(node, raw_node, edit))
+            if touched and node.target in functional:
+                edit.nodes.append(self._plain(node, edit, functional[node.target]))
             elif touched and (node.target == MAKE or node.target in _COPIES):
                 continue
             elif node.subgraphs():
-                edit.nodes.append(self._call(node, raw_node, graph))
+                edit.nodes.append(self._call(node, graph))
             else:
-                edit.nodes.append(raw_node)
+                edit.nodes.append(node)
         return edit
 
-    def _plain(self, node: Node, raw: Json, edit: GraphEdit) -> Json:
+    def _plain(self, node: Node, edit: GraphEdit, target: str) -> Node:
         bare = _is_bare(node)
-        optional = REQUIRED.get(node.target, ())
-        inputs = []
-        for operand, raw_operand in zip(node.inputs, raw["inputs"], strict=True):
-            if operand.name == "dep_token" or (bare and operand.name == "assert_msg"):
+        optional = required_operands(node.target)
+        inputs: list[NamedArgument] = []
+        for operand in node.inputs:
+            if operand.name == TOKEN or (bare and operand.name == "assert_msg"):
                 continue
             if operand.name not in optional:
-                inputs.append(raw_operand)
+                inputs.append(operand)
             elif operand.arg.kind != "as_none":  # twins need bounds that there are none of, checks do not
                 # Bounds are positional in the twin's schema and keywords in the check's.
-                inputs.append({**raw_operand, "kind": _KEYWORD} if self._dialect.kinds else raw_operand)
-        target = _BARE if bare else PLAIN[node.target]
-        plain = {**without_notes(raw), "target": target, "inputs": inputs, "outputs": []}
-        if raw.get("name"):
-            plain["name"] = edit.claim(note(raw, NAME) or _stem(target))
-        return plain
+                inputs.append(self._dialect.operand(operand.name, operand.arg, keyword=True))
+        target = BARE if bare else target
+        name = edit.claim(note(node, NAME) or _stem(target)) if node.name else node.name
+        return changed_node(without_notes(node), target=target, inputs=inputs, outputs=[], name=name)
 
-    def _call(self, node: Node, raw: Json, graph: Graph) -> Json:
+    def _call(self, node: Node, graph: Graph) -> Node:
         """A node that calls graphs, with its tokens gone; the same object where nothing of it goes."""
-        rule = convention(node)
-        inputs = list(raw["inputs"])
-        single = note(raw, SINGLE) is not None
+        call = call_of(node)
+        single = note(node, SINGLE) is not None
         taken = any(self._chains.goes(graph, name) for name in node.results())
+        graphs: dict[int, Graph] = {}
         for position, operand in enumerate(node.inputs):
             reference = operand.arg.as_graph
-            if reference is None:
-                continue
-            raw_reference = raw["inputs"][position]["arg"]["as_graph"]
-            inner = self._graph(reference.graph, raw_reference["graph"], single=single and taken)
-            if inner is not raw_reference["graph"]:
-                argument = {**inputs[position]["arg"], "as_graph": {**raw_reference, "graph": inner}}
-                inputs[position] = {**inputs[position], "arg": argument}
-        if rule is not None and rule.carries:
-            self._take_back(node, inputs, graph, rule)
+            inner = self._graph(reference.graph, single=single and taken) if reference is not None else None
+            if reference is not None and inner is not None and inner is not reference.graph:
+                graphs[position] = inner
+        inputs = with_graphs(node, graphs)
+        if call is not None and call.rule.carries:
+            self._take_back(call, inputs, graph)
         if taken:
-            name = note(raw, NAME) if single else None
-            renamed = {"name": name} if name is not None and name in node.results() else {}
-            results = self._results(node, raw, graph, single=single)
-            return {**without_notes(raw), **renamed, "inputs": inputs, **results}
-        changed = len(inputs) != len(raw["inputs"]) or any(
-            new is not old for new, old in zip(inputs, raw["inputs"], strict=True)
+            name = note(node, NAME) if single else None
+            fields = self._results(node, graph, single=single)
+            if name is not None and name in node.results():
+                fields["name"] = name
+            return changed_node(without_notes(node), inputs=inputs, **fields)
+        changed = len(inputs) != len(node.inputs) or any(
+            new is not old for new, old in zip(inputs, node.inputs, strict=True)
         )
-        return {**raw, "inputs": inputs} if changed else raw
+        return changed_node(node, inputs=inputs) if changed else node
 
-    def _graph(self, graph: Graph, raw: Json, *, single: bool) -> Json:
-        edit = self.edit(graph, raw)
-        edit.inputs = [
-            one for one, typed in zip(raw["inputs"], graph.inputs, strict=True) if not self._goes(graph, typed)
-        ]
-        edit.outputs = [
-            one for one, typed in zip(raw["outputs"], graph.outputs, strict=True) if not self._goes(graph, typed)
-        ]
-        same = all(new is old for new, old in zip(edit.nodes, raw["nodes"], strict=False))
-        unchanged = same and len(edit.nodes) == len(raw["nodes"]) and len(edit.inputs) == len(raw["inputs"])
-        if unchanged and len(edit.outputs) == len(raw["outputs"]):
-            return raw
-        if len(edit.outputs) == len(raw["outputs"]) or not single:
+    def _graph(self, graph: Graph, *, single: bool) -> Graph:
+        edit = self.edit(graph)
+        edit.inputs = [one for one in graph.inputs if not self._goes(graph, one)]
+        edit.outputs = [one for one in graph.outputs if not self._goes(graph, one)]
+        same = all(new is old for new, old in zip(edit.nodes, graph.nodes, strict=False))
+        if (
+            same
+            and len(edit.nodes) == len(graph.nodes)
+            and len(edit.inputs) == len(graph.inputs)
+            and len(edit.outputs) == len(graph.outputs)
+        ):
+            return graph
+        if len(edit.outputs) == len(graph.outputs) or not single:
             return edit.finish()
         return edit.finish(is_single_tensor_return=True)
 
     def _goes(self, graph: Graph, argument: Argument) -> bool:
         return any(self._chains.goes(graph, name) for name in argument.names())
 
-    def _take_back(self, node: Node, inputs: list[Json], graph: Graph, rule: Convention) -> None:
+    def _take_back(self, call: GraphCall, inputs: list[NamedArgument], graph: Graph) -> None:
         """Take the tokens out of a calling node's operands."""
-        for position in reversed(_value_positions(node, rule)):
-            argument = node.inputs[position].arg
+        for position in reversed(call.places):
+            argument = call.node.inputs[position].arg
             if not self._goes(graph, argument):
                 continue
             if argument.as_tensors is None:
                 del inputs[position]
                 continue
-            left = [
-                one
-                for one, typed in zip(inputs[position]["arg"]["as_tensors"], argument.as_tensors, strict=True)
-                if not self._chains.goes(graph, typed.name)
-            ]
-            symbols = [{"as_name": one["name"]} for one in left if one["name"] in graph.sym_int_values]
+            left = [one.name for one in argument.as_tensors if not self._chains.goes(graph, one.name)]
+            symbolic = bool(left) and all(name in graph.sym_int_values for name in left)
             # Operands that are symbols, every one, are a list of their own kind.
-            symbolic = left and len(symbols) == len(left)
-            kind, value = ("as_sym_ints", symbols) if symbolic else ("as_tensors", left)
-            inputs[position] = {**inputs[position], "arg": of_kind(inputs[position]["arg"], kind, value)}
+            symbols = of_kind("as_sym_ints", [SymRef(as_name=name) for name in left])
+            inputs[position] = with_operand(inputs[position], symbols if symbolic else tensors(left))
 
-    def _results(self, node: Node, raw: Json, graph: Graph, *, single: bool) -> Json:
-        outputs: list[Json] = []
-        for typed, output in zip(node.outputs, raw["outputs"], strict=True):
-            group = typed.as_tensors
+    def _results(self, node: Node, graph: Graph, *, single: bool) -> dict[str, Any]:
+        outputs: list[Argument] = []
+        for output in node.outputs:
+            group = output.as_tensors
             if group is None:
-                outputs += [] if self._goes(graph, typed) else [output]
+                outputs += [] if self._goes(graph, output) else [output]
                 continue
-            left = [
-                one
-                for one, ref in zip(output["as_tensors"], group, strict=True)
-                if not self._chains.goes(graph, ref.name)
-            ]
-            outputs += [{**output, "as_tensors": left}] if left else []
+            left = [one.name for one in group if not self._chains.goes(graph, one.name)]
+            outputs += [tensors(left)] if left else []
         if self._dialect.single_return_flag:
             return {"outputs": outputs, "is_hop_single_tensor_return": single and len(outputs) == 1}
-        if not single and len(outputs) == 1 and outputs[0].get("as_tensor") is not None:
-            # A tuple of one, as torch 2.6 and earlier write it; 2.2 spells out what an argument is not.
-            outputs = [of_kind(raw["inputs"][0]["arg"], "as_tensors", [outputs[0]["as_tensor"]])]
+        if not single and len(outputs) == 1 and outputs[0].as_tensor is not None:
+            outputs = [tensors(outputs[0].names())]  # a tuple of one, as torch 2.6 and earlier write it
         return {"outputs": outputs}
 
 
@@ -535,21 +527,9 @@ def _is_bare(node: Node) -> bool:
     this one raises, as a keyword; torch's exporter writes messages without.
     """
     operand = next((one for one in node.inputs if one.name == "assert_msg"), None)
-    if operand is None or not node.target.endswith("_functional_assert_async.msg"):
+    if operand is None or node.target != check_twins()[BARE]:
         return False
-    return operand.arg.as_string == BARE_MESSAGE and operand.arg_kind in (None, _KEYWORD)
-
-
-def _value_positions(node: Node, rule: Convention) -> list[int]:
-    """Where the operands stand whose values the called graphs take."""
-    positions = [position for position in rule.lists if position < len(node.inputs)]
-    if rule.rest is not None:
-        positions += [
-            position
-            for position, operand in enumerate(node.inputs)
-            if position >= rule.rest and operand.arg_kind != _KEYWORD
-        ]
-    return positions
+    return operand.arg.as_string == BARE_MESSAGE and operand.arg_kind in (None, KEYWORD)
 
 
 def _flat(outputs: list[Argument]) -> list[str | None]:
@@ -564,18 +544,8 @@ def _name_of(argument: Argument) -> str | None:
     return next(iter(argument.names()), None)
 
 
-def _raw_name(argument: Json) -> str | None:
-    reference = argument.get("as_tensor")
-    name = reference.get("name") if isinstance(reference, dict) else None
-    return name if isinstance(name, str) else None
-
-
 def _reads(node: Node, name: str) -> str:
     return f"{node.op} (node %{node.label}) reads the token %{name}"
-
-
-def _kind(spec: Json) -> str:
-    return next((kind for kind, value in spec.items() if value is not None), "")
 
 
 def _stem(target: str) -> str:

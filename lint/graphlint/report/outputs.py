@@ -6,34 +6,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Final
 
 import msgspec
 
 from graphlint.artifact.errors import ConfigError
-
-TEXT_FORMATS: Final = ("full", "concise", "grouped")
-"""For people at a terminal: these have a summary, and colours where there are some."""
-FORMATS: Final = (*TEXT_FORMATS, "json", "json-lines", "sarif", "github", "gitlab", "junit", "markdown", "html")
-STATISTICS_FORMATS: Final = (*TEXT_FORMATS, "json")
-"""Formats in which ``--statistics`` can be shown."""
-
-ILLUSTRATED: Final = ("html",)
-"""Formats that show pictures of graphs, which have to be drawn first."""
+from graphlint.report.formats.registry import FORMATS, STATISTICS
+from graphlint.rules.selection import did_you_mean
 
 
 class Output(msgspec.Struct, frozen=True):
     """One report of a run."""
 
     format: str
-    """One of :data:`FORMATS`."""
+    """One of :data:`~graphlint.report.formats.registry.FORMATS`."""
     file: str = ""
     """The file to write; empty for stdout."""
 
     @property
     def is_text(self) -> bool:
         """Whether it is for people at a terminal."""
-        return self.format in TEXT_FORMATS
+        return FORMATS[self.format].text
 
     def __str__(self) -> str:
         return f"{self.format}={self.file}" if self.file else self.format
@@ -43,8 +35,6 @@ def parse(text: str) -> Output:
     """``sarif=out.sarif`` or ``sarif``. Raises ConfigError, whose message says what is wrong but not where."""
     name, has_file, file = text.partition("=")
     if name not in FORMATS:
-        from graphlint.run.selection import did_you_mean
-
         raise ConfigError(f"unknown value {name!r}, expected one of {', '.join(FORMATS)}{did_you_mean(name, FORMATS)}")
     if has_file and not file:
         raise ConfigError(f"{text!r} names no file; write {name}=FILE, or {name} for stdout")
@@ -80,6 +70,6 @@ def settled(outputs: tuple[Output, ...], file: str | None, *, statistics: bool) 
         if place in seen:
             raise ConfigError(f"two reports would be written to {one.file}; give each a file of its own")
         seen.add(place)
-        if statistics and one.format not in STATISTICS_FORMATS:
-            raise ConfigError(f"--statistics goes with {', '.join(STATISTICS_FORMATS)}, not with {one.format}")
+        if statistics and one.format not in STATISTICS:
+            raise ConfigError(f"--statistics goes with {', '.join(STATISTICS)}, not with {one.format}")
     return outputs

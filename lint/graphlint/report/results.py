@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from graphlint.ir.source import SourceFrame
 from graphlint.report.graphs.picture import Picture
-from graphlint.rules.diagnostics import Diagnostic, SourceFrame
+from graphlint.rules.diagnostics import Diagnostic, Fix
+from graphlint.rules.files import UNREADABLE
 
 if TYPE_CHECKING:
     from graphlint.passes.restoring import Check
 
-UNREADABLE: Final = ("GL001", "GL002")
-"""Codes of the rules on artifacts that cannot be read."""
-UNUSED_IGNORE: Final = "GL901"
-"""Code of the rule on comments that accept nothing."""
 Action = Literal["check", "fix", "diff"]
 
 
@@ -83,9 +81,11 @@ class FileResult(msgspec.Struct, frozen=True, omit_defaults=True):
     error: str = ""
     """Why the fixed artifact could not be written, or that a fix failed its validation: exit code 2."""
     frames: tuple[SourceFrame, ...] = ()
-    """The lines of the model that its programs come from, for who is to find comments that accept nothing (GL901)."""
+    """The lines of the model that its programs come from, for who is to find comments that accept nothing."""
+    before: tuple[Diagnostic, ...] = ()
+    """What a fix found, for who is to find entries of baselines, and comments, that accept nothing."""
     is_source: bool = False
-    """Whether it is a source file of a model (rules GL9), no artifact."""
+    """Whether it is a source file of a model (rules on comments), no artifact."""
 
     @property
     def unreadable(self) -> tuple[Diagnostic, ...]:
@@ -99,6 +99,17 @@ class FileResult(msgspec.Struct, frozen=True, omit_defaults=True):
             return self
         left = tuple(diagnostic for diagnostic in self.diagnostics if diagnostic.suppression is None)
         return msgspec.structs.replace(self, diagnostics=left, suppressed=suppressed)
+
+    def without_fixes_except(self, fixable: frozenset[str]) -> FileResult:
+        """The result with the diagnostics of other rules, which the configuration excludes, marked as not fixable."""
+        if all(one.code in fixable or not one.fixable for one in self.diagnostics):
+            return self
+        fix = Fix("none", "the configuration excludes this rule from fixing ('fixable', 'unfixable')")
+        marked = (
+            one if one.code in fixable or not one.fixable else msgspec.structs.replace(one, fix=fix)
+            for one in self.diagnostics
+        )
+        return msgspec.structs.replace(self, diagnostics=tuple(marked))
 
 
 def in_baseline(results: Iterable[FileResult]) -> int:

@@ -9,8 +9,9 @@ from typing import ClassVar, Literal
 import msgspec
 
 from graphlint.rules.diagnostics import Fix, Severity, WrittenStorage
+from graphlint.rules.fixers import Fixer
+from graphlint.rules.view import ProgramView
 from graphlint.semantics.sites import Site
-from graphlint.semantics.view import ProgramView
 
 Applicability = Literal["safe", "unsafe", "none"]
 
@@ -37,6 +38,12 @@ class Rule:
     enabled_by_default: ClassVar[bool] = True
     fix: ClassVar[Applicability] = "none"
     """The best fix there is; every diagnostic says whether it applies to it."""
+    fix_safety: ClassVar[str] = ""
+    """The section of that name, where several rules share it."""
+    fixer: ClassVar[Fixer | None] = None
+    """What applies the fixes; None for a rule without any."""
+    follows_fixes: ClassVar[bool] = False
+    """Whether fixes of other rules may bring about what it reports: of label, signature, and what targets refuse."""
     fix_sometimes: ClassVar[bool] = False
     """Whether some findings of the rule have no fix although others have."""
 
@@ -54,7 +61,11 @@ class Rule:
     @property
     def documentation(self) -> str:
         """Markdown, headings from level 2."""
-        return inspect.getdoc(self).partition("\n")[2].strip()  # type: ignore[union-attr]  # as above
+        text = inspect.getdoc(self).partition("\n")[2].strip()  # type: ignore[union-attr]  # as above
+        if not self.fix_safety:
+            return text
+        before, references, after = text.partition("\n\n## References")
+        return f"{before}\n\n## Fix safety\n{self.fix_safety}{references}{after}"
 
 
 def no_fix(reason: str) -> Fix:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, Final
 
+from graphlint.ops.table import check_twins
 from graphlint.rules.base import Finding, Rule, no_fix
 from graphlint.rules.diagnostics import Fix
-from graphlint.semantics.checks import TWINS, metadata_obstacle, token_obstacle
+from graphlint.rules.fixers import CHAIN, REMOVE
+from graphlint.rules.view import ProgramView
+from graphlint.semantics.checks import metadata_obstacle, token_obstacle
 from graphlint.semantics.sites import Site
-from graphlint.semantics.view import ProgramView
 
 
 class CheckRule(Rule):
     """The part that the rules on checks with a functional twin share."""
 
     fix = "safe"
+    fixer = CHAIN
     fix_sometimes = True
     ops: ClassVar[frozenset[str]]
 
@@ -37,7 +40,7 @@ class CheckRule(Rule):
         reason = token_obstacle(view.program, site, view.token_sink)
         if reason is not None:
             return no_fix(reason)
-        twin = TWINS[site.node.target].removeprefix("torch.ops.")
+        twin = check_twins()[site.node.target].removeprefix("torch.ops.")
         return Fix("safe", f"becomes {twin}, chained by a dependency token")
 
 
@@ -201,6 +204,10 @@ class RangeConstraint(CheckRule):
         return f"{site.name} returns nothing, so its check may be dropped"
 
 
+TOKEN_RULES: Final = frozenset(rule.code for rule in (AsyncAssert, BareAsyncAssert, ScalarAssert, RangeConstraint))
+"""Codes of the rules whose fix makes dependency tokens."""
+
+
 class MetadataAssert(CheckRule):
     """A check of a tensor's dtype, device, layout or sizes, `_assert_tensor_metadata`.
 
@@ -237,6 +244,7 @@ class MetadataAssert(CheckRule):
 
     code = "GL205"
     name = "metadata-assert"
+    fixer = REMOVE
     severity = "warning"
     ops = frozenset({"aten._assert_tensor_metadata.default", "aten._assert_tensor_metadata.msg"})
 

@@ -2,20 +2,22 @@
 
 ``torch.export.load`` unpickles sample inputs, pickled weights and constants, script objects and opaque objects, loads
 compiled code, and puts parts of the program's JSON through ``eval`` and ``exec``. What is plain data is told apart from
-the rest by :mod:`graphlint.artifact.pickle_scan` and :mod:`graphlint.ir.executable`.
+the rest by :mod:`graphlint.artifact.pickles` and :mod:`graphlint.ir.executable`.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 
 import msgspec
 
-from graphlint.artifact.artifact import Artifact, ProgramEntry
+from graphlint.artifact.artifact import Artifact
 from graphlint.artifact.container import folded, quoted
-from graphlint.artifact.errors import ArtifactError
+from graphlint.artifact.errors import ArtifactError, ProgramError
+from graphlint.artifact.limits import UNLIMITED
 from graphlint.artifact.payloads import read_config
-from graphlint.artifact.pickle_scan import Budget, archive_code, inputs_code, pickle_code, saved_code
+from graphlint.artifact.pickles import Scan
 from graphlint.artifact.source import ByteSource
 from graphlint.ir.document import Document
 
@@ -43,27 +45,51 @@ def find_code(artifact: Artifact) -> Iterator[Code]:
     """
     yield from _confusions(artifact)
     for entry in artifact.programs:
-        yield from _program(artifact, entry)
+        try:
+            what = _read_code(artifact.read_program(entry), entry.member)
+        except ArtifactError as error:
+            what = f"{_UNKNOWN}: {error}"
+        if what:
+            yield Code(entry.member, what)
     yield from find_member_code(artifact)
 
 
-def find_program_code(document: Document) -> str | None:
-    """What of a program's JSON torch runs as code when it loads it, as a phrase; None if nothing.
+def _read_code(data: bytes, member: str) -> str | None:
+    from graphlint.ir.executable import program_code
+    from graphlint.ir.model import Program
 
-    Raises :class:`~graphlint.artifact.errors.ProgramError` where Python cannot read the JSON, and so neither can torch.
+    try:
+        return find_program_code(Document.from_bytes(data, member, limits=UNLIMITED), strict=True)
+    except ProgramError:
+        # It contradicts itself, and may do so by what it runs.
+        with contextlib.suppress(msgspec.DecodeError, ValueError, RecursionError, AttributeError, KeyError, TypeError):
+            what = program_code(msgspec.json.decode(data, type=Program))
+            if what is not None:
+                return what
+        raise
+
+
+def find_program_code(document: Document, *, strict: bool = False) -> str | None:
+    """What of a program torch runs as code when it loads it, as a phrase; None if nothing.
+
+    Where it is ``strict``, what is not known counts. Raises :class:`~graphlint.artifact.errors.ProgramError` where
+    there is something, but Python cannot read the JSON, and so neither can torch.
     """
-    from graphlint.ir.executable import may_run, program_code
+    from graphlint.ir.executable import program_code
 
     try:
-        if not may_run(document.program):
-            return None
-    except (RecursionError, AttributeError, TypeError):
-        pass
-    tree = document.tree
-    try:
-        return program_code(tree)
+        what = program_code(document.program, strict=strict)
     except (ValueError, RecursionError, AttributeError, KeyError, TypeError) as error:
-        return f"{_UNKNOWN}: {error}"
+        what = f"{_UNKNOWN}: {error}"
+    if what is not None:
+        import json
+
+        try:
+            json.loads(document.to_bytes())
+        except (ValueError, RecursionError) as error:
+            message = f"Python cannot read the JSON, and neither can torch: {error}"
+            raise ProgramError(message, member=document.member) from None
+    return what
 
 
 def find_member_code(artifact: Artifact) -> Iterator[Code]:
@@ -81,13 +107,32 @@ def find_member_code(artifact: Artifact) -> Iterator[Code]:
 
 
 def _member_code(artifact: Artifact) -> Iterator[Code]:
-    scan = _Scan(artifact)
+    scan = Scan(artifact.limits)
+    for one in _unpickled(artifact, scan):
+        if isinstance(one, Code):
+            yield one
+            continue
+        member, find = one
+        try:
+            scan.spend(Scan.EACH)
+            source = artifact.container.source_of(member, artifact.limits.pickle_bytes, "pickle-bytes")
+            yield from (Code(member, what) for what in find(source))
+        except ArtifactError as error:
+            yield Code(member, f"{_UNKNOWN}: {error}")
+
+
+_Find = Callable[[ByteSource], list[str]]
+"""What looks into a member in the way that torch reads it."""
+
+
+def _unpickled(artifact: Artifact, scan: Scan) -> Iterator[tuple[str, _Find] | Code]:
+    """What torch unpickles, and what is code as it stands."""
     if not artifact.root:
         # torch 2.2 also pickles `serialized_constants.json`, which no other version reads.
         programs = {entry.member for entry in artifact.programs}
         for name in artifact.container.members:
             if name.startswith("serialized_") and name not in programs:
-                yield from scan.inputs(name) if name.startswith("serialized_example") else scan.saved(name)
+                yield name, scan.inputs if name.startswith("serialized_example") else scan.saved
         return
     # torch's reader ignores case, and which of two names that differ in nothing else it takes depends on their order.
     by_name: dict[bytes, list[str]] = {}
@@ -101,16 +146,46 @@ def _member_code(artifact: Artifact) -> Iterator[Code]:
         if not lower.startswith(data):
             continue
         folder, _, rest = lower[len(data) :].partition(b"/")
-        if folder == b"sample_inputs" or (folder in (b"weights", b"constants") and rest.endswith(b".pt")):
+        holds = folder in (b"weights", b"constants")
+        if folder == b"sample_inputs":
+            yield from ((name, scan.inputs) for name in names)
+        elif holds and rest.endswith(b".pt"):
+            yield from ((name, scan.saved) for name in names)
+        elif holds and rest.endswith(b"_%b_config.json" % folder):
             for name in names:
-                yield from scan.inputs(name) if folder == b"sample_inputs" else scan.saved(name)
-        elif folder in (b"weights", b"constants") and rest.endswith(b"_%b_config.json" % folder):
-            for name in names:
-                yield from _payload(scan, name, by_name, is_weight=folder == b"weights")
+                yield from _listed(artifact, scan, name, by_name, is_weight=folder == b"weights")
         elif folder == b"aotinductor" and has_programs:  # without programs it is a package of nothing else
             compiled.setdefault(rest.partition(b"/")[0], names[0])
     for name in compiled.values():
         yield Code(name, "belongs to compiled code (AOTInductor), which torch loads with the program")
+
+
+def _listed(
+    artifact: Artifact, scan: Scan, config: str, by_name: dict[bytes, list[str]], *, is_weight: bool
+) -> Iterator[tuple[str, _Find] | Code]:
+    """What a list of weights or constants names that is not raw bytes."""
+    try:
+        listed = dict.fromkeys((one.path_name, one.use_pickle) for one in read_config(artifact, config).values())
+    except ArtifactError as error:
+        yield Code(config, f"{_UNKNOWN}: {error}")
+        return
+    find: _Find
+    for path, pickled in listed:
+        if not is_weight and path.startswith("opaque_obj_"):  # of weights, the name does not matter
+            find = scan.bare
+        elif not is_weight and path.startswith("custom_obj_"):
+            # torch's own unpickler reads these, which knows classes of TorchScript only, and archives only.
+            find = scan.archive
+        elif pickled:
+            find = scan.saved
+        else:
+            continue
+        # torch joins the names as paths, so that one with a slash in front is not below the folder.
+        folder = artifact.root if path.startswith("/") else config.rpartition("/")[0]
+        members = by_name.get(folded(f"{folder}/{path}"), ())
+        if not members:
+            yield Code(f"{folder}/{path}", "is missing, but would be unpickled")
+        yield from ((member, find) for member in members)
 
 
 def _confusions(artifact: Artifact) -> Iterator[Code]:
@@ -123,78 +198,3 @@ def _confusions(artifact: Artifact) -> Iterator[Code]:
             yield Code(member, f"differs from {quoted(twin)} in case only")
         elif folded(member).startswith(models) and all(member != entry.member for entry in artifact.programs):
             yield Code(member, "is none of the programs, but torch takes it for one")
-
-
-def _program(artifact: Artifact, entry: ProgramEntry) -> Iterator[Code]:
-    import json
-
-    from graphlint.ir.executable import program_code
-
-    what: str | None
-    try:
-        tree = json.loads(artifact.read_program(entry))
-        what = program_code(tree) if isinstance(tree, dict) else "is no program"
-    except (ArtifactError, ValueError, RecursionError, AttributeError, TypeError) as error:
-        what = f"{_UNKNOWN}: {error}"
-    if what:
-        yield Code(entry.member, what)
-
-
-class _Scan:
-    """Looks into the members of an artifact, each in the way that torch reads it."""
-
-    def __init__(self, artifact: Artifact) -> None:
-        self.artifact = artifact
-        self._budget = Budget(artifact.limits)
-
-    def saved(self, member: str) -> Iterator[Code]:
-        """Of what torch.save has written."""
-        return self._look(member, saved_code)
-
-    def inputs(self, member: str) -> Iterator[Code]:
-        """Of sample inputs, which torch.save has written, too."""
-        return self._look(member, inputs_code)
-
-    def script_object(self, member: str) -> Iterator[Code]:
-        """Of what torch's own unpickler reads, which knows classes of TorchScript only, and archives only."""
-        return self._look(member, archive_code)
-
-    def pickled(self, member: str) -> Iterator[Code]:
-        """Of a bare pickle, which torch unpickles without any restraint."""
-        return self._look(member, _bare_code)
-
-    def _look(self, member: str, find: Callable[[ByteSource, Budget], list[str]]) -> Iterator[Code]:
-        try:
-            self._budget.spend(self._budget.EACH)
-            source = self.artifact.container.source_of(member, self.artifact.limits.pickle_bytes, "pickle-bytes")
-            yield from (Code(member, what) for what in find(source, self._budget))
-        except ArtifactError as error:
-            yield Code(member, f"{_UNKNOWN}: {error}")
-
-
-def _bare_code(source: ByteSource, budget: Budget) -> list[str]:
-    return pickle_code(source.read_at(0, budget.limits.pickle_bytes), budget)
-
-
-def _payload(scan: _Scan, config: str, by_name: dict[bytes, list[str]], *, is_weight: bool) -> Iterator[Code]:
-    """Of what a list of weights or constants names that is not raw bytes."""
-    artifact = scan.artifact
-    try:
-        listed = dict.fromkeys((one.path_name, one.use_pickle) for one in read_config(artifact, config).values())
-    except ArtifactError as error:
-        yield Code(config, f"{_UNKNOWN}: {error}")
-        return
-    for path, pickled in listed:
-        if is_weight or not path.startswith(("opaque_obj_", "custom_obj_")):  # of weights, the name does not matter
-            if not pickled:
-                continue
-            look = scan.saved
-        else:
-            look = scan.pickled if path.startswith("opaque_obj_") else scan.script_object
-        # torch joins the names as paths, so that one with a slash in front is not below the folder.
-        folder = artifact.root if path.startswith("/") else config.rpartition("/")[0]
-        members = by_name.get(folded(f"{folder}/{path}"), ())
-        if not members:
-            yield Code(f"{folder}/{path}", "is missing, but would be unpickled")
-        for member in members:
-            yield from look(member)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from graphlint.rules.base import Finding, Rule, no_fix
-from graphlint.semantics.view import ProgramView
+from graphlint.rules.view import ProgramView
 
 
 class InPlaceCollective(Rule):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from graphlint.rules.base import Finding, Rule, no_fix
-from graphlint.semantics.view import ProgramView
+from graphlint.rules.diagnostics import WrittenStorage
+from graphlint.rules.view import ProgramView
 
 
 class MutableCustomOp(Rule):
@@ -36,7 +37,7 @@ class MutableCustomOp(Rule):
                 continue
             if site.op.source == "configuration" and site.op.writes:
                 write = written.get(site.position)
-                storage = write.storage() if write is not None else None
+                storage = WrittenStorage.of(write) if write is not None else None
                 what = storage.describe() if storage is not None else "its arguments"
                 yield Finding(
                     f"{site.name} writes {what}", no_fix("what a custom op computes is not known"), site, storage

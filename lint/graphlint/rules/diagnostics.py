@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from graphlint.ir.source import SourceFrame
+from graphlint.semantics.memory import LEFT_OUT, StorageKind
+
+if TYPE_CHECKING:
+    from graphlint.semantics.analysis import Write
+
 Severity = Literal["error", "warning", "note"]
-StorageKind = Literal["intermediate", "user input", "buffer", "parameter", "constant", "unknown"]
 SourceState = Literal["current", "moved", "changed", "absent"]
-
-
-class SourceFrame(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A line of the model's source, as the exporting machine saw it."""
-
-    path: str
-    line: int
-    function: str
-    text: str = ""
-    """The line's text as stored in the artifact, stripped; empty where it was not recorded."""
 
 
 class Location(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -51,10 +46,6 @@ class Suppression(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the comment gives as a reason."""
 
 
-LEFT_OUT = "..."
-"""In a list of views: some that are not told."""
-
-
 class WrittenStorage(msgspec.Struct, frozen=True, omit_defaults=True):
     """The storage that an op writes to."""
 
@@ -66,6 +57,12 @@ class WrittenStorage(msgspec.Struct, frozen=True, omit_defaults=True):
     views: tuple[str, ...] = ()
     """The view ops that lead from the base to the written value, outermost last
     (``("aten.select.int", "aten.slice.Tensor")``), or :data:`LEFT_OUT`."""
+
+    @classmethod
+    def of(cls, write: Write) -> WrittenStorage:
+        """The storage that a write reaches."""
+        storage = write.target.storage
+        return cls(storage.kind, storage.value, storage.name, write.target.views)
 
     def describe(self) -> str:
         """``buffer 'cache' through select, slice`` and the like, for messages."""

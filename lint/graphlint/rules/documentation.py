@@ -8,22 +8,12 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from graphlint.rules.base import Rule
 
 REPOSITORY: Final = "https://github.com/graphlint/graphlint"
 
-_FAMILIES: Final = {
-    "GL0": "Files",
-    "GL1": "Writes",
-    "GL2": "Runtime checks",
-    "GL3": "Other effects",
-    "GL4": "Regions and subgraphs",
-    "GL5": "Label and signature",
-    "GL6": "Targets",
-    "GL9": "Suppressions",
-}
 _INTRODUCTION: Final = """\
 # Rules
 
@@ -51,6 +41,21 @@ def explain(rule: Rule) -> str:
     )
 
 
+def described(rule: Rule) -> dict[str, Any]:
+    """One rule as JSON."""
+    return {
+        "code": rule.code,
+        "name": rule.name,
+        "severity": rule.severity,
+        "enabled_by_default": rule.enabled_by_default,
+        "fix": rule.fix,
+        "fix_sometimes": rule.fix_sometimes,
+        "summary": rule.summary,
+        "documentation": rule.documentation,
+        "url": link(rule.name, rule.code),
+    }
+
+
 def _availability(rule: Rule) -> str:
     if rule.fix == "none":
         return "There is no fix."
@@ -60,8 +65,10 @@ def _availability(rule: Rule) -> str:
 
 def reference(rules: Sequence[Rule]) -> str:
     """``lint/RULES.md``."""
+    from graphlint.rules.registry import FAMILIES
+
     parts = [_INTRODUCTION]
-    for prefix, title in _FAMILIES.items():
+    for prefix, title in FAMILIES.items():
         family = [rule for rule in rules if rule.code.startswith(prefix)]
         if family:
             parts += [f"## {title}\n", _table(family)]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from graphlint.rules.base import Finding, Rule, no_fix
-from graphlint.semantics.view import ProgramView
+from graphlint.rules.view import ProgramView
 
 LOADABLE_MAJOR = 8
 """The schema major that torch 2.6 and later load; each torch refuses every other one."""
@@ -38,6 +39,10 @@ class LfsPointer(Rule):
 
     code = "GL002"
     name = "lfs-pointer"
+
+
+UNREADABLE: Final = frozenset({UnreadableArtifact.code, LfsPointer.code})
+"""Codes of the rules on artifacts that cannot be read: never left out, whatever else a run does not show."""
 
 
 class CodeInArtifact(Rule):

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from graphlint.rules.base import Finding, Rule
+from graphlint.rules.diagnostics import WrittenStorage
+from graphlint.rules.fixers import FUNCTIONALIZE
 from graphlint.rules.mutation import write_fix
-from graphlint.semantics.view import ProgramView, Write
+from graphlint.rules.view import ProgramView
+from graphlint.semantics.analysis import Write
 
 
 class HiddenUpdate(Rule):
@@ -44,6 +47,7 @@ class HiddenUpdate(Rule):
     code = "GL107"
     name = "hidden-update"
     fix = "safe"
+    fixer = FUNCTIONALIZE
     fix_sometimes = True
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
@@ -55,6 +59,6 @@ class HiddenUpdate(Rule):
                 groups.setdefault(write.site.position, []).append(write)
         for writes in groups.values():
             first = writes[0]
-            written = " and ".join(write.storage().describe() for write in writes)
+            written = " and ".join(WrittenStorage.of(write).describe() for write in writes)
             message = f"{first.site.name} writes {written} without its schema saying so"
-            yield Finding(message, write_fix(view, first), first.site, first.storage())
+            yield Finding(message, write_fix(view, first), first.site, WrittenStorage.of(first))

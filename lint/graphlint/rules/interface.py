@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from graphlint.rules.base import Finding, Rule, no_fix
 from graphlint.rules.diagnostics import Fix
-from graphlint.semantics.aliasing import Storage
-from graphlint.semantics.view import ProgramView
+from graphlint.rules.fixers import RELABEL
+from graphlint.rules.view import ProgramView
+from graphlint.semantics.memory import Storage
 
 
 class TrainingDialect(Rule):
@@ -44,7 +45,9 @@ class TrainingDialect(Rule):
 
     code = "GL501"
     name = "training-dialect"
+    follows_fixes = True
     fix = "safe"
+    fixer = RELABEL
     severity = "note"
     enabled_by_default = False
 
@@ -75,6 +78,7 @@ class MutationOutput(Rule):
 
     code = "GL502"
     name = "mutation-output"
+    follows_fixes = True
     severity = "note"
     enabled_by_default = False
 
@@ -82,13 +86,9 @@ class MutationOutput(Rule):
         """One finding for each such output."""
         signature = view.program.graph_module.signature
         for spec in signature.output_specs or ():
-            for kind, given, field in (
-                ("buffer", spec.buffer_mutation, "buffer_name"),
-                ("parameter", spec.parameter_mutation, "parameter_name"),
-                ("user input", spec.user_input_mutation, "user_input_name"),
-            ):
-                if given is not None:
-                    yield Finding(f"{kind} '{getattr(given, field)}' is written back by the caller", _KEPT)
+            what, _, mutation = spec.kind.rpartition("_")
+            if mutation == "mutation":
+                yield Finding(f"{what.replace('_', ' ')} '{spec.target}' is written back by the caller", _KEPT)
         for name in signature.buffers_to_mutate.values():
             yield Finding(f"buffer '{name}' is written back by the caller", _KEPT)
 
@@ -120,29 +120,26 @@ class AliasedOutput(Rule):
 
     code = "GL503"
     name = "aliased-output"
+    follows_fixes = True
     severity = "note"
     enabled_by_default = False
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each such output."""
-        from graphlint.semantics.sites import Scope
-
-        root = Scope(view.program.graph)
         specs = view.program.graph_module.signature.output_specs
         shown: dict[Storage, str] = {}
         for index, output in enumerate(view.program.graph.outputs):
             if specs is not None and specs[index].user_output is None:
                 continue
             for name in output.tensors():
-                for alias in view.aliasing.aliases(root, name) if name is not None else ():
-                    may = "shares" if alias.certain else "may share"
-                    kind = alias.storage.kind
-                    if kind not in ("intermediate", "unknown"):
-                        whose = f"{kind} '{alias.storage.name or alias.storage.value}'"
+                for ref in view.memory.refs(view.program.graph, name) if name is not None else ():
+                    may, storage = "shares" if ref.certain else "may share", ref.storage
+                    if storage.kind not in ("intermediate", "unknown"):
+                        whose = f"{storage.kind} '{storage.name or storage.value}'"
                         yield Finding(f"output %{name} {may} storage with {whose}", _KEPT)
-                    elif alias.storage in shown:
-                        yield Finding(f"output %{name} {may} storage with output %{shown[alias.storage]}", _KEPT)
-                    shown.setdefault(alias.storage, str(name))
+                    elif storage in shown:
+                        yield Finding(f"output %{name} {may} storage with output %{shown[storage]}", _KEPT)
+                    shown.setdefault(storage, str(name))
 
 
 _KEPT = no_fix("part of the program's interface")

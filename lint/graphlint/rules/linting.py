@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 
 from graphlint.ir.document import Document
-from graphlint.ir.source import model_frame, module_of, stack_frames
-from graphlint.ops.table import OpTable, op_table
+from graphlint.ir.source import SourceFrame, model_frame, module_of, stack_frames
 from graphlint.rules.base import Finding, Rule
-from graphlint.rules.diagnostics import Diagnostic, Fix, SourceFrame
+from graphlint.rules.diagnostics import Diagnostic, Fix
 from graphlint.rules.registry import RULES
 from graphlint.rules.settings import Profile, Settings
+from graphlint.rules.view import ProgramView
 from graphlint.semantics.sites import Site
-from graphlint.semantics.view import TOGETHER, ProgramView, Restorable, WritePlan
 
-WRITES: Final = frozenset({"GL101", "GL102", "GL103", "GL104", "GL105", "GL106", "GL107"})
-"""The rules on writes."""
+_TOGETHER: Final = frozenset(rule.code for rule in RULES if rule.fixer is not None and rule.fixer.together)
+"""The rules on writes: a node's writes are fixed together or not at all."""
+
+Review = Callable[[Sequence[Diagnostic]], Sequence[Diagnostic]]
+"""Given all that was found in a program, the same findings in the same order, each with its place in the repository,
+its fingerprint, and whether somebody has accepted it. The same findings always give the same result.
+"""
 
 
 class Found(msgspec.Struct, frozen=True, eq=False):
@@ -27,45 +32,18 @@ class Found(msgspec.Struct, frozen=True, eq=False):
     site: Site | None
 
 
-def ops_for(settings: Settings) -> OpTable:
-    """The table of ops with what the configuration declares."""
-    return op_table().with_declared(settings.ops) if settings.ops else op_table()
-
-
-def view_of(document: Document, settings: Settings) -> ProgramView:
-    """What rules see of a program. Fixes of writes are planned when a rule first asks for one."""
-
-    def planner(view: ProgramView, selected: frozenset[int] | None) -> WritePlan:
-        from graphlint.passes.mutation.planning import plan
-
-        return plan(document, view, selected)
-
-    def restoration() -> Restorable:
-        from graphlint.passes.restoring import restore_checks
-
-        return restore_checks(document)
-
-    return ProgramView(
-        document.program,
-        ops_for(settings),
-        settings.token_sink,
-        settings.profile,
-        planner,
-        document.payloads,
-        restoration,
-    )
-
-
-def lint_program(document: Document, name: str, path: str, settings: Settings) -> list[Found]:
+def lint_program(
+    document: Document, name: str, path: str, settings: Settings, review: Review | None = None
+) -> list[Found]:
     """All findings of the enabled rules in one program, in program order, then by code; those that somebody has
-    accepted are marked.
+    accepted by ``review`` are marked.
 
     ``name`` is the program's name in the archive, ``path`` the artifact's as it is reported.
     """
-    return lint_view(view_of(document, settings), name, path, settings)
+    return lint_view(ProgramView(document, settings), name, path, settings, review)
 
 
-def lint_view(view: ProgramView, name: str, path: str, settings: Settings) -> list[Found]:
+def lint_view(view: ProgramView, name: str, path: str, settings: Settings, review: Review | None = None) -> list[Found]:
     """As :func:`lint_program`, for a view that is at hand."""
     found = [
         Found(_diagnostic(rule, finding, name, path, settings.profile), finding.site)
@@ -76,8 +54,8 @@ def lint_view(view: ProgramView, name: str, path: str, settings: Settings) -> li
     # What is said of the program as a whole comes last.
     end = 1 << 62
     found.sort(key=lambda one: (end if one.site is None else one.site.position, one.diagnostic.code))
-    if settings.review is not None:
-        reviewed = settings.review(view.program, [one.diagnostic for one in found])
+    if review is not None:
+        reviewed = review([one.diagnostic for one in found])
         found = [Found(diagnostic, one.site) for diagnostic, one in zip(reviewed, found, strict=True)]
     return _without_vain_fixes(found, view, settings)
 
@@ -95,25 +73,25 @@ def writes_to_fix(found: list[Found], settings: Settings) -> frozenset[int]:
     """The nodes whose writes are to be fixed: a node's are fixed together or not at all, so that one that is not to be
     fixed keeps the others.
     """
-    writes = [one for one in found if one.diagnostic.code in WRITES]
+    writes = [one for one in found if one.diagnostic.code in _TOGETHER]
     left = {one.diagnostic.position for one in writes if not applies(one, settings)}
     return frozenset({one.diagnostic.position for one in writes} - left)
 
 
 def _without_vain_fixes(found: list[Found], view: ProgramView, settings: Settings) -> list[Found]:
     """No fix is promised for a write that stays because others to the same memory, or of the same node, do."""
-    hopeful = [one for one in found if one.diagnostic.code in WRITES and applies(one, settings)]
+    hopeful = [one for one in found if one.diagnostic.code in _TOGETHER and applies(one, settings)]
     selected = writes_to_fix(found, settings)
     everything = {write.site.position for write in view.writes} if hopeful else set()
-    if not hopeful or selected == everything - view.write_obstacles.keys():
+    if not hopeful or selected == everything - view.write_plan.blocked.keys():
         return found
+    from graphlint.passes.functionalize.program import TOGETHER
+
     made = view.plan_of(selected)
-    if made is None:
-        return found
     refusals = {
         one.diagnostic.position: one.diagnostic.fix.message
         for one in found
-        if one.diagnostic.code in WRITES and one.diagnostic.fix.applicability == "none"
+        if one.diagnostic.code in _TOGETHER and one.diagnostic.fix.applicability == "none"
     }
     vain = {id(one) for one in hopeful if one.diagnostic.position not in made.fixed}
 

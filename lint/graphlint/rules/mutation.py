@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from graphlint.rules.base import Finding, Rule, no_fix
-from graphlint.rules.diagnostics import Fix, StorageKind
-from graphlint.semantics.view import ProgramView, Write
+from graphlint.rules.diagnostics import Fix, WrittenStorage
+from graphlint.rules.fixers import FUNCTIONALIZE
+from graphlint.rules.view import ProgramView
+from graphlint.semantics.analysis import Write
+from graphlint.semantics.memory import StorageKind
 
 
 class MutationRule(Rule):
     """The part that the rules on written storages share."""
 
     fix = "safe"
+    fixer = FUNCTIONALIZE
     fix_sometimes = True
+    fix_safety = (
+        "Safe: the fixed program computes, writes and draws the same. A write that cannot be followed with certainty\n"
+        "stays as it is, and so does everything else on the same memory; the diagnostic says why."
+    )
     kinds: tuple[StorageKind, ...] = ()
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
@@ -23,28 +30,24 @@ class MutationRule(Rule):
             if write.target.storage.kind not in self.kinds or not self.concerns(write):
                 continue
             verb = "writes" if write.certain else "may write"
-            message = f"{write.site.name} {verb} {write.storage().describe()}"
+            message = f"{write.site.name} {verb} {WrittenStorage.of(write).describe()}"
             if storages > 1:
                 message += f" and {storages - 1} more of its kind"
-            yield Finding(message, write_fix(view, write), write.site, write.storage())
+            yield Finding(message, write_fix(view, write), write.site, WrittenStorage.of(write))
 
     def concerns(self, write: Write) -> bool:
         """Whether the rule is about that write, its storage being of the right kind."""
         return writes_openly(write)
 
 
-_OTHERWISE: Final = ("copy_", "fill_", "zero_", "_foreach_copy_", "_foreach_zero_", "batch_norm", "instance_norm")
-"""Ops that something better known than their functional twin stands for."""
-
-
 def write_fix(view: ProgramView, write: Write) -> Fix:
     """Whether a write can be functionalized, and if not, why."""
     site = write.site
-    reason = view.write_obstacles.get(site.position)
+    reason = view.write_plan.blocked.get(site.position)
     if reason is not None:
         return no_fix(reason)
     twin = site.op.functional_twin if site.op is not None else None
-    known = twin is not None and site.name.split(".")[1] not in _OTHERWISE
+    known = twin is not None and site.op is not None and site.op.substitute is None
     what = f"becomes {twin}" if known else "becomes data flow"
     kept = write.target.storage.kind not in ("intermediate", "unknown")
     return Fix("safe", f"{what}, and what it writes is written back at the end" if kept else what)
@@ -86,10 +89,6 @@ class InPlaceOp(MutationRule):
       return %add
     ```
 
-    ## Fix safety
-    Safe: the fixed program computes, writes and draws the same. A write that cannot be followed with certainty
-    stays as it is, and so does everything else on the same memory; the diagnostic says why.
-
     ## References
     pytorch/pytorch#68301, apple/coremltools#2743
     """
@@ -128,10 +127,6 @@ class InputMutation(MutationRule):
       return input "x" <- %relu, %relu
     ```
 
-    ## Fix safety
-    Safe: the fixed program computes, writes and draws the same. A write that cannot be followed with certainty
-    stays as it is, and so does everything else on the same memory; the diagnostic says why.
-
     ## References
     pytorch/executorch#11870
     """
@@ -165,10 +160,6 @@ class BufferMutation(MutationRule):
       %cache: f32[1, 8, 4] = aten.select_scatter.default(%b_cache, %x, 1, 0)
       return buffer "cache" <- %cache, %x
     ```
-
-    ## Fix safety
-    Safe: the fixed program computes, writes and draws the same. A write that cannot be followed with certainty
-    stays as it is, and so does everything else on the same memory; the diagnostic says why.
 
     ## References
     pytorch/TensorRT#4459, pytorch/executorch#3788
@@ -204,10 +195,6 @@ class ParameterMutation(MutationRule):
       %mul: f32[3, 4] = aten.mul.Tensor(%x, %scale)
       return parameter "scale" <- %scale, %mul
     ```
-
-    ## Fix safety
-    Safe: the fixed program computes, writes and draws the same. A write that cannot be followed with certainty
-    stays as it is, and so does everything else on the same memory; the diagnostic says why.
     """
 
     code = "GL104"
@@ -239,10 +226,6 @@ class ConstantMutation(MutationRule):
       %add: f32[4] = aten.add.Tensor(%b_seen, %x)
       return buffer "seen" <- %add, %add
     ```
-
-    ## Fix safety
-    Safe: the fixed program computes, writes and draws the same. A write that cannot be followed with certainty
-    stays as it is, and so does everything else on the same memory; the diagnostic says why.
     """
 
     code = "GL105"
@@ -274,10 +257,6 @@ class OutVariant(MutationRule):
       %add: f32[3, 4] = aten.add.Tensor(%x, 1)
       return %add
     ```
-
-    ## Fix safety
-    Safe: the fixed program computes, writes and draws the same. A write that cannot be followed with certainty
-    stays as it is, and so does everything else on the same memory; the diagnostic says why.
     """
 
     code = "GL106"

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from graphlint.rules.base import Finding, Rule, no_fix
 from graphlint.rules.diagnostics import Fix
-from graphlint.semantics.view import ProgramView
+from graphlint.rules.fixers import REMOVE
+from graphlint.rules.view import ProgramView
 
 
 class Print(Rule):
@@ -35,6 +36,7 @@ class Print(Rule):
     code = "GL301"
     name = "print"
     fix = "unsafe"
+    fixer = REMOVE
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each op that prints."""

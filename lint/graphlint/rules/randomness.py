@@ -3,25 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 from graphlint.rules.base import Finding, Rule, no_fix
-from graphlint.semantics.view import ProgramView
-
-_DROPOUTS: Final = frozenset(
-    {
-        "dropout",
-        "dropout_",
-        "feature_dropout",
-        "feature_dropout_",
-        "alpha_dropout",
-        "alpha_dropout_",
-        "feature_alpha_dropout",
-        "feature_alpha_dropout_",
-        "native_dropout",
-        "_fused_dropout",
-    }
-)
+from graphlint.rules.view import ProgramView
 
 
 class RandomOp(Rule):
@@ -62,7 +46,7 @@ class RandomOp(Rule):
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each op that draws."""
         for site in view.sites:
-            if site.op is not None and site.op.draws(site.node) and not _is_dropout(site.name):
+            if site.op is not None and site.op.draws(site.node) and not site.op.dropout:
                 message = f"{site.name} draws from the global random number generator"
                 yield Finding(message, no_fix("a draw has no functional form: pass the random values in"), site)
 
@@ -101,14 +85,9 @@ class TrainingDropout(Rule):
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each dropout that drops."""
         for site in view.sites:
-            if site.op is not None and _is_dropout(site.name) and site.op.draws(site.node):
+            if site.op is not None and site.op.dropout and site.op.draws(site.node):
                 yield Finding(
                     f"{site.name} was exported in training mode",
                     no_fix("call .eval() before the export, unless this is meant"),
                     site,
                 )
-
-
-def _is_dropout(name: str) -> bool:
-    namespace, _, rest = name.partition(".")
-    return namespace == "aten" and rest.partition(".")[0] in _DROPOUTS

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from graphlint.rules.base import Finding, Rule, no_fix
 from graphlint.rules.diagnostics import Fix
-from graphlint.semantics.regions import region_obstacle
+from graphlint.rules.fixers import INLINE
+from graphlint.rules.view import ProgramView
 from graphlint.semantics.sites import Site
-from graphlint.semantics.view import ProgramView
 
 
 class GradModeRegion(Rule):
@@ -50,6 +50,7 @@ class GradModeRegion(Rule):
     name = "grad-mode-region"
     severity = "warning"
     fix = "safe"
+    fixer = INLINE
     fix_sometimes = True
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
@@ -134,8 +135,36 @@ class DeadEffect(Rule):
         dead: list[Site] = []
         for site in view.sites:
             effect = effects.get(site.position)
-            if effect is None or site.used or any(caller in dead for caller in site.scope.callers()):
+            if effect is None or view.is_used(site) or any(caller in dead for caller in site.scope.callers()):
                 continue
             dead.append(site)
             message = f"nobody uses what {site.name} returns, so {effect.name} inside it may be dropped"
             yield Finding(message, no_fix("use a result, or fix the effect inside"), site)
+
+
+def region_obstacle(view: ProgramView, site: Site) -> str | None:
+    """Why the region at ``site`` cannot be inlined, or None.
+
+    Writes inside count only where they cannot be functionalized, which happens before regions are inlined.
+    """
+    node = site.node
+    if len(node.inputs) < 2 or node.inputs[0].arg.as_bool is None or node.inputs[1].arg.as_graph is None:
+        return "it is recorded in a way that is not known"
+    graph = node.inputs[1].arg.as_graph.graph
+    if any(operand.arg.as_tensor is None and operand.arg.as_sym_int is None for operand in node.inputs[2:]):
+        return "it takes operands that are no tensors"
+    taken = sum(len(entry.names()) for entry in graph.inputs)
+    if len(node.inputs) - 2 != taken:
+        return f"of {taken} operands it is given {len(node.inputs) - 2}"
+    results = [name for output in node.outputs for name in output.names()]
+    if len(results) != len(graph.outputs) or any(len(output.names()) != 1 for output in graph.outputs):
+        return "it returns constants"
+    for storage in dict.fromkeys(ref.storage for name in results for ref in view.memory.refs(site.scope.graph, name)):
+        for write in view.reshaping_writes.get(storage, ()):
+            if write.site.position in view.write_plan.blocked:
+                # Outside, a result may be the very tensor that was handed in; detached, it would be another.
+                return f"{write.site.name} changes the sizes or strides of what it returns"
+    for write in view.writes_within.get(site.position, ()):
+        if write.site.position in view.write_plan.blocked:
+            return f"{write.site.name} inside it is still written in place"
+    return None

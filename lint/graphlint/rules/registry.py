@@ -1,4 +1,4 @@
-"""All rules, by code. A new rule is one file and its line here."""
+"""All rules, by code. A new rule is one file and its line here; a new family of rules has a line, too."""
 
 from __future__ import annotations
 
@@ -24,6 +24,17 @@ MODULES: Final = (
     "target_refusals",
 )
 """The modules of this package that define rules."""
+FAMILIES: Final = {
+    "GL0": "Files",
+    "GL1": "Writes",
+    "GL2": "Runtime checks",
+    "GL3": "Other effects",
+    "GL4": "Regions and subgraphs",
+    "GL5": "Label and signature",
+    "GL6": "Targets",
+    "GL9": "Suppressions",
+}
+"""What the rules are about whose codes begin so, in the order of the reference."""
 
 
 def _rules() -> tuple[Rule, ...]:

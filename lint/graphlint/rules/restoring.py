@@ -10,11 +10,11 @@ import msgspec
 from graphlint.ir.document import Document
 from graphlint.passes.restoring import Check, restore_checks
 from graphlint.rules.checks import AsyncAssert, BareAsyncAssert, RangeConstraint, ScalarAssert
-from graphlint.rules.linting import view_of
 from graphlint.rules.settings import Settings
 from graphlint.rules.validation import check_effects, checked
+from graphlint.rules.view import ProgramView
 
-RULES: Final = {
+CHECK_RULES: Final = {
     f"torch.ops.{op}": rule.code
     for rule in (AsyncAssert, BareAsyncAssert, ScalarAssert, RangeConstraint)
     for op in rule.ops
@@ -47,10 +47,10 @@ def restore_program(document: Document, name: str, settings: Settings) -> Restor
     made = restore_checks(document)
     if not made.restored:
         return RestoredProgram(document, (), made.kept, {}, ())
-    result = checked(made.tree, document)
+    result = checked(document, made.program)
     replaced = [(check.target, check.plain) for check in made.restored]
-    check_effects(view_of(document, settings), view_of(result, settings), replaced)
-    rules = Counter(RULES[check.plain] for check in made.restored)
+    check_effects(ProgramView(document, settings), ProgramView(result, settings), replaced)
+    rules = Counter(CHECK_RULES[check.plain] for check in made.restored)
     notes: tuple[str, ...] = ()
     if BareAsyncAssert.code in rules and result.program.dialects == ("ATEN",) and result.program.schema >= (8, 0):
         result = result.relabelled("TRAINING")

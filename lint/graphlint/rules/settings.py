@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal
+import sys
+from typing import Any, Literal
 
 import msgspec
 
+from graphlint.artifact.errors import ConfigError
 from graphlint.artifact.limits import Limits
-from graphlint.ir.model import Program
-from graphlint.rules.diagnostics import Diagnostic
+from graphlint.ops.declared import DeclaredOp
 
 TokenSink = Literal["buffer", "output"]
-Review = Callable[[Program, Sequence[Diagnostic]], Sequence[Diagnostic]]
-"""Given a program and all that was found in it, the same findings in the same order, each with its place in the
-repository, its fingerprint, and whether somebody has accepted it. The same findings always give the same result.
-"""
-
-
-class DeclaredOp(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
-    """What ``[tool.graphlint.ops]`` says of a custom op.
-
-    ``[tool.graphlint.ops]`` maps an op (``"mylib.scale_"`` for all its overloads, or ``"mylib.scale_.default"``,
-    or ``"mylib.*"`` for a namespace) to a table with these keys; an empty table declares the op functional.
-    """
-
-    writes: tuple[str, ...] = ()
-    """Names or positions (``"0"``) of the arguments that it writes to."""
-    aliases: tuple[str, ...] = ()
-    """Names or positions of the arguments that its results may share storage with."""
-    random: bool = False
-    """Whether it draws from the global random number generator."""
-    effect: bool = False
-    """Whether it has any other side effect (I/O, global state)."""
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -102,6 +81,27 @@ class Profile(msgspec.Struct, frozen=True):
         return self.refused_ops.get(name) or self.refused_ops.get(name.rpartition(".")[0])
 
 
+class Pattern(msgspec.Struct, frozen=True):
+    """A path pattern and the absolute folder that it is relative to."""
+
+    glob: str
+    """With ``!`` in front, the pattern matches what the rest does not."""
+    root: str
+
+
+class Acceptance(msgspec.Struct, frozen=True):
+    """Where to look for what somebody has accepted. It says nothing of what there is to find."""
+
+    root: str = ""
+    """The configuration's absolute folder."""
+    source_roots: tuple[str, ...] = ()
+    """Absolute folders in which to look for the model's source first."""
+    baseline: str = ""
+    """Absolute path of the baseline; empty if there is none."""
+    ignores: tuple[tuple[Pattern, frozenset[str]], ...] = ()
+    """Codes that are ignored in what matches."""
+
+
 class Settings(msgspec.Struct, frozen=True):
     """Everything that decides what the engine does with one artifact."""
 
@@ -118,6 +118,20 @@ class Settings(msgspec.Struct, frozen=True):
     illustrate: bool = False
     """Whether results come with pictures of what is around each finding. It takes time, and only some reports show
     them."""
-    review: Review | None = None
-    """What the model's source and a baseline say of findings; None leaves them as they are."""
     limits: Limits = Limits()
+    acceptance: Acceptance = Acceptance()
+
+
+def parse_toml(content: bytes, name: str) -> dict[str, Any]:
+    """``content`` as TOML; ``name`` is for messages. Raises ConfigError."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        table: dict[str, Any] = tomllib.loads(content.decode())
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{name}: not UTF-8 at byte {error.start}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{name}: not valid TOML: {error}") from None
+    return table

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from graphlint.rules.base import Finding, Rule, no_fix
 from graphlint.rules.diagnostics import Fix
+from graphlint.rules.fixers import RESTORE
 from graphlint.rules.settings import Refused
-from graphlint.semantics.view import ProgramView
+from graphlint.rules.view import ProgramView
 
 
 class RefusedByTarget(Rule):
@@ -43,7 +44,9 @@ class RefusedByTarget(Rule):
 
     code = "GL601"
     name = "refused-by-target"
+    follows_fixes = True
     fix = "safe"
+    fixer = RESTORE
     fix_sometimes = True
 
     def check(self, view: ProgramView) -> Iterator[Finding]:

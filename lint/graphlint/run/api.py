@@ -9,23 +9,24 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
 from graphlint.artifact.errors import ConfigError
 from graphlint.artifact.urls import is_url
-from graphlint.report.results import FileResult
-from graphlint.rules.settings import DeclaredOp, Settings, TokenSink
-from graphlint.run.config import Configuration, FixTable
+from graphlint.ops.declared import DeclaredOp
+from graphlint.report.results import Action, FileResult
+from graphlint.rules.settings import Settings, TokenSink
+from graphlint.run.config import configured
 from graphlint.run.resolution import Resolver
-from graphlint.run.selection import split_selectors
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from graphlint.run.discovery import Candidate
-    from graphlint.run.resolution import Resolved
+    from graphlint.run.engine import Verifier
+    from graphlint.run.pool import Task
     from graphlint.run.review import Reviewer
 
 ORIGIN = "the call"
@@ -59,17 +60,7 @@ def lint(
     in the result, as a diagnostic (GL001, GL002). Raises ConfigError for what is wrong with options or configuration,
     RemoteError for a URL whose artifact cannot be had.
     """
-    from graphlint.cli.running import without_excluded_fixes
-    from graphlint.run.engine import process
-
-    settings = _reviewed(
-        os.fspath(path),
-        _configuration(select, extend_select, ignore, fixable, unfixable, unsafe_fixes, token_sink, target, ops),
-        config,
-        baseline=baseline,
-        isolated=isolated,
-    )
-    return without_excluded_fixes(process(os.fspath(path), settings, "check"), settings)
+    return _processed(**locals())
 
 
 def lint_many(
@@ -101,42 +92,32 @@ def lint_many(
     ``jobs`` processes of graphlint's own (default: as many as there are cores) are started if there is enough to do.
     The other options, and what is raised (at once, not with the first result), are as for :func:`lint`.
     """
-    from graphlint.rules.registry import RULES
+    options = locals()
     from graphlint.run.discovery import discover
-    from graphlint.run.review import Reviewer
+    from graphlint.run.pool import tasks_for
 
     if jobs is not None and jobs < 1:
         raise ConfigError(f"jobs: expected a number of at least 1, found {jobs}")
-    options = _configuration(select, extend_select, ignore, fixable, unfixable, unsafe_fixes, token_sink, target, ops)
-    options = msgspec.structs.replace(options, baseline=baseline)
-    resolver = Resolver(RULES, options, (), config, isolated=isolated, origin=ORIGIN)
-    reviewer = Reviewer(RULES)
+    resolver, reviewer = _resolver(**options)
     given = [paths] if isinstance(paths, (str, os.PathLike)) else paths
-    candidates = list(discover([os.fspath(path) for path in given], resolver))
-    work = [(one, resolver.settings_for(one.path), resolver.for_path(one.path)) for one in candidates]
-    for _, _, resolved in work:
-        reviewer.prepare(resolved)
-    return _results(work, reviewer, executor, jobs)
+    tasks = tasks_for(discover([os.fspath(path) for path in given], resolver), resolver.settings_for, "check")
+    for task in tasks:
+        reviewer.baseline(task.settings.acceptance.baseline)
+    return _results(tasks, reviewer, executor, jobs)
 
 
 def _results(
-    work: Sequence[tuple[Candidate, Settings, Resolved]],
-    reviewer: Reviewer,
-    executor: Executor | None,
-    jobs: int | None,
+    tasks: Sequence[Task], reviewer: Reviewer, executor: Executor | None, jobs: int | None
 ) -> Iterator[FileResult]:
-    from graphlint.cli.running import without_excluded_fixes
-    from graphlint.run.batch import Task, cores, failure, in_order, reviewed, run
+    from graphlint.run.pool import cores, in_order, known_outcome, reviewed, run
 
-    tasks = [Task(candidate.path, settings) for candidate, settings, _ in work]
-    known = [
-        failure(task, candidate.error) if candidate.error else None
-        for (candidate, *_), task in zip(work, tasks, strict=True)
-    ]
-    outcomes = run(tasks, known, jobs or cores()) if executor is None else in_order(tasks, known, lambda _: executor)
+    if executor is None:
+        outcomes = run(tasks, jobs or cores())
+    else:
+        outcomes = in_order(tasks, map(known_outcome, tasks), lambda _: executor)
     with closing(outcomes):
-        for outcome, (_, settings, resolved) in zip(outcomes, work, strict=True):
-            yield without_excluded_fixes(reviewed(outcome, resolved, settings, reviewer).result, settings)
+        for task, outcome in zip(tasks, outcomes, strict=True):
+            yield reviewed(task, outcome, reviewer).result
 
 
 def fix(
@@ -167,26 +148,7 @@ def fix(
     The other options, and what is raised, are as for :func:`lint`. Why an artifact could not be written, or did not
     pass its verification, is ``FileResult.error``; it is untouched then.
     """
-    from graphlint.cli.running import without_excluded_fixes
-    from graphlint.run.engine import process
-
-    _refuse_to_write(path, diff=diff)
-    settings = _reviewed(
-        os.fspath(path),
-        _configuration(
-            select, extend_select, ignore, fixable, unfixable, unsafe_fixes, token_sink, target, ops, provenance
-        ),
-        config,
-        baseline=baseline,
-        isolated=isolated,
-    )
-    verifier = None
-    if verify:
-        from graphlint.runtime.verification import verifier as make_verifier
-
-        verifier = make_verifier(trust=trust)
-    result = process(os.fspath(path), settings, "diff" if diff else "fix", verifier)
-    return without_excluded_fixes(result, settings)
+    return _processed(**locals(), fixing=True)
 
 
 def restore(
@@ -205,17 +167,43 @@ def restore(
     What was restored is ``FileResult.restored``, what could not be is ``FileResult.kept``. ``diff``, ``verify`` and
     the other options, and what is raised, are as for :func:`fix`.
     """
+    options = locals()
     from graphlint.run.engine import restore as restore_file
 
     _refuse_to_write(path, diff=diff)
-    options = _configuration(None, (), (), None, None, None, None, None, ops, provenance)
-    settings = _settings(os.fspath(path), options, config, isolated=isolated)
-    verifier = None
-    if verify:
-        from graphlint.runtime.verification import verifier as make_verifier
+    settings = _resolver(**options)[0].settings_for(os.fspath(path))
+    return restore_file(os.fspath(path), settings, "diff" if diff else "fix", _verifier(verify, trust))
 
-        verifier = make_verifier(trust=trust)
-    return restore_file(os.fspath(path), settings, "diff" if diff else "fix", verifier)
+
+def program_settings(**options: Any) -> Settings:
+    """The settings for a program that is no file: no configuration file holds for it. Raises ConfigError.
+
+    The options are those of :func:`lint`, as far as they concern programs.
+    """
+    return _resolver(None, isolated=True, **options)[0].settings_for(os.curdir)
+
+
+def _processed(
+    path: str | os.PathLike[str],
+    *,
+    fixing: bool = False,
+    diff: bool = False,
+    verify: bool = False,
+    trust: bool = False,
+    **options: Any,
+) -> FileResult:
+    from graphlint.run.engine import process
+
+    if fixing:
+        _refuse_to_write(path, diff=diff)
+    action: Action = "diff" if diff else "fix" if fixing else "check"
+    name = os.fspath(path)
+    resolver, reviewer = _resolver(**options)
+    settings = resolver.settings_for(name)
+    reviewer.baseline(settings.acceptance.baseline)
+    review = partial(reviewer.accept, name, settings.acceptance)
+    result = process(name, settings, action, _verifier(verify, trust), review)
+    return reviewer.note(result, settings).without_fixes_except(settings.fixable)
 
 
 def _refuse_to_write(path: str | os.PathLike[str], *, diff: bool) -> None:
@@ -223,71 +211,25 @@ def _refuse_to_write(path: str | os.PathLike[str], *, diff: bool) -> None:
         raise ConfigError(f"{os.fspath(path)} cannot be written to: take a local copy, or ask for the diff")
 
 
-def program_settings(
-    *,
-    select: Selectors | None = None,
-    extend_select: Selectors = (),
-    ignore: Selectors = (),
-    fixable: Selectors | None = None,
-    unfixable: Selectors | None = None,
-    unsafe_fixes: bool | None = None,
-    token_sink: TokenSink | None = None,
-    target: Selectors | None = None,
-    ops: Ops | None = None,
-) -> Settings:
-    """The settings for a program that is no file: no configuration file holds for it. Raises ConfigError."""
-    options = _configuration(select, extend_select, ignore, fixable, unfixable, unsafe_fixes, token_sink, target, ops)
-    return _settings(os.curdir, options, None, isolated=True)
+def _verifier(wanted: bool, trust: bool) -> Verifier | None:
+    if not wanted:
+        return None
+    from graphlint.runtime.verification import verifier
+
+    return verifier(trust=trust)
 
 
-def _settings(path: str, options: Configuration, config: str | None, *, isolated: bool) -> Settings:
-    from graphlint.rules.registry import RULES
-
-    return Resolver(RULES, options, (), config, isolated=isolated, origin=ORIGIN).settings_for(path)
-
-
-def _reviewed(
-    path: str, options: Configuration, config: str | None, *, baseline: str | None, isolated: bool
-) -> Settings:
-    """As :func:`_settings`, for an artifact: with what comments in the source and a baseline accept."""
+def _resolver(config: str | None, isolated: bool, **options: Any) -> tuple[Resolver, Reviewer]:
+    """What finds out settings, by those of the options that a configuration has."""
     from graphlint.rules.registry import RULES
     from graphlint.run.review import Reviewer
 
-    options = msgspec.structs.replace(options, baseline=baseline)
-    resolver = Resolver(RULES, options, (), config, isolated=isolated, origin=ORIGIN)
-    return Reviewer(RULES).settings_for(path, resolver.for_path(path), resolver.settings_for(path))
-
-
-def _configuration(
-    select: Selectors | None,
-    extend_select: Selectors,
-    ignore: Selectors,
-    fixable: Selectors | None,
-    unfixable: Selectors | None,
-    unsafe_fixes: bool | None,
-    token_sink: TokenSink | None,
-    target: Selectors | None,
-    ops: Ops | None,
-    provenance: bool | None = None,
-) -> Configuration:
-    if token_sink not in (None, "buffer", "output"):
-        raise ConfigError(f"token_sink: unknown value {token_sink!r}, expected one of buffer, output")
+    sinks = get_args(TokenSink)
+    if options.get("token_sink") not in (None, *sinks):
+        raise ConfigError(f"token_sink: unknown value {options['token_sink']!r}, expected one of {', '.join(sinks)}")
     try:
-        declared = None if ops is None else msgspec.convert(dict(ops), dict[str, DeclaredOp])
+        declared = msgspec.convert(dict(options.get("ops") or {}), dict[str, DeclaredOp])
     except msgspec.ValidationError as error:
         raise ConfigError(f"ops: {error}") from None
-    return Configuration(
-        select=None if select is None else _split(select),
-        extend_select=_split(extend_select),
-        ignore=_split(ignore),
-        fixable=None if fixable is None else _split(fixable),
-        unfixable=None if unfixable is None else _split(unfixable),
-        unsafe_fixes=unsafe_fixes,
-        target=None if target is None else _split(target),
-        fix=FixTable(token_sink=token_sink, provenance=provenance),
-        ops=declared,
-    )
-
-
-def _split(selectors: Selectors) -> tuple[str, ...]:
-    return split_selectors([selectors] if isinstance(selectors, str) else selectors)
+    given = configured({**options, "ops": declared})
+    return Resolver(RULES, given, (), config, isolated=isolated, origin=ORIGIN), Reviewer(RULES)

@@ -19,7 +19,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 import msgspec
@@ -32,13 +32,7 @@ VERSION: Final = 1
 DEFAULT_NAME: Final = "graphlint-baseline.json"
 
 
-class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    artifact: str
-    program: str
-    rule: str
-    op: str
-    module: str
-    source: str
+class _Entry(Identity, frozen=True, forbid_unknown_fields=True):
     count: Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -46,8 +40,7 @@ class _Version(msgspec.Struct, frozen=True):
     version: int
 
 
-class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    version: int
+class _File(_Version, frozen=True, forbid_unknown_fields=True):
     findings: tuple[_Entry, ...]
 
 
@@ -69,18 +62,15 @@ def load(path: str) -> Counter[Identity]:
         raise ConfigError(f"{path}: not a baseline that `graphlint baseline` wrote: {error}") from None
     counts: Counter[Identity] = Counter()
     for entry in file.findings:
-        counts[Identity(entry.artifact, entry.program, entry.rule, entry.op, entry.module, entry.source)] += entry.count
+        *identity, count = msgspec.structs.astuple(entry)
+        counts[Identity(*identity)] += count
     return counts
 
 
 def render(counts: Mapping[Identity, int]) -> str:
     """The text of a baseline that accepts ``counts``."""
-    lines = []
-    for one, count in sorted(counts.items()):
-        if count > 0:
-            entry = _Entry(one.artifact, one.program, one.code, one.op, one.module, one.text, count)
-            packed = msgspec.json.encode(entry)
-            lines.append("    " + msgspec.json.format(packed, indent=0).decode())
+    entries = [_Entry(*(*msgspec.structs.astuple(one), count)) for one, count in sorted(counts.items()) if count > 0]
+    lines = ["    " + msgspec.json.format(msgspec.json.encode(entry), indent=0).decode() for entry in entries]
     findings = "[\n" + ",\n".join(lines) + "\n  ]" if lines else "[]"
     return f'{{\n  "version": {VERSION},\n  "findings": {findings}\n}}\n'
 
@@ -96,8 +86,3 @@ def artifact_name(artifact: str, baseline: str) -> str:
     with contextlib.suppress(ValueError):  # on another drive of Windows
         path = os.path.relpath(path, os.path.dirname(os.path.abspath(baseline)))
     return path.replace(os.sep, "/").encode("utf-8", "backslashreplace").decode()
-
-
-def total(counts: Mapping[Identity, int], identities: Iterable[Identity] | None = None) -> int:
-    """How many findings ``counts`` stands for."""
-    return sum(counts[one] for one in (counts if identities is None else identities))

@@ -9,33 +9,60 @@ A configuration is the table ``[tool.graphlint]`` of a ``pyproject.toml``, or a 
 from __future__ import annotations
 
 import os.path
-import sys
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, get_args
 
 import msgspec
 
 from graphlint.artifact.errors import ConfigError
 from graphlint.artifact.limits import Limits
+from graphlint.ops.declared import DeclaredOp
 from graphlint.report import outputs
-from graphlint.rules.settings import DeclaredOp, TokenSink
+from graphlint.rules.selection import did_you_mean, split_selectors
+from graphlint.rules.settings import TokenSink, parse_toml
 
-FILE_NAMES = (".graphlint.toml", "graphlint.toml", "pyproject.toml")
+FILE_NAMES: Final = (".graphlint.toml", "graphlint.toml", "pyproject.toml")
 """In the order of preference within one folder."""
 
-Wanted = TypeVar("Wanted")
-
-
-class FixTable(msgspec.Struct, frozen=True, rename="kebab"):
-    """``[tool.graphlint.fix]``."""
-
-    token_sink: TokenSink | None = None
-    """Where dependency tokens that nobody consumes go: into a buffer (default) or among the outputs."""
-    provenance: bool | None = None
-    """Whether to record what was done in the artifact (default)."""
+_STRINGS, _STRING, _SWITCH, _TABLE = "a list of strings", "a string", "true or false", "a table"
+_EITHER, _INTEGER = "a string or several", "an integer"
+_TYPES: Final[dict[str, type | tuple[type, ...]]] = {
+    _STRINGS: list,
+    _STRING: str,
+    _SWITCH: bool,
+    _TABLE: dict,
+    _INTEGER: int,
+    _EITHER: (str, list),
+}
+_KEYS: Final = {
+    "select": _STRINGS,
+    "ignore": _STRINGS,
+    "extend-select": _STRINGS,
+    "exclude": _STRINGS,
+    "extend-exclude": _STRINGS,
+    "force-exclude": _SWITCH,
+    "per-file-ignores": _TABLE,
+    "fixable": _STRINGS,
+    "unfixable": _STRINGS,
+    "unsafe-fixes": _SWITCH,
+    "output-format": _EITHER,
+    "step-summary": _SWITCH,
+    "target": _EITHER,
+    "per-file-target": _TABLE,
+    "source-roots": _STRINGS,
+    "baseline": _STRING,
+    "warn-unused-ignores": _SWITCH,
+    "cache-dir": _STRING,
+    "fix": _TABLE,
+    "ops": _TABLE,
+    "limits": _TABLE,
+}
+_FIX_KEYS: Final = {"token-sink": _STRING, "provenance": _SWITCH}
+_OP_KEYS: Final = {"writes": _STRINGS, "aliases": _STRINGS, "random": _SWITCH, "effect": _SWITCH}
 
 
 class Configuration(msgspec.Struct, frozen=True, rename="kebab"):
-    """The keys of ``[tool.graphlint]``; None means that the key is not there."""
+    """The keys of ``[tool.graphlint]`` and of its table ``fix``; None means that a key is not there."""
 
     select: tuple[str, ...] | None = None
     ignore: tuple[str, ...] | None = None
@@ -47,22 +74,34 @@ class Configuration(msgspec.Struct, frozen=True, rename="kebab"):
     fixable: tuple[str, ...] | None = None
     unfixable: tuple[str, ...] | None = None
     unsafe_fixes: bool | None = None
-    output_format: tuple[str, ...] | str | None = None
-    """One report, or several: ``FORMAT`` or ``FORMAT=FILE``."""
+    output_format: tuple[str, ...] | None = None
+    """The reports, each ``FORMAT`` or ``FORMAT=FILE``."""
     step_summary: bool | None = None
     """Whether to add to the job summary of GitHub Actions."""
-    target: tuple[str, ...] | str | None = None
-    """One consumer, or several."""
-    per_file_target: dict[str, tuple[str, ...] | str] | None = None
+    target: tuple[str, ...] | None = None
+    per_file_target: dict[str, tuple[str, ...]] | None = None
     source_roots: tuple[str, ...] | None = None
     baseline: str | None = None
     warn_unused_ignores: bool | None = None
     cache_dir: str | None = None
     """Relative to the folder of the configuration."""
-    fix: FixTable | None = None
+    token_sink: TokenSink | None = None
+    provenance: bool | None = None
     ops: dict[str, DeclaredOp] | None = None
-    limits: dict[str, Any] | None = None
+    limits: dict[str, int] | None = None
     """Those keys of Limits that are set."""
+
+
+LISTS: Final = ("select", "ignore", "extend_select", "exclude", "extend_exclude", "fixable", "unfixable", "target")
+"""What is a comma-separated list where it is one string."""
+
+
+def configured(options: Mapping[str, Any]) -> Configuration:
+    """Those of the options that are given and stand in a configuration."""
+    given = {key: options[key] for key in Configuration.__struct_fields__ if options.get(key) is not None}
+    for key in given.keys() & set(LISTS):
+        given[key] = split_selectors([given[key]] if isinstance(given[key], str) else given[key])
+    return Configuration(**given)
 
 
 class ConfigFile(msgspec.Struct, frozen=True):
@@ -96,25 +135,19 @@ def load(path: str, root: str | None = None) -> ConfigFile | None:
             return None
         table = tool["graphlint"]
     folder = os.path.dirname(os.path.abspath(path)) if root is None else root
-    prefix = "tool.graphlint" if is_pyproject else ""
-    return ConfigFile(path=path, root=folder, configuration=check(table, path, prefix))
+    return ConfigFile(path, folder, check(table, path, "tool.graphlint" if is_pyproject else ""))
 
 
 def load_inline(text: str, root: str) -> ConfigFile:
     """The configuration in ``text``, one ``key = value`` of ``graphlint.toml``. Raises ConfigError."""
     table = parse_toml(text.encode("utf-8", "surrogateescape"), f"--config '{text}'")
-    return ConfigFile(path="--config", root=root, configuration=check(table, "--config", ""))
+    return ConfigFile("--config", root, check(table, "--config", ""))
 
 
 def find_in(folder: str) -> ConfigFile | None:
     """The configuration that the folder itself holds, if any. Raises ConfigError."""
-    for name in FILE_NAMES:
-        path = os.path.join(folder, name)
-        if os.path.isfile(path):
-            found = load(path)
-            if found is not None:
-                return found
-    return None
+    paths = (os.path.join(folder, name) for name in FILE_NAMES)
+    return next((found for path in paths if os.path.isfile(path) and (found := load(path)) is not None), None)
 
 
 def check(table: Any, path: str, prefix: str) -> Configuration:
@@ -122,151 +155,106 @@ def check(table: Any, path: str, prefix: str) -> Configuration:
 
     Raises ConfigError for unknown keys and wrong types.
     """
-    if not isinstance(table, dict):
-        raise ConfigError(f"{path}: {prefix}: expected a table, found {_found(table)}")
-    _reject_unknown(table, Configuration, path, prefix)
-    if isinstance(table.get("fix"), dict):
-        _reject_unknown(table["fix"], FixTable, path, _dotted(prefix, "fix"))
-    if isinstance(table.get("limits"), dict):
-        key = _dotted(prefix, "limits")
-        _reject_unknown(table["limits"], Limits, path, key)
-        _convert(table["limits"], Limits, path, key)
-    for key, convert in (("ops", _check_op), ("per-file-ignores", _check_ignores), ("per-file-target", _check_target)):
-        entries = table.get(key)
-        for name, value in entries.items() if isinstance(entries, dict) else ():
-            convert(value, name, path, _dotted(prefix, key))
-    configuration = _convert(table, Configuration, path, prefix)
     try:
-        outputs.check_stdout([outputs.parse(text) for text in _one_or_more(configuration.output_format)])
+        return _checked(table, prefix)
     except ConfigError as error:
-        raise ConfigError(f"{path}: {_dotted(prefix, 'output-format')}: {error}") from None
-    return configuration
+        raise ConfigError(f"{path}: {error}") from None
 
 
-def _one_or_more(value: tuple[str, ...] | str | None) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else value or ()
+def _checked(table: Any, prefix: str) -> Configuration:
+    _check_table(table, _KEYS, prefix)
+    values = {**table, **table.get("fix", {})}
+    _check_table(values.pop("fix", {}), _FIX_KEYS, _dotted(prefix, "fix"))
+    sink, sinks = values.get("token-sink"), get_args(TokenSink)
+    if sink not in (None, *sinks):
+        key = _dotted(prefix, "fix.token-sink")
+        raise ConfigError(f"{key}: unknown value {sink!r}, expected one of {', '.join(sinks)}")
+    for key, kind in (("per-file-ignores", _STRINGS), ("per-file-target", _EITHER)):
+        for pattern, value in values.get(key, {}).items():
+            _expect(value, kind, f'{_dotted(prefix, key)}."{pattern}"')
+    for op, value in values.get("ops", {}).items():
+        _check_op(value, op, _dotted(prefix, "ops"))
+    _check_limits(values.get("limits", {}), _dotted(prefix, "limits"))
+    for key in {"output-format", "target"} & values.keys():
+        values[key] = _several(values[key])
+    if "per-file-target" in values:
+        values["per-file-target"] = {pattern: _several(one) for pattern, one in values["per-file-target"].items()}
+    try:
+        outputs.check_stdout([outputs.parse(text) for text in values.get("output-format", ())])
+    except ConfigError as error:
+        raise ConfigError(f"{_dotted(prefix, 'output-format')}: {error}") from None
+    return msgspec.convert(values, Configuration)
 
 
-def _check_op(value: Any, op: str, path: str, prefix: str) -> None:
-    key = _dotted(prefix, f'"{op}"')
+def _check_table(table: Any, keys: Mapping[str, str], prefix: str) -> None:
+    _expect(table, _TABLE, prefix)
+    for key in table:
+        if key not in keys:
+            raise ConfigError(f"unknown key '{_dotted(prefix, key)}'{_nearest(key, keys)}")
+    for key, value in table.items():
+        _expect(value, keys[key], _dotted(prefix, key))
+
+
+def _check_op(value: Any, op: str, prefix: str) -> None:
     if isinstance(value, dict):
         # [tool.graphlint.ops.mylib.scale_] is TOML for a table in a table.
-        nested = next((name for name, inner in value.items() if isinstance(inner, dict)), None)
-        if nested is not None:
-            table = _dotted(prefix, f'"{op}.{nested}"')
-            raise ConfigError(f"{path}: {key}: quote the whole name of the op: [{table}]")
-        _reject_unknown(value, DeclaredOp, path, key)
-    _convert(value, DeclaredOp, path, key)
+        for name, inner in value.items():
+            if isinstance(inner, dict):
+                raise ConfigError(f'{prefix}."{op}": quote the whole name of the op: [{prefix}."{op}.{name}"]')
+    _check_table(value, _OP_KEYS, f'{prefix}."{op}"')
 
 
-def _check_ignores(value: Any, pattern: str, path: str, prefix: str) -> None:
-    _convert(value, tuple[str, ...], path, _dotted(prefix, f'"{pattern}"'))
+def _check_limits(table: dict[str, Any], prefix: str) -> None:
+    if not table:
+        return
+    from msgspec.inspect import type_info
+
+    _check_table(table, dict.fromkeys(Limits.__struct_encode_fields__, _INTEGER), prefix)
+    for field in type_info(Limits).fields:  # type: ignore[attr-defined]
+        least, most, value = field.type.ge, field.type.le, table.get(field.encode_name)
+        expected = f"{prefix}.{field.encode_name}: expected an integer of"
+        if value is not None and least is not None and value < least:
+            raise ConfigError(f"{expected} at least {least}, found {value}")
+        if value is not None and most is not None and value > most:
+            raise ConfigError(f"{expected} at most {most}, found {value}")
 
 
-def _check_target(value: Any, pattern: str, path: str, prefix: str) -> None:
-    _convert(value, tuple[str, ...] | str, path, _dotted(prefix, f'"{pattern}"'))  # type: ignore[arg-type]
+def _expect(value: Any, kind: str, key: str) -> None:
+    """Raise ConfigError where the value of ``key`` is of another type."""
+    if not isinstance(value, _TYPES[kind]) or (kind == _INTEGER and isinstance(value, bool)):
+        raise _wrong(value, _STRING if kind == _EITHER else kind, key)
+    for index, item in enumerate(value if isinstance(value, list) else ()):
+        if not isinstance(item, str):
+            raise _wrong(item, _STRING, f"{key}[{index}]")
 
 
-def _convert(value: Any, wanted: type[Wanted], path: str, prefix: str) -> Wanted:
-    try:
-        return msgspec.convert(value, wanted)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: {_explain(str(error), value, prefix)}") from None
-
-
-def parse_toml(content: bytes, name: str) -> dict[str, Any]:
-    """``content`` as TOML; ``name`` is for messages. Raises ConfigError."""
-    if sys.version_info >= (3, 11):
-        import tomllib
+def _wrong(value: Any, expected: str, key: str) -> ConfigError:
+    names: dict[type, str] = {str: "the string", bool: "the boolean", int: "the number", float: "the number"}
+    if isinstance(value, dict):
+        found = "a table"
+    elif isinstance(value, list):
+        found = "a list"
     else:
-        import tomli as tomllib
-    try:
-        table: dict[str, Any] = tomllib.loads(content.decode())
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{name}: not UTF-8 at byte {error.start}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{name}: not valid TOML: {error}") from None
-    return table
+        shown = str(value).lower() if isinstance(value, bool) else f"{value!r}"
+        found = f"{names.get(type(value), 'the value')} {shown}"
+    return ConfigError(f"{key}: expected {expected}, found {found}")
 
 
-def _keys(struct: type[msgspec.Struct]) -> tuple[str, ...]:
-    return struct.__struct_encode_fields__
-
-
-def _reject_unknown(table: dict[str, Any], struct: type[msgspec.Struct], path: str, prefix: str) -> None:
-    known = _keys(struct)
-    for key in table:
-        if key not in known:
-            raise ConfigError(f"{path}: unknown key '{_dotted(prefix, key)}'{_nearest(key, struct)}")
-
-
-def _nearest(key: str, struct: type[msgspec.Struct]) -> str:
-    from graphlint.run.selection import did_you_mean
-
+def _nearest(key: str, known: Iterable[str]) -> str:
     normal = key.replace("_", "-")
-    if struct is Configuration:
-        if normal in _keys(FixTable):
+    if known is _KEYS:
+        if normal in _FIX_KEYS:
             return f"; it belongs into the table 'fix': fix.{normal}"
         if normal == "extend-ignore":
             return "; did you mean 'ignore'?"
         if normal == "tool":
             return "; [tool.graphlint] is for pyproject.toml: elsewhere its keys stand at the top, and [fix] is a table"
-    return did_you_mean(normal, _keys(struct)) or "; known are " + ", ".join(_keys(struct))
+    return did_you_mean(normal, known) or "; known are " + ", ".join(known)
 
 
-EXPECTED = {
-    "array": "a list of strings",
-    "str": "a string",
-    "object": "a table",
-    "bool": "true or false",
-    "int": "an integer",
-}
+def _several(value: list[str] | str) -> list[str]:
+    return [value] if isinstance(value, str) else value
 
 
-def _explain(message: str, table: Any, prefix: str) -> str:
-    """What msgspec says (``Expected `array | null`, got `str` - at `$.select```) in TOML's words."""
-    what, _, where = message.partition(" - at `$")
-    keys, value = _locate(where.rstrip("`"), table)
-    key = _dotted(prefix, *keys)
-    for bound, words in ((" >= ", "of at least"), (" <= ", "of at most")):
-        if bound in what:
-            return f"{key}: expected an integer {words} {what.rpartition(bound)[2]}, found {value}"
-    if what.startswith("Invalid enum value"):
-        name = keys[-1]
-        choices = _CHOICES.get(name, ())
-        hint = f", expected one of {', '.join(choices)}" if choices else ""
-        return f"{key}: unknown value {value!r}{hint}"
-    expected = what.partition("`")[2].partition("`")[0].partition(" |")[0]
-    return f"{key}: expected {EXPECTED.get(expected, expected)}, found {_found(value)}"
-
-
-_CHOICES = {"token-sink": TokenSink.__args__}  # type: ignore[attr-defined]
-
-
-def _locate(where: str, value: Any) -> tuple[list[str], Any]:
-    """The keys and the value at msgspec's path, ``.fix.token-sink`` or ``.writes[0]``."""
-    import re
-
-    keys: list[str] = []
-    for name, index in re.findall(r"\.([\w-]+)|\[(\d+)\]", where):
-        if name:
-            keys.append(name)
-            value = value[name]
-        else:
-            keys.append(f"{keys.pop() if keys else ''}[{index}]")
-            value = value[int(index)]
-    return keys, value
-
-
-def _dotted(*keys: str) -> str:
-    return ".".join(key for key in keys if key).replace(".[", "[")
-
-
-def _found(value: Any) -> str:
-    names: dict[type, str] = {str: "the string", bool: "the boolean", int: "the number", float: "the number"}
-    if isinstance(value, dict):
-        return "a table"
-    if isinstance(value, list):
-        return "a list"
-    shown = str(value).lower() if isinstance(value, bool) else f"{value!r}"
-    return f"{names.get(type(value), 'the value')} {shown}"
+def _dotted(prefix: str, key: str) -> str:
+    return f"{prefix}.{key}" if prefix else key

@@ -4,59 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from typing import Protocol
 
 import msgspec
 
 from graphlint.artifact.urls import is_url
+from graphlint.run.resolution import Resolver
 
 # pathlib would make a walk over many folders several times slower, and its import costs every run.
 
 SUFFIX = ".pt2"
-CACHE_FOLDER = ".graphlint_cache"
-
 NO_MATCH = "nothing matches this pattern"
-
-DEFAULT_EXCLUDE = (
-    ".bzr",
-    ".direnv",
-    ".eggs",
-    ".git",
-    ".git-rewrite",
-    ".graphlint_cache",
-    ".hg",
-    ".hypothesis",
-    ".ipynb_checkpoints",
-    ".mypy_cache",
-    ".nox",
-    ".pyenv",
-    ".pytest_cache",
-    ".ruff_cache",
-    ".svn",
-    ".tox",
-    ".venv",
-    ".vscode",
-    "__pycache__",
-    "__pypackages__",
-    "node_modules",
-    "site-packages",
-    "venv",
-)
-"""Folders that hold nobody's own artifacts. ``build`` and ``dist`` are not among them: exports are put there."""
-
-
-class Exclusions(Protocol):
-    """What is left out, as the configuration says."""
-
-    def excludes(self, path: str) -> bool:
-        """Whether a pattern matches the absolute ``path`` itself."""
-
-    def excludes_with_parents(self, path: str) -> bool:
-        """Whether a pattern matches the absolute ``path`` or a folder above it, up to the configuration's."""
-
-    @property
-    def force_exclude(self) -> bool:
-        """Whether what is named explicitly can be excluded, too."""
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -67,44 +24,42 @@ class Candidate(msgspec.Struct, frozen=True):
     """Why it cannot be linted: it does not exist, a folder cannot be listed."""
 
 
-def discover(paths: Iterable[str], exclusions: Exclusions) -> Iterator[Candidate]:
+def discover(paths: Iterable[str], resolver: Resolver) -> Iterator[Candidate]:
     """The artifacts that ``paths`` stand for, each once, in the order of ``paths`` and sorted within a folder.
 
     A file is taken whatever its name is. Folders are searched for ``*.pt2``; symbolic links to folders below them
     are not followed. A path that is none, but has ``*``, ``?`` or ``[`` in it, is a pattern for files and folders.
     """
     seen: set[str] = set()
-    for candidate in _candidates(paths, exclusions):
+    for candidate in _candidates(paths, resolver):
         identity = os.path.normcase(os.path.abspath(candidate.path))
         if identity not in seen:
             seen.add(identity)
             yield candidate
 
 
-def _candidates(paths: Iterable[str], exclusions: Exclusions) -> Iterator[Candidate]:
+def _candidates(paths: Iterable[str], resolver: Resolver) -> Iterator[Candidate]:
     for path in paths:
         if is_url(path):
-            from graphlint.run.remote import find
-
-            yield from find(path, exclusions)
+            yield from _remote(path, resolver)
             continue
         try:
             os.stat(path)
         except OSError as error:
             if any(magic in path for magic in "*?["):
-                yield from _matching(path, exclusions)
+                yield from _matching(path, resolver)
             else:
                 yield Candidate(path, reason(error))
             continue
-        if exclusions.force_exclude and exclusions.excludes_with_parents(os.path.abspath(path)):
+        if resolver.force_exclude and resolver.excludes_with_parents(os.path.abspath(path)):
             continue
         if os.path.isdir(path):
-            yield from _search(os.path.normpath(path), exclusions)
+            yield from _search(os.path.normpath(path), resolver)
         else:
             yield Candidate(path)
 
 
-def _matching(pattern: str, exclusions: Exclusions) -> Iterator[Candidate]:
+def _matching(pattern: str, resolver: Resolver) -> Iterator[Candidate]:
     """What a pattern stands for where no shell has said so already: ``**`` is any number of folders."""
     import glob
 
@@ -112,10 +67,10 @@ def _matching(pattern: str, exclusions: Exclusions) -> Iterator[Candidate]:
     if not found:
         yield Candidate(pattern, NO_MATCH)
     # A folder that matches "**" has its files among the matches.
-    yield from _candidates((path for path in found if "**" not in pattern or not os.path.isdir(path)), exclusions)
+    yield from _candidates((path for path in found if "**" not in pattern or not os.path.isdir(path)), resolver)
 
 
-def _search(folder: str, exclusions: Exclusions) -> Iterator[Candidate]:
+def _search(folder: str, resolver: Resolver) -> Iterator[Candidate]:
     try:
         with os.scandir(folder) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
@@ -127,11 +82,11 @@ def _search(folder: str, exclusions: Exclusions) -> Iterator[Candidate]:
         descends = entry.is_dir(follow_symlinks=False)
         if not descends and not (entry.name.endswith(SUFFIX) and _is_artifact(entry)):
             continue
-        if exclusions.excludes(os.path.join(absolute, entry.name)):
+        if resolver.excludes(os.path.join(absolute, entry.name)):
             continue
         path = entry.name if folder == os.curdir else os.path.join(folder, entry.name)
         if descends:
-            yield from _search(path, exclusions)
+            yield from _search(path, resolver)
         else:
             yield Candidate(path)
 
@@ -150,3 +105,22 @@ def _is_artifact(entry: os.DirEntry[str]) -> bool:
 def reason(error: OSError) -> str:
     """The system's words for ``error``, the same on every platform."""
     return os.strerror(error.errno) if error.errno else str(error)
+
+
+def _remote(url: str, resolver: Resolver) -> Iterator[Candidate]:
+    """The artifacts that a URL stands for."""
+    from graphlint.artifact.errors import RemoteError
+    from graphlint.artifact.remote import artifacts_at, is_pattern
+
+    if resolver.force_exclude and resolver.excludes(url):
+        return
+    try:
+        found = artifacts_at(url, SUFFIX)
+    except RemoteError as error:
+        yield Candidate(url, str(error))
+        return
+    if not found:
+        yield Candidate(url, NO_MATCH if is_pattern(url) else f"there are no {SUFFIX} files below it")
+    for one in found:
+        if one == url or not resolver.excludes(one):
+            yield Candidate(one)

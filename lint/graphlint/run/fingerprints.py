@@ -8,7 +8,8 @@ layer put in front changes them all; findings that nothing else tells apart are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 
 import msgspec
 
@@ -19,7 +20,7 @@ LENGTH = 32
 """Of a fingerprint, in hexadecimal digits: 128 bits."""
 
 
-class Identity(msgspec.Struct, frozen=True, order=True):
+class Identity(msgspec.Struct, frozen=True, order=True, rename={"code": "rule", "text": "source"}):
     """What findings have in common that nothing tells apart but their order in the program."""
 
     artifact: str
@@ -38,32 +39,23 @@ def identity(diagnostic: Diagnostic, artifact: str) -> Identity:
         (diagnostic.program or "").encode("utf-8", "backslashreplace").decode(),  # a baseline is JSON, which is text
         diagnostic.code,
         _op(diagnostic.op or ""),
-        _module(diagnostic.module_path or ""),
+        ".".join("*" if part.isdecimal() else part for part in (diagnostic.module_path or "").split(".")),
         code_of(diagnostic.source.text) if diagnostic.source is not None else "",
     )
 
 
-def ordinals(identities: Iterable[Identity]) -> list[int]:
-    """For each the number of equal ones before it."""
-    seen: dict[Identity, int] = {}
-    numbers = []
-    for one in identities:
-        numbers.append(seen.get(one, 0))
-        seen[one] = numbers[-1] + 1
-    return numbers
-
-
 def fingerprints(diagnostics: Sequence[Diagnostic], artifact: str) -> list[str]:
     """A fingerprint for each of one artifact's diagnostics, in program order: hexadecimal, all different."""
-    identities = [identity(diagnostic, artifact) for diagnostic in diagnostics]
-    return [_digest(one, number) for one, number in zip(identities, ordinals(identities), strict=True)]
-
-
-def _digest(one: Identity, ordinal: int) -> str:
     import hashlib
 
-    content = "\0".join([one.artifact, one.program, one.code, one.op, one.module, one.text, str(ordinal)])
-    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:LENGTH]
+    seen: Counter[Identity] = Counter()
+    prints = []
+    for diagnostic in diagnostics:
+        one = identity(diagnostic, artifact)
+        content = "\0".join([*msgspec.structs.astuple(one), str(seen[one])])
+        prints.append(hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:LENGTH])
+        seen[one] += 1
+    return prints
 
 
 def _op(name: str) -> str:
@@ -73,7 +65,3 @@ def _op(name: str) -> str:
     namespace, _, rest = name.partition(".")
     own = rest.partition(".")[0]
     return f"{namespace}.{own if own.endswith('__') else own.removesuffix('_')}" if own else name
-
-
-def _module(path: str) -> str:
-    return ".".join("*" if part.isdecimal() else part for part in path.split("."))

@@ -76,13 +76,10 @@ def read(data: bytes) -> Record | None:
 
 def appended(data: bytes | None, entry: Entry) -> bytes | None:
     """The record with one more entry, or None where the old one is not understood. Unknown keys are kept."""
-    if data is None:
-        tree: dict[str, Any] = {"version": VERSION, "entries": []}
-    elif read(data) is None:
+    if data is not None and read(data) is None:
         return None
-    else:
-        tree = msgspec.json.decode(data)
-    tree["entries"] = [*tree["entries"], msgspec.to_builtins(entry)]
+    tree: dict[str, Any] = {"version": VERSION, "entries": []} if data is None else msgspec.json.decode(data)
+    tree["entries"].append(entry)
     return msgspec.json.format(msgspec.json.encode(tree), indent=2) + b"\n"
 
 
@@ -95,13 +92,8 @@ def outdated(record: Record, name: str, digest_now: Callable[[], str]) -> str | 
     """What to say of a program that is no longer what its record says, or None. ``digest_now`` is asked for only if
     there is something to compare it with.
     """
-    for entry in reversed(record.entries):
-        program = entry.programs.get(key(name))
-        if program is not None:
-            if program.after == digest_now():
-                return None
-            return (
-                f"program {name!r} was changed after graphlint {entry.tool} recorded its {entry.action} in the extra "
-                f"file {NAME}"
-            )
-    return None
+    entry = next((entry for entry in reversed(record.entries) if key(name) in entry.programs), None)
+    if entry is None or entry.programs[key(name)].after == digest_now():
+        return None
+    recorded = f"graphlint {entry.tool} recorded its {entry.action}"
+    return f"program {name!r} was changed after {recorded} in the extra file {NAME}"

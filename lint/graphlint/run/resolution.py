@@ -8,50 +8,68 @@ from __future__ import annotations
 
 import os.path
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, Final
 
 import msgspec
 
 from graphlint.artifact.errors import ConfigError
 from graphlint.artifact.limits import Limits
 from graphlint.artifact.urls import is_url
+from graphlint.ops.declared import DeclaredOp
 from graphlint.report.outputs import Output, parse
-from graphlint.rules.settings import DeclaredOp, Profile, Settings
-from graphlint.run import config, globs
+from graphlint.rules.base import Rule
+from graphlint.rules.ignore_comments import UnusedIgnore
+from graphlint.rules.selection import Layer, enabled_codes, fixable_codes, matching_codes
+from graphlint.rules.settings import Acceptance, Pattern, Profile, Settings
+from graphlint.run import config
 from graphlint.run.config import ConfigFile, Configuration
-from graphlint.run.discovery import CACHE_FOLDER, DEFAULT_EXCLUDE
-from graphlint.run.selection import Layer, RuleInfo, enabled_codes, fixable_codes, matching_codes
+from graphlint.run.globs import matches
 
 # Importing pathlib costs every run.
 
-Value = TypeVar("Value")
-DEFAULT_TARGET = Profile().targets[0]
-
-COMMAND_LINE = "the command line"
-
-UNUSED_IGNORE = frozenset({"GL901"})
-"""What ``warn-unused-ignores`` turns on."""
-
-
-class Pattern(msgspec.Struct, frozen=True):
-    """A path pattern and the folder that it is relative to."""
-
-    glob: str
-    root: str
-
-    def matches(self, path: str) -> bool:
-        """Whether the absolute ``path`` matches; ``!`` in front inverts."""
-        if self.glob.startswith("!"):
-            return not globs.matches(self.glob[1:], path, self.root)
-        return globs.matches(self.glob, path, self.root)
+COMMAND_LINE: Final = "the command line"
+CACHE_FOLDER: Final = ".graphlint_cache"
+DEFAULT_EXCLUDE: Final = (
+    ".bzr",
+    ".direnv",
+    ".eggs",
+    ".git",
+    ".git-rewrite",
+    CACHE_FOLDER,
+    ".hg",
+    ".hypothesis",
+    ".ipynb_checkpoints",
+    ".mypy_cache",
+    ".nox",
+    ".pyenv",
+    ".pytest_cache",
+    ".ruff_cache",
+    ".svn",
+    ".tox",
+    ".venv",
+    ".vscode",
+    "__pycache__",
+    "__pypackages__",
+    "node_modules",
+    "site-packages",
+    "venv",
+)
+"""Folders that hold nobody's own artifacts. ``build`` and ``dist`` are not among them: exports are put there."""
+DEFAULTS: Final = Configuration(
+    exclude=DEFAULT_EXCLUDE,
+    output_format=("full",),
+    cache_dir=CACHE_FOLDER,
+    token_sink="buffer",
+    provenance=True,
+    step_summary=True,
+)
 
 
 class Resolved(msgspec.Struct, frozen=True):
     """All sources put together, for the artifacts that share a configuration file."""
 
     settings: Settings
-    """Before per-file ignores and targets."""
-    per_file_ignores: tuple[tuple[Pattern, frozenset[str]], ...]
+    """Before what is said of single files."""
     per_file_targets: tuple[tuple[Pattern, Settings], ...]
     """The settings for what has targets of its own; of several that match, the last holds."""
     exclude: tuple[Pattern, ...]
@@ -66,12 +84,8 @@ class Resolved(msgspec.Struct, frozen=True):
     """The absolute folder that keeps results."""
     hint_unsafe: bool
     """Whether reports mention unsafe fixes that are not enabled; no, where they were turned off on purpose."""
-    step_summary: bool = True
+    step_summary: bool
     """Whether to add to the job summary of GitHub Actions."""
-    source_roots: tuple[str, ...] = ()
-    """Absolute folders in which to look for the model's source first."""
-    baseline: str = ""
-    """Absolute path of the baseline; empty if there is none."""
 
 
 class Resolver:
@@ -79,7 +93,7 @@ class Resolver:
 
     def __init__(
         self,
-        rules: Sequence[RuleInfo],
+        rules: Sequence[Rule],
         options: Configuration,
         inline: Sequence[str] = (),
         file: str | None = None,
@@ -100,7 +114,7 @@ class Resolver:
         if file is not None and self._file is None:
             raise ConfigError(f"{file}: there is no [tool.graphlint] in it")
         self._overrides = [config.load_inline(text, self._folder) for text in inline]
-        self._overrides.append(ConfigFile(path=origin, root=self._folder, configuration=options))
+        self._overrides.append(ConfigFile(origin, self._folder, options))
         self._files: dict[str, ConfigFile | None] = {}
         self._resolved: dict[str, Resolved] = {}
         self._profiles: dict[tuple[str, ...], Profile] = {}
@@ -118,36 +132,35 @@ class Resolver:
     def excludes(self, path: str) -> bool:
         """Whether a pattern matches the absolute ``path``, or a URL."""
         resolved = self.run if is_url(path) else self.for_folder(os.path.dirname(path))
-        return any(pattern.matches(path) for pattern in resolved.exclude)
+        return any(matches(pattern, path) for pattern in resolved.exclude)
 
     def excludes_with_parents(self, path: str) -> bool:
         """Whether a pattern matches the absolute ``path`` or a folder between the configuration's and it."""
         resolved = self.for_folder(os.path.dirname(path))
-        while True:
-            if any(pattern.matches(path) for pattern in resolved.exclude):
-                return True
+        while not any(matches(pattern, path) for pattern in resolved.exclude):
             parent = os.path.dirname(path)
-            if parent in (path, resolved.root) or not _is_below(parent, resolved.root):
+            if parent in (path, resolved.root) or not (parent + os.sep).startswith(
+                resolved.root.rstrip(os.sep) + os.sep
+            ):
                 return False
             path = parent
+        return True
 
     def settings_for(self, path: str) -> Settings:
         """The settings for the artifact at ``path``. Raises ConfigError."""
         absolute = path if is_url(path) else os.path.abspath(path)
         resolved = self.for_path(path)
-        own = (one for pattern, one in reversed(resolved.per_file_targets) if pattern.matches(absolute))
+        own = (one for pattern, one in reversed(resolved.per_file_targets) if matches(pattern, absolute))
         settings = next(own, resolved.settings)
-        ignored = [codes for pattern, codes in resolved.per_file_ignores if pattern.matches(absolute)]
+        ignored = [codes for pattern, codes in settings.acceptance.ignores if matches(pattern, absolute)]
         return msgspec.structs.replace(settings, enabled=settings.enabled.difference(*ignored)) if ignored else settings
 
     def for_path(self, path: str) -> Resolved:
-        """What holds for the artifact at ``path``, apart from per-file ignores. Raises ConfigError.
+        """What holds for the artifact at ``path`` and those beside it; for a URL, what holds in the current folder.
 
-        For a URL, it is what holds in the current folder.
+        Raises ConfigError.
         """
-        if is_url(path):
-            return self.run
-        return self.for_folder(os.path.dirname(os.path.abspath(path)))
+        return self.run if is_url(path) else self.for_folder(os.path.dirname(os.path.abspath(path)))
 
     def for_folder(self, folder: str) -> Resolved:
         """What holds in the absolute ``folder``. Raises ConfigError."""
@@ -173,71 +186,74 @@ class Resolver:
         return self._files[folder]
 
     def _resolve(self, file: ConfigFile | None) -> Resolved:
-        sources = self._overrides if file is None else [file, *self._overrides]
-        layers = [source.configuration for source in sources]
-        selectors = [_layer(source) for source in sources]
-        unsafe_fixes = _last(None, *(layer.unsafe_fixes for layer in layers))
-        sinks = [layer.fix.token_sink for layer in layers if layer.fix is not None]
-        provenance = [layer.fix.provenance for layer in layers if layer.fix is not None]
-        warn_unused = _last(None, *(layer.warn_unused_ignores for layer in layers))
+        root = self._folder if file is None else file.root
+        given = self._overrides if file is None else [file, *self._overrides]
+        sources = [ConfigFile("", root, DEFAULTS), *given]
         ops: dict[str, DeclaredOp] = {}
         limits: dict[str, int] = {}
-        for layer in layers:
-            ops.update(layer.ops or {})
-            limits.update(layer.limits or {})
-
-        def settings_of(targets: tuple[str, ...], origin: str) -> Settings:
-            profile = self._profile(targets, origin)
-            return Settings(
-                enabled=enabled_codes(self._rules, selectors, profile.violations)
-                | (UNUSED_IGNORE if warn_unused else frozenset()),
-                fixable=self._fixable(sources),
-                unsafe_fixes=bool(unsafe_fixes),
-                token_sink=_last("buffer", *sinks),
-                ops=ops,
-                profile=profile,
-                provenance=_last(True, *provenance),
-                limits=msgspec.convert(limits, Limits) if limits else Limits(),
-            )
-
+        exclude = _patterns(*_last(sources, "exclude"))
+        for source in given:
+            ops.update(source.configuration.ops or {})
+            limits.update(source.configuration.limits or {})
+            exclude += _patterns(source, source.configuration.extend_exclude)
+        outputs, formats = _last(sources, "output_format")
+        cache, folder = _last(sources, "cache_dir")
+        targeting, targets = _last(sources, "target")
+        # A later target for all artifacts overrides earlier ones for single files.
+        own = next((one for one in reversed(given) if _names_targets(one.configuration)), sources[0])
+        unsafe_fixes = _value(sources, "unsafe_fixes")
+        settings = Settings(
+            enabled=frozenset(),
+            fixable=self._fixable(given),
+            unsafe_fixes=bool(unsafe_fixes),
+            token_sink=_value(sources, "token_sink"),
+            ops=ops,
+            provenance=_value(sources, "provenance"),
+            limits=msgspec.convert(limits, Limits) if limits else Limits(),
+            acceptance=self._acceptance(root, sources),
+        )
         return Resolved(
-            settings=settings_of(*self._targets(sources)),
-            per_file_ignores=self._per_file_ignores(sources),
+            settings=self._targeted(settings, given, targets or (), targeting, "target"),
             per_file_targets=tuple(
-                (Pattern(glob, source.root), settings_of(_names(names), _key_of(source, f'per-file-target."{glob}"')))
-                for source in self._with_file_targets(sources)
-                for glob, names in (source.configuration.per_file_target or {}).items()
+                (Pattern(glob, own.root), self._targeted(settings, given, names, own, f'per-file-target."{glob}"'))
+                for glob, names in (own.configuration.per_file_target or {}).items()
             ),
-            exclude=_exclude(sources, self._folder),
-            root=self._folder if file is None else file.root,
+            exclude=exclude,
+            root=root,
             origin="" if file is None else file.path,
-            force_exclude=bool(_last(None, *(layer.force_exclude for layer in layers))),
-            outputs=_outputs(sources, self._folder),
-            cache_dir=self._cache_dir(file, sources),
+            force_exclude=bool(_value(sources, "force_exclude")),
+            outputs=tuple(
+                one if outputs.root == self._folder or not one.file else Output(one.format, _below(outputs, one.file))
+                for one in map(parse, formats)
+            ),
+            cache_dir=_below(cache, os.path.expanduser(folder)),
             hint_unsafe=unsafe_fixes is None,
-            step_summary=_last(True, *(layer.step_summary for layer in layers)),
-            source_roots=_source_roots(sources),
-            baseline=_baseline(sources),
+            step_summary=_value(sources, "step_summary"),
         )
 
-    def _cache_dir(self, file: ConfigFile | None, sources: Sequence[ConfigFile]) -> str:
-        given = [source for source in sources if source.configuration.cache_dir][-1:]
-        if given:
-            folder = os.path.expanduser(given[0].configuration.cache_dir or "")
-            return os.path.normpath(os.path.join(given[0].root, folder))
-        return os.path.join(self._folder if file is None else file.root, CACHE_FOLDER)
-
-    def _targets(self, sources: Sequence[ConfigFile]) -> tuple[tuple[str, ...], str]:
-        """The targets for all artifacts, and where they were set."""
-        for source in reversed(sources):
-            if source.configuration.target is not None:
-                return _names(source.configuration.target), _key_of(source, "target")
-        return (), ""
+    def _targeted(
+        self, settings: Settings, sources: Sequence[ConfigFile], targets: tuple[str, ...], source: ConfigFile, key: str
+    ) -> Settings:
+        """The settings for these targets, which ``key`` of ``source`` names."""
+        profile = self._profile(targets, f"{source.path}: {'--' if source.path == COMMAND_LINE else ''}{key}")
+        layers = [
+            Layer(
+                one.configuration.select,
+                one.configuration.extend_select or (),
+                one.configuration.ignore or (),
+                one.path,
+            )
+            for one in sources
+        ]
+        enabled = enabled_codes(self._rules, layers, profile.violations)
+        if _value(sources, "warn_unused_ignores"):
+            enabled |= {UnusedIgnore.code}
+        return msgspec.structs.replace(settings, enabled=enabled, profile=profile)
 
     def _profile(self, targets: tuple[str, ...], origin: str) -> Profile:
         if not targets:
             return Profile()
-        if targets == (DEFAULT_TARGET,):
+        if targets == Profile().targets:
             return Profile(chosen=True)
         if targets not in self._profiles:
             from graphlint.rules.targets.profiles import profile_of
@@ -248,105 +264,54 @@ class Resolver:
                 raise ConfigError(f"{origin}: {error}") from None
         return self._profiles[targets]
 
-    def _with_file_targets(self, sources: Sequence[ConfigFile]) -> Sequence[ConfigFile]:
-        """The last source with targets for single files, unless a later one sets a target for all."""
-        for source in reversed(sources):
-            if source.configuration.per_file_target is not None:
-                return [source]
-            if source.configuration.target is not None:
-                return []
-        return []
-
     def _fixable(self, sources: Sequence[ConfigFile]) -> frozenset[str]:
-        given = [source for source in sources if source.configuration.fixable is not None][-1:]
-        denied = [source for source in sources if source.configuration.unfixable is not None][-1:]
-        return fixable_codes(
-            self._rules,
-            given[0].configuration.fixable if given else None,
-            (denied[0].configuration.unfixable or ()) if denied else (),
-            origin=(given or denied or sources)[0].path,
+        (allowing, fixable), (denying, unfixable) = _last(sources, "fixable"), _last(sources, "unfixable")
+        origin = allowing if fixable is not None else denying
+        return fixable_codes(self._rules, fixable, unfixable or (), origin=origin.path)
+
+    def _acceptance(self, root: str, sources: Sequence[ConfigFile]) -> Acceptance:
+        """Raises ConfigError for a source root that is no folder."""
+        ignoring, ignores = _last(sources, "per_file_ignores")
+        naming, baseline = _last(sources, "baseline")
+        rooted, names = _last(sources, "source_roots")
+        roots = tuple(_below(rooted, name) for name in names or ())
+        for folder in roots:
+            if not os.path.isdir(folder):
+                raise ConfigError(f"{rooted.path}: source-roots: there is no folder {folder}")
+        return Acceptance(
+            root,
+            roots,
+            _below(naming, baseline) if baseline else "",
+            tuple(
+                (
+                    Pattern(glob, ignoring.root),
+                    matching_codes(self._rules, selectors, f'per-file-ignores."{glob}"', ignoring.path),
+                )
+                for glob, selectors in (ignores or {}).items()
+            ),
         )
 
-    def _per_file_ignores(self, sources: Sequence[ConfigFile]) -> tuple[tuple[Pattern, frozenset[str]], ...]:
-        chosen = [source for source in sources if source.configuration.per_file_ignores is not None][-1:]
-        return tuple(
-            (
-                Pattern(glob, source.root),
-                matching_codes(self._rules, selectors, f'per-file-ignores."{glob}"', source.path),
-            )
-            for source in chosen
-            for glob, selectors in (source.configuration.per_file_ignores or {}).items()
-        )
+
+def _last(sources: Sequence[ConfigFile], key: str) -> tuple[ConfigFile, Any]:
+    """The last source that says something of a key, and what it says; the first and None if none does."""
+    for source in reversed(sources):
+        value = getattr(source.configuration, key)
+        if value is not None and not (value in ("", ()) and key in ("cache_dir", "output_format")):
+            return source, value
+    return sources[0], None
 
 
-def _key_of(source: ConfigFile, key: str) -> str:
-    """Where ``key`` is set, for messages."""
-    return f"{source.path}: {'--' if source.path == COMMAND_LINE else ''}{key}"
+def _value(sources: Sequence[ConfigFile], key: str) -> Any:
+    return _last(sources, key)[1]
 
 
-def _names(target: tuple[str, ...] | str) -> tuple[str, ...]:
-    return (target,) if isinstance(target, str) else target
+def _names_targets(configuration: Configuration) -> bool:
+    return configuration.target is not None or configuration.per_file_target is not None
 
 
-def _layer(source: ConfigFile) -> Layer:
-    configuration = source.configuration
-    return Layer(
-        select=configuration.select,
-        extend_select=configuration.extend_select or (),
-        ignore=configuration.ignore or (),
-        origin=source.path,
-    )
+def _patterns(source: ConfigFile, globs: tuple[str, ...] | None) -> tuple[Pattern, ...]:
+    return tuple(Pattern(glob, source.root) for glob in globs or ())
 
 
-def _exclude(sources: Sequence[ConfigFile], folder: str) -> tuple[Pattern, ...]:
-    """The last ``exclude`` (or the default one) and every ``extend-exclude``."""
-    patterns = [Pattern(glob, folder) for glob in DEFAULT_EXCLUDE]
-    for source in sources:
-        if source.configuration.exclude is not None:
-            patterns = [Pattern(glob, source.root) for glob in source.configuration.exclude]
-    for source in sources:
-        patterns += [Pattern(glob, source.root) for glob in source.configuration.extend_exclude or ()]
-    return tuple(patterns)
-
-
-def _outputs(sources: Sequence[ConfigFile], folder: str) -> tuple[Output, ...]:
-    """Those of the last source that names some; their files are relative to its folder."""
-    chosen = [source for source in sources if source.configuration.output_format][-1:]
-    return tuple(
-        output if source.root == folder or not output.file else Output(output.format, _below(source.root, output.file))
-        for source in chosen
-        for output in map(parse, _names(source.configuration.output_format or ()))
-    ) or (Output("full"),)
-
-
-def _below(folder: str, file: str) -> str:
-    return os.path.normpath(os.path.join(folder, file))
-
-
-def _source_roots(sources: Sequence[ConfigFile]) -> tuple[str, ...]:
-    """Those of the last source that has some. Raises ConfigError for one that is no folder."""
-    chosen = [source for source in sources if source.configuration.source_roots is not None][-1:]
-    roots = []
-    for source in chosen:
-        for name in source.configuration.source_roots or ():
-            root = os.path.normpath(os.path.join(source.root, name))
-            if not os.path.isdir(root):
-                raise ConfigError(f"{source.path}: source-roots: there is no folder {root}")
-            roots.append(root)
-    return tuple(roots)
-
-
-def _baseline(sources: Sequence[ConfigFile]) -> str:
-    """That of the last source that names one; an empty name stands for none."""
-    chosen = [source for source in sources if source.configuration.baseline is not None][-1:]
-    names = [(source.root, source.configuration.baseline) for source in chosen]
-    return "".join(os.path.normpath(os.path.join(root, name)) for root, name in names if name)
-
-
-def _last(default: Value, *values: Value | None) -> Value:
-    """The last of ``values`` that is given."""
-    return next((value for value in reversed(values) if value is not None), default)
-
-
-def _is_below(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+def _below(source: ConfigFile, path: str) -> str:
+    return os.path.normpath(os.path.join(source.root, path))

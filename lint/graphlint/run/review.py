@@ -1,8 +1,8 @@
 """Where findings belong in the repository, and which of them somebody has accepted.
 
-The engine hands each program's findings to the :data:`Review` in its settings and gets them back
-with place, fingerprint and suppression. A :class:`Reviewer` makes those reviews for one run, and knows at its end which
-comments accepted nothing and which entries of a baseline no longer occur.
+A :class:`Reviewer` marks the findings of a program with place, fingerprint and suppression: for a fix inside the
+engine, which leaves alone what is accepted; for a check after it, so that results can be kept. From the results that it
+is told it knows at the end of a run which comments accepted nothing, and which entries of a baseline no longer occur.
 """
 
 # Importing pathlib costs every run. What reads source files is imported once there is a finding.
@@ -13,27 +13,25 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from graphlint.artifact.urls import is_url
-from graphlint.ir.model import Program
-from graphlint.ir.source import model_lines
-from graphlint.report.results import UNREADABLE, UNUSED_IGNORE, FileResult
+from graphlint.report.results import FileResult
+from graphlint.rules.base import Rule, no_fix
 from graphlint.rules.diagnostics import Diagnostic, Location, Suppression
-from graphlint.rules.settings import Settings
-from graphlint.run.resolution import Resolved, Resolver
-from graphlint.run.selection import RuleInfo
+from graphlint.rules.files import UNREADABLE
+from graphlint.rules.ignore_comments import BroadIgnore, InvalidIgnore, UnusedIgnore
+from graphlint.rules.selection import did_you_mean
+from graphlint.rules.settings import Acceptance, Settings
+from graphlint.run.globs import matches
 
 if TYPE_CHECKING:
     from graphlint.run.fingerprints import Identity
     from graphlint.run.sources.ignores import Ignore
     from graphlint.run.sources.locating import Locator
-
-UNUSED, BROAD, INVALID = UNUSED_IGNORE, "GL902", "GL903"
 
 
 class _Seen(msgspec.Struct, frozen=True, eq=False):
@@ -42,137 +40,116 @@ class _Seen(msgspec.Struct, frozen=True, eq=False):
     locator: Locator
     enabled: set[str]
     """The rules that were on for any of these programs."""
-
-
-class Notes(msgspec.Struct, frozen=True):
-    """What a reviewer in another process found out about source files and baselines while it reviewed an artifact."""
-
-    used: frozenset[tuple[str, Ignore, str]]
-    """Source file, comment, and code that it accepted."""
-    left: dict[str, frozenset[tuple[int, str]]]
-    seen: dict[str, frozenset[str]]
-    """Source files, and the rules that were on."""
-    matched: dict[str, dict[Identity, int]]
-    """What was found of a baseline."""
+    left: set[tuple[int, str]]
+    """Lines and codes of the findings that neither the file's name nor a comment in it accepts."""
+    used: set[tuple[Ignore, str]]
+    """Comments, and codes of the findings that they accepted."""
 
 
 class Reviewer:
-    """Reviews the findings of one run."""
+    """Reviews the findings of one run. The same findings always give the same result."""
 
-    def __init__(self, rules: Sequence[RuleInfo]) -> None:
+    def __init__(self, rules: Sequence[Rule]) -> None:
         """``rules`` are those that comments can name."""
         self._rules = rules
         self._locators: dict[tuple[str, tuple[str, ...]], Locator] = {}
         self._baselines: dict[str, Counter[Identity]] = {}
-        self._matched: dict[str, Counter[Identity]] = {}
         self._ignores: dict[str, tuple[Ignore, ...]] = {}
-        self._used: set[tuple[str, Ignore, str]] = set()
-        self._left: dict[str, set[tuple[int, str]]] = {}
-        """Lines and codes of the findings in a source file that neither its name nor a comment in it accepts."""
+        self._matched: dict[str, Counter[Identity]] = {}
+        """What was found of each baseline."""
         self._seen: dict[str, _Seen] = {}
 
-    def settings_for(self, path: str, resolved: Resolved, settings: Settings) -> Settings:
-        """``settings``, which hold for the artifact at ``path``, with the review of its findings.
+    def baseline(self, path: str) -> Counter[Identity]:
+        """What the baseline at ``path`` accepts; nothing where that is empty. Raises ConfigError."""
+        if path and path not in self._baselines:
+            from graphlint.run.baseline import load
 
-        Raises ConfigError for a baseline that cannot be read.
-        """
-        self.prepare(resolved)
-        review = partial(self._review, path, resolved, settings)
-        return msgspec.structs.replace(settings, review=review)
+            self._baselines[path] = load(path)
+        return self._baselines.get(path, Counter())
 
-    def prepare(self, resolved: Resolved) -> None:
-        """Read what reviews by these settings need. Raises ConfigError for a baseline that cannot be read."""
-        if resolved.baseline:
-            self._baseline(resolved.baseline)
-
-    def review(self, result: FileResult, resolved: Resolved, settings: Settings) -> FileResult:
-        """The ``result`` of a check whose settings had no review, as if they had had one."""
-        if result.frames:
-            locator = self._locator(resolved)
-            for frame in result.frames:
-                self._note(locator, locator.find(frame), settings)
+    def review(self, result: FileResult, settings: Settings) -> FileResult:
+        """The ``result`` of a check by these settings, what is accepted set aside."""
         reviewed: list[Diagnostic] = []
         for (program, unreadable), group in groupby(
             result.diagnostics, lambda one: (one.program, one.code in UNREADABLE)
         ):
             found = list(group)
-            reviewed += (
-                found if unreadable or program is None else self._accepted(result.path, resolved, settings, found)
-            )
-        return msgspec.structs.replace(result, diagnostics=tuple(reviewed), frames=()).without_suppressed()
+            skipped = unreadable or program is None
+            reviewed += found if skipped else self.accept(result.path, settings.acceptance, found)
+        return msgspec.structs.replace(result, diagnostics=tuple(reviewed)).without_suppressed()
 
-    def take_notes(self) -> Notes:
-        """What there is to tell of the artifacts since the last time; it is forgotten here."""
-        notes = Notes(
-            frozenset(self._used),
-            {file: frozenset(found) for file, found in self._left.items()},
-            {file: frozenset(seen.enabled) for file, seen in self._seen.items()},
-            {baseline: dict(found) for baseline, found in self._matched.items()},
-        )
-        for remembered in (self._used, self._left, self._seen, self._matched):
-            remembered.clear()
-        return notes
-
-    def add_notes(self, notes: Notes, resolved: Resolved) -> None:
-        """Take over what another reviewer noted on an artifact with these settings."""
-        self._used |= notes.used
-        for file, found in notes.left.items():
-            self._left.setdefault(file, set()).update(found)
-        for file, codes in notes.seen.items():
-            self._seen.setdefault(file, _Seen(self._locator(resolved), set())).enabled.update(codes)
-        for baseline, matched in notes.matched.items():
-            self._matched[baseline] = self._matched.get(baseline, Counter()) | Counter(matched)
-
-    def _review(
-        self, path: str, resolved: Resolved, settings: Settings, program: Program, diagnostics: Sequence[Diagnostic]
-    ) -> Sequence[Diagnostic]:
-        if UNUSED in settings.enabled:
-            locator = self._locator(resolved)
-            for frame in model_lines(program):
-                self._note(locator, locator.find(frame), settings)
-        return self._accepted(path, resolved, settings, diagnostics) if diagnostics else diagnostics
-
-    def _accepted(
-        self, path: str, resolved: Resolved, settings: Settings, diagnostics: Sequence[Diagnostic]
-    ) -> Sequence[Diagnostic]:
-        """The findings of one program, with place, fingerprint and suppression."""
+    def accept(self, path: str, acceptance: Acceptance, diagnostics: Sequence[Diagnostic]) -> Sequence[Diagnostic]:
+        """The findings of one program of the artifact at ``path``, with place, fingerprint and suppression."""
+        if not diagnostics:
+            return diagnostics
         from graphlint.run.fingerprints import fingerprints
 
-        locator = self._locator(resolved)
-        placed = [self._place(locator, one, settings) for one in diagnostics]
+        locator = self._locator(acceptance)
+        placed = [_placed(one, locator) for one in diagnostics]
         name = path if is_url(path) else locator.repository.relative(os.path.abspath(path))
         prints = fingerprints(placed, name)
-        suppressions: list[Suppression | None] = [self._suppression(one, resolved) for one in placed]
-        if resolved.baseline:
-            self._accept_by_baseline(path, resolved.baseline, placed, suppressions)
+        suppressions = [self._suppression(one, acceptance) for one in placed]
+        if acceptance.baseline:
+            self._accept_by_baseline(path, acceptance.baseline, placed, suppressions)
         return [
             msgspec.structs.replace(one, fingerprint=fingerprint, suppression=suppression)
             for one, fingerprint, suppression in zip(placed, prints, suppressions, strict=True)
         ]
 
-    def _place(self, locator: Locator, diagnostic: Diagnostic, settings: Settings) -> Diagnostic:
-        if diagnostic.source is None:
-            return diagnostic
-        location = locator.locate(diagnostic.source, diagnostic.op, _callers(diagnostic))
-        self._note(locator, location.file or None, settings)
-        return msgspec.structs.replace(diagnostic, location=location)
+    def note(self, result: FileResult, settings: Settings) -> FileResult:
+        """Remember what the reviewed ``result`` tells of source files and baselines. Only this needs its frames, and
+        what was found before a fix: the result without them.
+        """
+        if result.frames:
+            locator = self._locator(settings.acceptance)
+            for file in {locator.find(frame) for frame in result.frames} - {None}:
+                self._note(str(file), settings)
+        for one in (*result.before, *result.diagnostics, *result.suppressed, *result.fixed):
+            if one.location is None or not one.location.file:
+                continue
+            seen = self._note(one.location.file, settings)
+            by = None if one.suppression is None else one.suppression.by
+            ignore = self._ignore_for(one, settings.acceptance) if by == "comment" else None
+            if ignore is not None:
+                seen.used.add((ignore, one.code))
+            elif by in (None, "baseline") and _has_line(one.location):
+                seen.left.add((one.location.line, one.code))
+        baseline = settings.acceptance.baseline
+        if baseline:
+            from graphlint.run.baseline import artifact_name
+            from graphlint.run.fingerprints import identity
 
-    def _suppression(self, diagnostic: Diagnostic, resolved: Resolved) -> Suppression | None:
+            name = artifact_name(result.path, baseline)
+            for found in (result.before, result.suppressed):
+                accepted = (one for one in found if one.suppression is not None and one.suppression.by == "baseline")
+                counted = Counter(identity(one, name) for one in accepted)
+                self._matched[baseline] = self._matched.get(baseline, Counter()) | counted
+        return msgspec.structs.replace(result, frames=(), before=())
+
+    def _note(self, file: str, settings: Settings) -> _Seen:
+        if file not in self._seen:
+            self._seen[file] = _Seen(self._locator(settings.acceptance), set(), set(), set())
+        self._seen[file].enabled.update(settings.enabled)
+        return self._seen[file]
+
+    def _suppression(self, diagnostic: Diagnostic, acceptance: Acceptance) -> Suppression | None:
         """Whether the source file's name or a comment in it accepts the finding."""
         location = diagnostic.location
         if location is None:
             return None
-        for pattern, codes in resolved.per_file_ignores:
-            if diagnostic.code in codes and pattern.matches(_file_or_name(location, resolved.root)):
+        for pattern, codes in acceptance.ignores:
+            if diagnostic.code in codes and matches(pattern, _file_or_name(location, acceptance.root)):
                 return Suppression("per-file-ignores")
-        if location.state in ("changed", "absent"):
-            return None  # nobody knows which line would speak of it
-        for ignore in self._ignores_in(location.file, self._locator(resolved)):
-            if ignore.accepts(diagnostic.code, location.line):
-                self._used.add((location.file, ignore, diagnostic.code))
-                return Suppression("comment", ignore.reason)
-        self._left.setdefault(location.file, set()).add((location.line, diagnostic.code))
-        return None
+        ignore = self._ignore_for(diagnostic, acceptance)
+        return None if ignore is None else Suppression("comment", ignore.reason)
+
+    def _ignore_for(self, diagnostic: Diagnostic, acceptance: Acceptance) -> Ignore | None:
+        """The comment that accepts the finding."""
+        location = diagnostic.location
+        if location is None or not _has_line(location):
+            return None
+        ignores = self._ignores_in(location.file, self._locator(acceptance))
+        return next((ignore for ignore in ignores if ignore.accepts(diagnostic.code, location.line)), None)
 
     def _accept_by_baseline(
         self, path: str, baseline: str, diagnostics: Sequence[Diagnostic], suppressions: list[Suppression | None]
@@ -182,19 +159,17 @@ class Reviewer:
         from graphlint.run.fingerprints import identity
 
         name = artifact_name(path, baseline)
-        left = self._baseline(baseline).copy()
-        found: Counter[Identity] = Counter()
+        left = self.baseline(baseline).copy()
         for index, diagnostic in enumerate(diagnostics):
             if suppressions[index] is None:
                 one = identity(diagnostic, name)
                 if left[one] > 0:
                     left[one] -= 1
-                    found[one] += 1
                     suppressions[index] = Suppression("baseline")
-        # A fix lints its program several times; the first time, all that the file has is there.
-        self._matched[baseline] = self._matched.get(baseline, Counter()) | found
 
-    def stale(self, results: Sequence[FileResult], resolver: Resolver) -> dict[str, Counter[Identity]]:
+    def stale(
+        self, results: Sequence[FileResult], settings_of: Callable[[str], Settings]
+    ) -> dict[str, Counter[Identity]]:
         """For each baseline, how many of its entries no longer occur in the artifacts that were linted, for rules
         that were on.
         """
@@ -202,16 +177,17 @@ class Reviewer:
         for result in results:
             if result.is_source or result.error or result.unreadable:
                 continue
-            resolved, settings = resolver.for_path(result.path), resolver.settings_for(result.path)
-            if not resolved.baseline:
+            settings = settings_of(result.path)
+            baseline = settings.acceptance.baseline
+            if not baseline:
                 continue
             from graphlint.run.baseline import artifact_name
 
-            name = artifact_name(result.path, resolved.baseline)
-            matched = self._matched.get(resolved.baseline, Counter())
-            for one, number in self._baseline(resolved.baseline).items():
+            name = artifact_name(result.path, baseline)
+            matched = self._matched.get(baseline, Counter())
+            for one, number in self.baseline(baseline).items():
                 if one.artifact == name and one.code in settings.enabled and number > matched[one]:
-                    gone.setdefault(resolved.baseline, Counter())[one] = number - matched[one]
+                    gone.setdefault(baseline, Counter())[one] = number - matched[one]
         return gone
 
     def source_results(self, settings_of: Callable[[str], Settings], shown: Callable[[str], str]) -> list[FileResult]:
@@ -222,67 +198,52 @@ class Reviewer:
         results = []
         for file, seen in sorted(self._seen.items()):
             ignores = self._ignores_in(file, seen.locator)
-            if not ignores:
-                continue
-            settings = settings_of(file)
-            found = [
-                _finding(rule, message, advice, shown(file), _location(file, seen.locator, ignore))
+            enabled = settings_of(file).enabled if ignores else frozenset()
+            found = tuple(
+                Diagnostic(
+                    rule.code,
+                    rule.name,
+                    "warning",
+                    message,
+                    no_fix(advice),
+                    path=shown(file),
+                    location=_location(file, seen.locator, ignore),
+                )
                 for ignore in ignores
-                for code, message, advice in self._faults(file, seen, ignore)
-                for rule in self._rules
-                if rule.code == code and code in settings.enabled
-            ]
+                for rule, message, advice in self._faults(seen, ignore)
+                if rule.code in enabled
+            )
             if found:
-                results.append(FileResult(shown(file), tuple(found), is_source=True))
+                results.append(FileResult(shown(file), found, is_source=True))
         return results
 
-    def _faults(self, file: str, seen: _Seen, ignore: Ignore) -> Iterator[tuple[str, str, str]]:
-        """Code, message and advice for each fault of a comment."""
+    def _faults(self, seen: _Seen, ignore: Ignore) -> Iterator[tuple[type[Rule], str, str]]:
+        """Rule, message and advice for each fault of a comment."""
         if not ignore.closed:
             message = "the bracket of this comment is not closed, so it accepts nothing"
-            yield INVALID, message, "write it as `# graphlint: ignore[GL103] reason`"
+            yield InvalidIgnore, message, "write it as `# graphlint: ignore[GL103] reason`"
             return
         if not ignore.codes and not ignore.unknown:
             message = "this comment names no rule, so it accepts nothing"
-            found = {code for line, code in self._left.get(file, ()) if ignore.first <= line <= ignore.last}
+            found = {code for line, code in seen.left if ignore.first <= line <= ignore.last}
             codes = ", ".join(sorted(found)) or "GL103"
-            yield BROAD, message, f"name what it is to accept: `# graphlint: ignore[{codes}] reason`"
+            yield BroadIgnore, message, f"name what it is to accept: `# graphlint: ignore[{codes}] reason`"
         for name in ignore.unknown:
-            from graphlint.run.selection import did_you_mean
-
             hint = did_you_mean(name, [text for rule in self._rules for text in (rule.code, rule.name)])
-            yield INVALID, f"no rule is called '{name}'{hint}", "`graphlint rule` lists the rules"
-        unused = [code for code in ignore.codes if code in seen.enabled and (file, ignore, code) not in self._used]
+            yield InvalidIgnore, f"no rule is called '{name}'{hint}", "`graphlint rule` lists the rules"
+        unused = [code for code in ignore.codes if code in seen.enabled and (ignore, code) not in seen.used]
         if unused:
             message = f"nothing on this line for this comment to accept: {', '.join(unused)}"
-            yield UNUSED, message, "remove it, or lint the artifact that it is meant for in the same run"
+            yield UnusedIgnore, message, "remove it, or lint the artifact that it is meant for in the same run"
 
-    def _note(self, locator: Locator, file: str | None, settings: Settings) -> None:
-        if file is not None:
-            self._seen.setdefault(file, _Seen(locator, set())).enabled.update(settings.enabled)
-
-    def _locator(self, resolved: Resolved) -> Locator:
-        key = (resolved.root, resolved.source_roots)
+    def _locator(self, acceptance: Acceptance) -> Locator:
+        key = (acceptance.root, acceptance.source_roots)
         if key not in self._locators:
             from graphlint.run.sources.locating import Locator
-            from graphlint.run.sources.repository import (
-                FOLDERS_ELSEWHERE,
-                FOLDERS_IN_REPOSITORY,
-                Repository,
-                root_of,
-            )
+            from graphlint.run.sources.repository import repository_of
 
-            root, is_repository = root_of(resolved.root)
-            limit = FOLDERS_IN_REPOSITORY if is_repository else FOLDERS_ELSEWHERE
-            self._locators[key] = Locator(Repository(root, resolved.source_roots, limit=limit))
+            self._locators[key] = Locator(repository_of(*key))
         return self._locators[key]
-
-    def _baseline(self, path: str) -> Counter[Identity]:
-        if path not in self._baselines:
-            from graphlint.run.baseline import load
-
-            self._baselines[path] = load(path)
-        return self._baselines[path]
 
     def _ignores_in(self, file: str, locator: Locator) -> tuple[Ignore, ...]:
         if file not in self._ignores:
@@ -294,6 +255,20 @@ class Reviewer:
         return self._ignores[file]
 
 
+def _has_line(location: Location) -> bool:
+    """Whether the file has the line; otherwise nobody knows which line would speak of it."""
+    return location.state in ("current", "moved")
+
+
+def _placed(diagnostic: Diagnostic, locator: Locator) -> Diagnostic:
+    if diagnostic.source is None:
+        return diagnostic
+    # What the source calls in order to get to the op: its module, the op that its graph is an operand of.
+    module = [part for part in (diagnostic.module_path or "").split(".") if not part.isdecimal()]
+    callers = (*module[-1:], *(re.sub(r"_\d+$", "", caller) for caller in diagnostic.subgraph[::2]))
+    return msgspec.structs.replace(diagnostic, location=locator.locate(diagnostic.source, diagnostic.op, callers))
+
+
 def _file_or_name(location: Location, root: str) -> str:
     """The file; where it is not at hand, its recorded path as if it were below the configuration's folder."""
     if location.file:
@@ -303,27 +278,8 @@ def _file_or_name(location: Location, root: str) -> str:
     return os.path.join(root, *components(location.path))
 
 
-def _callers(diagnostic: Diagnostic) -> tuple[str, ...]:
-    """What the source calls in order to get to the op: its module, the op that its graph is an operand of."""
-    module = [part for part in (diagnostic.module_path or "").split(".") if not part.isdecimal()]
-    return (*module[-1:], *(re.sub(r"_\d+$", "", caller) for caller in diagnostic.subgraph[::2]))
-
-
 def _location(file: str, locator: Locator, ignore: Ignore) -> Location:
     source = locator.read(file)
     text = source.lines[ignore.line - 1].rstrip() if source is not None else ""
-    return Location(
-        locator.repository.relative(file),
-        ignore.line,
-        text=text,
-        file=file,
-        column=ignore.column,
-        end_column=ignore.end_column,
-        state="current",
-    )
-
-
-def _finding(rule: RuleInfo, message: str, advice: str, path: str, location: Location) -> Diagnostic:
-    from graphlint.rules.base import no_fix
-
-    return Diagnostic(rule.code, rule.name, "warning", message, no_fix(advice), path=path, location=location)
+    name = locator.repository.relative(file)
+    return Location(name, ignore.line, "", text, file, ignore.column, ignore.end_column, state="current")

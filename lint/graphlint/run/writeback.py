@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
@@ -16,17 +16,25 @@ from graphlint.artifact.rewrite import replace_file
 from graphlint.ir.document import Document
 from graphlint.ir.enums import FLOAT32
 from graphlint.rules.diagnostics import Diagnostic
-from graphlint.rules.linting import lint_program
+from graphlint.rules.linting import Review, lint_program
 from graphlint.rules.settings import Settings
 from graphlint.run import provenance
 
 
 class Change(msgspec.Struct, frozen=True, eq=False):
-    """A program that is another one now."""
+    """A program that is another one now: what is to be written, and what there is to be known of it. The program itself
+    is not kept: a large one takes room that the check of the written file needs.
+    """
 
     entry: ProgramEntry
-    before: Document
-    after: Document
+    data: bytes
+    """The JSON."""
+    before: str
+    """Digest of the JSON that was read."""
+    after: str
+    """Digest of ``data``."""
+    buffers: frozenset[str]
+    """Qualified names of the buffers that are written back now and were not before."""
     rules: dict[str, int]
     """How many findings were fixed, or brought back, by rule."""
     remaining: tuple[Diagnostic, ...]
@@ -36,6 +44,24 @@ class Change(msgspec.Struct, frozen=True, eq=False):
     old_buffers: tuple[str, ...] = ()
     """Qualified names of buffers that are gone."""
 
+    @classmethod
+    def of(
+        cls,
+        entry: ProgramEntry,
+        before: Document,
+        after: Document,
+        rules: dict[str, int],
+        remaining: tuple[Diagnostic, ...],
+        *,
+        new_buffers: tuple[str, ...] = (),
+        old_buffers: tuple[str, ...] = (),
+    ) -> Change:
+        """What became of a program."""
+        data = after.to_bytes()
+        digests = provenance.digest(before.to_bytes()), provenance.digest(data)
+        written = frozenset(_written_buffers(after) - _written_buffers(before))
+        return cls(entry, data, *digests, written, rules, remaining, new_buffers, old_buffers)
+
 
 def write_back(
     artifact: Artifact,
@@ -44,6 +70,7 @@ def write_back(
     action: Literal["fix", "restore"],
     changes: list[Change],
     read: Callable[[Artifact, ProgramEntry], Document],
+    review: Review | None,
     verify: Callable[[str], None] | None,
 ) -> tuple[str, ...]:
     """Put the changed programs in the place of the old ones; notes on that.
@@ -53,9 +80,8 @@ def write_back(
     """
     members: dict[str, bytes | None] = {}
     for change in changes:
-        members[change.entry.member] = change.after.to_bytes()
-        buffers = _written_buffers(change.after) - _written_buffers(change.before)
-        members.update(without_gradients(artifact, change.entry, buffers, planned=members))
+        members[change.entry.member] = change.data
+        members.update(without_gradients(artifact, change.entry, set(change.buffers), planned=members))
         members.update(remove_constants(artifact, change.entry, change.old_buffers, planned=members))
         constants = [NewConstant(name, FLOAT32, (), bytes(4)) for name in change.new_buffers]
         if constants:
@@ -63,12 +89,20 @@ def write_back(
     notes: tuple[str, ...] = ()
     if settings.provenance:
         recorded = _recorded(artifact, settings, action, changes)
-        members.update(recorded or {})
-        notes = () if recorded is not None else (provenance.FOREIGN,)
+        members.update(recorded)
+        notes = () if recorded else (provenance.FOREIGN,)
     with replace_file(path, artifact.container, members) as pending:
         try:
             with open_artifact(pending.path, UNLIMITED) as written:
-                _check_written(artifact, written, path, settings, changes, read)
+                # It holds the same programs, and those that were changed lint as expected.
+                if [entry.name for entry in written.programs] != [entry.name for entry in artifact.programs]:
+                    raise FixValidationError("the written artifact holds other programs than the original")
+                expected = {change.entry.name: change.remaining for change in changes}
+                for entry in written.programs:
+                    if entry.name in expected:
+                        found = lint_program(read(written, entry), entry.name, path, settings, review)
+                        if tuple(one.diagnostic for one in found) != expected[entry.name]:
+                            raise FixValidationError(f"program {entry.name!r} lints otherwise after it was written")
         except ArtifactError as error:
             raise FixValidationError(f"the written artifact cannot be read: {error}") from error
         if verify is not None:
@@ -79,47 +113,26 @@ def write_back(
 
 def _recorded(
     artifact: Artifact, settings: Settings, action: Literal["fix", "restore"], changes: list[Change]
-) -> Mapping[str, bytes] | None:
-    """The extra file with what was done; None where what stands in its place is not understood."""
+) -> dict[str, bytes]:
+    """The extra file with what was done; nothing where what stands in its place is not understood."""
     member = artifact.extra_member(provenance.NAME)
     programs = {
         provenance.key(change.entry.name): provenance.ProgramRecord(
             dict(sorted(change.rules.items())),
-            provenance.digest(change.before.to_bytes()),
-            provenance.digest(change.after.to_bytes()),
+            change.before,
+            change.after,
         )
         for change in changes
     }
     try:
         old = artifact.container.read(member) if member in artifact.container.members else None
     except ArtifactError:
-        return None
+        return {}
     new = provenance.appended(old, provenance.Entry(__version__, action, settings.profile.targets, programs))
-    return None if new is None else {member: new}
+    return {} if new is None else {member: new}
 
 
 def _written_buffers(document: Document) -> set[str]:
     """Qualified names of the buffers that the program writes back."""
     specs = document.program.graph_module.signature.output_specs or ()
     return {str(spec.buffer_mutation.buffer_name) for spec in specs if spec.buffer_mutation is not None}
-
-
-def _check_written(
-    artifact: Artifact,
-    written: Artifact,
-    path: str,
-    settings: Settings,
-    changes: list[Change],
-    read: Callable[[Artifact, ProgramEntry], Document],
-) -> None:
-    """The written file holds the same programs, and those that were changed lint as expected."""
-    if [entry.name for entry in written.programs] != [entry.name for entry in artifact.programs]:
-        raise FixValidationError("the written artifact holds other programs than the original")
-    expected = {change.entry.name: change.remaining for change in changes}
-    for entry in written.programs:
-        if entry.name not in expected:
-            continue
-        document = read(written, entry)
-        found = tuple(one.diagnostic for one in lint_program(document, entry.name, path, settings))
-        if found != expected[entry.name]:
-            raise FixValidationError(f"program {entry.name!r} lints otherwise after it was written")

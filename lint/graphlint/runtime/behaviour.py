@@ -6,7 +6,6 @@ import contextlib
 import copy
 import ctypes
 import io
-import operator
 import os
 import re
 import sys
@@ -37,47 +36,64 @@ class Outcome(NamedTuple):
 
 
 class Runner:
-    """A program's module and the state that its calls change."""
+    """A program's module, or another one that was made of the program, and the state that its calls change."""
 
-    def __init__(self, program: Any) -> None:
-        self.module = program.module()
+    def __init__(self, program: Any, module: Any = None) -> None:
+        self.module = program.module() if module is None else module
         self._tokens = _token_buffers(program)
-        self._initial = {name: value.detach().clone() for name, value in self._tensors().items()}
+        self.initial = {name: value.detach().clone() for name, value in self.tensors().items()}
 
     def restart(self) -> None:
         """Put the state back to what it was in the artifact."""
         with torch.no_grad():
-            for name, value in self._tensors().items():
-                if not torch.equal(value, self._initial[name]):
-                    value.detach().copy_(self._initial[name])
+            for name, value in self.tensors().items():
+                kept = self.initial[name]
+                if value.shape != kept.shape:
+                    value.data = kept.clone()
+                elif not same_bits(value.detach(), kept):
+                    value.detach().copy_(kept)
+
+    def call(self, args: Any, kwargs: Any) -> Any:
+        """Call the module."""
+        return self.module(*args, **kwargs)
 
     def run(self, call: Call) -> Outcome:
         """Call the module on a copy of the arguments, with fixed seeds."""
         args, kwargs = copy.deepcopy((call.args, call.kwargs))
         torch.manual_seed(SEED)
         result, raised = None, ""
-        with torch.enable_grad(), _captured() as printed:
+        with torch.enable_grad(), captured() as printed:
             try:
-                result = self.module(*args, **kwargs)
+                result = self.call(args, kwargs)
             except Exception as error:  # noqa: BLE001 - whatever it is, the other program has to raise it, too
-                raised = f"{type(error).__name__}: {_ADDRESS.sub('0x…', str(error))}"
-        tensors = self._tensors().items()
+                # What torch's interpreter adds names nodes, and those change.
+                said = str(error).partition("\n\nWhile executing")[0]
+                raised = f"{type(error).__name__}: {_ADDRESS.sub('0x…', said)}"
+        tensors = self.tensors().items()
         copies = {name: value.detach().clone() for name, value in tensors if name not in self._tokens}
         result = pytree.tree_map_only(torch.Tensor, lambda value: value.detach().clone(), result)
         return Outcome(raised, result, (args, kwargs), copies, printed[0], torch.get_rng_state())
 
-    def _tensors(self) -> dict[str, Any]:
-        """Parameters, buffers and constants by name; constants are plain attributes of the module."""
+    def tensors(self) -> dict[str, Any]:
+        """Parameters, buffers and constants by name. Of constants in the memory of a buffer only the buffer: a fix may
+        leave such a second name out.
+        """
         named = {
             **dict(self.module.named_parameters(remove_duplicate=False)),
             **dict(self.module.named_buffers(remove_duplicate=False)),
         }
-        for node in self.module.graph.find_nodes(op="get_attr"):
-            if node.target not in named:
-                value = operator.attrgetter(node.target)(self.module)
-                if isinstance(value, torch.Tensor):
-                    named[node.target] = value
+        memory = set(map(memory_of, named.values())) - {None}
+        for prefix, child in self.module.named_modules():
+            for name, value in vars(child).items():
+                if isinstance(value, torch.Tensor) and memory_of(value) not in memory:
+                    named[f"{prefix}.{name}".lstrip(".")] = value
         return named
+
+
+def memory_of(value: Any) -> int | None:
+    """Where the memory begins that a tensor is in; None where there is none."""
+    strided = isinstance(value, torch.Tensor) and value.layout == torch.strided and value.numel() > 0
+    return value.untyped_storage().data_ptr() or None if strided else None
 
 
 def _token_buffers(program: Any) -> set[str]:
@@ -89,7 +105,7 @@ def _token_buffers(program: Any) -> set[str]:
 
 
 @contextlib.contextmanager
-def _captured() -> Iterator[list[str]]:
+def captured() -> Iterator[list[str]]:
     """Keep what is printed, by Python and by C++ (``aten._print``), from the report on stdout; a list of one text."""
     printed: list[str] = []
     by_python = io.StringIO()
@@ -127,8 +143,8 @@ def difference(before: Outcome, after: Outcome) -> str | None:
         return f"{before.raised or 'nothing'} was raised, now it is {after.raised or 'nothing'}"
     if not before.raised:
         found = (
-            _between(before.result, after.result, "output")
-            or _between(before.inputs, after.inputs, "input after the call")
+            between(before.result, after.result, "output")
+            or between(before.inputs, after.inputs, "input after the call")
             or _between_states(before.state, after.state)
         )
         if found:
@@ -161,7 +177,7 @@ def _between_states(before: dict[str, Any], after: dict[str, Any]) -> str | None
     return None
 
 
-def _between(before: Any, after: Any, what: str) -> str | None:
+def between(before: Any, after: Any, what: str) -> str | None:
     """The first difference between two nested values."""
     left, left_spec = pytree.tree_flatten_with_path(before)
     right, right_spec = pytree.tree_flatten_with_path(after)
@@ -193,6 +209,8 @@ def _between_leaves(before: Any, after: Any) -> str | None:
 
 def same_bits(left: Any, right: Any) -> bool:
     """Whether two tensors of the same metadata have the same elements, bit by bit; any NaN is the same as any other."""
+    if left.is_meta:
+        return True
     if left.layout != torch.strided:
         left, right = left.to_dense(), right.to_dense()
     if left.is_quantized:

@@ -7,19 +7,19 @@ artifacts (:mod:`graphlint.passes.tokens`).
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import operator
-from collections.abc import Iterator
 from typing import Any, Final
 
 import torch
 from torch.fx.passes.infra.pass_base import PassResult
 from torch.utils import _pytree as pytree
 
+from graphlint.ops.info import Convention
+from graphlint.ops.table import check_twins, op_table
 from graphlint.passes.tokens import BARE_MESSAGE
 from graphlint.runtime.loading import quiet
-from graphlint.semantics.calls import CONVENTIONS, Convention
-from graphlint.semantics.checks import TWINS
 
 _TOKEN: Final = "dep_token"
 _ATEN: Final = torch.ops.aten
@@ -128,16 +128,16 @@ class _Threading:
             place = len(args) - (rule.rest or 0)
             args.append(token)
         returning = {rule.graphs[index] for index in rule.results_of}
-        bare = False
+        bare, results = False, 0
         for position in rule.graphs:
             args[position], inner = _own_graph(module, node, args[position])
             handed = self._placeholder(inner.graph, place)
             if position in returning:
                 bare = not isinstance(_output(inner.graph).args[0], (tuple, list))
                 self._return(inner, handed, clone=rule.fresh_results)
+                results = len(_output(inner.graph).args[0]) - 1
             self.finish(inner)
         node.args = tuple(args)
-        results = _results(node, bare=bare)
         with graph.inserting_after(node):
             following = self._node(graph, operator.getitem, (node, results), {}, node)
         if bare:
@@ -181,7 +181,7 @@ def _twin(node: Any) -> Any:
     """The functional twin of a check, None for any other node."""
     if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):
         return None
-    name = TWINS.get(f"torch.ops.{node.target}")
+    name = check_twins().get(f"torch.ops.{node.target}")
     return operator.attrgetter(name.removeprefix("torch.ops."))(torch.ops) if name is not None else None
 
 
@@ -189,7 +189,8 @@ def _way_through(module: torch.fx.GraphModule, node: Any) -> Convention | None:
     """How a node calls its graphs, if one of them holds a check and the token can be carried through it."""
     if node.op != "call_function" or not isinstance(node.target, torch._ops.HigherOrderOperator):
         return None
-    rule = CONVENTIONS.get(node.target.name())
+    op = op_table().lookup(f"higher_order.{node.target.name()}")
+    rule = op.calls if op is not None else None
     if rule is None or not rule.carries or node.kwargs:
         return None
     graphs = [_called(module, node.args[position]) if position < len(node.args) else None for position in rule.graphs]
@@ -226,18 +227,6 @@ def _own_graph(module: torch.fx.GraphModule, caller: Any, operand: Any) -> tuple
         return module.graph.get_attr(name), inner
 
 
-def _results(node: Any, *, bare: bool) -> int:
-    """How many results a calling node had: the token comes after them."""
-    if bare:
-        return 1
-    graphs = [argument for argument in node.args if isinstance(argument, torch.fx.Node) and argument.op == "get_attr"]
-    rule = CONVENTIONS[node.target.name()]
-    inner = _called(node.graph.owning_module, node.args[rule.graphs[rule.results_of[0]]])
-    if inner is None or not graphs:
-        raise AssertionError(f"{node} calls no graph")
-    return len(_output(inner.graph).args[0]) - 1
-
-
 def _unpack(graph: Any, node: Any, token: Any) -> None:
     """What used the bare result of a calling node uses the first of its two now."""
     with graph.inserting_after(node):
@@ -272,19 +261,12 @@ def _update_spec(module: torch.fx.GraphModule) -> None:
 
 def _token_value(module: torch.fx.GraphModule) -> Any:
     """A token as the metadata of the other nodes would show it, None where they show nothing."""
-    values = list(_values(module))
+    leaves = [leaf for node in module.graph.nodes for leaf in pytree.tree_leaves(node.meta.get("val"))]
+    values = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
     if not values:
         return None
-    mode = torch._guards.detect_fake_mode(values)
-    if mode is None:
+    with torch._guards.detect_fake_mode(values) or contextlib.nullcontext():
         return torch.zeros((), dtype=torch.float32)
-    with mode:
-        return torch.zeros((), dtype=torch.float32)
-
-
-def _values(module: torch.fx.GraphModule) -> Iterator[Any]:
-    for node in module.graph.nodes:
-        yield from (leaf for leaf in pytree.tree_leaves(node.meta.get("val")) if isinstance(leaf, torch.Tensor))
 
 
 def _free_name(graph: Any) -> str:

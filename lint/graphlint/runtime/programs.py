@@ -13,10 +13,11 @@ from torch.export import ExportedProgram
 
 from graphlint.artifact.errors import ProgramError
 from graphlint.ir.document import Document
+from graphlint.ops.declared import DeclaredOp
 from graphlint.rules.diagnostics import Diagnostic
 from graphlint.rules.fixing import fix_program
 from graphlint.rules.linting import lint_program as lint_document
-from graphlint.rules.settings import DeclaredOp, TokenSink
+from graphlint.rules.settings import TokenSink
 from graphlint.run.api import program_settings
 from graphlint.runtime.loading import first_line, quiet
 
@@ -56,17 +57,7 @@ def functionalize(
     that are not understood, ProgramError for a program that torch cannot serialize, and FixValidationError where a fix
     fails its own checks.
     """
-    settings = program_settings(
-        select=select,
-        extend_select=extend_select,
-        ignore=ignore,
-        fixable=fixable,
-        unfixable=unfixable,
-        unsafe_fixes=unsafe_fixes,
-        token_sink=token_sink,
-        target=target,
-        ops=ops,
-    )
+    settings = program_settings(**locals())
     fixed = fix_program(_document(program), NAME, "", settings)
     if not fixed.fixed:
         return Functionalized(program, changed=False)
@@ -89,16 +80,7 @@ def lint_program(
 
     Options and errors are those of :func:`functionalize`.
     """
-    settings = program_settings(
-        select=select,
-        extend_select=extend_select,
-        ignore=ignore,
-        fixable=fixable,
-        unfixable=unfixable,
-        token_sink=token_sink,
-        target=target,
-        ops=ops,
-    )
+    settings = program_settings(**locals())
     return [found.diagnostic for found in lint_document(_document(program), NAME, "", settings)]
 
 

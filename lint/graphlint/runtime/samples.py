@@ -58,7 +58,7 @@ def _symbols(program: Any) -> set[Any]:
     """The symbols that the sizes of user inputs are made of."""
     symbols: set[Any] = set()
     for placeholder in _user_inputs(program):
-        value = placeholder.meta.get("val") if placeholder is not None else None
+        value = placeholder.meta.get("val")
         numbers = [*value.shape] if isinstance(value, torch.Tensor) else [value]
         for number in numbers:
             if isinstance(number, torch.SymInt):
@@ -79,12 +79,9 @@ def _pick(constraint: Any, number: int) -> int:
 
 def _made(program: Any, sizes: dict[Any, int], generator: Any) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
     """Arguments of these sizes, or None where the program does not record enough."""
-    samples = _sample_leaves(program)
+    samples = pytree.tree_leaves(program.example_inputs) if program.example_inputs is not None else []
     leaves = []
     for position, placeholder in enumerate(_user_inputs(program)):
-        if placeholder is None:
-            leaves.append(samples[position] if position < len(samples) else None)
-            continue
         leaf = samples[position] if position < len(samples) else None
         value = placeholder.meta.get("val")
         if isinstance(value, torch.Tensor):
@@ -112,10 +109,6 @@ def _user_inputs(program: Any) -> list[Any]:
     ]
 
 
-def _sample_leaves(program: Any) -> list[Any]:
-    return pytree.tree_leaves(program.example_inputs) if program.example_inputs is not None else []
-
-
 def _size(number: Any, sizes: dict[Any, int]) -> int:
     return int(number.node.expr.subs(sizes)) if isinstance(number, torch.SymInt) else int(number)
 
@@ -134,11 +127,7 @@ def _like_sample(shape: list[int], sample: Any, generator: Any) -> Any:
     if sample.dtype.is_floating_point or sample.dtype.is_complex:
         return _random(shape, sample.dtype, generator)
     values = sample.detach().cpu().flatten()
-    count = 1
-    for size in shape:
-        count *= size
-    chosen = torch.randint(values.numel(), (count,), generator=generator)
-    return values[chosen].reshape(shape)
+    return values[torch.randint(values.numel(), shape, generator=generator)]
 
 
 def _random(shape: list[int], dtype: Any, generator: Any) -> Any:

@@ -1,7 +1,4 @@
-"""Runtime checks: their functional twins, and why a check cannot be fixed.
-
-Source of the twins: ``aten/src/ATen/native/native_functions.yaml`` of torch 2.13.
-"""
+"""Runtime checks: why one cannot be fixed."""
 
 from __future__ import annotations
 
@@ -12,28 +9,15 @@ from graphlint.ir.enums import DTYPES
 from graphlint.ir.expressions import as_expression
 from graphlint.ir.model import Argument, Graph, Node, Program, TensorMeta
 from graphlint.ops.info import OpInfo
-from graphlint.rules.settings import TokenSink
-from graphlint.semantics.calls import convention
+from graphlint.semantics.analysis import Analysis
+from graphlint.semantics.calls import call_of
 from graphlint.semantics.precision import UNSURE_DTYPE
 from graphlint.semantics.sites import Site
-from graphlint.semantics.view import ProgramView
-
-TWINS: Final = {
-    "torch.ops.aten._assert_async.msg": "torch.ops.aten._functional_assert_async.msg",
-    "torch.ops.aten._assert_async.default": "torch.ops.aten._functional_assert_async.msg",
-    "torch.ops.aten._assert_scalar.default": "torch.ops.aten._functional_assert_scalar.default",
-    "torch.ops.aten.sym_constrain_range.default": "torch.ops.aten._functional_sym_constrain_range.default",
-    "torch.ops.aten.sym_constrain_range_for_size.default": (
-        "torch.ops.aten._functional_sym_constrain_range_for_size.default"
-    ),
-}
-"""A check's target to its functional twin's."""
-
 
 HAS_RESULTS: Final = "this file says that it has results, and this op has none"
 
 
-def token_obstacle(program: Program, site: Site, sink: TokenSink) -> str | None:
+def token_obstacle(program: Program, site: Site, sink: str) -> str | None:
     """Why the check at ``site`` cannot be functionalized, or None."""
     if site.node.outputs:
         return HAS_RESULTS
@@ -53,15 +37,14 @@ def token_obstacle(program: Program, site: Site, sink: TokenSink) -> str | None:
 
 def _no_way_through(node: Node, graph: Graph) -> str | None:
     """Why a token cannot pass through a calling node into ``graph`` and out again, or None."""
-    rule = convention(node)
+    call = call_of(node)
     name = node.target.rpartition(".")[2]
-    if rule is None or not rule.carries:
+    if call is None or not call.rule.carries:
         return f"{name} has no place to carry the token in and out"
-    returning = [node.inputs[rule.graphs[index]].arg.as_graph for index in rule.results_of]
-    if not any(reference is not None and reference.graph is graph for reference in returning):
+    if not any(returning is graph for returning in call.returning):
         return f"the condition of {name} has no result to hand the token on in"
-    if rule.lists:
-        operands = node.inputs[rule.lists[0]].arg
+    if call.rule.lists:
+        operands = node.inputs[call.rule.lists[0]].arg
         symbols_only = operands.as_sym_ints is not None and all(ref.as_name for ref in operands.as_sym_ints)
         empty = operands.value in ([], None)
         if operands.as_tensors is None and not symbols_only and not empty:
@@ -69,7 +52,7 @@ def _no_way_through(node: Node, graph: Graph) -> str | None:
     return None
 
 
-def metadata_obstacle(view: ProgramView, site: Site) -> str | None:
+def metadata_obstacle(view: Analysis, site: Site) -> str | None:
     """Why the metadata check at ``site`` cannot be removed, or None where it cannot fire.
 
     1. dtype, device, layout, sizes: compared with the recorded metadata. Sizes may be symbolic. A dtype that autocast
@@ -110,32 +93,20 @@ def metadata_obstacle(view: ProgramView, site: Site) -> str | None:
     return None
 
 
-def _written_tensor(view: ProgramView, site: Site, name: str) -> str:
-    """The value whose recorded metadata is that of the tensor: follow in-place ops back to what they wrote."""
-    producers = {result: node for node in site.scope.graph.nodes[: site.index] for result in node.results()}
-    while name in producers:
-        node = producers[name]
-        op = view.ops.lookup(node.target)
-        if op is None or op.schema is None or not op.writes or op.in_place_view:
-            break
-        position = next(i for i, output in enumerate(node.outputs) if name in output.names())
-        returned = op.schema.returns[position] if position < len(op.schema.returns) else None
-        written = next((a for a in op.schema.arguments if returned and a.written and a.alias == returned.alias), None)
-        operand = node.input(written.name) if written is not None and not written.type.endswith("[]") else None
-        source = operand.tensors() if operand is not None else []
-        if not source or source[0] is None:
-            break
-        name = source[0]
-    return name
+def _written_tensor(view: Analysis, site: Site, name: str) -> str:
+    """The value whose recorded metadata is that of the tensor: of an in-place op's result, that of what it wrote."""
+    refs = view.memory.refs(site.scope.graph, name)
+    return refs[0].name if len(refs) == 1 and refs[0].graph is site.scope.graph else name
 
 
-def _written_by(view: ProgramView, site: Site, name: str) -> Iterator[OpInfo]:
-    """The ops before the check that may write that very tensor, or another one that shares its storage."""
-    storages = {alias.storage for alias in view.aliasing.aliases(site.scope, name)}
-    for write in view.writes:
-        shared = not storages.isdisjoint(alias.storage for alias in write.aliases)
-        if shared and write.site.position < site.position and write.site.op is not None:
-            yield write.site.op
+def _written_by(view: Analysis, site: Site, name: str) -> Iterator[OpInfo]:
+    """The ops before the check that may change the sizes or strides of that very tensor, or of another one that shares
+    its storage.
+    """
+    for storage in dict.fromkeys(ref.storage for ref in view.memory.refs(site.scope.graph, name)):
+        for write in view.reshaping_writes.get(storage, ()):
+            if write.site.position < site.position and write.site.op is not None:
+                yield write.site.op
 
 
 def _asserted(argument: Argument | None) -> TypeGuard[Argument]:
@@ -176,12 +147,12 @@ def _sizes(asserted: Argument | None, graph: Graph, meta: TensorMeta) -> str | N
     return "its sizes are not known to be those that the artifact records"
 
 
-def _strides(view: ProgramView, site: Site, name: str, meta: TensorMeta) -> str | None:
+def _strides(view: Analysis, site: Site, name: str, meta: TensorMeta) -> str | None:
     asserted = site.node.input("stride")
     if not _asserted(asserted):
         return None
-    aliases = view.aliasing.aliases(site.scope, name)
-    fixed = len(aliases) == 1 and aliases[0].certain and aliases[0].storage.kind in ("parameter", "buffer", "constant")
+    refs = view.memory.refs(site.scope.graph, name)
+    fixed = len(refs) == 1 and refs[0].certain and refs[0].storage.kind in ("parameter", "buffer", "constant")
     if not fixed or site.scope.caller is not None:
         return "strides may depend on those of the inputs, which the artifact does not promise"
     expected = _numbers(asserted, site.scope.graph)

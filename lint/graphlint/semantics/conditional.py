@@ -14,7 +14,7 @@ from typing import Final
 
 from graphlint.ir.model import Graph, Node, TensorMeta
 from graphlint.ir.strides import contiguous_strides, view_strides
-from graphlint.ops.info import OpInfo
+from graphlint.ops.info import OpInfo, Sharing
 
 _Decision = Callable[[Node, OpInfo, TensorMeta, TensorMeta], bool | None]
 _COMPLEX: Final = (9, 10, 11)
@@ -33,7 +33,7 @@ def shares_storage(
     """Whether a result of a conditional op shares its operand's storage. ``dtypes_known`` is False where a recorded
     dtype is to be doubted; ``may_be_one`` tells which sizes are 1, or could be.
     """
-    decide = _DECISIONS.get(".".join(op.name.split(".")[:2]))
+    decide = _DECISIONS.get(op.shares or "undecided")
     before, after = graph.meta(operand), graph.meta(result)
     if decide is None or before is None or after is None:
         return None
@@ -112,38 +112,17 @@ def _real(node: Node, op: OpInfo, before: TensorMeta, after: TensorMeta) -> bool
     return None if before.dtype in _COMPLEX else True
 
 
-def _always(node: Node, op: OpInfo, before: TensorMeta, after: TensorMeta) -> bool | None:
-    return True
-
-
 def _single(node: Node, op: OpInfo, before: TensorMeta, after: TensorMeta) -> bool | None:
     """Products of several tensors are fresh; of a single one, it may be the tensor itself."""
     operands = [name for operand in node.inputs for name in operand.arg.tensors()]
     return False if len(operands) > 1 else None
 
 
-_DECISIONS: Final[dict[str, _Decision]] = {
-    "aten.to": _unchanged,
-    "aten.contiguous": _unchanged,
-    "aten.type_as": _unchanged,
-    "aten.sum_to_size": _unchanged,
-    "aten._autocast_to_full_precision": _unchanged,
-    "aten._autocast_to_reduced_precision": _unchanged,
-    "aten.reshape": _viewed,
-    "aten.reshape_as": _viewed,
-    "aten.flatten": _viewed,
-    "aten.ravel": _raveled,
-    "aten.dropout": _dropped,
-    "aten.feature_dropout": _dropped,
-    "aten.alpha_dropout": _dropped,
-    "aten.feature_alpha_dropout": _dropped,
-    "aten.resolve_conj": _real,
-    "aten.conj_physical": _real,
-    "aten.atleast_1d": _always,
-    "aten.atleast_2d": _always,
-    "aten.atleast_3d": _always,
-    "aten.meshgrid": _always,
-    "aten.einsum": _single,
-    "aten.chain_matmul": _single,
-    "aten.cartesian_prod": _single,
+_DECISIONS: Final[dict[Sharing, _Decision]] = {
+    "unchanged": _unchanged,
+    "viewable": _viewed,
+    "contiguous": _raveled,
+    "no-dropout": _dropped,
+    "real": _real,
+    "single": _single,
 }

@@ -6,72 +6,26 @@ Nothing in the file says how it was exported. What tells are results in a region
 tensors is recorded as float32, nothing is to be believed that autocast may decide; where no such product is, but some
 result of another precision than what it is made of, the regions were recorded as they run.
 
-Source of the ops: ``aten/src/ATen/autocast_mode.h`` and ``autocast_mode.cpp`` of torch 2.13.
+What a region does to the operands of an op is a fact (``OpInfo.autocast``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final
 
-from graphlint.ir.model import Graph, Node, Program, TensorMeta
+from graphlint.ir.edit import flat
+from graphlint.ir.model import Argument, Graph, Node, Program, TensorMeta
 from graphlint.ops.info import OpInfo
 from graphlint.ops.table import OpTable
-from graphlint.semantics.calls import called_graphs, convention, operand_names
+from graphlint.semantics.calls import call_of
 
 _FLOAT32: Final = 7
 _LOWER: Final = (6, 13)
 """float16 and bfloat16, the dtypes that torch lets a region cast to."""
 _VARYING: Final = (*_LOWER, _FLOAT32, 9, 10)
 """Dtypes of values, complex ones among them, that would have another one if an operand had been cast."""
-
-LOWERED: Final = frozenset(
-    f"aten.{name}"
-    for name in (
-        "addbmm",
-        "addmm",
-        "baddbmm",
-        "bmm",
-        "conv1d",
-        "conv2d",
-        "conv3d",
-        "conv_tbc",
-        "conv_transpose1d",
-        "conv_transpose2d",
-        "conv_transpose3d",
-        "linalg_vecdot",
-        "linear",
-        "matmul",
-        "mm",
-        "scaled_dot_product_attention",
-    )
-)
-"""Ops that autocast gives operands of lower precision on every device."""
-_SOMEWHERE_LOWERED: Final = LOWERED | frozenset(
-    f"aten.{name}"
-    for name in (
-        "_convolution",
-        "_native_multi_head_attention",
-        "_scaled_dot_product_flash_attention",
-        "_thnn_fused_gru_cell",
-        "_thnn_fused_lstm_cell",
-        "addmv",
-        "addr",
-        "chain_matmul",
-        "convolution",
-        "einsum",
-        "gru_cell",
-        "linalg_multi_dot",
-        "lstm_cell",
-        "mkldnn_rnn_layer",
-        "mv",
-        "prelu",
-        "rnn_relu_cell",
-        "rnn_tanh_cell",
-    )
-)
-"""Ops that it gives operands of lower precision on some; the others that it casts for, it gives float32."""
 
 UNSURE_DTYPE: Final = "autocast decides the dtype of %{}, and the artifact may not record which"
 
@@ -132,31 +86,31 @@ class Precision:
 
     def _returned(self, graph: Graph, node: Node, modes: _Modes, doubts: set[str]) -> set[str]:
         """The results of a call of graphs that are doubted, after noting the doubts inside."""
-        rule = convention(node)
-        graphs = called_graphs(node, rule) if rule is not None else None
-        if rule is None or graphs is None:
+        call = call_of(node)
+        if call is None:
             doubted = any(name in doubts for operand in node.inputs for name in operand.arg.tensors())
             for sub in node.subgraphs():
                 inputs = {name for one in sub.graph.inputs for name in one.tensors() if name is not None}
                 self._flow(sub.graph, modes, inputs if doubted else set())
                 doubted |= any(name in self.doubts(sub.graph) for one in sub.graph.outputs for name in one.tensors())
             return set(_varying(graph, node)) if doubted else set()
-        places = {index for index, name in enumerate(operand_names(node, rule)) if name in doubts}
-        results = [name for output in node.outputs for name in (output.tensors() or [None])]
+        places = {index for index, name in enumerate(call.operands) if name in doubts}
         while True:
-            found: set[int] = set()
-            for called in graphs:
-                entries = [name for one in called.inputs for name in (one.tensors() or [None])]
-                entering = {name for index, name in enumerate(entries) if index in places and name is not None}
-                self._flow(called, modes, entering)
-            for position in rule.results_of:
-                inner = self.doubts(graphs[position])
-                outputs = [name for one in graphs[position].outputs for name in (one.tensors() or [None])]
-                found |= {index for index, name in enumerate(outputs) if name in inner}
-            if not rule.repeats or found <= places:
-                break
+            for called in call.graphs.values():
+                self._flow(called, modes, _at(places, called.inputs))
+            found = {
+                index
+                for called in call.returning
+                for index, name in enumerate(flat(called.outputs))
+                if name in self.doubts(called)
+            }
+            if not call.rule.repeats or found <= places:
+                return _at(found, node.outputs)
             places |= found
-        return {name for index, name in enumerate(results) if index in found and name is not None}
+
+
+def _at(places: AbstractSet[int], arguments: Iterable[Argument]) -> set[str]:
+    return {name for index, name in enumerate(flat(arguments)) if index in places and name is not None}
 
 
 def _may_call(node: Node) -> bool:
@@ -171,10 +125,6 @@ def _entered(node: Node, modes: _Modes) -> _Modes:
     device, dtype, enabled = (operand.arg for operand in node.inputs[:3])
     casts = enabled.as_bool is not False and dtype.as_scalar_type in (None, *_LOWER)
     return {**modes, device.as_string or "": casts}
-
-
-def _packet(op: OpInfo) -> str:
-    return ".".join(op.name.split(".")[:2])
 
 
 def _cast(graph: Graph, node: Node, modes: _Modes) -> set[int]:
@@ -207,7 +157,7 @@ def _tells(graph: Graph, node: Node, op: OpInfo | None, modes: _Modes) -> Iterat
         return
     lowered = _FLOAT32 in given and recorded.dtype in _LOWER
     raised = _FLOAT32 not in given and recorded.dtype == _FLOAT32
-    if _packet(op) in LOWERED and _FLOAT32 in given:
+    if op.autocast == "lowered" and _FLOAT32 in given:
         yield lowered
     elif not op.tags.isdisjoint(("autocast", "composite")) and (raised or (lowered and len(given) == 1)):
         yield True
@@ -220,7 +170,7 @@ def _casts(graph: Graph, node: Node, op: OpInfo | None, modes: _Modes) -> bool:
         return False
     if op is None:
         return True
-    lowered = _packet(op) in _SOMEWHERE_LOWERED
+    lowered = op.autocast in ("lowered", "lowered-somewhere")
     if op.writes or (op.aliases and not lowered):
         return False
     if "autocast" not in op.tags:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import count
 
 import msgspec
 
@@ -49,38 +50,31 @@ class Site(msgspec.Struct, frozen=True, eq=False):
         """Its results, which only the identity of their graph tells from values of that name in others."""
         return frozenset((id(self.scope.graph), name) for name in self.node.results())
 
-    @property
-    def used(self) -> bool:
-        """Whether a later node or an output of its graph reads one of its results."""
-        results = set(self.node.results())
-        graph = self.scope.graph
-        if any(name in results for output in graph.outputs for name in output.names()):
-            return True
-        later = graph.nodes[self.index + 1 :]
-        return any(name in results for node in later for operand in node.inputs for name in operand.arg.names())
-
 
 def walk(program: Program, ops: OpTable, leave_out: Callable[[OpInfo], bool]) -> Iterator[Site]:
     """The nodes in program order, each caller followed by the nodes of its subgraphs; but for those of ops that
     ``leave_out`` says yes to, none of which may have subgraphs.
     """
-    known: dict[str, tuple[OpInfo | None, bool]] = {}
-    position = -1
+    return _nodes(Scope(program.graph), ops, leave_out, {}, count())
 
-    def nodes(scope: Scope) -> Iterator[Site]:
-        nonlocal position
-        for index, node in enumerate(scope.graph.nodes):
-            position += 1
-            target = node.target
-            if target not in known:
-                found = ops.lookup(target)
-                known[target] = found, found is not None and leave_out(found)
-            op, left_out = known[target]
-            if left_out:
-                continue
-            site = Site(scope, index, position, node, op)
-            yield site
-            for sub in node.subgraphs():
-                yield from nodes(Scope(sub.graph, (*scope.path, node.caller_label, sub.name), site))
 
-    return nodes(Scope(program.graph))
+def _nodes(
+    scope: Scope,
+    ops: OpTable,
+    leave_out: Callable[[OpInfo], bool],
+    known: dict[str, tuple[OpInfo | None, bool]],
+    positions: Iterator[int],
+) -> Iterator[Site]:
+    for index, (node, position) in enumerate(zip(scope.graph.nodes, positions, strict=False)):
+        target = node.target
+        if target not in known:
+            found = ops.lookup(target)
+            known[target] = found, found is not None and leave_out(found)
+        op, left_out = known[target]
+        if left_out:
+            continue
+        site = Site(scope, index, position, node, op)
+        yield site
+        for sub in node.subgraphs():
+            inner = Scope(sub.graph, (*scope.path, node.caller_label, sub.name), site)
+            yield from _nodes(inner, ops, leave_out, known, positions)

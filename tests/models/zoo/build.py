@@ -22,6 +22,8 @@ class Example(NamedTuple):
 
 
 Model = Callable[[], Example]
+SEED = 0
+"""Of weights and inputs; ``compare.py`` sets another one."""
 
 
 def export(example: Example) -> Any:
@@ -36,10 +38,10 @@ def export(example: Example) -> Any:
 
 
 def made(model: Any, config: Any, *, train: bool = False, **options: Any) -> Any:
-    """A model with random weights, the same ones each time."""
+    """A model with random weights, the same ones for a seed."""
     import torch
 
-    torch.manual_seed(0)
+    torch.manual_seed(SEED)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return model(config, **options).train(train)
@@ -49,14 +51,14 @@ def ids(*shape: int, seed: int = 0, high: int = 32) -> Any:
     """Token ids."""
     import torch
 
-    return torch.randint(1, high, shape, generator=torch.Generator().manual_seed(seed))
+    return torch.randint(1, high, shape, generator=torch.Generator().manual_seed(SEED + seed))
 
 
 def floats(*shape: int, seed: int = 0) -> Any:
     """Pixels, samples and the like."""
     import torch
 
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(SEED + seed))
 
 
 def called(**kwargs: Any) -> Arguments:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from zoo.build import Arguments, Example, Model, called, floats, ids, made
+from .build import Arguments, Example, Model, called, floats, ids, made
 
 _LENGTH = 8
 _SIZE = {

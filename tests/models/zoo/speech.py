@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoo.build import Arguments, Example, Model, called, floats, ids, made
+from .build import Arguments, Example, Model, called, floats, ids, made
 
 
 def whisper() -> Example:

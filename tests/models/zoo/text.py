@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from zoo.build import Arguments, Example, Model, called, dims, ids, made
+from .build import Arguments, Example, Model, called, dims, ids, made
 
 _SIZE = {
     "vocab_size": 32,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zoo.build import Arguments, Example, Model, called, dims, floats, ids, made
+from .build import Arguments, Example, Model, called, dims, floats, ids, made
 
 _SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
 

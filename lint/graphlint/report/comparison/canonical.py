@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
 from graphlint.ir.model import Argument, Graph, Node
-from graphlint.ir.text import print_type, print_value
 from graphlint.ops.info import OpInfo
 from graphlint.ops.table import OpTable
+from graphlint.report.graphs.text import print_type, print_value
 
 _REFERENCE: Final = re.compile(r"([%$])[\w.]+\??")
 _SYMBOL: Final = re.compile(r"\b([a-z]+)(\d+)\b")
@@ -23,11 +23,8 @@ _SPELLED: Final = re.compile(r"^(?:(?:ints|floats|bools)\$|(?:tensors|optionals|
 """How the text form tells lists of one kind from those of another; versions of torch differ in which they write."""
 
 
-class Slot(NamedTuple):
-    """Where a node takes a value: in which argument, and at which place in it."""
-
-    argument: str
-    place: int
+Slot = tuple[str, int]
+"""Where a node takes a value: in which argument, and at which place in it."""
 
 
 class CanonicalNode(msgspec.Struct, eq=False):
@@ -40,12 +37,21 @@ class CanonicalNode(msgspec.Struct, eq=False):
     """The arguments as text, with a mark in place of each value that they refer to."""
     operands: list[tuple[Slot, str]]
     """The values that it takes, by the names that the graph has for them."""
-    results: list[str]
     types: tuple[str, ...]
     """Of the results, with symbols numbered."""
     graphs: list[CanonicalGraph]
+    results: list[str] = []
     key: Hashable = 0
     """The same for nodes that do the same with whatever operands."""
+
+    def __post_init__(self) -> None:
+        self.results = self.node.results()
+        called = tuple(inner.digest for inner in self.graphs)
+        self.key = (self.op, tuple(sorted(self.arguments.items())), self.types, called)
+
+    def taken(self, argument: str) -> list[str]:
+        """The values that it takes in one argument."""
+        return [value for slot, value in self.operands if slot[0] == argument]
 
 
 class CanonicalGraph(msgspec.Struct, eq=False):
@@ -60,6 +66,22 @@ class CanonicalGraph(msgspec.Struct, eq=False):
     digest: int = 0
     """The same for graphs that compute the same from their inputs."""
 
+    def __post_init__(self) -> None:
+        values, numbers = self.digests({name: hash(("input", position)) for position, name in enumerate(self.inputs)})
+        outputs = tuple((text, tuple(values.get(name) for name in names)) for text, names in self.outputs)
+        self.digest = hash((self.input_types, tuple(numbers), outputs))
+
+    def digests(self, values: dict[str, int]) -> tuple[dict[str, int], list[int]]:
+        """For each value, and for each node, a number that is the same for what is computed the same way from the
+        inputs, whose numbers are given.
+        """
+        numbers: list[int] = []
+        for node in self.nodes:
+            number = hash((node.key, tuple((slot, values.get(name)) for slot, name in node.operands)))
+            numbers.append(number)
+            values.update((name, hash((number, index))) for index, name in enumerate(node.results))
+        return values, numbers
+
 
 class Symbols:
     """Numbers for symbols, in the order in which they come up."""
@@ -67,87 +89,47 @@ class Symbols:
     def __init__(self) -> None:
         self._numbers: dict[str, str] = {}
         self._counts: dict[str, int] = {}
-        self._texts: dict[str, str] = {}
 
     def numbered(self, text: str) -> str:
         """A size expression with its symbols numbered: ``2*s77`` becomes ``2*s0``."""
         return _SYMBOL.sub(self._number, text)
 
-    def type(self, text: str) -> str:
-        """The text of a tensor's type with the symbols in its sizes numbered."""
-        known = self._texts.get(text)
-        if known is None:
-            dtype, bracket, rest = text.partition("[")
-            sizes, at, device = rest.partition(" @")
-            known = self._texts[text] = dtype + bracket + self.numbered(sizes) + at + device
-        return known
-
     def _number(self, match: re.Match[str]) -> str:
-        name = match[0]
+        name, letter = match[0], match[1]
         if name not in self._numbers:
-            letter = match[1]
-            self._numbers[name] = f"{letter}{self._counts.get(letter, 0)}"
-            self._counts[letter] = self._counts.get(letter, 0) + 1
+            number = self._counts.get(letter, 0)
+            self._numbers[name] = f"{letter}{number}"
+            self._counts[letter] = number + 1
         return self._numbers[name]
 
 
 def canonical_graph(graph: Graph, ops: OpTable, symbols: Symbols) -> CanonicalGraph:
     """The canonical form of a graph and of those that it calls."""
-    inputs: list[str] = []
-    types: list[str] = []
-    for argument in graph.inputs:
-        names = argument.names() or [argument.as_custom_obj.name if argument.as_custom_obj else ""]
-        inputs += names
-        types += [_type(graph, name, symbols) for name in names]
-    inputs += graph.constants
-    types += ["constant"] * len(graph.constants)
+    inputs = [
+        name
+        for argument in graph.inputs
+        for name in argument.names() or [argument.as_custom_obj.name if argument.as_custom_obj else ""]
+    ]
+    types = [_type(graph, name, symbols) for name in inputs] + ["constant"] * len(graph.constants)
     nodes = [_node(index, node, graph, ops, symbols) for index, node in enumerate(graph.nodes)]
     outputs = [(_text(argument), argument.names()) for argument in graph.outputs]
-    result = CanonicalGraph(graph, nodes, inputs, tuple(types), outputs)
-    values = digests(result, {name: hash(("input", position)) for position, name in enumerate(inputs)})
-    result.digest = hash(
-        (
-            result.input_types,
-            tuple(values[1]),
-            tuple((text, tuple(values[0].get(name) for name in names)) for text, names in outputs),
-        )
-    )
-    return result
-
-
-def digests(graph: CanonicalGraph, values: dict[str, int]) -> tuple[dict[str, int], list[int]]:
-    """For each value, and for each node, a number that is the same for what is computed the same way from the inputs,
-    whose numbers are given.
-    """
-    numbers: list[int] = []
-    for node in graph.nodes:
-        operands = tuple((slot.argument, slot.place, values.get(name)) for slot, name in node.operands)
-        number = hash((node.key, operands))
-        numbers.append(number)
-        for index, name in enumerate(node.results):
-            values[name] = hash((number, index))
-    return values, numbers
+    return CanonicalGraph(graph, nodes, [*inputs, *graph.constants], tuple(types), outputs)
 
 
 def _node(index: int, node: Node, graph: Graph, ops: OpTable, symbols: Symbols) -> CanonicalNode:
     info = ops.lookup(node.target)
-    op = info.name if info is not None else node.op
     arguments: dict[str, str] = {}
     operands: list[tuple[Slot, str]] = []
     for position, operand in enumerate(node.inputs):
         name = operand.name or str(position)
         names = operand.arg.names()
         text = _text(operand.arg)
-        if not names and _is_default(info, name, text):
-            continue
-        arguments[name] = text
-        operands += [(Slot(name, place), value) for place, value in enumerate(names)]
+        if names or not _is_default(info, name, text):
+            arguments[name] = text
+            operands += [((name, place), value) for place, value in enumerate(names)]
     graphs = [canonical_graph(sub.graph, ops, symbols) for sub in node.subgraphs()]
-    results = node.results()
-    types = tuple(_type(graph, name, symbols) for name in results)
-    made = CanonicalNode(index, node, op, arguments, operands, results, types, graphs)
-    made.key = (op, tuple(sorted(arguments.items())), types, tuple(inner.digest for inner in graphs))
-    return made
+    types = tuple(_type(graph, name, symbols) for name in node.results())
+    return CanonicalNode(index, node, info.name if info is not None else node.op, arguments, operands, types, graphs)
 
 
 def _text(argument: Argument) -> str:
@@ -164,20 +146,14 @@ def _text(argument: Argument) -> str:
 def _type(graph: Graph, name: str, symbols: Symbols) -> str:
     meta = graph.meta(name)
     if meta is not None:
-        return symbols.type(print_type(meta))
-    for kind, table in (
-        ("int", graph.sym_int_values),
-        ("float", graph.sym_float_values),
-        ("bool", graph.sym_bool_values),
-    ):
-        if name in table:
-            return kind
-    return ""
+        return print_type(meta, symbols.numbered)
+    tables = {"int": graph.sym_int_values, "float": graph.sym_float_values, "bool": graph.sym_bool_values}
+    return next((kind for kind, table in tables.items() if name in table), "")
 
 
 def _is_default(info: OpInfo | None, name: str, text: str) -> bool:
     argument = info.schema.argument(name) if info is not None and info.schema is not None else None
     if argument is None or argument.default is None:
         return False
-    value = argument.default_value
-    return text in (repr(value), argument.default, f"torch.{argument.default}", argument.default.replace(",", ", "))
+    default = argument.default
+    return text in (repr(argument.default_value), default, f"torch.{default}", default.replace(",", ", "))

@@ -1,4 +1,4 @@
-"""What a comparison finds: plain, immutable data."""
+"""What a comparison finds: plain, immutable data, whose fields are the keys of the JSON."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from graphlint.rules.diagnostics import SourceFrame
+from graphlint.ir.source import SourceFrame
 
 Kind = Literal["added", "removed", "changed", "moved"]
 
@@ -40,7 +40,8 @@ class Detail(msgspec.Struct, frozen=True):
     """What of a node changed."""
 
     what: str
-    """``op``, ``argument other``, ``result``, ``outputs``, ``after``; with metadata ``module`` and ``source``."""
+    """``op``, ``argument other``, ``result``, ``result 0`` or an output's name (of what a graph returns), ``graphs``,
+    ``graph inputs``, ``after`` (the node before it); with metadata ``module`` and ``source``."""
     old: str
     new: str
 
@@ -53,7 +54,7 @@ class Change(msgspec.Struct, frozen=True):
     """Path to the graph: caller and graph in turn; empty for the program's own."""
     old: NodeFacts | None = None
     new: NodeFacts | None = None
-    """Neither is given for a change of what a subgraph returns."""
+    """Neither is given for a change of what a graph returns."""
     details: tuple[Detail, ...] = ()
 
 
@@ -61,12 +62,12 @@ class ProgramDiff(msgspec.Struct, frozen=True):
     """The differences between two programs."""
 
     name: str
-    interface: tuple[InterfaceChange, ...] = ()
-    changes: tuple[Change, ...] = ()
-    unchanged: int = 0
-    """How many nodes are in both as they are, those in subgraphs included."""
     old_name: str | None = None
     """The name in the old artifact, where it is another."""
+    unchanged: int = 0
+    """How many nodes are in both as they are, those in subgraphs included."""
+    interface: tuple[InterfaceChange, ...] = ()
+    changes: tuple[Change, ...] = ()
 
     @property
     def equal(self) -> bool:

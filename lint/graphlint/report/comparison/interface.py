@@ -3,52 +3,97 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, Literal
+from copy import deepcopy
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
 from graphlint.ir.model import Program
-from graphlint.ir.text import input_parts, output_parts, print_type, print_value
 from graphlint.report.comparison.canonical import Symbols
 from graphlint.report.comparison.changes import InterfaceChange
+from graphlint.report.graphs.text import (
+    NOT_PERSISTENT,
+    defined,
+    input_kinds,
+    output_targets,
+    print_type,
+    print_value,
+    range_bounds,
+)
 
-_NOT_PERSISTENT: Final = " non-persistent"
 _LEAF: Final = "*"
 
 
-class Input(msgspec.Struct, frozen=True):
+class Input(NamedTuple):
     """An input of the program's graph."""
 
     value: str
     """Its name in the graph."""
     type: str
+    numbered: str
+    """The type with symbols numbered."""
     kind: str
     """``buffer "cache"`` and the like; empty for what the caller passes."""
 
     @property
     def key(self) -> str:
         """The kind without what may change."""
-        return self.kind.removesuffix(_NOT_PERSISTENT)
+        return self.kind.removesuffix(NOT_PERSISTENT)
 
     @property
     def held_name(self) -> str:
         """The qualified name of a parameter, buffer or constant, in quotes; empty where it has none."""
         return self.key.partition(" ")[2]
 
-    @property
-    def text(self) -> str:
-        """The input as the text form has it, but for the value's name."""
-        return " = ".join(filter(None, (self.type, self.kind)))
+
+class _Part(NamedTuple):
+    """A part of an interface."""
+
+    name: str
+    compared: object
+    shown: str
 
 
-def inputs_of(program: Program) -> list[Input]:
-    """The inputs of a program, in order."""
-    found = []
-    for part in input_parts(program):
-        typed, _, kind = part.partition(" = ")
-        value, _, type_ = typed.partition(": ")
-        found.append(Input(value, type_, kind))
-    return found
+class Interface:
+    """How a program is called."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self._symbols = Symbols()
+        """Symbols numbered as they come up in the inputs."""
+        self.inputs: list[Input] = []
+        for argument, kind in zip(program.graph.inputs, input_kinds(program), strict=True):
+            numbered = defined(program.graph, argument, self._symbols.numbered)[1]
+            self.inputs.append(Input(*defined(program.graph, argument), numbered, kind))
+        self.outputs: list[str] = []
+        """What each output is: ``buffer "cache"`` where it is written back, ``result 0`` for what the caller gets."""
+        results = 0
+        for target in output_targets(program):
+            self.outputs.append(target or f"result {results}")
+            results += not target
+
+    def described_outputs(self) -> dict[str, _Part]:
+        """The outputs by what they are."""
+        parts = {}
+        graph, symbols = self.program.graph, deepcopy(self._symbols)
+        for key, argument in zip(self.outputs, graph.outputs, strict=True):
+            meta = graph.meta(argument.as_tensor.name) if argument.as_tensor is not None else None
+            if meta is not None:
+                parts[key] = _Part(key, print_type(meta, symbols.numbered), print_type(meta))
+            elif argument.names():
+                parts[key] = _Part(key, "$", "a symbolic scalar")
+            else:
+                parts[key] = _Part(key, print_value(argument), print_value(argument))
+        return parts
+
+    def ranges(self) -> dict[str, _Part]:
+        """The ranges of symbols by their numbered names."""
+        parts = {}
+        symbols = deepcopy(self._symbols)
+        for symbol, bounds in sorted(self.program.range_constraints.items(), key=lambda item: (len(item[0]), item[0])):
+            low, high = range_bounds(bounds)
+            parts[symbols.numbered(symbol)] = _Part(symbol, f"[{low}, {high}]", f"[{low}, {high}]")
+        return parts
 
 
 def matched_inputs(old: list[Input], new: list[Input]) -> list[tuple[Input | None, Input | None]]:
@@ -76,124 +121,57 @@ def matched_inputs(old: list[Input], new: list[Input]) -> list[tuple[Input | Non
     return found + [(one, None) for one in left]
 
 
-def compare_interfaces(old: Program, new: Program) -> tuple[InterfaceChange, ...]:
+def compare_interfaces(old: Interface, new: Interface) -> tuple[InterfaceChange, ...]:
     """All differences but for those in the graph."""
+    dialects = [" ".join(one.program.dialects) for one in (old, new)]
+    ranges, other_ranges = old.ranges(), new.ranges()
+    outputs, other_outputs = old.described_outputs(), new.described_outputs()
     return (
-        *_labels(old, new),
-        *_ranges(old, new),
-        *_inputs(old, new),
-        *_outputs(old, new),
-        *_calls(old, new),
+        *([InterfaceChange("changed", "dialect", "", *dialects)] if dialects[0] != dialects[1] else []),
+        *(
+            change
+            for key in sorted(ranges.keys() | other_ranges.keys())
+            for change in _difference("range", ranges.get(key), other_ranges.get(key))
+        ),
+        *_inputs(old.inputs, new.inputs),
+        *(
+            change
+            for key in dict.fromkeys((*other_outputs, *outputs))
+            for change in _difference("output", outputs.get(key), other_outputs.get(key))
+        ),
+        *_calls(old.program, new.program),
     )
 
 
-def _labels(old: Program, new: Program) -> Iterator[InterfaceChange]:
-    before, after = " ".join(old.dialects), " ".join(new.dialects)
-    if before != after:
-        yield InterfaceChange("changed", "dialect", "", before, after)
+def _difference(
+    what: Literal["range", "input", "output"], old: _Part | None, new: _Part | None
+) -> Iterator[InterfaceChange]:
+    if new is None:
+        if old is not None:
+            yield InterfaceChange("removed", what, old.name, old.shown, None)
+    elif old is None:
+        yield InterfaceChange("added", what, new.name, None, new.shown)
+    elif old.compared != new.compared:
+        yield InterfaceChange("changed", what, new.name, old.shown, new.shown)
 
 
-def _ranges(old: Program, new: Program) -> Iterator[InterfaceChange]:
-    before, after = _numbered_ranges(old), _numbered_ranges(new)
-    for symbol in sorted(before.keys() | after.keys()):
-        mine, theirs = before.get(symbol), after.get(symbol)
-        if mine is None and theirs is not None:
-            yield InterfaceChange("added", "range", theirs[0], None, theirs[1])
-        elif theirs is None and mine is not None:
-            yield InterfaceChange("removed", "range", mine[0], mine[1], None)
-        elif mine is not None and theirs is not None and mine[1] != theirs[1]:
-            yield InterfaceChange("changed", "range", theirs[0], mine[1], theirs[1])
-
-
-def _numbered_ranges(program: Program) -> dict[str, tuple[str, str]]:
-    """Numbered symbol to its own name and its range."""
-    symbols = _symbols(program)
-    return {
-        symbols.numbered(symbol): (symbol, _range(bounds))
-        for symbol, bounds in sorted(program.range_constraints.items(), key=lambda item: _by_number(item[0]))
-    }
-
-
-def _by_number(symbol: str) -> tuple[int, str]:
-    return len(symbol), symbol
-
-
-def _range(bounds: Any) -> str:
-    low, high = (bounds.get("min_val"), bounds.get("max_val")) if isinstance(bounds, dict) else bounds
-    return f"[{low}, {high}]"
-
-
-def _symbols(program: Program) -> Symbols:
-    """Symbols numbered as they come up in the inputs."""
-    symbols = Symbols()
-    for one in inputs_of(program):
-        symbols.type(one.type)
-    return symbols
-
-
-def _inputs(old: Program, new: Program) -> Iterator[InterfaceChange]:
-    mine, theirs = inputs_of(old), inputs_of(new)
-    before, after = _symbols(old), _symbols(new)
+def _inputs(old: list[Input], new: list[Input]) -> Iterator[InterfaceChange]:
     order: list[Input] = []
-    for was, now in matched_inputs(mine, theirs):
-        if was is None and now is not None:
-            yield InterfaceChange("added", "input", now.key or now.value, None, now.text)
-        elif now is None and was is not None:
-            yield InterfaceChange("removed", "input", was.key or was.value, was.text, None)
-        elif was is not None and now is not None:
-            if (before.type(was.type), was.kind) != (after.type(now.type), now.kind):
-                yield InterfaceChange("changed", "input", now.key or now.value, was.text, now.text)
-            if not now.kind:
-                order.append(was)
-    kept = [one for one in mine if one in order]
-    for was, now in zip(kept, order, strict=True):
-        if was is not now:
-            yield InterfaceChange(
-                "moved", "input", "", ", ".join(one.value for one in kept), ", ".join(one.value for one in order)
-            )
-            return
+    for was, now in matched_inputs(old, new):
+        yield from _difference("input", _part(was), _part(now))
+        if was is not None and now is not None and not now.kind:
+            order.append(was)
+    kept = [one for one in old if one in order]
+    if kept != order:
+        names = [", ".join(one.value for one in inputs) for inputs in (kept, order)]
+        yield InterfaceChange("moved", "input", "", *names)
 
 
-def _outputs(old: Program, new: Program) -> Iterator[InterfaceChange]:
-    """Outputs by what they are: what is written back by its target, the others by their place among them."""
-    before, after = _described_outputs(old), _described_outputs(new)
-    for key in dict.fromkeys((*after, *before)):
-        was, now = before.get(key), after.get(key)
-        if was is None and now is not None:
-            yield InterfaceChange("added", "output", key, None, now[1])
-        elif now is None and was is not None:
-            yield InterfaceChange("removed", "output", key, was[1], None)
-        elif was is not None and now is not None and was[0] != now[0]:
-            yield InterfaceChange("changed", "output", key, was[1], now[1])
-
-
-def output_keys(program: Program) -> list[str]:
-    """What each output is: ``buffer "cache"`` where it is written back, ``result 0`` for what the caller gets."""
-    keys = []
-    results = 0
-    for part in output_parts(program):
-        target, arrow, _ = part.partition(" <- ")
-        if not arrow:
-            target, results = f"result {results}", results + 1
-        keys.append(target)
-    return keys
-
-
-def _described_outputs(program: Program) -> dict[str, tuple[str, str]]:
-    """Key to the type with symbols numbered, and to the type as it is."""
-    symbols = _symbols(program)
-    types = {}
-    graph = program.graph
-    for key, argument in zip(output_keys(program), graph.outputs, strict=True):
-        meta = graph.meta(argument.as_tensor.name) if argument.as_tensor is not None else None
-        if meta is not None:
-            text = print_type(meta)
-            types[key] = (symbols.type(text), text)
-        elif argument.names():
-            types[key] = ("$", "a symbolic scalar")
-        else:
-            types[key] = (print_value(argument), print_value(argument))
-    return types
+def _part(one: Input | None) -> _Part | None:
+    if one is None:
+        return None
+    text = " = ".join(filter(None, (one.type, one.kind)))
+    return _Part(one.key or one.value, (one.numbered, one.kind), text)
 
 
 def _calls(old: Program, new: Program) -> Iterator[InterfaceChange]:
@@ -203,27 +181,16 @@ def _calls(old: Program, new: Program) -> Iterator[InterfaceChange]:
     before, after = _root_call(old), _root_call(new)
     if before is None or after is None:
         return
-    whats: tuple[Literal["arguments", "result"], ...] = ("arguments", "result")
-    for what, was, now in zip(whats, before, after, strict=True):
+    for place, (was, now) in enumerate(zip(before, after, strict=True)):
         nested, other = _nesting(was), _nesting(now)
         if nested != other and nested.count(_LEAF) == other.count(_LEAF):
-            yield InterfaceChange("changed", what, "", nested, other)
+            yield InterfaceChange("changed", "result" if place else "arguments", "", nested, other)
 
 
 def _root_call(program: Program) -> tuple[str, str] | None:
-    for entry in program.graph_module.module_call_graph:
-        if not entry.fqn and entry.signature is not None:
-            return entry.signature.in_spec, entry.signature.out_spec
-    return None
-
-
-def _nesting(spec: str) -> str:
-    """``((*, {mask: *}), {})`` for the text of a pytree spec; the text itself where it is of no known form."""
-    try:
-        _, tree = msgspec.json.decode(spec, type=tuple[int, _Spec])
-    except msgspec.DecodeError:
-        return spec
-    return _nested(tree)
+    entries = program.graph_module.module_call_graph
+    signatures = (entry.signature for entry in entries if not entry.fqn and entry.signature is not None)
+    return next(((signature.in_spec, signature.out_spec) for signature in signatures), None)
 
 
 class _Spec(msgspec.Struct):
@@ -232,6 +199,14 @@ class _Spec(msgspec.Struct):
     type: str | None
     context: str | None = None
     children_spec: list[_Spec] = []
+
+
+def _nesting(spec: str) -> str:
+    """``((*, {mask: *}), {})`` for the text of a pytree spec; the text itself where it is of no known form."""
+    try:
+        return _nested(msgspec.json.decode(spec, type=tuple[int, _Spec])[1])
+    except msgspec.DecodeError:
+        return spec
 
 
 def _nested(tree: _Spec) -> str:

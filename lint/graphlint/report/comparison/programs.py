@@ -2,45 +2,34 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 
 from graphlint.ir.model import Graph, Program
 from graphlint.ir.source import model_frame, module_of, stack_frames
-from graphlint.ir.text import print_node, print_type, print_value
-from graphlint.ops.table import OpTable, op_table
+from graphlint.ops.table import op_table
+from graphlint.report.comparison.alignment import longest_increasing
 from graphlint.report.comparison.canonical import CanonicalGraph, CanonicalNode, Symbols, canonical_graph
-from graphlint.report.comparison.changes import Change, Detail, Kind, NodeFacts, ProgramDiff
-from graphlint.report.comparison.interface import compare_interfaces, inputs_of, matched_inputs, output_keys
+from graphlint.report.comparison.changes import Change, Detail, NodeFacts, ProgramDiff
+from graphlint.report.comparison.interface import Interface, compare_interfaces, matched_inputs
 from graphlint.report.comparison.matching import Matching
-from graphlint.report.comparison.order import longest_increasing
+from graphlint.report.graphs.text import print_node, print_type, print_value
 
 
 def compare_programs(
-    old: Program,
-    new: Program,
-    name: str = "model",
-    *,
-    old_name: str | None = None,
-    metadata: bool = False,
-    ops: OpTable | None = None,
+    old: Program, new: Program, name: str = "model", *, old_name: str | None = None, metadata: bool = False
 ) -> ProgramDiff:
     """All differences between two programs. ``metadata`` compares modules and source lines of ops, too."""
-    table = ops if ops is not None else op_table()
-    mine = canonical_graph(old.graph, table, Symbols())
-    theirs = canonical_graph(new.graph, table, Symbols())
-    pairs = matched_inputs(inputs_of(old), inputs_of(new))
+    before, after = Interface(old), Interface(new)
+    pairs = matched_inputs(before.inputs, after.inputs)
     inputs = {now.value[1:]: was.value[1:] for was, now in pairs if was is not None and now is not None}
     inputs |= _matched_constants(old.graph, new.graph)
     comparison = _Comparison(metadata=metadata)
-    changes = list(comparison.graphs(mine, theirs, inputs, (), (output_keys(old), output_keys(new))))
-    return ProgramDiff(
-        name,
-        compare_interfaces(old, new),
-        tuple(changes),
-        comparison.unchanged,
-        old_name if old_name != name else None,
-    )
+    graphs = [canonical_graph(program.graph, op_table(), Symbols()) for program in (old, new)]
+    changes = tuple(comparison.graphs(graphs[0], graphs[1], inputs, (), (before.outputs, after.outputs)))
+    renamed = old_name if old_name != name else None
+    return ProgramDiff(name, renamed, comparison.unchanged, compare_interfaces(before, after), changes)
 
 
 def _matched_constants(old: Graph, new: Graph) -> dict[str, str]:
@@ -68,26 +57,26 @@ class _Comparison:
         """
         matching = Matching(old, new, inputs)
         moved = _out_of_order(matching)
-        removed: dict[int, list[CanonicalNode]] = {}
+        removed: defaultdict[int, list[CanonicalNode]] = defaultdict(list)
         place = -1
         for node in old.nodes:
             place = matching.to_new.get(node.index, place)
             if node.index not in matching.to_new:
-                removed.setdefault(place, []).append(node)
+                removed[place].append(node)
         gone = {name for nodes in removed.values() for node in nodes for name in node.results}
         for place in range(-1, len(new.nodes)):
             if place >= 0:
                 yield from self._node(matching, new.nodes[place], path, moved, gone)
-            for node in removed.get(place, ()):
+            for node in removed[place]:
                 yield Change("removed", path, old=_facts(old.graph, node))
-        yield from self._returned(matching, path, outputs)
+        yield from _returned(matching, path, outputs)
 
     def _node(
         self,
         matching: Matching,
         new: CanonicalNode,
         path: tuple[str, ...],
-        moved: Mapping[int, tuple[str, str]],
+        moved: Mapping[int, Detail],
         gone: AbstractSet[str],
     ) -> Iterator[Change]:
         index = matching.to_old.get(new.index)
@@ -95,92 +84,76 @@ class _Comparison:
             yield Change("added", path, new=_facts(matching.new.graph, new))
             return
         old = matching.old.nodes[index]
-        details = list(self._details(matching, old, new, gone))
+        details = list(_details(matching, old, new, gone))
+        details += _metadata(old, new) if self._metadata else ()
         if new.index in moved:
-            details.append(Detail("after", *moved[new.index]))
+            details.append(moved[new.index])
         if details:
-            kind: Kind = "moved" if [detail.what for detail in details] == ["after"] else "changed"
             facts = _facts(matching.old.graph, old), _facts(matching.new.graph, new)
-            yield Change(kind, path, *facts, tuple(details))
+            only_moved = [detail.what for detail in details] == ["after"]
+            yield Change("moved" if only_moved else "changed", path, *facts, tuple(details))
         else:
             self.unchanged += 1
         for inner, other, reference in zip(old.graphs, new.graphs, new.node.subgraphs(), strict=False):
             names = dict(zip(other.inputs, inner.inputs, strict=False))
             yield from self.graphs(inner, other, names, (*path, new.node.caller_label, reference.name))
 
-    def _details(
-        self, matching: Matching, old: CanonicalNode, new: CanonicalNode, gone: AbstractSet[str]
-    ) -> Iterator[Detail]:
-        """What differs between two matched nodes; ``gone`` are the old values that are in the new graph no more."""
-        if old.op != new.op:
-            yield Detail("op", old.op, new.op)
-        for name in dict.fromkeys((*new.arguments, *old.arguments)):
-            if self._argument(matching.values, old, new, name):
-                left_out = "the default" if old.op == new.op else "none"
-                before, after = _shown(old, name) or left_out, _shown(new, name) or left_out
-                if any(value in gone for slot, value in old.operands if slot.argument == name):
-                    before += " (removed)"
-                if any(value not in matching.values for slot, value in new.operands if slot.argument == name):
-                    after += " (added)"
-                yield Detail(f"argument {name}", before, after)
-        if old.types != new.types:
-            yield Detail("result", _types(matching.old.graph, old), _types(matching.new.graph, new))
-        if len(old.graphs) != len(new.graphs):
-            yield Detail("graphs", str(len(old.graphs)), str(len(new.graphs)))
-        for inner, other in zip(old.graphs, new.graphs, strict=False):
-            if inner.input_types != other.input_types:
-                yield Detail("graph inputs", ", ".join(inner.input_types), ", ".join(other.input_types))
-        if self._metadata:
-            yield from _metadata(old, new)
 
-    @staticmethod
-    def _argument(values: Mapping[str, str], old: CanonicalNode, new: CanonicalNode, name: str) -> bool:
-        """Whether an argument differs."""
-        if old.arguments.get(name) != new.arguments.get(name):
-            return True
-        before = [value for slot, value in old.operands if slot.argument == name]
-        after = [values.get(value) for slot, value in new.operands if slot.argument == name]
-        return before != after
-
-    @staticmethod
-    def _returned(
-        matching: Matching, path: tuple[str, ...], outputs: tuple[list[str], list[str]] | None
-    ) -> Iterator[Change]:
-        old, new = matching.old, matching.new
-        keys = outputs or (_numbered(old), _numbered(new))
-        before = dict(zip(keys[0], old.outputs, strict=True))
-        after = dict(zip(keys[1], new.outputs, strict=True))
-        shown_before = dict(zip(keys[0], map(print_value, old.graph.outputs), strict=True))
-        shown_after = dict(zip(keys[1], map(print_value, new.graph.outputs), strict=True))
-        details = []
-        for key in dict.fromkeys((*after, *before)):
-            if outputs is not None and (key not in before or key not in after):
-                continue  # a difference of the interface
-            text, names = before.get(key, ("", []))
-            other_text, others = after.get(key, ("", []))
-            if text != other_text or names != [matching.values.get(name) for name in others]:
-                details.append(Detail(key, shown_before.get(key, "nothing"), shown_after.get(key, "nothing")))
-        if details:
-            yield Change("changed", path, details=tuple(details))
+def _details(matching: Matching, old: CanonicalNode, new: CanonicalNode, gone: AbstractSet[str]) -> Iterator[Detail]:
+    """What differs between two matched nodes; ``gone`` are the old values that are in the new graph no more."""
+    if old.op != new.op:
+        yield Detail("op", old.op, new.op)
+    for name in dict.fromkeys((*new.arguments, *old.arguments)):
+        taken, others = old.taken(name), new.taken(name)
+        same = taken == [matching.values.get(value) for value in others]
+        if not same or old.arguments.get(name) != new.arguments.get(name):
+            left_out = "the default" if old.op == new.op else "none"
+            before, after = _shown(old, name) or left_out, _shown(new, name) or left_out
+            before += " (removed)" if not gone.isdisjoint(taken) else ""
+            after += " (added)" if not matching.values.keys() >= set(others) else ""
+            yield Detail(f"argument {name}", before, after)
+    if old.types != new.types:
+        yield Detail("result", _types(matching.old.graph, old), _types(matching.new.graph, new))
+    if len(old.graphs) != len(new.graphs):
+        yield Detail("graphs", str(len(old.graphs)), str(len(new.graphs)))
+    for inner, other in zip(old.graphs, new.graphs, strict=False):
+        if inner.input_types != other.input_types:
+            yield Detail("graph inputs", ", ".join(inner.input_types), ", ".join(other.input_types))
 
 
-def _numbered(graph: CanonicalGraph) -> list[str]:
-    return [f"result {position}" for position in range(len(graph.outputs))]
+def _returned(
+    matching: Matching, path: tuple[str, ...], outputs: tuple[list[str], list[str]] | None
+) -> Iterator[Change]:
+    before, after = (
+        {
+            keys[place] if keys is not None else f"result {place}": (print_value(argument), *output)
+            for place, (argument, output) in enumerate(zip(side.graph.outputs, side.outputs, strict=True))
+        }
+        for side, keys in zip((matching.old, matching.new), outputs or (None, None), strict=True)
+    )
+    details = []
+    # What only one has is a difference of the interface.
+    for key in (key for key in {**after, **before} if outputs is None or (key in before and key in after)):
+        shown, text, names = before.get(key, ("nothing", "", []))
+        other_shown, other_text, others = after.get(key, ("nothing", "", []))
+        if text != other_text or names != [matching.values.get(name) for name in others]:
+            details.append(Detail(key, shown, other_shown))
+    if details:
+        yield Change("changed", path, details=tuple(details))
 
 
-def _out_of_order(matching: Matching) -> dict[int, tuple[str, str]]:
+def _out_of_order(matching: Matching) -> dict[int, Detail]:
     """New nodes that others have overtaken: all but a longest series of matched nodes that kept their order. For each
     after what it came, and after what it comes now.
     """
-    sequence = [(index, matching.to_old[index]) for index in sorted(matching.to_old)]
+    sequence = sorted(matching.to_old.items())
     kept = set(longest_increasing(old for _, old in sequence))
-    old_nodes, new_nodes = matching.old.nodes, matching.new.nodes
 
-    def before(nodes: list[CanonicalNode], index: int) -> str:
-        return f"%{nodes[index - 1].node.label}" if index else "the inputs"
+    def before(graph: CanonicalGraph, index: int) -> str:
+        return f"%{graph.nodes[index - 1].node.label}" if index else "the inputs"
 
     return {
-        new: (before(old_nodes, old), before(new_nodes, new))
+        new: Detail("after", before(matching.old, old), before(matching.new, new))
         for position, (new, old) in enumerate(sequence)
         if position not in kept
     }
@@ -199,10 +172,8 @@ def _facts(graph: Graph, node: CanonicalNode) -> NodeFacts:
 
 
 def _shown(node: CanonicalNode, name: str) -> str:
-    for position, operand in enumerate(node.node.inputs):
-        if name in (operand.name, str(position)) and name in node.arguments:
-            return print_value(operand.arg)
-    return ""
+    operands = enumerate(node.node.inputs if name in node.arguments else ())
+    return next((print_value(one.arg) for place, one in operands if name in (one.name, str(place))), "")
 
 
 def _types(graph: Graph, node: CanonicalNode) -> str:
@@ -216,4 +187,4 @@ def _metadata(old: CanonicalNode, new: CanonicalNode) -> Iterator[Detail]:
         yield Detail("module", before[0] if before else "none", after[0] if after else "none")
     was, now = model_frame(stack_frames(old.node)), model_frame(stack_frames(new.node))
     if was != now:
-        yield Detail("source", f"{was.path}:{was.line}" if was else "none", f"{now.path}:{now.line}" if now else "none")
+        yield Detail("source", *(f"{frame.path}:{frame.line}" if frame else "none" for frame in (was, now)))

@@ -1,4 +1,4 @@
-"""A comparison as text, for people.
+"""A comparison as text, for people, and as JSON.
 
 ::
 
@@ -13,21 +13,29 @@
           op: aten.index_put_.default -> aten.index_put.default
 
 ``+`` is only in the new artifact, ``-`` only in the old one, ``~`` in both but different, ``>`` at another place.
+
+As JSON, for programs, a comparison has the keys ``version`` (1), ``tool``, ``old``, ``new``, ``equal``,
+``programs_added``, ``programs_removed`` and ``programs``, which are what :mod:`graphlint.report.comparison.changes`
+says, field by field. The text is ASCII. Within one version keys are only ever added.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-from graphlint.report.comparison.changes import ArtifactDiff, Change, InterfaceChange, Kind, NodeFacts, ProgramDiff
-from graphlint.report.formats.escaping import printable
+import msgspec
+
+from graphlint import __version__
+from graphlint.report.comparison.changes import ArtifactDiff, Change, InterfaceChange, Kind, ProgramDiff
+from graphlint.report.formats.escaping import encode, printable
 from graphlint.report.formats.options import ReportOptions
 from graphlint.report.formats.phrasing import count, paint, source_line
 
+VERSION: Final = 1
 _SIGNS: Final[dict[Kind, str]] = {"added": "+", "removed": "-", "changed": "~", "moved": ">"}
 _COLORS: Final[dict[Kind, str]] = {"added": "green", "removed": "red", "changed": "yellow", "moved": "cyan"}
-_RESULTS: Final = "what it returns"
 
 
 def render(diff: ArtifactDiff, options: ReportOptions) -> str:
@@ -38,9 +46,7 @@ def render(diff: ArtifactDiff, options: ReportOptions) -> str:
     lines += [paint(printable(f"+ program {name}"), options, fg=_COLORS["added"]) for name in diff.added]
     lines += [paint(printable(f"- program {name}"), options, fg=_COLORS["removed"]) for name in diff.removed]
     several = len(diff.programs) + len(diff.added) + len(diff.removed) > 1
-    for program in diff.programs:
-        if program.equal:
-            continue
+    for program in (one for one in diff.programs if not one.equal):
         if several or program.old_name is not None:
             was = f" (was {program.old_name})" if program.old_name is not None else ""
             lines += ["", paint(printable(f"Program {program.name}{was}"), options, bold=True)]
@@ -69,11 +75,8 @@ def _program(program: ProgramDiff, options: ReportOptions) -> Iterator[str]:
 
 def tally(program: ProgramDiff) -> str:
     """``1 added, 2 changed, 7 unchanged``."""
-    numbers = [
-        (sum(one.kind == kind and (one.old or one.new) is not None for one in program.changes), kind)
-        for kind in _SIGNS
-    ]  # fmt: skip
-    parts = [f"{number} {kind}" for number, kind in numbers if number]
+    numbers = Counter(one.kind for one in program.changes if one.old is not None or one.new is not None)
+    parts = [f"{numbers[kind]} {kind}" for kind in _SIGNS if numbers[kind]]
     return ", ".join([*parts, f"{program.unchanged} unchanged"])
 
 
@@ -91,14 +94,16 @@ def _change(change: Change, options: ReportOptions) -> Iterator[str]:
     sign, color = _SIGNS[change.kind], _COLORS[change.kind]
     facts = change.new or change.old
     if facts is None:
-        headline = _RESULTS
+        headline = "what it returns"
     elif change.kind in ("added", "removed"):
         headline = facts.text
     else:
         headline = f"%{facts.name} = {facts.op}"
         if change.old is not None and change.old.name != facts.name:
             headline += f" (was %{change.old.name})"
-    yield paint(f"  {sign} {printable(headline)}", options, fg=color) + _place(facts, options)
+    source = facts.source if facts is not None else None
+    place = "    " + paint(source_line(source, options), options, dim=True) if source is not None else ""
+    yield paint(f"  {sign} {printable(headline)}", options, fg=color) + place
     for detail in change.details:
         text = f"{detail.what}: {detail.old} -> {detail.new}"
         if detail.what == "after":
@@ -106,26 +111,33 @@ def _change(change: Change, options: ReportOptions) -> Iterator[str]:
         yield f"      {printable(text)}"
 
 
-def _place(facts: NodeFacts | None, options: ReportOptions) -> str:
-    if facts is None or facts.source is None:
-        return ""
-    return "    " + paint(source_line(facts.source, options), options, dim=True)
-
-
 def summary(diff: ArtifactDiff) -> str:
     """How much differs, in one line."""
     if diff.equal:
         return f"{count(len(diff.programs), 'program')} compared: no difference.\n"
+    programs = len(diff.added) + len(diff.removed)
     interface = sum(len(program.interface) for program in diff.programs)
     graph = sum(len(program.changes) for program in diff.programs)
-    programs = len(diff.added) + len(diff.removed)
-    parts = [
-        text
-        for number, text in (
-            (programs, f"{count(programs, 'program')} added or removed"),
-            (interface, f"{count(interface, 'difference')} in the interface"),
-            (graph, f"{count(graph, 'difference')} in the graph"),
-        )
-        if number
-    ]
+    parts = [f"{count(programs, 'program')} added or removed"] if programs else []
+    parts += [f"{count(interface, 'difference')} in the interface"] if interface else []
+    parts += [f"{count(graph, 'difference')} in the graph"] if graph else []
     return f"Found {', '.join(parts)}.\n"
+
+
+def render_json(diff: ArtifactDiff) -> str:
+    """The JSON text."""
+    return encode(
+        {
+            "version": VERSION,
+            "tool": {"name": "graphlint", "version": __version__},
+            "old": diff.old,
+            "new": diff.new,
+            "equal": diff.equal,
+            "programs_added": diff.added,
+            "programs_removed": diff.removed,
+            "programs": [
+                {"name": one.name, "old_name": one.old_name, "equal": one.equal, **msgspec.structs.asdict(one)}
+                for one in diff.programs
+            ],
+        }
+    )

@@ -8,24 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from difflib import SequenceMatcher
-from typing import Final
+from difflib import Match, SequenceMatcher
 
-from graphlint.report.comparison.order import longest_increasing
-
-CONTEXT: Final = 3
-"""Lines around a change."""
-
-_Code = tuple[str, int, int, int, int]
-"""``equal``, ``replace``, ``delete`` or ``insert``; which lines before, and which after."""
-_Block = tuple[int, int, int]
-"""So many equal lines: where they begin before and after, and their number."""
+from graphlint.report.comparison.alignment import longest_increasing
 
 
 def unified_diff(before: Sequence[str], after: Sequence[str], old: str, new: str) -> Iterator[str]:
     """The lines of the diff, nothing for equal texts. ``old`` and ``new`` are what the texts are called."""
-    blocks = [*_blocks(before, after), (len(before), len(after), 0)]
-    for number, group in enumerate(_hunks(_codes(blocks))):
+    for number, group in enumerate(_Matcher(before, after).get_grouped_opcodes()):
         if not number:
             yield f"--- {old}\n"
             yield f"+++ {new}\n"
@@ -45,56 +35,34 @@ def _range(start: int, stop: int) -> str:
     return f"{start + 1}" if length == 1 else f"{start + (length > 0)},{length}"
 
 
-def _hunks(codes: Sequence[_Code]) -> Iterator[list[_Code]]:
-    """The changes with what is around them; those whose surroundings touch are together."""
-    hunk: list[_Code] = []
-    for number, (tag, i, j, k, m) in enumerate(codes):
-        if tag != "equal":
-            hunk.append((tag, i, j, k, m))
-            continue
-        head, tail = min(CONTEXT, j - i), max(j - i - CONTEXT, 0)
-        if hunk and (number == len(codes) - 1 or j - i > 2 * CONTEXT):
-            yield [*hunk, ("equal", i, i + head, k, k + head)]
-            hunk = []
-        if number < len(codes) - 1:
-            start = 0 if hunk else tail
-            hunk.append(("equal", i + start, j, k + start, m))
-    if any(code[0] != "equal" for code in hunk):
-        yield hunk
+class _Matcher(SequenceMatcher[str]):
+    """Compares what lies between the anchors."""
 
+    def __init__(self, before: Sequence[str], after: Sequence[str]) -> None:
+        super().__init__()
+        self.a, self.b = before, after  # without the index of lines that the base class makes
 
-def _codes(blocks: Sequence[_Block]) -> list[_Code]:
-    """What leads from one text to the other."""
-    codes = []
-    i = k = 0
-    for j, m, size in blocks:
-        if i < j or k < m:
-            codes.append(("replace" if i < j and k < m else "delete" if i < j else "insert", i, j, k, m))
-        if size:
-            codes.append(("equal", j, j + size, m, m + size))
-        i, k = j + size, m + size
-    return codes
+    def get_matching_blocks(self) -> list[Match]:
+        """Equal lines, in order; neighbours are one block."""
+        before, after = self.a, self.b
+        end = len(before), len(after)
+        found = [Match(0, 0, 0)]
+        i = k = 0
+        for j, m in [*self._anchors(), end]:
+            gap = SequenceMatcher(None, before[i:j], after[k:m]).get_matching_blocks() if i < j and k < m else []
+            blocks = [Match(i + one.a, k + one.b, one.size) for one in gap] + [Match(j, m, int((j, m) != end))]
+            for block in blocks:
+                last = found[-1]
+                if (last.a + last.size, last.b + last.size) == block[:2]:
+                    found[-1] = Match(last.a, last.b, last.size + block.size)
+                elif block.size:
+                    found.append(block)
+            i, k = j + 1, m + 1
+        return [*(block for block in found if block.size), Match(*end, 0)]
 
-
-def _blocks(before: Sequence[str], after: Sequence[str]) -> list[_Block]:
-    """Equal lines, in order; neighbours are one block."""
-    found: list[_Block] = []
-    i = k = 0
-    for j, m in [*_anchors(before, after), (len(before), len(after))]:
-        gap = SequenceMatcher(None, before[i:j], after[k:m]).get_matching_blocks() if i < j and k < m else []
-        for block in [*((i + one.a, k + one.b, one.size) for one in gap if one.size), (j, m, int(j < len(before)))]:
-            last = found[-1] if found else (0, 0, 0)
-            if (last[0] + last[2], last[1] + last[2]) == block[:2]:
-                found[-1:] = [(last[0], last[1], last[2] + block[2])]
-            else:
-                found.append(block)
-        i, k = j + 1, m + 1
-    return [block for block in found if block[2]]
-
-
-def _anchors(before: Sequence[str], after: Sequence[str]) -> list[tuple[int, int]]:
-    """Lines that occur once in both: the most of them that are in the same order."""
-    counts, others = Counter(before), Counter(after)
-    places = {line: place for place, line in enumerate(after) if others[line] == 1}
-    pairs = [(place, places[line]) for place, line in enumerate(before) if counts[line] == 1 and line in places]
-    return [pairs[position] for position in longest_increasing(place for _, place in pairs)]
+    def _anchors(self) -> list[tuple[int, int]]:
+        """Lines that occur once in both: the most of them that are in the same order."""
+        counts, others = Counter(self.a), Counter(self.b)
+        places = {line: place for place, line in enumerate(self.b) if others[line] == 1}
+        pairs = [(place, places[line]) for place, line in enumerate(self.a) if counts[line] == 1 and line in places]
+        return [pairs[position] for position in longest_increasing(place for _, place in pairs)]

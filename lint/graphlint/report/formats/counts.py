@@ -1,4 +1,4 @@
-"""``--statistics`` as a table: how often each rule was violated, the most frequent first.
+"""``--statistics``: how often each rule was violated, the most frequent first.
 
 ::
 
@@ -6,59 +6,55 @@
     1	GL302	[ ] random-op
     3	GL101	[-] in-place-op
 
-``[*]``: ``--fix`` takes all of them away, ``[-]``: some, ``[ ]``: none.
+``[*]``: ``--fix`` takes all of them away, ``[-]``: some, ``[ ]``: none. As JSON, a list of objects with the keys
+``code``, ``name``, ``severity``, ``count``, ``fixable`` (whether ``--fix`` takes any away) and ``fixable_count``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-import msgspec
-
+from graphlint.report.formats.escaping import encode
 from graphlint.report.formats.options import ReportOptions
-from graphlint.report.formats.phrasing import COLORS, paint
+from graphlint.report.formats.phrasing import COLORS, found_in, paint
 from graphlint.report.results import FileResult
-from graphlint.rules.diagnostics import Diagnostic, Severity
-
-
-class RuleCount(msgspec.Struct, frozen=True):
-    """How often one rule was violated."""
-
-    code: str
-    name: str
-    severity: Severity
-    count: int
-    fixable_count: int
-
-
-def rule_counts(results: Sequence[FileResult], options: ReportOptions) -> list[RuleCount]:
-    """A row per rule that has findings: the most frequent first, then by code."""
-    groups: dict[str, list[Diagnostic]] = {}
-    for result in results:
-        for diagnostic in result.diagnostics:
-            groups.setdefault(diagnostic.code, []).append(diagnostic)
-    rows = [
-        RuleCount(
-            code=code,
-            name=diagnostics[0].rule,
-            severity=diagnostics[0].severity,
-            count=len(diagnostics),
-            fixable_count=sum(options.applies(diagnostic) for diagnostic in diagnostics),
-        )
-        for code, diagnostics in groups.items()
-    ]
-    return sorted(rows, key=lambda row: (-row.count, row.code))
+from graphlint.rules.diagnostics import Diagnostic
 
 
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     """One line per rule."""
-    rows = rule_counts(results, options)
-    width = max((len(str(row.count)) for row in rows), default=0)
+    rows = _rows(results, options)
+    width = max((len(str(row["count"])) for row in rows), default=0)
     lines = []
     for row in rows:
-        mark = "*" if row.fixable_count == row.count else "-" if row.fixable_count else " "
-        number = paint(f"{row.count:>{width}}", options, bold=True)
-        code = paint(row.code, options, fg=COLORS[row.severity], bold=True)
-        marker = paint(f"[{mark}]", options, fg="cyan")
-        lines.append(f"{number}\t{code}\t{marker} {row.name}\n")
+        mark = "*" if row["fixable_count"] == row["count"] else "-" if row["fixable"] else " "
+        number = paint(f"{row['count']:>{width}}", options, bold=True)
+        code = paint(row["code"], options, fg=COLORS[row["severity"]], bold=True)
+        lines.append(f"{number}\t{code}\t{paint(f'[{mark}]', options, fg='cyan')} {row['name']}\n")
     return "".join(lines)
+
+
+def render_json(results: Sequence[FileResult], options: ReportOptions) -> str:
+    """The JSON text."""
+    return encode(_rows(results, options))
+
+
+def _rows(results: Sequence[FileResult], options: ReportOptions) -> list[dict[str, Any]]:
+    groups: dict[str, list[Diagnostic]] = {}
+    for diagnostic in found_in(results):
+        groups.setdefault(diagnostic.code, []).append(diagnostic)
+    rows = []
+    for code, found in groups.items():
+        fixable = sum(options.applies(diagnostic) for diagnostic in found)
+        rows.append(
+            {
+                "code": code,
+                "name": found[0].rule,
+                "severity": found[0].severity,
+                "count": len(found),
+                "fixable": fixable > 0,
+                "fixable_count": fixable,
+            }
+        )
+    return sorted(rows, key=lambda row: (-row["count"], row["code"]))

@@ -1,4 +1,4 @@
-r"""Making foreign text safe to print.
+r"""Making foreign text safe to print and to encode.
 
 File names and what is read from an artifact can hold anything: line breaks, which would tear a one-line finding
 apart, terminal control sequences, bytes that are no text. All of that is shown escaped: a byte that is not UTF-8 as
@@ -7,8 +7,13 @@ apart, terminal control sequences, bytes that are no text. All of that is shown 
 
 from __future__ import annotations
 
-FIRST_BYTE_SURROGATE = 0xDC80
-LAST_BYTE_SURROGATE = 0xDCFF
+import re
+from typing import Any, Final
+
+import msgspec
+
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_NOT_ASCII: Final = re.compile("[^\x00-\x7f]")
 
 
 def printable(text: str) -> str:
@@ -28,9 +33,40 @@ def ascii_markup(text: str) -> str:
     return text.encode("ascii", "xmlcharrefreplace").decode("ascii")
 
 
+def encode(value: Any) -> str:
+    """``value``, of structs, dicts, lists and strings, as JSON text that every reader takes: ASCII only, indented by
+    two, all fields of a struct in their order.
+
+    Bytes of a file name that are not UTF-8 cannot be said in JSON and become the four characters of an escape (a
+    backslash, x, two digits).
+    """
+    return _ascii(msgspec.json.format(msgspec.json.encode(_clean(value)), indent=2))
+
+
+def encode_line(value: Any) -> str:
+    """The same on one line."""
+    return _ascii(msgspec.json.encode(_clean(value)))
+
+
+def _ascii(encoded: bytes) -> str:
+    # An escape is the four digits of a unit of UTF-16.
+    text = encoded.decode() + "\n"
+    return _NOT_ASCII.sub(lambda match: re.sub("(....)", r"\\u\1", match[0].encode("utf-16-be").hex()), text)
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return _SURROGATE.sub(lambda match: _escaped(match[0]), value)
+    if isinstance(value, msgspec.Struct):
+        value = msgspec.structs.asdict(value)
+    if isinstance(value, dict):
+        return {key: _clean(item) for key, item in value.items()}
+    return [_clean(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
 def _escaped(character: str) -> str:
-    point = ord(character)
     # os.fsdecode turns the byte 0xE9 of a name that is not UTF-8 into the lone surrogate U+DCE9.
-    if FIRST_BYTE_SURROGATE <= point <= LAST_BYTE_SURROGATE:
-        return f"\\x{point - FIRST_BYTE_SURROGATE + 0x80:02x}"
+    point = ord(character)
+    if 0xDC80 <= point <= 0xDCFF:
+        return f"\\x{point - 0xDC00:02x}"
     return character.encode("unicode_escape").decode("ascii")

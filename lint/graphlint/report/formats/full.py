@@ -17,20 +17,19 @@ where it is at hand, and has a marker under the expression then; otherwise it is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from graphlint.report.formats.escaping import printable
-from graphlint.report.formats.grouping import Group, grouped
 from graphlint.report.formats.options import ReportOptions
 from graphlint.report.formats.phrasing import (
     FILE_RULES,
+    Group,
     code,
+    grouped,
     in_function,
-    linked_place,
-    message,
     paint,
+    painted_line,
     severity,
-    source_line,
 )
 from graphlint.report.results import FileResult
 from graphlint.rules.diagnostics import Diagnostic, Location
@@ -50,16 +49,16 @@ def _block(group: Group, options: ReportOptions) -> str:
         return paint(f"{margin}{text}", options, fg="blue", bold=True)
 
     rule = paint(diagnostic.rule, options, bold=True)
-    lines = [f"{code(diagnostic, options)} {rule}{severity(diagnostic)}: {message(diagnostic)}"]
+    lines = [f"{code(diagnostic, options)} {rule}{severity(diagnostic)}: {printable(diagnostic.message)}"]
     if place is not None:
-        at = linked_place(paint(source_line(place, options), options, bold=True), place, options)
-        lines += [f"{mark('-->')} {at}{in_function(place)}", *_excerpt(place, options, mark(" |"))]
+        lines.append(f"{mark('-->')} {painted_line(place, options)}{in_function(place)}")
+        lines += _excerpt(place, options, mark(" |"))
     if not diagnostic.about_source:
         artifact = paint(printable(diagnostic.path), options, bold=place is None)
         places = group.places()
         lines.append(f"{mark('-->' if place is None else ':::')} {artifact}{', ' if places else ''}{places}")
-    advice = _advice(diagnostic, options)
-    lines += [f"{mark(' =')} {paint(label + ':', options, bold=True)} {text}" for label, text in advice]
+    for label, text in _advice(diagnostic, options):
+        lines.append(f"{mark(' =')} {paint(label + ':', options, bold=True)} {text}")
     return "\n".join(lines) + "\n\n"
 
 
@@ -89,24 +88,16 @@ def _width(text: str) -> int:
     return sum(0 if combining(one) else 2 if east_asian_width(one) in "WF" else 1 for one in text)
 
 
-def _advice(diagnostic: Diagnostic, options: ReportOptions) -> list[tuple[str, str]]:
+def _advice(diagnostic: Diagnostic, options: ReportOptions) -> Iterator[tuple[str, str]]:
     """What the fix does and what it takes to get it, or why there is none."""
     explanation = printable(diagnostic.fix.message)
-    if diagnostic.code.startswith(FILE_RULES):
-        return [("help", explanation)] if explanation else []
-    advice = _state(diagnostic)
-    if not diagnostic.fixable:
-        return [*advice, ("note", f"not fixable: {explanation}")] if explanation else advice
-    if explanation:
-        advice.append(("help", explanation))
-    if options.hides(diagnostic):
-        advice.append(("note", "this fix is unsafe: it can change what the program does; enable with --unsafe-fixes"))
-    return advice
-
-
-def _state(diagnostic: Diagnostic) -> list[tuple[str, str]]:
-    """That the line is gone, if it is; that it stands elsewhere now needs no words."""
+    about_file = diagnostic.code.startswith(FILE_RULES)
     place = diagnostic.place
-    if place is not None and place.state == "changed":
-        return [("note", "the file has changed since the export and has no such line now")]
-    return []
+    if not about_file and place is not None and place.state == "changed":
+        yield "note", "the file has changed since the export and has no such line now"
+    if explanation and (about_file or diagnostic.fixable):
+        yield "help", explanation
+    elif explanation:
+        yield "note", f"not fixable: {explanation}"
+    if not about_file and options.hides(diagnostic):
+        yield "note", "this fix is unsafe: it can change what the program does; enable with --unsafe-fixes"

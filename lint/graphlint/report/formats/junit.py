@@ -6,89 +6,81 @@ the same results give the same report.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from xml.sax.saxutils import escape, quoteattr
 
 from graphlint.report.formats import full
 from graphlint.report.formats.escaping import ascii_markup, printable, printable_lines
 from graphlint.report.formats.options import ReportOptions
-from graphlint.report.formats.places import node_of, spot_of
+from graphlint.report.formats.phrasing import ACCEPTED_BY, DEFAULT_PROGRAM, node_path, spot_of
 from graphlint.report.results import FileResult
 from graphlint.rules.diagnostics import Diagnostic
-
-ACCEPTED_BY = {"comment": "a comment in the source", "per-file-ignores": "per-file-ignores", "baseline": "the baseline"}
 
 
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     """The XML document, a test suite per artifact."""
-    suites = [_Suite(result, options) for result in results]
-    totals = _attributes(
-        name="graphlint",
-        tests=sum(suite.tests for suite in suites),
-        failures=sum(suite.failures for suite in suites),
-        errors=sum(suite.errors for suite in suites),
-    )
-    lines = ['<?xml version="1.0" encoding="UTF-8"?>', f"<testsuites{totals}>"]
-    for suite in suites:
-        lines += suite.lines()
+    numbers = [_numbers(result) for result in results]
+    total = {key: sum(one[key] for one in numbers) for key in ("tests", "failures", "errors")}
+    lines = ['<?xml version="1.0" encoding="UTF-8"?>', f"<testsuites{_attributes(name='graphlint', **total)}>"]
+    lines += [line for result in results for line in _suite(result, options)]
     lines.append("</testsuites>")
     return ascii_markup("".join(f"{line}\n" for line in lines))
 
 
-class _Suite:
-    """An artifact's tests."""
+def _numbers(result: FileResult) -> dict[str, int]:
+    failures, errors, skipped = len(result.diagnostics), int(bool(result.error)), len(result.suppressed)
+    tests = max(failures + errors, 1) + skipped
+    return {"tests": tests, "failures": failures, "errors": errors, "skipped": skipped}
 
-    def __init__(self, result: FileResult, options: ReportOptions) -> None:
-        self._result = result
-        self._options = options
-        self._names: dict[tuple[str, str], int] = {}
-        self.failures = len(result.diagnostics)
-        self.skipped = len(result.suppressed)
-        self.errors = int(bool(result.error))
-        self.tests = max(self.failures + self.errors, 1) + self.skipped
 
-    def lines(self) -> list[str]:
-        """The element."""
-        result = self._result
-        counts = _attributes(
-            name=result.path, tests=self.tests, failures=self.failures, errors=self.errors, skipped=self.skipped
-        )
-        lines = [f"  <testsuite{counts}>"]
-        for diagnostic in result.diagnostics:
-            lines += self._case(diagnostic, self._failure(diagnostic))
-        for diagnostic in result.suppressed:
-            lines += self._case(diagnostic, self._skipped(diagnostic))
-        if result.error:
-            error = f"<error{_attributes(type='error', message=result.error)}/>"
-            lines += [f"    <testcase{self._identity('graphlint', result.path)}>", f"      {error}", "    </testcase>"]
-        elif not result.diagnostics:
-            lines.append(f"    <testcase{self._identity('graphlint', result.path)}/>")
-        return [*lines, "  </testsuite>"]
+def _suite(result: FileResult, options: ReportOptions) -> Iterator[str]:
+    """The element of an artifact's tests."""
+    seen = Counter[tuple[str, str]]()
 
-    def _case(self, diagnostic: Diagnostic, outcome: str) -> list[str]:
-        spot = spot_of(diagnostic, self._options)
-        place = diagnostic.place
-        where = node_of(diagnostic) or diagnostic.member or ""
-        line = "" if place is None else f"{place.path}:{place.line}"
-        name = ", ".join(filter(None, (f"{diagnostic.path}: {where}" if where else diagnostic.path, line)))
-        identity = self._identity(f"graphlint.{diagnostic.code}", name)
-        return [f"    <testcase{identity}{_attributes(file=spot.path)}>", f"      {outcome}", "    </testcase>"]
+    def case(kind: str, name: str, outcome: str = "", **more: str) -> Iterator[str]:
+        """A test; no two may have the same class and name."""
+        seen[kind, name] += 1
+        number = seen[kind, name]
+        known = _attributes(classname=kind, name=name if number == 1 else f"{name} ({number})", **more)
+        if outcome:
+            yield from (f"    <testcase{known}>", f"      {outcome}", "    </testcase>")
+        else:
+            yield f"    <testcase{known}/>"
 
-    def _identity(self, classname: str, name: str) -> str:
-        """The attributes by which a test is known: no two may have the same."""
-        number = self._names[(classname, name)] = self._names.get((classname, name), 0) + 1
-        return _attributes(classname=classname, name=name if number == 1 else f"{name} ({number})")
+    yield f"  <testsuite{_attributes(name=result.path, **_numbers(result))}>"
+    outcomes = [(one, _failure(one, options)) for one in result.diagnostics]
+    outcomes += [(one, _skipped(one)) for one in result.suppressed]
+    for one, outcome in outcomes:
+        yield from case(f"graphlint.{one.code}", _name(one), outcome, file=spot_of(one, options).path)
+    if result.error:
+        yield from case("graphlint", result.path, f"<error{_attributes(type='error', message=result.error)}/>")
+    elif not result.diagnostics:
+        yield from case("graphlint", result.path)
+    yield "  </testsuite>"
 
-    def _failure(self, diagnostic: Diagnostic) -> str:
-        attributes = _attributes(type=diagnostic.rule, message=f"{diagnostic.code} {diagnostic.message}")
-        alone = FileResult(diagnostic.path, (diagnostic,))
-        body = full.render([alone], ReportOptions(folder=self._options.folder, hint_unsafe=self._options.hint_unsafe))
-        return f"<failure{attributes}>{escape(printable_lines(body.strip()))}</failure>"
 
-    def _skipped(self, diagnostic: Diagnostic) -> str:
-        why = diagnostic.suppression
-        reason = "" if why is None else f"accepted by {ACCEPTED_BY[why.by]}{f': {why.reason}' if why.reason else ''}"
-        return f"<skipped{_attributes(message=f'{diagnostic.code} {diagnostic.message} ({reason})')}/>"
+def _name(diagnostic: Diagnostic) -> str:
+    """``model.pt2: decoder: cond > true_graph_0 > %add_, models.py:84``."""
+    program = diagnostic.program if diagnostic.program not in (None, DEFAULT_PROGRAM) else ""
+    node = node_path(diagnostic) if diagnostic.node is not None else ""
+    where = ": ".join(filter(None, (program, node))) or diagnostic.member
+    place = diagnostic.place
+    line = "" if place is None else f"{place.path}:{place.line}"
+    return ", ".join(filter(None, (f"{diagnostic.path}: {where}" if where else diagnostic.path, line)))
+
+
+def _failure(diagnostic: Diagnostic, options: ReportOptions) -> str:
+    alone = FileResult(diagnostic.path, (diagnostic,))
+    body = full.render([alone], ReportOptions(folder=options.folder, hint_unsafe=options.hint_unsafe))
+    attributes = _attributes(type=diagnostic.rule, message=f"{diagnostic.code} {diagnostic.message}")
+    return f"<failure{attributes}>{escape(printable_lines(body.strip()))}</failure>"
+
+
+def _skipped(diagnostic: Diagnostic) -> str:
+    why = diagnostic.suppression
+    reason = "" if why is None else f"accepted by {ACCEPTED_BY[why.by]}{f': {why.reason}' if why.reason else ''}"
+    return f"<skipped{_attributes(message=f'{diagnostic.code} {diagnostic.message} ({reason})')}/>"
 
 
 def _attributes(**attributes: str | int) -> str:

@@ -9,15 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from typing import Final
-from urllib.parse import quote
 
 from graphlint.report.formats.escaping import printable
-from graphlint.report.formats.grouping import Group, grouped
-from graphlint.report.formats.headline import headline
 from graphlint.report.formats.options import ReportOptions
-from graphlint.report.formats.phrasing import count, source_line
-from graphlint.report.formats.places import is_absolute, spot_of
-from graphlint.report.results import FileResult, in_baseline
+from graphlint.report.formats.phrasing import Group, count, grouped, headline, source_line, spot_of, totals
+from graphlint.report.results import FileResult
 from graphlint.rules.diagnostics import Diagnostic
 from graphlint.rules.documentation import link
 
@@ -34,14 +30,13 @@ def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     room = options.size_limit - len(head.encode()) - _ROOM_FOR_THE_REST if options.size_limit else None
     parts = [head]
     left_out = 0
-    for result in results:
-        for number, part in _sections(result, options):
-            size = len(part.encode("utf-8", "replace"))
-            if room is not None and (left_out or size > room):
-                left_out += number
-                continue
-            parts.append(part)
-            room = room - size if room is not None else None
+    for number, part in (section for result in results for section in _sections(result, options)):
+        size = len(part.encode("utf-8", "replace"))
+        if room is not None and (left_out or size > room):
+            left_out += number
+            continue
+        parts.append(part)
+        room = room - size if room is not None else None
     if left_out:
         parts.append(f"\n… and {count(left_out, 'more finding')}: the report would be too large.\n")
     return "".join(parts)
@@ -49,20 +44,17 @@ def render(results: Sequence[FileResult], options: ReportOptions) -> str:
 
 def _counts(results: Sequence[FileResult], options: ReportOptions) -> str:
     """One line with everything that there is to count."""
-    found = [diagnostic for result in results for diagnostic in result.diagnostics]
-    accepted = sum(len(result.suppressed) for result in results)
-    fixed = sum(len(result.fixed) for result in results)
-    changed = sum(result.changed for result in results)
-    numbers = [
-        (len([result for result in results if not result.is_source]), "artifact", ""),
-        (sum(options.applies(one) for one in found), "finding", " fixable with `--fix`"),
-        (fixed, "finding", " fixed" if changed else " that `--fix` would fix"),
-        (changed, "artifact", " rewritten"),
-        (accepted - in_baseline(results), "finding", " suppressed"),
-        (in_baseline(results), "finding", " in the baseline"),
-    ]
-    said = [f"{count(number, noun)}{what}" for number, noun, what in numbers if number]
-    return " · ".join(said) or "no artifacts"
+    numbers = totals(results, options)
+    said = (
+        ("files", "artifact", ""),
+        ("fixable", "finding", " fixable with `--fix`"),
+        ("fixed", "finding", " fixed" if numbers["changed"] else " that `--fix` would fix"),
+        ("changed", "artifact", " rewritten"),
+        ("suppressed", "finding", " suppressed"),
+        ("baseline", "finding", " in the baseline"),
+    )
+    parts = [f"{count(numbers[key], noun)}{what}" for key, noun, what in said if numbers[key]]
+    return " · ".join(parts) or "no artifacts"
 
 
 def _sections(result: FileResult, options: ReportOptions) -> Iterator[tuple[int, str]]:
@@ -85,23 +77,26 @@ def _sections(result: FileResult, options: ReportOptions) -> Iterator[tuple[int,
 
 def _row(group: Group, options: ReportOptions) -> str:
     diagnostic = group.first
-    cells = [
+    fix = _text(diagnostic.fix.message)
+    if diagnostic.fixable:
+        fix = f"`{'--fix' if options.applies(diagnostic) else '--unsafe-fixes'}`: {fix}"
+    cells = (
         _MARKS[diagnostic.severity],
         _rule(diagnostic),
         _source(diagnostic, options),
         "" if diagnostic.about_source else _text(group.places()),
         _text(diagnostic.message),
-        _fix(diagnostic, options),
-    ]
+        fix,
+    )
     return f"| {' | '.join(cells)} |\n"
 
 
 def _fixed(group: Group, options: ReportOptions) -> str:
     diagnostic = group.first
     several = group.several()
-    where = f", {_text(several)}" if several else ""
     source = _source(diagnostic, options)
-    return f"- {_rule(diagnostic)} {_text(diagnostic.message)}{f' at {source}' if source else ''}{where}\n"
+    said = f"{_rule(diagnostic)} {_text(diagnostic.message)}{f' at {source}' if source else ''}"
+    return f"- {said}{f', {_text(several)}' if several else ''}\n"
 
 
 def _rule(diagnostic: Diagnostic) -> str:
@@ -113,18 +108,10 @@ def _source(diagnostic: Diagnostic, options: ReportOptions) -> str:
     place = diagnostic.place
     if place is None:
         return ""
-    spot = spot_of(diagnostic, options)
-    shown = _code(source_line(place, ReportOptions(folder=options.folder)))
-    if options.source_url and spot.is_source and not is_absolute(spot.path):
-        shown = f"[{shown}]({options.source_url}{quote(spot.path.encode('utf-8', 'surrogateescape'))}#L{spot.line})"
+    address = spot_of(diagnostic, options).address(options)
+    shown = _code(source_line(place, options))
+    shown = f"[{shown}]({address})" if address else shown
     return f"{shown}<br>{_code(place.text.strip())}" if place.text.strip() else shown
-
-
-def _fix(diagnostic: Diagnostic, options: ReportOptions) -> str:
-    text = _text(diagnostic.fix.message)
-    if options.applies(diagnostic):
-        return f"`--fix`: {text}"
-    return f"`--unsafe-fixes`: {text}" if diagnostic.fixable else text
 
 
 def _text(text: str) -> str:

@@ -1,24 +1,95 @@
-"""The parts of a finding that the text formats share: its headline and its places."""
+"""What the formats share: findings in groups, how many there are, where they are, and what they say."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from typing import Any
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 import click
+import msgspec
 
+from graphlint.ir.source import SourceFrame
 from graphlint.report.formats.escaping import printable
 from graphlint.report.formats.options import ReportOptions
-from graphlint.rules.diagnostics import Diagnostic, Location, Severity, SourceFrame
+from graphlint.report.results import FileResult, in_baseline
+from graphlint.rules.diagnostics import Diagnostic, Location, Severity
 
-DEFAULT_PROGRAM = "model"
+DEFAULT_PROGRAM: Final = "model"
 """The name under which ``torch.export.save`` stores its one program: not worth showing."""
-
-FILE_RULES = ("GL0", "GL9")
+FILE_RULES: Final = ("GL0", "GL9")
 """What is wrong with a file itself is put right elsewhere (``git lfs pull``): what the fix says is advice."""
+COLORS: Final[dict[Severity, str]] = {"error": "red", "warning": "yellow", "note": "blue"}
+ACCEPTED_BY: Final = {
+    "comment": "a comment in the source",
+    "per-file-ignores": "per-file-ignores",
+    "baseline": "the baseline",
+}
+_COUNTED: Final = re.compile(r"_\d+\b|(?<=[.'])\d+(?=[.'])")
+"""What tells ``%mul_3`` from ``%mul`` and ``'layers.3.cache'`` from ``'layers.0.cache'`` in messages."""
+_LISTED: Final = 3
+"""So many places are all named; of more, the first and the last."""
+_FINGERPRINT_LENGTH: Final = 32
 
-COLORS: dict[Severity, str] = {"error": "red", "warning": "yellow", "note": "blue"}
+
+def count(number: int, noun: str) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def enumerated(parts: Sequence[str]) -> str:
+    """``a, b and c``."""
+    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+
+
+def tally(diagnostics: Iterable[Diagnostic]) -> str:
+    """``2 errors and 1 warning``; ``0 errors`` for nothing."""
+    numbers: dict[Severity, int] = {"error": 0, "warning": 0, "note": 0}
+    for diagnostic in diagnostics:
+        numbers[diagnostic.severity] += 1
+    return enumerated([count(number, name) for name, number in numbers.items() if number] or [count(0, "error")])
+
+
+def found_in(results: Sequence[FileResult]) -> list[Diagnostic]:
+    """All findings that are left."""
+    return [diagnostic for result in results for diagnostic in result.diagnostics]
+
+
+def totals(results: Sequence[FileResult], options: ReportOptions) -> dict[str, int]:
+    """Everything that there is to count, by its key in the format ``json``."""
+    found = found_in(results)
+    severities = [diagnostic.severity for diagnostic in found]
+    unsafe = [diagnostic for diagnostic in found if diagnostic.fix.applicability == "unsafe"]
+    return {
+        "files": sum(not result.is_source for result in results),
+        "changed": sum(result.changed for result in results),
+        "failed": sum(bool(result.error) for result in results),
+        "findings": len(found),
+        "errors": severities.count("error"),
+        "warnings": severities.count("warning"),
+        "notes": severities.count("note"),
+        "fixable": sum(options.applies(diagnostic) for diagnostic in found),
+        "fixable_unsafe": sum(not options.applies(diagnostic) for diagnostic in unsafe),
+        "fixed": sum(len(result.fixed) for result in results),
+        "suppressed": sum(len(result.suppressed) for result in results) - in_baseline(results),
+        "baseline": in_baseline(results),
+    }
+
+
+def headline(results: Sequence[FileResult]) -> str:
+    """``2 errors and 1 warning``, ``all checks passed``; after a fix ``1 warning left, 12 fixed``."""
+    found = found_in(results)
+    fixed = sum(len(result.fixed) for result in results)
+    failed = sum(bool(result.error) for result in results)
+    parts = [f"{tally(found)} left", f"{fixed} {fixed_word(results)}"] if fixed else [tally(found)] if found else []
+    parts += [f"{count(failed, 'path')} could not be processed"] if failed else []
+    return ", ".join(parts) or "all checks passed"
+
+
+def fixed_word(results: Sequence[FileResult]) -> str:
+    """What is to be said of findings that a fix takes away: ``--diff`` writes nothing."""
+    return "fixed" if any(result.changed for result in results) else "to be fixed"
 
 
 def paint(text: str, options: ReportOptions, **style: Any) -> str:
@@ -26,19 +97,9 @@ def paint(text: str, options: ReportOptions, **style: Any) -> str:
     return click.style(text, **style) if options.color else text
 
 
-def hyperlink(text: str, address: str) -> str:
-    """``text`` as a link to ``address`` in terminals, by the escape sequence OSC 8."""
+def _linked(text: str, address: str) -> str:
+    """``text`` as a link in terminals, by the escape sequence OSC 8."""
     return f"\x1b]8;;{address}\x1b\\{text}\x1b]8;;\x1b\\"
-
-
-def linked_place(text: str, place: Location, options: ReportOptions) -> str:
-    """``text`` as a link to the source file, if links are on and the file is at hand."""
-    if not options.hyperlinks or not place.file:
-        return text
-    from urllib.parse import quote
-
-    path = quote(place.file.replace(os.sep, "/").encode("utf-8", "surrogateescape"))
-    return hyperlink(text, f"file://{'' if path.startswith('/') else '/'}{path}")
 
 
 def code(diagnostic: Diagnostic, options: ReportOptions) -> str:
@@ -47,7 +108,7 @@ def code(diagnostic: Diagnostic, options: ReportOptions) -> str:
     if options.hyperlinks:
         from graphlint.rules.documentation import link
 
-        text = hyperlink(text, link(diagnostic.rule, diagnostic.code))
+        text = _linked(text, link(diagnostic.rule, diagnostic.code))
     return f"{text} {paint('[*]', options, fg='cyan')}" if options.applies(diagnostic) else text
 
 
@@ -56,48 +117,9 @@ def severity(diagnostic: Diagnostic) -> str:
     return "" if diagnostic.severity == "error" else f" ({diagnostic.severity})"
 
 
-def message(diagnostic: Diagnostic) -> str:
-    """The message, on one line."""
-    return printable(diagnostic.message)
-
-
-def place_in_artifact(diagnostic: Diagnostic) -> str:
-    """``program decoder, graph cond > true_graph_0, node %add_``; empty for the file as a whole."""
-    parts = []
-    if diagnostic.program is not None and diagnostic.program != DEFAULT_PROGRAM:
-        parts.append(f"program {diagnostic.program}")
-    if diagnostic.subgraph:
-        parts.append(f"graph {' > '.join(diagnostic.subgraph)}")
-    if diagnostic.node is not None:
-        parts.append(f"node %{diagnostic.node}")
-    if diagnostic.member is not None:
-        parts.append(f"member {diagnostic.member}")
-    return printable(", ".join(parts))
-
-
-def source_line(place: Location | SourceFrame, options: ReportOptions) -> str:
-    """``models.py:84:9``, relative to the current folder if it is below it."""
-    if isinstance(place, SourceFrame):
-        place = Location(place.path, place.line)
-    path = place.file or place.path
-    folder = options.folder.rstrip(os.sep) + os.sep
-    if options.folder and path.startswith(folder):
-        path = path[len(folder) :]
-    column = f":{place.column}" if place.column else ""
-    return f"{printable(path)}:{place.line}{column}"
-
-
-def in_function(place: Location) -> str:
-    """`` in forward``."""
-    return f" in {printable(place.function)}" if place.function else ""
-
-
-def module(diagnostic: Diagnostic) -> str:
-    """``, module layers.0 (Linear)``; nothing for the root module."""
-    if not diagnostic.module_path:
-        return ""
-    kind = (diagnostic.module_type or "").rpartition(".")[2]
-    return printable(f", module {diagnostic.module_path}" + (f" ({kind})" if kind else ""))
+def statement(diagnostic: Diagnostic, options: ReportOptions) -> str:
+    """Code, severity and message, on one line."""
+    return f"{code(diagnostic, options)}{severity(diagnostic)} {printable(diagnostic.message)}"
 
 
 def advice(diagnostic: Diagnostic) -> tuple[str, str]:
@@ -109,15 +131,159 @@ def advice(diagnostic: Diagnostic) -> tuple[str, str]:
     return "Fix" if diagnostic.fixable else "Not fixable", diagnostic.fix.message
 
 
-def count(number: int, noun: str) -> str:
-    """``1 file``, ``2 files``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def source_line(place: Location | SourceFrame, options: ReportOptions) -> str:
+    """``models.py:84:9``, relative to the current folder if it is below it."""
+    path, column = (place.file or place.path, place.column) if isinstance(place, Location) else (place.path, 0)
+    if options.folder:
+        path = path.removeprefix(options.folder.rstrip(os.sep) + os.sep)
+    return f"{printable(path)}:{place.line}{f':{column}' if column else ''}"
 
 
-def tally(diagnostics: Iterable[Diagnostic]) -> str:
-    """``2 errors and 1 warning``; ``0 errors`` for nothing."""
-    numbers: dict[Severity, int] = {"error": 0, "warning": 0, "note": 0}
+def painted_line(place: Location, options: ReportOptions) -> str:
+    """The same for terminals: a link to the source file, if links are on and the file is at hand."""
+    text = paint(source_line(place, options), options, bold=True)
+    if not options.hyperlinks or not place.file:
+        return text
+    from urllib.parse import quote
+
+    path = quote(place.file.replace(os.sep, "/").encode("utf-8", "surrogateescape"))
+    return _linked(text, f"file://{'' if path.startswith('/') else '/'}{path}")
+
+
+def in_function(place: Location) -> str:
+    """`` in forward``."""
+    return f" in {printable(place.function)}" if place.function else ""
+
+
+def place_in_artifact(diagnostic: Diagnostic) -> str:
+    """``program decoder, graph cond > true_graph_0, node %add_``; empty for the file as a whole."""
+    parts = (
+        ("program", diagnostic.program if diagnostic.program != DEFAULT_PROGRAM else None),
+        ("graph", " > ".join(diagnostic.subgraph) or None),
+        ("node", None if diagnostic.node is None else f"%{diagnostic.node}"),
+        ("member", diagnostic.member),
+    )
+    return printable(", ".join(f"{what} {name}" for what, name in parts if name is not None))
+
+
+def module(diagnostic: Diagnostic) -> str:
+    """``, module layers.0 (Linear)``; nothing for the root module."""
+    if not diagnostic.module_path:
+        return ""
+    kind = (diagnostic.module_type or "").rpartition(".")[2]
+    return printable(f", module {diagnostic.module_path}" + (f" ({kind})" if kind else ""))
+
+
+def node_path(diagnostic: Diagnostic) -> str:
+    """``cond > true_graph_0 > %add_``."""
+    return " > ".join((*diagnostic.subgraph, f"%{diagnostic.node}"))
+
+
+class Group(msgspec.Struct, frozen=True):
+    """Findings of one rule on one line of the model's source that differ in nothing but their place in the graph; at
+    least one. A layer's line is a finding in each layer.
+    """
+
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def first(self) -> Diagnostic:
+        """The one that speaks for all."""
+        return self.diagnostics[0]
+
+    def places(self) -> str:
+        """``node %add_, module layers.0 (Layer)``, or for several ``in 24 places: layers.0 … layers.23``."""
+        place = place_in_artifact(self.first)
+        return self.several() or (place + module(self.first) if place else "")
+
+    def several(self) -> str:
+        """``in 24 places: layers.0 … layers.23``; empty for a single finding."""
+        number = len(self.diagnostics)
+        if number == 1:
+            return ""
+        program = self.first.program
+        prefix = f"program {program}, " if program not in (None, DEFAULT_PROGRAM) else ""
+        # Their modules where that tells them apart, their nodes otherwise.
+        names = [one.module_path or "" for one in self.diagnostics]
+        if not all(names) or len(set(names)) < number:
+            names = [node_path(one) for one in self.diagnostics]
+        shown = ", ".join(names) if number <= _LISTED else f"{names[0]} … {names[-1]}"
+        return printable(f"{prefix}in {number} places: {shown}")
+
+
+def grouped(diagnostics: Iterable[Diagnostic]) -> list[Group]:
+    """The findings of one artifact in groups, in the order of the first of each. Findings are told apart by op, fix,
+    program and message, but for the numbers in names; those without a line of source stand alone.
+    """
+    groups: dict[object, list[Diagnostic]] = {}
+    for index, one in enumerate(diagnostics):
+        place = one.place
+        key: object = index
+        if place is not None and one.node is not None:
+            alike = _COUNTED.sub("", one.message)
+            key = (one.path, one.program, one.code, one.op, one.fix, alike, place.path, place.line)
+        groups.setdefault(key, []).append(one)
+    return [Group(tuple(members)) for members in groups.values()]
+
+
+class Spot(msgspec.Struct, frozen=True):
+    """A line of a file of the repository: such systems show nothing else."""
+
+    path: str
+    """Relative to the root of the repository, with forward slashes; absolute where it is not below it."""
+    line: int = 1
+    column: int = 0
+    """From 1; 0 where it is not known, as ``end_column``, which is the one after the last character."""
+    end_column: int = 0
+    is_source: bool = False
+    """Whether it is a source file, in which the line means something."""
+
+    def address(self, options: ReportOptions) -> str:
+        """Where the line is to be read on the web; empty where it is not."""
+        if not options.source_url or not self.is_source or is_absolute(self.path):
+            return ""
+        from urllib.parse import quote
+
+        return f"{options.source_url}{quote(self.path.encode('utf-8', 'surrogateescape'))}#L{self.line}"
+
+
+def spot_of(diagnostic: Diagnostic, options: ReportOptions) -> Spot:
+    """The line of the model's source if its file is at hand, the artifact otherwise."""
+    place = diagnostic.location
+    if place is None or not place.file:
+        return Spot(path_of(diagnostic.path, options))
+    path = path_of(place.file, options)
+    return Spot(place.path if is_absolute(path) else path, place.line, place.column, place.end_column, is_source=True)
+
+
+def path_of(path: str, options: ReportOptions) -> str:
+    """An absolute path, or one relative to the current folder, as it is told in reports for other systems."""
+    absolute = os.path.normpath(os.path.join(options.folder, path))
+    if options.root:
+        absolute = absolute.removeprefix(options.root.rstrip(os.sep) + os.sep)
+    return absolute.replace(os.sep, "/")
+
+
+def is_absolute(path: str) -> bool:
+    """Whether a path that :func:`path_of` has made leads out of the repository."""
+    return path.startswith(("/", "../")) or path[1:3] == ":/"
+
+
+def fingerprints(diagnostics: Iterable[Diagnostic], options: ReportOptions) -> list[str]:
+    """A fingerprint for each, all different: its own where it has one, what it says and where otherwise."""
+    seen: dict[str, int] = {}
+    prints = []
     for diagnostic in diagnostics:
-        numbers[diagnostic.severity] += 1
-    parts = [count(number, name) for name, number in numbers.items() if number] or [count(0, "error")]
-    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+        own = diagnostic.fingerprint or _digest(
+            diagnostic.code, path_of(diagnostic.path, options), diagnostic.member or "", diagnostic.message
+        )
+        number = seen.get(own, 0)
+        seen[own] = number + 1
+        prints.append(_digest(own, str(number)) if number else own)
+    return prints
+
+
+def _digest(*parts: str) -> str:
+    import hashlib
+
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:_FINGERPRINT_LENGTH]

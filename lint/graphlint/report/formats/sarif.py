@@ -8,15 +8,21 @@ fingerprint, so that an alert outlives another export of the model. What somebod
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
-from graphlint.report.formats.encoding import encode
-from graphlint.report.formats.escaping import printable
+from graphlint.report.formats.escaping import encode, printable
 from graphlint.report.formats.options import ReportOptions
-from graphlint.report.formats.phrasing import advice, place_in_artifact
-from graphlint.report.formats.places import Spot, fingerprints, is_absolute, path_of, spot_of
+from graphlint.report.formats.phrasing import (
+    Spot,
+    advice,
+    fingerprints,
+    is_absolute,
+    path_of,
+    place_in_artifact,
+    spot_of,
+)
 from graphlint.report.results import FileResult
 from graphlint.rules.base import Rule
 from graphlint.rules.diagnostics import Diagnostic
@@ -24,7 +30,6 @@ from graphlint.rules.documentation import REPOSITORY, link
 from graphlint.rules.registry import RULES
 
 SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
-VERSION: Final = "2.1.0"
 MOST_RESULTS: Final = 25_000
 """What code scanning takes of one run."""
 _ROOT: Final = "%SRCROOT%"
@@ -34,7 +39,8 @@ _SEVERITIES: Final = ("error", "warning", "note")
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     """The SARIF log, with one run."""
     found = [one for result in results for one in (*result.diagnostics, *result.suppressed)]
-    rules = _rules(found)
+    codes = {diagnostic.code for diagnostic in found}
+    rules = [rule for rule in RULES if rule.code in codes]
     indices = {rule.code: index for index, rule in enumerate(rules)}
     entries = [
         _result(one, indices[one.code], fingerprint, options)
@@ -43,46 +49,33 @@ def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     left_out = max(len(entries) - MOST_RESULTS, 0)
     if left_out:
         entries.sort(key=lambda entry: ("suppressions" in entry, _SEVERITIES.index(entry["level"])))
+    named = {"name": "graphlint", "informationUri": REPOSITORY, "version": options.version}
     run = {
-        "tool": {
-            "driver": {
-                "name": "graphlint",
-                "informationUri": REPOSITORY,
-                "version": options.version,
-                "rules": [_rule(rule) for rule in rules],
-            }
-        },
+        "tool": {"driver": {**named, "rules": [_rule(rule) for rule in rules]}},
         "automationDetails": {"id": "graphlint/"},
-        "originalUriBaseIds": {_ROOT: {"description": {"text": "The root of the repository."}}},
+        "originalUriBaseIds": {_ROOT: {"description": _text("The root of the repository.")}},
         "columnKind": "unicodeCodePoints",
         "invocations": [_invocation(results, left_out, options)],
         "results": entries[:MOST_RESULTS],
     }
-    return encode({"$schema": SCHEMA, "version": VERSION, "runs": [run]})
+    return encode({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]})
 
 
-def _rules(found: Iterable[Diagnostic]) -> list[Rule]:
-    """The rules that found something, in their order."""
-    codes = {diagnostic.code for diagnostic in found}
-    return [rule for rule in RULES if rule.code in codes]
+def _text(text: str) -> dict[str, str]:
+    return {"text": text}
 
 
 def _rule(rule: Rule) -> dict[str, Any]:
+    what_it_does = rule.documentation.partition("## What it does\n")[2].partition("\n## ")[0]
     return {
         "id": rule.code,
         "name": rule.name,
-        "shortDescription": {"text": rule.summary},
-        "fullDescription": {"text": _what_it_does(rule)},
+        "shortDescription": _text(rule.summary),
+        "fullDescription": _text(" ".join(what_it_does.split()) or rule.summary),
         "helpUri": link(rule.name, rule.code),
         "help": {"text": rule.documentation, "markdown": rule.documentation},
         "defaultConfiguration": {"level": rule.severity},
     }
-
-
-def _what_it_does(rule: Rule) -> str:
-    """The first section of the rule's documentation."""
-    section = rule.documentation.partition("## What it does\n")[2].partition("\n## ")[0]
-    return " ".join(section.split()) or rule.summary
 
 
 def _result(diagnostic: Diagnostic, rule: int, fingerprint: str, options: ReportOptions) -> dict[str, Any]:
@@ -91,19 +84,17 @@ def _result(diagnostic: Diagnostic, rule: int, fingerprint: str, options: Report
     artifact: dict[str, Any] = {"physicalLocation": {"artifactLocation": _artifact(path_of(diagnostic.path, options))}}
     logical = _logical(diagnostic)
     (artifact if spot.is_source else place).update({"logicalLocations": logical} if logical else {})
-    where = place_in_artifact(diagnostic)
-    related = [] if diagnostic.about_source or not spot.is_source else [{"id": 1, **artifact}]
-    for one in related:
-        one["message"] = {"text": where or "the artifact"}
+    linked = spot.is_source and not diagnostic.about_source
     result: dict[str, Any] = {
         "ruleId": diagnostic.code,
         "ruleIndex": rule,
         "level": diagnostic.severity,
-        "message": {"text": _message(diagnostic, linked=bool(related))},
+        "message": _text(_message(diagnostic, linked=linked)),
         "locations": [place],
     }
-    if related:
-        result["relatedLocations"] = related
+    if linked:
+        where = place_in_artifact(diagnostic) or "the artifact"
+        result["relatedLocations"] = [{"id": 1, **artifact, "message": _text(where)}]
     result["partialFingerprints"] = {"primaryLocationLineHash": fingerprint}
     if diagnostic.suppression is not None:
         why = diagnostic.suppression
@@ -116,11 +107,11 @@ def _result(diagnostic: Diagnostic, rule: int, fingerprint: str, options: Report
 def _message(diagnostic: Diagnostic, *, linked: bool) -> str:
     """What is wrong, where in the artifact, and what the fix does. ``[text](1)`` is a link to the related location."""
     text = _plain(diagnostic.message)
-    where = ", ".join(filter(None, (diagnostic.path, place_in_artifact(diagnostic))))
+    where = _plain(", ".join(filter(None, (diagnostic.path, place_in_artifact(diagnostic)))))
     if linked:
-        text += f" ([{_plain(where)}](1))"
+        text += f" ([{where}](1))"
     elif diagnostic.node is not None:
-        text += f" ({_plain(where)})"
+        text += f" ({where})"
     label, what = advice(diagnostic)
     return f"{text}. {label}: {_plain(what)}." if label else f"{text}."
 
@@ -152,28 +143,21 @@ def _logical(diagnostic: Diagnostic) -> list[dict[str, Any]]:
     if diagnostic.module_path:
         found.append({"fullyQualifiedName": printable(diagnostic.module_path), "kind": "module"})
     if diagnostic.node is not None:
-        inside = "/".join((diagnostic.program or "", *diagnostic.subgraph, diagnostic.node))
-        found.append(
-            {"name": printable(diagnostic.node), "fullyQualifiedName": printable(inside), "kind": "element"}
-        )  # fmt: skip
+        inside = printable("/".join((diagnostic.program or "", *diagnostic.subgraph, diagnostic.node)))
+        found.append({"name": printable(diagnostic.node), "fullyQualifiedName": inside, "kind": "element"})
     return found
 
 
 def _invocation(results: Sequence[FileResult], left_out: int, options: ReportOptions) -> dict[str, Any]:
     """Whether everything could be linted, and what could not."""
-    notifications = [
-        {
-            "level": "error",
-            "message": {"text": printable(result.error)},
-            "locations": [{"physicalLocation": {"artifactLocation": _artifact(path_of(result.path, options))}}],
-        }
-        for result in results
-        if result.error
-    ]
+    notifications: list[dict[str, Any]] = []
+    for result in results:
+        if result.error:
+            place = {"physicalLocation": {"artifactLocation": _artifact(path_of(result.path, options))}}
+            message = _text(printable(result.error))
+            notifications.append({"level": "error", "message": message, "locations": [place]})
+    invocation = {"executionSuccessful": not notifications}
     if left_out:
         text = f"{left_out} more findings are left out: code scanning takes {MOST_RESULTS} of a run"
-        notifications.append({"level": "warning", "message": {"text": text}})
-    invocation: dict[str, Any] = {"executionSuccessful": not any(result.error for result in results)}
-    if notifications:
-        invocation["toolExecutionNotifications"] = notifications
-    return invocation
+        notifications.append({"level": "warning", "message": _text(text)})
+    return {**invocation, "toolExecutionNotifications": notifications} if notifications else invocation

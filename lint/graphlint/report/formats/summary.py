@@ -1,51 +1,60 @@
-"""The lines after the findings: how many there are, what was fixed, what could be."""
+"""What a run says besides its report: how many findings there are, what was fixed, restored or would be.
+
+::
+
+    Found 3 errors and 1 warning (2 fixed, 2 remaining).
+    [*] 1 fixable with the --fix option.
+    model.pt2, node %dep_token1: aten._functional_assert_async.msg stays: aten.add.Tensor (node %y) reads the token …
+    Restored 2 checks, 1 functional check is left.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import Final
 
-from graphlint.report.formats.escaping import printable
+from graphlint.report.formats.escaping import printable, printable_lines
 from graphlint.report.formats.options import ReportOptions
-from graphlint.report.formats.phrasing import count, paint, tally
-from graphlint.report.results import FileResult, in_baseline
+from graphlint.report.formats.phrasing import DEFAULT_PROGRAM, count, enumerated, found_in, paint, tally, totals
+from graphlint.report.results import FileResult, RestoredCheck
+from graphlint.rules.checks import TOKEN_RULES
+from graphlint.rules.diagnostics import Diagnostic
+
+_NOTHING: Final = "No functional checks: nothing to restore."
 
 
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     """The summary of a check or a fix."""
-    found = [diagnostic for result in results for diagnostic in result.diagnostics]
-    fixed = [diagnostic for result in results for diagnostic in result.fixed]
-    failed = sum(bool(result.error) for result in results)
-    lines = []
-    rest = [_unchecked(failed)] if failed else []
-    accepted = in_baseline(results)
-    if accepted:
-        rest.append(f"{accepted} in the baseline")
-    if fixed:
-        parts = [f"{len(fixed)} fixed", f"{len(found)} remaining", *rest]
-        lines.append(f"Found {tally([*fixed, *found])} ({', '.join(parts)}).")
-    elif found:
-        also = f" ({', '.join(rest)})" if rest else ""
-        lines.append(f"Found {tally(found)}{also}.")
-    elif failed:
-        text = ", ".join(rest)
-        lines.append(f"{text[0].upper()}{text[1:]}.")
+    found = found_in(results)
+    fixed = _fixed_in(results)
+    numbers = totals(results, options)
+    rest = [f"{count(numbers['failed'], 'path')} could not be processed"] if numbers["failed"] else []
+    rest += [f"{numbers['baseline']} in the baseline"] if numbers["baseline"] else []
+    said = ", ".join(([f"{len(fixed)} fixed", f"{len(found)} remaining"] if fixed else []) + rest)
+    if fixed or found:
+        lines = [f"Found {tally([*fixed, *found])}{f' ({said})' if said else ''}."]
+    elif numbers["failed"]:
+        lines = [f"{said[0].upper()}{said[1:]}."]
     else:
-        passed = paint("All checks passed!", options, fg="green", bold=True)
-        lines.append(f"{passed} ({rest[0]})" if rest else passed)
-    applying = sum(options.applies(diagnostic) for diagnostic in found)
+        lines = [paint("All checks passed!", options, fg="green", bold=True) + (f" ({said})" if said else "")]
     hidden = sum(options.hides(diagnostic) for diagnostic in found)
-    more = f"{hidden} hidden {'fix' if hidden == 1 else 'fixes'} can be enabled with --unsafe-fixes"
-    if applying:
+    more = f"({hidden} hidden {'fix' if hidden == 1 else 'fixes'} can be enabled with --unsafe-fixes)"
+    if numbers["fixable"]:
         marker = paint("[*]", options, fg="cyan")
-        lines.append(f"{marker} {applying} fixable with the --fix option{f' ({more})' if hidden else ''}.")
+        lines.append(f"{marker} {numbers['fixable']} fixable with the --fix option{f' {more}' if hidden else ''}.")
     elif hidden:
-        lines.append(f"No fixes available ({more}).")
+        lines.append(f"No fixes available {more}.")
     return "".join(f"{line}\n" for line in lines)
+
+
+def _fixed_in(results: Sequence[FileResult]) -> list[Diagnostic]:
+    return [diagnostic for result in results for diagnostic in result.fixed]
 
 
 def render_fix_only(results: Sequence[FileResult]) -> str:
     """The summary of ``--fix-only``, which says nothing of what is left."""
-    fixed = [diagnostic for result in results for diagnostic in result.fixed]
+    fixed = _fixed_in(results)
     return f"Fixed {tally(fixed)}.\n" if fixed else ""
 
 
@@ -61,14 +70,9 @@ def render_fixed_files(results: Sequence[FileResult]) -> str:
 def render_rewritten(results: Sequence[FileResult]) -> str:
     """The line which says that the run fails because files were rewritten; empty if none was."""
     changed = sum(result.changed for result in results)
-    if not changed:
-        return ""
     verb, pronoun = ("was", "it") if changed == 1 else ("were", "them")
-    return f"{count(changed, 'artifact')} {verb} rewritten, hence exit status 1: review {pronoun} and commit again.\n"
-
-
-TOKEN_CODES = frozenset({"GL201", "GL202", "GL203", "GL204"})
-"""Rules whose fix makes a check take and return a dependency token."""
+    text = f"{count(changed, 'artifact')} {verb} rewritten, hence exit status 1: review {pronoun} and commit again.\n"
+    return text if changed else ""
 
 
 def render_tokens(results: Sequence[FileResult], options: ReportOptions) -> str:
@@ -76,7 +80,7 @@ def render_tokens(results: Sequence[FileResult], options: ReportOptions) -> str:
     targets were chosen.
     """
     became = (
-        one.code in TOKEN_CODES
+        one.code in TOKEN_RULES
         for result in results
         if result.changed and result.path not in options.targeted_paths
         for one in result.fixed
@@ -86,7 +90,7 @@ def render_tokens(results: Sequence[FileResult], options: ReportOptions) -> str:
     from graphlint.rules.targets.profiles import refusing_tokens
 
     refusing = refusing_tokens()
-    consumers = ", ".join(target.consumer for target in refusing[:-1]) + f" and {refusing[-1].consumer}"
+    consumers = enumerated([target.consumer for target in refusing])
     names = ", ".join(target.name for target in refusing)
     return (
         f"Checks became dependency tokens, which {consumers} refuse: --target ({names}) keeps plain checks for them, "
@@ -99,24 +103,72 @@ def render_fixes(results: Sequence[FileResult]) -> str:
     fixed = [result for result in results if result.fixed]
     if not fixed:
         return ""
-    lines = [f"Fixed {tally([diagnostic for result in fixed for diagnostic in result.fixed])}:"]
+    lines = [f"Fixed {tally(_fixed_in(fixed))}:"]
     for result in fixed:
         lines.append(f"- {printable(result.path)}:")
-        numbers: dict[tuple[str, str], int] = {}
-        for diagnostic in result.fixed:
-            key = (diagnostic.code, diagnostic.rule)
-            numbers[key] = numbers.get(key, 0) + 1
+        numbers = Counter((diagnostic.code, diagnostic.rule) for diagnostic in result.fixed)
         lines += [f"    {number} x {code} ({rule})" for (code, rule), number in numbers.items()]
     return "".join(f"{line}\n" for line in lines) + "\n"
 
 
 def render_would_fix(results: Sequence[FileResult], options: ReportOptions) -> str:
     """The summary of ``--diff``."""
-    fixes = sum(len(result.fixed) for result in results)
-    hidden = sum(options.hides(diagnostic) for result in results for diagnostic in result.diagnostics)
+    fixes = len(_fixed_in(results))
+    hidden = sum(options.hides(diagnostic) for diagnostic in found_in(results))
     more = f" ({hidden} more with --unsafe-fixes)" if hidden else ""
     return f"Would fix {count(fixes, 'finding')}{more}.\n" if fixes else f"No findings would be fixed{more}.\n"
 
 
-def _unchecked(failed: int) -> str:
-    return f"{count(failed, 'path')} could not be processed"
+def render_diff(results: Sequence[FileResult], options: ReportOptions) -> str:
+    """``--diff``: what would change, as unified diffs of the graphs' text, one after the other."""
+    colors = {"+": "green", "-": "red", "@": "cyan"}
+    diffs = (printable_lines(result.diff.rstrip("\n")) for result in results if result.diff)
+    return "".join(
+        (paint(line, options, fg=colors[line[0]]) if line[:1] in colors else line) + "\n"
+        for diff in diffs
+        for line in diff.split("\n")
+    )
+
+
+def render_restored(results: Sequence[FileResult], options: ReportOptions, *, exit_zero: bool = False) -> str:
+    """What ``graphlint restore`` restored, file by file, and its summary."""
+    changed = [result for result in results if result.changed]
+    text = "".join(f"Restored {count(len(one.restored), 'check')} in {printable(one.path)}\n" for one in changed)
+    kept = sum(len(result.kept) for result in results)
+    left = f"{count(kept, 'functional check')} {'is' if kept == 1 else 'are'} left" if kept else ""
+    done = sum(len(result.restored) for result in changed)
+    if done:
+        text += f"Restored {count(done, 'check')}{', ' if left else ''}{left}.\n"
+    elif left:
+        text += f"Nothing was restored, {left}.\n"
+    elif not _failed(results):
+        text += paint(_NOTHING, options, fg="green", bold=True) + "\n"
+    return text + ("" if exit_zero else render_rewritten(results))
+
+
+def render_kept(results: Sequence[FileResult], options: ReportOptions) -> str:
+    """What stays functional, one line each."""
+    return "".join(
+        f"{paint(printable(result.path), options, bold=True)}{printable(_place(check))}: "
+        f"{printable(f'{check.op} stays: {check.reason}')}\n"
+        for result in results
+        for check in result.kept
+    )
+
+
+def render_would_restore(results: Sequence[FileResult]) -> str:
+    """The summary of ``restore --diff``."""
+    number = sum(len(result.restored) for result in results)
+    if not number and not _failed(results) and not any(result.kept for result in results):
+        return f"{_NOTHING}\n"
+    return f"Would restore {count(number, 'check')}.\n"
+
+
+def _failed(results: Sequence[FileResult]) -> bool:
+    return any(result.error or result.unreadable for result in results)
+
+
+def _place(check: RestoredCheck) -> str:
+    program = f", program {check.program}" if check.program != DEFAULT_PROGRAM else ""
+    graph = f", graph {' > '.join(check.subgraph)}" if check.subgraph else ""
+    return f"{program}{graph}, node %{check.node}"

@@ -1,5 +1,1 @@
-"""Pictures of graphs: what is on them, where it stands, and how it is drawn. Pure: no files, no output.
-
->>> picture = drawing.neighbourhood(view, site, hops=1)
->>> text = svg.render_svg(picture)
-"""
+"""Graphs as people and programs look at them: as text, JSON, Graphviz text and pictures. Pure: no files, no output."""

@@ -1,12 +1,13 @@
-"""Drawing a picture as Graphviz text, for ``dot -Tsvg`` and the like. What is called stands in clusters."""
+"""Drawing as Graphviz text, for ``dot -Tsvg`` and the like. What is called stands in clusters."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from graphlint.report.formats.escaping import printable
-from graphlint.report.graphs.picture import Box, Picture, Sheet
+from graphlint.report.graphs.drawing import Drawing
+from graphlint.report.graphs.flow import Vertex
 
 _MARKS: Final = {
     "writes": 'style="filled,bold", fillcolor="#ffebe9", color="#cf222e"',
@@ -21,49 +22,44 @@ _WIRES: Final = {
 }
 
 
-def render_dot(picture: Picture, name: str = "program") -> str:
+def render_dot(drawing: Drawing, name: str = "program") -> str:
     """The ``digraph``, ending in a newline."""
-    lines = [
+    lines = (
         f"digraph {_quoted(name)} {{",
-        f"  label={_quoted(picture.title)}; labelloc=t; compound=true;",
+        f"  label={_quoted(drawing.title)}; labelloc=t; compound=true;",
         '  node [shape=box, fontname="monospace"]; edge [arrowsize=0.7];',
-        *_sheet(picture.sheet, "  "),
+        *_graph(drawing, drawing.graph, "  "),
         "}",
-    ]
+    )
     return "\n".join(lines) + "\n"
 
 
-def _sheet(sheet: Sheet, indent: str) -> Iterator[str]:
-    for box in sheet.boxes:
-        shape = "" if box.kind == "node" else "shape=oval, "
-        text = "\\n".join(_escaped(line) for line in (box.heading, *box.lines, *_tags(box)))
-        style = _MARKS.get(_mark(box), "")
-        yield f'{indent}n{box.key} [{shape}label="{text}"{", " if style else ""}{style}];'
-        for number, inner in enumerate(box.sheets):
-            yield f"{indent}subgraph cluster_{box.key}_{number} {{"
-            yield f"{indent}  label={_quoted(f'{inner.name} of {box.lines[0] if box.lines else box.heading}')};"
-            yield from _sheet(inner, indent + "  ")
+def _graph(drawing: Drawing, vertices: Sequence[Vertex], indent: str) -> Iterator[str]:
+    for vertex in vertices:
+        number = vertex.number
+        heading, lines = drawing.heading(vertex), drawing.lines(vertex)
+        writes = drawing.writes(number)
+        text = "\\n".join(_escaped(line) for line in (heading, *lines, *([f"writes {writes}"] if writes else [])))
+        shape = "" if vertex.kind == "node" else "shape=oval, "
+        marks = (
+            ("writes", bool(writes) or number in drawing.again),
+            ("shows", number in drawing.shows),
+            ("reads", number in drawing.reads),
+            ("focus", number in drawing.focus),
+        )
+        style = next((f", {_MARKS[mark]}" for mark, is_so in marks if is_so), "")
+        yield f'{indent}n{number} [{shape}label="{text}"{style}];'
+        for index, (name, inner) in enumerate(drawing.called(vertex)):
+            cluster = f"cluster_{number}_{index}"
+            yield f"{indent}subgraph {cluster} {{"
+            yield f"{indent}  label={_quoted(f'{name} of {lines[0] if lines else heading}')};"
+            yield from _graph(drawing, inner, indent + "  ")
             yield f"{indent}}}"
-            if inner.boxes:
+            if inner:
                 # The caller's result is what comes out of the graph that it calls.
-                yield f"{indent}n{inner.boxes[-1].key} -> n{box.key} [ltail=cluster_{box.key}_{number}, style=dotted];"
-    for wire in sheet.wires:
+                yield f"{indent}n{inner[-1].number} -> n{number} [ltail={cluster}, style=dotted];"
+    for wire in drawing.wires(vertices):
         yield f"{indent}n{wire.source} -> n{wire.target}{_WIRES[wire.kind]};"
-
-
-def _mark(box: Box) -> str:
-    if box.writes or box.again:
-        return "writes"
-    if box.shows:
-        return "shows"
-    if box.reads:
-        return "reads"
-    return "focus" if box.focus else ""
-
-
-def _tags(box: Box) -> Iterator[str]:
-    if box.writes:
-        yield f"writes {box.writes}"
 
 
 def _quoted(text: str) -> str:

@@ -11,11 +11,12 @@ IEEE Transactions on Systems, Man, and Cybernetics 11 (1981).
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections.abc import Hashable, Mapping, Sequence
+from bisect import bisect_right, insort
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import pairwise
-from typing import Final
+from operator import attrgetter
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -31,7 +32,7 @@ _LAYER_GAP: Final = 40.0
 Point = tuple[float, float]
 
 
-class Placed(msgspec.Struct, frozen=True):
+class Placed(NamedTuple):
     """Where everything stands. Lengths are in pixels, y grows downwards."""
 
     width: float
@@ -45,15 +46,14 @@ class Placed(msgspec.Struct, frozen=True):
 class _Place(msgspec.Struct, eq=False):
     """A box, or where a line passes a layer."""
 
-    key: Hashable
     width: float
     height: float
     layer: int
-    above: list[_Place] = []
-    below: list[_Place] = []
+    line: bool = False
+    above: list[_Place] = msgspec.field(default_factory=list)
+    below: list[_Place] = msgspec.field(default_factory=list)
     order: int = 0
     center: float = 0.0
-    line: bool = False
 
 
 def place(
@@ -62,51 +62,36 @@ def place(
     """Place boxes of these sizes (width and height), which are in topological order, and the lines between them;
     ``last`` are those that go to the bottom.
     """
-    places, chains = _places(sizes, edges, last)
-    layers: list[list[_Place]] = [[] for _ in range(1 + max((one.layer for one in places), default=-1))]
+    if not sizes:
+        return Placed(0.0, 0.0, {}, [])
+    layer = _layers(sizes, edges)
+    layer.update(dict.fromkeys(last, max(layer.values())))
+    boxes = {key: _Place(width, height, layer[key]) for key, (width, height) in sizes.items()}
+    chains = [_chain(boxes[source], boxes[target]) for source, target in edges]
+    places = [*boxes.values(), *(passing for chain in chains for passing in chain[1:-1])]
+    layers: list[list[_Place]] = [[] for _ in range(1 + max(one.layer for one in places))]
     for one in places:
         layers[one.layer].append(one)
     _order(layers)
     _center(layers)
-    left = min((one.center - one.width / 2 for one in places), default=0.0)
-    right = max((one.center + one.width / 2 for one in places), default=0.0)
-    tops: list[float] = []
-    bottom = 0.0
-    for layer in layers:
-        tops.append(bottom)
-        bottom += max(one.height for one in layer) + _LAYER_GAP
-    corners = {
-        one.key: (one.center - one.width / 2 - left, tops[one.layer])
-        for one in places
-        if isinstance(one.key, int)
-    }  # fmt: skip
+    left = min(one.center - one.width / 2 for one in places)
+    right = max(one.center + one.width / 2 for one in places)
     heights = [max(one.height for one in layer) for layer in layers]
-    lines = _lines(chains, left, tops, heights)
-    return Placed(right - left, max(bottom - _LAYER_GAP, 0.0), corners, lines)
+    tops = [0.0]
+    for height in heights:
+        tops.append(tops[-1] + (height + _LAYER_GAP))
+    corners = {key: (one.center - one.width / 2 - left, tops[one.layer]) for key, one in boxes.items()}
+    return Placed(right - left, tops[-1] - _LAYER_GAP, corners, _lines(chains, left, tops, heights))
 
 
-def _places(
-    sizes: Mapping[int, tuple[float, float]], edges: Sequence[tuple[int, int]], last: AbstractSet[int]
-) -> tuple[list[_Place], list[list[_Place]]]:
-    """All places, and for each line those that it goes through, ends included."""
-    layer = _layers(sizes, edges)
-    bottom = max(layer.values(), default=0)
-    layer.update(dict.fromkeys(last, bottom))
-    boxes = {key: _Place(key, width, height, layer[key]) for key, (width, height) in sizes.items()}
-    places = list(boxes.values())
-    chains: list[list[_Place]] = []
-    for number, (source, target) in enumerate(edges):
-        chain = [boxes[source]]
-        for between in range(layer[source] + 1, layer[target]):
-            passing = _Place((number, between), _LINE_GAP, 0.0, between, line=True)
-            places.append(passing)
-            chain.append(passing)
-        chain.append(boxes[target])
-        for upper, lower in pairwise(chain):
-            upper.below = [*upper.below, lower]
-            lower.above = [*lower.above, upper]
-        chains.append(chain)
-    return places, chains
+def _chain(source: _Place, target: _Place) -> list[_Place]:
+    """The places that a line goes through, ends included."""
+    passing = (_Place(_LINE_GAP, 0.0, between, line=True) for between in range(source.layer + 1, target.layer))
+    chain = [source, *passing, target]
+    for upper, lower in pairwise(chain):
+        upper.below.append(lower)
+        lower.above.append(upper)
+    return chain
 
 
 def _layers(sizes: Mapping[int, tuple[float, float]], edges: Sequence[tuple[int, int]]) -> dict[int, int]:
@@ -122,7 +107,7 @@ def _layers(sizes: Mapping[int, tuple[float, float]], edges: Sequence[tuple[int,
     for key in sizes:
         if not before[key] and after[key]:
             layer[key] = min(layer[one] for one in after[key]) - 1
-    lowest = min(layer.values(), default=0)
+    lowest = min(layer.values())
     return {key: number - lowest for key, number in layer.items()}
 
 
@@ -131,13 +116,13 @@ def _order(layers: list[list[_Place]]) -> None:
         _number(layer)
     best = [list(layer) for layer in layers]
     fewest = _crossings(layers)
-    size = sum(map(len, layers))
-    for sweep in range(_SWEEPS if size < _LARGE else 3):
+    for sweep in range(_SWEEPS if sum(map(len, layers)) < _LARGE else 3):
         if not fewest:
             break
         down = sweep % 2 == 0
         for layer in layers if down else reversed(layers):
-            means = {id(one): _mean(one.above if down else one.below, one.order) for one in layer}
+            sides = {id(one): (one.above if down else one.below) or [one] for one in layer}
+            means = {key: sum(one.order for one in side) / len(side) for key, side in sides.items()}
             layer.sort(key=lambda one: means[id(one)])
             _number(layer)
         crossings = _crossings(layers)
@@ -153,18 +138,14 @@ def _number(layer: list[_Place]) -> None:
         one.order = order
 
 
-def _mean(neighbours: Sequence[_Place], otherwise: float) -> float:
-    return sum(one.order for one in neighbours) / len(neighbours) if neighbours else otherwise
-
-
 def _crossings(layers: list[list[_Place]]) -> int:
     """How many pairs of line segments cross."""
     total = 0
     for layer in layers:
         ends: list[int] = []
         for one in layer:
-            orders = sorted(lower.order for lower in one.below)
-            total += sum(len(ends) - bisect_left(ends, order + 1) for order in orders)
+            orders = [lower.order for lower in one.below]
+            total += sum(len(ends) - bisect_right(ends, order) for order in orders)
             for order in orders:
                 insort(ends, order)
     return total
@@ -177,14 +158,14 @@ def _center(layers: list[list[_Place]]) -> None:
         for one in layer:
             one.center = position + one.width / 2
             position += one.width + _GAP
-    for sweep in range(_SWEEPS):
-        down = sweep % 2 == 0
-        for layer in layers if down else reversed(layers):
-            wanted = [_wanted(one, one.above if down else one.below) for one in layer]
-            _settle(layer, wanted)
+    for _ in range(_SWEEPS // 2):
+        for layer in layers:
+            _settle(layer, attrgetter("above"))
+        for layer in reversed(layers):
+            _settle(layer, attrgetter("below"))
     # The last word is that of both sides together.
     for layer in layers:
-        _settle(layer, [_wanted(one, [*one.above, *one.below]) for one in layer])
+        _settle(layer, lambda one: [*one.above, *one.below])
 
 
 def _wanted(one: _Place, neighbours: Sequence[_Place]) -> tuple[float, float]:
@@ -196,61 +177,53 @@ def _wanted(one: _Place, neighbours: Sequence[_Place]) -> tuple[float, float]:
     return sum(other.center * weight for other, weight in zip(neighbours, weights, strict=True)) / total, total
 
 
-def _settle(layer: list[_Place], wanted: Sequence[tuple[float, float]]) -> None:
+def _settle(layer: list[_Place], neighbours: Callable[[_Place], list[_Place]]) -> None:
     """Isotonic regression of what is wanted less the room that is taken: pools of colliding places share a mean."""
+    wanted = [_wanted(one, neighbours(one)) for one in layer]
     pools: list[tuple[float, float, int]] = []  # mean, weight, places
-    offsets: list[float] = []
-    offset = 0.0
-    for index, one in enumerate(layer):
-        if index:
-            before = layer[index - 1]
-            gap = _LINE_GAP if before.line or one.line else _GAP
-            offset += before.width / 2 + gap + one.width / 2
-        offsets.append(offset)
-        position, weight = wanted[index]
+    offsets = [0.0]
+    for before, one in pairwise(layer):
+        gap = _LINE_GAP if before.line or one.line else _GAP
+        offsets.append(offsets[-1] + (before.width / 2 + gap + one.width / 2))
+    for (position, weight), offset in zip(wanted, offsets, strict=True):
         pools.append((position - offset, weight, 1))
         while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
             right, left = pools.pop(), pools.pop()
-            weight = left[1] + right[1]
-            mean = (left[0] * left[1] + right[0] * right[1]) / weight
-            pools.append((mean, weight, left[2] + right[2]))
-    index = 0
-    for mean, _, places in pools:
-        for _ in range(places):
-            layer[index].center = mean + offsets[index]
-            index += 1
+            total = left[1] + right[1]
+            pools.append(((left[0] * left[1] + right[0] * right[1]) / total, total, left[2] + right[2]))
+    means = (mean for mean, _, places in pools for _ in range(places))
+    for one, mean, offset in zip(layer, means, offsets, strict=True):
+        one.center = mean + offset
 
 
 def _lines(
     chains: list[list[_Place]], left: float, tops: Sequence[float], heights: Sequence[float]
 ) -> list[tuple[Point, ...]]:
     """Where the lines go: out of a box below, down each layer that they pass, into a box from above."""
-    leaving = _ports([(chain[0], chain[1], number) for number, chain in enumerate(chains)])
-    entering = _ports([(chain[-1], chain[-2], number) for number, chain in enumerate(chains)])
+    leaving = _ports([(chain[0], chain[1]) for chain in chains])
+    entering = _ports([(chain[-1], chain[-2]) for chain in chains])
     lines: list[tuple[Point, ...]] = []
-    for number, chain in enumerate(chains):
+    for chain, start, end in zip(chains, leaving, entering, strict=True):
         source, target = chain[0], chain[-1]
-        points = [(leaving[number] - left, tops[source.layer] + source.height)]
+        points = [(start - left, tops[source.layer] + source.height)]
         if source.height < heights[source.layer]:
-            points.append((leaving[number] - left, tops[source.layer] + heights[source.layer]))
+            points.append((start - left, tops[source.layer] + heights[source.layer]))
         for passing in chain[1:-1]:
-            x = passing.center - left
-            points += [(x, tops[passing.layer]), (x, tops[passing.layer] + heights[passing.layer])]
-        points.append((entering[number] - left, tops[target.layer]))
-        lines.append(tuple(points))
+            x, top = passing.center - left, tops[passing.layer]
+            points += [(x, top), (x, top + heights[passing.layer])]
+        lines.append((*points, (end - left, tops[target.layer])))
     return lines
 
 
-def _ports(ends: list[tuple[_Place, _Place, int]]) -> dict[int, float]:
+def _ports(ends: list[tuple[_Place, _Place]]) -> list[float]:
     """Where on its box each line ends: spread over the middle of its side, in the order of where they lead."""
-    by_box: dict[int, list[tuple[float, int, _Place]]] = {}
-    for box, other, number in ends:
-        by_box.setdefault(id(box), []).append((other.center, number, box))
-    ports: dict[int, float] = {}
-    for found in by_box.values():
-        found.sort(key=lambda one: one[:2])
-        box = found[0][2]
-        step = min(18.0, box.width * 0.7 / len(found))
-        for index, (_, number, _) in enumerate(found):
-            ports[number] = box.center + (index - (len(found) - 1) / 2) * step
+    by_box: dict[int, list[int]] = {}
+    for number, (box, _) in enumerate(ends):
+        by_box.setdefault(id(box), []).append(number)
+    ports = [0.0] * len(ends)
+    for numbers in by_box.values():
+        box = ends[numbers[0]][0]
+        step = min(18.0, box.width * 0.7 / len(numbers))
+        for index, number in enumerate(sorted(numbers, key=lambda number: ends[number][1].center)):
+            ports[number] = box.center + (index - (len(numbers) - 1) / 2) * step
     return ports

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from graphlint.rules.base import Rule
-from graphlint.rules.targets.model import NAMES, OpRow, Target, load_target
+from graphlint.rules.targets.model import OpRow, Target, all_targets
 from graphlint.rules.targets.profiles import row_of
 
 _FIXES: Final = {
@@ -107,7 +107,7 @@ def _row(row: OpRow) -> dict[str, Any]:
 
 def reference(rules: Sequence[Rule]) -> str:
     """``lint/TARGETS.md``."""
-    sections = (explain(load_target(name), rules).replace("# ", "## ", 1) for name in NAMES)
+    sections = (explain(target, rules).replace("# ", "## ", 1) for target in all_targets())
     return "\n".join([_INTRODUCTION, *sections]).rstrip() + "\n"
 
 

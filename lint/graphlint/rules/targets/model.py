@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os.path
+import os
 from typing import Final, Literal
 
 import msgspec
 
 from graphlint.artifact.errors import ConfigError
-from graphlint.rules.settings import FixAction
-from graphlint.run.config import parse_toml
+from graphlint.rules.selection import did_you_mean
+from graphlint.rules.settings import FixAction, parse_toml
 
-NAMES: Final = ("functional", "module", "inductor", "onnx", "executorch", "coreml")
-"""The targets, each a file ``<name>.toml`` beside this one. A new one is its file and its name here."""
+SUFFIX: Final = ".toml"
+"""Each target is a file ``<name>.toml`` beside this one."""
 
 OutputKind = Literal["buffer_mutation", "parameter_mutation", "user_input_mutation"]
 """As the signature's output specs spell them."""
@@ -55,6 +55,8 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The versions that it was measured with, by package; empty for the default."""
     label: Literal["ATEN", "any"] = "any"
     """The dialect label that the consumer insists on."""
+    order: int = 100
+    """Where it stands in lists of targets."""
     references: tuple[str, ...] = ()
     rules: dict[str, RuleRow] = {}
     """By code, or by the beginning of codes (``GL1``); the longest that fits counts."""
@@ -66,11 +68,17 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def load_target(name: str) -> Target:
     """The target of that name. Raises ConfigError with the nearest ones if there is none."""
-    if name not in NAMES:
-        from graphlint.run.selection import did_you_mean
-
-        hint = did_you_mean(name, NAMES) or "; known are " + ", ".join(NAMES)
+    path = os.path.join(os.path.dirname(__file__), name + SUFFIX)
+    if not name.isidentifier() or not os.path.isfile(path):
+        names = [target.name for target in all_targets()]
+        hint = did_you_mean(name, names) or "; known are " + ", ".join(names)
         raise ConfigError(f"unknown target '{name}'{hint}")
-    path = os.path.join(os.path.dirname(__file__), f"{name}.toml")
     with open(path, "rb") as stream:
         return msgspec.convert(parse_toml(stream.read(), path), Target)
+
+
+def all_targets() -> list[Target]:
+    """Every target there is."""
+    files = os.listdir(os.path.dirname(__file__))
+    found = [load_target(file.removesuffix(SUFFIX)) for file in files if file.endswith(SUFFIX)]
+    return sorted(found, key=lambda target: (target.order, target.name))

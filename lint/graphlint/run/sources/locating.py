@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
+from functools import cache
 
-from graphlint.rules.diagnostics import Location, SourceFrame, SourceState
+from graphlint.ir.source import SourceFrame
+from graphlint.rules.diagnostics import Location, SourceState
 from graphlint.run.sources.columns import find_expression
 from graphlint.run.sources.repository import Repository
 from graphlint.run.sources.sourcefile import LARGEST, SourceFile, code_of
@@ -16,18 +19,13 @@ class Locator:
     def __init__(self, repository: Repository) -> None:
         """``repository`` tells which file a path stands for."""
         self.repository = repository
-        self._files: dict[str, SourceFile | None] = {}
-        self._located: dict[tuple[SourceFrame, str | None, tuple[str, ...]], Location] = {}
+        self.read = cache(_read)
+        """The file at a path; None where it cannot be read."""
+        self.locate = cache(self._locate)
+        """Where a frame's line is now: the layers of a model share their lines."""
 
-    def locate(self, frame: SourceFrame, op: str | None = None, callers: tuple[str, ...] = ()) -> Location:
-        """Where the frame's line is now. ``op`` is what was called there, or else ``callers`` are: for the column."""
-        # The layers of a model share their lines: a line is looked for once.
-        key = (frame, op, callers)
-        if key not in self._located:
-            self._located[key] = self._locate(frame, op, callers)
-        return self._located[key]
-
-    def _locate(self, frame: SourceFrame, op: str | None, callers: tuple[str, ...]) -> Location:
+    def _locate(self, frame: SourceFrame, op: str | None = None, callers: tuple[str, ...] = ()) -> Location:
+        # ``op`` is what was called there, or else ``callers`` are: for the column.
         path = self.find(frame)
         source = self.read(path) if path is not None else None
         if path is None or source is None:
@@ -49,16 +47,12 @@ class Locator:
 
         return self.repository.find(frame.path, reads_as_recorded)
 
-    def read(self, path: str) -> SourceFile | None:
-        """The file at ``path``; None where it cannot be read."""
-        if path not in self._files:
-            try:
-                with open(path, "rb") as stream:
-                    content = stream.read(LARGEST + 1)
-                self._files[path] = SourceFile(content) if len(content) <= LARGEST else None
-            except OSError:
-                self._files[path] = None
-        return self._files[path]
+
+def _read(path: str) -> SourceFile | None:
+    with contextlib.suppress(OSError), open(path, "rb") as stream:
+        content = stream.read(LARGEST + 1)
+        return SourceFile(content) if len(content) <= LARGEST else None
+    return None
 
 
 def _current_line(source: SourceFile, frame: SourceFrame) -> tuple[SourceState, int]:

@@ -11,11 +11,15 @@ outside the repository's root is ever taken.
 from __future__ import annotations
 
 import contextlib
+import ntpath
 import os
+import posixpath
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from itertools import takewhile
 
-from graphlint.run.discovery import DEFAULT_EXCLUDE
+from graphlint.run.resolution import DEFAULT_EXCLUDE
 
 SUFFIX = ".py"
 FOLDERS_IN_REPOSITORY = 5000
@@ -23,8 +27,6 @@ FOLDERS_IN_REPOSITORY = 5000
 FOLDERS_ELSEWHERE = 200
 """The same where there is no repository: the current folder may be anybody's home."""
 
-_DRIVE = re.compile(r"^(?:[A-Za-z]:|[\\/]{2}[^\\/]+[\\/][^\\/]+)")
-"""A drive, ``C:``, or a share of Windows."""
 _WINDOWS = re.compile(r"^[A-Za-z]:|^\\\\|^[^/]*\\[^/]*$")
 """Paths whose separator is a backslash: with a drive, of a share, or with backslashes only."""
 
@@ -51,14 +53,10 @@ def components(path: str) -> tuple[str, ...]:
 
     Empty for what cannot be a file.
     """
-    slashed = _DRIVE.sub("", path).replace("\\", "/") if _WINDOWS.search(path) else path
-    parts: list[str] = []
-    for part in slashed.split("/"):
-        if part == ".." and parts:
-            parts.pop()
-        elif part not in ("", ".", ".."):
-            parts.append(part)
-    return tuple(parts) if parts and "\0" not in path else ()
+    if "\0" in path:
+        return ()
+    slashed = ntpath.splitdrive(path)[1].replace("\\", "/") if _WINDOWS.search(path) else path
+    return tuple(filter(None, posixpath.normpath(f"/{slashed}").split("/")))
 
 
 class Repository:
@@ -70,7 +68,6 @@ class Repository:
         self._real_root = os.path.realpath(root)
         self._source_roots = tuple(source_roots)
         self._limit = limit
-        self._index: dict[str, list[tuple[str, ...]]] | None = None
 
     def find(self, path: str, reads_as_recorded: Check) -> str | None:
         """The absolute path of the file that ``path``, as an artifact has it, stands for; None where there is none,
@@ -111,37 +108,45 @@ class Repository:
 
     def _search(self, parts: tuple[str, ...]) -> str | None:
         """The one file with the longest ending in common."""
-        candidates = self._files().get(parts[-1], [])
-        if not candidates:
-            return None
-        lengths = [_common_ending(parts, candidate) for candidate in candidates]
-        longest = max(lengths)
-        paths = [
-            os.path.join(self.root, *candidate)
-            for candidate, length in zip(candidates, lengths, strict=True)
-            if length == longest
-        ]
+        candidates = self._files.get(parts[-1], [])
+        longest = max((_common_ending(parts, one) for one in candidates), default=0)
+        paths = [os.path.join(self.root, *one) for one in candidates if _common_ending(parts, one) == longest]
         # Links to one file are one file, whose own name is the one to show.
-        real = {os.path.realpath(path) for path in paths}
-        if len(real) > 1:
+        if len({os.path.realpath(path) for path in paths}) != 1:
             return None
         found = next((path for path in paths if not os.path.islink(path)), paths[0])
         return found if self._holds(found) else None
 
+    @cached_property
     def _files(self) -> dict[str, list[tuple[str, ...]]]:
-        """Python files below the root by their name; none if there are too many folders to tell."""
-        if self._index is None:
-            self._index = {}
-            for parts in _walk(self.root, self._limit):
-                if parts is None:
-                    self._index = {}
-                    break
-                self._index.setdefault(parts[-1], []).append(parts)
-        return self._index
+        """Python files below the root by their name, as components; none if there are too many folders to tell.
+
+        Links to folders are not followed; what no one keeps own sources in is left out.
+        """
+        found: dict[str, list[tuple[str, ...]]] = {}
+        folders: list[tuple[str, ...]] = [()]
+        for _ in range(self._limit):
+            if not folders:
+                break
+            folder = folders.pop()
+            # A folder that may not be listed holds nothing to find.
+            with contextlib.suppress(OSError), os.scandir(os.path.join(self.root, *folder)) as entries:
+                for entry in entries:
+                    if entry.name.endswith(SUFFIX) and entry.is_file():
+                        found.setdefault(entry.name, []).append((*folder, entry.name))
+                    elif entry.name not in DEFAULT_EXCLUDE and entry.is_dir(follow_symlinks=False):
+                        folders.append((*folder, entry.name))
+        return {} if folders else found
 
     def _holds(self, path: str) -> bool:
         """Whether it is a file, and below the root even when links are followed."""
         return os.path.isfile(path) and _is_below(os.path.realpath(path), self._real_root)
+
+
+def repository_of(folder: str, source_roots: Sequence[str] = ()) -> Repository:
+    """The repository that the absolute ``folder`` is in."""
+    root, is_repository = root_of(folder)
+    return Repository(root, source_roots, limit=FOLDERS_IN_REPOSITORY if is_repository else FOLDERS_ELSEWHERE)
 
 
 def _endings(parts: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
@@ -149,34 +154,8 @@ def _endings(parts: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 
 def _common_ending(one: tuple[str, ...], other: tuple[str, ...]) -> int:
-    length = 0
-    while length < min(len(one), len(other)) and one[-1 - length] == other[-1 - length]:
-        length += 1
-    return length
-
-
-def _walk(root: str, limit: int) -> Iterator[tuple[str, ...] | None]:
-    """The Python files below ``root`` as components; None, and nothing more, after ``limit`` folders.
-
-    Links to folders are not followed; what no one keeps own sources in is left out.
-    """
-    folders: list[tuple[str, ...]] = [()]
-    listed = 0
-    while folders:
-        folder = folders.pop()
-        listed += 1
-        if listed > limit:
-            yield None
-            return
-        try:
-            with os.scandir(os.path.join(root, *folder)) as entries:
-                for entry in entries:
-                    if entry.name.endswith(SUFFIX) and entry.is_file():
-                        yield (*folder, entry.name)
-                    elif entry.name not in DEFAULT_EXCLUDE and entry.is_dir(follow_symlinks=False):
-                        folders.append((*folder, entry.name))
-        except OSError:
-            continue  # a folder that may not be listed holds nothing to find
+    pairs = zip(reversed(one), reversed(other), strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _is_below(path: str, folder: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import io
+import re
 import tokenize
 import warnings
 from collections.abc import Iterator, Sequence
@@ -96,27 +97,14 @@ class SourceFile:
         return self._by_code.get(code, ())
 
 
+_CODE = re.compile(r"""(?:[^"'#]|"(?:\\.|[^"\\])*\\?(?:"|\Z)|'(?:\\.|[^'\\])*\\?(?:'|\Z))*""", re.DOTALL)
+"""What is before a comment: strings may have a ``#`` in them."""
+
+
 def code_of(line: str) -> str:
     """A line's code: without the comment at its end, blanks collapsed."""
-    return " ".join(_without_comment(line).split())
-
-
-def _without_comment(line: str) -> str:
-    quote = ""
-    position = 0
-    while position < len(line):
-        character = line[position]
-        if quote:
-            if character == "\\":
-                position += 1
-            elif character == quote:
-                quote = ""
-        elif character in "\"'":
-            quote = character
-        elif character == "#":
-            return line[:position]
-        position += 1
-    return line
+    found = _CODE.match(line)
+    return " ".join((found[0] if found else line).split())
 
 
 def _decoded(content: bytes) -> str:

@@ -1,4 +1,4 @@
-"""The page: what was found, by artifact, with filters.
+"""The format ``html``: one page that needs nothing else, neither files nor a network. What was found, by artifact.
 
 Everything from outside is escaped: names from artifacts can hold anything. Besides, the page forbids the browser to
 load anything and to run any script but its own. Without scripts all findings are there, and the filters are not.
@@ -8,87 +8,84 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from importlib.resources import files
+from shlex import quote
+from string import Template
 from typing import Final
 
 from graphlint.report.formats.escaping import ascii_markup, printable
-from graphlint.report.formats.grouping import grouped
-from graphlint.report.formats.headline import fixed_word, headline
-from graphlint.report.formats.html import finding
 from graphlint.report.formats.options import ReportOptions
-from graphlint.report.formats.phrasing import count, tally
+from graphlint.report.formats.phrasing import (
+    ACCEPTED_BY,
+    Group,
+    advice,
+    count,
+    fixed_word,
+    grouped,
+    headline,
+    in_function,
+    module,
+    place_in_artifact,
+    source_line,
+    spot_of,
+    tally,
+    totals,
+)
+from graphlint.report.graphs.picture import Picture
 from graphlint.report.results import FileResult
-from graphlint.rules.diagnostics import Diagnostic
+from graphlint.rules.diagnostics import Diagnostic, Location
 from graphlint.rules.documentation import REPOSITORY, link
 
-FEW_RULES: Final = 6
+_FEW_RULES: Final = 6
 """So many rules are shown right away; a longer table would hide the findings."""
 _STATUSES: Final = {"left": "Left", "fixed": "Fixed", "accepted": "Accepted"}
 
 
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     """The page."""
-    style = _part("page.css")
     script = _part("page.js")
-    policy = (
-        f"default-src 'none'; style-src 'unsafe-inline'; script-src '{_hash(script)}'; img-src data:; base-uri 'none'"
+    artifacts = (line for number, result in enumerate(results) for line in _artifact(number, result, options))
+    page = Template(_part("page.html")).substitute(
+        digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        headline=escape(headline(results)),
+        style=_part("page.css"),
+        header=_joined(_header(results, options)),
+        filters=_filters(results),
+        artifacts=_joined(artifacts),
+        clean=_joined(_clean(results)),
+        repository=REPOSITORY,
+        version=escape(options.version),
+        script=script,
     )
-    title = f"graphlint: {headline(results)}"
-    lines = [
-        "<!doctype html>",
-        '<html lang="en">',
-        "<head>",
-        '<meta charset="utf-8">',
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        '<meta name="color-scheme" content="light dark">',
-        '<link rel="icon" href="data:,">',
-        f"<title>{escape(title)}</title>",
-        f"<style>\n{style}</style>",
-        "</head>",
-        "<body>",
-        *_header(results, options),
-        *_filters(results),
-        "<main>",
-        *(line for number, result in enumerate(results) for line in _artifact(number, result, options)),
-        '<p class="nothing" id="nothing" hidden>No finding matches these filters.</p>',
-        *_clean(results),
-        "</main>",
-        f'<footer>Written by <a href="{REPOSITORY}">graphlint</a> {escape(options.version)}.</footer>',
-        f"<script>{script}</script>",
-        "</body>",
-        "</html>",
-    ]
-    return ascii_markup("".join(f"{line}\n" for line in lines))
+    return ascii_markup(page)
 
 
 def _part(name: str) -> str:
     return files(__package__).joinpath(name).read_text("utf-8")
 
 
-def _hash(script: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
+def _joined(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _by_status(result: FileResult) -> dict[str, tuple[Diagnostic, ...]]:
+    return {"left": result.diagnostics, "fixed": result.fixed, "accepted": result.suppressed}
 
 
 def _header(results: Sequence[FileResult], options: ReportOptions) -> Iterator[str]:
-    found = [diagnostic for result in results for diagnostic in result.diagnostics]
-    severities = [diagnostic.severity for diagnostic in found]
-    fixed = sum(len(result.fixed) for result in results)
-    artifacts = [result for result in results if not result.is_source]
-    numbers = [
-        ("error", severities.count("error"), "error", "s"),
-        ("warning", severities.count("warning"), "warning", "s"),
-        ("note", severities.count("note"), "note", "s"),
-        ("fixable", sum(options.applies(one) for one in found), "fixable with --fix", ""),
-        ("fixed", fixed, fixed_word(results), ""),
-        ("accepted", sum(len(result.suppressed) for result in results), "accepted", ""),
-        ("failed", sum(bool(result.error) for result in results), "not processed", ""),
-        ("plain", len(artifacts), "artifact", "s"),
-    ]
-    yield "<header>"
-    yield f"<h1>graphlint <small>{escape(headline(results))}</small></h1>"
+    counted = totals(results, options)
+    numbers = (
+        ("error", counted["errors"], "error", "s"),
+        ("warning", counted["warnings"], "warning", "s"),
+        ("note", counted["notes"], "note", "s"),
+        ("fixable", counted["fixable"], "fixable with --fix", ""),
+        ("fixed", counted["fixed"], fixed_word(results), ""),
+        ("accepted", counted["suppressed"] + counted["baseline"], "accepted", ""),
+        ("failed", counted["failed"], "not processed", ""),
+        ("plain", counted["files"], "artifact", "s"),
+    )
     yield '<ul class="numbers">'
     for kind, number, label, plural in numbers:
         if number or kind in ("error", "plain"):
@@ -96,16 +93,17 @@ def _header(results: Sequence[FileResult], options: ReportOptions) -> Iterator[s
     yield "</ul>"
     rows = _by_rule(results)
     if rows:
-        is_short = " open" if len(rows) <= FEW_RULES else ""
+        is_short = " open" if len(rows) <= _FEW_RULES else ""
         yield f'<details class="by-rule"{is_short}><summary>By rule: {count(len(rows), "rule")}</summary>'
         yield '<table class="rules">'
         yield '<thead><tr><th scope="col">Rule</th><th scope="col">Findings</th></tr></thead><tbody>'
-        several = sum(any(numbers[status] for _, numbers in rows) for status in _STATUSES) > 1
-        most = max(sum(numbers.values()) for _, numbers in rows)
+        several = sum(any(row[status] for _, row in rows) for status in _STATUSES) > 1
+        most = max(sum(row.values()) for _, row in rows)
         for first, by_status in rows:
-            yield _rule_row(first, by_status, most, fixed_word(results), several=several)
+            words = {"fixed": fixed_word(results)}
+            said = ", ".join(f"{number} {words.get(name, name)}" for name, number in by_status.items() if number)
+            yield _rule_row(first, by_status, most, said if several else "")
         yield "</tbody></table></details>"
-    yield "</header>"
 
 
 def _by_rule(results: Sequence[FileResult]) -> list[tuple[Diagnostic, dict[str, int]]]:
@@ -119,12 +117,7 @@ def _by_rule(results: Sequence[FileResult]) -> list[tuple[Diagnostic, dict[str, 
     return sorted(rows.values(), key=lambda row: (-sum(row[1].values()), row[0].code))
 
 
-def _rule_row(first: Diagnostic, numbers: dict[str, int], most: int, fixed_word: str, *, several: bool) -> str:
-    total = sum(numbers.values())
-    words = {"fixed": fixed_word}
-    said = ", ".join(f"{number} {words.get(name, name)}" for name, number in numbers.items() if number)
-    if not several:
-        said = ""
+def _rule_row(first: Diagnostic, numbers: dict[str, int], most: int, said: str) -> str:
     bars = "".join(
         f'<span class="bar {status}" style="width:{100 * number / most:.1f}%"></span>'
         for status, number in numbers.items()
@@ -134,53 +127,34 @@ def _rule_row(first: Diagnostic, numbers: dict[str, int], most: int, fixed_word:
     return (
         f'<tr><th scope="row"><a href="{link(first.rule, first.code)}">{code}</a> {escape(first.rule)}'
         f'<button type="button" class="only" data-only="{code}" hidden>only this</button></th>'
-        f'<td><span class="bars" aria-hidden="true">{bars}</span><span class="amount">{total}</span> '
+        f'<td><span class="bars" aria-hidden="true">{bars}</span><span class="amount">{sum(numbers.values())}</span> '
         f'<span class="quiet">{said}</span></td></tr>'
     )
 
 
-def _by_status(result: FileResult) -> dict[str, tuple[Diagnostic, ...]]:
-    return {"left": result.diagnostics, "fixed": result.fixed, "accepted": result.suppressed}
-
-
-def _filters(results: Sequence[FileResult]) -> Iterator[str]:
-    """The controls, which the page's script shows."""
-    everything = [
-        (status, one) for result in results for status, diagnostics in _by_status(result).items() for one in diagnostics
-    ]
-    if not everything:
-        return
-    rules = sorted({(one.code, one.rule) for _, one in everything})
-    severities = [name for name in ("error", "warning", "note") if any(one.severity == name for _, one in everything)]
-    statuses = [name for name in _STATUSES if any(status == name for status, _ in everything)]
+def _filters(results: Sequence[FileResult]) -> str:
+    """The controls, which the page's script shows; empty where there is nothing to filter."""
+    found = [(status, one) for result in results for status, some in _by_status(result).items() for one in some]
+    if not found:
+        return ""
+    rules = sorted({(escape(one.code), escape(one.rule)) for _, one in found})
     artifacts = [(number, result.path) for number, result in enumerate(results) if any(_by_status(result).values())]
-    yield '<form class="filters" id="filters" role="search" aria-label="Findings" hidden>'
-    yield (
-        '<label class="text">Search <input type="search" id="text" autocomplete="off" spellcheck="false" '
-        'placeholder="op, module, line, buffer …" aria-keyshortcuts="/"></label>'
-    )
-    yield '<label>Rule <select id="rule"><option value="">all rules</option>'
-    for code, rule in rules:
-        yield f'<option value="{escape(code)}">{escape(code)} {escape(rule)}</option>'
-    yield "</select></label>"
-    yield '<label>Artifact <select id="artifact"><option value="">all artifacts</option>'
-    for number, path in artifacts:
-        yield f'<option value="{number}">{escape(printable(path))}</option>'
-    yield "</select></label>"
+    severities = [name for name in ("error", "warning", "note") if any(one.severity == name for _, one in found)]
+    statuses = [name for name in _STATUSES if any(status == name for status, _ in found)]
+    choices = []
     for legend, name, values in (("Severity", "severity", severities), ("Status", "status", statuses)):
         if len(values) > 1:
-            yield f"<fieldset><legend>{legend}</legend>"
+            choices.append(f"<fieldset><legend>{legend}</legend>")
             for value in values:
                 word = fixed_word(results) if value == "fixed" else value
-                yield (
-                    f'<label class="chip {value}"><input type="checkbox" name="{name}" value="{value}" checked> '
-                    f"{word}</label>"
-                )
-            yield "</fieldset>"
-    yield '<p class="shown"><output id="shown" aria-live="polite"></output>'
-    yield '<button type="button" id="open">Open all</button> <button type="button" id="close">Close all</button>'
-    yield '<button type="reset">Reset</button></p>'
-    yield "</form>"
+                box = f'<input type="checkbox" name="{name}" value="{value}" checked>'
+                choices.append(f'<label class="chip {value}">{box} {word}</label>')
+            choices.append("</fieldset>")
+    return Template(_part("filters.html")).substitute(
+        rules=_joined(f'<option value="{code}">{code} {rule}</option>' for code, rule in rules),
+        artifacts=_joined(f'<option value="{number}">{_shown(path)}</option>' for number, path in artifacts),
+        choices=_joined(choices),
+    )
 
 
 def _artifact(number: int, result: FileResult, options: ReportOptions) -> Iterator[str]:
@@ -188,49 +162,154 @@ def _artifact(number: int, result: FileResult, options: ReportOptions) -> Iterat
     if not any(_by_status(result).values()) and not result.error and not result.notes:
         return
     yield f'<section class="artifact" data-artifact="{number}" aria-labelledby="artifact-{number}">'
-    yield f'<h2 id="artifact-{number}">{escape(printable(result.path))} <small>{_said(result)}</small></h2>'
+    said = [tally(result.diagnostics)] if result.diagnostics else []
+    said += [f"{len(result.fixed)} {fixed_word([result])}"] if result.fixed else []
+    said += [f"{len(result.suppressed)} accepted"] if result.suppressed else []
+    yield f'<h2 id="artifact-{number}">{_shown(result.path)} <small>{" · ".join(said)}</small></h2>'
     if result.error:
-        yield f'<p class="failed"><strong>Not processed:</strong> {escape(printable(result.error))}</p>'
+        yield f'<p class="failed"><strong>Not processed:</strong> {_shown(result.error)}</p>'
     for note in result.notes:
-        yield f'<p class="remark">{escape(printable(note))}</p>'
+        yield f'<p class="remark">{_shown(note)}</p>'
     for status, diagnostics in _by_status(result).items():
         for index, group in enumerate(grouped(diagnostics)):
-            yield from finding.render(f"f{number}-{status}-{index}", group, status, result, options)
+            yield from _finding(f"f{number}-{status}-{index}", group, status, result, options)
     if result.diff:
-        yield from _diff(result)
+        title = f"What --fix {'changed' if result.changed else 'would change'} in the graph"
+        yield f'<details class="diff"><summary>{title}</summary>'
+        yield '<pre tabindex="0">'
+        kinds = {"+": ' class="added"', "-": ' class="removed"', "@": ' class="hunk"'}
+        lines = result.diff.rstrip("\n").split("\n")
+        yield "".join(f"<span{kinds.get(line[:1], '')}>{_shown(line)}</span>" for line in lines) + "</pre>"
+        yield "</details>"
     yield "</section>"
-
-
-def _said(result: FileResult) -> str:
-    parts = [tally(result.diagnostics)] if result.diagnostics else []
-    parts += [f"{len(result.fixed)} {'fixed' if result.changed else 'to be fixed'}"] if result.fixed else []
-    parts += [f"{len(result.suppressed)} accepted"] if result.suppressed else []
-    return escape(" · ".join(parts))
-
-
-def _diff(result: FileResult) -> Iterator[str]:
-    title = "What --fix changed in the graph" if result.changed else "What --fix would change in the graph"
-    yield f'<details class="diff"><summary>{title}</summary>'
-    yield '<pre tabindex="0">'
-    kinds = {"+": "added", "-": "removed", "@": "hunk"}
-    lines = []
-    for line in result.diff.rstrip("\n").split("\n"):
-        kind = kinds.get(line[:1])
-        text = escape(printable(line))
-        lines.append(f'<span class="{kind}">{text}</span>' if kind else f"<span>{text}</span>")
-    yield "".join(lines) + "</pre>"
-    yield "</details>"
 
 
 def _clean(results: Sequence[FileResult]) -> Iterator[str]:
     """Names of the artifacts without findings."""
-    clean = [
-        result
-        for result in results
-        if not result.is_source and not result.error and not any(_by_status(result).values())
-    ]
+    clean = [one for one in results if not one.is_source and not one.error and not any(_by_status(one).values())]
     if clean:
         yield f'<details class="clean"><summary>{count(len(clean), "artifact")} without findings</summary><ul>'
-        for result in clean:
-            yield f"<li>{escape(printable(result.path))}</li>"
+        yield from (f"<li>{_shown(result.path)}</li>" for result in clean)
         yield "</ul></details>"
+
+
+def _finding(key: str, group: Group, status: str, result: FileResult, options: ReportOptions) -> Iterator[str]:
+    """A group of findings: a line that opens, and below it source, place, fix and picture. ``key`` is unique in the
+    page; ``status`` is ``left``, ``fixed`` or ``accepted``.
+    """
+    first = group.first
+    number = len(group.diagnostics)
+    yield (
+        f'<details class="finding" id="{key}" data-code="{escape(first.code)}" data-severity="{first.severity}" '
+        f'data-status="{status}" data-number="{number}">'
+    )
+    yield "<summary>"
+    yield f'<span class="badge {first.severity}">{first.severity}</span>'
+    if status != "left":
+        word = "accepted" if status == "accepted" else "fixed" if result.changed else "to be fixed"
+        yield f'<span class="badge {status}">{word}</span>'
+    elif options.applies(first):
+        yield '<span class="badge fixable" title="--fix takes care of it">fixable</span>'
+    yield f'<span class="code">{escape(first.code)}</span> <span class="message">{_shown(first.message)}</span>'
+    if number > 1:
+        yield f'<span class="times">{number} times</span>'
+    if first.place is not None:
+        yield f'<span class="at">{escape(source_line(first.place, options))}</span>'
+    yield "</summary>"
+    yield '<div class="body">'
+    if first.place is not None:
+        yield from _source(first, first.place, options)
+    yield '<dl class="facts">'
+    for name, content in _facts(group, status, options):
+        yield f"<div><dt>{name}</dt><dd>{content}</dd></div>"
+    yield "</dl>"
+    if first.node is not None and status != "accepted":
+        yield from _pictures(key, first, result, fixed=status == "fixed")
+    yield "</div>"
+    yield "</details>"
+
+
+def _shown(text: str) -> str:
+    """Text from outside, to be shown as it is."""
+    return escape(printable(text))
+
+
+def _source(diagnostic: Diagnostic, place: Location, options: ReportOptions) -> Iterator[str]:
+    """The line of the model's source, the expression marked."""
+    shown = _shown(source_line(place, options) + in_function(place))
+    address = spot_of(diagnostic, options).address(options)
+    if address:
+        shown = f'<a href="{escape(address)}">{shown}</a>'
+    yield '<figure class="source">'
+    yield f"<figcaption>{shown}</figcaption>"
+    if place.text.strip():
+        yield f'<pre tabindex="0"><span class="line">{place.line}</span>{_marked(place)}</pre>'
+    yield "</figure>"
+    if place.state == "changed":
+        yield '<p class="remark">The file has changed since the export and has no such line now.</p>'
+
+
+def _marked(place: Location) -> str:
+    text = place.text.rstrip()
+    start = len(text) - len(text.lstrip())
+    if not place.column:
+        return _shown(text[start:])
+    begin = place.column - 1
+    end = place.end_column - 1 if place.end_column else begin + 1
+    return f"{_shown(text[start:begin])}<mark>{_shown(text[begin:end])}</mark>{_shown(text[end:])}"
+
+
+def _facts(group: Group, status: str, options: ReportOptions) -> Iterator[tuple[str, str]]:
+    """Name and content, as HTML, of what there is to say."""
+    first = group.first
+    yield "Rule", f'<a href="{link(first.rule, first.code)}">{escape(first.code)} {escape(first.rule)}</a>'
+    found = () if first.about_source else [(place_in_artifact(one), module(one)) for one in group.diagnostics]
+    places = [f"<code>{_shown(place)}</code>{_shown(inside)}" for place, inside in found if place]
+    if len(places) > 1:
+        items = "".join(f"<li>{place}</li>" for place in places)
+        places = [f"<details><summary>{_shown(group.several())}</summary><ul>{items}</ul></details>"]
+    if places:
+        yield "In the artifact", places[0]
+    label, text = advice(first)
+    if label:
+        unsafe = first.fix.applicability == "unsafe" and not options.applies(first) and status == "left"
+        more = " (unsafe: it can change what the program does; enable with <code>--unsafe-fixes</code>)"
+        yield label, _shown(text) + (more if unsafe else "")
+    why = first.suppression
+    if why is not None:
+        yield "Accepted by", ACCEPTED_BY[why.by] + (f": {_shown(why.reason)}" if why.reason else "")
+    if first.fingerprint:
+        yield "Fingerprint", f"<code>{escape(first.fingerprint)}</code>"
+
+
+def _pictures(key: str, diagnostic: Diagnostic, result: FileResult, *, fixed: bool) -> Iterator[str]:
+    place = (diagnostic.program, diagnostic.subgraph, diagnostic.node, fixed)
+    illustrations = (
+        one for one in result.illustrations if (one.program, one.subgraph, one.node, one.fixed) == place
+    )  # fmt: skip
+    found = next(illustrations, None)
+    command = _shown(f"graphlint show {quote(result.path)} --node {quote(str(diagnostic.node))}")
+    if found is None:
+        if result.illustrations:
+            yield f'<p class="remark">Not drawn, since there are many: <code>{command}</code></p>'
+    elif fixed:
+        yield '<div class="pictures">'
+        yield from _figure(f"{key}-before", "Before the fix", found.picture)
+        if found.after is not None:
+            yield from _figure(f"{key}-after", "After the fix", found.after, "graph after")
+        else:
+            yield '<p class="remark">After the fix, the node is gone and nothing stands in its place.</p>'
+        yield "</div>"
+    else:
+        yield from _figure(key, "In the graph", found.picture)
+        if not result.changed:
+            yield f'<p class="quiet">More of it: <code>{command}</code></p>'
+
+
+def _figure(key: str, title: str, picture: Picture, kind: str = "graph") -> Iterator[str]:
+    yield f'<figure class="{kind}">'
+    yield f"<figcaption>{title}</figcaption>"
+    svg = picture.svg(key)
+    yield f'<div class="canvas" tabindex="0" role="region" aria-label="{escape(title)}">{svg}</div>'
+    yield f'<p class="words">{_shown(picture.description)}</p>'
+    yield "</figure>"

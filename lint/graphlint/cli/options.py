@@ -1,0 +1,250 @@
+"""What the commands share: how they end, help texts by section, options that several of them have, completion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from graphlint.cli.console import Console
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
+Decorator = Callable[[Any], Any]
+
+
+class Option(click.Option):
+    """An option that belongs under a heading."""
+
+    def __init__(self, *args: Any, section: str, help: str | Callable[[], str], **attributes: Any) -> None:  # noqa: A002
+        """``section`` is the heading; a ``help`` that is a function is called when it is asked for."""
+        super().__init__(*args, **attributes)
+        self.section = section
+        self._said = help
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """The option and its help."""
+        self.help = self._said if isinstance(self._said, str) else self._said()
+        return super().get_help_record(ctx)
+
+
+class Command(click.Command):
+    """A command whose function is given a console and returns the exit status. Its ``--help`` shows the options by
+    section, in the order in which they were declared.
+    """
+
+    examples = ""
+
+    def invoke(self, ctx: click.Context) -> None:
+        """Run the command and exit. What goes wrong is a message, never a traceback."""
+        quiet, verbose = ctx.params.get("quiet", False), ctx.params.get("verbose", False)
+        if quiet and verbose:
+            raise click.UsageError("--quiet and --verbose cannot be used together.", ctx)
+        ctx.obj = Console(ctx.params.get("color", "auto"), quiet=quiet, verbose=verbose)
+        with ctx.obj.failures():
+            ctx.exit(super().invoke(ctx))
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write examples, if there are some, and the sections."""
+        if self.examples:
+            write_examples(self.examples, formatter)
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            # Arguments are in the usage line already; click's own --help has no section and goes with the last one.
+            if record is not None and isinstance(parameter, click.Option):
+                section = getattr(parameter, "section", None) or next(reversed(sections), "Options")
+                sections.setdefault(section, []).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+def write_examples(examples: str, formatter: click.HelpFormatter) -> None:
+    """Write examples as they are."""
+    with formatter.section("Examples"):
+        for line in examples.splitlines():
+            formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
+
+
+def command(*parameters: Decorator, **attributes: Any) -> Callable[[Callable[..., int]], Command]:
+    """A command with these options and arguments. Its function gets the console first."""
+
+    def decorate(function: Callable[..., int]) -> Command:
+        function = click.pass_obj(function)
+        for one in reversed(parameters):
+            function = one(function)
+        return click.command(cls=Command, context_settings=CONTEXT, **attributes)(function)
+
+    return decorate
+
+
+def option(section: str, names: str, text: str | Callable[[], str], **attributes: Any) -> Decorator:
+    """An option under the heading ``section``; ``names`` may end in that of the parameter."""
+    return click.option(*names.split(), cls=Option, section=section, help=text, **attributes)
+
+
+def flag(section: str, names: str, text: str) -> Decorator:
+    """An option without a value."""
+    return option(section, names, text, is_flag=True)
+
+
+def switch(section: str, name: str, text: str, *, default: bool | None = None) -> Decorator:
+    """``--name`` and ``--no-name``; None stands for neither."""
+    return option(section, f"--{name}/--no-{name}", text, default=default)
+
+
+def path(section: str, names: str, text: str, *, metavar: str = "FILE", **attributes: Any) -> Decorator:
+    """An option that takes a path."""
+    return option(section, names, text, metavar=metavar, type=click.UNPROCESSED, **attributes)
+
+
+def choice(section: str, names: str, choices: str, text: str, **attributes: Any) -> Decorator:
+    """An option that takes one of the words in ``choices``."""
+    return option(section, names, text, type=click.Choice(choices.split()), **attributes)
+
+
+def argument(name: str, **attributes: Any) -> Decorator:
+    """An argument that is a path, or several."""
+    return click.argument(name, type=click.UNPROCESSED, **attributes)
+
+
+def rules(target: str | Callable[[], str], section: str = "Rule selection") -> tuple[Decorator, ...]:
+    """Which rules are on; ``target`` is the help of ``--target``."""
+    codes: dict[str, Any] = {"multiple": True, "metavar": "RULES", "shell_complete": complete_selectors}
+    return (
+        option(section, "--select", "Enable only these rules (comma-separated, or ALL).", **codes),
+        option(section, "--ignore", "Disable these rules.", **codes),
+        option(section, "--extend-select", "Enable these rules, too.", **codes),
+        option(section, "--target", target, multiple=True, metavar="NAME", shell_complete=complete_targets),
+    )
+
+
+def files(section: str = "File selection") -> tuple[Decorator, ...]:
+    """Which artifacts are left out."""
+    patterns: dict[str, Any] = {"multiple": True, "metavar": "PATTERNS"}
+    return (
+        option(section, "--exclude", "Leave out what matches, in place of the defaults.", **patterns),
+        option(section, "--extend-exclude", "Leave out what matches, too.", **patterns),
+    )
+
+
+FORCE_EXCLUDE: Final = switch(
+    "File selection", "force-exclude", "Leave out what is excluded even when it is named on the command line."
+)
+COLOR: Final = choice(
+    "Output",
+    "--color",
+    "auto always never",
+    "When to use colours; auto: on a terminal, unless NO_COLOR or FORCE_COLOR say otherwise.",
+    default="auto",
+)
+JSON: Final = choice("Output", "--output-format", "text json", "text by default.", default="text")
+
+
+def configuration(section: str) -> tuple[Decorator, ...]:
+    """Where the configuration comes from."""
+    text = "Use this configuration file, or override one setting with TOML."
+    return (
+        path(section, "--config", text, metavar="FILE|KEY=VALUE", multiple=True),
+        flag(section, "--isolated", "Ignore all configuration files."),
+    )
+
+
+def quiet(text: str, section: str = "Output") -> Decorator:
+    """``--quiet``."""
+    return flag(section, "-q --quiet", text)
+
+
+def verbose(text: str, section: str = "Output") -> Decorator:
+    """``--verbose``."""
+    return flag(section, "-v --verbose", text)
+
+
+def provenance(section: str, done: str) -> Decorator:
+    """``--provenance``; ``done`` says what is recorded."""
+    text = f"Record in the artifact, as its extra file graphlint.json, what was {done} (the default); or do not."
+    return switch(section, "provenance", text)
+
+
+def loading(section: str, before: str = "With --verify: ") -> tuple[Decorator, ...]:
+    """What is needed for torch to load an artifact; ``before`` begins the help."""
+
+    def said(words: str) -> str:
+        return before + words if before else words.capitalize()
+
+    trust = flag(section, "--trust", said("load artifacts whose code runs when they are loaded."))
+    text = said("import this first, since it registers custom ops or classes.")
+    return trust, option(section, "--import imports", text, multiple=True, metavar="MODULE")
+
+
+def cache_folder(section: str, text: str) -> Decorator:
+    """``--cache-dir``."""
+    return path(section, "--cache-dir", text, metavar="FOLDER", envvar="GRAPHLINT_CACHE_DIR", show_envvar=True)
+
+
+class OutputType(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic from click 8.4 on
+    """What ``--output-format`` takes: ``FORMAT`` or ``FORMAT=FILE``; the value stays as it is spelled."""
+
+    name = "format"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check the value."""
+        from graphlint.artifact.errors import ConfigError
+        from graphlint.report.outputs import parse
+
+        try:
+            parse(value)
+        except ConfigError as error:
+            self.fail(str(error), param, ctx)
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The formats that begin so."""
+        from graphlint.report.formats.registry import FORMATS
+
+        return _matching(((name, None) for name in FORMATS), incomplete)
+
+
+def complete_artifacts(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Files and folders, which the shell knows best."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
+
+
+def complete_selectors(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Codes of rules, the last of a comma-separated list."""
+    from graphlint.rules.registry import RULES
+
+    return _matching(((rule.code, rule.name) for rule in RULES), *_last(incomplete))
+
+
+def complete_rules(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Codes and names of rules."""
+    from graphlint.rules.registry import RULES
+
+    known = (pair for rule in RULES for pair in ((rule.code, rule.name), (rule.name, rule.summary)))
+    return _matching(known, incomplete)
+
+
+def complete_targets(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Names of targets, the last of a comma-separated list."""
+    from graphlint.rules.targets.model import all_targets
+
+    return _matching(((target.name, target.title) for target in all_targets()), *_last(incomplete))
+
+
+def _last(incomplete: str) -> tuple[str, str]:
+    """The last item of a comma-separated list, and what is before it."""
+    before, comma, last = incomplete.rpartition(",")
+    return last, before + comma
+
+
+def _matching(known: Iterable[tuple[str, str | None]], begin: str, before: str = "") -> list[CompletionItem]:
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(before + text, help=said) for text, said in known if text.lower().startswith(begin.lower())]

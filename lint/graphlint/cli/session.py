@@ -1,0 +1,197 @@
+"""A run over artifacts, as far as commands share it: from their options to settings, tasks, results, an exit status."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from graphlint.artifact.errors import ConfigError
+from graphlint.artifact.urls import is_url
+from graphlint.cli.console import EXIT_FAILURE, Console, raise_on_termination
+from graphlint.report.formats.phrasing import count
+from graphlint.report.results import Action, FileResult
+from graphlint.rules.diagnostics import Diagnostic
+from graphlint.run.config import configured
+from graphlint.run.pool import Outcome, Process, Task, attempt, reviewed, run
+from graphlint.run.resolution import Resolver
+from graphlint.run.review import Reviewer
+
+if TYPE_CHECKING:
+    from graphlint.run.fingerprints import Identity
+
+# Importing pathlib costs every run.
+
+NOTHING = "No .pt2 files found under the given path(s)"
+
+
+def resolver_for(options: Mapping[str, Any]) -> Resolver:
+    """What finds out the settings of each path. Raises ConfigError for what is wrong with the options."""
+    from graphlint.rules.registry import RULES
+
+    files = [value for value in options["config"] if os.path.isfile(value)]
+    inline = [value for value in options["config"] if value not in files]
+    for value in inline:
+        if "=" not in value:
+            raise ConfigError(f"--config '{value}' is neither a configuration file nor TOML like 'unsafe-fixes = true'")
+    if len(files) > 1:
+        raise ConfigError(f"--config takes one configuration file, not {len(files)}: {', '.join(files)}")
+    given = {key: value for key, value in options.items() if value != ()}
+    if given.get("baseline"):
+        given["baseline"] = os.path.abspath(given["baseline"])
+    chosen = configured(given)
+    if chosen.select == ():
+        # An empty variable of a shell: a gate that checks nothing must not pass.
+        raise ConfigError("--select needs the code or the name of a rule, and is given none")
+    if files and options["isolated"]:
+        raise ConfigError(f"--config {files[0]} cannot be used with --isolated")
+    return Resolver(RULES, chosen, inline, files[0] if files else None, isolated=options["isolated"])
+
+
+def refuse_to_write(paths: Iterable[str], what: str) -> None:
+    """Raises ConfigError where something remote were to be rewritten; ``what`` is what would do that."""
+    for path in paths:
+        if is_url(path):
+            raise ConfigError(f"{what} cannot write to {path}: take a local copy, or see with --diff what would change")
+
+
+def prepare_writing(tasks: Sequence[Task], console: Console) -> None:
+    """Tidy up what killed runs left beside these artifacts, and see to it that this one leaves nothing."""
+    from graphlint.artifact.rewrite import remove_leftovers
+
+    raise_on_termination()
+    folders = {os.path.dirname(os.path.realpath(one.path)): os.path.dirname(one.path) for one in tasks}
+    for folder, given in folders.items():
+        shown = given if os.path.realpath(given) == folder else folder  # an artifact may be a link to another folder
+        for name in remove_leftovers(folder):
+            console.note(f"removed {os.path.join(shown, name)}: a run that was killed had left it")
+
+
+def verifying(process: Callable[..., FileResult], options: Mapping[str, Any], console: Console) -> Process:
+    """``process`` of the engine, with a verifier if one is asked for."""
+    if not options["verify"]:
+        return process
+    from graphlint.runtime.loading import import_modules, require_torch
+
+    require_torch()
+    import_modules(options["imports"])
+    from graphlint.runtime.verification import verifier
+
+    return partial(process, verifier=verifier(trust=options["trust"], report=console.note))
+
+
+def lint(
+    tasks: Sequence[Task],
+    console: Console,
+    reviewer: Reviewer | None = None,
+    *,
+    jobs: int = 1,
+    process: Process | None = None,
+) -> Iterator[FileResult]:
+    """A result per task, in their order, by at most ``jobs`` processes. What cannot be processed is reported and does
+    not stop the others. ``reviewer`` sees all results; ``process`` is the engine's own unless it is given.
+    """
+    here = partial(attempt, process=process, reviewer=reviewer)
+    if len(tasks) > 1:
+        from graphlint.cli import progress
+
+        if progress.wanted(quiet=console.quiet, verbose=console.verbose):
+            console.bar = progress.Progress(len(tasks))
+    # Closed here and now, so that an interrupt finds no worker left.
+    with closing(run(tasks, jobs, here)) as outcomes:
+        try:
+            for index, (task, outcome) in enumerate(zip(tasks, outcomes, strict=True), 1):
+                yield _told(outcome if reviewer is None else reviewed(task, outcome, reviewer), console)
+                if console.bar is not None:
+                    console.bar.step(tasks[index].path if index < len(tasks) else "")
+        finally:
+            if console.bar is not None:
+                console.bar.clear()
+                console.bar = None
+
+
+def _told(outcome: Outcome, console: Console) -> FileResult:
+    """The result, after what there is to say of it on stderr."""
+    result = outcome.result
+    if outcome.bug:
+        console.internal_error(f" while linting {result.path}", outcome.bug, outcome.trace)
+        return result
+    if result.error:
+        console.error(f"{result.path}: {result.error}")
+    if not outcome.done:
+        return result
+    for note in result.notes:
+        console.note(f"{result.path}: {note}")
+    if result.unreadable and not result.programs:
+        console.progress(f"{result.path}: not linted, for it cannot be read")
+        return result
+    programs = f"{count(len(result.programs), 'program')} ({', '.join(result.programs)})" if result.programs else "-"
+    aside = f", {len(result.suppressed)} suppressed" if result.suppressed else ""
+    console.progress(f"{result.path}: linted {programs}: {count(len(result.diagnostics), 'finding')} left{aside}")
+    for one in result.suppressed:
+        console.progress(f"{result.path}: {_suppressed(one)}")
+    return result
+
+
+def _suppressed(diagnostic: Diagnostic) -> str:
+    """A finding that is not reported, and why."""
+    place, why = diagnostic.place, diagnostic.suppression
+    at = f"{place.path}:{place.line}: " if place is not None else ""
+    by = {"comment": "a comment", "per-file-ignores": "per-file-ignores", "baseline": "the baseline"}
+    reason = "" if why is None else f" (suppressed by {by[why.by]}{f': {why.reason}' if why.reason else ''})"
+    return f"{at}{diagnostic.code} {diagnostic.message}{reason}"
+
+
+def tell_unreadable(results: Iterable[FileResult], console: Console, more: str = "") -> None:
+    """Say what could not be read, where no report does."""
+    for result in results:
+        for one in result.unreadable:
+            console.error(f"{result.path}: {one.code} {one.message}{more}")
+
+
+def tell_stale(stale: Mapping[str, Mapping[Identity, int]], console: Console) -> None:
+    """Say which baselines hold what no longer occurs."""
+    for baseline, identities in stale.items():
+        number = sum(identities.values())
+        verb = "occurs" if number == 1 else "occur"
+        console.note(
+            f"{shown_path(baseline)}: {count(number, 'finding')} in it no longer {verb}; `graphlint baseline --prune` "
+            "removes what is gone"
+        )
+        for one in sorted(identities):
+            console.progress(f"  {identities[one]} x {described(one)}")
+
+
+def described(one: Identity) -> str:
+    """A finding of a baseline on one line."""
+    module = f" in {one.module}" if one.module else ""
+    return f"{one.artifact}: {one.code} {one.op}{module}: {one.text}".rstrip(": ")
+
+
+def shown_path(path: str) -> str:
+    """The absolute ``path`` as it is shown: relative where it is below the current folder."""
+    return path.removeprefix(os.getcwd().rstrip(os.sep) + os.sep)
+
+
+def exit_status(
+    results: Sequence[FileResult],
+    action: Action,
+    *,
+    fix_only: bool = False,
+    exit_zero: bool = False,
+    exit_non_zero_on_fix: bool = True,
+) -> int:
+    """0, 1 or 2, as the documentation's table of exit statuses has it."""
+    if any(result.error for result in results):
+        return EXIT_FAILURE
+    if exit_zero:
+        return 0
+    if any(result.unreadable for result in results):
+        return 1
+    if action == "diff":
+        return int(any(result.fixed or result.diff for result in results))
+    changed = exit_non_zero_on_fix and any(result.changed for result in results)
+    left = not fix_only and any(result.diagnostics for result in results)
+    return int(changed or left)

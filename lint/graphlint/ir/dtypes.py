@@ -1,0 +1,99 @@
+"""dtypes by the numbers that the serialized schema uses for them, and what arithmetic makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from graphlint.ir.model import Argument
+
+BOOL: Final = 12
+INT64: Final = 5
+FLOAT64: Final = 8
+_INTEGERS: Final = (1, 2, 3, 4, 5, 28, 34, 35)
+_COMPLEX: Final = (9, 10, 11)
+_PARTS: Final = {9: 6, 10: 7, 11: 8}
+"""A complex dtype to its parts' floating dtype."""
+_WHOLE: Final = {6: 9, 13: 10, 7: 10, 8: 11}
+_NUMBERS: Final = {
+    "as_bool": 0,
+    "as_sym_bool": 0,
+    "as_int": 1,
+    "as_sym_int": 1,
+    "as_float": 2,
+    "as_sym_float": 2,
+    "as_complex": 3,
+}
+"""Kinds of arguments that are numbers, and their categories."""
+
+
+def category(dtype: int) -> int:
+    """0 to 3: bool, integer, floating, complex."""
+    return 0 if dtype == BOOL else 1 if dtype in _INTEGERS else 3 if dtype in _COMPLEX else 2
+
+
+def real_part(dtype: int) -> int:
+    """The dtype of the real part of a dtype's numbers."""
+    return _PARTS.get(dtype, dtype)
+
+
+def is_number(argument: Argument) -> bool:
+    """Whether an argument is a number, known or symbolic."""
+    return argument.kind in _NUMBERS
+
+
+def promoted(dimensional: Sequence[int], scalars: Sequence[int], numbers: Sequence[Argument]) -> int | None:
+    """The dtype that arithmetic on these operands is done in, or None where the artifact does not tell.
+
+    torch's rule (``torch.result_type``): the dtypes of tensors with dimensions first, then of 0-dimensional ones, then
+    numbers; a later group counts only where it is of a higher category (bool, integer, floating, complex).
+    """
+    result: int | None = None
+    for group in (dimensional, scalars):
+        dtype = None
+        for one in group:
+            dtype = one if dtype is None else _promote(dtype, one)
+            if dtype is None:
+                return None
+        if dtype is not None and (result is None or category(dtype) > category(result)):
+            result = _as_complex(result, dtype)
+    for number in numbers:
+        kind = _NUMBERS.get(number.kind)
+        if kind is None or result is None or kind > category(result):
+            # A number of a higher category brings in the default dtype, which the artifact does not record.
+            return None
+    return result
+
+
+def _as_complex(result: int | None, dtype: int) -> int | None:
+    """A 0-dimensional complex operand makes a floating result complex of the result's own width."""
+    if result is not None and category(dtype) == 3 and category(result) == 2:
+        return _WHOLE.get(result)
+    return dtype
+
+
+def _promote(left: int, right: int) -> int | None:
+    """The common dtype of two tensors of the same group."""
+    if left == right:
+        return left
+    low, high = sorted((left, right), key=category)
+    if category(low) != category(high):
+        if category(high) == 3 and category(low) == 2:
+            part = _promote(_PARTS[high], low)
+            return _WHOLE.get(part) if part is not None else None
+        return high
+    pair = {left, right}
+    if category(left) == 2:
+        ranks = {6: 1, 13: 1, 7: 2, 8: 3}
+        if pair == {6, 13}:
+            return 7
+    elif category(left) == 3:
+        ranks = {9: 1, 10: 2, 11: 3}
+    else:
+        if 1 in pair:  # uint8 with a signed integer: the next wider signed one
+            other = (pair - {1}).pop()
+            return 3 if other == 2 else other if other in (3, 4, 5) else None
+        ranks = {2: 1, 3: 2, 4: 3, 5: 4}
+    if left not in ranks or right not in ranks:
+        return None
+    return left if ranks[left] > ranks[right] else right

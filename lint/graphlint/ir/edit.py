@@ -1,0 +1,424 @@
+"""Other programs made of one: new nodes, renamed values, edited graphs.
+
+Structs are never changed in place. An edited node or graph knows its origin, which is how what was read of it and is
+not understood here is written back (:mod:`graphlint.ir.encode`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from graphlint.ir.enums import FLOAT32, STRIDED
+from graphlint.ir.model import (
+    Argument,
+    CustomObjRef,
+    Device,
+    Graph,
+    GraphRef,
+    InputSpec,
+    ModuleCallEntry,
+    NamedArgument,
+    Node,
+    OptionalTensorRef,
+    OutputSpec,
+    Program,
+    Spec,
+    SymRef,
+    SymSize,
+    TensorMeta,
+    TensorRef,
+)
+from graphlint.ir.names import RESERVED
+
+KEYWORD = 2
+"""What a keyword operand's ``kind`` is."""
+
+
+class EditedNode(Node, kw_only=True):
+    """A node that another one became."""
+
+    origin: Node
+
+
+class EditedGraph(Graph, kw_only=True):
+    """A graph that another one became."""
+
+    origin: Graph
+
+
+def tensor(name: str) -> Argument:
+    """A tensor argument."""
+    return Argument(as_tensor=TensorRef(name))
+
+
+def tensors(names: Iterable[str]) -> Argument:
+    """A list of tensors."""
+    return Argument(as_tensors=[TensorRef(name) for name in names])
+
+
+def of_kind(kind: str, value: Any) -> Argument:
+    """An argument of the kind that the field says."""
+    field: dict[str, Any] = {kind: value}
+    return Argument(**field)
+
+
+def flat(arguments: Iterable[Argument]) -> list[str | None]:
+    """One entry for each tensor of some arguments; None for an argument that holds no tensor."""
+    return [name for argument in arguments for name in (argument.tensors() or [None])]
+
+
+def changed_node(node: Node, **changes: Any) -> Node:
+    """The node with other fields."""
+    fields = {name: getattr(node, name) for name in Node.__struct_fields__}
+    return EditedNode(**{**fields, **changes}, origin=node.origin if isinstance(node, EditedNode) else node)
+
+
+def changed_graph(graph: Graph, **changes: Any) -> Graph:
+    """The graph with other fields."""
+    fields = {name: getattr(graph, name) for name in Graph.__struct_fields__}
+    return EditedGraph(**{**fields, **changes}, origin=graph.origin if isinstance(graph, EditedGraph) else graph)
+
+
+def with_operand(operand: NamedArgument, argument: Argument) -> NamedArgument:
+    """The operand with another argument."""
+    return NamedArgument(operand.name, argument, operand.arg_kind)
+
+
+def with_graphs(node: Node, graphs: Mapping[int, Graph]) -> list[NamedArgument]:
+    """The operands of a node with other graphs at some positions."""
+    inputs = list(node.inputs)
+    for position, graph in graphs.items():
+        reference = inputs[position].arg.as_graph
+        if reference is None:
+            raise AssertionError(f"operand {position} of {node.target} is no graph")
+        inputs[position] = with_operand(inputs[position], Argument(as_graph=GraphRef(reference.name, graph)))
+    return inputs
+
+
+def every_graph(graph: Graph) -> Iterator[Graph]:
+    """A graph and its subgraphs, callers before what they call."""
+    yield graph
+    for node in graph.nodes:
+        for sub in node.subgraphs():
+            yield from every_graph(sub.graph)
+
+
+def mapped(graph: Graph, edit: Callable[[Node], Sequence[Node] | None]) -> Graph:
+    """The graph with what ``edit`` makes of its nodes and of those of its subgraphs; None leaves a node as it is. The
+    same object where nothing changes.
+    """
+    nodes: list[Node] = []
+    changed = False
+    for node in graph.nodes:
+        made = edit(node)
+        if made is not None:
+            nodes += made
+            changed = True
+            continue
+        graphs: dict[int, Graph] = {}
+        for position, operand in enumerate(node.inputs):
+            reference = operand.arg.as_graph
+            inner = mapped(reference.graph, edit) if reference is not None else None
+            if reference is not None and inner is not None and inner is not reference.graph:
+                graphs[position] = inner
+        nodes.append(changed_node(node, inputs=with_graphs(node, graphs)) if graphs else node)
+        changed = changed or bool(graphs)
+    return changed_graph(graph, nodes=nodes) if changed else graph
+
+
+# ------------------------------------------------------------------------------------------------- renaming
+
+
+def renamed(argument: Argument, mapping: Mapping[str, str]) -> Argument:
+    """The argument with its values, tensors and symbolic scalars, renamed; the same object where nothing changes."""
+    if not mapping or mapping.keys().isdisjoint(argument.names()):
+        return argument
+
+    def reference(ref: TensorRef) -> TensorRef:
+        return TensorRef(mapping.get(ref.name, ref.name))
+
+    def optional(ref: OptionalTensorRef) -> OptionalTensorRef:
+        name = ref.tensor
+        if name is None or name not in mapping:
+            return ref
+        return OptionalTensorRef(mapping[name] if isinstance(ref.as_tensor, str) else TensorRef(mapping[name]))
+
+    def symbol(ref: SymRef) -> SymRef:
+        name = mapping.get(ref.as_name) if ref.as_name is not None else None
+        return ref if name is None else SymRef(as_name=name)
+
+    kind, value = argument.kind, argument.value
+    if isinstance(value, TensorRef):
+        return Argument(as_tensor=reference(value))
+    if isinstance(value, OptionalTensorRef):
+        return Argument(as_optional_tensor=optional(value))
+    if isinstance(value, SymRef):
+        return of_kind(kind, symbol(value))
+    if isinstance(value, dict):
+        return Argument(as_string_to_argument={key: renamed(one, mapping) for key, one in value.items()})
+    if kind == "as_tensors":
+        return Argument(as_tensors=[reference(one) for one in value])
+    if kind == "as_nested_tensors":
+        return Argument(as_nested_tensors=[[reference(one) for one in inner] for inner in value])
+    if kind == "as_optional_tensors":
+        return Argument(as_optional_tensors=[optional(one) for one in value])
+    return of_kind(kind, [symbol(one) for one in value])
+
+
+def renamed_operands(node: Node, mapping: Mapping[str, str]) -> Node:
+    """The node with its operands renamed; the same object where nothing changes."""
+    if not mapping:
+        return node
+    inputs = [_renamed_operand(operand, mapping) for operand in node.inputs]
+    if all(new is old for new, old in zip(inputs, node.inputs, strict=True)):
+        return node
+    return changed_node(node, inputs=inputs)
+
+
+def _renamed_operand(operand: NamedArgument, mapping: Mapping[str, str]) -> NamedArgument:
+    argument = renamed(operand.arg, mapping)
+    return operand if argument is operand.arg else with_operand(operand, argument)
+
+
+def renamed_call(entry: ModuleCallEntry, mapping: Mapping[str, str]) -> ModuleCallEntry:
+    """An entry of the module call graph with the values it names renamed."""
+    signature = entry.signature
+    if signature is None or not mapping:
+        return entry
+    sides = {side: [renamed(one, mapping) for one in getattr(signature, side)] for side in ("inputs", "outputs")}
+    return ModuleCallEntry(entry.fqn, msgspec.structs.replace(signature, **sides))
+
+
+def renamed_values(program: Program, mapping: Mapping[str, str]) -> Program:
+    """The program with values of its root graph renamed, wherever they are named."""
+    module, graph = program.graph_module, program.graph
+    changed = changed_graph(
+        graph,
+        inputs=[renamed(one, mapping) for one in graph.inputs],
+        outputs=[renamed(one, mapping) for one in graph.outputs],
+        nodes=[renamed_operands(node, mapping) for node in graph.nodes],
+        tensor_values={mapping.get(name, name): meta for name, meta in graph.tensor_values.items()},
+    )
+    signature = module.signature
+    inputs = [_renamed_input(*pair) for pair in zip(signature.input_specs or (), changed.inputs, strict=True)]
+    outputs = [respecified(*pair) for pair in zip(signature.output_specs or (), changed.outputs, strict=True)]
+    for place, spec in enumerate(outputs):
+        given = spec.user_input_mutation
+        name = mapping.get(given.user_input_name or "") if given is not None else None
+        if given is not None and name is not None:
+            named = msgspec.structs.replace(given, user_input_name=name)
+            outputs[place] = OutputSpec(user_input_mutation=named)
+    signature = msgspec.structs.replace(signature, input_specs=inputs, output_specs=outputs)
+    calls = [renamed_call(one, mapping) for one in module.module_call_graph]
+    return with_graph(program, changed, signature=signature, module_call_graph=calls)
+
+
+def _renamed_input(spec: InputSpec, argument: Argument) -> InputSpec:
+    given = spec.user_input
+    named = msgspec.to_builtins(argument) if argument.names() else None
+    if given is None or named is None or given.arg == named:
+        return spec
+    return InputSpec(user_input=msgspec.structs.replace(given, arg=named))
+
+
+def named_by_calls(program: Program) -> set[str]:
+    """The values that the module call graph names."""
+    signatures = (entry.signature for entry in program.graph_module.module_call_graph)
+    return {
+        name
+        for one in signatures
+        if one is not None
+        for argument in (*one.inputs, *one.outputs)
+        for name in argument.names()
+    }
+
+
+# ------------------------------------------------------------------------------------------------ signatures
+
+
+def mutated(spec: OutputSpec) -> tuple[str, str] | None:
+    """What an output spec writes back: kind and name; None for other outputs."""
+    return (spec.kind, str(spec.target)) if spec.kind.endswith("_mutation") else None
+
+
+def mutation_of(spec: InputSpec, name: str, value: str) -> OutputSpec:
+    """The output spec that writes ``value`` back to the input ``name`` of that spec."""
+    argument = {"name": value}
+    if spec.parameter is not None:
+        return OutputSpec(parameter_mutation=Spec(arg=argument, parameter_name=spec.parameter.parameter_name))
+    if spec.buffer is not None:
+        return OutputSpec(buffer_mutation=Spec(arg=argument, buffer_name=spec.buffer.buffer_name))
+    return OutputSpec(user_input_mutation=Spec(arg=argument, user_input_name=name))
+
+
+def respecified(spec: OutputSpec, output: Argument) -> OutputSpec:
+    """An output spec for what the graph returns there now."""
+    kind, given = spec.kind, spec.spec
+    if given is None or not output.names():
+        return spec
+    argument = msgspec.to_builtins(output if kind in ("user_output", "constant") else output.value)
+    if given.arg == argument:
+        return spec
+    field: dict[str, Any] = {kind: msgspec.structs.replace(given, arg=argument)}
+    return OutputSpec(**field)
+
+
+def with_graph(program: Program, graph: Graph, **parts: Any) -> Program:
+    """The program with another root graph, and other ``parts`` of its ``graph_module``; an output spec follows what
+    the graph returns in its place.
+    """
+    module = msgspec.structs.replace(program.graph_module, graph=graph, **parts)
+    return msgspec.structs.replace(program, graph_module=module)
+
+
+# --------------------------------------------------------------------------------------------- making nodes
+
+
+class Dialect(msgspec.Struct, frozen=True):
+    """Which optional keys the nodes of a file have: it depends on the torch version that wrote it."""
+
+    kinds: bool
+    """Operands say whether they were positional (torch 2.7 and later)."""
+    names: bool
+    """Nodes have a name (torch 2.11 and later)."""
+    single_return_flag: bool
+    """Higher-order nodes say whether they return a bare tensor (torch 2.7 and later)."""
+
+    @classmethod
+    def of(cls, root: Graph) -> Dialect:
+        """The dialect that a file's own nodes show, those of subgraphs included."""
+        kinds = names = flag = False
+        for graph in every_graph(root):
+            for node in graph.nodes:
+                kinds = kinds or any(operand.arg_kind is not None for operand in node.inputs)
+                names = names or node.name is not None
+                flag = flag or node.is_hop_single_tensor_return is not msgspec.UNSET
+                if kinds and names and flag:
+                    return cls(kinds, names, flag)
+        return cls(kinds, names, flag)
+
+    def operand(self, name: str, argument: Argument, *, keyword: bool = False) -> NamedArgument:
+        """A node's operand."""
+        return NamedArgument(name, argument, (KEYWORD if keyword else 1) if self.kinds else None)
+
+    def node(
+        self,
+        target: str,
+        inputs: list[NamedArgument],
+        outputs: list[Argument],
+        name: str,
+        metadata: dict[str, str],
+    ) -> Node:
+        """A node; ``name`` is what files that name nodes call it."""
+        flag = None if self.single_return_flag else msgspec.UNSET
+        return Node(target, inputs, outputs, metadata, flag, name if self.names else None)
+
+    def returning_also(self, node: Node, names: Iterable[str]) -> dict[str, Any]:
+        """The fields of a node that calls graphs which change when it returns more tensors, ``names``."""
+        outputs: list[Argument] = []
+        for output in node.outputs:
+            # A tuple of one tensor is a list of one in files of torch 2.5; of several, they stand side by side.
+            listed = output.as_tensors if len(node.outputs) == 1 else None
+            outputs += [output] if listed is None else [Argument(as_tensor=reference) for reference in listed]
+        outputs += [tensor(name) for name in names]
+        if self.single_return_flag:
+            return {"outputs": outputs, "is_hop_single_tensor_return": False}
+        return {"outputs": outputs if len(outputs) > 1 else [tensors(outputs[0].names())]}
+
+
+def scalar_meta() -> TensorMeta:
+    """Metadata of a 0-dimensional float32 tensor on the CPU."""
+    return TensorMeta(FLOAT32, [], [], SymSize(as_int=0), device=Device("cpu"), layout=STRIDED)
+
+
+class GraphEdit:
+    """A graph in the making: an edited copy of one, with names that are free and what is recorded of new values."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.inputs = list(graph.inputs)
+        self.outputs = list(graph.outputs)
+        self.nodes: list[Node] = []
+        """Starts empty: a pass copies over what it keeps."""
+        self._metas: dict[str, TensorMeta | None] = {}
+        """Metadata of values that are new or other than they were; None for those that are gone."""
+        self._tables: dict[str, dict[str, Any]] = {}
+        """What is recorded of symbolic values and of objects, where it is more than it was."""
+        self._numbers: dict[str, int] = {}
+        """Up to which number the names that begin with a stem are taken."""
+        self._names = {name for argument in graph.inputs for name in _all_names(argument)}
+        self._names.update(graph.tensor_values, graph.constants, graph.sym_int_values, graph.sym_bool_values)
+        names = self._names
+        for node in graph.nodes:
+            outputs = node.outputs
+            if len(outputs) != 1 or outputs[0].as_tensor is None or outputs[0].as_tensor.name not in names:
+                names.update(node.results())
+            if node.name and node.name not in names:
+                names.add(node.name)
+            for sub in node.subgraphs():
+                names.add(sub.name)
+
+    def fresh(self, stem: str, start: int = 0) -> str:
+        """The first free one of ``stem0``, ``stem1``, …, counted from ``start``; taken from then on."""
+        number = start
+        while f"{stem}{number}" in self._names:
+            number += 1
+        return self.claim(f"{stem}{number}")
+
+    def claim(self, name: str) -> str:
+        """``name``, or ``name_1``, ``name_2``, … where it is taken or no name for a value; taken from then on."""
+        free = name
+        if name in self._names or name in RESERVED:
+            number = self._numbers.get(name, 0)
+            while free in self._names or free in RESERVED:
+                number += 1
+                free = f"{name}_{number}"
+            self._numbers[name] = number
+        self._names.add(free)
+        return free
+
+    def record(self, name: str, meta: TensorMeta) -> None:
+        """Record a new value's metadata."""
+        self._metas[name] = meta
+
+    def record_other(self, table: str, name: str, recorded: Any) -> None:
+        """Record what is known of a symbolic value or an object; ``table`` is the field of the graph."""
+        if table not in self._tables:
+            self._tables[table] = dict(getattr(self.graph, table))
+        self._tables[table][name] = recorded
+
+    def rename(self, name: str, new: str) -> None:
+        """Another name for a value that is new here; its metadata goes with it."""
+        self._metas[new] = self._metas.pop(name)
+        self._names.discard(name)
+        stem, _, number = name.rpartition("_")
+        if stem in self._numbers and number.isdecimal():
+            self._numbers[stem] = min(self._numbers[stem], max(int(number) - 1, 0))
+
+    def forget(self, names: Iterable[str]) -> None:
+        """These values are gone."""
+        self._metas.update(dict.fromkeys(names))
+
+    def untouched(self) -> Graph:
+        """The graph with all of its nodes."""
+        self.nodes = list(self.graph.nodes)
+        return self.finish()
+
+    def finish(self, **changes: Any) -> Graph:
+        """The edited graph, with other fields changed as given."""
+        values = dict(self.graph.tensor_values)
+        for name, meta in self._metas.items():
+            if meta is None:
+                values.pop(name, None)
+            else:
+                values[name] = meta
+        edited = {"inputs": self.inputs, "outputs": self.outputs, "nodes": self.nodes, "tensor_values": values}
+        return changed_graph(self.graph, **{**edited, **self._tables, **changes})
+
+
+def _all_names(argument: Argument) -> list[str]:
+    held: CustomObjRef | None = argument.as_custom_obj
+    return argument.names() if held is None else [held.name]

@@ -1,0 +1,30 @@
+"""Names of values that torch keeps when it copies a graph.
+
+``torch.fx`` gives another name to a value that is called like something in Python or in the code that it generates
+(``_Namespace.create_name`` in ``torch/fx/graph.py``). Export names inputs after the arguments of the model, whatever
+they are called, and finds a written input by its name.
+"""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+import re
+from typing import Final
+
+RESERVED: Final = frozenset(
+    {*vars(builtins), *keyword.kwlist, "inf", "nan", "NoneType", "torch", "device", "fx_pytree", "pytree"}
+)
+"""What no value can be called."""
+_KEPT: Final = re.compile(r"(?!.*_0\d+$)[A-Za-z_]\w*", re.ASCII)
+
+
+def is_kept(name: str) -> bool:
+    """Whether a value of that name is called so in a copy of its graph."""
+    return name not in RESERVED and _KEPT.fullmatch(name) is not None
+
+
+def kept_stem(name: str) -> str:
+    """A name like it that torch keeps, if no other value has it."""
+    stem = re.sub(r"\W", "_", name, flags=re.ASCII)
+    return re.sub(r"_0+(?=\d+$)", "_", stem if stem[:1].isalpha() or stem[:1] == "_" else f"_{stem}")

@@ -1,0 +1,178 @@
+"""Emitting nodes: names, operands by schema, metadata, sizes that are symbolic, and which memory a result lives in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from graphlint.ir.edit import Dialect, GraphEdit, tensor, tensors
+from graphlint.ir.expressions import as_expression, canonical
+from graphlint.ir.model import Argument, NamedArgument, SymRef, SymSize
+from graphlint.ir.strides import Size
+from graphlint.ops.table import OpTable
+from graphlint.passes.functionalize.metas import Meta, Obstacle, Value
+from graphlint.semantics.memory import Memory
+from graphlint.semantics.sizes import Sizes
+
+
+class Twin(msgspec.Struct, frozen=True):
+    """What takes the place of a writing op."""
+
+    metas: list[Meta]
+    """Of its results."""
+    disposable: bool
+    """Whether it may go when nobody uses them."""
+
+
+class Builder:
+    """Appends nodes to an edited graph. ``source`` is the metadata (stack trace, module path) that new nodes get."""
+
+    def __init__(self, edit: GraphEdit, dialect: Dialect, ops: OpTable, known: Sizes, memory: Memory) -> None:
+        """``known`` is what is known of symbolic sizes, ``memory`` that of the original program."""
+        self.known = known
+        self.edit = edit
+        self.dialect = dialect
+        self.source: dict[str, str] = {}
+        self.twins: dict[tuple[object, ...], Twin] = {}
+        """Those that are known, by all that they depend on."""
+        self._ops = ops
+        self._symbols: Mapping[str, Any] = edit.graph.sym_int_values
+        self._defined: dict[Size, str] = {}
+        self._memory = memory
+        self.roots: dict[str, str] = {}
+        """Which memory a value lives in: the name of the value that it was made as."""
+        self.born: dict[str, int] = {}
+        """Where in ``edit.nodes`` a value is made."""
+        self.last_read: dict[str, int] = {}
+        """Where in ``edit.nodes`` a memory is read last."""
+        self.new_symbols: dict[str, Any] = {}
+        """What is recorded of symbolic integers that are new."""
+        self.disposable: set[str] = set()
+        """Results of nodes that compute nothing on their own account (casts, scatters, …): they may go when nobody uses
+        them, where a twin must stay, which can raise or draw as the op did that it stands for.
+        """
+
+    def define(self, names: Sequence[str]) -> None:
+        """These symbolic integers are defined from here on."""
+        if not self._symbols:
+            return
+        for name in names:
+            recorded = self._symbols.get(name)
+            expression = recorded.get("as_expr") if isinstance(recorded, dict) else None
+            if isinstance(expression, dict):
+                self._defined.setdefault(canonical(str(expression.get("expr_str"))), name)
+
+    def root(self, name: str) -> str:
+        """Which memory a value lives in."""
+        root = self.roots.get(name)
+        if root is not None:
+            return root
+        ref = self._memory.known(self.edit.graph, name)
+        return name if ref is None else ref.base.name
+
+    def append(self, node: Any) -> None:
+        """Append a node, and note what it reads."""
+        place = len(self.edit.nodes)
+        for operand in node.inputs:
+            for name in operand.arg.tensors():
+                if name is not None:
+                    self.last_read[self.root(name)] = place
+        self.edit.nodes.append(node)
+
+    def emit(
+        self,
+        op: str,
+        arguments: Sequence[Argument],
+        meta: Meta,
+        stem: str,
+        keywords: Mapping[str, Argument] | None = None,
+    ) -> Value:
+        """Append a node with one tensor result, which may go when nobody uses it."""
+        (value,) = self.emit_all(op, arguments, [meta], stem, keywords)
+        self.disposable.add(value.name)
+        return value
+
+    def emit_all(
+        self,
+        op: str,
+        arguments: Sequence[Argument],
+        metas: Sequence[Meta],
+        stem: str,
+        keywords: Mapping[str, Argument] | None = None,
+        *,
+        as_list: bool = False,
+    ) -> list[Value]:
+        """Append a node with several tensor results, or one list of tensors; positional ``arguments`` get their
+        names from the op's schema.
+        """
+        operands = self._operands(op, arguments, keywords or {})
+        values = [Value(self.edit.claim(stem), meta) for meta in metas]
+        names = [value.name for value in values]
+        outputs = [tensors(names)] if as_list else [tensor(name) for name in names]
+        self._finish(op, operands, outputs, names[0] if len(outputs) == 1 and not as_list else None)
+        shown = self._shown(op, operands)
+        for value in values:
+            self.note(value, shown)
+        return values
+
+    def note(self, value: Value, shown: str | None) -> None:
+        """Note a result of the node that was appended last; ``shown`` is the value whose memory it shows."""
+        self.edit.record(value.name, value.meta.raw)
+        self.roots[value.name] = value.name if shown is None else self.root(shown)
+        self.born[value.name] = len(self.edit.nodes) - 1
+
+    def _shown(self, op: str, operands: Sequence[NamedArgument]) -> str | None:
+        """The operand whose memory the results of an op show, or may show."""
+        info = self._ops.lookup(op)
+        viewed = {rule.argument for rule in info.aliases} if info is not None else set()
+        return next((one.arg.as_tensor.name for one in operands if one.name in viewed and one.arg.as_tensor), None)
+
+    def _operands(
+        self, op: str, arguments: Sequence[Argument], keywords: Mapping[str, Argument]
+    ) -> list[NamedArgument]:
+        info = self._ops.lookup(op)
+        if info is None or info.schema is None:
+            raise AssertionError(f"{op} is not in the table of ops")
+        names = [argument.name for argument in info.schema.arguments]
+        operands = [self.dialect.operand(name, value) for name, value in zip(names, arguments, strict=False)]
+        return operands + [self.dialect.operand(name, value, keyword=True) for name, value in keywords.items()]
+
+    def _finish(self, op: str, operands: list[NamedArgument], outputs: list[Argument], name: str | None) -> None:
+        if name is None and self.dialect.names:
+            name = self.edit.claim(op.split(".")[1])
+        self.append(self.dialect.node(f"torch.ops.{op}", operands, outputs, name or "", self.source))
+
+    def sizes(self, like: Value, shape: Sequence[Size], raw: Sequence[SymSize]) -> Argument:
+        """The argument for a list of sizes. Symbolic ones are read off ``like``, which must have them, or off a
+        symbol that is defined already.
+        """
+        numbers = [size for size in shape if isinstance(size, int)]
+        if len(numbers) == len(shape):
+            return Argument(as_ints=numbers)
+        return Argument(
+            as_sym_ints=[
+                SymRef(as_int=size) if isinstance(size, int) else SymRef(as_name=self.symbol(like, size, raw[dim]))
+                for dim, size in enumerate(shape)
+            ]
+        )
+
+    def symbol(self, like: Value, size: Size, raw: SymSize) -> str:
+        """The name of a symbolic integer of that value."""
+        known = self._defined.get(size)
+        if known is not None:
+            return known
+        for dim, candidate in enumerate(like.meta.shape):
+            if as_expression(candidate) == as_expression(size):
+                return self._size_of(like, dim, size, raw)
+        raise Obstacle(f"no tensor at hand has size {size}")
+
+    def _size_of(self, like: Value, dim: int, size: Size, raw: SymSize) -> str:
+        name = self.edit.claim("sym_size_int")
+        operands = self._operands("aten.sym_size.int", [tensor(like.name), Argument(as_int=dim)], {})
+        self._finish("aten.sym_size.int", operands, [Argument(as_sym_int=SymRef(as_name=name))], name)
+        self.new_symbols[name] = msgspec.to_builtins(raw)
+        self.disposable.add(name)
+        self._defined[size] = name
+        return name

@@ -1,0 +1,873 @@
+"""One graph of the program, walked as an interpreter would: what stands for each node now.
+
+For each storage that is written there is a current base value; each reference to it is a chain of view steps from the
+base (:mod:`graphlint.semantics.memory`). A write makes a new value for the written view (:mod:`.twins`), carries it
+back through the inverses of the steps (:mod:`.views`), and makes the result the new base.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from graphlint.ir.edit import (
+    GraphEdit,
+    changed_node,
+    flat,
+    renamed,
+    renamed_operands,
+    tensor,
+    tensors,
+    with_graphs,
+    with_operand,
+)
+from graphlint.ir.model import Argument, Graph, NamedArgument, Node
+from graphlint.ir.strides import Size
+from graphlint.ops.info import OpInfo
+from graphlint.passes.functionalize.build import Builder
+from graphlint.passes.functionalize.metas import Meta, Obstacle, Value
+from graphlint.passes.functionalize.twins import RESHAPED, Call, Target, copied, functional, normalization, restrided
+from graphlint.passes.functionalize.views import SCATTERING, VIEWING, View, invert, moved, replay
+from graphlint.semantics.analysis import Write
+from graphlint.semantics.calls import GraphCall, call_of
+from graphlint.semantics.memory import Ref, Storage, moved_to
+from graphlint.semantics.sites import Scope, Site
+
+if TYPE_CHECKING:
+    from graphlint.passes.functionalize.program import Rewriter
+
+_DEEPEST: Final = 200
+"""Views of one another that a write is carried back through: each takes a node, and each write takes them all again."""
+
+
+class Blocked(Exception):  # noqa: N818  # control flow: plan again without these storages
+    """Something keeps storages from being functionalized that came up on the way."""
+
+    def __init__(self, storages: Iterable[Storage], reason: str) -> None:
+        super().__init__(reason)
+        self.storages = set(storages)
+        self.reason = reason
+
+
+class State(msgspec.Struct, eq=False):
+    """A storage while its graph is walked."""
+
+    origin: Value
+    base: Value
+    version: int = 0
+    source: dict[str, str] = {}
+    """Metadata of the node that wrote it last."""
+    shown: dict[Ref, Value] = {}
+    """Views of the current base that exist already, laid out as they were recorded."""
+
+
+class Frame:
+    """One graph while it is walked."""
+
+    def __init__(self, rewriter: Rewriter, scope: Scope) -> None:
+        self.rewriter = rewriter
+        self.scope = scope
+        self.graph = scope.graph
+        self.edit = GraphEdit(scope.graph)
+        self.builder = Builder(self.edit, rewriter.dialect, rewriter.ops, rewriter.sizes, rewriter.memory)
+        self.shown = rewriter.memory.showing(scope.graph, rewriter.active)
+        """The graph's values that may show a storage which is rewritten."""
+        self.gone: dict[str, str] = {}
+        """Names that the rewrite does away with, and what stands for them."""
+        self._values: dict[Ref, tuple[Value, int]] = {}
+        """What shows a reference, and of which version of its storage."""
+        self._states: dict[Ref, State] = {}
+        """By the storage's base in this graph."""
+        self._moved: dict[Ref, Ref] = {}
+        """Objects that an in-place view has made another view."""
+        self._visited: list[tuple[int, int]] = []
+        """The nodes that were looked at, by their index in the graph, and where in ``edit.nodes`` what stands for each
+        begins. The others, most of a graph's nodes, stay as they are.
+        """
+        self._views: set[int] = set()
+        """Indices into ``edit.nodes`` of views, which may go when nobody uses them."""
+        self._definers: dict[str, int] | None = None
+        self._returned = False
+
+    # -- what values show
+
+    def ref(self, name: str | None) -> Ref | None:
+        """What a value refers to now, if that is in a storage which is rewritten."""
+        if name not in self.shown:
+            return None
+        refs = self.rewriter.memory.refs(self.graph, str(name))
+        if len(refs) != 1 or refs[0].storage not in self.rewriter.active:
+            return None
+        return moved_to(self._moved, refs[0])
+
+    def state(self, ref: Ref) -> State:
+        """The state of a reference's storage."""
+        base = ref.base
+        state = self._states.get(base)
+        if state is None:
+            try:
+                origin = Value(base.name, self.rewriter.meta(self.graph, base.name))
+            except Obstacle as reason:
+                raise Blocked([ref.storage], str(reason)) from None
+            state = self._states[base] = State(origin, origin, shown={base: origin})
+        return state
+
+    def recorded(self, ref: Ref) -> Meta:
+        """What the artifact records of a tensor object."""
+        while ref.step is None and not ref.is_base and ref.parent is not None:
+            ref = ref.parent
+        return self.rewriter.meta(ref.graph, ref.name) if ref.step is None else self.view(ref).meta
+
+    def view(self, ref: Ref) -> View:
+        """The last step to a reference, with what was recorded of it."""
+        known = self.rewriter.views.get(ref)
+        if known is not None:
+            return known
+        step, parent = ref.step, ref.parent
+        if step is None or parent is None:
+            raise AssertionError("it is no view")
+        node, op = step.node, step.op
+        if op.in_place_view:
+            twin = self.rewriter.ops.lookup(op.functional_twin) if op.functional_twin is not None else None
+            if twin is None:
+                raise Obstacle(f"{op.name} has no out-of-place form")
+            node, op = changed_node(node, target=f"torch.ops.{twin.name}"), twin
+        names = [name for output in node.outputs for name in output.tensors() if name is not None]
+        metas = tuple(self.rewriter.meta(step.graph, name) for name in names)
+        view = View(node, op, step.operand, ref.index, self.recorded(parent), metas)
+        self.rewriter.views[ref] = view
+        return view
+
+    def value(self, ref: Ref) -> Value:
+        """The value that shows a reference, if not of the current version."""
+        return self._shown(ref)[0]
+
+    def _shown(self, ref: Ref) -> tuple[Value, int]:
+        known = self._values.get(ref)
+        if known is None:
+            known = self._values[ref] = (self.state(ref).origin, 0 if ref.is_base else -1)
+        return known
+
+    def use(self, name: str, *, exact: bool) -> str:
+        """The name to read for a value of the original program, taken again from its base where it was written.
+
+        ``exact`` asks for the recorded strides too: views depend on them, and so do the strides of what other ops make.
+        """
+        ref = self.ref(name)
+        return self.gone.get(name, name) if ref is None else self.current(ref, exact=exact).name
+
+    def current(self, ref: Ref, *, exact: bool) -> Value:
+        """The value that shows a reference now."""
+        value, version = self._shown(ref)
+        state = self.state(ref)
+        try:
+            if version != state.version or (exact and not value.meta.same_strides(self.recorded(ref))):
+                value = self._show(ref)
+                self._values[ref] = value, state.version
+        except Obstacle as reason:
+            raise Blocked([ref.storage], str(reason)) from None
+        return value
+
+    def _show(self, ref: Ref) -> Value:
+        """The view of the current base, taken again where it does not exist yet."""
+        if ref.depth > _DEEPEST:
+            raise Obstacle(f"it is reached through more than {_DEEPEST} views, one of the other")
+        state = self.state(ref)
+        pending: list[Ref] = []
+        while ref not in state.shown and ref.parent is not None and not ref.is_base:
+            pending.append(ref)
+            ref = ref.parent
+        value = state.shown.get(ref, state.base)
+        for one in reversed(pending):
+            value = self._taken(one, value, state)
+        return value
+
+    def _taken(self, ref: Ref, parent: Value, state: State) -> Value:
+        """The last view of a chain, taken again."""
+        step = ref.step
+        if step is None:
+            state.shown[ref] = parent
+            return parent
+        self._views.add(len(self.edit.nodes))
+        values = replay(self.builder, self.view(ref), parent, lambda name: self.use(name, exact=False))
+        state.shown[ref] = values[ref.index]
+        for name, value in zip(flat(step.node.outputs), values, strict=True) if len(values) > 1 else ():
+            sibling = self.rewriter.memory.known(self.graph, name) if name is not None else None
+            if sibling is not None and sibling.step is step and sibling.parent is ref.parent:
+                state.shown[sibling] = value
+        return values[ref.index]
+
+    def _taken_anew(self, ref: Ref) -> None:
+        """Take a chain of views of the current base again, in its memory, even where the value is at hand elsewhere."""
+        state = self.state(ref)
+        value = state.base
+        try:
+            for one in ref.way():
+                value = self._taken(one, value, state)
+        except Obstacle as reason:
+            raise Blocked([ref.storage], str(reason)) from None
+        self._values[ref] = value, state.version
+
+    # -- nodes
+
+    def walk(self) -> None:
+        """Rewrite what has to be."""
+        for argument in self.graph.inputs:
+            self.builder.define(argument.symbols())
+        for index, node, takes in self._concerned():
+            if takes:
+                self.builder.source = node.metadata
+                self._visited.append((index, len(self.edit.nodes)))
+                writes = self.rewriter.writes.get(id(node), [])
+                if any(write.target.storage in self.rewriter.active for write in writes):
+                    self._write(node, writes)
+                elif node.subgraphs():
+                    self._call(node, index)
+                else:
+                    self._keep(node)
+            self.builder.define(node.results())
+        self._visited.append((len(self.graph.nodes), len(self.edit.nodes)))
+
+    def _concerned(self) -> Iterator[tuple[int, Node, bool]]:
+        """The nodes that have to do with what is rewritten, each with its index: those that take a value in a storage
+        which is rewritten, or call graphs (True); those that compute a size (False).
+        """
+        shown = self.shown
+        sized = bool(self.graph.sym_int_values)
+        for index, node in enumerate(self.graph.nodes):
+            # Most operands and results are one tensor or a number: a list for each would cost more than the rest.
+            for operand in node.inputs:
+                argument = operand.arg
+                if argument.as_tensor is not None:
+                    if argument.as_tensor.name in shown:
+                        yield index, node, True
+                        break
+                elif argument.is_constant:
+                    continue
+                elif argument.as_graph is not None or not shown.isdisjoint(argument.tensors()):
+                    yield index, node, True
+                    break
+            else:
+                if sized and any(output.as_tensor is None for output in node.outputs):
+                    yield index, node, False
+
+    def _renamed(self, node: Node, *, exact: bool) -> Node:
+        """The node with its operands under their current names."""
+        mapping: dict[str, str] = {}
+        for operand in node.inputs:
+            for name in operand.arg.tensors():
+                current = self.use(name, exact=exact) if name is not None else None
+                if name is not None and current is not None and current != name:
+                    mapping[name] = current
+        return renamed_operands(node, mapping)
+
+    def _keep(self, node: Node) -> None:
+        """A node that writes nothing, or whose writes stay."""
+        self.builder.append(self._renamed(node, exact=True))
+        self._note_views(node)
+
+    def _note_views(self, node: Node) -> None:
+        """What the results of a node that was just appended show, where they are views."""
+        names = [name for output in node.outputs for name in output.tensors()]
+        if self.shown.isdisjoint(names):
+            return
+        for name in names:
+            ref = self.ref(name)
+            if name is None or ref is None:
+                continue
+            if ref.name != name:  # the very object that it was given
+                self._views.add(len(self.edit.nodes) - 1)
+                continue
+            if ref.step is None or ref.parent is None:
+                continue
+            state = self.state(ref)
+            operand = node.input(ref.step.operand)
+            if operand is None or operand.as_tensor is None:
+                raise Blocked([ref.storage], f"%{ref.parent.name} is viewed as one of a list of tensors")
+            try:
+                view, parent = self.view(ref), self._shown(ref.parent)[0]
+                value = Value(name, moved(view, view.meta, parent.meta))
+            except Obstacle as reason:
+                raise Blocked([ref.storage], str(reason)) from None
+            if value.meta is not view.meta:
+                self.edit.record(name, value.meta.raw)
+            self.builder.roots[name] = self.builder.root(parent.name)
+            self._values[ref] = value, state.version
+            state.shown[ref] = value
+            self._views.add(len(self.edit.nodes) - 1)
+
+    # -- writes
+
+    def _write(self, node: Node, writes: list[Write]) -> None:
+        """A node whose writes become data flow."""
+        op = writes[0].site.op
+        if op is None:
+            raise AssertionError("an unknown op was taken for a write that can be functionalized")
+        if any(output.symbols() for output in node.outputs):
+            storages = [write.target.storage for write in writes]
+            raise Blocked(storages, f"this file says that {op.name} returns a number")
+        try:
+            refs = [self._target(write) for write in writes]
+            if op.in_place_view:
+                self._view_in_place(node, op, refs[0])
+                return
+            self._check_apart(op, refs)
+            call = self._call_of(node, op, writes, refs)
+            if op.substitute in ("batch-norm", "instance-norm"):
+                self._normalize(node, call, refs)
+                return
+            results = self._results_of(node, op, writes)
+            if op.out_variant:
+                self._check_out(node, writes)
+            values = functional(self.builder, call, self.rewriter.ops)
+            replaces = op.out_variant or op.substitute == "copy"
+            for ref, value, names in zip(refs, values, results, strict=True):
+                self._settle(ref, value, names, replaces=replaces)
+        except Obstacle as reason:
+            raise Blocked([write.target.storage for write in writes], str(reason)) from None
+
+    def _target(self, write: Write) -> Ref:
+        ref = self.ref(write.value)
+        if ref is None:
+            raise Obstacle(f"%{write.value} shows its memory in a way that cannot be followed")
+        return ref
+
+    def _check_apart(self, op: OpInfo, refs: list[Ref]) -> None:
+        """Each target must have memory of its own: the order of writes within one op is not ours to tell."""
+        if len({ref.base for ref in refs}) == len(refs):
+            return
+        written: dict[Ref, set[int]] = {}
+        for ref in refs:
+            places, before = self.recorded(ref).positions(), written.setdefault(ref.base, set())
+            if places is None or not before.isdisjoint(places):
+                raise Obstacle(f"{op.name} writes the same memory more than once")
+            before.update(places)
+
+    def _call_of(self, node: Node, op: OpInfo, writes: list[Write], refs: list[Ref]) -> Call:
+        if any(operand.arg.value is None for operand in node.inputs):
+            raise Obstacle(f"an argument of {op.name} is of no known kind")
+        exact = op.draws(node)  # random numbers are drawn in the order of strides
+        edited = self._renamed(node, exact=exact)
+        metas: dict[str, Meta] = {}
+        mutable: set[str] = set()
+        overlapping: set[str] = set()
+        for operand in node.inputs:
+            for index, name in enumerate(operand.arg.tensors()):
+                if name is None:
+                    continue
+                ref = self.ref(name)
+                current = self.use(name, exact=exact)
+                if self._reads_a_target(operand, index, ref, writes, refs):
+                    overlapping.add(current)
+                metas[current] = self.rewriter.meta(self.graph, name) if ref is None else self.value(ref).meta
+                if not self._is_immutable(name, ref):
+                    mutable.add(current)
+        targets = tuple(
+            Target(write.argument, self.current(ref, exact=exact)) for write, ref in zip(writes, refs, strict=True)
+        )
+        outside = frozenset(
+            target.value.name for target, ref in zip(targets, refs, strict=True) if ref.storage.kind != "intermediate"
+        )
+        autocast = any(_enables_autocast(caller.node) for caller in self.scope.callers())
+        return Call(
+            op, edited, targets, metas, lambda name: name not in mutable, outside, frozenset(overlapping), autocast
+        )
+
+    def _reads_a_target(
+        self, operand: NamedArgument, index: int, ref: Ref | None, writes: list[Write], refs: list[Ref]
+    ) -> bool:
+        """Whether an operand that is no target shows elements of one. Raises :class:`Obstacle` where they are those of
+        another element of a list, which may have been written before it is read, or some of a target's but not in its
+        order, which torch refuses or leaves undefined.
+        """
+        if ref is None or any(write.argument == operand.name for write in writes):
+            return False
+        shared = [place for place, one in enumerate(refs) if one.base is ref.base]
+        if len(refs) > 1 and operand.arg.as_tensors is not None and shared not in ([], [index]):
+            raise Obstacle(f"{writes[0].site.name} reads a tensor of the list that it writes")
+        for place in shared:
+            mine, target = self.recorded(ref), self.recorded(refs[place])
+            same = (mine.shape, mine.offset) == (target.shape, target.offset) and mine.same_strides(target)
+            if not same and mine.intersects(target):
+                raise Obstacle(f"{writes[0].site.name} reads memory that it writes")
+        return bool(shared)
+
+    def _is_immutable(self, name: str, ref: Ref | None) -> bool:
+        """Whether the memory behind a value is not written after this point, neither by what stays in place nor by
+        the write-back of mutation outputs.
+        """
+        if ref is not None:
+            return self.state(ref).version > 0 or ref.storage.kind == "intermediate"
+        return all(one.storage not in self.rewriter.written for one in self.rewriter.memory.refs(self.graph, name))
+
+    def _check_out(self, node: Node, writes: list[Write]) -> None:
+        """``out=`` resizes a tensor of another shape: its recorded shape before must be the result's."""
+        results = [name for output in node.outputs for name in output.tensors() if name is not None]
+        for write, result in zip(writes, results, strict=False):
+            before, after = (self.rewriter.meta(self.graph, name) for name in (write.value, result))
+            if before.shape != after.shape:
+                raise Obstacle(RESHAPED)
+
+    def _results_of(self, node: Node, op: OpInfo, writes: list[Write]) -> list[list[str]]:
+        """For each write, the node's results that are the written tensor itself."""
+        results = [[name for name in output.tensors() if name is not None] for output in node.outputs]
+        if not results or op.schema is None:
+            return [[] for _ in writes]
+        found: list[list[str]] = []
+        for write in writes:
+            argument = op.schema.argument(write.argument)
+            names = [
+                name
+                for position, returned in enumerate(op.schema.returns)
+                if argument is not None and returned.alias is not None and returned.alias == argument.alias
+                for name in (results[position] if position < len(results) else [])
+            ]
+            found.append(names)
+        return found
+
+    def _settle(self, ref: Ref, value: Value, results: list[str], *, replaces: bool = False) -> None:
+        """Make ``value`` what the reference shows, and the base that which follows; ``results`` are its new names.
+
+        ``replaces`` says that the value owes nothing to what was there: it is laid out as its own operands are, and so
+        as the caller's inputs may be.
+        """
+        recorded = self.recorded(ref)
+        if len(value.meta.shape) != len(recorded.shape):
+            raise Obstacle(f"the artifact contradicts itself on the shape of %{self.value(ref).name}")
+        if results:
+            value = Value(results[0], value.meta) if self._rename(value.name, results[0]) else value
+        state = self.state(ref)
+        way = ref.way()
+        if replaces and self._depends_on_layout(ref, way):
+            value = restrided(self.builder, value, self._show(ref), always=True)
+        parents = [self._show(one.parent) for one in way if one.parent is not None]
+        shown = {ref: value} if value.meta.same_strides(recorded) else {}
+        base = value
+        for one, parent in zip(reversed(way), reversed(parents), strict=True):
+            if one.step is not None:
+                base = invert(self.builder, self.view(one), parent, base)
+            if one.parent is not None and not one.parent.is_base and base.meta.same_strides(self.recorded(one.parent)):
+                shown[one.parent] = base
+        base = restrided(self.builder, base, state.base)
+        state.base = base
+        state.source = self.builder.source
+        state.version += 1
+        shown[ref.base] = base
+        state.shown = shown
+        current = value if way else base
+        self._values[ref] = current, state.version
+        self.gone.update((name, current.name) for name in results if name != current.name)
+
+    def _depends_on_layout(self, ref: Ref, way: Sequence[Ref]) -> bool:
+        """Whether something depends on the strides of what takes the place of a view's value: the way back to the base,
+        or a view of the base that comes of it.
+        """
+        for one in reversed(way):
+            step = self.view(one).step if one.step is not None else None
+            if step is not None and step.kind in SCATTERING:
+                return False
+            if step is not None and step.kind in VIEWING:
+                return True
+        return ref.storage in self.rewriter.seen_by_strides
+
+    def _rename(self, name: str, new: str) -> bool:
+        """Give a value that was just emitted the name that a node's result had, so that the graph changes little;
+        whether it is such a value.
+        """
+        builder, nodes = self.builder, self.edit.nodes
+        start = self._visited[-1][1]
+        for index in range(len(nodes) - 1, start - 1, -1):
+            node = nodes[index]
+            if node.metadata is not builder.source:
+                return False
+            if not any(output.as_tensor is not None and output.as_tensor.name == name for output in node.outputs):
+                continue
+            mapping = {name: new}
+            outputs = [renamed(output, mapping) for output in node.outputs]
+            named = new if node.name == name else node.name
+            nodes[index] = msgspec.structs.replace(node, outputs=outputs, name=named)
+            for later in range(index + 1, len(nodes)):
+                nodes[later] = renamed_operands(nodes[later], mapping)
+            self.edit.rename(name, new)
+            self._rename_roots(name, new, nodes[index:])
+            # What shows nothing that is rewritten is read by nodes that are not looked at, and must stay.
+            if name in builder.disposable and new in self.shown:
+                builder.disposable.add(new)
+            return True
+        return False
+
+    def _rename_roots(self, name: str, new: str, nodes: list[Node]) -> None:
+        builder = self.builder
+        builder.born[new] = builder.born.pop(name)
+        builder.roots[new] = builder.roots.pop(name)
+        if name in builder.last_read:
+            builder.last_read[new] = builder.last_read.pop(name)
+        for node in nodes:
+            builder.roots.update((one, new) for one in node.results() if builder.roots.get(one) == name)
+
+    def _view_in_place(self, node: Node, op: OpInfo, ref: Ref) -> None:
+        """``t_`` and the like: the object becomes another view of the same storage."""
+        if op.functional_twin is None:
+            raise Obstacle(f"{op.name} has no out-of-place form")
+        if len(node.results()) != 1:
+            raise Obstacle(f"this file says that {op.name} has {len(node.results())} results")
+        (result,) = node.results()
+        before = self.ref(result)
+        if before is None or before.parent is not ref or ref.base.parent is not None:
+            raise Obstacle(f"{op.name} changes a tensor from outside its graph")
+        current = self._renamed(node, exact=True)
+        self.builder.append(changed_node(current, target=f"torch.ops.{op.functional_twin}"))
+        self._views.add(len(self.edit.nodes) - 1)
+        self._moved[ref] = before
+        view, parent, state = self.view(before), self.value(ref), self.state(ref)
+        value = Value(result, moved(view, view.meta, parent.meta))
+        self.edit.record(result, value.meta.raw)
+        self.builder.roots[result] = self.builder.root(parent.name)
+        self._values[before] = value, state.version
+        state.shown[before] = value
+
+    def _normalize(self, node: Node, call: Call, refs: list[Ref]) -> None:
+        """Batch norm in training mode: its results, and the statistics as results of their own."""
+        if call.autocast and "autocast" in call.op.tags:
+            raise Obstacle(f"autocast may cast what {call.op.name} is given")
+        names = [name for output in node.outputs for name in output.tensors() if name is not None]
+        metas = [self.rewriter.meta(self.graph, name) for name in names]
+        results, statistics = normalization(self.builder, call, metas)
+        for name, value in zip(names, results, strict=True):
+            self._rename(value.name, name)
+        for ref, value in zip(refs, statistics, strict=True):
+            self._settle(ref, value, [])
+
+    # -- calls of graphs
+
+    def _call(self, node: Node, index: int) -> None:
+        """A node that calls graphs: those that hold writes are rewritten, and what they write of the caller's becomes
+        one more result. A loop carries what it writes.
+        """
+        edited = self._renamed(node, exact=True)
+        call = call_of(node)
+        inputs = list(edited.inputs)
+        if call is not None and call.rule.fresh_results:
+            for position in call.rule.lists:
+                inputs[position] = with_operand(inputs[position], self._apart(inputs[position].arg, node, position))
+        site = Site(self.scope, index, -1, node, self.rewriter.ops.lookup(node.target))
+        frames: dict[int, Frame] = {}
+        for position, operand in enumerate(node.inputs):
+            reference = operand.arg.as_graph
+            if reference is not None and id(reference.graph) in self.rewriter.touched:
+                path = (*self.scope.path, node.caller_label, reference.name)
+                frames[position] = Frame(self.rewriter, Scope(reference.graph, path, site))
+                frames[position].walk()
+        written = sorted({place for frame in frames.values() for place in frame.written_inputs()})
+        handed: list[Value] = []
+        if written and call is not None:
+            frames, handed = self._handed(call, site, frames, written)
+        graphs = {position: frame.finished() for position, frame in frames.items()}
+        offsets: dict[int, Size] = {}
+        if call is not None and len(call.rule.results_of) == 1:
+            returning = frames.get(call.rule.graphs[call.rule.results_of[0]])
+            offsets = {} if returning is None else returning.offsets()
+        if written and call is not None and call.rule.repeats:
+            inputs, graphs = _carrying(call, inputs, graphs, written)
+        edited = changed_node(edited, inputs=with_graphs(changed_node(edited, inputs=inputs), graphs))
+        names = [self.edit.claim(value.name) for value in handed]
+        if names:
+            edited = changed_node(edited, **self.rewriter.dialect.returning_also(edited, names))
+        self.builder.append(edited)
+        for place, name, value in zip(written, names, handed, strict=bool(names)):
+            meta = value.meta.with_(strides=value.meta.strides, offset=value.meta.offset)
+            result = Value(name, meta)
+            self.builder.note(result, None)
+            ref = self.ref(call.operands[place]) if call is not None else None
+            if ref is None:
+                raise AssertionError("a write to what is not known outside")
+            try:
+                self._settle(ref, result, [])
+            except Obstacle as reason:
+                raise Blocked([ref.storage], str(reason)) from None
+        self._note_results(node, offsets)
+
+    def _handed(
+        self, call: GraphCall, site: Site, frames: dict[int, Frame], written: list[int]
+    ) -> tuple[dict[int, Frame], list[Value]]:
+        """Let each graph that gives results return what was written, whether it wrote it or not; the frames with those
+        of the graphs that wrote nothing, and the values.
+        """
+        frames = dict(frames)
+        given: list[list[Value]] = []
+        node, rule, operands = call.node, call.rule, call.operands
+        if rule.repeats and any(node.inputs[position].arg.as_tensors is None for position in rule.lists):
+            refs = [ref for place in written if (ref := self.ref(operands[place]))]
+            raise Blocked([ref.storage for ref in refs], "the loop carries other things than tensors")
+        for number in rule.results_of:
+            position = rule.graphs[number]
+            reference = node.inputs[position].arg.as_graph
+            if position not in frames and reference is not None:
+                path = (*self.scope.path, node.caller_label, reference.name)
+                frames[position] = Frame(self.rewriter, Scope(reference.graph, path, site))
+                frames[position].walk()
+            given.append(frames[position].hand_out(written))
+        for place, values in zip(written, zip(*given, strict=True), strict=True):
+            if not all(value.meta.same_strides(values[0].meta) for value in values):
+                ref = self.ref(operands[place])
+                raise Blocked([ref.storage] if ref else [], "branches lay it out in different ways")
+        return frames, given[0]
+
+    def written_inputs(self) -> list[int]:
+        """The inputs that the graph has written, by their position among the tensors."""
+        entries = {place: ref for place, name in enumerate(flat(self.graph.inputs)) if (ref := self.ref(name))}
+        found = {ref.base: place for place, ref in reversed(entries.items()) if self.state(ref).version > 0}
+        for base in found:
+            if any(ref.storage is base.storage and ref.base is not base for ref in entries.values()):
+                raise Blocked([base.storage], "a region sees its memory through several operands")
+        return sorted(found.values())
+
+    def hand_out(self, places: list[int]) -> list[Value]:
+        """Return the current values of these inputs too, in memory of their own."""
+        names = flat(self.graph.inputs)
+        found: list[Value] = []
+        self._return()
+        for place in places:
+            ref = self.ref(names[place])
+            if ref is None:
+                raise AssertionError("a written input is known")
+            value = self.state(ref).base
+            if self.builder.root(value.name) in names or any(one.name == value.name for one in found):
+                value = copied(self.builder, value)
+            found.append(value)
+        self.edit.outputs += [tensor(value.name) for value in found]
+        return found
+
+    def finished(self) -> Graph:
+        """The rewritten subgraph."""
+        self._return()
+        return self.finish()
+
+    def _return(self) -> None:
+        if not self._returned:
+            self.separate(handed_out=True)
+            self.edit.outputs = [self.output(argument) for argument in self.graph.outputs]
+            self._returned = True
+
+    def offsets(self) -> dict[int, Size]:
+        """Where the outputs that are rewritten begin in their storage, by position."""
+        refs = {index: self.ref(name) for index, name in enumerate(flat(self.graph.outputs))}
+        return {index: self.value(ref).meta.offset for index, ref in refs.items() if ref is not None}
+
+    def _note_results(self, node: Node, offsets: dict[int, Size]) -> None:
+        """A call's results: views of what was handed in, or tensors of their own."""
+        for index, name in enumerate(flat(node.outputs)):
+            ref = self.ref(name)
+            if name is None or ref is None:
+                continue
+            if any(one.step is not None and not _relocatable(one) for one in ref.way()):
+                raise Blocked([ref.storage], "a region returns a view of it that depends on its inside")
+            try:
+                meta = self.rewriter.meta(self.graph, name)
+            except Obstacle as reason:
+                raise Blocked([ref.storage], str(reason)) from None
+            if index in offsets and offsets[index] != meta.offset:
+                meta = meta.with_(strides=meta.strides, offset=offsets[index])
+                self.edit.record(name, meta.raw)
+            value = Value(name, meta)
+            if ref.is_base:
+                self._states[ref] = State(value, value, shown={ref: value})
+                self._values[ref] = value, 0
+            elif ref.name == name:
+                self._values[ref] = value, self.state(ref).version
+                self.builder.roots[name] = self.builder.root(self.state(ref).base.name)
+
+    # -- what shares memory
+
+    def separate(self, *, handed_out: bool) -> None:
+        """Copy what has come to share memory that it did not share before, and take again what no longer does.
+
+        What the graph returns stays apart from the inputs that it came to be, or to be a view of: the caller may write
+        to it. Where it is ``handed_out`` to a calling graph, results that were views of one tensor, made inside, stay
+        that, and begin in it where they did.
+        """
+        entries = {name for name in flat(self.graph.inputs) if name is not None}
+        groups: dict[Ref, list[Ref]] = {}
+        for name in flat(self.graph.outputs):
+            ref = self.ref(name)
+            if ref is not None and self.state(ref).version > 0:
+                groups.setdefault(ref.base, []).append(ref)
+        for base, refs in groups.items():
+            if handed_out and base.name in entries:
+                continue
+            others = entries - {base.name}
+            values = [self.current(ref, exact=True) for ref in refs]
+            together = handed_out and len(refs) > 1
+            if not together and not any(self.builder.root(value.name) in others for value in values):
+                shifted = any(
+                    value.meta.offset != self.recorded(ref).offset for ref, value in zip(refs, values, strict=True)
+                )
+                if not (handed_out and shifted):
+                    continue
+            state = self.state(base)
+            if self.builder.root(state.base.name) in others:
+                state.base = copied(self.builder, state.base)
+                state.shown = {base: state.base}
+            for ref in refs:
+                self._taken_anew(ref)
+
+    def _apart(self, argument: Argument, node: Node, position: int) -> Argument:
+        """The operands that a branch or loop takes, those copied that came to share memory with another one: torch
+        takes no aliases there.
+        """
+        names = [name for name in argument.tensors() if name is not None]
+        before = [name for name in node.inputs[position].arg.tensors() if name is not None]
+        roots = [self.builder.root(name) for name in names]
+        changed = False
+        for index, (name, original) in enumerate(zip(names, before, strict=False)):
+            if name != original and roots.count(roots[index]) > 1:
+                ref = self.ref(original)
+                meta = self.rewriter.meta(self.graph, original) if ref is None else self.value(ref).meta
+                names[index] = roots[index] = copied(self.builder, Value(name, meta)).name
+                changed = True
+        return tensors(names) if changed else argument
+
+    # -- the end
+
+    def written_back(self, ref: Ref, taken: Container[str]) -> str:
+        """The value to write back to an input, as torch can take it.
+
+        torch tells mutation outputs apart by their names, so each has its own, which is that of a node. And
+        ``torch.export.unflatten`` writes a value back where it is computed, not at the end: it must not exist while
+        the old value is still read (as when two buffers swap what they hold).
+        """
+        state = self.state(ref)
+        value = state.base
+        read_last = self.builder.last_read.get(ref.base.name, -1)
+        if value.name not in taken and self._is_made(value.name) and read_last < self._born(value.name):
+            return value.name
+        self.builder.source = state.source
+        return copied(self.builder, value).name
+
+    def _is_made(self, name: str) -> bool:
+        return name in self.builder.born or name in self._nodes_by_result
+
+    @property
+    def _nodes_by_result(self) -> dict[str, int]:
+        """The nodes that define the graph's values."""
+        if self._definers is None:
+            self._definers = {name: index for index, node in enumerate(self.graph.nodes) for name in node.results()}
+        return self._definers
+
+    def _born(self, value: str) -> int:
+        """From where in ``edit.nodes`` on the value is there."""
+        if value in self.builder.born:
+            return self.builder.born[value] + 1
+        index = self._nodes_by_result[value]
+        return self._visited[bisect_right(self._visited, (index, len(self.edit.nodes) + 1))][1]
+
+    def output(self, argument: Argument) -> Argument:
+        """An output of the graph under its current name."""
+        names = (name for name in argument.tensors() if name is not None)
+        return renamed(argument, {name: self.use(name, exact=True) for name in names})
+
+    def handed_back(self, argument: Argument, output: Argument, written: Mapping[str, Ref]) -> Argument:
+        """An output of the program, apart from what is written back: torch returns the input or buffer itself where an
+        output has the name of a value that is written to it.
+        """
+        name, value = (next(iter(one.tensors()), None) for one in (argument, output))
+        held = written.get(value) if value is not None else None
+        if name is None or value is None or held is None or self.ref(name) is held:
+            return output
+        self.builder.source = self.state(held).source
+        return tensor(copied(self.builder, Value(value, self.state(held).base.meta)).name)
+
+    def finish(self, referenced: Iterable[str] = ()) -> Graph:
+        """The edited graph, without views and the like that nobody uses any more; ``referenced`` are names that
+        something besides the graph refers to.
+        """
+        used = {name for output in self.edit.outputs for name in output.names()}
+        used.update(referenced)
+        left: set[str] = set()
+        dropped: set[int] = set()
+        for index in range(len(self.edit.nodes) - 1, -1, -1):
+            node = self.edit.nodes[index]
+            defined = node.results()
+            may_go = index in self._views or (defined and self.builder.disposable.issuperset(defined))
+            if may_go and used.isdisjoint(defined):
+                self.edit.forget(defined)
+                for name in defined:
+                    self.builder.new_symbols.pop(name, None)
+                dropped.add(index)
+                continue
+            used.update(node.reads())
+            left.update(defined)
+        self.edit.forget(self.gone.keys() - left)
+        nodes: list[Node] = []
+        whole = self.graph.nodes
+        following = 0
+        for (index, start), (_, end) in pairwise([*self._visited, (0, len(self.edit.nodes))]):
+            nodes += whole[following:index]
+            near = whole[min(index, len(whole) - 1)] if whole else None
+            nodes += (_in_place_of(near, self.edit.nodes[place]) for place in range(start, end) if place not in dropped)
+            following = index + 1
+        self.edit.nodes = nodes
+        for name, recorded in self.builder.new_symbols.items():
+            self.edit.record_other("sym_int_values", name, recorded)
+        changes: dict[str, Any] = {}
+        if len(self.edit.outputs) != len(self.graph.outputs):
+            changes["is_single_tensor_return"] = False
+        return self.edit.finish(**changes)
+
+
+def _carrying(
+    call: GraphCall, inputs: list[NamedArgument], graphs: dict[int, Graph], written: list[int]
+) -> tuple[list[NamedArgument], dict[int, Graph]]:
+    """A loop's operands and graphs with what it writes among what it carries."""
+    lists = call.rule.lists
+    carried, captured = (inputs[position] for position in lists[:2])
+    count = len(carried.arg.as_tensors or ())
+    held = captured.arg.as_tensors
+    if carried.arg.as_tensors is None or held is None:
+        raise AssertionError("what a loop writes is among tensors")
+    places = [place - count for place in written]
+    inputs = list(inputs)
+    inputs[lists[0]] = with_operand(carried, tensors(carried.arg.names() + [held[place].name for place in places]))
+    rest = [one.name for place, one in enumerate(held) if place not in places]
+    inputs[lists[1]] = with_operand(captured, tensors(rest))
+
+    def reordered(graph: Graph) -> Graph:
+        entries = graph.inputs
+        moved_in = [entries[place] for place in written]
+        left = [one for place, one in enumerate(entries) if place >= count and place not in written]
+        return msgspec.structs.replace(graph, inputs=[*entries[:count], *moved_in, *left])
+
+    changed = {
+        position: reordered(graphs.get(position) or GraphEdit(graph).untouched())
+        for position, graph in call.graphs.items()
+    }
+    return inputs, changed
+
+
+def _relocatable(ref: Ref) -> bool:
+    """Whether a view can be taken outside the graph that it stands in: it depends on constants only."""
+    step = ref.step
+    if step is None or step.graph is ref.graph:
+        return True
+    return all(operand.name == step.operand or not operand.arg.names() for operand in step.node.inputs)
+
+
+def _enables_autocast(node: Node) -> bool:
+    """Whether the node is an autocast region that casts: device, dtype, enabled, …"""
+    return node.target.endswith(".wrap_with_autocast") and not (
+        len(node.inputs) > 2 and node.inputs[2].arg.as_bool is False
+    )
+
+
+def _in_place_of(original: Node | None, node: Node) -> Node:
+    """A node in the module that the one whose place it takes belongs to, wherever its metadata come from:
+    ``torch.export.unflatten`` takes nodes of a module that stand apart for several of its calls.
+    """
+    stack = original.metadata.get("nn_module_stack") if original is not None else None
+    if stack is None or node.metadata.get("nn_module_stack") == stack:
+        return node
+    return msgspec.structs.replace(node, metadata={**node.metadata, "nn_module_stack": stack})

@@ -1,0 +1,192 @@
+"""Values of the rewritten graph with their metadata."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from graphlint.ir.enums import STRIDED
+from graphlint.ir.expressions import canonical
+from graphlint.ir.model import UNRECORDED, Device, SymExpr, SymSize, TensorMeta
+from graphlint.ir.strides import Size, contiguous_strides, preserved_strides
+
+_ENUMERABLE: Final = 1 << 16
+"""Of how many elements the positions are worked out one by one."""
+
+
+class Obstacle(Exception):  # noqa: N818  # not an error: the reason why a storage's writes stay as they are
+    """A write cannot be functionalized."""
+
+
+class Meta:
+    """Metadata of a tensor value, ``raw``; sizes and strides are numbers or canonical expressions."""
+
+    __slots__ = ("_shape", "_strides", "raw")
+
+    def __init__(self, raw: TensorMeta) -> None:
+        self.raw = raw
+        self._shape: tuple[Size, ...] | None = None
+        self._strides: tuple[Size, ...] | None = None
+
+    @property
+    def dtype(self) -> int:
+        return self.raw.dtype
+
+    @property
+    def sizes(self) -> list[SymSize]:
+        """The sizes as files hold them: expressions keep their spelling."""
+        return self.raw.sizes
+
+    @property
+    def shape(self) -> tuple[Size, ...]:
+        if self._shape is None:
+            self._shape = tuple([_size(size) for size in self.raw.sizes])
+        return self._shape
+
+    @property
+    def strides(self) -> tuple[Size, ...]:
+        if self._strides is None:
+            self._strides = tuple([_size(stride) for stride in self.raw.strides])
+        return self._strides
+
+    @property
+    def offset(self) -> Size:
+        offset = self.raw.storage_offset
+        return _size(offset) if isinstance(offset, SymSize) else int(offset or 0)
+
+    @property
+    def device(self) -> Device:
+        if self.raw.device is None:
+            raise AssertionError("a plain tensor has a device")
+        return self.raw.device
+
+    def with_(
+        self,
+        *,
+        dtype: int | None = None,
+        sizes: Sequence[SymSize] | None = None,
+        strides: Sequence[Size] | None = None,
+        offset: Size = 0,
+        device: Device | None = None,
+    ) -> Meta:
+        """Other metadata. The offset is 0 unless given, as that of a tensor with storage of its own."""
+        old = self.raw
+        changed = Meta(
+            TensorMeta(
+                dtype=old.dtype if dtype is None else dtype,
+                sizes=old.sizes if sizes is None else list(sizes),
+                strides=old.strides if strides is None else [sym_size(stride) for stride in strides],
+                storage_offset=sym_size(offset),
+                requires_grad=False,
+                device=old.device if device is None else device,
+                layout=old.layout,
+            )
+        )
+        # What is known already need not be read off again.
+        if sizes is None:
+            changed._shape = self._shape
+        if strides is None:
+            changed._strides = self._strides
+        elif str not in map(type, strides):
+            changed._strides = tuple(strides)
+        return changed
+
+    def dense(self, **changes: Any) -> Meta:
+        """Metadata of a new tensor that keeps this one's order of dimensions (``preserve_format``)."""
+        return self.with_(strides=preserved_strides(self.shape, self.strides), **changes)
+
+    def contiguous(self, **changes: Any) -> Meta:
+        """Metadata of a new contiguous tensor."""
+        return self.with_(strides=contiguous_strides(self.shape), **changes)
+
+    @property
+    def is_contiguous(self) -> bool:
+        """Whether it is laid out in rows, dimensions of size 1 aside."""
+        return _same_strides(self.shape, self.strides, contiguous_strides(self.shape))
+
+    def same_layout(self, other: Meta) -> bool:
+        """Whether dtype, device, sizes and strides agree."""
+        return (
+            self.dtype == other.dtype
+            and str(self.device) == str(other.device)
+            and self.shape == other.shape
+            and self.same_strides(other)
+        )
+
+    def same_strides(self, other: Meta) -> bool:
+        """Whether strides agree, those of dimensions of size 1 aside, which move nothing."""
+        return len(self.shape) == len(other.shape) and _same_strides(self.shape, self.strides, other.strides)
+
+    def positions(self) -> list[int] | None:
+        """Where its elements lie in its storage; None where this is symbolic, or too many to tell."""
+        numbers = [number for number in (*self.shape, *self.strides, self.offset) if isinstance(number, int)]
+        rank = len(self.shape)
+        if len(numbers) < 2 * rank + 1 or math.prod(numbers[:rank]) > _ENUMERABLE:
+            return None
+        found = [numbers[-1]]
+        for size, stride in zip(numbers[:rank], numbers[rank:-1], strict=True):
+            found = [place + index * stride for place in found for index in range(size)]
+        return found
+
+    def intersects(self, other: Meta) -> bool:
+        """Whether some element of it is known to be one of the other's, which shows the same storage."""
+        mine, others = self.positions(), other.positions()
+        return mine is not None and others is not None and not set(mine).isdisjoint(others)
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What tells it from other metadata, expressions by their spelling."""
+        raw = self.raw
+        spelled = [size.as_int if size.as_expr is None else size.as_expr.expr_str for size in raw.sizes]
+        return (raw.dtype, *spelled, self.strides, self.offset, str(raw.device), raw.requires_grad)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is a strided tensor with dtype, device, and as many strides as sizes recorded, which is all that
+        rewriting handles.
+        """
+        raw = self.raw
+        offset = raw.storage_offset
+        return (
+            raw.layout == STRIDED
+            and raw.dtype != 0
+            and raw.device is not None
+            and raw.sizes is not UNRECORDED
+            and raw.strides is not UNRECORDED
+            and len(raw.sizes) == len(raw.strides)
+            and all(_is_size(size) for size in (*raw.sizes, *raw.strides))
+            and (not isinstance(offset, SymSize) or _is_size(offset))
+        )
+
+
+class Value(msgspec.Struct, frozen=True):
+    """A tensor value of the rewritten graph."""
+
+    name: str
+    meta: Meta
+
+
+def sym_size(size: Size) -> SymSize:
+    """A size, stride or offset as files hold it."""
+    return SymSize(as_int=size) if isinstance(size, int) else SymSize(as_expr=SymExpr(size))
+
+
+def _is_size(raw: SymSize) -> bool:
+    return raw.as_expr is not None or raw.as_int is not None
+
+
+def _size(raw: SymSize) -> Size:
+    if raw.as_expr is not None:
+        return canonical(raw.as_expr.expr_str)
+    if raw.as_int is None:
+        raise Obstacle("a size is neither a number nor an expression")
+    return raw.as_int
+
+
+def _same_strides(shape: Sequence[Size], mine: Sequence[Size], theirs: Sequence[Size]) -> bool:
+    return mine == theirs or all(
+        size == 1 or one == other for size, one, other in zip(shape, mine, theirs, strict=True)
+    )

@@ -1,0 +1,387 @@
+"""A program without writes: its root graph walked, and its interface brought in line with what it writes.
+
+What cannot be rewritten blocks its whole storage: all writes to it stay as they are, and so do all reads. The reasons
+are what :func:`plan` returns, for the rules to show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache, cached_property
+from typing import Final
+
+import msgspec
+
+from graphlint.ir.document import Document
+from graphlint.ir.edit import (
+    Dialect,
+    every_graph,
+    mutated,
+    mutation_of,
+    named_by_calls,
+    renamed_call,
+    renamed_values,
+    respecified,
+    tensor,
+    with_graph,
+)
+from graphlint.ir.model import Graph, InputSpec, OutputSpec, Program, Spec
+from graphlint.ir.names import is_kept, kept_stem
+from graphlint.passes.functionalize.frame import Blocked, Frame
+from graphlint.passes.functionalize.metas import Meta, Obstacle
+from graphlint.passes.functionalize.views import View
+from graphlint.semantics.analysis import Analysis, Write
+from graphlint.semantics.calls import call_of
+from graphlint.semantics.gradients import is_seen
+from graphlint.semantics.memory import Ref, Storage
+from graphlint.semantics.precision import UNSURE_DTYPE
+from graphlint.semantics.sites import Scope, Site
+from graphlint.semantics.sizes import Sizes
+
+TOGETHER: Final = "it is written together with a tensor that cannot be: "
+"""What is said of a write that stays because another one does; its reason follows."""
+_WRITTEN_BACK: Final[dict[str, str]] = {"buffer": "a buffer", "user input": "an input"}
+"""What is written back with ``copy_`` and may require gradients. Parameters are looked at on their own; what a constant
+records is not so, for torch detaches constants on loading.
+"""
+_REQUIRES_GRADIENTS: Final = "stock torch cannot write {} back that requires gradients"
+_PARAMETER_OUTPUTS: Final = (8, 14)
+"""The schema from which on a parameter can have a mutation output (torch 2.9)."""
+_OLDEST_MAJOR: Final = 5
+"""The schema major of torch 2.3; earlier exports wrote functional graphs only."""
+
+
+class Plan(msgspec.Struct, frozen=True, eq=False):
+    """What functionalizing a program comes to."""
+
+    assemble: Callable[[], Program]
+    """Gives the program with everything functionalized that can be. A check asks for the rest only."""
+    blocked: dict[int, str]
+    """Writes that stay: the position of the node to the reason."""
+    fixed: frozenset[int]
+    """Positions of the nodes whose writes are gone."""
+
+
+def plan(document: Document, analysis: Analysis, selected: frozenset[int] | None = None) -> Plan:
+    """Functionalize what can be; ``selected`` are the positions of the nodes whose writes may go (default: all)."""
+    writes = list(analysis.writes)
+    blocked = _obstacles(analysis, writes)
+    if selected is not None:
+        for write in writes:
+            if write.site.position not in selected:
+                for ref in write.refs:
+                    blocked.setdefault(ref.storage, "a write to the same tensor is not to be fixed")
+    while True:
+        active = _active(writes, blocked)
+        if not active:
+            assemble: Callable[[], Program] = lambda: document.program  # noqa: E731 - one of two
+            break
+        try:
+            assemble = Rewriter(document.program, analysis, active).run()
+            _keep_effects_alive(document.program, analysis, assemble, active)
+            break
+        except Blocked as reason:
+            for storage in reason.storages:
+                blocked.setdefault(storage, reason.reason)
+            if not reason.storages & active:
+                raise AssertionError(f"blocked for a storage that is not written: {reason}") from reason
+    reasons: dict[int, str] = {}
+    fixed: set[int] = set()
+    for write in writes:
+        reason_for = next((blocked[ref.storage] for ref in write.refs if ref.storage in blocked), None)
+        if reason_for is not None:
+            reasons.setdefault(write.site.position, reason_for)
+        else:
+            fixed.add(write.site.position)
+    return Plan(assemble, reasons, frozenset(fixed - reasons.keys()))
+
+
+class Rewriter:
+    """One attempt at a program, for a given set of storages."""
+
+    def __init__(self, program: Program, analysis: Analysis, active: set[Storage]) -> None:
+        self.program = program
+        # Not the analysis itself, which keeps what comes of this: a cycle would keep both alive longer than needed.
+        self.ops = analysis.ops
+        self.memory = analysis.memory
+        self.sizes = Sizes(program)
+        self.dialect = Dialect.of(program.graph)
+        self.active = active
+        self.written = {ref.storage for write in analysis.writes for ref in write.refs}
+        """Storages that are written, whether they are rewritten or not."""
+        self.writes: dict[int, list[Write]] = {}
+        for write in analysis.writes:
+            self.writes.setdefault(id(write.site.node), []).append(write)
+        self.touched = {
+            id(graph)
+            for write in analysis.writes
+            if write.target.storage in active
+            for graph in (write.site.scope.graph, *(caller.scope.graph for caller in write.site.scope.callers()))
+        }
+        """Graphs that are rewritten: those that write, and those that call them."""
+        self.views: dict[Ref, View] = {}
+        self._precision = analysis.precision
+        self._metas: dict[tuple[int, str], Meta] = {}
+        self._alike: dict[tuple[object, ...], Meta] = {}
+        """Metadata by content: most values of a program are like many others."""
+
+    def meta(self, graph: Graph, name: str) -> Meta:
+        """What is recorded of a value. Raises :class:`Obstacle` where that is too little."""
+        meta = self._metas.get((id(graph), name))
+        if meta is None:
+            if name in self._precision.doubts(graph):
+                raise Obstacle(UNSURE_DTYPE.format(name))
+            raw = graph.meta(name)
+            meta = None if raw is None else Meta(raw)
+            if meta is None or not meta.plain:
+                raise Obstacle(f"the artifact records too little of %{name}")
+            meta = self._metas[id(graph), name] = self._alike.setdefault(meta.key, meta)
+        return meta
+
+    @cached_property
+    def seen_by_strides(self) -> set[Storage]:
+        """Of the storages that are rewritten, those of which a view is taken that other strides do not admit, or make
+        another one.
+        """
+        found: set[Storage] = set()
+        for graph in every_graph(self.program.graph):
+            shown = self.memory.showing(graph, self.active)
+            for node in graph.nodes if shown else ():
+                op = self.ops.lookup(node.target)
+                if op is None or op.shares is not None or not any(step.depends_on_strides() for step in op.view):
+                    continue
+                names = [name for name in node.inputs[0].arg.tensors() if name in shown]
+                found.update(ref.storage for name in names for ref in self.memory.refs(graph, str(name)))
+        return found
+
+    def run(self) -> Callable[[], Program]:
+        """Work out what takes the place of each node. Raises Blocked; what is returned puts the program together."""
+        graph = self.program.graph
+        frame = Frame(self, Scope(graph))
+        self._check_inputs(frame)
+        frame.walk()
+        frame.separate(handed_out=False)
+        signature = self.program.graph_module.signature
+        input_specs, output_specs = list(signature.input_specs or ()), list(signature.output_specs or ())
+        outputs = [frame.output(argument) for argument in graph.outputs]
+        declared = {mutated(spec) for spec in output_specs}
+        taken: dict[str, Ref] = {}
+        new_specs: list[OutputSpec] = []
+        place = next(
+            (at for at, spec in enumerate(output_specs) if mutated(spec) is None and spec.token is None), len(outputs)
+        )
+        for index, argument in enumerate(graph.inputs):
+            name = next(iter(argument.tensors()), None)
+            ref = frame.ref(name)
+            if name is None or ref is None or not ref.is_base or frame.state(ref).version == 0 or ref.name != name:
+                continue  # or in the memory of an input that is written back; with gradients, torch refuses both
+            constant = input_specs[index].tensor_constant
+            if constant is not None:
+                buffer = Spec(arg=constant.arg, buffer_name=constant.tensor_constant_name, persistent=False)
+                input_specs[index] = InputSpec(buffer=buffer)
+            if mutated(mutation_of(input_specs[index], name, "")) in declared:
+                continue  # the program writes it back itself, later than every write in the graph
+            value = frame.written_back(ref, taken)
+            taken[value] = ref
+            new_specs.append(mutation_of(input_specs[index], name, value))
+        outputs = [frame.handed_back(*pair, taken) for pair in zip(graph.outputs, outputs, strict=True)]
+        output_specs = [respecified(*pair) for pair in zip(output_specs, outputs, strict=True)]
+        output_specs[place:place] = new_specs
+        outputs[place:place] = map(tensor, taken)
+        frame.edit.outputs = outputs
+        return cache(lambda: self._assembled(frame, input_specs, output_specs))
+
+    def _check_inputs(self, frame: Frame) -> None:
+        """Inputs in the same memory, such as tied weights: the first one stands for all."""
+        for argument in self.program.graph.inputs:
+            for name in argument.tensors():
+                ref = frame.ref(name)
+                if name is None or ref is None or ref.name == name:
+                    continue
+                try:
+                    meta = self.meta(self.program.graph, name)
+                except Obstacle as reason:
+                    raise Blocked([ref.storage], str(reason)) from None
+                first = frame.state(ref).origin.meta
+                if not meta.same_layout(first) or meta.offset != first.offset:
+                    raise Blocked([ref.storage], f"%{name} shows its memory in another shape")
+
+    def _assembled(self, frame: Frame, input_specs: list[InputSpec], output_specs: list[OutputSpec]) -> Program:
+        module = self.program.graph_module
+        calls = [renamed_call(entry, frame.gone) for entry in module.module_call_graph]
+        changed = msgspec.structs.replace(module, module_call_graph=calls)
+        graph = frame.finish(named_by_calls(msgspec.structs.replace(self.program, graph_module=changed)))
+        graph, input_specs = self._without_stand_ins(graph, input_specs, frame)
+        signature = msgspec.structs.replace(module.signature, input_specs=input_specs, output_specs=output_specs)
+        program = with_graph(self.program, graph, signature=signature, module_call_graph=calls)
+        written = (spec.user_input_mutation for spec in output_specs)
+        names = {str(one.user_input_name) for one in written if one is not None}
+        lost = {name: frame.edit.claim(kept_stem(name)) for name in sorted(names) if not is_kept(name)}
+        return renamed_values(program, lost) if lost else program
+
+    def _without_stand_ins(self, graph: Graph, specs: list[InputSpec], frame: Frame) -> tuple[Graph, list[InputSpec]]:
+        """Leave out constants in the memory of an input that is written back. Nobody reads them any more, and passes of
+        torch (``run_decompositions``, what AOTInductor does) fail on a written input that aliases another one.
+        """
+        gone: set[str | None] = set()
+        for spec, argument in zip(specs, graph.inputs, strict=True):
+            name = next(iter(argument.tensors()), None)
+            ref = frame.ref(name) if spec.tensor_constant is not None else None
+            if ref is not None and frame.state(ref).version > 0 and ref.name != name:
+                gone.add(name)
+        if not gone:
+            return graph, specs
+        gone -= graph.used()
+        pairs = zip(graph.inputs, specs, strict=True)
+        kept = [(argument, spec) for argument, spec in pairs if gone.isdisjoint(argument.tensors())]
+        values = {name: meta for name, meta in graph.tensor_values.items() if name not in gone}
+        inputs = [argument for argument, _ in kept]
+        return msgspec.structs.replace(graph, inputs=inputs, tensor_values=values), [spec for _, spec in kept]
+
+
+# ------------------------------------------------------------------------------------------------- obstacles
+
+
+def _active(writes: list[Write], blocked: dict[Storage, str]) -> set[Storage]:
+    """The storages to functionalize: written and not blocked, nor written together with a blocked one."""
+    groups: dict[int, list[Storage]] = {}
+    nodes: dict[Storage, list[int]] = {}
+    for write in writes:
+        for ref in write.refs:
+            groups.setdefault(write.site.position, []).append(ref.storage)
+            nodes.setdefault(ref.storage, []).append(write.site.position)
+    pending = [storage for storage in nodes if storage in blocked]
+    while pending:
+        reason = blocked[storage] if (storage := pending.pop()) in blocked else ""
+        for position in nodes[storage]:
+            for other in groups[position]:
+                if other not in blocked:
+                    blocked[other] = TOGETHER + reason.removeprefix(TOGETHER)
+                    pending.append(other)
+    return {storage for storage in nodes if storage not in blocked}
+
+
+def _obstacles(analysis: Analysis, writes: list[Write]) -> dict[Storage, str]:
+    """What can be told without rewriting anything."""
+    blocked: dict[Storage, str] = {}
+    written = {ref.storage for write in writes for ref in write.refs}
+    if _has_unknown_specs(analysis.program):
+        blocked.update(dict.fromkeys(written, "the signature has an input or output of a kind that is not known"))
+    for write in writes:
+        reason = _write_obstacle(write, analysis)
+        if reason is not None:
+            for ref in write.refs:
+                blocked.setdefault(ref.storage, reason)
+    for storage in _leaves(written, writes, analysis.program):
+        blocked.setdefault(storage, _REQUIRES_GRADIENTS.format(_WRITTEN_BACK[storage.kind]))
+    for name, refs in analysis.memory.uncertain():
+        for ref in refs:
+            if ref.storage in written:
+                blocked.setdefault(ref.storage, f"whether %{name} shares its memory is not known")
+    for node, refs in analysis.memory.opaque_uses() if written else ():
+        for ref in refs:
+            if ref.storage in written:
+                blocked.setdefault(ref.storage, f"whether {node.op} writes, keeps or returns it is not known")
+    return blocked
+
+
+def _leaves(written: set[Storage], writes: list[Write], program: Program) -> Iterator[Storage]:
+    """The inputs and buffers that are written, but require gradients."""
+    metas = {one: program.graph.meta(one.value) for one in written if one.kind in _WRITTEN_BACK}
+    demanding = {one for one, meta in metas.items() if meta is not None and meta.requires_grad}
+    if demanding:
+        seen = {ref.storage for write in writes for ref in write.refs if ref.storage in demanding and is_seen(write)}
+        yield from demanding - seen
+
+
+def _has_unknown_specs(program: Program) -> bool:
+    signature = program.graph_module.signature
+    specs = (*(signature.input_specs or ()), *(signature.output_specs or ()))
+    return any(all(getattr(spec, kind) is None for kind in spec.__struct_fields__) for spec in specs)
+
+
+def _write_obstacle(write: Write, analysis: Analysis) -> str | None:
+    op, program = write.site.op, analysis.program
+    if op is None or op.source == "configuration":
+        return f"what {write.site.name} computes is not known"
+    if op.kind is not None:
+        return f"{op.name} has effects beyond the write"
+    if program.schema[0] < _OLDEST_MAJOR:
+        return "torch 2.2 or earlier wrote this file, which is functional except for what it could not express"
+    if not write.certain:
+        return "which tensor it writes depends on more than the artifact tells"
+    storage = write.target.storage
+    if storage.kind == "unknown":
+        return "which tensor it writes is not known"
+    if storage.kind == "parameter":
+        meta = program.graph.meta(storage.value)
+        if meta is None or meta.requires_grad:
+            return _REQUIRES_GRADIENTS.format("a parameter")
+        if program.schema < _PARAMETER_OUTPUTS:
+            return "files of torch before 2.9 have no mutation outputs for parameters"
+    if op.in_place_view:
+        packet = op.name.split(".")[1]
+        twin = analysis.ops.lookup(op.functional_twin) if op.functional_twin is not None else None
+        if twin is None or not twin.view:
+            return f"{packet} changes how much memory the tensor has, or which"
+        if storage.kind != "intermediate":
+            return f"{packet} changes the sizes or strides of a tensor that the caller or the module holds"
+    return _crossing(write)
+
+
+def _crossing(write: Write) -> str | None:
+    """Why a write to a tensor from outside its graph cannot be handed out, or None."""
+    scope = write.site.scope
+    while scope.graph is not write.target.storage.graph and scope.caller is not None:
+        call = call_of(scope.caller.node)
+        returns = call is not None and any(one is scope.graph for one in call.returning)
+        if call is None or not call.rule.exact or not call.rule.carries or not returns:
+            return f"it is written inside {scope.caller.node.caller_label}, which has no way to hand the change out"
+        scope = scope.caller.scope
+    return None
+
+
+def _keep_effects_alive(
+    program: Program, analysis: Analysis, assemble: Callable[[], Program], active: set[Storage]
+) -> None:
+    """Raises :class:`Blocked` where nobody uses any more what a call of a subgraph returns, although effects are left
+    inside: dead-code elimination would take them away.
+    """
+    calls = {
+        (caller.scope.path, caller.node.results()[0]): caller
+        for site in analysis.sites
+        if site.scope.caller is not None and _stays(site, analysis, active)
+        for caller in site.scope.callers()
+        if caller.node.results()
+    }
+    if not calls:
+        return
+    dead = set(_dead_calls(assemble().graph)).intersection(calls)
+    if dead:
+        dead.difference_update(_dead_calls(program.graph))
+    for place in dead:
+        caller = calls[place]
+        results = caller.node.results()
+        shown = {ref.storage for name in results for ref in analysis.memory.refs(caller.scope.graph, name)}
+        if not shown.isdisjoint(active):
+            raise Blocked(list(shown & active), f"nobody would use what {caller.name} returns, which holds an effect")
+
+
+def _stays(site: Site, analysis: Analysis, active: set[Storage]) -> bool:
+    """Whether the node is left with an effect."""
+    op = site.op
+    if op is None or op.effect or op.returns_nothing:
+        return True
+    return any(ref.storage not in active for _, _, refs in analysis.memory.written(site) for ref in refs)
+
+
+def _dead_calls(graph: Graph, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The calls of subgraphs whose results nobody uses: path of the graph and first result."""
+    used = graph.used()
+    for node in graph.nodes:
+        subgraphs = node.subgraphs()
+        results = node.results() if subgraphs else ()
+        if results and used.isdisjoint(results):
+            yield path, results[0]
+        for sub in subgraphs:
+            yield from _dead_calls(sub.graph, (*path, node.caller_label, sub.name))

@@ -1,0 +1,647 @@
+"""What a writing op computes: its functional twin, with the casts that the written tensor's dtype asks for.
+
+Ops for which something better than the twin is known, because backends know it (core ATen first), have a *substitute*
+among their facts:
+
+| substitute | becomes |
+|---|---|
+| ``copy`` | the source, cast by ``_to_copy`` and enlarged by ``expand`` where dtype, device or shape differ |
+| ``fill``, ``zero``, ``fill-tensor`` | ``full_like``; the value cast and expanded where it is a tensor |
+| ``batch-norm``, ``instance-norm`` | ``_native_batch_norm_legit_functional`` |
+
+dtypes and strides of results follow the facts about ops and torch's rules (``c10/core/ScalarType``,
+``TensorIterator``); the tests compare them with what torch computes for every op here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from graphlint.ir.dtypes import BOOL, FLOAT64, INT64, category, is_number, promoted, real_part
+from graphlint.ir.edit import of_kind, tensor
+from graphlint.ir.enums import FLOAT32
+from graphlint.ir.model import Argument, NamedArgument, Node, SymSize
+from graphlint.ir.strides import (
+    Size,
+    broadcast,
+    channels_last,
+    columns,
+    contiguous_strides,
+    elementwise_strides,
+    is_dense,
+    overlaps,
+    preserved_strides,
+)
+from graphlint.ops.info import DtypeRule, OpInfo, Substitute
+from graphlint.ops.schema import OpSchema, SchemaArgument
+from graphlint.ops.table import OpTable
+from graphlint.passes.functionalize.build import Builder, Twin
+from graphlint.passes.functionalize.metas import Meta, Obstacle, Value
+
+RESHAPED: Final = "out= is given a tensor of another shape, which the op resizes"
+_IMAGES: Final = (4, 5)
+"""So many dimensions have images, whose memory formats some ops have an eye for."""
+
+
+class Target(msgspec.Struct, frozen=True):
+    """A tensor that a node writes."""
+
+    argument: str
+    value: Value
+    """Its value before the write."""
+
+
+class Call(msgspec.Struct, frozen=True):
+    """A writing node, its operands renamed to the current values."""
+
+    op: OpInfo
+    node: Node
+    targets: tuple[Target, ...]
+    metas: dict[str, Meta]
+    """Metadata of all tensor operands, by name."""
+    immutable: Callable[[str], bool]
+    """Whether nothing writes to the memory of that operand any more, so that its value can be used as it is."""
+    outside: frozenset[str] = frozenset()
+    """Current names of the targets that the caller or the module holds."""
+    overlapping: frozenset[str] = frozenset()
+    """Current names of operands in the memory of a target."""
+    autocast: bool = False
+    """Whether it stands in a region that casts."""
+
+    def argument(self, name: str) -> Argument | None:
+        """The operand of that name."""
+        return next((operand.arg for operand in self.node.inputs if operand.name == name), None)
+
+    def operand(self, name: str) -> Value:
+        """The tensor operand of that name."""
+        argument = self.argument(name)
+        if argument is None or argument.as_tensor is None:
+            raise Obstacle(f"{self.op.name} is recorded without its tensor {name!r}")
+        return self.value(argument.as_tensor.name)
+
+    def value(self, name: str) -> Value:
+        """A tensor operand with its metadata."""
+        meta = self.metas.get(name)
+        if meta is None or not meta.plain:
+            raise Obstacle(f"the artifact records too little of %{name}")
+        return Value(name, meta)
+
+    def read(self) -> list[Meta]:
+        """Metadata of the tensors that the call reads, those in lists too."""
+        targets = {target.argument for target in self.targets}
+        read = [operand.arg for operand in self.node.inputs if operand.name not in targets]
+        return [self.metas[name] for argument in read for name in argument.tensors() if name is not None]
+
+
+def functional(builder: Builder, call: Call, ops: OpTable) -> list[Value]:
+    """Emit what the call computes; the new value of each target, in order. Raises :class:`Obstacle`."""
+    if any(overlaps(target.value.meta.shape, target.value.meta.strides) for target in call.targets):
+        raise Obstacle(f"{call.op.name} writes the same memory more than once")
+    substitute = _SUBSTITUTES.get(call.op.substitute) if call.op.substitute is not None else None
+    if substitute is not None:
+        return substitute(builder, call)
+    return _twin(builder, call, ops)
+
+
+# ------------------------------------------------------------------------------------------------- twins
+
+
+def _twin(builder: Builder, call: Call, ops: OpTable) -> list[Value]:
+    op = call.op
+    twin = ops.lookup(op.functional_twin) if op.functional_twin is not None else None
+    if twin is None or twin.schema is None or op.schema is None:
+        raise Obstacle(f"{op.name} has no functional overload")
+    alike = _alike(call, twin)
+    known = builder.twins.get(alike) if alike is not None else None
+    if known is None:
+        known = _checked(call, twin, twin.schema)
+        if alike is not None:
+            builder.twins[alike] = known
+    operands = _operands(call, op.schema, twin.schema, twin.dtype_of(0))
+    is_list = twin.schema.returns[0].type.endswith("[]")
+    made = _emit_twin(builder, twin.name, operands, known.metas, is_list=is_list)
+    if known.disposable:
+        builder.disposable.update(value.name for value in made)
+    made = [_certain_layout(builder, twin, *pair) for pair in zip(made, call.targets, strict=True)]
+    return [cast(builder, value, target.value.meta) for value, target in zip(made, call.targets, strict=True)]
+
+
+def _alike(call: Call, twin: OpInfo) -> tuple[object, ...] | None:
+    """What :func:`_checked` depends on for an elementwise op, where that is said in a few words: programs have the same
+    few writes over and over. Metadata stand for themselves, and so are kept: another's identity must not be theirs.
+    """
+    if call.op.out_variant or len(call.targets) != 1 or not twin.elementwise:
+        return None
+    (target,) = call.targets
+    key: list[object] = [call.op.name, call.autocast, target.argument, target.value.meta]
+    for operand in call.node.inputs:
+        kind, value = operand.arg.kind, operand.arg.value
+        if operand.arg.as_tensor is not None:
+            value = call.metas.get(operand.arg.as_tensor.name)
+        elif value is not None and type(value) not in (bool, int, float, str):
+            return None
+        key += (operand.name, kind, value)
+    return tuple(key)
+
+
+def _checked(call: Call, twin: OpInfo, schema: OpSchema) -> Twin:
+    """What is to be known of the twin before it is emitted. Raises :class:`Obstacle` where it would do other things."""
+    op = call.op
+    _check_overlap(call, twin)
+    product = twin.autocast in ("lowered", "lowered-somewhere")
+    adds_up = not (twin.same_bits or twin.elementwise) and (op.out_variant or product)
+    if adds_up and not all(map(_exact_in_rows, call.targets)):
+        raise Obstacle(f"how {op.name} rounds depends on the strides of what it writes")
+    if call.autocast and not twin.tags.isdisjoint(("autocast", "composite")):
+        verb = "would" if "autocast" in twin.tags else "may"
+        raise Obstacle(f"autocast {verb} cast what {twin.name} is given, as it does not for {op.name}")
+    written = tuple(dict.fromkeys(target.argument for target in call.targets))
+    if op.hidden_writes is not None or len(written) != len(schema.returns):
+        raise Obstacle(f"{op.name} writes other tensors than its functional overload returns")
+    _check_order_of_draws(call, twin)
+    metas = [_result_meta(call, twin, target, written.index(target.argument)) for target in call.targets]
+    if schema.returns[0].type.endswith("[]") and len(written) > 1:
+        raise Obstacle(f"{op.name} writes several lists of tensors")
+    return Twin(metas, _cannot_raise(twin, [target.value.meta for target in call.targets]))
+
+
+def _exact_in_rows(target: Target) -> bool:
+    """Whether a sum or product comes out the same in a new tensor, which is row-major: in which order elements are
+    added up, and so how the result is rounded, depends on the strides of where it goes.
+    """
+    own = target.value.meta
+    return category(own.dtype) < 2 or own.is_contiguous
+
+
+def _certain_layout(builder: Builder, twin: OpInfo, value: Value, target: Target) -> Value:
+    """Of some ops, the CPU's result is laid out otherwise than that of ``meta`` tensors: what follows must not depend
+    on it.
+    """
+    return value if twin.meta_layout or target.value.meta.is_contiguous else in_rows(builder, value)
+
+
+def _cannot_raise(twin: OpInfo, metas: list[Meta]) -> bool:
+    """Whether a twin may go when nobody uses its results: elementwise arithmetic, which on integers can divide by 0."""
+    if twin.random.draws != "never" or not twin.elementwise:
+        return False
+    safe = twin.dtype_of(0) in ("bool", "promote") and not twin.raises_on_integers
+    return safe or all(category(meta.dtype) > 1 for meta in metas)
+
+
+def _check_overlap(call: Call, twin: OpInfo) -> None:
+    """An op that reads other elements than the one it writes may read what it has written already."""
+    if twin.elementwise:
+        return
+    targets = {target.argument for target in call.targets}
+    for operand in call.node.inputs:
+        if operand.name not in targets and any(name in call.overlapping for name in operand.arg.tensors()):
+            raise Obstacle(f"{call.op.name} reads memory that it writes")
+
+
+def _check_order_of_draws(call: Call, twin: OpInfo) -> None:
+    """What is drawn in the order of memory is the same where the twin's result is laid out as what it takes the place
+    of: one without gaps, whose layout the twin keeps, or a contiguous one.
+    """
+    if call.op.draw_order == "elements":
+        return
+    kept = twin.layout_of(0) in ("elementwise", "preserve")
+    metas = [target.value.meta for target in call.targets]
+    alike = all(meta.is_contiguous or (kept and is_dense(meta.shape, meta.strides)) for meta in metas)
+    if call.op.draw_order == "never" or not alike:
+        raise Obstacle("it draws in the order of memory, and its tensor is not contiguous")
+
+
+def _emit_twin(
+    builder: Builder, name: str, operands: list[NamedArgument], metas: list[Meta], *, is_list: bool
+) -> list[Value]:
+    positional = [operand.arg for operand in operands if operand.arg_kind != 2]
+    keywords = {operand.name: operand.arg for operand in operands if operand.arg_kind == 2}
+    if not builder.dialect.kinds:
+        # Files before torch 2.7 do not say how an argument was passed; its name decides.
+        positional, keywords = [], {operand.name: operand.arg for operand in operands}
+    return builder.emit_all(name, positional, metas, name.split(".")[1], keywords, as_list=is_list)
+
+
+def _operands(call: Call, schema: OpSchema, twin: OpSchema, rule: DtypeRule) -> list[NamedArgument]:
+    """The operands under the twin's names; ``out=`` is left out, defaults that the twin lacks are filled in."""
+    kept: list[SchemaArgument] = [
+        argument for argument in schema.arguments if not (call.op.out_variant and argument.written)
+    ]
+    names = {ours.name: theirs.name for ours, theirs in zip(kept, twin.arguments, strict=False)}
+    if call.op.out_variant:
+        names = {argument.name: argument.name for argument in twin.arguments}
+    operands = [
+        NamedArgument(names[operand.name], operand.arg, operand.arg_kind)
+        for operand in call.node.inputs
+        if operand.name in names
+    ]
+    given = {operand.name for operand in operands}
+    ours = {names[argument.name]: argument for argument in kept if argument.name in names}
+    for argument in twin.arguments:
+        if argument.name in given or argument.default is not None:
+            continue
+        default = ours[argument.name].default_value if argument.name in ours else None
+        operands.append(NamedArgument(argument.name, _literal(default, call), 2))
+    operands = [one for one in operands if one.name != "dtype" or one.arg.kind != "as_none"]
+    return [*operands, *_dtype_of_target(call, twin, rule)]
+
+
+def _dtype_of_target(call: Call, schema: OpSchema, rule: DtypeRule) -> list[NamedArgument]:
+    """Running sums, reductions and factories compute in the dtype of the tensor that they write, where they are not
+    given another; their twins would take their operands'.
+    """
+    given = call.argument("dtype")
+    if schema.argument("dtype") is None or (given is not None and given.as_scalar_type is not None):
+        return []
+    own = call.targets[0].value.meta
+    tensors, _ = _elements(call, call.targets[0])
+    read = {real_part(value.meta.dtype) if rule == "real" else value.meta.dtype for value in tensors}
+    if category(own.dtype) > 1 and read == {own.dtype}:
+        return []
+    added = [NamedArgument("dtype", Argument(as_scalar_type=own.dtype), 2)]
+    if not tensors and schema.argument("device") is not None:
+        added.append(NamedArgument("device", Argument(as_device=own.device), 2))
+    return added
+
+
+def _literal(value: object, call: Call) -> Argument:
+    if isinstance(value, bool):
+        return Argument(as_bool=value)
+    if isinstance(value, int):
+        return Argument(as_int=value)
+    if isinstance(value, float):
+        return Argument(as_float=value)
+    raise Obstacle(f"{call.op.name} leaves out an argument that its functional overload needs")
+
+
+def _result_meta(call: Call, twin: OpInfo, target: Target, position: int) -> Meta:
+    """What the twin returns, at that position among its results, in place of that target."""
+    own = target.value.meta
+    tensors, numbers = _elements(call, target)
+    if call.op.out_variant and not twin.elementwise and target.value.name in call.outside:
+        _check_shape(call, twin, target, [value.meta.shape for value in tensors])
+    dtype = _result_dtype(call, twin, own, position, [value.meta for value in tensors], numbers)
+    if dtype is None:
+        raise Obstacle(f"the artifact does not tell the dtype that {twin.name} computes in")
+    strides = _result_strides(call, twin, own, position, [value.meta for value in tensors])
+    if strides is None:
+        raise Obstacle(f"the artifact does not tell the strides of what {twin.name} returns")
+    return own.with_(dtype=dtype, strides=strides)
+
+
+def _check_shape(call: Call, twin: OpInfo, target: Target, shapes: list[tuple[Size, ...]]) -> None:
+    """``out=`` resizes a tensor of another shape. What is recorded of the result shows that where the program made the
+    tensor, but not where it came from outside.
+    """
+    shape = _result_shape(call, twin, shapes) if shapes else None
+    if shape is None:
+        raise Obstacle("the artifact does not tell whether out= resizes a tensor that the caller or the module holds")
+    if shape != target.value.meta.shape:
+        raise Obstacle(RESHAPED)
+
+
+def _result_shape(call: Call, twin: OpInfo, shapes: list[tuple[Size, ...]]) -> tuple[Size, ...] | None:
+    first = shapes[0]
+    if twin.shape == "same":
+        return first
+    if twin.shape == "broadcast":
+        return broadcast(shapes)
+    if twin.shape == "product" and len(shapes) > 1:
+        second = shapes[1]
+        if len(first) != len(second) or first[:-2] != second[:-2] or len(first) < 2:
+            return None
+        return (*first[:-1], second[-1])
+    if twin.shape == "reduced":
+        given, keep = call.argument("dim"), call.argument("keepdim")
+        dims = [] if given is None else given.as_ints or ([] if given.as_int is None else [given.as_int])
+        gone = {dim % max(len(first), 1) for dim in dims} or set(range(len(first)))
+        if keep is not None and keep.as_bool:
+            return tuple(1 if dim in gone else size for dim, size in enumerate(first))
+        return tuple(size for dim, size in enumerate(first) if dim not in gone)
+    return None
+
+
+def _result_dtype(
+    call: Call, twin: OpInfo, own: Meta, position: int, tensors: list[Meta], numbers: list[Argument]
+) -> int | None:
+    rule = twin.dtype_of(position)
+    if twin.elementwise and tensors and broadcast([meta.shape for meta in tensors]) != own.shape:
+        raise Obstacle(RESHAPED if call.op.out_variant else f"torch refuses to run {call.op.name} on these shapes")
+    if rule == "bool":
+        return BOOL
+    if twin.elementwise:
+        return _elementwise_dtype(call, twin, own, tensors, numbers)
+    if rule == "int64":
+        return INT64
+    if twin.schema is not None and twin.schema.argument("dtype") is not None:
+        given = call.argument("dtype")
+        return own.dtype if given is None or given.as_scalar_type is None else given.as_scalar_type
+    if not call.op.out_variant:
+        return own.dtype
+    read = call.read()
+    if rule == "joined":
+        return _promoted(read, [])
+    if rule == "real" and read:
+        return real_part(read[0].dtype)
+    if rule == "first":
+        read = read[:1]
+    return own.dtype if {meta.dtype for meta in read} <= {own.dtype} else None
+
+
+def _promoted(tensors: Sequence[Meta], numbers: Sequence[Argument]) -> int | None:
+    dimensional = [meta.dtype for meta in tensors if meta.shape]
+    return promoted(dimensional, [meta.dtype for meta in tensors if not meta.shape], numbers)
+
+
+def _elementwise_dtype(call: Call, twin: OpInfo, own: Meta, tensors: list[Meta], numbers: list[Argument]) -> int | None:
+    rule = twin.dtype_of(0)
+    if rule in ("first", "real") and tensors:
+        dtype: int | None = tensors[0].dtype if rule == "first" else real_part(tensors[0].dtype)
+    else:
+        dtype = _promoted(tensors, numbers) if tensors else None
+    if dtype is None:
+        return None
+    if not call.op.casts_out and dtype != own.dtype:
+        raise Obstacle(f"torch refuses to run {call.op.name} with out= of another dtype")
+    if category(dtype) > category(own.dtype) or (rule == "floating" and category(own.dtype) < 2):
+        raise Obstacle(f"torch refuses to run {call.op.name}: its result cannot be cast to the dtype of what it writes")
+    keeps_integers = rule in ("promote", "first", "real")
+    if call.op.out_variant and category(dtype) < 2 <= category(own.dtype) and not keeps_integers:
+        return None
+    return dtype
+
+
+def _result_strides(call: Call, twin: OpInfo, own: Meta, position: int, tensors: list[Meta]) -> tuple[Size, ...] | None:
+    layout = twin.layout_of(position)
+    shape = own.shape
+    if layout == "elementwise" and tensors:
+        return elementwise_strides(shape, [(one.shape, one.strides) for one in tensors])
+    if layout == "contiguous" or (layout == "images" and len(shape) not in _IMAGES):
+        return contiguous_strides(shape)
+    if not call.op.out_variant:
+        return preserved_strides(shape, own.strides)
+    if layout == "columns":
+        return columns(shape) if len(shape) > 1 else contiguous_strides(shape)
+    read = call.read()
+    if layout == "preserve":
+        return preserved_strides(shape, read[0].strides) if read and read[0].shape == shape else None
+    if layout == "unknown" or not all(meta.is_contiguous for meta in read):
+        return None
+    return contiguous_strides(shape)
+
+
+def _elements(call: Call, target: Target) -> tuple[list[Value], list[Argument]]:
+    """The tensors and numbers that take part in computing one target: of lists, the elements at its place."""
+    same = [one for one in call.targets if one.argument == target.argument]
+    place = next(index for index, one in enumerate(same) if one is target)
+    tensors: list[Value] = []
+    numbers: list[Argument] = []
+    op = call.op
+    for operand in call.node.inputs:
+        name, argument = operand.name, operand.arg
+        schema = op.schema.argument(name) if op.schema is not None else None
+        if schema is None or (op.out_variant and schema.written):
+            continue
+        scalar = schema.type.startswith("Scalar")
+        if argument.as_tensor is not None:
+            tensors.append(call.value(argument.as_tensor.name))
+        elif argument.as_tensors is not None:
+            if place < len(argument.as_tensors):
+                tensors.append(call.value(argument.as_tensors[place].name))
+        elif argument.kind in _LISTS_OF_NUMBERS and scalar:
+            numbers.append(of_kind(_LISTS_OF_NUMBERS[argument.kind], argument.value[place]))
+        elif argument.kind != "as_none" and (schema.type == "Tensor" or (scalar and name != "value")):
+            numbers.append(argument)  # a tensor's place may hold a number
+    return tensors, numbers
+
+
+_LISTS_OF_NUMBERS: Final = {"as_floats": "as_float", "as_ints": "as_int", "as_bools": "as_bool"}
+
+# --------------------------------------------------------------------------------------- casts and layouts
+
+
+def cast(builder: Builder, value: Value, like: Meta) -> Value:
+    """``value`` with the dtype and device of ``like``."""
+    changes: dict[str, Argument] = {}
+    meta = value.meta
+    if meta.dtype != like.dtype:
+        changes["dtype"] = Argument(as_scalar_type=like.dtype)
+    if str(meta.device) != str(like.device):
+        changes["device"] = Argument(as_device=like.device)
+    if not changes:
+        return value
+    made = meta.dense(dtype=like.dtype, device=like.device)
+    return builder.emit("aten._to_copy.default", [tensor(value.name)], made, "_to_copy", changes)
+
+
+def copied(builder: Builder, value: Value) -> Value:
+    """``value`` in memory of its own."""
+    return builder.emit("aten.clone.default", [tensor(value.name)], value.meta.dense(), "clone")
+
+
+def in_rows(builder: Builder, value: Value) -> Value:
+    """A row-major copy of ``value``."""
+    layout = {"memory_format": Argument(as_memory_format=1)}
+    return builder.emit("aten.clone.default", [tensor(value.name)], value.meta.contiguous(), "clone", layout)
+
+
+def expanded(builder: Builder, value: Value, like: Value) -> Value:
+    """``value`` enlarged to the shape of ``like``."""
+    shape, own = like.meta.shape, value.meta.shape
+    if own == shape:
+        return value
+    if len(own) > len(shape):
+        raise Obstacle("a source of more dimensions is copied into a tensor of fewer")
+    lead = len(shape) - len(own)
+    strides: list[Size] = [0] * lead
+    for dim, (size, stride) in enumerate(zip(own, value.meta.strides, strict=True)):
+        if size != shape[lead + dim] and size != 1:
+            raise Obstacle("the artifact does not tell that the source's sizes fit")
+        strides.append(stride if size == shape[lead + dim] else 0)
+    raw = like.meta.sizes
+    meta = value.meta.with_(sizes=raw, strides=strides, offset=value.meta.offset)
+    sizes = builder.sizes(like, shape, raw)
+    return builder.emit("aten.expand.default", [tensor(value.name), sizes], meta, "expand")
+
+
+def restrided(builder: Builder, value: Value, before: Value, *, always: bool = False) -> Value:
+    """``value`` laid out as the tensor that it takes the place of, so that views of it stay what they were; ``always``,
+    if the recorded strides say no more than how it was laid out when the program was exported.
+    """
+    old = before.meta
+    if value.meta.same_strides(old) and not always:
+        return value
+    meta = old.with_(strides=old.strides)
+    for number, strides in ((1, contiguous_strides(old.shape)), (2, channels_last(old.shape))):
+        if old.strides == strides:
+            layout = {"memory_format": Argument(as_memory_format=number)}
+            return builder.emit("aten.clone.default", [tensor(value.name)], meta, "clone", layout)
+    # The functional form of copy_ keeps the strides of its first operand.
+    meta = old.with_(strides=old.strides, offset=old.offset)
+    return builder.emit("aten.copy.default", [tensor(before.name), tensor(value.name)], meta, "copy")
+
+
+# ----------------------------------------------------------------------------------------------- substitutes
+
+
+def _copied(builder: Builder, call: Call, source: Value, target: Value) -> Value:
+    """The source, or a copy of it where its memory may be written later."""
+    made = cast(builder, source, target.meta)
+    if made is source and not call.immutable(source.name):
+        made = copied(builder, source)
+    return expanded(builder, made, target)
+
+
+def _copy(builder: Builder, call: Call) -> list[Value]:
+    source = call.argument("src")
+    if source is not None and source.as_tensors is not None:
+        if len(source.as_tensors) != len(call.targets):
+            raise Obstacle(f"{call.op.name} has another number of sources than of targets")
+        sources = [call.value(reference.name) for reference in source.as_tensors]
+    elif source is not None and is_number(source):
+        return [_filled(builder, target.value, source) for target in call.targets]
+    else:
+        sources = [call.operand("src")]
+    return [_copied(builder, call, one, target.value) for one, target in zip(sources, call.targets, strict=True)]
+
+
+def _filled(builder: Builder, target: Value, value: Argument) -> Value:
+    return builder.emit("aten.full_like.default", [tensor(target.name), value], target.meta.dense(), "full_like")
+
+
+def _fill(builder: Builder, call: Call) -> list[Value]:
+    value = call.argument("value")
+    if value is None:
+        raise Obstacle(f"{call.op.name} is recorded without its value")
+    return [_filled(builder, target.value, value) for target in call.targets]
+
+
+def _fill_tensor(builder: Builder, call: Call) -> list[Value]:
+    (target,) = call.targets
+    value = call.operand("value")
+    if value.meta.shape:
+        raise Obstacle("fill_ is given a tensor with dimensions")
+    return [_copied(builder, call, value, target.value)]
+
+
+def _zero(builder: Builder, call: Call) -> list[Value]:
+    return [_filled(builder, target.value, Argument(as_int=0)) for target in call.targets]
+
+
+def _fill_diagonal(builder: Builder, call: Call) -> list[Value]:
+    (target,) = call.targets
+    meta, value, wrap = target.value.meta, call.argument("fill_value"), call.argument("wrap")
+    numbers = [number for number in (*meta.shape, *meta.strides) if isinstance(number, int)]
+    if value is None or len(meta.shape) != 2 or len(numbers) != 4:
+        raise Obstacle("fill_diagonal_ is given a tensor of other than two dimensions, or of symbolic sizes")
+    height, width, row, column = numbers
+    if wrap is not None and wrap.as_bool and height > width:
+        raise Obstacle("fill_diagonal_ wraps around")
+    length = SymSize(as_int=min(height, width))
+    shown = meta.with_(sizes=[length], strides=[row + column], offset=meta.offset)
+    diagonal = builder.emit("aten.diagonal.default", [tensor(target.value.name)], shown, "diagonal")
+    filled = _filled(builder, diagonal, value)
+    made = meta.with_(strides=meta.strides, offset=meta.offset)
+    arguments = [tensor(target.value.name), tensor(filled.name)]
+    return [builder.emit("aten.diagonal_scatter.default", arguments, made, "diagonal_scatter")]
+
+
+def _polygamma(builder: Builder, call: Call) -> list[Value]:
+    (target,) = call.targets
+    order, meta = call.argument("n"), target.value.meta
+    if order is None or category(meta.dtype) != 2:
+        raise Obstacle("polygamma_ is recorded without its order, or of a tensor that is not floating")
+    arguments = [order, tensor(target.value.name)]
+    return builder.emit_all("aten.polygamma.default", arguments, [meta.dense()], "polygamma")
+
+
+_SUBSTITUTES: Final[dict[Substitute, Callable[[Builder, Call], list[Value]]]] = {
+    "copy": _copy,
+    "fill": _fill,
+    "fill-tensor": _fill_tensor,
+    "zero": _zero,
+    "fill-diagonal": _fill_diagonal,
+    "polygamma": _polygamma,
+}
+
+
+# -------------------------------------------------------------------------------------------- normalizations
+
+
+def normalization(builder: Builder, call: Call, results: Sequence[Meta]) -> tuple[list[Value], list[Value]]:
+    """A normalization that updates running statistics: its own results, and the new statistics.
+
+    The targets are ``running_mean`` and ``running_var``, in that order; ``results`` are the recorded metadata of
+    the node's results.
+    """
+    if [target.argument for target in call.targets] != ["running_mean", "running_var"]:
+        raise Obstacle(f"{call.op.name} updates one of its running statistics only")
+    if call.op.substitute == "instance-norm":
+        return _instance_norm(builder, call, results[0])
+    names = ("input", "weight", "bias", "running_mean", "running_var", "training", "momentum", "eps")
+    arguments = [call.argument(name) or Argument(as_none=True) for name in names]
+    mean = call.targets[0].value.meta
+    made = _normalized(builder, arguments, results[0], mean, _statistics_dtype(call))
+    return made[: len(results)], made[3:]
+
+
+def _normalized(builder: Builder, arguments: list[Argument], out: Meta, statistics: Meta, saved: int) -> list[Value]:
+    """Result, saved mean, saved inverse deviation, new running mean, new running variance."""
+    running = statistics.contiguous()
+    metas = [out, running.contiguous(dtype=saved), running.contiguous(dtype=saved), running, running]
+    return builder.emit_all("aten._native_batch_norm_legit_functional.default", arguments, metas, "getitem")
+
+
+def _statistics_dtype(call: Call) -> int:
+    """Statistics are saved in single precision, those of double tensors in double; on the CPU in the input's dtype
+    where the running ones have it too.
+    """
+    data = call.operand("input").meta
+    same = str(data.device) == "cpu" and data.dtype == call.targets[0].value.meta.dtype
+    return data.dtype if same or data.dtype == FLOAT64 else FLOAT32
+
+
+def _instance_norm(builder: Builder, call: Call, out: Meta) -> tuple[list[Value], list[Value]]:
+    """``instance_norm`` is batch norm of a batch of one that has the instances as channels; its statistics are
+    the means over the instances of those (``aten/src/ATen/native/Normalization.cpp``).
+    """
+    data = call.operand("input")
+    batch, channels, *rest = data.meta.shape
+    if not isinstance(batch, int) or not isinstance(channels, int):
+        raise Obstacle("instance_norm of a batch of symbolic size")
+    if data.meta.strides != contiguous_strides(data.meta.shape):
+        data = in_rows(builder, data)
+    count = SymSize(as_int=batch * channels)
+    flat = [SymSize(as_int=1), count, *data.meta.sizes[2:]]
+    flat_shape = (1, batch * channels, *rest)
+    flat_meta = data.meta.with_(sizes=flat, strides=contiguous_strides(flat_shape), offset=data.meta.offset)
+    sizes = builder.sizes(data, flat_shape, flat)
+    viewed = builder.emit("aten.view.default", [tensor(data.name), sizes], flat_meta, "view")
+
+    def repeated(name: str) -> Argument:
+        argument = call.argument(name)
+        if argument is None or argument.as_tensor is None:
+            return Argument(as_none=True)
+        value = call.operand(name)
+        meta = value.meta.with_(sizes=[count], strides=(1,))
+        times = Argument(as_ints=[batch])
+        return tensor(builder.emit("aten.repeat.default", [tensor(value.name), times], meta, "repeat").name)
+
+    arguments = [tensor(viewed.name), *map(repeated, ("weight", "bias", "running_mean", "running_var"))]
+    arguments += [Argument(as_bool=True)]
+    arguments += [call.argument(name) or Argument(as_none=True) for name in ("momentum", "eps")]
+    long = call.targets[0].value.meta.with_(sizes=[count], strides=(1,))
+    made = _normalized(builder, arguments, flat_meta, long, _statistics_dtype(call))
+    shape = builder.sizes(data, data.meta.shape, data.meta.sizes)
+    result = builder.emit("aten.view.default", [tensor(made[0].name), shape], out.contiguous(), "view")
+    statistics = []
+    for target, value in zip(call.targets, made[3:], strict=True):
+        table = value.meta.with_(sizes=[SymSize(as_int=batch), SymSize(as_int=channels)], strides=(channels, 1))
+        rows = Argument(as_ints=[batch, channels])
+        by_instance = builder.emit("aten.view.default", [tensor(value.name), rows], table, "view")
+        over = [tensor(by_instance.name), Argument(as_ints=[0])]
+        statistics.append(builder.emit("aten.mean.dim", over, target.value.meta.contiguous(), "mean"))
+    return [result], statistics

@@ -1,0 +1,400 @@
+"""View steps, taken again from a new parent and inverted to carry a write back.
+
+| step | inverse |
+|---|---|
+| ``select``, ``unbind`` | ``select_scatter`` |
+| ``slice``, ``narrow``, ``pieces`` | ``slice_scatter`` |
+| ``diagonal`` | ``diagonal_scatter`` |
+| ``transpose``, ``reverse``, ``permute``, ``move`` | the inverse permutation |
+| ``reshape`` | a view of the parent's shape |
+| ``squeeze``, ``unsqueeze`` | each other |
+| ``expand`` that expands nothing, ``identity`` | the value as it is |
+| ``as_strided`` | ``as_strided_scatter`` |
+| ``bitcast``, ``view_as_real``, ``view_as_complex`` | the cast back |
+
+Which steps an op takes is a fact (:attr:`~graphlint.ops.info.OpInfo.view`). Other kinds have no inverse here, and a
+write through them stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from graphlint.ir.edit import changed_node, renamed_operands, tensor, tensors, with_operand
+from graphlint.ir.expressions import as_expression
+from graphlint.ir.model import Argument, Node, SymRef, SymSize
+from graphlint.ir.strides import Size, contiguous_strides, is_dense, overlaps, view_strides
+from graphlint.ops.info import OpInfo, StepKind, ViewStep
+from graphlint.passes.functionalize.build import Builder
+from graphlint.passes.functionalize.metas import Meta, Obstacle, Value
+
+
+class View(msgspec.Struct, frozen=True, eq=False):
+    """A view that a node of the original graph takes, with what was recorded of it."""
+
+    node: Node
+    op: OpInfo
+    operand: str
+    """The argument that is viewed."""
+    index: int
+    """Which of the node's tensor results, counted over all of them."""
+    parent: Meta
+    """Of the viewed tensor."""
+    metas: tuple[Meta, ...]
+    """Of all the node's tensor results."""
+
+    @property
+    def meta(self) -> Meta:
+        """Of this result."""
+        return self.metas[self.index]
+
+    @property
+    def step(self) -> ViewStep | None:
+        """What is done, None where that is not known."""
+        return self.op.view[0] if len(self.op.view) == 1 else None
+
+    def argument(self, key: str) -> Argument:
+        """The step's parameter of that name."""
+        source = self.step.parameters.get(key) if self.step is not None else None
+        if isinstance(source, int):
+            return Argument(as_int=source)
+        given = self.node.input(source) if source is not None else None
+        if given is not None:
+            return given
+        schema = self.op.schema.argument(source) if self.op.schema is not None and source is not None else None
+        if schema is None or schema.default is None:
+            raise Obstacle(f"{self.op.name} is recorded without its argument {source or key!r}")
+        default = schema.default_value
+        return Argument(as_int=default) if type(default) is int else Argument(as_none=True)
+
+    def number(self, key: str) -> int:
+        """A parameter that is a number."""
+        value = self.argument(key).as_int
+        if value is None:
+            raise Obstacle("a dimension or position is symbolic")
+        return value
+
+    def dim(self, key: str = "dim") -> int:
+        """A dimension, counted from the front. A fixed one beyond the last means the last."""
+        rank = max(len(self.parent.shape), 1)
+        number = self.number(key)
+        fixed = self.step is not None and isinstance(self.step.parameters.get(key), int)
+        return min(number, rank - 1) % rank if fixed else number % rank
+
+    def dims(self, key: str) -> list[int]:
+        """One dimension or several, counted from the front."""
+        argument = self.argument(key)
+        numbers = argument.as_ints if argument.as_ints is not None else [argument.as_int]
+        found = [number for number in numbers if number is not None]
+        if len(found) < len(numbers):
+            raise Obstacle(f"the dimensions of {self.op.name} are symbolic")
+        rank = max(len(self.parent.shape), 1)
+        return [number % rank for number in found]
+
+
+def replay(builder: Builder, view: View, parent: Value, current: Callable[[str], str]) -> list[Value]:
+    """Take the view again from another parent; all results of the node. ``current`` tells what to read for the other
+    tensors that it is given, of which it takes the sizes (``expand_as``).
+    """
+    if not parent.meta.same_strides(view.parent):
+        raise Obstacle(f"{view.op.name} would be taken of a tensor with other strides")
+    node = view.node
+    metas = [moved(view, meta.with_(strides=meta.strides, offset=meta.offset), parent.meta) for meta in view.metas]
+    stem = node.results()[0]
+    is_list = node.outputs[0].as_tensors is not None
+    values = [Value(builder.edit.claim(stem), meta) for meta in metas]
+    names = [value.name for value in values]
+    others = {
+        name: current(name)
+        for operand in node.inputs
+        if operand.name != view.operand
+        for name in operand.arg.tensors()
+        if name is not None
+    }
+    inputs = [
+        with_operand(operand, tensor(parent.name)) if operand.name == view.operand else operand
+        for operand in renamed_operands(node, others).inputs
+    ]
+    outputs = [tensors(names)] if is_list else [tensor(name) for name in names]
+    name = None if node.name is None else names[0] if len(names) == 1 and not is_list else builder.edit.claim(stem)
+    builder.append(changed_node(node, inputs=inputs, outputs=outputs, name=name))
+    for value in values:
+        builder.note(value, parent.name)
+    return values
+
+
+def moved(view: View, meta: Meta, parent: Meta) -> Meta:
+    """Metadata of a view whose parent may stand elsewhere in its storage than was recorded."""
+    if parent.offset == view.parent.offset:
+        return meta
+    if view.step is not None and view.step.kind == "as_strided":
+        raise Obstacle("as_strided reads the memory of a tensor that does not begin where its memory does")
+    offsets = (parent.offset, view.parent.offset, meta.offset)
+    numbers = [offset for offset in offsets if isinstance(offset, int)]
+    if len(numbers) < len(offsets):
+        raise Obstacle("a storage offset is symbolic")
+    return meta.with_(strides=meta.strides, offset=numbers[2] + numbers[0] - numbers[1])
+
+
+def invert(builder: Builder, view: View, parent: Value, child: Value) -> Value:
+    """The parent with what was written through the view: ``parent`` is its value before, ``child`` what the view
+    shows afterwards. Raises :class:`Obstacle` where the step has no inverse.
+    """
+    inverse = _INVERSES.get(view.step.kind) if view.step is not None else None
+    if inverse is None:
+        raise Obstacle(f"{view.op.name} has no inverse to carry the write back through")
+    return inverse(builder, view, parent, child)
+
+
+SCATTERING: Final[frozenset[StepKind]] = frozenset(
+    {"select", "slice", "narrow", "pieces", "unbind", "diagonal", "as_strided"}
+)
+"""Steps that show a part of the elements: their inverses keep the strides of the parent."""
+VIEWING: Final[frozenset[StepKind]] = frozenset({"reshape", "bitcast", "view_as_real", "view_as_complex"})
+"""Steps whose inverses strides may not admit."""
+
+
+def _scatter(builder: Builder, op: str, parent: Value, child: Value, *arguments: Argument) -> Value:
+    meta = parent.meta.with_(strides=parent.meta.strides, offset=parent.meta.offset)
+    return builder.emit(op, [tensor(parent.name), tensor(child.name), *arguments], meta, op.split(".")[1])
+
+
+def _select(builder: Builder, view: View, parent: Value, child: Value) -> Value:
+    dim, index = Argument(as_int=view.dim()), view.argument("index")
+    return _scatter(builder, "aten.select_scatter.default", parent, child, dim, index)
+
+
+def _unbind(builder: Builder, view: View, parent: Value, child: Value) -> Value:
+    dim, index = Argument(as_int=view.dim()), Argument(as_int=view.index)
+    return _scatter(builder, "aten.select_scatter.default", parent, child, dim, index)
+
+
+def _slice(builder: Builder, view: View, parent: Value, child: Value) -> Value:
+    dim, ends = Argument(as_int=view.dim()), (view.argument("start"), view.argument("end"))
+    return _scatter(builder, "aten.slice_scatter.default", parent, child, dim, *ends, view.argument("step"))
+
+
+def _sliced(builder: Builder, parent: Value, child: Value, dim: int, start: int, end: Argument) -> Value:
+    place = Argument(as_int=dim), Argument(as_int=start), end
+    return _scatter(builder, "aten.slice_scatter.default", parent, child, *place)
+
+
+def _narrow(builder: Builder, view: View, parent: Value, child: Value) -> Value:
+    dim = view.dim()
+    start, length, size = view.number("start"), view.meta.shape[dim], view.parent.shape[dim]
+    if start < 0:
+        if not isinstance(size, int):
+            raise Obstacle("narrow counts from the end of a dimension of symbolic size")
+        start += size
+    if isinstance(length, int):
+        return _sliced(builder, parent, child, dim, start, Argument(as_int=start + length))
+    end = as_expression(start) + as_expression(length)
+    if end == as_expression(size):
+        return _sliced(builder, parent, child, dim, start, Argument(as_none=True))
+    if not start:
+        return _sliced(builder, parent, child, dim, start, view.argument("length"))
+    sizes = zip(parent.meta.shape, parent.meta.sizes, strict=True)
+    try:
+        raw = next((raw for one, raw in sizes if as_expression(one) == end), SymSize())
+        name = builder.symbol(parent, str(end), raw)
+    except Obstacle:
+        raise Obstacle("narrow ends at a position that nothing else computes") from None
+    return _sliced(builder, parent, child, dim, start, Argument(as_sym_int=SymRef(as_name=name)))
+
+
+def _pieces(builder: Builder, view: View, parent: Value, child: Value) -> Value:
+    """One of the pieces that a dimension was cut into: where it starts is known from the sizes of those before it."""
+    dim = view.dim()
+    lengths = [meta.shape[dim] for meta in view.metas[: view.index + 1]]
+    numbers = [length for length in lengths if isinstance(length, int)]
+    if len(numbers) != len(lengths):
+        raise Obstacle(f"{view.op.name} makes pieces of symbolic sizes")
+    return _sliced(builder, parent, child, dim, sum(numbers[:-1]), Argument(as_int=sum(numbers)))
+
+
+def _diagonal(builder: Builder, view: View, parent: Value, child: Value) -> Value:
+    arguments = [view.argument(key) for key in ("offset", "dim1", "dim2")]
+    return _scatter(builder, "aten.diagonal_scatter.default", parent, child, *arguments)
+
+
+def _as_strided(builder: Builder, view: View, parent: Value, child: Value) -> Value:
+    if parent.meta.strides != contiguous_strides(parent.meta.shape) or parent.meta.offset != 0:
+        raise Obstacle("as_strided reads the memory of a tensor that is not contiguous")
+    shape, strides = view.meta.shape, view.meta.strides
+    known = all(isinstance(number, int) for number in (*shape, *strides))
+    if overlaps(shape, strides) or not (known or is_dense(shape, strides)):
+        raise Obstacle("as_strided shows the same memory more than once")
+    arguments = [view.argument(key) for key in ("size", "stride", "offset")]
+    return _scatter(builder, "aten.as_strided_scatter.default", parent, child, *arguments)
+
+
+def _reordered(meta: Meta, order: list[int]) -> Meta:
+    """Metadata of a view with dimension ``order[i]`` in place ``i``."""
+    return meta.with_(
+        sizes=[meta.sizes[dim] for dim in order], strides=[meta.strides[dim] for dim in order], offset=meta.offset
+    )
+
+
+def _permuted(builder: Builder, child: Value, order: list[int]) -> Value:
+    numbers = Argument(as_ints=order)
+    meta = _reordered(child.meta, order)
+    return builder.emit("aten.permute.default", [tensor(child.name), numbers], meta, "permute")
+
+
+def _transpose(builder: Builder, view: View, parent: Value, child: Value) -> Value:
+    a, b = view.dim("first"), view.dim("second")
+    if a == b:
+        return child
+    order = list(range(len(view.parent.shape)))
+    order[a], order[b] = order[b], order[a]
+    arguments = [tensor(child.name), Argument(as_int=a), Argument(as_int=b)]
+    return builder.emit("aten.transpose.int", arguments, _reordered(child.meta, order), "transpose")
+
+
+def _reverse(builder: Builder, view: View, parent: Value, child: Value) -> Value:
+    rank = len(child.meta.shape)
+    return child if rank < 2 else _permuted(builder, child, list(reversed(range(rank))))
+
+
+def _inverted(forward: list[int]) -> list[int]:
+    order = [0] * len(forward)
+    for position, dim in enumerate(forward):
+        order[dim] = position
+    return order
+
+
+def _permute(builder: Builder, view: View, parent: Value, child: Value) -> Value:
+    return _permuted(builder, child, _inverted(view.dims("dims")))
+
+
+def _move(builder: Builder, view: View, parent: Value, child: Value) -> Value:
+    rank = len(view.parent.shape)
+    if not rank:
+        return child
+    source, destination = view.dims("source"), view.dims("destination")
+    forward = [-1] * rank
+    for one, other in zip(source, destination, strict=True):
+        forward[other] = one
+    rest = iter(dim for dim in range(rank) if dim not in source)
+    return _permuted(builder, child, _inverted([dim if dim >= 0 else next(rest) for dim in forward]))
+
+
+def _reshape(builder: Builder, view: View, parent: Value, child: Value) -> Value:
+    """A view of the parent's shape, or a copy where the written value's strides admit none."""
+    raw, shape = view.parent.sizes, view.parent.shape
+    if child.meta.shape == shape:
+        return child
+    strides = viewed_strides(child.meta, shape)
+    sizes = builder.sizes(parent, shape, raw)
+    if strides is None:
+        meta = child.meta.with_(sizes=raw, strides=contiguous_strides(shape))
+        return builder.emit("aten.reshape.default", [tensor(child.name), sizes], meta, "reshape")
+    meta = child.meta.with_(sizes=raw, strides=strides, offset=child.meta.offset)
+    return builder.emit("aten.view.default", [tensor(child.name), sizes], meta, "view")
+
+
+def viewed_strides(meta: Meta, shape: tuple[Size, ...]) -> tuple[Size, ...] | None:
+    """Strides of a view of that shape, None where there is none or none is known."""
+    if meta.strides == contiguous_strides(meta.shape):
+        return contiguous_strides(shape)
+    numbers = (*meta.shape, *meta.strides, *shape)
+    if any(isinstance(number, str) for number in numbers):
+        return None
+    return view_strides(meta.shape, meta.strides, shape)  # type: ignore[arg-type]  # all are numbers
+
+
+def _squeeze(builder: Builder, view: View, parent: Value, child: Value) -> Value:
+    """Put back each dimension of size 1 that was taken away."""
+    rank = len(view.parent.shape)
+    whole = view.step is None or "dim" not in view.step.parameters
+    dims = list(range(rank)) if whole else view.dims("dim")
+    removed = [dim for dim in sorted(dims) if rank and view.parent.shape[dim] == 1]
+    doubtful = (view.parent.shape[dim] for dim in dims if rank and dim not in removed)
+    if rank - len(removed) != len(child.meta.shape) or any(map(builder.known.may_be_one, doubtful)):
+        raise Obstacle("squeeze meets a dimension of symbolic size")
+    for dim in removed:
+        child = unsqueezed(builder, child, dim)
+    return child
+
+
+def unsqueezed(builder: Builder, child: Value, dim: int) -> Value:
+    """``child`` with a dimension of size 1 at ``dim``."""
+    meta = child.meta
+    shape, strides = list(meta.shape), list(meta.strides)
+    step: Size = 1
+    if dim < len(shape):
+        product = as_expression(shape[dim]) * as_expression(strides[dim])
+        step = str(product) if product.constant is None else product.constant
+    sizes = list(meta.sizes)
+    sizes.insert(dim, SymSize(as_int=1))
+    strides.insert(dim, step)
+    changed = meta.with_(sizes=sizes, strides=strides, offset=meta.offset)
+    return builder.emit("aten.unsqueeze.default", [tensor(child.name), Argument(as_int=dim)], changed, "unsqueeze")
+
+
+def _unsqueeze(builder: Builder, view: View, parent: Value, child: Value) -> Value:
+    dim = view.number("dim") % (len(view.parent.shape) + 1)
+    meta = child.meta
+    sizes, strides = list(meta.sizes), list(meta.strides)
+    del sizes[dim], strides[dim]
+    changed = meta.with_(sizes=sizes, strides=strides, offset=meta.offset)
+    return builder.emit("aten.squeeze.dim", [tensor(child.name), Argument(as_int=dim)], changed, "squeeze")
+
+
+def _identity(builder: Builder, view: View, parent: Value, child: Value) -> Value:
+    return child
+
+
+def _expand(builder: Builder, view: View, parent: Value, child: Value) -> Value:
+    if view.parent.shape != view.meta.shape:
+        raise Obstacle("the tensor is expanded: several of its elements are one in memory")
+    return child
+
+
+def _bitcast(builder: Builder, view: View, parent: Value, child: Value) -> Value:
+    if view.parent.shape != view.meta.shape:
+        raise Obstacle(f"{_packet(view.op)} changes the element size")
+    dtype = view.parent.dtype
+    meta = child.meta.with_(dtype=dtype, strides=child.meta.strides, offset=child.meta.offset)
+    return builder.emit("aten.view.dtype", [tensor(child.name), Argument(as_scalar_type=dtype)], meta, "view")
+
+
+def _packet(op: OpInfo) -> str:
+    return op.name.split(".", 1)[1]
+
+
+def _counterpart(op: str) -> Callable[[Builder, View, Value, Value], Value]:
+    """``view_as_real`` and ``view_as_complex`` undo each other."""
+
+    def cast_back(builder: Builder, view: View, parent: Value, child: Value) -> Value:
+        if child.meta.strides != contiguous_strides(child.meta.shape):
+            raise Obstacle(f"{view.op.name} shows a tensor that is not contiguous")
+        return builder.emit(op, [tensor(child.name)], view.parent.contiguous(), op.split(".")[1])
+
+    return cast_back
+
+
+_INVERSES: Final[dict[StepKind, Callable[[Builder, View, Value, Value], Value]]] = {
+    "identity": _identity,
+    "select": _select,
+    "slice": _slice,
+    "narrow": _narrow,
+    "pieces": _pieces,
+    "unbind": _unbind,
+    "diagonal": _diagonal,
+    "as_strided": _as_strided,
+    "transpose": _transpose,
+    "reverse": _reverse,
+    "permute": _permute,
+    "move": _move,
+    "reshape": _reshape,
+    "squeeze": _squeeze,
+    "unsqueeze": _unsqueeze,
+    "expand": _expand,
+    "bitcast": _bitcast,
+    "view_as_real": _counterpart("aten.view_as_complex.default"),
+    "view_as_complex": _counterpart("aten.view_as_real.default"),
+}

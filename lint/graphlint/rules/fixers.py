@@ -1,0 +1,100 @@
+"""Fixers: what applies the fixes of rules. A rule names its fixer; what a fixer runs is a pass.
+
+Passes are imported when a fix is applied: a check does without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from graphlint.ir.model import Program
+from graphlint.rules.view import ProgramView
+from graphlint.semantics.sites import Site
+
+
+class Made(msgspec.Struct, frozen=True, eq=False):
+    """What a fixer made of a program."""
+
+    program: Program
+    fixed: frozenset[int] | None = None
+    """Positions of the nodes whose findings are gone; None for all that it was given."""
+    buffers: tuple[str, ...] = ()
+    """Qualified names of new non-persistent buffers, each a 0-dimensional float32 zero."""
+    old_buffers: tuple[str, ...] = ()
+    """Qualified names of buffers that are gone."""
+    checks: tuple[tuple[str, str], ...] = ()
+    """Functional checks that are plain ones again, both by target."""
+    brought: tuple[str, ...] = ()
+    """Targets of plain checks that stand in the place of what is gone."""
+
+
+class Fixer(msgspec.Struct, frozen=True):
+    """Applies the fixes of one or several rules."""
+
+    order: int
+    """Fixers run by this: what makes least of the others impossible goes first."""
+    run: Callable[[ProgramView, Sequence[Site]], Made]
+    """Given a program and the nodes of the findings to fix; none for a finding about the program as a whole."""
+    together: bool = False
+    """Whether a node's findings by rules of this fixer are fixed together or not at all."""
+
+
+def _remove(view: ProgramView, sites: Sequence[Site]) -> Made:
+    from graphlint.passes.nodes import remove_nodes
+
+    return Made(remove_nodes(view.program, sites))
+
+
+def _give_messages(view: ProgramView, sites: Sequence[Site]) -> Made:
+    from graphlint.passes.nodes import WITH_MESSAGE, give_messages
+
+    return Made(give_messages(view.program, sites), brought=(WITH_MESSAGE,) * len(sites))
+
+
+def _restore(view: ProgramView, sites: Sequence[Site]) -> Made:
+    made = view.restoration
+    fixed = frozenset(site.position for site in sites if site.defines <= made.gone)
+    checks = tuple((check.target, check.plain) for check in made.restored)
+    return Made(made.program, fixed, old_buffers=made.buffers, checks=checks)
+
+
+def _functionalize(view: ProgramView, sites: Sequence[Site]) -> Made:
+    selected = frozenset(site.position for site in sites)
+    everything = {write.site.position for write in view.writes} - view.write_plan.blocked.keys()
+    made = view.write_plan if selected == everything else view.plan_of(selected)
+    return Made(made.assemble(), made.fixed)
+
+
+def _inline(view: ProgramView, sites: Sequence[Site]) -> Made:
+    from graphlint.passes.regions import inline_regions
+
+    return Made(inline_regions(view.program, sites))
+
+
+def _chain(view: ProgramView, sites: Sequence[Site]) -> Made:
+    from graphlint.passes.tokens import functionalize_checks
+
+    made = functionalize_checks(view.program, sites, view.token_sink)
+    return Made(made.program, buffers=(made.buffer,) if made.buffer is not None else ())
+
+
+def _relabel(view: ProgramView, sites: Sequence[Site]) -> Made:
+    return Made(view.document.relabelled("ATEN").program)
+
+
+REMOVE = Fixer(10, _remove)
+"""The node goes."""
+GIVE_MESSAGE = Fixer(20, _give_messages)
+"""A bare assert is given the message that it raises."""
+RESTORE = Fixer(30, _restore)
+"""Dependency tokens become plain checks again."""
+FUNCTIONALIZE = Fixer(40, _functionalize, together=True)
+"""Writes become data flow."""
+INLINE = Fixer(50, _inline)
+"""A region is inlined: after the writes in it are gone, and before tokens would have to be threaded through it."""
+CHAIN = Fixer(60, _chain)
+"""Checks become data flow, chained by a dependency token."""
+RELABEL = Fixer(70, _relabel)
+"""The program is labelled ATEN."""

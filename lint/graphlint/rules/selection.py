@@ -1,0 +1,150 @@
+"""Which rules are on: selectors and how they combine.
+
+A selector is a rule's code (``GL103``), the beginning of one (``GL1``, ``GL``), a rule's name (``buffer-mutation``) or
+``ALL``. Selectors come in layers (a configuration file, ``--config KEY=VALUE``, the command line's own options).
+Within a layer the more specific selector wins, and ``ignore`` wins over ``select`` of the same specificity; a later
+layer wins over an earlier one, whatever the specificity. That is how ruff does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import msgspec
+
+from graphlint.artifact.errors import ConfigError
+from graphlint.rules.base import Rule
+from graphlint.rules.files import UNREADABLE
+
+NAMESPACE = "GL"
+CODE_LENGTH = len("GL103")
+SIMILAR = 0.6
+"""The similarity, from 0 to 1, from which on a name is worth suggesting."""
+
+
+class Layer(msgspec.Struct, frozen=True):
+    """The selectors that one source (a file, the command line) gives."""
+
+    select: tuple[str, ...] | None = None
+    """Replaces what earlier layers selected; None leaves it as it is."""
+    extend_select: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    origin: str = ""
+    """Where the selectors were written, for messages: ``pyproject.toml``, ``the command line``."""
+
+
+def split_selectors(values: Iterable[str]) -> tuple[str, ...]:
+    """The selectors in comma-separated ``values``; empty ones are dropped."""
+    return tuple(item for value in values for item in (part.strip() for part in value.split(",")) if item)
+
+
+def enabled_codes(
+    rules: Sequence[Rule], layers: Iterable[Layer], defaults: Iterable[str] | None = None
+) -> frozenset[str]:
+    """The codes that are on after all ``layers``, earliest first; before them those in ``defaults`` are (None: those
+    that are on by default). A ``select`` leaves on what reports unreadable artifacts: an artifact that nobody could
+    read must not pass because only ``GL103`` was asked for.
+
+    Raises ConfigError for a selector that no rule matches.
+    """
+    enabled = {rule.code for rule in rules if rule.enabled_by_default} if defaults is None else set(defaults)
+    for layer in layers:
+        if layer.select is not None:
+            enabled = {rule.code for rule in rules if rule.code in UNREADABLE}
+        selecting = {"select": layer.select or (), "extend-select": layer.extend_select}
+        chosen = _decided(rules, selecting, {"ignore": layer.ignore}, layer.origin)
+        enabled = {code for code in enabled | chosen.keys() if chosen.get(code, True)}
+    return frozenset(enabled)
+
+
+def fixable_codes(
+    rules: Sequence[Rule], fixable: Sequence[str] | None, unfixable: Sequence[str], origin: str
+) -> frozenset[str]:
+    """The codes whose fixes may be applied: ``fixable`` (all, if None) without ``unfixable``."""
+    allowing = {"fixable": ("ALL",) if fixable is None else fixable}
+    decided = _decided(rules, allowing, {"unfixable": unfixable}, origin)
+    return frozenset(code for code, allowed in decided.items() if allowed)
+
+
+def matching_codes(rules: Sequence[Rule], selectors: Iterable[str], key: str, origin: str) -> frozenset[str]:
+    """The codes that any of ``selectors`` matches."""
+    return frozenset(code for _, codes in _expand(rules, selectors, key, origin) for code in codes)
+
+
+def find_rule(rules: Sequence[Rule], wanted: str) -> Rule:
+    """The one rule with this code or name. Raises ConfigError with the nearest ones if there is none."""
+    for rule in rules:
+        if wanted.upper() == rule.code or wanted.lower() == rule.name:
+            return rule
+    raise ConfigError(f"unknown rule '{wanted}'{did_you_mean(wanted, _codes_and_names(rules))}")
+
+
+def did_you_mean(wanted: str, known: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` for the nearest of ``known``, or nothing."""
+    import difflib
+
+    candidates = {name: name.casefold() for name in sorted(set(known))}
+    folded = wanted.casefold()
+    near = (
+        [name for name, text in candidates.items() if text == folded]
+        # Swapped characters: GL130 means GL103.
+        or [name for name, text in candidates.items() if sorted(text) == sorted(folded)]
+        or [name for name, text in candidates.items() if folded and text.startswith(folded)]
+    )
+    if not near:
+        ratios = {name: difflib.SequenceMatcher(None, folded, text).ratio() for name, text in candidates.items()}
+        near = sorted((name for name in candidates if ratios[name] >= SIMILAR), key=lambda name: -ratios[name])
+    if not near:
+        return ""
+    return "; did you mean " + " or ".join(f"'{name}'" for name in near[:2]) + "?"
+
+
+def _decided(
+    rules: Sequence[Rule], on: Mapping[str, Sequence[str]], off: Mapping[str, Sequence[str]], origin: str
+) -> dict[str, bool]:
+    """Whether each code that a selector matches is on; ``on`` and ``off`` are the selectors by their keys."""
+    matches = [
+        (_specificity(selector), keys is off, codes)
+        for keys in (on, off)
+        for key, selectors in keys.items()
+        for selector, codes in _expand(rules, selectors, key, origin)
+    ]
+    # What is applied last is the most specific, and among equals what turns off.
+    matches.sort(key=lambda match: match[:2])
+    return {code: not turns_off for _, turns_off, codes in matches for code in codes}
+
+
+def _expand(
+    rules: Sequence[Rule], selectors: Iterable[str], key: str, origin: str
+) -> Iterator[tuple[str, frozenset[str]]]:
+    for selector in selectors:
+        codes = _codes_of(rules, selector)
+        if not codes:
+            where = f" of {origin}" if origin else ""
+            hint = did_you_mean(selector, _codes_and_names(rules)) or did_you_mean(selector, _prefixes(rules))
+            raise ConfigError(f"unknown rule selector '{selector}' in {key}{where}{hint}")
+        yield selector, codes
+
+
+def _codes_of(rules: Sequence[Rule], selector: str) -> frozenset[str]:
+    if selector == "ALL":
+        return frozenset(rule.code for rule in rules)
+    if selector.startswith(NAMESPACE):
+        return frozenset(rule.code for rule in rules if rule.code.startswith(selector))
+    return frozenset(rule.code for rule in rules if rule.name == selector)
+
+
+def _specificity(selector: str) -> int:
+    """0 for ``ALL``, more for longer prefixes; a rule's name counts as its whole code."""
+    if selector == "ALL":
+        return 0
+    return len(selector) if selector.startswith(NAMESPACE) else CODE_LENGTH
+
+
+def _codes_and_names(rules: Sequence[Rule]) -> list[str]:
+    return [text for rule in rules for text in (rule.code, rule.name)]
+
+
+def _prefixes(rules: Sequence[Rule]) -> list[str]:
+    lengths = range(len(NAMESPACE) + 1, CODE_LENGTH)
+    return ["ALL", *(rule.code[:length] for rule in rules for length in lengths)]

@@ -1,0 +1,106 @@
+"""What rules see: a program with what it does, and what the passes would make of it."""
+
+from __future__ import annotations
+
+from copy import copy
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from graphlint.ir.document import Document
+from graphlint.ops.info import OpInfo
+from graphlint.ops.table import OpTable, op_table
+from graphlint.rules.settings import Settings
+from graphlint.semantics.analysis import Analysis, Write, has_effect
+from graphlint.semantics.sites import Site
+
+if TYPE_CHECKING:
+    from graphlint.passes.functionalize.program import Plan
+    from graphlint.passes.restoring import Restoration
+
+
+class ProgramView(Analysis):
+    """A program as rules see it. What it comes to is worked out when a rule first asks for it."""
+
+    def __init__(self, document: Document, settings: Settings) -> None:
+        super().__init__(document.program, ops_for(settings), document.payloads)
+        self.document = document
+        self.token_sink = settings.token_sink
+        self.profile = settings.profile
+
+    @cached_property
+    def write_plan(self) -> Plan:
+        """What of the writes can be functionalized, and the program after that."""
+        return self.plan_of(None)
+
+    def plan_of(self, selected: frozenset[int] | None) -> Plan:
+        """As :attr:`write_plan`, for the writes of the nodes at these positions only."""
+        from graphlint.passes.functionalize.program import plan
+
+        return plan(self.document, self, selected)
+
+    @cached_property
+    def restoration(self) -> Restoration:
+        """Which functional checks can become plain ones again."""
+        from graphlint.passes.restoring import restore_checks
+
+        return restore_checks(self.document)
+
+    def token_obstacle(self, site: Site) -> str | None:
+        """Why the tokens that a node makes cannot be taken away, or None."""
+        kept = next(iter(self.restoration.kept), None)
+        if kept is not None:
+            return kept.reason
+        made = site.defines
+        return None if made and made <= self.restoration.gone else "no functional check takes its token"
+
+    @cached_property
+    def labelled_wrongly(self) -> bool:
+        """Whether the program bears the label of the training dialect without need. torch admits checks in graphs that
+        are labelled ATEN, and some targets insist on that label.
+        """
+        if "TRAINING" not in self.program.dialects or self._loses_by_label:
+            return False
+        if not self.profile.aten_label:
+            return self.functional
+        effects = (site for site in self.sites if has_effect(site))
+        return not self.writes and all(site.op is not None and site.op.kind == "check" for site in effects)
+
+    def relabelled(self, dialect: str) -> ProgramView:
+        """The view of the same program under another label; what is known of the program stays."""
+        view = copy(self)
+        view.document = self.document.relabelled(dialect)
+        view.program = view.document.program
+        for name in ("labelled_wrongly", "write_plan", "restoration"):
+            vars(view).pop(name, None)
+        return view
+
+    @cached_property
+    def writes_within(self) -> dict[int, list[Write]]:
+        """The writes in the graphs that a node calls, by the node's position."""
+        found: dict[int, list[Write]] = {}
+        for write in self.writes:
+            for caller in write.site.scope.callers():
+                found.setdefault(caller.position, []).append(write)
+        return found
+
+    @cached_property
+    def _loses_by_label(self) -> bool:
+        """Whether torch would drop an effect from the program if it were labelled ATEN. Of such programs, loading
+        eliminates dead code, to which it counts asserts without a message, and calls of subgraphs with unused results,
+        whatever is drawn or checked inside.
+        """
+        for site in self.sites:
+            if site.name == "aten._assert_async.default":
+                return True
+            effect = has_effect(site) or (site.op is not None and site.op.draws(site.node))
+            if effect and any(not self.is_used(caller) for caller in site.scope.callers()):
+                return True
+        return False
+
+    def _left_out(self, op: OpInfo) -> bool:
+        return super()._left_out(op) and self.profile.refused_op(op.name) is None
+
+
+def ops_for(settings: Settings) -> OpTable:
+    """The table of ops with what the configuration declares."""
+    return op_table().with_declared(settings.ops) if settings.ops else op_table()

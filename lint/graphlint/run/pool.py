@@ -1,0 +1,480 @@
+"""Linting many artifacts: each on its own, here, by worker processes or by an executor, with the results in order.
+
+What is wrong with one artifact is its own outcome and never stops the others, be it a bug, too little memory, or a
+worker that was killed. A :class:`concurrent.futures.ProcessPoolExecutor` fails all calls under way when one of its
+processes is killed, and cannot tell which of them it was; doing them again is no way out where artifacts are rewritten.
+So there is a pool of graphlint's own, in which a thread for each process hands it one call at a time. The processes are
+started afresh (no fork of a process with threads, the same on every system), import graphlint once, and end when their
+standard input does, so none outlives this process.
+"""
+
+# What starts processes and threads is imported where that is done.
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from functools import partial
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import msgspec
+
+from graphlint.artifact.errors import GraphlintError
+from graphlint.artifact.urls import is_url
+from graphlint.report.results import Action, FileResult
+from graphlint.rules.settings import Settings
+from graphlint.run.discovery import Candidate, reason
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
+    from subprocess import Popen
+
+    from graphlint.run.review import Reviewer
+
+Process = Callable[..., FileResult]
+"""What takes path, settings and action of a task, as the engine's ``process`` does."""
+
+SMALLEST_KEPT = 1 << 15
+"""Artifacts of fewer bytes are linted about as fast as a result is looked up: in a millisecond."""
+WORTH_KEEPING = 1 << 18
+"""So many bytes of artifacts take longer to lint (10 ms) than loading the cache takes."""
+AHEAD = 1024
+"""How many artifacts are handed out at most beyond the one whose result is due."""
+WORTH_A_WORKER = 1 << 21
+"""So many bytes of a program's JSON take about 0.15 s to lint: three times what it takes to start a worker."""
+LOOKED_INTO = 1 << 20
+"""Files of this size and more are opened to see how much of them is program."""
+EACH = 1 << 13
+"""What an artifact costs that has next to nothing in it, in bytes of a program's JSON."""
+FIXING = 4
+"""A fix takes about so many times as long as a check."""
+GRACE = 10.0
+"""Seconds that a worker gets to remove its temporary file when it is told to stop."""
+
+
+class Task(msgspec.Struct, frozen=True):
+    """An artifact to lint. Goes to workers, on other machines too."""
+
+    path: str
+    settings: Settings
+    action: Action = "check"
+    error: str = ""
+    """Why it cannot be linted."""
+    reviewing: bool = False
+    """Whether the engine needs to know what is accepted: that is not fixed, and not drawn. Otherwise the review comes
+    after it, so that results can be kept, and workers need no source files."""
+    cache: str = ""
+    """The folder to keep the result in; empty for not at all."""
+
+    def illustrated(self) -> Task:
+        """The same with pictures."""
+        replace = msgspec.structs.replace
+        return replace(self, settings=replace(self.settings, illustrate=True), reviewing=True)
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What became of a task."""
+
+    result: FileResult
+    done: bool = True
+    """Whether the artifact was linted at all; otherwise ``result.error`` says why not."""
+    bug: str = ""
+    """The exception that a bug of graphlint raised."""
+    trace: str = ""
+    """Where it did."""
+
+
+class WorkerDiedError(Exception):
+    """A worker process ended in the middle of a call."""
+
+
+def tasks_for(candidates: Iterable[Candidate], settings_of: Callable[[str], Settings], action: Action) -> list[Task]:
+    """A task for each candidate."""
+    return [Task(one.path, settings_of(one.path), action, one.error, action != "check") for one in candidates]
+
+
+def attempt(task: Task, process: Process | None = None, reviewer: Reviewer | None = None) -> Outcome:
+    """Process an artifact (by the engine, unless ``process`` is given). Raises no Exception."""
+    try:
+        return Outcome(_processed(task, process, reviewer))
+    except OSError as error:
+        return _failure(task, reason(error))
+    except GraphlintError as error:
+        return _failure(task, str(error))
+    except MemoryError:
+        return _failure(task, "there is not enough memory to lint it")
+    except Exception as error:  # noqa: BLE001 - a bug met in one artifact must not hide what the others have
+        import traceback
+
+        result = FileResult(path=task.path, error=f"internal error: {type(error).__name__}: {error}")
+        return Outcome(result, False, _described(error), "".join(traceback.format_exception(error)))
+
+
+def _failure(task: Task, error: str) -> Outcome:
+    return Outcome(FileResult(path=task.path, error=error), done=False)
+
+
+def _described(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _processed(task: Task, process: Process | None, reviewer: Reviewer | None) -> FileResult:
+    work = process or _engine()
+    if task.reviewing:
+        accept = (reviewer or _own_reviewer()).accept
+        work = partial(work, review=partial(accept, task.path, task.settings.acceptance))
+    if not task.cache:
+        return work(task.path, task.settings, task.action)
+    from graphlint.run.cache import stamp_of, store
+
+    stamp = stamp_of(task.path)
+    result = work(task.path, task.settings, task.action)
+    if task.action == "check" or is_clean(result):
+        store(task.cache, task.path, task.settings, stamp, result)
+    return result
+
+
+def _engine() -> Process:
+    from graphlint.run.engine import process
+
+    return process
+
+
+@functools.cache
+def _own_reviewer() -> Reviewer:
+    """Of a worker process, which does not outlive the run."""
+    from graphlint.rules.registry import RULES
+    from graphlint.run.review import Reviewer
+
+    return Reviewer(RULES)
+
+
+def reviewed(task: Task, outcome: Outcome, reviewer: Reviewer) -> Outcome:
+    """The outcome after the run's ``reviewer`` has seen it."""
+    if not outcome.done:
+        return outcome
+    result = outcome.result if task.reviewing else reviewer.review(outcome.result, task.settings)
+    noted = reviewer.note(result, task.settings)
+    return msgspec.structs.replace(outcome, result=noted.without_fixes_except(task.settings.fixable))
+
+
+def is_clean(result: FileResult) -> bool:
+    """Whether there is nothing to report or to fix: a check, a fix and a diff then have the same result."""
+    found = result.diagnostics or result.suppressed or result.fixed
+    return not (found or result.changed or result.diff or result.error)
+
+
+def known_outcome(task: Task) -> Outcome | None:
+    """What is known of a task: that it cannot be done, or its result of an earlier run."""
+    if task.error:
+        return _failure(task, task.error)
+    if not task.cache:
+        return None
+    from graphlint.run.cache import lookup
+
+    result = lookup(task.cache, task.path, task.settings)
+    return Outcome(result) if result is not None and (task.action == "check" or is_clean(result)) else None
+
+
+def with_caches(tasks: Sequence[Task], folder_of: Callable[[str], str]) -> list[Task]:
+    """The tasks, with the folders that keep their results where that is worth it."""
+    # Looking at the sizes first keeps a run over a few small artifacts from importing the cache. Pictures are not kept,
+    # being large.
+    sizes = [-1 if task.settings.illustrate else _size(task.path) for task in tasks]
+    if sum(size for size in sizes if size >= SMALLEST_KEPT) < WORTH_KEEPING:
+        return list(tasks)
+    return [
+        task if size < SMALLEST_KEPT else msgspec.structs.replace(task, cache=folder_of(task.path))
+        for task, size in zip(tasks, sizes, strict=True)
+    ]
+
+
+def _size(path: str) -> int:
+    """In bytes; -1 for what is no file, or none of this machine."""
+    try:
+        return os.stat(path).st_size
+    except (OSError, ValueError):
+        return -1
+
+
+def run(
+    tasks: Sequence[Task], jobs: int, here: Callable[[Task], Outcome] | None = None
+) -> Generator[Outcome, None, None]:
+    """The outcomes in the order of the tasks, by at most ``jobs`` worker processes if there is enough for them to do.
+
+    Remote artifacts are waited for in threads of this process.
+    """
+    known = [known_outcome(task) for task in tasks]
+    unknown = [task for task, outcome in zip(tasks, known, strict=True) if outcome is None]
+    remote = [task for task in unknown if is_url(task.path)]
+    workers = min(jobs, worth([task for task in unknown if not is_url(task.path)], jobs))
+    with contextlib.ExitStack() as pools:
+        processes: WorkerPool | None = None
+        threads: Executor | None = None
+        if workers > 1:
+            processes = pools.enter_context(WorkerPool(workers))
+        if jobs > 1 and len(remote) > 1:
+            from graphlint.artifact.remote import Fetching
+
+            threads = pools.enter_context(Fetching(min(jobs, len(remote))))
+        yield from in_order(tasks, known, lambda task: threads if is_url(task.path) else processes, here)
+
+
+def cores() -> int:
+    """How many processes can run at once: what is taken when nobody says how many workers there are to be."""
+    if getattr(sys, "frozen", False):  # there is no Python to start
+        return 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def worth(tasks: Sequence[Task], most: int) -> int:
+    """How many workers there is enough to do for, from the sizes of the programs; ``most`` is as good as more."""
+    if most < 2 or len(tasks) < 2:
+        return 1
+    total = 0
+    for task in tasks:
+        total += (EACH + _program_size(task.path)) * (1 if task.action == "check" else FIXING)
+        if total >= most * WORTH_A_WORKER:
+            break
+    return min(total // WORTH_A_WORKER, len(tasks))
+
+
+def _program_size(path: str) -> int:
+    """How many bytes of JSON there are in an artifact, roughly; 0 for what is none."""
+    from graphlint.artifact.artifact import open_artifact
+
+    size = _size(path)
+    if size < LOOKED_INTO:
+        return max(size, 0)
+    try:
+        with open_artifact(path) as artifact:
+            return sum(artifact.container.members[entry.member].size for entry in artifact.programs)
+    except (OSError, ValueError, GraphlintError):
+        return 0
+
+
+def in_order(
+    tasks: Iterable[Task],
+    known: Iterable[Outcome | None],
+    executor_for: Callable[[Task], WorkerPool | Executor | None],
+    here: Callable[[Task], Outcome] | None = None,
+) -> Generator[Outcome, None, None]:
+    """The outcomes in the order of the tasks.
+
+    ``known`` are the outcomes that are known already. ``executor_for`` says who does a task: None for this process, by
+    ``here``, when its turn comes. What nobody waits for any more, since the iterator was closed, is cancelled.
+    """
+    ahead: deque[tuple[Task, Outcome | Future[Outcome] | None]] = deque()
+    try:
+        for task, outcome in zip(tasks, known, strict=True):
+            ahead.append((task, _handed_out(task, executor_for(task)) if outcome is None else outcome))
+            if len(ahead) > AHEAD:
+                yield _awaited(*ahead.popleft(), here or attempt)
+        while ahead:
+            yield _awaited(*ahead.popleft(), here or attempt)
+    finally:
+        for _, pending in ahead:
+            if pending is not None and not isinstance(pending, Outcome):
+                pending.cancel()
+
+
+def _handed_out(task: Task, executor: WorkerPool | Executor | None) -> Outcome | Future[Outcome] | None:
+    if executor is None:
+        return None
+    from concurrent.futures import BrokenExecutor
+
+    try:
+        return executor.submit(attempt, task)
+    except BrokenExecutor as error:
+        return _lost(task, error)
+
+
+def _awaited(task: Task, pending: Outcome | Future[Outcome] | None, here: Callable[[Task], Outcome]) -> Outcome:
+    if isinstance(pending, Outcome):
+        return pending
+    if pending is None:
+        return here(task)
+    try:
+        if sys.platform == "win32":
+            from concurrent.futures import wait
+
+            # There, Ctrl-C does not get through to a thread that waits without end.
+            while not wait([pending], timeout=0.5).done:
+                pass
+        return pending.result()
+    except Exception as error:  # noqa: BLE001 - whatever an executor has to say of its workers
+        return _lost(task, error)
+
+
+def _lost(task: Task, error: BaseException) -> Outcome:
+    """The outcome of a task whose worker, or whole executor, is gone."""
+    if isinstance(error, WorkerDiedError):
+        return _failure(task, str(error))
+    return _failure(task, f"the executor did not deliver a result: {_described(error)}")
+
+
+class WorkerPool(contextlib.AbstractContextManager["WorkerPool"]):
+    """Calls functions in worker processes. Functions, arguments and results go there and back by pickle."""
+
+    def __init__(self, workers: int) -> None:
+        """Processes are started when there is something to do for them, at most ``workers``."""
+        import threading
+        from concurrent.futures import ThreadPoolExecutor
+
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="graphlint-worker")
+        self._local = threading.local()
+        """Holds the process of each thread."""
+        self._lock = threading.Lock()
+        self._processes: set[Popen[bytes]] = set()
+        self._stopped = False
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future[Any]:
+        """Call ``function`` in a worker. The future raises WorkerDiedError when the worker dies of it."""
+        return self._threads.submit(self._call, function, arguments)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Wait for the workers. When there was an exception, or nobody wants the rest of the results, end them now:
+        they drop what they are doing, and remove their temporary files.
+        """
+        if kind is not None:
+            with self._lock:
+                self._stopped = True
+            self._threads.shutdown(wait=False, cancel_futures=True)
+            for process in self._running():
+                if sys.platform != "win32":  # which has no way to tell it, so that the process ends after its call
+                    with contextlib.suppress(OSError):
+                        process.terminate()
+            for process in self._running():
+                _finish(process)
+        self._threads.shutdown()
+        for process in self._running():
+            _finish(process)
+
+    def _running(self) -> list[Popen[bytes]]:
+        with self._lock:
+            return list(self._processes)
+
+    def _call(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+        if not hasattr(self._local, "process"):
+            try:
+                self._local.process = self._start()
+            except OSError:
+                # No more processes for this user, or no Python to start: it takes longer, but it can be done here.
+                return function(*arguments)
+        process = self._local.process
+        try:
+            _send(process.stdin, (function, arguments))
+            succeeded, value = _receive(process.stdout)
+        except (OSError, EOFError, ValueError) as error:  # ValueError: closed meanwhile
+            del self._local.process
+            with self._lock:
+                self._processes.discard(process)
+            raise WorkerDiedError(_obituary(process)) from error
+        if succeeded:
+            return value
+        raise value
+
+    def _start(self) -> Popen[bytes]:
+        """Start a process. Raises OSError."""
+        from subprocess import PIPE, Popen
+
+        code = f"import sys; sys.path[:] = {sys.path!r}; from graphlint.run.pool import serve; serve()"
+        with self._lock:
+            if self._stopped:
+                raise WorkerDiedError("the run was interrupted")
+            # In a group of its own: Ctrl-C on a terminal goes to this process only, which then ends its workers.
+            process = Popen(  # noqa: S603 - Python itself
+                [sys.executable, "-c", code],
+                stdin=PIPE,
+                stdout=PIPE,
+                start_new_session=True,
+                creationflags=0x200 if sys.platform == "win32" else 0,  # CREATE_NEW_PROCESS_GROUP
+            )
+            self._processes.add(process)
+        return process
+
+
+def _finish(process: Popen[bytes]) -> None:
+    """Wait for a worker to end by itself, since its input ends, but not for ever."""
+    from subprocess import TimeoutExpired
+
+    with contextlib.suppress(OSError):
+        process.stdin.close()  # type: ignore[union-attr]  # it is a pipe
+    try:
+        process.wait(GRACE)
+    except TimeoutExpired:
+        process.kill()
+        process.wait()
+    process.stdout.close()  # type: ignore[union-attr]  # as above
+
+
+def _obituary(process: Popen[bytes]) -> str:
+    _finish(process)
+    how = f"ended with exit status {process.returncode}"
+    if process.returncode < 0:
+        try:
+            how = f"was killed by {signal.Signals(-process.returncode).name}"
+        except ValueError:
+            how = f"was killed by signal {-process.returncode}"
+    advice = ", perhaps for lack of memory: lint it with --jobs 1" if how.endswith("SIGKILL") else ""
+    return f"the worker process that linted it {how}{advice}"
+
+
+class _Interrupted(BaseException):
+    """The worker is told to stop."""
+
+
+def serve() -> None:
+    """The worker's side: do the calls that come in on standard input, one after the other, until it ends."""
+    import gc
+
+    gc.set_threshold(2_000_000, 20, 20)  # as the command line has it
+    # What anybody prints goes to stderr, so that the answers stay legible.
+    answers = os.fdopen(os.dup(1), "wb")
+    with contextlib.suppress(OSError):  # there is no stderr: then it goes nowhere
+        os.dup2(2, 1)
+    with contextlib.suppress(_Interrupted, BrokenPipeError, EOFError):
+        if sys.platform != "win32":
+            signal.signal(signal.SIGTERM, _interrupt)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        while True:
+            function, arguments = _receive(sys.stdin.buffer)
+            try:
+                answer = (True, function(*arguments))
+            except Exception as error:  # noqa: BLE001 - it is the caller's
+                answer = (False, error)
+            _send(answers, answer)
+    # Nothing is left to be written, and taking down the interpreter would only take time.
+    os._exit(0)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)  # once is enough: what it sets off is to be left in peace
+    raise _Interrupted
+
+
+def _send(stream: BinaryIO, what: Any) -> None:
+    import pickle
+
+    stream.write(pickle.dumps(what, pickle.HIGHEST_PROTOCOL))
+    stream.flush()
+
+
+def _receive(stream: BinaryIO) -> Any:
+    """Read a message. Raises EOFError when the other side is gone."""
+    import pickle
+
+    try:
+        return pickle.load(stream)  # noqa: S301 - from a process of our own
+    except pickle.UnpicklingError as error:
+        raise EOFError from error

@@ -1,0 +1,153 @@
+"""What a program does: its nodes in order, what they write, and which memory that is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from functools import cached_property
+
+import msgspec
+
+from graphlint.ir.document import Payloads
+from graphlint.ir.edit import every_graph
+from graphlint.ir.model import Program
+from graphlint.ops.info import OpInfo
+from graphlint.ops.table import OpTable, check_twins
+from graphlint.semantics.memory import Memory, Ref, Storage, StorageKind
+from graphlint.semantics.precision import Precision
+from graphlint.semantics.sites import Site, walk
+
+_PRECEDENCE: tuple[StorageKind, ...] = ("parameter", "buffer", "constant", "user input", "unknown", "intermediate")
+
+
+class Write(msgspec.Struct, frozen=True, eq=False):
+    """One tensor that a node writes, and where that ends up."""
+
+    site: Site
+    argument: str
+    value: str
+    refs: tuple[Ref, ...]
+
+    @property
+    def target(self) -> Ref:
+        """What to report: the only reference, or of several possible ones that to a storage which outlives the call."""
+        if len(self.refs) == 1:  # most have one
+            return self.refs[0]
+        return min(self.refs, key=lambda ref: _PRECEDENCE.index(ref.storage.kind))
+
+    @property
+    def certain(self) -> bool:
+        """Whether the write reaches that storage in every run."""
+        return len(self.refs) == 1 and self.refs[0].certain
+
+
+class Analysis:
+    """A program with what it does, each part worked out once, when it is first asked for."""
+
+    def __init__(self, program: Program, ops: OpTable, payloads: Payloads | None = None) -> None:
+        """``payloads`` tells what holds the values of which parameters, buffers and constants."""
+        self.program = program
+        self.ops = ops
+        self._payloads = payloads
+        self._reads: dict[int, set[str]] = {}
+
+    @cached_property
+    def sites(self) -> tuple[Site, ...]:
+        """The nodes that could be of interest: all but those known to be purely functional."""
+        return tuple(walk(self.program, self.ops, self._left_out))
+
+    def _left_out(self, op: OpInfo) -> bool:
+        """Whether nodes of an op are of no interest."""
+        # What the configuration declares may be a higher-order op, with graphs among its operands.
+        return op.source == "table" and not (
+            op.writes
+            or op.hidden_writes is not None
+            or op.random.draws != "never"
+            or op.returns_nothing
+            or op.kind is not None
+            or op.effect
+            or op.name.startswith("higher_order.")
+        )
+
+    @cached_property
+    def memory(self) -> Memory:
+        """Which memory each value shows."""
+        payloads: Mapping[str, str] | None = self._payloads() if self._payloads is not None else None
+        return Memory(self.program, self.ops, self.precision, payloads)
+
+    @cached_property
+    def precision(self) -> Precision:
+        """Which recorded dtypes are to be doubted."""
+        return Precision(self.program, self.ops)
+
+    @cached_property
+    def writes(self) -> tuple[Write, ...]:
+        """Every write of every node, in program order."""
+        root = self.program.graph
+        unseen = Ref(Storage("unknown", "?", None, 0, root), "?", root, certain=False)
+        return tuple(
+            Write(site, argument, value, refs or (unseen,))
+            for site in self.sites
+            if site.op is not None and (site.op.writes or site.op.hidden_writes is not None)
+            for argument, value, refs in self.memory.written(site)
+        )
+
+    @cached_property
+    def first_writes(self) -> tuple[tuple[Write, int], ...]:
+        """The first write of each node to each kind of storage, and to how many storages of that kind it writes.
+
+        Buffers, parameters, constants and user inputs are each a finding of their own, so they count as one.
+        """
+        groups: dict[tuple[int, object], list[Write]] = {}
+        for write in self.writes:
+            storage = write.target.storage
+            transient = storage.kind in ("intermediate", "unknown")
+            groups.setdefault((write.site.position, "transient" if transient else storage), []).append(write)
+        return tuple((group[0], len({id(write.target.storage) for write in group})) for group in groups.values())
+
+    @cached_property
+    def reshaping_writes(self) -> dict[Storage, list[Write]]:
+        """The writes that may change the sizes or strides of a tensor, by storage."""
+        found: dict[Storage, list[Write]] = {}
+        for write in self.writes:
+            op = write.site.op
+            if op is not None and (op.in_place_view or op.out_variant):
+                for ref in write.refs:
+                    found.setdefault(ref.storage, []).append(write)
+        return found
+
+    def is_used(self, site: Site) -> bool:
+        """Whether a later node or an output of its graph reads one of a node's results."""
+        graph = site.scope.graph
+        reads = self._reads.get(id(graph))
+        if reads is None:
+            reads = self._reads[id(graph)] = graph.used()
+        return not reads.isdisjoint(site.node.results())
+
+    @cached_property
+    def effects(self) -> Counter[str]:
+        """How often each op occurs that writes, raises or has another effect, or is the twin of one that raises.
+
+        Ops that draw random numbers are counted together: what takes a write's place draws as the original did.
+        """
+        counts: Counter[str] = Counter()
+        for site in self.sites:
+            op = site.op
+            if op is None or op.written_arguments(site.node) or op.effect or op.returns_nothing:
+                counts[site.node.target] += 1
+            if op is not None and op.draws(site.node):
+                counts["a random op"] += 1
+        twins = frozenset(check_twins().values())  # plain functions, which are no sites
+        for graph in every_graph(self.program.graph):
+            counts.update([node.target for node in graph.nodes if node.target in twins])
+        return counts
+
+    @cached_property
+    def functional(self) -> bool:
+        """Whether all effects are data flow (random draws aside, which have no other form)."""
+        return not self.writes and not any(has_effect(site) for site in self.sites)
+
+
+def has_effect(site: Site) -> bool:
+    """Whether a node has an effect other than its writes and draws."""
+    return site.op is None or site.op.effect or site.op.returns_nothing
