@@ -17,13 +17,16 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYT
 GRAPHLINT = [sys.executable, "-m", "graphlint", "check", "--isolated", "--no-cache", "--quiet"]
 
 FLOOR = """
-import sys, zipfile, msgspec
+import gc, sys, zipfile, msgspec
+from graphlint.ir.model import Program
+gc.set_threshold(2_000_000, 20, 20)
 with zipfile.ZipFile(sys.argv[1]) as archive:
     for name in archive.namelist():
         if "/models/" in name:
-            msgspec.json.decode(archive.read(name))
+            msgspec.json.decode(archive.read(name), type=Program)
 """
-"""The least that a linter in Python has to do: open the archive and decode the program's JSON."""
+"""The least that a linter in Python has to do: open the archive and decode the program's JSON into a typed one, with
+garbage collection as graphlint sets it."""
 
 LOAD = "import sys, torch; torch.export.load(sys.argv[1])"
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import json
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 from graphlint.artifact.container import Container
 from graphlint.artifact.rewrite import write_archive
-from graphlint.ir.document import encode
-from graphlint.ir.text import parse_program
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the folder of all tests
+from text_form import encoded, parse_program
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -56,18 +59,52 @@ def program_text(nodes: int, writes: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_artifact(path: Path, nodes: int, writes: int, *, weights: int = 0, dense: bool = False) -> Path:
+def norms_text(nodes: int) -> str:
+    """A chain of ``nodes`` nodes, by turns a convolution and a batch norm in training mode, which writes
+    two buffers."""
+    states = [f'%{kind}{number}: f32[4] = buffer "{kind}{number}"' for number in range(nodes // 2) for kind in "mv"]
+    lines = ["program TRAINING", f"graph({', '.join(states)}, %x: f32[2, 4, 1, 2], %w: f32[4, 4, 1, 1]):"]
+    current = "x"
+    for number in range(nodes // 2):
+        lines.append(f"  %c{number}: f32[2, 4, 1, 2] = aten.conv2d.default(%{current}, %w)")
+        state = f"%m{number}, %v{number}, True, 0.1, 1e-05, True"
+        lines.append(f"  %n{number}: f32[2, 4, 1, 2] = aten.batch_norm.default(%c{number}, None, None, {state})")
+        current = f"n{number}"
+    return "\n".join([*lines, f"  return %{current}"]) + "\n"
+
+
+def transposes_text(nodes: int) -> str:
+    """A chain of transposes of one tensor, which is written in the end."""
+    lines = ["program TRAINING", "graph(%x: f32[4, 4]):", "  %v0: f32[4, 4] = aten.mul.Tensor(%x, 2)"]
+    for number in range(1, nodes - 1):
+        strides = "{1, 4}" if number % 2 else ""
+        lines.append(f"  %v{number}: f32[4, 4]{strides} = aten.t.default(%v{number - 1})")
+    lines += ["  %written: f32[4, 4] = aten.add_.Tensor(%v0, 1)", f"  return %v{nodes - 2}"]
+    return "\n".join(lines) + "\n"
+
+
+FORMS: Final[dict[str, Callable[[int, int], str]]] = {
+    "elementwise": program_text,
+    "norms": lambda nodes, _: norms_text(nodes),
+    "transposes": lambda nodes, _: transposes_text(nodes),
+}
+"""The programs of so many nodes and writes, by what they are made of."""
+
+
+def write_artifact(
+    path: Path, nodes: int, writes: int, *, form: str = "elementwise", weights: int = 0, dense: bool = False
+) -> Path:
     """An artifact with such a program, and a buffer of ``weights`` bytes (a multiple of 4) that it does not use: zeros
     in a sparse file, or, where ``dense``, random bytes that take their room on the disk.
     """
-    text = program_text(nodes, writes)
+    text = FORMS[form](nodes, writes)
     changes = {}
     if weights:
         text = text.replace("graph(", f'graph(%b_state: f32[{weights // 4}] = buffer "state", ', 1)
         block = os.urandom(1 << 20) if dense else bytes(1 << 20)
         changes[WEIGHT] = (block * (weights // len(block) + 1))[:weights] if dense else bytes(weights)
         changes[WEIGHTS_CONFIG] = json.dumps({"config": {"state": _weight(weights // 4)}}).encode()
-    changes[MEMBER] = encode(parse_program(text))
+    changes[MEMBER] = encoded(parse_program(text))
     with Container(SHELL) as container, path.open("wb") as file:
         write_archive(container, changes, Sparse(file), before=WEIGHTS_CONFIG)
     return path

@@ -3,10 +3,11 @@
     python tests/benchmarks/run.py [--runs N] [--json FILE] [--readme]     minutes; some GB of disk and memory
     python tests/benchmarks/run.py --small                                 less than a minute
 
-The artifacts are chains of elementwise ops with a write in every twenty nodes (programs.py). ``check``, ``--diff`` and
-``--fix`` are measured on 10 to 50,000 nodes, beside
+The artifacts are chains of elementwise ops with a write in every twenty nodes, of convolutions and batch norms in
+training mode, and of transposes (programs.py). ``check``, ``--diff`` and ``--fix`` are measured on 10 to 50,000 nodes,
+beside
 
-- the floor: a Python that opens the archive with zipfile and decodes the program's JSON with msgspec;
+- the floor: a Python that opens the archive with zipfile and decodes the program's JSON into graphlint's typed model;
 - stock torch: one that loads the artifact (``check``), or that loads it, calls ``run_decompositions({})`` and saves
   the result (``--fix``);
 - ``cp`` and ``sync`` of the copy (``--fix`` of an artifact with weights).
@@ -54,14 +55,16 @@ class Case(NamedTuple):
     dense: bool = False
     """Whether they take their room on the disk."""
     beside: tuple[str, ...] = ("floor",)
+    form: str = "elementwise"
+    """What the program is made of."""
 
     @property
     def name(self) -> str:
-        return f"{self.action} {self.nodes} nodes {self.weights} bytes"
+        return f"{self.action} {self.nodes} nodes ({self.form}) {self.weights} bytes"
 
     @property
     def artifact(self) -> str:
-        return f"{self.nodes}-{self.weights}-{self.dense}.pt2"
+        return f"{self.form}-{self.nodes}-{self.weights}-{self.dense}.pt2"
 
 
 FULL = (
@@ -72,6 +75,10 @@ FULL = (
     Case("check", 50_000),
     Case("check", 1_000, GIB, beside=("floor", "load")),
     Case("check", 1_000, 2 * GIB),
+    Case("check", 200, form="norms"),
+    Case("check", 3_200, form="norms"),
+    Case("check", 500, form="transposes"),
+    Case("check", 5_000, form="transposes"),
     Case("--diff", 10),
     Case("--diff", 4_000),
     Case("--diff", 20_000),
@@ -81,12 +88,16 @@ FULL = (
     Case("--fix", 4_000, beside=("floor", "decompose")),
     Case("--fix", 20_000),
     Case("--fix", 50_000),
+    Case("--fix", 200, form="norms"),
+    Case("--fix", 3_200, form="norms"),
     Case("--fix", 1_000, GIB, dense=True, beside=("cp",)),
 )
 SMALL = (
     Case("check", 10, beside=("floor", "load")),
     Case("check", 4_000),
     Case("check", 10, 2 * GIB),
+    Case("check", 800, form="norms"),
+    Case("check", 5_000, form="transposes"),
     Case("--diff", 1_000),
     Case("--fix", 1_000, beside=("floor", "decompose")),
     Case("--fix", 10, GIB // 2, dense=True, beside=("cp",)),
@@ -132,7 +143,13 @@ class Bench:
         kept = {tool: typical(found[1:] if len(found) > 1 else found) for tool, found in costs.items()}
         if case.weights and case.dense:
             artifact.unlink()  # they are large
-        row: dict[str, object] = {"action": case.action, "nodes": case.nodes, "weights": case.weights}
+        row: dict[str, object] = {
+            "action": case.action,
+            "form": case.form,
+            "nodes": case.nodes,
+            "weights": case.weights,
+            "name": case.name,
+        }
         for tool, cost in kept.items():
             row[tool] = {name: round(value, 4) for name, value in cost._asdict().items()}
         return row
@@ -142,13 +159,12 @@ class Bench:
         if not path.exists():
             program = (
                 "import sys; from pathlib import Path; from programs import write_artifact; "
-                "nodes, weights, dense = map(int, sys.argv[2:]); "
-                "write_artifact(Path(sys.argv[1]), nodes, max(nodes // 20, 2), weights=weights, dense=bool(dense))"
+                "nodes, weights, dense = map(int, sys.argv[3:]); "
+                "write_artifact(Path(sys.argv[1]), nodes, max(nodes // 20, 2), form=sys.argv[2], weights=weights, "
+                "dense=bool(dense))"
             )
-            numbers = [str(int(value)) for value in (case.nodes, case.weights, case.dense)]
-            subprocess.run(
-                [sys.executable, "-c", program, str(path), *numbers], cwd=FOLDER, env=ENVIRONMENT, check=True
-            )
+            words = [str(path), case.form, *(str(int(value)) for value in (case.nodes, case.weights, case.dense))]
+            subprocess.run([sys.executable, "-c", program, *words], cwd=FOLDER, env=ENVIRONMENT, check=True)
         return path
 
     def _run(self, tool: str, case: Case, artifact: Path) -> Cost:
@@ -185,7 +201,7 @@ def ratios(rows: list[dict[str, object]]) -> dict[str, float]:
             theirs = row.get(tool)
             if isinstance(ours, dict) and isinstance(theirs, dict):
                 unit = "cpu" if tool == "floor" else "wall"
-                name = f"{row['action']} {row['nodes']} nodes {row['weights']} bytes / {tool}"
+                name = f"{row['name']} / {tool}"
                 found[name] = round(ours[unit] / theirs[unit], 3)
     return found
 

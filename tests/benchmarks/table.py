@@ -19,8 +19,8 @@ TOOLS = {
 def render(results: dict[str, Any]) -> str:
     """A Markdown table, a line for each artifact and action, and a line on the machine."""
     lines = [
-        "| | nodes | weights | graphlint: time, CPU time, memory | to the floor | beside it | |",
-        "|---|---|---|---|---|---|---|",
+        "| | ops | nodes | weights | graphlint: time, CPU time, memory | to the floor | beside it | |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in results["rows"]:
         ours = row["graphlint"]
@@ -33,7 +33,16 @@ def render(results: dict[str, Any]) -> str:
             beside = f"{TOOLS[tool]}: {_seconds(theirs['wall'])}, {theirs['peak']:.0f} MiB"
             factor = f"{ratio:.0f} times faster" if ratio >= 2 else f"{1 / ratio:.2f} times as long"
         cost = f"{_seconds(ours['wall'])}, {_seconds(ours['cpu'])}, {ours['peak']:.0f} MiB"
-        cells = (f"`{row['action']}`", f"{row['nodes']:,}", _size(row["weights"]), cost, floor, beside, factor)
+        cells = (
+            f"`{row['action']}`",
+            row["form"],
+            f"{row['nodes']:,}",
+            _size(row["weights"]),
+            cost,
+            floor,
+            beside,
+            factor,
+        )
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", f"{results['machine']}; medians of up to {results['runs']} runs.", ""]
     return "\n".join(lines)
