@@ -61,10 +61,12 @@ class Recorder(Interpreter):
     def _described(self, tensor: torch.Tensor, offset: int) -> str:
         shape = [self._number(size) for size in tensor.shape]
         strides = [self._number(stride) for stride in tensor.stride()]
-        # The stride of a dimension of size 1 moves nothing, and ops do not agree on it; nor do any without elements.
+        # The stride of a dimension of size 1 moves nothing, and ops do not agree on it; nor do any without elements,
+        # which begin nowhere.
         moves = [size != 1 and tensor.numel() > 0 for size in shape]
         strides = [stride if moving else "any" for stride, moving in zip(strides, moves, strict=True)]
-        return f"{tensor.dtype} {shape} strides {strides} offset {offset} {tensor.device} {tensor.layout}"
+        begin = offset if tensor.numel() else "any"
+        return f"{tensor.dtype} {shape} strides {strides} offset {begin} {tensor.device} {tensor.layout}"
 
 
 def mismatches(program: torch.export.ExportedProgram, tree: dict[str, Any], args: tuple[Any, ...]) -> Mismatches:
