@@ -9,7 +9,7 @@ import msgspec
 
 from graphlint.artifact.errors import ProgramError
 from graphlint.artifact.limits import UNLIMITED, Limits, raise_it
-from graphlint.ir.model import NAME_FIELDS, Argument, Graph, InputSpec, OutputSpec, Program
+from graphlint.ir.model import ATEN, NAME_FIELDS, Argument, Graph, InputSpec, OutputSpec, Program
 
 MAX_NESTING = 100
 """Levels of subgraphs that graphlint reads. torch's own reader gives up at about the same depth:
@@ -69,13 +69,16 @@ def _check_size(data: bytes, limits: Limits) -> None:
     """Refuses too many nodes, and too much of anything else, before it is decoded: that takes some twenty times the
     memory of the JSON.
     """
-    if len(data) > LEAST_NODE * limits.nodes and data.count(b'"target"') > limits.nodes:
+    most = VALUES_OF_NODE * limits.nodes
+    if len(data) <= min(LEAST_NODE * limits.nodes, most):
+        return
+    lists = data.count(b"[")
+    if lists >= 2 * limits.nodes and data.count(b'"target"') > limits.nodes:  # a node has two: inputs and outputs
         import re
 
         _check_count(sum(1 for _ in re.finditer(rb'"target"\s*:', data)), limits)
-    most = VALUES_OF_NODE * limits.nodes
     if len(data) > most:
-        values = data.count(b",") + data.count(b"{") + data.count(b"[")
+        values = data.count(b",") + data.count(b"{") + lists
         if values > most:
             raise ProgramError(
                 f"the program's JSON has about {values} values, and the limit is {most}, {VALUES_OF_NODE} for each of "
@@ -143,6 +146,8 @@ def _check_graph(graph: Graph, path: tuple[str, ...], nesting: int) -> int:
                         f"node {position} ({node.op}) reads %{name}, which nothing before it defines{_within(path)}"
                     )
             if argument.as_graph is not None:
+                if node.target.startswith(ATEN):
+                    raise ProgramError(f"node {position} ({node.op}) is given a graph, which this op does not take")
                 sub = argument.as_graph
                 _check_name(sub.name)
                 count += _check_graph(sub.graph, (*path, node.caller_label, sub.name), nesting)

@@ -101,7 +101,7 @@ def with_graphs(node: Node, graphs: Mapping[int, Graph]) -> list[NamedArgument]:
 def every_graph(graph: Graph) -> Iterator[Graph]:
     """A graph and its subgraphs, callers before what they call."""
     yield graph
-    for node in graph.nodes:
+    for node in graph.callers():
         for sub in node.subgraphs():
             yield from every_graph(sub.graph)
 
@@ -351,15 +351,13 @@ class GraphEdit:
         """Up to which number the names that begin with a stem are taken."""
         self._names = {name for argument in graph.inputs for name in _all_names(argument)}
         self._names.update(graph.tensor_values, graph.constants, graph.sym_int_values, graph.sym_bool_values)
-        names = self._names
-        for node in graph.nodes:
-            outputs = node.outputs
-            if len(outputs) != 1 or outputs[0].as_tensor is None or outputs[0].as_tensor.name not in names:
-                names.update(node.results())
-            if node.name and node.name not in names:
-                names.add(node.name)
-            for sub in node.subgraphs():
-                names.add(sub.name)
+        outputs = [node.outputs for node in graph.nodes]
+        single = [made[0].as_tensor for made in outputs if len(made) == 1]
+        self._names.update([reference.name for reference in single if reference is not None])
+        odd = [output for made in outputs if len(made) != 1 or made[0].as_tensor is None for output in made]
+        self._names.update(name for output in odd for name in output.names())
+        self._names.update([node.name for node in graph.nodes if node.name])
+        self._names.update(sub.name for node in graph.callers() for sub in node.subgraphs())
 
     def fresh(self, stem: str, start: int = 0) -> str:
         """The first free one of ``stem0``, ``stem1``, …, counted from ``start``; taken from then on."""

@@ -62,12 +62,13 @@ def encode_program(program: Program, read: Program, data: bytes) -> bytes:
 
 
 class _Encoder:
+    """Gives the JSON of programs that became of one that was read."""
+
     def __init__(self, read: Program, data: bytes, *, bare_words: bool = False) -> None:
         self._read = read
         self._root = _Raw(data)
         self._bare_words = bare_words
-        self._out: list[bytes | msgspec.Raw] = []
-        self._bytes: dict[int, msgspec.Raw] = {}
+        self._bytes: dict[int, bytes | msgspec.Raw] = {}
         """What was read of nodes and graphs, by identity."""
         self._objects: dict[int, dict[str, msgspec.Raw]] = {}
         """The keys of what was read of graphs and of what they stand in, by identity."""
@@ -79,11 +80,9 @@ class _Encoder:
         """Note what was read of a graph, of its nodes and of its subgraphs."""
         self._bytes[id(graph)] = raw
         read = self._objects[id(graph)] = _OBJECT.decode(raw)
-        for node, raw_node in zip(graph.nodes, _LIST.decode(read["nodes"]), strict=True):
-            self._bytes[id(node)] = raw_node
-            if node.target.startswith("torch.ops.aten.") or not node.subgraphs():
-                continue
-            inputs = _LIST.decode(_OBJECT.decode(raw_node)["inputs"])
+        self._bytes.update(zip(map(id, graph.nodes), _LIST.decode(read["nodes"]), strict=True))
+        for node in graph.callers():
+            inputs = _LIST.decode(_OBJECT.decode(self._bytes[id(node)])["inputs"])
             for operand, raw_operand in zip(node.inputs, inputs, strict=True):
                 if operand.arg.as_graph is not None:
                     reference = _OBJECT.decode(_OBJECT.decode(raw_operand)["arg"])["as_graph"]
@@ -91,155 +90,98 @@ class _Encoder:
 
     def encoded(self, program: Program) -> bytes:
         """The program's JSON."""
-        self._overlay(program, self._read, self._root)
-        return b"".join(self._out)
+        return self._overlay(program, self._read, self._root)
 
-    # Each of the following appends the JSON of one thing.
-
-    def _overlay(self, new: Any, old: Any, raw: msgspec.Raw) -> None:
+    def _overlay(self, new: Any, old: Any, raw: bytes | msgspec.Raw) -> bytes:
         """An object of which some fields are others now."""
         read = self._objects.get(id(old)) or _OBJECT.decode(raw)
-        names = dict(zip(new.__struct_fields__, new.__struct_encode_fields__, strict=True))
-        changed = {
-            names[field]: (getattr(new, field), getattr(old, field))
-            for field in old.__struct_fields__
-            if getattr(new, field) is not getattr(old, field)
-        }
-        keys = [key for key in read if key not in changed or changed[key][0] is not msgspec.UNSET]
-        keys += [key for key, (value, _) in changed.items() if key not in read and value is not msgspec.UNSET]
-        self._out.append(b"{")
-        for number, key in enumerate(keys):
-            self._out.append(b", " if number else b"")
-            self._out.append(msgspec.json.encode(key) + b": ")
-            if key in changed:
-                self._changed(key, *changed[key], read.get(key))
-            else:
-                self._out.append(read[key])
-        self._out.append(b"}")
+        items: dict[str, bytes | msgspec.Raw] = {**read}
+        for field, key in zip(old.__struct_fields__, old.__struct_encode_fields__, strict=True):
+            value, was = getattr(new, field), getattr(old, field)
+            if value is msgspec.UNSET:
+                items.pop(key, None)
+            elif value is not was:
+                items[key] = self._changed(key, value, was, read.get(key))
+        return _object(items)
 
-    def _changed(self, key: str, new: Any, old: Any, raw: msgspec.Raw | None) -> None:
+    def _changed(self, key: str, new: Any, old: Any, raw: msgspec.Raw | None) -> bytes | msgspec.Raw:
         if isinstance(new, Graph):
-            self._graph(new)
-        elif self._bare_words and key in ("as_float", "as_floats"):
-            self._plain([float(one) for one in new] if isinstance(new, list) else float(new))
-        elif key == "nodes":
-            self._nodes(new)
-        elif key == "inputs" and new and isinstance(new[0], NamedArgument):
-            self._operands(new, old, raw)
-        elif key == "tensor_values":
-            self._values(new, old, raw)
-        elif raw is not None and type(new) is type(old) and isinstance(new, _PARTS):
-            self._overlay(new, old, raw)
-        elif raw is not None and isinstance(new, list) and isinstance(old, list):
-            self._items(new, old, raw)
-        else:
-            self._plain(new)
+            return self._graph(new)
+        if self._bare_words and key in ("as_float", "as_floats"):
+            return self._plain([float(one) for one in new] if isinstance(new, list) else float(new))
+        if key == "nodes":
+            return _list([self._bytes.get(id(node)) or self._node(node) for node in new])
+        if key == "inputs" and new and isinstance(new[0], NamedArgument):
+            return self._operands(new, old, raw)
+        if key == "tensor_values":
+            return self._values(new, old, raw)
+        if raw is not None and type(new) is type(old) and isinstance(new, _PARTS):
+            return self._overlay(new, old, raw)
+        if raw is not None and isinstance(new, list) and isinstance(old, list):
+            return self._items(new, old, raw)
+        return self._plain(new)
 
-    def _list(self, items: Iterable[Any], append: Any) -> None:
-        separator = b"["
-        for item in items:
-            self._out.append(separator)
-            separator = b", "
-            append(item)
-        self._out.append(b"[]" if separator == b"[" else b"]")
-
-    def _items(self, new: Sequence[Any], old: Sequence[Any], raw: msgspec.Raw) -> None:
+    def _items(self, new: Sequence[Any], old: Sequence[Any], raw: msgspec.Raw) -> bytes:
         """A list of which some items are others now. Entries of the module call graph stay in their places."""
         raws = _LIST.decode(raw)
         read = dict(zip(map(id, old), raws, strict=True))
-        entries = len(new) == len(old) and all(isinstance(one, ModuleCallEntry) for one in (*new, *old))
-        places = iter(range(len(new)))
+        if len(new) == len(old) and all(isinstance(one, ModuleCallEntry) for one in (*new, *old)):
+            entries = zip(new, old, raws, strict=True)
+            return _list([read.get(id(one)) or self._overlay(one, *was) for one, *was in entries])
+        return _list([read.get(id(one)) or self._plain(one) for one in new])
 
-        def append(item: Any) -> None:
-            place = next(places)
-            if id(item) in read:
-                self._out.append(read[id(item)])
-            elif entries:
-                self._overlay(item, old[place], raws[place])
-            else:
-                self._plain(item)
-
-        self._list(new, append)
-
-    def _operands(self, new: Sequence[NamedArgument], old: Sequence[NamedArgument], raw: msgspec.Raw | None) -> None:
+    def _operands(self, new: Sequence[NamedArgument], old: Sequence[NamedArgument], raw: msgspec.Raw | None) -> bytes:
         raws = _LIST.decode(raw) if raw is not None else []
         read = dict(zip(map(id, old), raws, strict=True)) if raws else {}
         places = {operand.name or place: place for place, operand in enumerate(old)}
+        items: list[bytes | msgspec.Raw] = []
         for number, operand in enumerate(new):
-            self._out.append(b", " if number else b"[")
             place = places.get(operand.name or number)
             if id(operand) in read:
-                self._out.append(read[id(operand)])
+                items.append(read[id(operand)])
             elif place is not None and raws and old[place].arg.kind == operand.arg.kind:
-                self._overlay(operand, old[place], raws[place])
+                items.append(self._overlay(operand, old[place], raws[place]))
             else:
-                self._plain(operand)
-        self._out.append(b"]" if new else b"[]")
+                items.append(self._plain(operand))
+        return _list(items)
 
-    def _values(self, new: Mapping[str, TensorMeta], old: Mapping[str, TensorMeta], raw: msgspec.Raw | None) -> None:
+    def _values(self, new: Mapping[str, TensorMeta], old: Mapping[str, TensorMeta], raw: msgspec.Raw | None) -> bytes:
         """Metadata by the names of values. Those of a value that was moved here from another graph are encoded anew."""
         read = dict(zip(map(id, old.values()), _OBJECT.decode(raw).values(), strict=True)) if raw is not None else {}
-        out = self._out
-        separator = b'{"'
-        for name, meta in new.items():
-            out.append(separator + name.encode() + b'": ')  # a name, which needs no escapes
-            known = read.get(id(meta))
-            if known is not None:
-                out.append(known)
-            else:
-                self._plain(meta)
-            separator = b', "'
-        out.append(b"}" if new else b"{}")
+        # Names need no escapes.
+        items = [f'"{name}": '.encode() + (read.get(id(meta)) or self._plain(meta)) for name, meta in new.items()]
+        return b"{" + b", ".join(items) + b"}"
 
-    def _graph(self, graph: Graph) -> None:
+    def _graph(self, graph: Graph) -> bytes | msgspec.Raw:
         raw = self._bytes.get(id(graph))
-        if raw is not None:
-            self._out.append(raw)
-        elif isinstance(graph, EditedGraph):
-            self._overlay(graph, graph.origin, self._bytes[id(graph.origin)])
-        else:
-            raise AssertionError("a graph is neither read nor edited")
+        if raw is None:
+            if not isinstance(graph, EditedGraph):
+                raise AssertionError("a graph is neither read nor edited")
+            raw = self._overlay(graph, graph.origin, self._bytes[id(graph.origin)])
+        return raw
 
-    def _nodes(self, nodes: Iterable[Node]) -> None:
-        read, append = self._bytes, self._out.append
-        separator = b"["
-        for node in nodes:
-            append(separator)
-            separator = b", "
-            raw = read.get(id(node))
-            if raw is not None:
-                append(raw)
-            else:
-                self._node(node)
-        append(b"[]" if separator == b"[" else b"]")
-
-    def _node(self, node: Node) -> None:
+    def _node(self, node: Node) -> bytes:
         if isinstance(node, EditedNode) and id(node.origin) in self._bytes:
-            self._overlay(node, node.origin, self._bytes[id(node.origin)])
-        else:
-            new: dict[str, Any] = {
-                "target": node.target,
-                "inputs": node.inputs,
-                "outputs": node.outputs,
-                "metadata": node.metadata,
-            }
-            if node.is_hop_single_tensor_return is not msgspec.UNSET:
-                new["is_hop_single_tensor_return"] = node.is_hop_single_tensor_return
-            if node.name is not None:
-                new["name"] = node.name
-            self._plain(new)
+            return self._overlay(node, node.origin, self._bytes[id(node.origin)])
+        new: dict[str, Any] = {
+            "target": node.target,
+            "inputs": node.inputs,
+            "outputs": node.outputs,
+            "metadata": node.metadata,
+        }
+        if node.is_hop_single_tensor_return is not msgspec.UNSET:
+            new["is_hop_single_tensor_return"] = node.is_hop_single_tensor_return
+        if node.name is not None:
+            new["name"] = node.name
+        return self._plain(new)
 
-    def _plain(self, value: Any) -> None:
+    def _plain(self, value: Any) -> bytes:
         """A thing that is new."""
         if self._spelled or self._bare_words:
-            value = _spelled_out(value, self._spelled, bare_words=self._bare_words)
             import json
 
-            self._out.append(json.dumps(value).encode())
-            return
-        if isinstance(value, TensorMeta):
-            value = _recorded(value)
-        self._out.append(msgspec.json.encode(value))
+            return json.dumps(_spelled_out(value, self._spelled, bare_words=self._bare_words)).encode()
+        return msgspec.json.encode(_recorded(value) if isinstance(value, TensorMeta) else value)
 
     @cached_property
     def _spelled(self) -> tuple[str, ...]:
@@ -248,6 +190,14 @@ class _Encoder:
         arguments = [*_LIST.decode(graph["inputs"]), *_LIST.decode(graph["outputs"])]
         keys = tuple(_OBJECT.decode(arguments[0])) if arguments else ()
         return keys if len(keys) > 1 else ()
+
+
+def _list(items: Iterable[bytes | msgspec.Raw]) -> bytes:
+    return b"[" + b", ".join(items) + b"]"
+
+
+def _object(items: Mapping[str, bytes | msgspec.Raw]) -> bytes:
+    return b"{" + b", ".join([msgspec.json.encode(key) + b": " + value for key, value in items.items()]) + b"}"
 
 
 def _recorded(meta: TensorMeta) -> dict[str, Any]:

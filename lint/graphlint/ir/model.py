@@ -247,6 +247,10 @@ class Argument(_Part, omit_defaults=True):
         return [name for name in self.tensors() if name is not None] + self.symbols()
 
 
+ATEN: Final = "torch.ops.aten."
+"""How the targets of torch's own ops on tensors begin."""
+
+
 class NamedArgument(_Part, omit_defaults=True):
     """An operand of a node. ``name`` comes from the op's schema, empty for higher-order ops;
     ``arg_kind`` is 1 for positional, 2 for keyword, None in files before torch 2.7.
@@ -330,6 +334,10 @@ class Graph(_Part):
         """Recorded metadata of a tensor value of this graph, or None where there is none."""
         meta = self.tensor_values.get(name)
         return meta.meta if meta is not None and meta.meta is not None else meta
+
+    def callers(self) -> list[Node]:
+        """The nodes that call graphs, in order. Ops of aten, which most nodes are, take none: decoding sees to that."""
+        return [node for node in self.nodes if not node.target.startswith(ATEN) and node.subgraphs()]
 
     def used(self) -> set[str]:
         """Names of all values that nodes read or that the graph returns."""

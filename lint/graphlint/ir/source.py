@@ -6,7 +6,8 @@ import re
 
 import msgspec
 
-from graphlint.ir.model import Graph, Node, Program
+from graphlint.ir.edit import every_graph
+from graphlint.ir.model import Node, Program
 
 
 class SourceFrame(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -75,11 +76,9 @@ def module_of(node: Node) -> tuple[str, str] | None:
 def model_lines(program: Program) -> list[SourceFrame]:
     """The innermost model frames of all nodes, each once."""
     frames: dict[str, SourceFrame | None] = {}
-    pending: list[Graph] = [program.graph]
-    while pending:
-        for node in pending.pop().nodes:
+    for graph in every_graph(program.graph):
+        for node in graph.nodes:
             trace = node.metadata.get("stack_trace", "")
             if trace and trace not in frames:
                 frames[trace] = model_frame(stack_frames(node))
-            pending += (sub.graph for sub in node.subgraphs())
     return [frame for frame in frames.values() if frame is not None]

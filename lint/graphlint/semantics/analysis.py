@@ -9,7 +9,6 @@ from functools import cached_property
 import msgspec
 
 from graphlint.ir.document import Payloads
-from graphlint.ir.edit import every_graph
 from graphlint.ir.model import Program
 from graphlint.ops.info import OpInfo
 from graphlint.ops.table import OpTable, check_twins
@@ -138,7 +137,8 @@ class Analysis:
             if op is not None and op.draws(site.node):
                 counts["a random op"] += 1
         twins = frozenset(check_twins().values())  # plain functions, which are no sites
-        for graph in every_graph(self.program.graph):
+        called = (sub.graph for site in self.sites for sub in site.node.subgraphs())
+        for graph in (self.program.graph, *called):
             counts.update([node.target for node in graph.nodes if node.target in twins])
         return counts
 

@@ -16,7 +16,7 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 
 from graphlint.ir.edit import flat
-from graphlint.ir.model import Argument, Graph, Node, Program, TensorMeta
+from graphlint.ir.model import ATEN, Argument, Graph, Node, Program, TensorMeta
 from graphlint.ops.info import OpInfo
 from graphlint.ops.table import OpTable
 from graphlint.semantics.calls import call_of
@@ -54,7 +54,7 @@ class Precision:
         """
         casting = any(modes.values())
         for node in graph.nodes:
-            if _may_call(node):
+            if not node.target.startswith(ATEN):
                 entered = _entered(node, modes)
                 if entered is not modes and any(entered.values()):
                     yield None
@@ -68,7 +68,7 @@ class Precision:
         doubts = self._doubts.setdefault(id(graph), set())
         doubts |= entering
         for node in graph.nodes:
-            if _may_call(node) and node.subgraphs():
+            if not node.target.startswith(ATEN) and node.subgraphs():
                 doubts |= self._returned(graph, node, _entered(node, modes), doubts)
             elif modes or doubts:
                 doubts |= self._made(graph, node, modes, doubts)
@@ -111,11 +111,6 @@ class Precision:
 
 def _at(places: AbstractSet[int], arguments: Iterable[Argument]) -> set[str]:
     return {name for index, name in enumerate(flat(arguments)) if index in places and name is not None}
-
-
-def _may_call(node: Node) -> bool:
-    # Most nodes are of this namespace, and looking for graphs among their operands would cost more than the rest.
-    return not node.target.startswith("torch.ops.aten.")
 
 
 def _entered(node: Node, modes: _Modes) -> _Modes:

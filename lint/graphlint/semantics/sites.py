@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from itertools import count
+from collections.abc import Callable, Generator, Iterator
 
 import msgspec
 
@@ -55,7 +54,7 @@ def walk(program: Program, ops: OpTable, leave_out: Callable[[OpInfo], bool]) ->
     """The nodes in program order, each caller followed by the nodes of its subgraphs; but for those of ops that
     ``leave_out`` says yes to, none of which may have subgraphs.
     """
-    return _nodes(Scope(program.graph), ops, leave_out, {}, count())
+    return _nodes(Scope(program.graph), ops, leave_out, {}, 0)
 
 
 def _nodes(
@@ -63,18 +62,20 @@ def _nodes(
     ops: OpTable,
     leave_out: Callable[[OpInfo], bool],
     known: dict[str, tuple[OpInfo | None, bool]],
-    positions: Iterator[int],
-) -> Iterator[Site]:
-    for index, (node, position) in enumerate(zip(scope.graph.nodes, positions, strict=False)):
-        target = node.target
-        if target not in known:
-            found = ops.lookup(target)
-            known[target] = found, found is not None and leave_out(found)
-        op, left_out = known[target]
-        if left_out:
+    start: int,
+) -> Generator[Site, None, int]:
+    """Those of a graph, the position of whose first node is ``start``; returns how many there are in all."""
+    nodes, first = scope.graph.nodes, start
+    for target in {node.target for node in nodes} - known.keys():
+        op = ops.lookup(target)
+        known[target] = op, op is not None and leave_out(op)
+    left_out = {target for target, (_, leaves) in known.items() if leaves}
+    for index, node in enumerate(nodes):
+        if node.target in left_out:
             continue
-        site = Site(scope, index, position, node, op)
+        site = Site(scope, index, start + index, node, known[node.target][0])
         yield site
         for sub in node.subgraphs():
             inner = Scope(sub.graph, (*scope.path, node.caller_label, sub.name), site)
-            yield from _nodes(inner, ops, leave_out, known, positions)
+            start += yield from _nodes(inner, ops, leave_out, known, start + index + 1)
+    return len(nodes) + start - first
