@@ -117,23 +117,11 @@ def told_of_graph(graph: Graph) -> Any:
 
 def told_of_signature(program: Program) -> Any:
     signature = program.graph_module.signature
-    if signature.input_specs is None:  # torch 2.1: maps by the values' names
-        inputs: list[Any] = []
-        for argument in program.graph.inputs:
-            name = str(argument.tensors()[0])
-            if name in signature.inputs_to_parameters:
-                inputs.append(("parameter", signature.inputs_to_parameters[name]))
-            elif name in signature.inputs_to_buffers:
-                inputs.append(("buffer", signature.inputs_to_buffers[name]))
-            else:
-                inputs.append(("user_input", None))
-        written = [signature.buffers_to_mutate.get(str(arg.tensors()[0])) for arg in program.graph.outputs]
-        return inputs, [("buffer_mutation", name) if name else ("user_output", None) for name in written]
     names = {"parameter": "parameter_name", "buffer": "buffer_name", "tensor_constant": "tensor_constant_name"}
     names |= {"custom_obj": "custom_obj_name", "buffer_mutation": "buffer_name"}
     names |= {"parameter_mutation": "parameter_name", "user_input_mutation": "user_input_name"}
     result: list[Any] = []
-    for specs in (signature.input_specs, signature.output_specs or []):
+    for specs in (signature.input_specs, signature.output_specs):
         told_specs: list[Any] = []
         for spec in specs:
             (kind,) = [field for field in spec.__struct_fields__ if getattr(spec, field) is not None]

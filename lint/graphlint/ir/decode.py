@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -41,7 +41,7 @@ def decode_program(data: bytes, member: str | None = None, limits: Limits = DEFA
     """
     try:
         _check_size(data, limits)
-        program = _decode(data)
+        program = _described(_decode(data))
         check_program(program, limits)
     except RecursionError:
         raise ProgramError(f"subgraphs are nested more than {MAX_NESTING} levels deep", member=member) from None
@@ -106,6 +106,33 @@ def _decode(data: bytes) -> Program:
         from graphlint.ir.encode import quoted_words
 
         return _decoder.decode(quoted_words(data))
+
+
+def _described(program: Program) -> Program:
+    """The program with specs in place of the maps that torch 2.1 writes."""
+    module = program.graph_module
+    signature = module.signature
+    if program.schema[0] > OLDEST_MAJOR or signature.input_specs or signature.output_specs:
+        return program
+    held = (("parameter", signature.inputs_to_parameters), ("buffer", signature.inputs_to_buffers))
+    inputs = [_spec(argument, "user_input", held) for argument in program.graph.inputs]
+    written = (("buffer_mutation", signature.buffers_to_mutate),)
+    outputs = [_spec(argument, "user_output", written) for argument in program.graph.outputs]
+    signature = msgspec.structs.replace(
+        signature,
+        input_specs=msgspec.convert(inputs, list[InputSpec]),
+        output_specs=msgspec.convert(outputs, list[OutputSpec]),
+    )
+    return msgspec.structs.replace(program, graph_module=msgspec.structs.replace(module, signature=signature))
+
+
+def _spec(argument: Argument, own: str, stood_for: Sequence[tuple[str, dict[str, str]]]) -> dict[str, Any]:
+    """The spec of an input or output: of the kind in whose map its name is, else of its ``own`` kind."""
+    name = next(iter(argument.names()), "")
+    for kind, names in stood_for:
+        if name in names:
+            return {kind: {"arg": {"name": name}, NAME_FIELDS[kind]: names[name]}}
+    return {own: {"arg": msgspec.to_builtins(argument)}}
 
 
 def _check_graph(graph: Graph, path: tuple[str, ...], nesting: int) -> int:
@@ -186,15 +213,11 @@ def _within(path: tuple[str, ...]) -> str:
 def _check_signature(program: Program) -> None:
     """The signature describes the graph's inputs and outputs, one by one."""
     signature, graph = program.graph_module.signature, program.graph
-    described: tuple[tuple[str, Sequence[InputSpec | OutputSpec] | None, list[Argument]], ...] = (
+    described: tuple[tuple[str, Sequence[InputSpec | OutputSpec], list[Argument]], ...] = (
         ("input", signature.input_specs, graph.inputs),
         ("output", signature.output_specs, graph.outputs),
     )
     for what, specs, values in described:
-        if specs is None:
-            if program.schema[0] > OLDEST_MAJOR:
-                raise ProgramError(f"the signature does not describe the {what}s")
-            continue
         if len(specs) != len(values):
             raise ProgramError(f"the signature describes {len(specs)} {what}s, the graph has {len(values)}")
         for position, (spec, value) in enumerate(zip(specs, values, strict=True)):

@@ -203,8 +203,8 @@ def renamed_values(program: Program, mapping: Mapping[str, str]) -> Program:
         tensor_values={mapping.get(name, name): meta for name, meta in graph.tensor_values.items()},
     )
     signature = module.signature
-    inputs = [_renamed_input(*pair) for pair in zip(signature.input_specs or (), changed.inputs, strict=True)]
-    outputs = [respecified(*pair) for pair in zip(signature.output_specs or (), changed.outputs, strict=True)]
+    inputs = [_renamed_input(*pair) for pair in zip(signature.input_specs, changed.inputs, strict=True)]
+    outputs = [respecified(*pair) for pair in zip(signature.output_specs, changed.outputs, strict=True)]
     for place, spec in enumerate(outputs):
         given = spec.user_input_mutation
         name = mapping.get(given.user_input_name or "") if given is not None else None

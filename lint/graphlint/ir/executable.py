@@ -93,7 +93,7 @@ def _found(program: Program, strict: bool) -> Iterator[str]:
     module = program.graph_module
     yield from _of_guards(program.guards_code or ())
     yield from _of_graph(program.graph, strict)
-    for spec in (*(module.signature.input_specs or ()), *(module.signature.output_specs or ())):
+    for spec in (*module.signature.input_specs, *module.signature.output_specs):
         given = [one for kind in spec.__struct_fields__ if (one := getattr(spec, kind)) is not None]
         if strict and not given:
             yield "has an input or output of a kind that is not known"

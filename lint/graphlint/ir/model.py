@@ -422,14 +422,15 @@ class OutputSpec(_OneSpec, omit_defaults=True):
 
 
 class Signature(_Part):
-    """What each input and output of the root graph is. torch 2.1 has the maps instead of the specs."""
+    """What each input and output of the root graph is. torch 2.1 writes the maps, by names of values, in place of the
+    specs; decoding makes specs of them.
+    """
 
-    input_specs: list[InputSpec] | None = None
-    output_specs: list[OutputSpec] | None = None
+    input_specs: list[InputSpec] = []
+    output_specs: list[OutputSpec] = []
     inputs_to_parameters: dict[str, str] = {}
     inputs_to_buffers: dict[str, str] = {}
     buffers_to_mutate: dict[str, str] = {}
-    user_outputs: list[str | None] = []
 
 
 class ModuleCallSignature(_Part, omit_defaults=True):

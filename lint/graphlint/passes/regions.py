@@ -48,7 +48,7 @@ def inline_regions(program: Program, sites: Iterable[Site]) -> Program:
     module = program.graph_module
     inliner = _Inliner({id(site.node) for site in sites}, Dialect.of(program.graph))
     edited, gone = inliner.graph(program.graph, named_by_calls(program))
-    specs = [respecified(*pair) for pair in zip(module.signature.output_specs or (), edited.outputs, strict=True)]
+    specs = [respecified(*pair) for pair in zip(module.signature.output_specs, edited.outputs, strict=True)]
     signature = msgspec.structs.replace(module.signature, output_specs=specs)
     calls = [renamed_call(one, gone) for one in module.module_call_graph]
     return with_graph(program, edited, signature=signature, module_call_graph=calls)

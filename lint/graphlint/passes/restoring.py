@@ -325,7 +325,7 @@ class _Ends:
         return f"the program returns the token %{name} as a {spec.kind}"
 
     def _buffer_obstacle(self, index: int, name: str, buffer: str) -> str | None:
-        given = [spec.buffer for spec in self._signature.input_specs or ()]
+        given = [spec.buffer for spec in self._signature.input_specs]
         place = next((at for at, one in enumerate(given) if one is not None and one.buffer_name == buffer), None)
         held = given[place] if place is not None else None
         if place is None or held is None:
@@ -385,7 +385,7 @@ class _Ends:
         if gone:
             signature = msgspec.structs.replace(
                 signature,
-                input_specs=[one for at, one in enumerate(signature.input_specs or ()) if at not in inputs],
+                input_specs=[one for at, one in enumerate(signature.input_specs) if at not in inputs],
                 output_specs=[one for at, one in enumerate(self._specs) if at not in gone],
             )
         results = [index for index in gone if self._specs[index].user_output is not None]

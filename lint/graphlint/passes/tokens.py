@@ -238,7 +238,7 @@ def _hand_in(inputs: list[NamedArgument], call: GraphCall, token: str, dialect: 
 def _to_buffer(program: Program, edit: GraphEdit, last: str) -> Functionalized:
     """End the chain in a non-persistent buffer: one more input, and the last token is written to it."""
     signature = program.graph_module.signature
-    input_specs, output_specs = list(signature.input_specs or ()), list(signature.output_specs or ())
+    input_specs, output_specs = list(signature.input_specs), list(signature.output_specs)
     buffer = _free_buffer_name(program)
     value = edit.claim(f"b_{TOKEN}")
     edit.record(value, scalar_meta())
@@ -258,7 +258,7 @@ def _to_output(program: Program, edit: GraphEdit, last: str) -> Program:
     module = program.graph_module
     edit.outputs.append(tensor(last))
     spec = OutputSpec(user_output=Spec(arg=msgspec.to_builtins(tensor(last))))
-    signature = msgspec.structs.replace(module.signature, output_specs=[*(module.signature.output_specs or ()), spec])
+    signature = msgspec.structs.replace(module.signature, output_specs=[*module.signature.output_specs, spec])
     calls = [_with_token(entry, last) if entry.fqn == "" else entry for entry in module.module_call_graph]
     return with_graph(program, edit.finish(), signature=signature, module_call_graph=calls)
 
@@ -278,7 +278,7 @@ def _with_token(entry: ModuleCallEntry, last: str) -> ModuleCallEntry:
 def _free_buffer_name(program: Program) -> str:
     """A name at the module's root that no parameter, buffer, constant or submodule has."""
     taken: set[str] = {entry.fqn.partition(".")[0] for entry in program.graph_module.module_call_graph}
-    for spec in program.graph_module.signature.input_specs or ():
+    for spec in program.graph_module.signature.input_specs:
         if spec.kind in ("parameter", "buffer", "tensor_constant", "custom_obj"):
             taken.add(str(spec.target).partition(".")[0])
     name, number = TOKEN, 0

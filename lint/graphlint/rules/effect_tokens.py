@@ -33,6 +33,6 @@ class EffectToken(Rule):
                 what = f" around {wrapped.removeprefix('torch.ops.')}" if wrapped else ""
                 yield Finding(f"{site.name}{what} takes an effect token, which stock torch cannot run", fix, site)
         signature = view.program.graph_module.signature
-        specs = [*(signature.input_specs or ()), *(signature.output_specs or ())]
-        if not found and any(spec.token is not None for spec in specs):
+        specs = (*signature.input_specs, *signature.output_specs)
+        if not found and any(spec.kind == "token" for spec in specs):
             yield Finding("the signature has effect tokens, which stock torch cannot run", fix)

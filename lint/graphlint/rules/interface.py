@@ -84,13 +84,10 @@ class MutationOutput(Rule):
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each such output."""
-        signature = view.program.graph_module.signature
-        for spec in signature.output_specs or ():
+        for spec in view.program.graph_module.signature.output_specs:
             what, _, mutation = spec.kind.rpartition("_")
             if mutation == "mutation":
                 yield Finding(f"{what.replace('_', ' ')} '{spec.target}' is written back by the caller", _KEPT)
-        for name in signature.buffers_to_mutate.values():
-            yield Finding(f"buffer '{name}' is written back by the caller", _KEPT)
 
 
 class AliasedOutput(Rule):
@@ -129,7 +126,7 @@ class AliasedOutput(Rule):
         specs = view.program.graph_module.signature.output_specs
         shown: dict[Storage, str] = {}
         for index, output in enumerate(view.program.graph.outputs):
-            if specs is not None and specs[index].user_output is None:
+            if specs[index].user_output is None:
                 continue
             for name in output.tensors():
                 for ref in view.memory.refs(view.program.graph, name) if name is not None else ():

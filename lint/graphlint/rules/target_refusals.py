@@ -56,7 +56,7 @@ class RefusedByTarget(Rule):
             if refused is not None:
                 message = f"{site.name} is refused by {', '.join(refused.targets)}: {refused.because}"
                 yield Finding(message, _fix(refused, view.token_obstacle(site) if refused.restore else None), site)
-        for spec in view.program.graph_module.signature.output_specs or ():
+        for spec in view.program.graph_module.signature.output_specs:
             for kind, refused in view.profile.refused_outputs.items():
                 if getattr(spec, kind) is not None:
                     message = f"an output of kind {kind} is refused by {', '.join(refused.targets)}: {refused.because}"

@@ -134,5 +134,5 @@ def _recorded(
 
 def _written_buffers(document: Document) -> set[str]:
     """Qualified names of the buffers that the program writes back."""
-    specs = document.program.graph_module.signature.output_specs or ()
+    specs = document.program.graph_module.signature.output_specs
     return {str(spec.buffer_mutation.buffer_name) for spec in specs if spec.buffer_mutation is not None}

@@ -104,7 +104,7 @@ def _deserialized(program: ExportedProgram, document: Document, new_buffers: Seq
     state, constants = dict(program.state_dict), dict(program.constants)
     for name in new_buffers:
         constants[name] = torch.zeros((), dtype=torch.float32)
-    for spec in document.program.graph_module.signature.output_specs or ():
+    for spec in document.program.graph_module.signature.output_specs:
         if spec.buffer_mutation is not None:
             _detach(str(spec.buffer_mutation.buffer_name), state, constants)
     serialized = serde._bytes_to_dataclass(schema.ExportedProgram, document.to_bytes())

@@ -466,25 +466,11 @@ def _handed_out(ref: Ref, result: str, graph: Graph, *, certain: bool) -> Ref:
 
 def classified_inputs(program: Program) -> Iterator[tuple[str, StorageKind, str]]:
     """Value, kind and qualified name of each tensor input of the root graph."""
-    signature = program.graph_module.signature
-    for index, argument in enumerate(program.graph.inputs):
-        names = argument.tensors()
-        if not names or names[0] is None:
-            continue
-        name = names[0]
-        kind: StorageKind = "user input"
-        qualified = name
-        if signature.input_specs is None:
-            if name in signature.inputs_to_parameters:
-                kind, qualified = "parameter", signature.inputs_to_parameters[name]
-            elif name in signature.inputs_to_buffers:
-                kind, qualified = "buffer", signature.inputs_to_buffers[name]
-        else:
-            spec = signature.input_specs[index]
+    for spec, argument in zip(program.graph_module.signature.input_specs, program.graph.inputs, strict=True):
+        name = next(iter(argument.tensors()), None)
+        if name is not None:
             kind = _KINDS.get(spec.kind, "user input")
-            if kind in _HELD:
-                qualified = spec.target or name
-        yield name, kind, qualified
+            yield name, kind, (spec.target or name) if kind in _HELD else name
 
 
 def _is_told(op: OpInfo) -> bool:

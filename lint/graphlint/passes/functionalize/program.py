@@ -162,7 +162,7 @@ class Rewriter:
         frame.walk()
         frame.separate(handed_out=False)
         signature = self.program.graph_module.signature
-        input_specs, output_specs = list(signature.input_specs or ()), list(signature.output_specs or ())
+        input_specs, output_specs = list(signature.input_specs), list(signature.output_specs)
         outputs = [frame.output(argument) for argument in graph.outputs]
         declared = {mutated(spec) for spec in output_specs}
         taken: dict[str, Ref] = {}
@@ -296,7 +296,7 @@ def _leaves(written: set[Storage], writes: list[Write], program: Program) -> Ite
 
 def _has_unknown_specs(program: Program) -> bool:
     signature = program.graph_module.signature
-    specs = (*(signature.input_specs or ()), *(signature.output_specs or ()))
+    specs = (*signature.input_specs, *signature.output_specs)
     return any(all(getattr(spec, kind) is None for kind in spec.__struct_fields__) for spec in specs)
 
 

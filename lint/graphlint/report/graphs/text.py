@@ -132,16 +132,8 @@ def _body(graph: Graph, indent: int, targets: list[str] | None = None) -> Iterat
 
 def input_kinds(program: Program) -> list[str]:
     """What each input is: ``buffer "cache"`` and the like, empty for what the caller passes."""
-    signature = program.graph_module.signature
     kinds = []
-    if signature.input_specs is None:
-        held = (("parameter", signature.inputs_to_parameters), ("buffer", signature.inputs_to_buffers))
-        for argument in program.graph.inputs:
-            name = next(iter(argument.tensors()), "") or ""
-            found = (f"{what} {_quote(names[name])}" for what, names in held if name in names)
-            kinds.append(next(found, ""))
-        return kinds
-    for spec in signature.input_specs:
+    for spec in program.graph_module.signature.input_specs:
         text = "token" if spec.kind == "token" else ""
         if spec.kind in NAME_FIELDS:
             text = f"{spec.kind} {_quote(spec.target or '')}"
@@ -153,13 +145,8 @@ def input_kinds(program: Program) -> list[str]:
 
 def output_targets(program: Program) -> list[str]:
     """What each output is: ``buffer "cache"`` where it is written back, empty for what the caller gets."""
-    signature = program.graph_module.signature
-    if signature.output_specs is None:
-        names = [next(iter(argument.names()), "") for argument in program.graph.outputs]
-        mutated = signature.buffers_to_mutate
-        return [f"buffer {_quote(mutated[name])}" if name in mutated else "" for name in names]
     targets = []
-    for spec in signature.output_specs:
+    for spec in program.graph_module.signature.output_specs:
         word = OUTPUT_WORDS.get(spec.kind, "")
         targets.append(f"{word} {_quote(spec.target or '')}" if spec.kind in NAME_FIELDS else word)
     return targets
