@@ -351,11 +351,13 @@ class GraphEdit:
         """Up to which number the names that begin with a stem are taken."""
         self._names = {name for argument in graph.inputs for name in _all_names(argument)}
         self._names.update(graph.tensor_values, graph.constants, graph.sym_int_values, graph.sym_bool_values)
-        outputs = [node.outputs for node in graph.nodes]
-        single = [made[0].as_tensor for made in outputs if len(made) == 1]
-        self._names.update([reference.name for reference in single if reference is not None])
-        odd = [output for made in outputs if len(made) != 1 or made[0].as_tensor is None for output in made]
-        self._names.update(name for output in odd for name in output.names())
+        recorded = graph.tensor_values  # most nodes have one result, which stands there
+        others = [
+            node
+            for node in graph.nodes
+            if len(node.outputs) != 1 or (one := node.outputs[0].as_tensor) is None or one.name not in recorded
+        ]
+        self._names.update(name for node in others for name in node.results())
         self._names.update([node.name for node in graph.nodes if node.name])
         self._names.update(sub.name for node in graph.callers() for sub in node.subgraphs())
 
