@@ -12,7 +12,7 @@ from graphlint.artifact.artifact import Artifact, ProgramEntry, open_artifact
 from graphlint.artifact.constants import NewConstant, add_constants, remove_constants, without_gradients
 from graphlint.artifact.errors import ArtifactError, FixValidationError
 from graphlint.artifact.limits import UNLIMITED
-from graphlint.artifact.rewrite import replace_file
+from graphlint.artifact.rewrite import PendingReplacement
 from graphlint.ir.document import Document
 from graphlint.ir.enums import FLOAT32
 from graphlint.rules.diagnostics import Diagnostic
@@ -91,7 +91,7 @@ def write_back(
         recorded = _recorded(artifact, settings, action, changes)
         members.update(recorded)
         notes = () if recorded else (provenance.FOREIGN,)
-    with replace_file(path, artifact.container, members) as pending:
+    with PendingReplacement(path, artifact.container, members) as pending:
         try:
             with open_artifact(pending.path, UNLIMITED) as written:
                 # It holds the same programs, and those that were changed lint as expected.
