@@ -34,9 +34,8 @@ ZERO = bytes(4)
 def add_constants(
     artifact: Artifact, entry: ProgramEntry, names: Sequence[str], planned: Changes | None = None
 ) -> dict[str, bytes]:
-    """The changes to the archive (member name → new content) by which the program has constants of these names too, each
-    a 0-dimensional float32 zero on the CPU. It is by them that the program's signature refers to constants
-    (``buffer_name``, ``tensor_constant_name``).
+    """The changes to the archive (member name → new content) by which the program has constants of these names too (the
+    signature's ``buffer_name`` or ``tensor_constant_name``): each is a 0-dimensional float32 zero on the CPU.
 
     ``planned`` are changes that are already decided on: they count as part of the archive, and the result goes on top
     of them (it does not repeat them). Raises ArtifactError when the layout has no place for constants (torch 2.1, 2.2),
