@@ -320,34 +320,24 @@ def _items(pickle: bytes) -> tuple[list[int], list[tuple[object, int, int]], lis
     """
     followed = Followed(pickle)
     code: list[int] = []
-    starts: list[list[int]] = [[]]
-    marks: list[int] = []
-    """Where what is on the stack begins, by the marks that it follows, and where those stand."""
+    begins: dict[tuple[int, int], int] = {}
+    """Where the last opcode stands that found so many marks, and so much on the stack behind the last of them: what was
+    put there next begins with it."""
     found: list[tuple[object, object, int, int]] = []  # the dict that it belongs to, and an item
     storages: list[tuple[str, int]] = []
     while not followed.stopped:
-        start, opcode, stack = followed.end, pickle[followed.end], followed.stack
-        keys: list[tuple[object, int]] = []  # that are set, and where each begins
-        owner: object = None
-        if opcode == _SET_ITEM:
-            owner, keys = stack[-3], [(stack[-2], starts[-1][-2])]
-        elif opcode == _SET_ITEMS:
-            owner, keys = followed.outer[-1][-1], list(zip(stack[::2], starts[-1][::2], strict=True))
-        followed.step()
-        # An item reaches to the next one; the last of a group to where they are set, and a single one includes that.
-        ends = [begin for _, begin in keys[1:]] + [followed.end if opcode == _SET_ITEM else start]
-        found += [(owner, key, begin, end) for (key, begin), end in zip(keys, ends, strict=False)]
+        start, stack, marks = followed.end, followed.stack, len(followed.outer)
         code.append(start)
-        begins = start
-        if len(followed.outer) > len(marks):
-            marks.append(start)
-            starts.append([])
-        elif len(followed.outer) < len(marks):
-            begins = marks.pop()
-            starts.pop()
-        del starts[-1][len(followed.stack) :]
-        starts[-1] += [begins] * (len(followed.stack) - len(starts[-1]))
-        if opcode == _PERSISTENT and isinstance(followed.stack[-1], Storage):
+        begins[marks, len(stack)] = start
+        if pickle[start] == _SET_ITEM:  # which the item includes
+            found.append((stack[-3], stack[-2], begins[marks, len(stack) - 2], start + 1))
+        elif pickle[start] == _SET_ITEMS:
+            # An item reaches to the next one, the last to where they are set.
+            for place in range(0, len(stack), 2):
+                end = begins[marks, place + 2]
+                found.append((followed.outer[-1][-1], stack[place], begins[marks, place], end))
+        followed.step()
+        if pickle[start] == _PERSISTENT and isinstance(followed.stack[-1], Storage):
             storages.append((followed.stack[-1].key, start))
     return code, [(key, start, end) for owner, key, start, end in found if owner is followed.value], storages
 
