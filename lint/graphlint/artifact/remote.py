@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from graphlint.artifact.errors import RemoteError
+from graphlint.artifact.source import ByteSource
 from graphlint.artifact.urls import SEPARATOR
 
 BLOCK = 1 << 17
@@ -36,7 +37,7 @@ PACKAGES = {"http": "aiohttp", "https": "aiohttp", "s3": "s3fs", "gs": "gcsfs", 
 """What fsspec needs for a protocol; it knows more of them, and says itself what those need."""
 
 
-class RemoteSource:
+class RemoteSource(ByteSource):
     """What a URL stands for, read by ranges. Raises RemoteError for whatever goes wrong."""
 
     def __init__(self, url: str) -> None:
@@ -68,9 +69,8 @@ class RemoteSource:
         if length <= 0:
             return b""
         with failures(self._url):
-            data: bytes
             if length > BLOCK:
-                data = self._filesystem.cat_file(self._path, start=offset, end=offset + length)
+                data: bytes = self._filesystem.cat_file(self._path, start=offset, end=offset + length)
             else:
                 self._file.seek(offset)
                 data = self._file.read(length)

@@ -445,7 +445,6 @@ class PendingReplacement:
             self._refuse_other_file(os.stat(self.target))
             os.replace(self.path, self.target)
             self.path = ""
-        self._close()
         if sys.platform != "win32":
             # The replacement is to survive a crash of the machine, on file systems that offer that. Failing is no
             # error: the new archive already stands in its place.

@@ -5,26 +5,25 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from typing import Protocol
 
 from graphlint.artifact.errors import UnavailableError
 from graphlint.artifact.urls import is_url
 
 
-class ByteSource(Protocol):
+class ByteSource:
     """Something of known size that can be read at any offset (in bytes)."""
 
-    @property
-    def size(self) -> int: ...
+    size: int
 
     def read_at(self, offset: int, length: int) -> bytes:
         """The bytes at ``offset``: ``length`` of them, or fewer where the source ends."""
-        ...
+        raise NotImplementedError
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Lets go of what is open, if anything is."""
 
 
-class FileSource:
+class FileSource(ByteSource):
     """A regular file, open for reading."""
 
     def __init__(self, path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> None:
@@ -83,7 +82,7 @@ def open_source(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> By
     return FileSource(path)
 
 
-class BytesSource:
+class BytesSource(ByteSource):
     """Bytes in memory: an archive inside an archive."""
 
     def __init__(self, data: bytes) -> None:
@@ -93,11 +92,8 @@ class BytesSource:
     def read_at(self, offset: int, length: int) -> bytes:
         return self.data[offset : offset + length]
 
-    def close(self) -> None:
-        pass
 
-
-class SectionSource:
+class SectionSource(ByteSource):
     """A part of another source: a stored member of an archive. Closing it leaves the other one open."""
 
     def __init__(self, source: ByteSource, offset: int, size: int) -> None:
@@ -107,9 +103,6 @@ class SectionSource:
 
     def read_at(self, offset: int, length: int) -> bytes:
         return self._source.read_at(self._offset + offset, max(min(length, self.size - offset), 0))
-
-    def close(self) -> None:
-        pass
 
 
 def reason_of(error: OSError) -> str:

@@ -282,12 +282,12 @@ class _Ends:
         return f"the program returns the token %{name} as a {spec.kind}"
 
     def _buffer_obstacle(self, index: int, name: str, buffer: str) -> str | None:
-        given = [spec.buffer for spec in self._signature.input_specs or ()]
-        place = next((at for at, one in enumerate(given) if one is not None and one.buffer_name == buffer), None)
-        held = given[place] if place is not None else None
-        if place is None or held is None:
+        given = ((place, spec.buffer) for place, spec in enumerate(self._signature.input_specs or ()))
+        held = {str(one.buffer_name): (place, one.persistent) for place, one in given if one is not None}
+        if buffer not in held:
             return f"the token %{name} is written to {buffer!r}, which is no buffer of the program"
-        if held.persistent is not False:
+        place, persistent = held[buffer]
+        if persistent is not False:
             return f"the token %{name} is written to the persistent buffer {buffer!r}, which is part of the state"
         value = _name_of(self._graph.inputs[place])
         functional = plain_checks()
