@@ -29,7 +29,7 @@ import struct
 import sys
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, BinaryIO
 
 from graphlint.artifact.container import (
@@ -108,12 +108,11 @@ def write_archive(container: Container, changes: Changes, out: BinaryIO | int, *
     OSError when ``out`` cannot be written.
     """
     members, ordered, end = container.members, in_file_order(container.members), container.end
+    if ordered and ordered[-1].least_end > end.directory_offset:  # the container has seen to the others
+        raise _overlapping(ordered[-1])
     starts = [*(member.header_offset for member in ordered), end.directory_offset]
-    for member, follows in zip(ordered, starts[1:], strict=True):
-        if member.least_end > follows:
-            raise _overlapping(member)
-    ends = {member.name: follows for member, follows in zip(ordered, starts[1:], strict=True)}
-    order, listed = _orders(container, [member.name for member in ordered], changes, before)
+    ends = dict(zip((member.name for member in ordered), starts[1:], strict=True))
+    order, listed = _orders(container, ends, changes, before)
     # Whose style (flags, padding, dates, attributes) new members take on: that of a replaced one, else of the first.
     replaced = (members[name] for name, data in changes.items() if name in members and data is not None)
     files = (member for name, member in members.items() if not name.endswith("/"))
@@ -145,19 +144,22 @@ def write_archive(container: Container, changes: Changes, out: BinaryIO | int, *
 
 
 def _orders(
-    container: Container, present: list[str], changes: Changes, before: str | None
+    container: Container, present: Iterable[str], changes: Changes, before: str | None
 ) -> tuple[list[str], list[str]]:
     """The members of the new archive as they stand in the file, given those of the old one, and in the directory. That
     keeps its order; new members follow the one that they follow in the file.
     """
-    order = [name for name in present if changes.get(name, b"") is not None]
-    listed = [name for name in container.members if changes.get(name, b"") is not None]
+    order, listed = (
+        [name for name in names if changes.get(name, b"") is not None] for names in (present, container.members)
+    )
     for name, data in changes.items():
         if name in container.members or data is None:
             continue
         folder = name.rpartition("/")[0]
-        inside = (place + 1 for place in reversed(range(len(order))) if order[place].rpartition("/")[0] == folder)
-        place = next(inside, len(order)) if before is None else order.index(before) if before in order else len(order)
+        behind = (place for place in range(len(order), 0, -1) if order[place - 1].rpartition("/")[0] == folder)
+        place = order.index(before) if before in order else len(order)
+        if before is None:
+            place = next(behind, place)
         listed.insert(listed.index(order[place - 1]) + 1 if place else 0, name)
         order.insert(place, name)
     return order, listed
@@ -276,7 +278,8 @@ class _Layout:
             local.set(6, 0, 0, 0)
         if padded:
             local.pad(offset, self.alignment)
-        self.add(local.packed() + content)
+        self.add(local.packed())
+        self.add(content)
         if flags & FLAG_DESCRIPTOR:
             self.add(DESCRIPTOR_SIGNATURE + struct.pack("<I2Q" if is_wide else "<I2I", *sizes))
         wide = [value for value in (len(data), len(content), offset) if value >= MAX32]
