@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -18,6 +18,9 @@ from graphlint.artifact.container import DEFAULT, Container, Member, folded, quo
 from graphlint.artifact.errors import ArtifactError, LfsPointerError
 from graphlint.artifact.limits import Limits
 from graphlint.artifact.source import ByteSource, open_source
+
+if TYPE_CHECKING:
+    from _typeshed import StrOrBytesPath
 
 Layout = Literal["legacy", "flat", "pt2-pickled", "pt2"]
 """``legacy``: torch 2.1 and 2.2; ``flat``: 2.3 to 2.7; ``pt2-pickled``: 2.8; ``pt2``: 2.9 and later."""
@@ -70,10 +73,7 @@ class Artifact(AbstractContextManager["Artifact"]):
         return self.container.read(entry.member, self.limits.program_bytes, "program-bytes")
 
 
-def open_artifact(
-    path: str | bytes | os.PathLike[str] | os.PathLike[bytes],
-    limits: Limits = DEFAULT,
-) -> Artifact:
+def open_artifact(path: StrOrBytesPath, limits: Limits = DEFAULT) -> Artifact:
     """Opens an artifact and lists its programs; reads the archive's directory and nothing of the programs yet.
 
     Raises LfsPointerError for a Git LFS pointer, ArtifactError for whatever else is no readable artifact, and

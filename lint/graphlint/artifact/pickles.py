@@ -494,7 +494,10 @@ class Scan:
             followed = self._follow(start, position)
             found += _told(followed, inputs=inputs)
             position = followed.end
-            if followed.defect is not None or (number < len(_MAGIC) and _differs(followed.value, _MAGIC[number])):
+            # Much is equal to a number without being one (floats, tensors), and numbers have spellings that are not
+            # followed: these values certainly differ.
+            told = isinstance(followed.value, (int, str, tuple, Dict))
+            if followed.defect is not None or (number < len(_MAGIC) and told and followed.value != _MAGIC[number]):
                 break
         return list(dict.fromkeys(found))
 
@@ -522,13 +525,6 @@ class Scan:
         # Opcodes take the time. Those that are shorter than what torch writes count as if they were not.
         self.spend(max(followed.end - start, LEAST_BYTES * followed.opcodes))
         return followed
-
-
-def _differs(value: object, expected: int) -> bool:
-    """Whether what a pickle gives is certainly not this number. Much is equal to a number without being one (floats,
-    tensors), and numbers have spellings that are not followed.
-    """
-    return isinstance(value, (int, str, tuple, Dict)) and value != expected
 
 
 def _told(followed: Followed, *, inputs: bool = False) -> list[str]:

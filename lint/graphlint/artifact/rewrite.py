@@ -62,6 +62,7 @@ from graphlint.artifact.errors import ArtifactError, WriteError
 from graphlint.artifact.source import ByteSource, FileSource, reason_of
 
 if TYPE_CHECKING:
+    from _typeshed import StrOrBytesPath
     from typing_extensions import Self
 
 Changes = Mapping[str, "bytes | None"]
@@ -398,9 +399,7 @@ class PendingReplacement:
     be written, and ArtifactError when the old archive turns out to be damaged; the old one is untouched in both cases.
     """
 
-    def __init__(
-        self, path: str | bytes | os.PathLike[str] | os.PathLike[bytes], container: Container, changes: Changes
-    ) -> None:
+    def __init__(self, path: StrOrBytesPath, container: Container, changes: Changes) -> None:
         self._given = self.target = os.fsdecode(path)
         """``target``: the file itself, where the given path is a symbolic link."""
         self._container = container

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from typing import TYPE_CHECKING
 
 from graphlint.artifact.errors import UnavailableError
 from graphlint.artifact.urls import is_url
+
+if TYPE_CHECKING:
+    from _typeshed import StrOrBytesPath
 
 
 class ByteSource:
@@ -26,7 +30,7 @@ class ByteSource:
 class FileSource(ByteSource):
     """A regular file, open for reading."""
 
-    def __init__(self, path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> None:
+    def __init__(self, path: StrOrBytesPath) -> None:
         # O_NONBLOCK: opening a named pipe would otherwise wait for a writer.
         flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
         try:
@@ -69,7 +73,7 @@ class FileSource(ByteSource):
             self.descriptor = -1
 
 
-def open_source(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> ByteSource:
+def open_source(path: StrOrBytesPath) -> ByteSource:
     """What ``path`` stands for: a file, or something remote.
 
     Raises ArtifactError for what is no file that can be read, RemoteError for what cannot be had from where it is.
