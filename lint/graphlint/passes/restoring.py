@@ -255,6 +255,7 @@ class _Ends:
         self._graph = program.graph
         self._signature = program.graph_module.signature
         self._calls = program.graph_module.module_call_graph
+        self._root = next((one.signature for one in self._calls if one.fqn == "" and one.signature is not None), None)
         self._specs: list[OutputSpec] = self._signature.output_specs or []
         self._buffers: dict[int, int] = {}
         """Of mutation outputs that are tokens: the buffer's input."""
@@ -306,11 +307,10 @@ class _Ends:
 
     def _structure_obstacle(self, index: int) -> str | None:
         """Why the recorded structure of the result cannot do without the output, or None."""
-        signature = next((one.signature for one in self._calls if one.fqn == "" and one.signature is not None), None)
-        if signature is None:
+        if self._root is None:
             return None
         try:
-            _, spec = read_structure(signature.out_spec)
+            _, spec = read_structure(self._root.out_spec)
         except ProgramError as error:
             return str(error)
         leaf = self._leaf(index)
@@ -341,21 +341,15 @@ class _Ends:
                 output_specs=[one for at, one in enumerate(self._specs) if at not in ends],
             )
         results = [index for index in ends if self._specs[index].user_output is not None]
-        if results:
+        if results and self._root is not None:
+            version, spec = read_structure(self._root.out_spec)
+            for index in reversed(results):
+                spec = _without_leaf(spec, self._leaf(index)) or spec
             returned = {name for index in results for name in graph.outputs[index].names()}
-            calls = [self._without_results(entry, results, returned) if entry.fqn == "" else entry for entry in calls]
+            outputs = [one for one in self._root.outputs if _name_of(one) not in returned]
+            root = msgspec.structs.replace(self._root, out_spec=json.dumps([version, spec]), outputs=outputs)
+            calls = [ModuleCallEntry(one.fqn, root) if one.signature is self._root else one for one in calls]
         return with_graph(self._program, edit.finish(), signature=signature, module_call_graph=calls), buffers
-
-    def _without_results(self, entry: ModuleCallEntry, results: list[int], names: set[str]) -> ModuleCallEntry:
-        signature = entry.signature
-        if signature is None:
-            return entry
-        version, spec = read_structure(signature.out_spec)
-        for index in reversed(results):
-            spec = _without_leaf(spec, self._leaf(index)) or spec
-        outputs = [one for one in signature.outputs if _name_of(one) not in names]
-        changed = msgspec.structs.replace(signature, out_spec=json.dumps([version, spec]), outputs=outputs)
-        return ModuleCallEntry(entry.fqn, changed)
 
 
 class _Rebuilding:
