@@ -84,7 +84,7 @@ def test_a_bare_check_takes_its_label_back(folder):
 
 def test_what_stays_is_said(folder):
     from graphlint.artifact.artifact import open_artifact
-    from graphlint.artifact.rewrite import replace_file
+    from graphlint.artifact.rewrite import PendingReplacement
 
     path = str(folder / "two_async_asserts.pt2")
     with open_artifact(path) as artifact:
@@ -93,7 +93,7 @@ def test_what_stays_is_said(folder):
         for node in tree["graph_module"]["graph"]["nodes"]:
             if node["target"] == "torch.ops.aten.cos.default":
                 node["inputs"][0]["arg"]["as_tensor"]["name"] = "dep_token2"
-        with replace_file(path, artifact.container, {entry.member: json.dumps(tree).encode()}) as pending:
+        with PendingReplacement(path, artifact.container, {entry.member: json.dumps(tree).encode()}) as pending:
             pending.commit()
     before = Path(path).read_bytes()
     reason = "aten._functional_assert_async.msg stays: aten.cos.default (node %cos) reads the token %dep_token2\n"

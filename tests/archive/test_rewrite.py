@@ -19,7 +19,7 @@ from graphlint.artifact import rewrite
 from graphlint.artifact.artifact import open_artifact
 from graphlint.artifact.container import Container
 from graphlint.artifact.errors import ArtifactError, WriteError
-from graphlint.artifact.rewrite import replace_file
+from graphlint.artifact.rewrite import PendingReplacement
 
 SAMPLE = Path(__file__).parents[1] / "artifacts" / "2.13.0" / "buffer_counter.pt2"
 MEMBER = "buffer_counter/models/model.json"
@@ -32,7 +32,7 @@ def path(tmp_path):
 
 
 def replace(path):
-    with Container(path) as container, replace_file(path, container, CHANGES) as pending:
+    with Container(path) as container, PendingReplacement(path, container, CHANGES) as pending:
         pending.commit()
 
 
@@ -47,7 +47,7 @@ def assert_untouched(path):
 
 
 def test_commit(path):
-    with Container(path) as container, replace_file(path, container, CHANGES) as pending:
+    with Container(path) as container, PendingReplacement(path, container, CHANGES) as pending:
         temporary = Path(pending.path)
         assert temporary.parent == path.parent
         assert temporary.suffix == ".tmp", "not to be taken for an artifact"
@@ -62,14 +62,14 @@ def test_commit(path):
 
 
 def test_without_commit(path):
-    with Container(path) as container, replace_file(path, container, CHANGES):
+    with Container(path) as container, PendingReplacement(path, container, CHANGES):
         assert len(os.listdir(path.parent)) == 2
     assert_untouched(path)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, SystemExit])
 def test_interrupted_by_the_caller(path, error):
-    with Container(path) as container, pytest.raises(error), replace_file(path, container, CHANGES):
+    with Container(path) as container, pytest.raises(error), PendingReplacement(path, container, CHANGES):
         raise error
     assert_untouched(path)
 
@@ -121,7 +121,7 @@ def test_symbolic_link_stays(path, tmp_path):
     link, second = elsewhere / "latest.pt2", elsewhere / "chain.pt2"
     link.symlink_to(path)
     second.symlink_to("latest.pt2")
-    with Container(second) as container, replace_file(second, container, CHANGES) as pending:
+    with Container(second) as container, PendingReplacement(second, container, CHANGES) as pending:
         assert Path(pending.path).parent == path.parent
         pending.commit()
     assert link.is_symlink()
@@ -147,7 +147,7 @@ def test_odd_names(tmp_path, name):
     target = os.path.join(os.fsencode(tmp_path), name)
     shutil.copy(SAMPLE, os.fsdecode(target))
     for path in (target, os.fsdecode(target)):
-        with Container(path) as container, replace_file(path, container, CHANGES) as pending:
+        with Container(path) as container, PendingReplacement(path, container, CHANGES) as pending:
             pending.commit()
     assert is_changed(os.fsdecode(target))
     assert os.listdir(os.fsencode(tmp_path)) == [name]
@@ -163,13 +163,13 @@ def test_relative_path(path, monkeypatch):
 def test_read_only_file_is_refused(path):
     path.chmod(0o444)
     with Container(path) as container, pytest.raises(WriteError, match="is read-only and is left alone"):
-        replace_file(path, container, CHANGES).__enter__()
+        PendingReplacement(path, container, CHANGES).__enter__()
     assert_untouched(path)
 
 
 def test_file_made_read_only_meanwhile(path):
     with Container(path) as container, pytest.raises(WriteError, match="read-only"):
-        with replace_file(path, container, CHANGES) as pending:
+        with PendingReplacement(path, container, CHANGES) as pending:
             path.chmod(0o444)
             pending.commit()
     assert_untouched(path)
@@ -191,7 +191,7 @@ def test_another_user(folder_mode, file_mode, message):
             os.setresuid(54321, 54321, 0)
             try:
                 with pytest.raises(WriteError, match=message):
-                    replace_file(path, container, CHANGES).__enter__()
+                    PendingReplacement(path, container, CHANGES).__enter__()
             finally:
                 os.setresuid(0, 0, 0)
         assert_untouched(path)
@@ -201,7 +201,7 @@ def test_file_changed_meanwhile(path):
     with Container(path) as container:
         path.write_bytes(SAMPLE.read_bytes() + b"\0")
         with pytest.raises(WriteError, match="was changed by something else meanwhile"):
-            replace_file(path, container, CHANGES).__enter__()
+            PendingReplacement(path, container, CHANGES).__enter__()
     path.write_bytes(SAMPLE.read_bytes())
     assert_untouched(path)
 
@@ -220,7 +220,7 @@ def touch(path):
 @pytest.mark.parametrize("change", [put_another_there, touch])
 def test_file_changed_before_commit(path, change):
     with Container(path) as container, pytest.raises(WriteError, match="was changed by something else meanwhile"):
-        with replace_file(path, container, CHANGES) as pending:
+        with PendingReplacement(path, container, CHANGES) as pending:
             change(path)
             pending.commit()
     assert_untouched(path)
@@ -228,7 +228,7 @@ def test_file_changed_before_commit(path, change):
 
 def test_file_that_is_gone(path):
     with Container(path) as container, pytest.raises(WriteError, match="No such file"):
-        with replace_file(path, container, CHANGES) as pending:
+        with PendingReplacement(path, container, CHANGES) as pending:
             path.unlink()
             pending.commit()
     assert os.listdir(path.parent) == []
@@ -263,7 +263,7 @@ def test_failure_at_each_stage(path, monkeypatch, function, number, message, kin
     with Container(path) as container:
         monkeypatch.setattr(os, function, fail)
         with pytest.raises(kind or WriteError) as caught:
-            with replace_file(path, container, CHANGES) as pending:
+            with PendingReplacement(path, container, CHANGES) as pending:
                 pending.commit()
         monkeypatch.undo()
     assert called == [function], "and no second try"
@@ -321,7 +321,7 @@ def test_file_that_shrinks_while_it_is_copied(path, monkeypatch):
         monkeypatch.setattr(os, "write", shrink)
         container._tail_offset, container._tail = container.source.size, b""
         with pytest.raises((ArtifactError, WriteError)):
-            replace_file(path, container, CHANGES).__enter__()
+            PendingReplacement(path, container, CHANGES).__enter__()
         monkeypatch.undo()
     assert os.listdir(path.parent) == [path.name]
 
@@ -332,7 +332,7 @@ def test_damaged_member_in_the_way(path):
         data[container.members["buffer_counter/archive_format"].header_offset] ^= 1
     path.write_bytes(data)
     with Container(path) as container, pytest.raises(ArtifactError, match="archive_format"):
-        replace_file(path, container, CHANGES).__enter__()
+        PendingReplacement(path, container, CHANGES).__enter__()
     assert path.read_bytes() == data
     assert os.listdir(path.parent) == [path.name]
 
@@ -340,8 +340,8 @@ def test_damaged_member_in_the_way(path):
 def test_temporary_names_that_are_taken(path, monkeypatch):
     numbers = iter([b"aaaa", b"aaaa", b"bbbb"])
     monkeypatch.setattr(os, "urandom", lambda count: next(numbers))
-    with Container(path) as container, replace_file(path, container, CHANGES) as first:
-        with replace_file(path, container, CHANGES) as second:
+    with Container(path) as container, PendingReplacement(path, container, CHANGES) as first:
+        with PendingReplacement(path, container, CHANGES) as second:
             assert first.path != second.path
         assert Path(first.path).exists()
     assert_untouched(path)
@@ -403,7 +403,7 @@ def test_disk_that_is_really_full(mounted):
             file.write(bytes(4096))
             file.flush()
     with Container(path) as container, pytest.raises(WriteError, match="free some space on that disk"):
-        replace_file(path, container, CHANGES).__enter__()
+        PendingReplacement(path, container, CHANGES).__enter__()
     assert path.read_bytes() == SAMPLE.read_bytes()
     assert sorted(os.listdir(folder)) == ["filler", "model.pt2"]
     filler.unlink()
@@ -416,7 +416,7 @@ def test_disk_that_is_really_read_only(mounted):
     path = Path(shutil.copy(SAMPLE, folder / "model.pt2"))
     remount("ro")
     with Container(path) as container, pytest.raises(WriteError, match="read-only"):
-        replace_file(path, container, CHANGES).__enter__()
+        PendingReplacement(path, container, CHANGES).__enter__()
     assert_untouched(path)
 
 
@@ -425,7 +425,7 @@ def test_descriptors_are_closed(path):
         pytest.skip("the platform does not list open descriptors")
     before = len(os.listdir("/dev/fd"))
     for _ in range(5):
-        with Container(path) as container, replace_file(path, container, CHANGES):
+        with Container(path) as container, PendingReplacement(path, container, CHANGES):
             pass
         replace(path)
     assert len(os.listdir("/dev/fd")) == before

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from graphlint.artifact.container import Container
-from graphlint.artifact.rewrite import GRACE_SECONDS, create_temporary, remove_leftovers, replace_file
+from graphlint.artifact.rewrite import GRACE_SECONDS, PendingReplacement, create_temporary, remove_leftovers
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts" / "2.13.0"
 SAMPLE = ARTIFACTS / "async_assert.pt2"
@@ -73,13 +73,13 @@ def test_a_rewrite_tidies_up_first(owner, tmp_path):
     path = Path(shutil.copy(SAMPLE, tmp_path / "other.pt2"))
     end(process)
     old(held)
-    with Container(path) as container, replace_file(path, container, {}) as pending:
+    with Container(path) as container, PendingReplacement(path, container, {}) as pending:
         assert sorted(os.listdir(tmp_path)) == sorted([path.name, Path(pending.path).name])
 
 
 def test_a_rewrite_in_progress_is_left_alone(tmp_path):
     path = Path(shutil.copy(SAMPLE, tmp_path / "model.pt2"))
-    with Container(path) as container, replace_file(path, container, {}) as pending:
+    with Container(path) as container, PendingReplacement(path, container, {}) as pending:
         old(Path(pending.path))
         assert remove_leftovers(str(tmp_path)) == []
         assert remove_leftovers(str(tmp_path)) == [], "looking at it takes no lock away"

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from graphlint.artifact.artifact import open_artifact
-from graphlint.artifact.rewrite import replace_file
+from graphlint.artifact.rewrite import PendingReplacement
 from graphlint.rules.registry import RULES
 from graphlint.rules.settings import Settings
 from graphlint.run.engine import process, restore
@@ -177,7 +177,7 @@ def test_a_region_that_returns_a_bare_tensor(judge, tmp_path):
         region["name"] = region["outputs"][0]["as_tensor"]["name"]
         region["is_hop_single_tensor_return"] = True
         region["inputs"][1]["arg"]["as_graph"]["graph"]["is_single_tensor_return"] = True
-        with replace_file(str(path), artifact.container, {entry.member: json.dumps(tree).encode()}) as pending:
+        with PendingReplacement(str(path), artifact.container, {entry.member: json.dumps(tree).encode()}) as pending:
             pending.commit()
     original = tmp_path / "original.pt2"
     shutil.copyfile(path, original)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from tests.text_form import parse_program
 
-import graphlint.artifact.rewrite
 import graphlint.passes.nodes
 import graphlint.passes.tokens
 import graphlint.rules.fixing
+import graphlint.run.writeback
 from graphlint.artifact.artifact import open_artifact
 from graphlint.artifact.rewrite import PendingReplacement, write_archive
 from graphlint.ir.edit import changed_graph, changed_node, with_graph, with_operand
@@ -225,7 +225,7 @@ def put_another_package_there(path):
 def test_a_file_that_was_not_written_well_does_not_replace_the_old_one(
     what, error, monkeypatch, tmp_path, settings_for
 ):
-    monkeypatch.setattr(graphlint.artifact.rewrite, "PendingReplacement", corrupting(what))
+    monkeypatch.setattr(graphlint.run.writeback, "PendingReplacement", corrupting(what))
     path = tmp_path / "model.pt2"
     shutil.copy(ARTIFACTS / "async_assert.pt2", path)
     before, modified = path.read_bytes(), path.stat().st_mtime_ns
@@ -241,7 +241,7 @@ def test_a_file_that_changes_meanwhile_is_left_alone(monkeypatch, tmp_path, sett
     path = tmp_path / "model.pt2"
     shutil.copy(ARTIFACTS / "async_assert.pt2", path)
     other = (ARTIFACTS / "clean.pt2").read_bytes()
-    monkeypatch.setattr(graphlint.artifact.rewrite, "PendingReplacement", corrupting(lambda _: path.write_bytes(other)))
+    monkeypatch.setattr(graphlint.run.writeback, "PendingReplacement", corrupting(lambda _: path.write_bytes(other)))
     result = process(str(path), settings_for(), "fix")
     assert "was changed by something else meanwhile and is left alone" in result.error
     assert not result.changed
@@ -315,7 +315,7 @@ def test_what_is_fixed_and_what_is_left_are_told_apart(write_pt2, settings_for):
 
 
 def test_an_artifact_without_findings_is_not_opened_for_writing(monkeypatch, tmp_path, settings_for):
-    monkeypatch.setattr(graphlint.artifact.rewrite, "PendingReplacement", None)
+    monkeypatch.setattr(graphlint.run.writeback, "PendingReplacement", None)
     path = tmp_path / "clean.pt2"
     shutil.copy(ARTIFACTS / "clean.pt2", path)
     result = process(str(path), settings_for(), "fix")

@@ -8,16 +8,19 @@ archive first, whose reader takes the first member's first folder as the root an
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from graphlint.artifact.container import DEFAULT, Container, folded, quoted
+from graphlint.artifact.container import DEFAULT, Container, Member, folded, quoted
 from graphlint.artifact.errors import ArtifactError, LfsPointerError
 from graphlint.artifact.limits import Limits
 from graphlint.artifact.source import ByteSource, open_source
+
+if TYPE_CHECKING:
+    from _typeshed import StrOrBytesPath
 
 Layout = Literal["legacy", "flat", "pt2-pickled", "pt2"]
 """``legacy``: torch 2.1 and 2.2; ``flat``: 2.3 to 2.7; ``pt2-pickled``: 2.8; ``pt2``: 2.9 and later."""
@@ -70,10 +73,7 @@ class Artifact(AbstractContextManager["Artifact"]):
         return self.container.read(entry.member, self.limits.program_bytes, "program-bytes")
 
 
-def open_artifact(
-    path: str | bytes | os.PathLike[str] | os.PathLike[bytes],
-    limits: Limits = DEFAULT,
-) -> Artifact:
+def open_artifact(path: StrOrBytesPath, limits: Limits = DEFAULT) -> Artifact:
     """Opens an artifact and lists its programs; reads the archive's directory and nothing of the programs yet.
 
     Raises LfsPointerError for a Git LFS pointer, ArtifactError for whatever else is no readable artifact, and
@@ -133,7 +133,7 @@ def _recognize(container: Container) -> tuple[str, tuple[ProgramEntry, ...], str
     format_member = f"{root}/archive_format"
     if format_member not in members:
         if FLAT_PROGRAM in members:
-            return "", (_flat_program(container),), ""
+            return "", (_flat_program(members),), ""
         if any(name.startswith(AOTINDUCTOR) for name in members):  # torch 2.7 and before: without a root folder
             return "", (), "a package of compiled code (AOTInductor) without exported programs"
         raise ArtifactError(_foreign(container, root))
@@ -153,7 +153,7 @@ def _recognize(container: Container) -> tuple[str, tuple[ProgramEntry, ...], str
                 member=version_member,
             )
     programs = tuple(
-        _pt2_program(container, root, name)
+        _pt2_program(members, root, name)
         for name in members
         if name.startswith(f"{root}/models/") and name.endswith(".json")
     )
@@ -201,46 +201,34 @@ def _shown(content: bytes) -> str:
     return quoted(content[:40].decode(errors="replace"))
 
 
-def _present(container: Container, name: str) -> str | None:
-    return name if name in container.members else None
-
-
-def _flat_program(container: Container) -> ProgramEntry:
-    if "serialized_state_dict.pt" in container.members:
-        return ProgramEntry(
-            "model",
-            FLAT_PROGRAM,
-            "flat",
-            weights_pickle="serialized_state_dict.pt",
-            constants_pickle=_present(container, "serialized_constants.pt"),
-            sample_inputs=_present(container, "serialized_example_inputs.pt"),
-        )
-    if "serialized_state_dict.json" in container.members:
-        # In spite of their names these hold torch.save archives, and in 2.1 the constants stand among the weights.
+def _flat_program(members: Mapping[str, Member]) -> ProgramEntry:
+    # In spite of their names these hold torch.save archives, and in 2.1 the constants stand among the weights.
+    if "serialized_state_dict.json" in members and "serialized_state_dict.pt" not in members:
         return ProgramEntry("model", FLAT_PROGRAM, "legacy", weights_pickle="serialized_state_dict.json")
-    raise ArtifactError(
-        f"the archive holds {quoted(FLAT_PROGRAM)} but no serialized_state_dict.pt: no torch writes such a file"
+    weights, constants, inputs = (
+        member if (member := f"serialized_{name}.pt") in members else None
+        for name in ("state_dict", "constants", "example_inputs")
     )
+    if weights is None:
+        raise ArtifactError(
+            f"the archive holds {quoted(FLAT_PROGRAM)} but no serialized_state_dict.pt: no torch writes such a file"
+        )
+    pickles = {"weights_pickle": weights, "constants_pickle": constants, "sample_inputs": inputs}
+    return ProgramEntry("model", FLAT_PROGRAM, "flat", **pickles)
 
 
-def _pt2_program(container: Container, root: str, member: str) -> ProgramEntry:
-    def present(name: str) -> str | None:
-        return _present(container, f"{root}/data/{name}")
-
+def _pt2_program(members: Mapping[str, Member], root: str, member: str) -> ProgramEntry:
     name = member[len(f"{root}/models/") : -len(".json")]
-    weights = present(f"weights/{name}.pt")
-    constants = present(f"constants/{name}.pt")
-    return ProgramEntry(
-        name,
-        member,
-        "pt2-pickled" if weights or constants else "pt2",
-        weights_pickle=weights,
+    found: dict[str, str | None] = {}
+    for kind in ("weights", "constants"):
+        pickle, config = f"{root}/data/{kind}/{name}.pt", f"{root}/data/{kind}/{name}_{kind}_config.json"
         # Where both are there, torch reads the pickle.
-        weights_config=None if weights else present(f"weights/{name}_weights_config.json"),
-        constants_pickle=constants,
-        constants_config=None if constants else present(f"constants/{name}_constants_config.json"),
-        sample_inputs=present(f"sample_inputs/{name}.pt"),
-    )
+        found[f"{kind}_pickle"] = pickle if pickle in members else None
+        found[f"{kind}_config"] = config if config in members and pickle not in members else None
+    inputs = f"{root}/data/sample_inputs/{name}.pt"
+    found["sample_inputs"] = inputs if inputs in members else None
+    is_pickled = found["weights_pickle"] or found["constants_pickle"]
+    return ProgramEntry(name, member, "pt2-pickled" if is_pickled else "pt2", **found)
 
 
 def _foreign(container: Container, root: str) -> str:

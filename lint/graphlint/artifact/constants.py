@@ -10,13 +10,12 @@ item that goes is cut out. What the pickle holds otherwise does not matter.
 from __future__ import annotations
 
 import io
+import itertools
 import json
-import math
 import struct
-from collections.abc import Collection, Sequence
-from typing import Any, NamedTuple
-
-import msgspec
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
+from typing import Any
 
 from graphlint.artifact.artifact import Artifact, ProgramEntry
 from graphlint.artifact.container import Container, quoted
@@ -25,78 +24,64 @@ from graphlint.artifact.pickles import Followed, Storage, follow_dict
 from graphlint.artifact.rewrite import Changes, write_archive
 from graphlint.artifact.source import BytesSource
 
-_STORAGES = {
-    1: (1, "Byte"),
-    2: (1, "Char"),
-    3: (2, "Short"),
-    4: (4, "Int"),
-    5: (8, "Long"),
-    6: (2, "Half"),
-    7: (4, "Float"),
-    8: (8, "Double"),
-    10: (8, "ComplexFloat"),
-    11: (16, "ComplexDouble"),
-    12: (1, "Bool"),
-    13: (2, "BFloat16"),
-}
-"""Of the dtypes that constants can have (``ScalarType`` in ``torch/_export/serde/schema.py``): bytes per element, and
-how the class begins by which torch.save names it (``FloatStorage``)."""
-
+FLOAT32 = 7
+"""``ScalarType.FLOAT`` in ``torch/_export/serde/schema.py``."""
 STRIDED = 7
 """``Layout.Strided`` there."""
-
-
-class NewConstant(msgspec.Struct, frozen=True):
-    """A contiguous CPU tensor to be added to a program."""
-
-    name: str
-    """The name by which the program's signature refers to it (``buffer_name``, ``tensor_constant_name``)."""
-    dtype: int
-    """torch's serialized ``ScalarType`` (7: float32)."""
-    shape: tuple[int, ...]
-    data: bytes
-    """The elements, little-endian."""
-
-    def __post_init__(self) -> None:
-        """Raises ValueError when the data is not what dtype and shape call for."""
-        if self.dtype not in _STORAGES or len(self.data) != math.prod(self.shape) * _STORAGES[self.dtype][0]:
-            raise ValueError(f"{len(self.data)} bytes are no tensor of dtype {self.dtype} and shape {self.shape}")
-
-    @property
-    def strides(self) -> tuple[int, ...]:
-        """Elements between neighbours in each dimension; 1 stands for sizes of 0, as in torch."""
-        sizes = [max(size, 1) for size in self.shape]
-        return tuple(math.prod(sizes[dimension + 1 :]) for dimension in range(len(sizes)))
+ZERO = bytes(4)
 
 
 def add_constants(
-    artifact: Artifact,
-    entry: ProgramEntry,
-    constants: Sequence[NewConstant],
-    planned: Changes | None = None,
+    artifact: Artifact, entry: ProgramEntry, names: Sequence[str], planned: Changes | None = None
 ) -> dict[str, bytes]:
-    """The changes to the archive (member name → new content) by which the program has the constants too.
+    """The changes to the archive (member name → new content) by which the program has constants of these names too (the
+    signature's ``buffer_name`` or ``tensor_constant_name``): each is a 0-dimensional float32 zero on the CPU.
 
     ``planned`` are changes that are already decided on: they count as part of the archive, and the result goes on top
     of them (it does not repeat them). Raises ArtifactError when the layout has no place for constants (torch 2.1, 2.2),
     when what is there is not as torch writes it, or when a name is taken.
     """
     planned = planned or {}
-    if not constants:
+    if not names:
         return {}
     if entry.constants_pickle is not None:
-        member = entry.constants_pickle
-        try:
-            return {member: extend_saved_dict(_content(artifact, member, planned), constants)}
-        except ArtifactError as error:
-            raise ArtifactError(f"constants cannot be added to {quoted(member)}: {error}", member=member) from error
-    if entry.constants_config is not None:
-        return _add_raw(artifact, entry.constants_config, constants, planned)
-    if entry.layout == "legacy":
+        extended = partial(extend_saved_dict, names=names)
+        return _edited_pickle(artifact, entry.constants_pickle, planned, extended, "added to")
+    if entry.constants_config is None:
         raise ArtifactError(
             "constants cannot be added to an artifact of torch 2.1 or 2.2: export the model with a newer torch"
+            if entry.layout == "legacy"
+            else f"the archive has no member for the constants of program {quoted(entry.name)}"
         )
-    raise ArtifactError(f"the archive has no member for the constants of program {quoted(entry.name)}")
+    listing = _Listing(artifact, entry.constants_config, planned)
+    taken = {member.lower() for member in (*artifact.container.members, *planned)}  # torch's reader ignores case
+    changes: dict[str, bytes] = {}
+    number = 0
+    for name in names:
+        if name in listing.config:
+            what = f"{quoted(listing.member)} already has a constant {quoted(name)}"
+            raise ArtifactError(what, member=listing.member)
+        while f"{listing.folder}/tensor_{number}".lower() in taken:
+            number += 1
+        path_name = f"tensor_{number}"
+        number += 1
+        changes[f"{listing.folder}/{path_name}"] = ZERO
+        # As `_package_constants` in `torch/export/pt2_archive/_package.py` says it.
+        listing.config[name] = {
+            "path_name": path_name,
+            "is_param": False,
+            "use_pickle": False,
+            "tensor_meta": {
+                "dtype": FLOAT32,
+                "sizes": [],
+                "requires_grad": False,
+                "device": {"type": "cpu", "index": None},
+                "strides": [],
+                "storage_offset": {"as_int": 0},
+                "layout": STRIDED,
+            },
+        }
+    return {**changes, listing.member: listing.encoded()}
 
 
 def remove_constants(
@@ -112,30 +97,21 @@ def remove_constants(
     if not names:
         return {}
     if entry.constants_pickle is not None:
-        member = entry.constants_pickle
-        try:
-            return {member: without_items(_content(artifact, member, planned), names)}
-        except ArtifactError as error:
-            raise ArtifactError(f"constants cannot be removed from {quoted(member)}: {error}", member=member) from error
+        shortened = partial(without_items, names=names)
+        return {**_edited_pickle(artifact, entry.constants_pickle, planned, shortened, "removed from")}
     if entry.constants_config is None:
         return {}
-    member = entry.constants_config
-    document, config = _parse_config(_content(artifact, member, planned), member)
-    gone = [config.pop(name) for name in names if name in config]
-    if not gone:
+    listing = _Listing(artifact, entry.constants_config, planned)
+    present = listing.config.keys() & set(names)
+    if not present:
         return {}
-    left = {member: document}
-    for other in {one.constants_config for one in artifact.programs if one.constants_config is not None} - {member}:
-        left[other] = _parse_config(_content(artifact, other, planned), other)[0]
-    used = {
-        f"{other.rpartition('/')[0]}/{one.get('path_name')}"
-        for other, its in left.items()
-        for one in its["config"].values()
-        if isinstance(one, dict)
-    }
-    paths = {f"{member.rpartition('/')[0]}/{one.get('path_name')}" for one in gone if isinstance(one, dict)}
-    changes: dict[str, bytes | None] = {path: None for path in paths - used if path in artifact.container.members}
-    changes[member] = json.dumps(document).encode()
+    gone = listing.paths(names)
+    for name in present:
+        del listing.config[name]
+    others = {one.constants_config for one in artifact.programs} - {listing.member, None}
+    used = set(listing.paths()).union(*(_Listing(artifact, str(other), planned).paths() for other in others))
+    changes: dict[str, bytes | None] = dict.fromkeys(gone - used & artifact.container.members.keys())
+    changes[listing.member] = listing.encoded()
     return changes
 
 
@@ -149,48 +125,43 @@ def without_gradients(
     """
     if entry.constants_config is None or not names:
         return {}
-    member = entry.constants_config
-    document, config = _parse_config(_content(artifact, member, planned or {}), member)
-    entries = [one for one in config.values() if isinstance(one, dict)]
-    payloads = {one.get("path_name") for name, one in config.items() if name in names and isinstance(one, dict)}
-    metas = [one.get("tensor_meta") for one in entries if one.get("path_name") in payloads]
+    listing = _Listing(artifact, entry.constants_config, planned or {})
+    payloads = listing.paths(names)
+    metas = (one.get("tensor_meta") for _, path, one in listing.entries() if path in payloads)
     demanding = [meta for meta in metas if isinstance(meta, dict) and meta.get("requires_grad")]
     for meta in demanding:
         meta["requires_grad"] = False
-    return {member: json.dumps(document).encode()} if demanding else {}
+    return {listing.member: listing.encoded()} if demanding else {}
 
 
-def _add_raw(artifact: Artifact, member: str, constants: Sequence[NewConstant], planned: Changes) -> dict[str, bytes]:
-    """Layout of torch 2.9 and later (``_package_constants`` in ``torch/export/pt2_archive/_package.py``)."""
-    document, config = _parse_config(_content(artifact, member, planned), member)
-    folder = member.rpartition("/")[0]
-    taken = {name.lower() for name in (*artifact.container.members, *planned)}  # torch's reader ignores case
-    changes: dict[str, bytes] = {}
-    number = 0
-    for constant in constants:
-        if constant.name in config:
-            raise ArtifactError(f"{quoted(member)} already has a constant {quoted(constant.name)}", member=member)
-        while f"{folder}/tensor_{number}".lower() in taken:
-            number += 1
-        path_name = f"tensor_{number}"
-        taken.add(f"{folder}/{path_name}".lower())
-        changes[f"{folder}/{path_name}"] = constant.data
-        config[constant.name] = {
-            "path_name": path_name,
-            "is_param": False,
-            "use_pickle": False,
-            "tensor_meta": {
-                "dtype": constant.dtype,
-                "sizes": [{"as_int": size} for size in constant.shape],
-                "requires_grad": False,
-                "device": {"type": "cpu", "index": None},
-                "strides": [{"as_int": stride} for stride in constant.strides],
-                "storage_offset": {"as_int": 0},
-                "layout": STRIDED,
-            },
-        }
-    changes[member] = json.dumps(document).encode()
-    return changes
+class _Listing:
+    """The JSON file that lists constants (torch 2.9 and later)."""
+
+    def __init__(self, artifact: Artifact, member: str, planned: Changes) -> None:
+        self.member = member
+        self.folder = member.rpartition("/")[0]
+        try:
+            self.document = json.loads(_content(artifact, member, planned))
+        except (ValueError, RecursionError) as error:
+            raise ArtifactError(f"member {quoted(member)} is not valid JSON: {error}", member=member) from error
+        config = self.document.get("config") if isinstance(self.document, dict) else None
+        if not isinstance(config, dict):
+            raise ArtifactError(f'member {quoted(member)} has no object "config" at its top level', member=member)
+        self.config: dict[str, Any] = config
+        """Constants' names to what is said of them."""
+
+    def entries(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """Of each constant the name, the member that holds it, and what is said of it, if that is of torch's shape."""
+        for name, one in self.config.items():
+            if isinstance(one, dict):
+                yield name, f"{self.folder}/{one.get('path_name')}", one
+
+    def paths(self, names: Collection[str] | None = None) -> set[str]:
+        """The members that hold the constants, or some of them."""
+        return {path for name, path, _ in self.entries() if names is None or name in names}
+
+    def encoded(self) -> bytes:
+        return json.dumps(self.document).encode()
 
 
 def _content(artifact: Artifact, member: str, planned: Changes) -> bytes:
@@ -198,44 +169,50 @@ def _content(artifact: Artifact, member: str, planned: Changes) -> bytes:
     return artifact.container.read(member) if content is None else content
 
 
-def _parse_config(content: bytes, member: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The document, and the mapping in it from constants' names to what is said of them."""
+def _edited_pickle(
+    artifact: Artifact, member: str, planned: Changes, edit: Callable[[bytes], bytes], what: str
+) -> dict[str, bytes]:
     try:
-        document = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"member {quoted(member)} is not valid JSON: {error}", member=member) from error
-    config = document.get("config") if isinstance(document, dict) else None
-    if not isinstance(config, dict):
-        raise ArtifactError(f'member {quoted(member)} has no object "config" at its top level', member=member)
-    return document, config
+        return {member: edit(_content(artifact, member, planned))}
+    except ArtifactError as error:
+        raise ArtifactError(f"constants cannot be {what} {quoted(member)}: {error}", member=member) from error
 
 
-def extend_saved_dict(saved: bytes, tensors: Sequence[NewConstant]) -> bytes:
-    """A torch.save archive of a dict, with more items. Every member but ``data.pkl`` stays byte for byte.
+def extend_saved_dict(saved: bytes, names: Sequence[str]) -> bytes:
+    """A torch.save archive of a dict, with zeros as more items. Every member but ``data.pkl`` stays byte for byte.
 
     Raises ArtifactError when it is not such an archive or has a key already.
     """
-    with Container(BytesSource(saved)) as container:
-        root = next(iter(container.members), "").partition("/")[0]
-        if container.members.get(f"{root}/byteorder") and container.read(f"{root}/byteorder", limit=16) != b"little":
-            raise ArtifactError("its tensors are big-endian")
-        pickle = container.read(f"{root}/data.pkl")
-        followed, held = follow_dict(pickle)
-        changes: dict[str, bytes] = {}
-        items = b""
-        number = 0
-        for tensor in tensors:
-            if tensor.name in held.items:
-                raise ArtifactError(f"it already has a constant {quoted(tensor.name)}")
-            while f"{root}/data/{number}" in container.members or f"{root}/data/{number}" in changes:
-                number += 1
-            changes[f"{root}/data/{number}"] = tensor.data
-            items += _item(tensor, str(number))
-        changes[f"{root}/data.pkl"] = with_items(pickle, items, followed.frame)
-        out = io.BytesIO()
-        # torch.save puts the storages one after the other and then `version`; its loader can be told to rely on that.
-        write_archive(container, changes, out, before=f"{root}/version")
-        return out.getvalue()
+    container, root, pickle = _opened(saved)
+    if f"{root}/byteorder" in container.members and container.read(f"{root}/byteorder", limit=16) != b"little":
+        raise ArtifactError("its tensors are big-endian")
+    followed, held = follow_dict(pickle)
+    changes: dict[str, bytes] = {}
+    items = b""
+    number = 0
+    for name in names:
+        if name in held.items:
+            raise ArtifactError(f"it already has a constant {quoted(name)}")
+        while f"{root}/data/{number}" in container.members or f"{root}/data/{number}" in changes:
+            number += 1
+        changes[f"{root}/data/{number}"] = ZERO
+        items += _item(name, str(number))
+    changes[f"{root}/data.pkl"] = with_items(pickle, items, followed.frame)
+    # torch.save puts the storages one after the other and then `version`; its loader can be told to rely on that.
+    return _rewritten(container, changes, before=f"{root}/version")
+
+
+def _opened(saved: bytes) -> tuple[Container, str, bytes]:
+    """A torch.save archive: its container, root folder and pickle."""
+    container = Container(BytesSource(saved))
+    root = next(iter(container.members), "").partition("/")[0]
+    return container, root, container.read(f"{root}/data.pkl")
+
+
+def _rewritten(container: Container, changes: Changes, before: str | None = None) -> bytes:
+    out = io.BytesIO()
+    write_archive(container, changes, out, before=before)
+    return out.getvalue()
 
 
 def with_items(pickle: bytes, items: bytes, frame: int | None) -> bytes:
@@ -250,42 +227,25 @@ def _reframed(pickle: bytes, frame: int | None) -> bytes:
     return pickle[:frame] + struct.pack("<Q", len(pickle) - frame - 8) + pickle[frame + 8 :]
 
 
-def _item(tensor: NewConstant, storage: str) -> bytes:
-    """The opcodes that put a tensor into the dict on top of the stack: what torch.save writes, but for the memo.
+def _item(name: str, storage: str) -> bytes:
+    """The opcodes that put a zero into the dict on top of the stack: what torch.save writes, but for the memo.
 
-    ``dict[name] = torch._utils._rebuild_tensor_v2(loaded, 0, shape, strides, False, collections.OrderedDict())`` where
-    ``loaded`` is ``persistent_load(("storage", torch.FloatStorage, storage, "cpu", number of elements))``.
+    ``dict[name] = torch._utils._rebuild_tensor_v2(loaded, 0, (), (), False, collections.OrderedDict())`` where
+    ``loaded`` is ``persistent_load(("storage", torch.FloatStorage, storage, "cpu", 1))``.
     """
-    dtype = f"ctorch\n{_STORAGES[tensor.dtype][1]}Storage\n".encode()
-    count = _integer(math.prod(tensor.shape))
-    identity = _string("storage") + dtype + _string(storage) + _string("cpu") + count
+    identity = _string("storage") + b"ctorch\nFloatStorage\n" + _string(storage) + _string("cpu") + b"K\1"
     arguments = (
         (b"(" + identity + b"tQ")  # a tuple, BINPERSID
-        + _integer(0)
-        + _tuple(tensor.shape)
-        + _tuple(tensor.strides)
-        + b"\x89"  # NEWFALSE
+        + b"K\0))\x89"  # BININT1, EMPTY_TUPLE twice, NEWFALSE
         + b"ccollections\nOrderedDict\n)R"  # EMPTY_TUPLE, REDUCE
     )
     # A tuple, REDUCE, SETITEM.
-    return _string(tensor.name) + b"ctorch._utils\n_rebuild_tensor_v2\n(" + arguments + b"tRs"
+    return _string(name) + b"ctorch._utils\n_rebuild_tensor_v2\n(" + arguments + b"tRs"
 
 
 def _string(value: str) -> bytes:
     content = value.encode()
     return b"X" + struct.pack("<I", len(content)) + content
-
-
-def _integer(value: int) -> bytes:
-    if value < 1 << 8:
-        return b"K" + struct.pack("<B", value)
-    if value < 1 << 31:
-        return b"J" + struct.pack("<i", value)
-    return b"\x8a\x08" + struct.pack("<q", value)
-
-
-def _tuple(values: tuple[int, ...]) -> bytes:
-    return b"(" + b"".join(_integer(value) for value in values) + b"t" if values else b")"
 
 
 _ATOMS = frozenset(b"cVX\x8c\x8d)")
@@ -295,40 +255,18 @@ _GETS = frozenset(b"ghj")
 _MEMOIZE, _FRAME, _PERSISTENT, _SET_ITEM, _SET_ITEMS = b"\x94\x95Qsu"
 
 
-class _Opcode(NamedTuple):
-    code: int
-    start: int
-    end: int
-
-
-class _Item(NamedTuple):
-    """An item of a dict, and where its opcodes are."""
-
-    owner: object
-    key: object
-    start: int
-    end: int
-
-
 def without_items(saved: bytes, names: Collection[str]) -> bytes:
     """A torch.save archive of a dict, without these items and without the storages that only they show.
 
     Every other member but ``data.pkl`` stays byte for byte; the same bytes where there is no such item. Raises
     ArtifactError when it is not such an archive, or when other items refer to one that is to go.
     """
-    with Container(BytesSource(saved)) as container:
-        root = next(iter(container.members), "").partition("/")[0]
-        pickle = container.read(f"{root}/data.pkl")
-        shortened, storages = _cut(pickle, names)
-        if shortened == pickle:
-            return saved
-        changes: dict[str, bytes | None] = {
-            member: None for key in storages if (member := f"{root}/data/{key}") in container.members
-        }
-        changes[f"{root}/data.pkl"] = shortened
-        out = io.BytesIO()
-        write_archive(container, changes, out)
-        return out.getvalue()
+    container, root, pickle = _opened(saved)
+    shortened, storages = _cut(pickle, names)
+    if shortened == pickle:
+        return saved
+    members = {f"{root}/data/{key}" for key in storages} & container.members.keys()
+    return _rewritten(container, {**dict.fromkeys(members), f"{root}/data.pkl": shortened})
 
 
 def _cut(pickle: bytes, names: Collection[str]) -> tuple[bytes, set[str]]:
@@ -338,74 +276,70 @@ def _cut(pickle: bytes, names: Collection[str]) -> tuple[bytes, set[str]]:
     named where it is first referred to.
     """
     follow_dict(pickle)  # it can be followed, and is one dict
-    code, items, storages = _items(pickle)
-    going = [item for item in items if isinstance(item.key, str) and item.key in names]
+    starts, items, storages = _items(pickle)
+    going = [(start, end) for key, start, end in items if isinstance(key, str) and key in names]
     if not going:
         return pickle, set()
 
     def goes(position: int) -> bool:
-        return any(item.start <= position < item.end for item in going)
+        return any(start <= position < end for start, end in going)
 
     atoms: dict[int, bytes | None] = {}
     """What items that go have named, by the number under which others refer to it; None for what is no atom."""
     pieces: list[bytes] = []
     frame = None
-    for previous, one in zip([None, *code], code, strict=False):
-        piece = pickle[one.start : one.end]
-        if goes(one.start):
-            if one.code in _PUTS and previous is not None:
-                atoms[_index(piece)] = pickle[previous.start : one.end] if previous.code in _ATOMS else None
-            elif one.code == _MEMOIZE:
+    before = b""
+    for start, end in itertools.pairwise([*starts, len(pickle)]):
+        piece = pickle[start:end]
+        code = piece[0]
+        if goes(start):
+            if code in _PUTS:
+                atoms[_index(piece)] = before + piece if before[0] in _ATOMS else None
+            elif code == _MEMOIZE:
                 raise ArtifactError("its pickle counts what it refers to, so that nothing can be taken out")
+            before = piece
             continue
-        if one.code in _PUTS:
+        before = piece
+        if code in _PUTS:
             atoms.pop(_index(piece), None)
-        elif one.code in _GETS and _index(piece) in atoms:
+        elif code in _GETS and _index(piece) in atoms:
             named = atoms.pop(_index(piece))
             if named is None:
                 raise ArtifactError("another item refers to a part of the one that is to go")
             piece = named
-        elif one.code == _FRAME:
+        elif code == _FRAME:
             frame = sum(map(len, pieces)) + 1
         pieces.append(piece)
     shown = {key for key, position in storages if not goes(position)}
     return _reframed(b"".join(pieces), frame), {key for key, position in storages if goes(position)} - shown
 
 
-def _items(pickle: bytes) -> tuple[list[_Opcode], list[_Item], list[tuple[str, int]]]:
-    """The opcodes, the items of the dict, and which storages are referred to at which places."""
+def _items(pickle: bytes) -> tuple[list[int], list[tuple[object, int, int]], list[tuple[str, int]]]:
+    """Where the opcodes begin; the keys of the dict, with begin and end of the opcodes of each item; and which storages
+    are referred to at which places.
+    """
     followed = Followed(pickle)
-    code: list[_Opcode] = []
-    starts: list[list[int]] = [[]]
-    marks: list[int] = []
-    """Where what is on the stack begins, by the marks that it follows, and where those stand."""
-    found: list[_Item] = []
+    code: list[int] = []
+    begins: dict[tuple[int, int], int] = {}
+    """Where the last opcode stands that found so many marks, and so much on the stack behind the last of them: what was
+    put there next begins with it."""
+    found: list[tuple[object, object, int, int]] = []  # the dict that it belongs to, and an item
     storages: list[tuple[str, int]] = []
     while not followed.stopped:
-        start, opcode, stack = followed.end, pickle[followed.end], followed.stack
-        keys: list[tuple[object, int]] = []  # that are set, and where each begins
-        owner: object = None
-        if opcode == _SET_ITEM:
-            owner, keys = stack[-3], [(stack[-2], starts[-1][-2])]
-        elif opcode == _SET_ITEMS:
-            owner, keys = followed.outer[-1][-1], list(zip(stack[::2], starts[-1][::2], strict=True))
+        start, stack, marks = followed.end, followed.stack, len(followed.outer)
+        code.append(start)
+        begins[marks, len(stack)] = start
+        if pickle[start] == _SET_ITEM:  # which the item includes
+            found.append((stack[-3], stack[-2], begins[marks, len(stack) - 2], start + 1))
+        elif pickle[start] == _SET_ITEMS:
+            # An item reaches to the next one, the last to where they are set.
+            for place in range(0, len(stack), 2):
+                end = begins[marks, place + 2]
+                found.append((followed.outer[-1][-1], stack[place], begins[marks, place], end))
         followed.step()
-        # An item reaches to the next one; the last of a group to where they are set, and a single one includes that.
-        ends = [begin for _, begin in keys[1:]] + [followed.end if opcode == _SET_ITEM else start]
-        found += [_Item(owner, key, begin, end) for (key, begin), end in zip(keys, ends, strict=False)]
-        code.append(_Opcode(opcode, start, followed.end))
-        begins = start
-        if len(followed.outer) > len(marks):
-            marks.append(start)
-            starts.append([])
-        elif len(followed.outer) < len(marks):
-            begins = marks.pop()
-            starts.pop()
-        del starts[-1][len(followed.stack) :]
-        starts[-1] += [begins] * (len(followed.stack) - len(starts[-1]))
-        if opcode == _PERSISTENT and isinstance(followed.stack[-1], Storage):
+        if pickle[start] == _PERSISTENT and isinstance(followed.stack[-1], Storage):
             storages.append((followed.stack[-1].key, start))
-    return code, [item for item in found if item.owner is followed.value], storages
+    return code, [(key, start, end) for owner, key, start, end in found if owner is followed.value], storages
 
 
 def _index(piece: bytes) -> int:

@@ -9,16 +9,19 @@ APPNOTE.TXT (sections 4.3 to 4.5).
 from __future__ import annotations
 
 import itertools
-import os
 import struct
 import zlib
 from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from graphlint.artifact.errors import ArtifactError
 from graphlint.artifact.limits import Limits, raise_it
 from graphlint.artifact.source import ByteSource, BytesSource, FileSource, SectionSource
+
+if TYPE_CHECKING:
+    from _typeshed import StrOrBytesPath
 
 LOCAL_SIGNATURE = b"PK\x03\x04"
 CENTRAL_SIGNATURE = b"PK\x01\x02"
@@ -103,12 +106,8 @@ class Container(AbstractContextManager["Container"]):
     the order of the central directory.
     """
 
-    def __init__(
-        self, source: ByteSource | str | bytes | os.PathLike[str] | os.PathLike[bytes], limits: Limits = DEFAULT
-    ) -> None:
-        if isinstance(source, (str, bytes, os.PathLike)):
-            source = FileSource(source)
-        self.source = source
+    def __init__(self, source: ByteSource | StrOrBytesPath, limits: Limits = DEFAULT) -> None:
+        self.source = source = source if isinstance(source, ByteSource) else FileSource(source)
         self.limits = limits
         try:
             self._tail_offset = max(0, source.size - END.size - LOCATOR.size - END64.size - MAX16)

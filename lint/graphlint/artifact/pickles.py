@@ -111,6 +111,7 @@ class Followed:
         """Why the pickle could not be followed to its end."""
         self.opcodes = 0
         """How many were followed."""
+        self.most = max(MOST_OPCODES, len(data) // LEAST_BYTES)
 
     @property
     def alone(self) -> bool:
@@ -119,6 +120,8 @@ class Followed:
 
     def step(self) -> None:
         """Follows one opcode. Raises DefectError, IndexError, KeyError or ValueError where that cannot be done."""
+        if self.opcodes == self.most:
+            raise DefectError(f"it has more than {self.most} opcodes")
         opcode = self.data[self.end]
         self.end += 1
         self.opcodes += 1
@@ -197,11 +200,6 @@ class Followed:
         first = arguments[0] if isinstance(arguments, tuple) and arguments else None
         return first if isinstance(first, Storage) and function.startswith(REBUILD) else MADE
 
-    def _bytes(self, size: int) -> None:
-        content = self.counted(size)
-        if self.quoted is None and (b'"' in content or b"'" in content):
-            self.quoted = content.decode("latin1")
-
     def _decimal(self) -> int | None:
         """A number as a line of text. What C takes for more than plain digits (signs, underscores, a prefix for the
         base, of which a zero in front is one) is a number that is not known.
@@ -253,12 +251,6 @@ class Followed:
         self.outer.append(self.stack)
         self.stack = []
 
-    def _pop(self) -> None:
-        if self.stack:
-            del self.stack[-1]
-        else:
-            self.marked()
-
     def _add(self, items: Sequence[object]) -> None:
         target = self.stack[-1]
         if isinstance(target, Dict):
@@ -267,10 +259,6 @@ class Followed:
     def _reduce(self) -> object:
         arguments, function = self.stack.pop(), self.stack.pop()
         return self.call(function, arguments)
-
-    def _reduce_with_keywords(self) -> object:
-        self.stack.pop()
-        return self._reduce()
 
     def _object(self) -> object:
         items = self.marked()
@@ -320,9 +308,9 @@ class Followed:
         b"IL": _decimal,
         b"\x8a": lambda self: _long(self.counted(1)),
         b"\x8b": lambda self: _long(self.counted(4, signed=True)),
-        b"B": lambda self: self._bytes(4),
-        b"C": lambda self: self._bytes(1),
-        b"\x8e\x96": lambda self: self._bytes(8),
+        b"B": lambda self: _nothing(self.text(self.counted(4), encoding="latin1")),
+        b"C": lambda self: _nothing(self.text(self.counted(1), encoding="latin1")),
+        b"\x8e\x96": lambda self: _nothing(self.text(self.counted(8), encoding="latin1")),
         b"\x8c": lambda self: self.text(self.counted(1)),
         b"X": lambda self: self.text(self.counted(4)),
         b"\x8d": lambda self: self.text(self.counted(8)),
@@ -349,12 +337,12 @@ class Followed:
         b"\x83": lambda self: self.look_up(f"copyreg extension {self.number(2)}"),
         b"\x84": lambda self: self.look_up(f"copyreg extension {self.number(4, signed=True)}"),
         b"R\x81": _reduce,  # of a function, and NEWOBJ of a class
-        b"\x92": _reduce_with_keywords,
+        b"\x92": lambda self: (self.stack.pop(), self._reduce())[1],  # with keywords
         b"o": _object,
         b"i": _instance,
         b"Q": _persistent,
         b"(": _mark,
-        b"0": _pop,
+        b"0": lambda self: self.stack.pop() if self.stack else self.marked(),
         b"1": marked,
         b"a": lambda self: (self.stack.pop(), self.stack[-1]),
         b"e\x90": lambda self: (self.marked(), self.stack[-1]),
@@ -378,24 +366,17 @@ class Followed:
 def follow(pickle: bytes, start: int = 0) -> Followed:
     """Follows the pickle that begins at ``start``, up to its STOP."""
     followed = Followed(pickle, start)
-    most = max(MOST_OPCODES, len(pickle) // LEAST_BYTES)
-    defect = None
     try:
         while not followed.stopped:
-            if followed.opcodes == most:
-                defect = f"it has more than {most} opcodes"
-                break
             followed.step()
-    except DefectError as error:
+    except (DefectError, LookupError, ValueError) as error:
         defect = str(error)
-    except IndexError:
-        ended = followed.end >= len(pickle)
-        defect = "it ends in the middle" if ended else "it takes something that is not there"
-    except KeyError:
-        defect = "it refers to something that is not there"
-    except ValueError:
-        defect = "it has a malformed number or string"
-    if defect is not None:
+        if isinstance(error, IndexError):
+            defect = "it ends in the middle" if followed.end >= len(pickle) else "it takes something that is not there"
+        elif isinstance(error, KeyError):
+            defect = "it refers to something that is not there"
+        elif isinstance(error, ValueError):
+            defect = "it has a malformed number or string"
         followed.defect = f"{defect} (byte {followed.end})"
     return followed
 
@@ -493,14 +474,12 @@ class Scan:
         """Of a pickle as such, which torch unpickles without any restraint."""
         return _told(self._follow(pickle.read_at(0, self.limits.pickle_bytes)))
 
-    def inputs(self, saved: ByteSource) -> list[str]:
-        """Of sample inputs. torch makes guards of the keys of their dicts (``torch/export/_unlift.py``): those may have
-        no quotes in them.
-        """
-        return self.saved(saved, inputs=True)
-
     def saved(self, saved: ByteSource, *, inputs: bool = False) -> list[str]:
-        """Of what ``torch.load`` takes; of a zip archive only the directory and ``data.pkl`` are read."""
+        """Of what ``torch.load`` takes; of a zip archive only the directory and ``data.pkl`` are read.
+
+        Of sample ``inputs``, torch makes guards of the keys of dicts (``torch/export/_unlift.py``): those may have no
+        quotes in them.
+        """
         if not saved.size:
             return []  # torch takes this for no sample inputs
         if saved.read_at(0, 4) == b"PK\3\4":
@@ -515,7 +494,10 @@ class Scan:
             followed = self._follow(start, position)
             found += _told(followed, inputs=inputs)
             position = followed.end
-            if followed.defect is not None or (number < len(_MAGIC) and _differs(followed.value, _MAGIC[number])):
+            # Much is equal to a number without being one (floats, tensors), and numbers have spellings that are not
+            # followed: these values certainly differ.
+            told = isinstance(followed.value, (int, str, tuple, Dict))
+            if followed.defect is not None or (number < len(_MAGIC) and told and followed.value != _MAGIC[number]):
                 break
         return list(dict.fromkeys(found))
 
@@ -545,15 +527,9 @@ class Scan:
         return followed
 
 
-def _differs(value: object, expected: int) -> bool:
-    """Whether what a pickle gives is certainly not this number. Much is equal to a number without being one (floats,
-    tensors), and numbers have spellings that are not followed.
-    """
-    return isinstance(value, (int, str, tuple, Dict)) and value != expected
-
-
 def _told(followed: Followed, *, inputs: bool = False) -> list[str]:
-    names = [name for name, called in followed.names.items() if not _is_harmless(name, called=called)]
+    odd = {name: called for name, called in followed.names.items() if name not in ALLOWED and name not in _CONTAINERS}
+    names = [name for name, called in odd.items() if called or name not in _FACTORIES]
     found = [f"{'calls' if followed.names[name] else 'looks up'} {_shown(name)}" for name in names[:_MOST_NAMES]]
     if len(names) > _MOST_NAMES:
         found.append(f"looks up {len(names) - _MOST_NAMES} more names")
@@ -567,10 +543,6 @@ def _told(followed: Followed, *, inputs: bool = False) -> list[str]:
 
         found.append(f"has an input named {json.dumps(_shown(followed.quoted))}")
     return found
-
-
-def _is_harmless(name: str, *, called: bool) -> bool:
-    return name in ALLOWED or name in _CONTAINERS or (name in _FACTORIES and not called)
 
 
 def _shown(name: str) -> str:

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from graphlint.artifact.errors import RemoteError
+from graphlint.artifact.source import ByteSource
 from graphlint.artifact.urls import SEPARATOR
 
 BLOCK = 1 << 17
@@ -36,31 +37,30 @@ PACKAGES = {"http": "aiohttp", "https": "aiohttp", "s3": "s3fs", "gs": "gcsfs", 
 """What fsspec needs for a protocol; it knows more of them, and says itself what those need."""
 
 
-class RemoteSource:
+class RemoteSource(ByteSource):
     """What a URL stands for, read by ranges. Raises RemoteError for whatever goes wrong."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         with failures(url):
             self._filesystem, self._path = connect(url)
-            options: dict[str, Any] = {}
+            options: dict[str, Any] = {"cache_type": "blockcache", "block_size": BLOCK}
             if protocol_of(url) in HTTP:
                 # Opening asks for the size too, but goes on without ranges where it is not told.
                 information = self._filesystem.info(self._path)
-                options["size"] = _size(information["size"])
+                options["size"] = self.size = _size(information["size"])
                 # What is as small as this comes whole anyway.
-                if information.get("partial") is False and options["size"] > BLOCK:
+                if information.get("partial") is False and self.size > BLOCK:
                     raise RemoteError(
-                        f"the server does not answer range requests, so all {options['size'] / 2**20:,.1f} MiB would "
+                        f"the server does not answer range requests, so all {self.size / 2**20:,.1f} MiB would "
                         "have to be fetched: download it, and lint the copy"
                     )
             elif self._filesystem.isdir(self._path):
                 raise RemoteError("it is a folder")
             self._file: Any = None
             if options.get("size") != 0:
-                cache = {"cache_type": "blockcache", "block_size": BLOCK}
-                self._file = self._filesystem.open(self._path, "rb", **cache, **options)
-            self.size = options["size"] if options else _size(getattr(self._file, "size", None))
+                self._file = self._filesystem.open(self._path, "rb", **options)
+                self.size = options.get("size") or _size(getattr(self._file, "size", None))
 
     def read_at(self, offset: int, length: int) -> bytes:
         """The bytes at ``offset``: ``length`` of them, or fewer at the end."""
@@ -68,9 +68,8 @@ class RemoteSource:
         if length <= 0:
             return b""
         with failures(self._url):
-            data: bytes
             if length > BLOCK:
-                data = self._filesystem.cat_file(self._path, start=offset, end=offset + length)
+                data: bytes = self._filesystem.cat_file(self._path, start=offset, end=offset + length)
             else:
                 self._file.seek(offset)
                 data = self._file.read(length)
@@ -261,7 +260,7 @@ def _describe(error: BaseException) -> str:
     reason = next((str(getattr(one, "message", "")) for one in causes if hasattr(one, "status")), "")
     said = " ".join(str(causes[-1]).split())
     if status in (401, 403) or isinstance(error, PermissionError):
-        answer = f" ({status} {reason})".replace(" )", ")") if status else ""
+        answer = f" ({f'{status} {reason}'.rstrip()})" if status else ""
         return f"access is denied{answer}: are credentials missing, expired, or without the right to read it?"
     if status not in (0, 404, 410):
         return f"the server answers {status} {reason}".rstrip()

@@ -23,15 +23,14 @@ import contextlib
 import errno
 import itertools
 import os
+import re
 import stat
 import struct
 import sys
 import time
 import zlib
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, BinaryIO
-
-import msgspec
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, BinaryIO
 
 from graphlint.artifact.container import (
     CENTRAL,
@@ -60,9 +59,10 @@ from graphlint.artifact.container import (
     quoted,
 )
 from graphlint.artifact.errors import ArtifactError, WriteError
-from graphlint.artifact.source import FileSource, reason_of
+from graphlint.artifact.source import ByteSource, FileSource, reason_of
 
 if TYPE_CHECKING:
+    from _typeshed import StrOrBytesPath
     from typing_extensions import Self
 
 Changes = Mapping[str, "bytes | None"]
@@ -77,6 +77,8 @@ ZIP64_VERSION = 45
 """The version (4.5) that a reader must support to read zip64 records."""
 FIRST_DAY = 0x21
 """The format's: 1980-01-01."""
+_NEW_LOCAL = LOCAL.pack(LOCAL_SIGNATURE, 20, 0, STORED, 0, FIRST_DAY, 0, 0, 0, 0, 0)
+_NEW_CENTRAL = CENTRAL.pack(CENTRAL_SIGNATURE, 20, 20, 0, STORED, 0, FIRST_DAY, *[0] * 10)
 TAIL_LIMIT = 1 << 20
 CHUNK = 1 << 20
 """How many bytes are in memory at most while a member is copied."""
@@ -84,9 +86,7 @@ KERNEL_CHUNK = 1 << 30
 NO_KERNEL_COPY = {errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM, errno.ETXTBSY, errno.EBADF}
 """What ``copy_file_range`` says of file systems (or kernels) that it can't serve."""
 
-MARK = ".graphlint-"
-SUFFIX = ".tmp"
-RANDOM_DIGITS = 8
+TEMPORARY = re.compile(r"(?=\.).*\.graphlint-[0-9a-f]{8}\.tmp", re.DOTALL)
 NAME_BUDGET = 100
 """How many bytes of the file's name its temporary file's name takes over; the shortest limit in use is 143 bytes."""
 GRACE_SECONDS = 60.0
@@ -101,18 +101,6 @@ WHAT_NEXT = {
 }
 
 
-class _Slot(msgspec.Struct):
-    """A member's place in the new archive."""
-
-    name: str
-    old: Member | None
-    """The member that stood here; None for a new one."""
-    span_end: int = 0
-    """Where the old member's span ends."""
-    data: bytes | None = None
-    """The new content; None for a member that is copied."""
-
-
 def write_archive(container: Container, changes: Changes, out: BinaryIO | int, *, before: str | None = None) -> None:
     """Writes the container's archive with ``changes`` to a file object or descriptor.
 
@@ -120,233 +108,245 @@ def write_archive(container: Container, changes: Changes, out: BinaryIO | int, *
     result is the same file, byte for byte. Raises ArtifactError when a member that has to be moved is damaged, and
     OSError when ``out`` cannot be written.
     """
-    writing = _Writing(container, out)
-    slots = _slots(container, changes, before)
-    members = container.members
+    members, ordered, end = container.members, in_file_order(container.members), container.end
+    if ordered and ordered[-1].least_end > end.directory_offset:  # the container has seen to the others
+        raise _overlapping(ordered[-1])
+    starts = [*(member.header_offset for member in ordered), end.directory_offset]
+    ends = dict(zip((member.name for member in ordered), starts[1:], strict=True))
+    order, listed = _orders(container, ends, changes, before)
     # Whose style (flags, padding, dates, attributes) new members take on: that of a replaced one, else of the first.
     replaced = (members[name] for name, data in changes.items() if name in members and data is not None)
     files = (member for name, member in members.items() if not name.endswith("/"))
     template = next(itertools.chain(replaced, files), None)
-    # What stands together up to the first change is copied in one go: a file system that can share blocks between files
-    # (btrfs, XFS) does so for whole blocks only, and members seldom begin at one. torch puts the weights first.
-    together = min((member.header_offset for member in members.values()), default=0)
-    for slot in slots:
-        if slot.data is not None or slot.old is None or slot.old.header_offset != together:
-            break
-        together = slot.span_end
-    writing.copy(0, together)
+    layout = _Layout(container)
+    layout.copy(0, starts[0] if ordered else 0)
     records: dict[str, bytes] = {}
-    for slot in slots:
-        if slot.data is not None:
-            records[slot.name] = writing.write_changed(slot, slot.data, slot.old or template)
-        elif slot.old is not None and slot.old.header_offset < together:
-            records[slot.name] = slot.old.record
-        elif slot.old is not None:
-            records[slot.name] = writing.copy_member(slot.old, slot.span_end)
-    offset = writing.position
-    for name in _central_order(container, slots):
-        writing.write(records[name])
-    end = container.end
+    for name in order:
+        data = changes.get(name)
+        if data is None:
+            records[name] = layout.copy_member(members[name], ends[name])
+        else:
+            records[name] = layout.add_changed(name, data, members.get(name), template)
+    offset = layout.position
+    layout.add(b"".join(records[name] for name in listed))
     start = end.directory_offset + end.directory_size
     length = container.source.size - start
     if length > TAIL_LIMIT:
         raise ArtifactError(f"the zip archive is damaged: {length} bytes follow its directory")
     tail = container.read_at(start, length)
-    writing.write(_end_records(end, tail, len(slots), offset, writing.position - offset))
+    layout.add(_end_records(end, tail, len(order), offset, layout.position - offset))
+    for piece in layout.pieces:
+        if isinstance(piece, bytes):
+            _write(piece, out)
+        else:
+            _copy(container.source, *piece, out)
     if not isinstance(out, int):
         out.flush()
 
 
-def _slots(container: Container, changes: Changes, before: str | None) -> list[_Slot]:
-    """All members of the new archive, in the order in which they stand in the file."""
-    slots = []
-    members = in_file_order(container.members)
-    ends = [*(member.header_offset for member in members[1:]), container.end.directory_offset]
-    for member, span_end in zip(members, ends, strict=False):  # without members there is an end
-        if member.least_end > span_end:
-            raise _overlapping(member)
-        if changes.get(member.name, b"") is not None:
-            slots.append(_Slot(member.name, member, span_end, changes.get(member.name)))
+def _orders(
+    container: Container, present: Iterable[str], changes: Changes, before: str | None
+) -> tuple[list[str], list[str]]:
+    """The members of the new archive as they stand in the file, given those of the old one, and in the directory. That
+    keeps its order; new members follow the one that they follow in the file.
+    """
+    order, listed = (
+        [name for name in names if changes.get(name, b"") is not None] for names in (present, container.members)
+    )
     for name, data in changes.items():
         if name in container.members or data is None:
             continue
         folder = name.rpartition("/")[0]
-        position = len(slots)
-        for index, slot in enumerate(slots):
-            if slot.name == before:
-                position = index
-                break
-            if before is None and slot.name.rpartition("/")[0] == folder:
-                position = index + 1
-        slots.insert(position, _Slot(name, None, data=data))
-    return slots
+        behind = (place for place in range(len(order), 0, -1) if order[place - 1].rpartition("/")[0] == folder)
+        place = order.index(before) if before in order else len(order)
+        if before is None:
+            place = next(behind, place)
+        listed.insert(listed.index(order[place - 1]) + 1 if place else 0, name)
+        order.insert(place, name)
+    return order, listed
 
 
-def _central_order(container: Container, slots: list[_Slot]) -> list[str]:
-    """The directory keeps its order; new members follow the one that they follow in the file."""
-    kept = {slot.name for slot in slots}
-    order = [name for name in container.members if name in kept]
-    for previous, slot in zip([None, *slots], slots, strict=False):
-        if slot.old is None:
-            order.insert(0 if previous is None else order.index(previous.name) + 1, slot.name)
-    return order
+def _write(data: bytes, out: BinaryIO | int) -> None:
+    if not isinstance(out, int):
+        out.write(data)
+        return
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(out, rest) :]
 
 
-class _Writing:
-    """An archive on its way to a file or buffer, front to back; ``position`` is the number of bytes so far."""
+def _copy(source: ByteSource, offset: int, end: int, out: BinaryIO | int) -> None:
+    """Copies a part of the old file, in the kernel (or by reference) where it can do that."""
+    in_kernel = sys.platform == "linux"
+    while offset < end:
+        count = 0
+        if in_kernel and isinstance(source, FileSource) and isinstance(out, int):
+            try:
+                count = os.copy_file_range(source.descriptor, out, min(end - offset, KERNEL_CHUNK), offset)
+            except OSError as error:
+                if error.errno not in NO_KERNEL_COPY:
+                    raise
+            in_kernel = count > 0  # which the kernel also says of a file that ends
+        if not count:
+            chunk = source.read_at(offset, min(end - offset, CHUNK))
+            if not chunk:
+                raise ArtifactError("the file became shorter while it was copied: run graphlint again")
+            _write(chunk, out)
+            count = len(chunk)
+        offset += count
 
-    def __init__(self, container: Container, out: BinaryIO | int) -> None:
+
+class _Layout:
+    """An archive to be, front to back; ``position`` is the number of bytes so far."""
+
+    def __init__(self, container: Container) -> None:
         self.container = container
         self.position = 0
+        self.pieces: list[bytes | tuple[int, int]] = []
+        """What is new, or start and end of what is copied from the old file. What stands together is copied in one go:
+        a file system that can share blocks between files (btrfs, XFS) does so for whole blocks only, and members seldom
+        begin at one. torch puts the weights first."""
         self.alignment = ALIGNMENT
         """What padded members are aligned to (bytes): torch.save notes it when it is not the default."""
-        self._out = out
-        self._kernel_copies = True
         name = f"{next(iter(container.members), '').partition('/')[0]}/.storage_alignment"
         if name in container.members:
             text = container.read(name, limit=1 << 10)
             if text.isdigit() and 1 <= int(text) <= 1 << 15:
                 self.alignment = int(text)
 
-    def write(self, data: bytes) -> None:
+    def add(self, data: bytes) -> None:
+        self.pieces.append(data)
         self.position += len(data)
-        if not isinstance(self._out, int):
-            self._out.write(data)
-            return
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(self._out, rest) :]
 
-    def copy(self, offset: int, length: int) -> None:
-        """Copies ``length`` bytes at ``offset``, in the kernel (or by reference) where it can do that."""
-        end = offset + length
-        while offset < end:
-            count = self._copied_in_kernel(offset, end - offset)
-            self.position += count
-            if not count:
-                chunk = self.container.source.read_at(offset, min(end - offset, CHUNK))
-                if not chunk:
-                    raise ArtifactError("the file became shorter while it was copied: run graphlint again")
-                self.write(chunk)
-                count = len(chunk)
-            offset += count
-
-    def _copied_in_kernel(self, offset: int, length: int) -> int:
-        """How many bytes the kernel has copied; 0 where it can't, or says that the file ends."""
-        if sys.platform != "linux" or not self._kernel_copies:
-            return 0
-        count, source = 0, self.container.source
-        if isinstance(source, FileSource) and isinstance(self._out, int):
-            try:
-                count = os.copy_file_range(source.descriptor, self._out, min(length, KERNEL_CHUNK), offset)
-            except OSError as error:
-                if error.errno not in NO_KERNEL_COPY:
-                    raise
-        self._kernel_copies = count > 0
-        return count
+    def copy(self, start: int, end: int) -> None:
+        self.position += end - start
+        last = self.pieces[-1] if self.pieces else b""
+        if isinstance(last, tuple) and last[1] == start:
+            start = last[0]
+            del self.pieces[-1]
+        self.pieces.append((start, end))
 
     def copy_member(self, member: Member, span_end: int) -> bytes:
         """Copies a member's span and returns its central record."""
         offset = self.position
         if offset == member.header_offset:
-            self.copy(offset, span_end - offset)
+            self.copy(offset, span_end)
             return member.record
+        header = self._header(member)
         start = self.container.data_offset(member)
         if start + member.compressed_size > span_end:  # by its local header, which may be longer than least_end knows
             raise _overlapping(member)
-        fields, name, extra, _ = self._local_parts(member)
         # torch also puts the offset of members beyond 4 GiB into the zip64 field of their *local* header; nobody reads
         # it there, but it should not lie.
         old, new = struct.pack("<Q", member.header_offset), struct.pack("<Q", offset)
-        for kind, at, length in extra_fields(extra):
-            if kind == EXTRA_ZIP64 and length in {8, 24} and extra[at : at + length].endswith(old):
-                extra = extra[: at + length - 8] + new + extra[at + length :]
-        if _is_padded(extra):
-            extra = _padded(_without(extra, EXTRA_PADDING), offset + LOCAL.size + len(name), self.alignment)
-        fields[10] = len(extra)
-        self.write(LOCAL.pack(*fields) + name + extra)
-        self.copy(start, span_end - start)
+        for kind, at, length in extra_fields(header.extra):
+            if kind == EXTRA_ZIP64 and length in {8, 24} and header.extra[at : at + length].endswith(old):
+                header.extra = header.extra[: at + length - 8] + new + header.extra[at + length :]
+        if header.is_padded:
+            header.pad(offset, self.alignment)
+        self.add(header.packed())
+        self.copy(start, span_end)
         return moved_central_record(member.record, offset)
 
-    def write_changed(self, slot: _Slot, data: bytes, model: Member | None) -> bytes:
-        """Writes a replaced or new member in the style of ``model``, and returns its central record.
+    def add_changed(self, name: str, data: bytes, old: Member | None, template: Member | None) -> bytes:
+        """Adds a replaced or new member in the style of the old one or ``template``, and returns its central record.
 
-        Versions, flags, time, date and attributes are the model's. A replaced member keeps its extra fields, but for
-        sizes and padding, and its comment too.
+        Versions, flags, time, date and attributes are taken on. A replaced member keeps its extra fields, but for sizes
+        and padding, and its comment too.
         """
-        name, offset = encoded_name(slot.name), self.position
-        local: list[Any] = [LOCAL_SIGNATURE, 20, 0, STORED, 0, FIRST_DAY, 0, 0, 0, 0, 0]
-        central: list[Any] = [CENTRAL_SIGNATURE, 20, 20, 0, STORED, 0, FIRST_DAY, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
-        local_extra = extra = comment = b""
-        if model is not None:
-            local, _, local_extra, _ = self._local_parts(model)
-            central, _, extra, comment = _parts(CENTRAL, model.record)
-        padded = _is_padded(local_extra)
-        if slot.old is None:
-            local_extra = extra = comment = b""
-        method = DEFLATED if slot.old is not None and slot.old.method == DEFLATED else STORED
+        offset, model = self.position, old or template
+        local = Header(LOCAL, _NEW_LOCAL) if model is None else self._header(model)
+        central = Header(CENTRAL, _NEW_CENTRAL if model is None else model.record)
+        padded = local.is_padded
+        if old is None:
+            local.extra = central.extra = central.comment = b""
+        method = DEFLATED if old is not None and old.method == DEFLATED else STORED
         content = data
         if method == DEFLATED:
             compressor = zlib.compressobj(zlib.Z_DEFAULT_COMPRESSION, zlib.DEFLATED, -zlib.MAX_WBITS)
             content = compressor.compress(data) + compressor.flush()
-        crc, compressed_size, size = zlib.crc32(data), len(content), len(data)
-        flags = local[2] & (FLAG_DESCRIPTOR | FLAG_UTF8) | (0 if name.isascii() else FLAG_UTF8)
-
-        local[2:4] = flags, method
-        local[6:9] = crc, compressed_size, size
-        local_extra = _without(_without(local_extra, EXTRA_ZIP64), EXTRA_PADDING)
-        is_wide = max(size, compressed_size) >= MAX32
+        sizes = [zlib.crc32(data), len(content), len(data)]
+        flags = local.fields[2] & (FLAG_DESCRIPTOR | FLAG_UTF8) | (0 if name.isascii() else FLAG_UTF8)
+        is_wide = max(sizes[1:]) >= MAX32
+        for header in (local, central):
+            header.name, header.extra = encoded_name(name), without_field(header.extra, EXTRA_ZIP64)
+            header.set(2, flags, method)
+            header.set(6, *(min(value, MAX32) for value in sizes))
         if is_wide:
-            local_extra = _with_zip64(local_extra, struct.pack("<2Q", size, compressed_size))
-            local[1], local[7:9] = _version_for_zip64(local[1]), (MAX32, MAX32)
+            local.widen(struct.pack("<2Q", len(data), len(content)))
+            local.set(7, MAX32, MAX32)
+        if flags & FLAG_DESCRIPTOR:
+            local.set(6, 0, 0, 0)
         if padded:
-            local_extra = _padded(local_extra, offset + LOCAL.size + len(name), self.alignment)
+            local.pad(offset, self.alignment)
+        self.add(local.packed())
+        self.add(content)
         if flags & FLAG_DESCRIPTOR:
-            local[6:9] = 0, 0, 0
-        local[9:] = len(name), len(local_extra)
-        self.write(LOCAL.pack(*local) + name + local_extra)
-        self.write(content)
-        if flags & FLAG_DESCRIPTOR:
-            descriptor = struct.pack("<I2Q" if is_wide else "<I2I", crc, compressed_size, size)
-            self.write(DESCRIPTOR_SIGNATURE + descriptor)
-
-        extra = _without(extra, EXTRA_ZIP64)
-        wide = b"".join(struct.pack("<Q", value) for value in (size, compressed_size, offset) if value >= MAX32)
+            self.add(DESCRIPTOR_SIGNATURE + struct.pack("<I2Q" if is_wide else "<I2I", *sizes))
+        wide = [value for value in (len(data), len(content), offset) if value >= MAX32]
         if wide:
-            extra = _with_zip64(extra, wide)
-            central[2] = _version_for_zip64(central[2])
-        central[3:5] = flags, method
-        central[7:10] = crc, min(compressed_size, MAX32), min(size, MAX32)
-        central[10:14] = len(name), len(extra), len(comment), 0
-        central[16] = min(offset, MAX32)
-        return CENTRAL.pack(*central) + name + extra + comment
+            central.widen(struct.pack(f"<{len(wide)}Q", *wide))
+        central.fields[13], central.fields[16] = 0, min(offset, MAX32)
+        return central.packed()
 
-    def _local_parts(self, member: Member) -> tuple[list[Any], bytes, bytes, bytes]:
+    def _header(self, member: Member) -> Header:
         length = self.container.data_offset(member) - member.header_offset
-        return _parts(LOCAL, self.container.read_at(member.header_offset, length))
+        return Header(LOCAL, self.container.read_at(member.header_offset, length))
 
 
-def _parts(layout: struct.Struct, record: bytes) -> tuple[list[Any], bytes, bytes, bytes]:
-    """The fields of a local header or central record, the name, the extra fields and the comment."""
-    fields = list(layout.unpack_from(record))
-    extra_at = layout.size + fields[9 if layout is LOCAL else 10]
-    comment_at = extra_at + fields[10 if layout is LOCAL else 11]
-    return fields, record[layout.size : extra_at], record[extra_at:comment_at], record[comment_at:]
+class Header:
+    """A member's local header or central record, taken apart."""
+
+    def __init__(self, layout: struct.Struct, record: bytes) -> None:
+        self._layout = layout
+        self._shift = 0 if layout is LOCAL else 1
+        """A central record is a local header with one more field in front, and more behind its lengths."""
+        self.fields = list(layout.unpack_from(record))
+        extra_at = layout.size + self.fields[9 + self._shift]
+        comment_at = extra_at + self.fields[10 + self._shift]
+        self.name, self.extra = record[layout.size : extra_at], record[extra_at:comment_at]
+        self.comment = record[comment_at:]
+
+    @property
+    def is_padded(self) -> bool:
+        return any(kind == EXTRA_PADDING for kind, _, _ in extra_fields(self.extra))
+
+    def set(self, place: int, *values: int) -> None:
+        """Sets fields, counted as in a local header."""
+        self.fields[place + self._shift : place + self._shift + len(values)] = values
+
+    def widen(self, wide: bytes) -> None:
+        """Gives it a zip64 field, and raises the version needed to that of zip64; torch writes 0 and means to say
+        nothing by that.
+        """
+        self.extra = struct.pack("<2H", EXTRA_ZIP64, len(wide)) + wide + without_field(self.extra, EXTRA_ZIP64)
+        version = self.fields[1 + self._shift]
+        self.set(1, max(version, ZIP64_VERSION) if version else 0)
+
+    def pad(self, offset: int, alignment: int) -> None:
+        """Gives it a filler field, so that what follows starts at a multiple where the header stands at ``offset``."""
+        self.extra = without_field(self.extra, EXTRA_PADDING)
+        length = -(offset + self._layout.size + len(self.name) + len(self.extra) + 4) % alignment
+        self.extra += struct.pack("<2H", EXTRA_PADDING, length) + b"Z" * length
+
+    def packed(self) -> bytes:
+        self.set(9, *[len(self.name), len(self.extra), len(self.comment)][: 2 + self._shift])
+        return self._layout.pack(*self.fields) + self.name + self.extra + self.comment
 
 
 def moved_central_record(record: bytes, offset: int) -> bytes:
     """A central record with another offset; the offset stays in the zip64 field where it stands in one."""
-    fields, name, extra, comment = _parts(CENTRAL, record)
-    compressed_size, size, old_offset = fields[8], fields[9], fields[16]
-    fields[16] = min(offset, MAX32)
+    header = Header(CENTRAL, record)
+    compressed_size, size, old_offset = header.fields[8], header.fields[9], header.fields[16]
+    header.fields[16] = min(offset, MAX32)
     if old_offset == MAX32 or offset >= MAX32:
         # The field holds what is marked by all ones, in this order: size, compressed size, offset, disk.
-        wide = extra_field(extra, EXTRA_ZIP64)
+        wide = extra_field(header.extra, EXTRA_ZIP64)
         position = 8 * (size == MAX32) + 8 * (compressed_size == MAX32)
         rest = wide[position + 8 :] if old_offset == MAX32 else wide[position:]
-        extra = _with_zip64(_without(extra, EXTRA_ZIP64), wide[:position] + struct.pack("<Q", offset) + rest)
-        fields[2], fields[11], fields[16] = _version_for_zip64(fields[2]), len(extra), MAX32
-    return CENTRAL.pack(*fields) + name + extra + comment
+        header.widen(wide[:position] + struct.pack("<Q", offset) + rest)
+        header.fields[16] = MAX32
+    return header.packed()
 
 
 def _end_records(old: EndRecords, tail: bytes, entries: int, offset: int, size: int) -> bytes:
@@ -378,21 +378,7 @@ def _overlapping(member: Member) -> ArtifactError:
     return ArtifactError(f"member {quoted(member.name)} overlaps what follows it in the archive", member=member.name)
 
 
-def _is_padded(extra: bytes) -> bool:
-    return any(kind == EXTRA_PADDING for kind, _, _ in extra_fields(extra))
-
-
-def _padded(extra: bytes, start: int, alignment: int) -> bytes:
-    """An extra block at offset ``start`` with a filler field, so that what follows starts at a multiple."""
-    length = -(start + len(extra) + 4) % alignment
-    return extra + struct.pack("<2H", EXTRA_PADDING, length) + b"Z" * length
-
-
-def _with_zip64(extra: bytes, wide: bytes) -> bytes:
-    return struct.pack("<2H", EXTRA_ZIP64, len(wide)) + wide + extra
-
-
-def _without(extra: bytes, kind: int) -> bytes:
+def without_field(extra: bytes, kind: int) -> bytes:
     """An extra block without the fields of one kind; what is malformed at its end is kept."""
     for found, start, length in reversed(extra_fields(extra)):
         if found == kind:
@@ -400,43 +386,27 @@ def _without(extra: bytes, kind: int) -> bytes:
     return extra
 
 
-def _version_for_zip64(version: int) -> int:
-    """The version needed, raised to that of zip64; torch writes 0 and means to say nothing by that."""
-    return max(version, ZIP64_VERSION) if version else 0
-
-
-def replace_file(
-    path: str | bytes | os.PathLike[str] | os.PathLike[bytes], container: Container, changes: Changes
-) -> PendingReplacement:
-    """Prepares to rewrite the artifact at ``path`` (which ``container`` was opened on) with ``changes``.
+class PendingReplacement:
+    """A rewritten archive beside the one at ``path``, which ``container`` was opened on.
 
     ::
 
-        with replace_file(path, container, changes) as pending:
+        with PendingReplacement(path, container, changes) as pending:
             ...  # look at pending.path: the new archive, complete
             pending.commit()
 
-    Without ``commit`` the artifact stays as it is, and the temporary file is removed.
-    """
-    return PendingReplacement(os.fsdecode(path), container, changes)
-
-
-class PendingReplacement:
-    """A rewritten archive beside the one that it may replace.
-
-    Raises WriteError when it cannot be written, and ArtifactError when the old archive turns out to be damaged; the old
-    one is untouched in both cases.
+    Without ``commit`` the artifact stays as it is, and the temporary file is removed. Raises WriteError when it cannot
+    be written, and ArtifactError when the old archive turns out to be damaged; the old one is untouched in both cases.
     """
 
-    def __init__(self, path: str, container: Container, changes: Changes) -> None:
-        self._given = path
+    def __init__(self, path: StrOrBytesPath, container: Container, changes: Changes) -> None:
+        self._given = self.target = os.fsdecode(path)
+        """``target``: the file itself, where the given path is a symbolic link."""
         self._container = container
         self._changes = changes
         self._descriptor = -1
         self.path = ""
         """The temporary file, in the folder of the file that it may replace."""
-        self.target = path
-        """The file itself, where the given path is a symbolic link."""
 
     def __enter__(self) -> Self:
         try:
@@ -477,7 +447,6 @@ class PendingReplacement:
             self._refuse_other_file(os.stat(self.target))
             os.replace(self.path, self.target)
             self.path = ""
-        self._close()
         if sys.platform != "win32":
             # The replacement is to survive a crash of the machine, on file systems that offer that. Failing is no
             # error: the new archive already stands in its place.
@@ -568,8 +537,7 @@ def create_temporary(target: str) -> tuple[str, int]:
         name = name[:-1]
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
     while True:
-        digits = os.urandom(RANDOM_DIGITS // 2).hex()
-        path = os.path.join(folder, f".{name}{MARK}{digits}{SUFFIX}")
+        path = os.path.join(folder, f".{name}.graphlint-{os.urandom(4).hex()}.tmp")
         descriptor = -1
         try:
             descriptor = os.open(path, flags, 0o600)
@@ -596,19 +564,12 @@ def remove_leftovers(folder: str) -> list[str]:
     removed: list[str] = []
     with contextlib.suppress(OSError), os.scandir(folder or os.curdir) as listing:
         for entry in listing:
-            if _is_temporary(entry.name):
+            if TEMPORARY.fullmatch(entry.name):
                 with contextlib.suppress(OSError):
                     size = entry.stat(follow_symlinks=False).st_size
                     if _remove_if_left(entry.path) and size:
                         removed.append(entry.name)
     return sorted(removed)
-
-
-def _is_temporary(name: str) -> bool:
-    if not (name.startswith(".") and name.endswith(SUFFIX)):
-        return False
-    digits = name[: -len(SUFFIX)].rpartition(MARK)[2]
-    return len(digits) == RANDOM_DIGITS and not digits.strip("0123456789abcdef")
 
 
 def _remove_if_left(path: str) -> bool:

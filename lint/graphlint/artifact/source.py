@@ -5,29 +5,32 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from graphlint.artifact.errors import UnavailableError
 from graphlint.artifact.urls import is_url
 
+if TYPE_CHECKING:
+    from _typeshed import StrOrBytesPath
 
-class ByteSource(Protocol):
+
+class ByteSource:
     """Something of known size that can be read at any offset (in bytes)."""
 
-    @property
-    def size(self) -> int: ...
+    size: int
 
     def read_at(self, offset: int, length: int) -> bytes:
         """The bytes at ``offset``: ``length`` of them, or fewer where the source ends."""
-        ...
+        raise NotImplementedError
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Lets go of what is open, if anything is."""
 
 
-class FileSource:
+class FileSource(ByteSource):
     """A regular file, open for reading."""
 
-    def __init__(self, path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> None:
+    def __init__(self, path: StrOrBytesPath) -> None:
         # O_NONBLOCK: opening a named pipe would otherwise wait for a writer.
         flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
         try:
@@ -70,7 +73,7 @@ class FileSource:
             self.descriptor = -1
 
 
-def open_source(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> ByteSource:
+def open_source(path: StrOrBytesPath) -> ByteSource:
     """What ``path`` stands for: a file, or something remote.
 
     Raises ArtifactError for what is no file that can be read, RemoteError for what cannot be had from where it is.
@@ -83,7 +86,7 @@ def open_source(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> By
     return FileSource(path)
 
 
-class BytesSource:
+class BytesSource(ByteSource):
     """Bytes in memory: an archive inside an archive."""
 
     def __init__(self, data: bytes) -> None:
@@ -93,11 +96,8 @@ class BytesSource:
     def read_at(self, offset: int, length: int) -> bytes:
         return self.data[offset : offset + length]
 
-    def close(self) -> None:
-        pass
 
-
-class SectionSource:
+class SectionSource(ByteSource):
     """A part of another source: a stored member of an archive. Closing it leaves the other one open."""
 
     def __init__(self, source: ByteSource, offset: int, size: int) -> None:
@@ -107,9 +107,6 @@ class SectionSource:
 
     def read_at(self, offset: int, length: int) -> bytes:
         return self._source.read_at(self._offset + offset, max(min(length, self.size - offset), 0))
-
-    def close(self) -> None:
-        pass
 
 
 def reason_of(error: OSError) -> str:

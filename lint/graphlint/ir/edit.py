@@ -98,6 +98,14 @@ def with_graphs(node: Node, graphs: Mapping[int, Graph]) -> list[NamedArgument]:
     return inputs
 
 
+def with_edited_graphs(node: Node, edit: Callable[[Graph], Graph]) -> list[NamedArgument]:
+    """The operands of a node with what ``edit`` makes of the graphs among them; the same list where nothing changes."""
+    references = ((place, operand.arg.as_graph) for place, operand in enumerate(node.inputs))
+    edited = ((place, one.graph, edit(one.graph)) for place, one in references if one is not None)
+    graphs = {place: new for place, old, new in edited if new is not old}
+    return with_graphs(node, graphs) if graphs else node.inputs
+
+
 def every_graph(graph: Graph) -> Iterator[Graph]:
     """A graph and its subgraphs, callers before what they call."""
     yield graph
@@ -118,14 +126,9 @@ def mapped(graph: Graph, edit: Callable[[Node], Sequence[Node] | None]) -> Graph
             nodes += made
             changed = True
             continue
-        graphs: dict[int, Graph] = {}
-        for position, operand in enumerate(node.inputs):
-            reference = operand.arg.as_graph
-            inner = mapped(reference.graph, edit) if reference is not None else None
-            if reference is not None and inner is not None and inner is not reference.graph:
-                graphs[position] = inner
-        nodes.append(changed_node(node, inputs=with_graphs(node, graphs)) if graphs else node)
-        changed = changed or bool(graphs)
+        inputs = with_edited_graphs(node, lambda inner: mapped(inner, edit))
+        nodes.append(node if inputs is node.inputs else changed_node(node, inputs=inputs))
+        changed = changed or inputs is not node.inputs
     return changed_graph(graph, nodes=nodes) if changed else graph
 
 

@@ -19,8 +19,9 @@ What torch itself writes is of a few harmless forms; everything else counts as c
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -140,12 +141,9 @@ def _of_graph(graph: Graph, strict: bool) -> Iterator[str]:
     expressions: dict[str, None] = {}
     for meta in graph.tensor_values.values():
         for own in (meta,) if meta.meta is None else (meta, meta.meta):  # which one torch reads depends on its version
-            for size in own.sizes:
+            for size in chain(own.sizes, own.strides):
                 if size.as_expr is not None:
                     expressions[size.as_expr.expr_str] = None
-            for stride in own.strides:
-                if stride.as_expr is not None:
-                    expressions[stride.as_expr.expr_str] = None
             if isinstance(own.storage_offset, SymSize) and own.storage_offset.as_expr is not None:
                 expressions[own.storage_offset.as_expr.expr_str] = None
     yield from (found for expression in expressions for found in _string("expr_str", expression))
@@ -182,29 +180,33 @@ def _of_inputs(inputs: list[Argument]) -> Iterator[str]:
 
 def _string(key: str, value: str) -> Iterator[str]:
     """Of a string in the place that ``key`` says."""
-    if key == "expr_str":
-        if not _is_size(value):
-            yield f"evaluates {_shown(value)}"
-    elif key == "target":
-        if not _TARGET.fullmatch(value):
-            yield f"calls {_shown(value)}, which is no op"
-    elif key == "as_operator":  # an op that is given to another one, which runs it
-        if not _OPERATOR.fullmatch(value):
-            yield f"hands the function {_shown(value)} to an op"
-    elif key in ("name", "as_name"):
-        if value and not value.isidentifier():
-            yield f"has a value or an argument named {_shown(value)}"
-    elif key in ("in_spec", "out_spec"):
+    if key in ("in_spec", "out_spec"):
         yield from _of_spec(value, is_input=key == "in_spec")
-    elif key in _QUALIFIED and not _QUALIFIED_NAME.fullmatch(value):
-        yield f"has a parameter, buffer or module named {_shown(value)}"
+    elif key in _STRINGS:
+        admits, phrase = _STRINGS[key]
+        if not admits(value):
+            yield phrase.format(_shown(value))
     if key in ("target", "as_operator") and _WORLDLY.match(value):
         yield f"runs {value}, which opens a file"
+
+
+def _is_name(text: str) -> bool:
+    return not text or text.isidentifier()
 
 
 @cache
 def _is_size(expression: str) -> bool:
     return _is_harmless_code(expression, _is_expression)
+
+
+_STRINGS: Final[dict[str, tuple[Callable[[str], object], str]]] = {
+    "expr_str": (_is_size, "evaluates {}"),
+    "target": (_TARGET.fullmatch, "calls {}, which is no op"),
+    "as_operator": (_OPERATOR.fullmatch, "hands the function {} to an op"),  # which runs it
+    **dict.fromkeys(("name", "as_name"), (_is_name, "has a value or an argument named {}")),
+    **dict.fromkeys(_QUALIFIED, (_QUALIFIED_NAME.fullmatch, "has a parameter, buffer or module named {}")),
+}
+"""What a string may be in the place of a key, and what is said of others."""
 
 
 def _of_spec(spec: str, *, is_input: bool) -> Iterator[str]:
@@ -218,12 +220,15 @@ def _of_spec(spec: str, *, is_input: bool) -> Iterator[str]:
         names = msgspec.json.decode(keywords) if isinstance(keywords, str) else None
         for part in _parts(root):
             context = _context(part["context"])
-            strings += _leaves(context)
+            nested = list(_nested(context))
+            strings += [one for one in nested if isinstance(one, str)]
             if part["type"] == "collections.defaultdict":
                 module, name = context["default_factory_module"], context["default_factory_name"]
                 if module != "builtins" or name not in _FACTORIES:
                     yield f"has a defaultdict that calls {_shown(f'{module}.{name}')}"
-            yield from (f"imports {_shown(member)}" for member in _enumerations(context))
+            # How torch spells the members of enumerations.
+            members = (one.get("fqn") for one in nested if isinstance(one, dict) and "__enum__" in one)
+            yield from (f"imports {_shown(member)}" for member in members)
     except (msgspec.DecodeError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         yield f"has a structure that cannot be read: {_shown(spec)}"
         return
@@ -268,27 +273,15 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _enumerations(context: Any) -> Iterator[Any]:
-    """The members of enumerations in it, as torch spells them."""
-    if isinstance(context, dict):
-        if "__enum__" in context:
-            yield context.get("fqn")
-        context = list(context.values())
-    if isinstance(context, list):
-        for item in context:
-            yield from _enumerations(item)
-
-
-def _leaves(value: Any) -> Iterator[str]:
-    """The strings in it, keys included."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
+def _nested(value: Any) -> Iterator[Any]:
+    """A value of JSON and all that is in it, keys included."""
+    yield value
+    if isinstance(value, dict):
         yield from value
         value = list(value.values())
     if isinstance(value, list):
         for item in value:
-            yield from _leaves(item)
+            yield from _nested(item)
 
 
 def _is_harmless_code(text: Any, admits: Any) -> bool:

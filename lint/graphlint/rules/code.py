@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import msgspec
 
@@ -132,7 +133,7 @@ def _unpickled(artifact: Artifact, scan: Scan) -> Iterator[tuple[str, _Find] | C
         programs = {entry.member for entry in artifact.programs}
         for name in artifact.container.members:
             if name.startswith("serialized_") and name not in programs:
-                yield name, scan.inputs if name.startswith("serialized_example") else scan.saved
+                yield name, partial(scan.saved, inputs=name.startswith("serialized_example"))
         return
     # torch's reader ignores case, and which of two names that differ in nothing else it takes depends on their order.
     by_name: dict[bytes, list[str]] = {}
@@ -148,7 +149,7 @@ def _unpickled(artifact: Artifact, scan: Scan) -> Iterator[tuple[str, _Find] | C
         folder, _, rest = lower[len(data) :].partition(b"/")
         holds = folder in (b"weights", b"constants")
         if folder == b"sample_inputs":
-            yield from ((name, scan.inputs) for name in names)
+            yield from ((name, partial(scan.saved, inputs=True)) for name in names)
         elif holds and rest.endswith(b".pt"):
             yield from ((name, scan.saved) for name in names)
         elif holds and rest.endswith(b"_%b_config.json" % folder):

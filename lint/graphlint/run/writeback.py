@@ -9,12 +9,11 @@ import msgspec
 
 from graphlint import __version__
 from graphlint.artifact.artifact import Artifact, ProgramEntry, open_artifact
-from graphlint.artifact.constants import NewConstant, add_constants, remove_constants, without_gradients
+from graphlint.artifact.constants import add_constants, remove_constants, without_gradients
 from graphlint.artifact.errors import ArtifactError, FixValidationError
 from graphlint.artifact.limits import UNLIMITED
-from graphlint.artifact.rewrite import replace_file
+from graphlint.artifact.rewrite import PendingReplacement
 from graphlint.ir.document import Document
-from graphlint.ir.enums import FLOAT32
 from graphlint.rules.diagnostics import Diagnostic
 from graphlint.rules.linting import Review, lint_program
 from graphlint.rules.settings import Settings
@@ -83,15 +82,13 @@ def write_back(
         members[change.entry.member] = change.data
         members.update(without_gradients(artifact, change.entry, set(change.buffers), planned=members))
         members.update(remove_constants(artifact, change.entry, change.old_buffers, planned=members))
-        constants = [NewConstant(name, FLOAT32, (), bytes(4)) for name in change.new_buffers]
-        if constants:
-            members.update(add_constants(artifact, change.entry, constants, planned=members))
+        members.update(add_constants(artifact, change.entry, change.new_buffers, planned=members))
     notes: tuple[str, ...] = ()
     if settings.provenance:
         recorded = _recorded(artifact, settings, action, changes)
         members.update(recorded)
         notes = () if recorded else (provenance.FOREIGN,)
-    with replace_file(path, artifact.container, members) as pending:
+    with PendingReplacement(path, artifact.container, members) as pending:
         try:
             with open_artifact(pending.path, UNLIMITED) as written:
                 # It holds the same programs, and those that were changed lint as expected.
