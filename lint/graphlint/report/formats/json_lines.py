@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from graphlint.report.formats.escaping import encode_line
+from graphlint.report.formats.escaping import encode
 from graphlint.report.formats.json_report import VERSION, described_file, finding, suppression, tool
 from graphlint.report.formats.options import ReportOptions
 from graphlint.report.formats.phrasing import totals
@@ -24,7 +24,7 @@ from graphlint.report.results import FileResult
 
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     """One line per file and per finding, and one for the summary."""
-    return "".join(map(encode_line, _lines(results, options)))
+    return "".join(encode(line, indent=None) for line in _lines(results, options))
 
 
 def _lines(results: Sequence[FileResult], options: ReportOptions) -> Iterator[dict[str, Any]]:
