@@ -147,7 +147,7 @@ def _shown(artifact: Artifact, entry: ProgramEntry, *, settings: Any, review: An
     except ArtifactError as error:
         raise ArtifactError(f"{artifact.path}, program {entry.name}: {error}", member=error.member) from None
     reported = tuple(one.diagnostic for one in found if one.diagnostic.suppression is None)
-    return ShownProgram(entry.name, view, Flow(view.program, view.ops), reported)
+    return ShownProgram(entry.name, Flow(view), reported)
 
 
 def _centered(programs: Sequence[ShownProgram], path: str, nodes: Sequence[str], hops: int) -> list[ShownProgram]:
@@ -184,9 +184,8 @@ def _rendered(programs: Sequence[ShownProgram], path: str, output_format: str, r
 
         return graph_json.render(path, programs, report)
     from graphlint.report.graphs.drawing import Drawing
-    from graphlint.report.graphs.flow import Reaches
 
-    drawings = [Drawing(Reaches(one.view, one.flow), one.centers, one.hops) for one in programs]
+    drawings = [Drawing(one.flow, one.centers, one.hops) for one in programs]
     if output_format == "svg":
         from graphlint.report.graphs.svg import render_svg
 
@@ -200,9 +199,8 @@ def _check_size(programs: Sequence[ShownProgram], path: str, *, drawing: bool) -
     """Raise ConfigError for what is too much to be told or drawn."""
     from graphlint.artifact.errors import ConfigError
     from graphlint.report.formats.phrasing import count
-    from graphlint.report.graphs.flow import Reaches
 
-    reached = sum(Reaches(program.view, program.flow).extent(program.chosen()) for program in programs)
+    reached = sum(program.flow.extent(program.chosen()) for program in programs)
     if reached > _MOST_REACHED:
         raise ConfigError(
             f"{path}: the writes reach {reached} values, which are too many to be told (the most is "

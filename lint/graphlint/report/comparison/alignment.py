@@ -1,8 +1,8 @@
 """What two sequences have in common, in the order of both, and unified diffs made from that.
 
-:mod:`difflib` takes time with the square of a text's length. Here texts of many thousand lines that have most of them in
-common, as programs before and after a fix, are first aligned by the lines that occur once in both and in the same order
-(the idea of patience diff): a value's name, and so its line, is unique.
+:mod:`difflib` takes time with the square of a text's length. Here texts of many thousand lines that have most of
+them in common, as programs before and after a fix, are first aligned by the lines that occur once in both and in the
+same order (the idea of patience diff): a value's name, and so its line, is unique.
 """
 
 from __future__ import annotations

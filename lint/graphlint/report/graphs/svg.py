@@ -16,8 +16,8 @@ from typing import Final, NamedTuple
 from xml.sax.saxutils import escape
 
 from graphlint.report.formats.escaping import printable
-from graphlint.report.graphs.drawing import Drawing, Wire
-from graphlint.report.graphs.flow import Vertex
+from graphlint.report.graphs.drawing import Drawing
+from graphlint.report.graphs.flow import Edge, Vertex
 from graphlint.report.graphs.layers import Point, place
 from graphlint.report.graphs.picture import KEY, Picture
 
@@ -84,7 +84,7 @@ class _Svg:
     def graph(self, vertices: Sequence[Vertex]) -> _Drawn:
         """The boxes and lines of a graph."""
         drawn = {vertex.number: self._box(vertex) for vertex in vertices}
-        joined: dict[tuple[int, int], list[Wire]] = {}
+        joined: dict[tuple[int, int], list[Edge]] = {}
         for wire in self._drawing.wires(vertices):
             joined.setdefault((wire.source, wire.target), []).append(wire)
             self._marks |= {"order"} if wire.kind == "order" else set()
@@ -116,7 +116,7 @@ class _Svg:
         classes = f"glp-{kind} glp-thick" if thick else f"glp-{kind}"
         round_ = 4 if vertex.kind == "node" else 14
         elements = [
-            f"<g><title>{_text(drawing.flow.text(vertex))}</title>",
+            f"<g><title>{_text(vertex.text)}</title>",
             f'<rect class="{classes}" width="{_n(width)}" height="{_n(height)}" rx="{round_}"/>',
         ]
         for index, (style, text) in enumerate(texts, 1):
@@ -181,7 +181,7 @@ class _Svg:
         return _Drawn(width, len(shown) * _LINE, elements)
 
 
-def _line(wires: Sequence[Wire], points: Sequence[Point]) -> str:
+def _line(wires: Sequence[Edge], points: Sequence[Point]) -> str:
     """A line through the points: straight down the layers, curved between them."""
     kinds = {wire.kind for wire in wires}
     kind = next(kind for kind in ("storage", "value", "order") if kind in kinds)
