@@ -9,8 +9,7 @@ import msgspec
 import pytest
 
 from graphlint.report.formats import json_lines, json_report
-from graphlint.report.formats.options import ReportOptions
-from graphlint.report.results import FileResult
+from graphlint.report.results import FileResult, ReportOptions
 from graphlint.rules.diagnostics import Location, Suppression
 
 CHECKED_IN = Path(json_report.__file__).with_name("schema.json")

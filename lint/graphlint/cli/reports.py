@@ -11,10 +11,8 @@ import msgspec
 
 from graphlint.cli.console import Console, write_report
 from graphlint.report.formats import summary
-from graphlint.report.formats.options import ReportOptions
-from graphlint.report.formats.registry import FORMATS, renderer
-from graphlint.report.outputs import Output
-from graphlint.report.results import FileResult
+from graphlint.report.formats.registry import FORMATS, Output, renderer
+from graphlint.report.results import FileResult, ReportOptions
 
 # Importing pathlib costs every run.
 

@@ -30,8 +30,8 @@ import msgspec
 from graphlint import __version__
 from graphlint.report.comparison.changes import ArtifactDiff, Change, InterfaceChange, Kind, ProgramDiff
 from graphlint.report.formats.escaping import encode, printable
-from graphlint.report.formats.options import ReportOptions
 from graphlint.report.formats.phrasing import count, paint, source_line
+from graphlint.report.results import ReportOptions
 
 VERSION: Final = 1
 _SIGNS: Final[dict[Kind, str]] = {"added": "+", "removed": "-", "changed": "~", "moved": ">"}

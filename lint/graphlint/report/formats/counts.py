@@ -16,9 +16,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from graphlint.report.formats.escaping import encode
-from graphlint.report.formats.options import ReportOptions
 from graphlint.report.formats.phrasing import COLORS, found_in, paint
-from graphlint.report.results import FileResult
+from graphlint.report.results import FileResult, ReportOptions
 from graphlint.rules.diagnostics import Diagnostic
 
 

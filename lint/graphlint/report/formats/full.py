@@ -20,7 +20,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from graphlint.report.formats.escaping import printable
-from graphlint.report.formats.options import ReportOptions
 from graphlint.report.formats.phrasing import (
     FILE_RULES,
     Group,
@@ -31,7 +30,7 @@ from graphlint.report.formats.phrasing import (
     painted_line,
     severity,
 )
-from graphlint.report.results import FileResult
+from graphlint.report.results import FileResult, ReportOptions
 from graphlint.rules.diagnostics import Diagnostic, Location
 
 

@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from graphlint.report.formats.escaping import printable
-from graphlint.report.formats.options import ReportOptions
 from graphlint.report.formats.phrasing import Group, advice, count, grouped, path_of, spot_of
-from graphlint.report.results import FileResult
+from graphlint.report.results import FileResult, ReportOptions
 from graphlint.rules.diagnostics import Severity
 
 _SHOWN: Final = 10

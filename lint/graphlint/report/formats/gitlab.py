@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from graphlint.report.formats.escaping import encode, printable
-from graphlint.report.formats.options import ReportOptions
 from graphlint.report.formats.phrasing import fingerprints, found_in, place_in_artifact, spot_of
-from graphlint.report.results import FileResult
+from graphlint.report.results import FileResult, ReportOptions
 from graphlint.rules.diagnostics import Diagnostic, Severity
 
 _SEVERITIES: Final[dict[Severity, str]] = {"error": "major", "warning": "minor", "note": "info"}

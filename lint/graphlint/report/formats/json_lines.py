@@ -17,9 +17,8 @@ from typing import Any
 
 from graphlint.report.formats.escaping import encode
 from graphlint.report.formats.json_report import VERSION, described_file, finding, suppression, tool
-from graphlint.report.formats.options import ReportOptions
 from graphlint.report.formats.phrasing import totals
-from graphlint.report.results import FileResult
+from graphlint.report.results import FileResult, ReportOptions
 
 
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:

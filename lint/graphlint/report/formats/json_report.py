@@ -12,9 +12,8 @@ from typing import Any, Final
 import msgspec
 
 from graphlint.report.formats.escaping import encode
-from graphlint.report.formats.options import ReportOptions
 from graphlint.report.formats.phrasing import totals
-from graphlint.report.results import FileResult
+from graphlint.report.results import FileResult, ReportOptions
 from graphlint.rules.diagnostics import Diagnostic
 
 VERSION: Final = 1

@@ -12,8 +12,7 @@ import msgspec
 
 from graphlint.ir.source import SourceFrame
 from graphlint.report.formats.escaping import printable
-from graphlint.report.formats.options import ReportOptions
-from graphlint.report.results import FileResult, in_baseline
+from graphlint.report.results import FileResult, ReportOptions, in_baseline
 from graphlint.rules.diagnostics import Diagnostic, Location, Severity
 
 DEFAULT_PROGRAM: Final = "model"

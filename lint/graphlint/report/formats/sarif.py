@@ -13,7 +13,6 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from graphlint.report.formats.escaping import encode, printable
-from graphlint.report.formats.options import ReportOptions
 from graphlint.report.formats.phrasing import (
     Spot,
     advice,
@@ -23,7 +22,7 @@ from graphlint.report.formats.phrasing import (
     place_in_artifact,
     spot_of,
 )
-from graphlint.report.results import FileResult
+from graphlint.report.results import FileResult, ReportOptions
 from graphlint.rules.base import Rule
 from graphlint.rules.diagnostics import Diagnostic
 from graphlint.rules.documentation import REPOSITORY, link

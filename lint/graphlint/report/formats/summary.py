@@ -15,9 +15,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from graphlint.report.formats.escaping import printable, printable_lines
-from graphlint.report.formats.options import ReportOptions
 from graphlint.report.formats.phrasing import DEFAULT_PROGRAM, count, enumerated, found_in, paint, tally, totals
-from graphlint.report.results import FileResult, RestoredCheck
+from graphlint.report.results import FileResult, ReportOptions, RestoredCheck
 from graphlint.rules.checks import TOKEN_RULES
 from graphlint.rules.diagnostics import Diagnostic
 

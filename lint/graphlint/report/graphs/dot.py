@@ -7,7 +7,8 @@ from typing import Final
 
 from graphlint.report.formats.escaping import printable
 from graphlint.report.graphs.drawing import Drawing
-from graphlint.report.graphs.flow import Vertex
+from graphlint.report.graphs.flow import ShownProgram, Vertex
+from graphlint.report.results import ReportOptions
 
 _MARKS: Final = {
     "writes": 'style="filled,bold", fillcolor="#ffebe9", color="#cf222e"',
@@ -20,6 +21,11 @@ _WIRES: Final = {
     "storage": ' [color="#bc4c00", penwidth=2]',
     "order": ' [color="#0969da", style=dashed]',
 }
+
+
+def render(path: str, programs: Sequence[ShownProgram], options: ReportOptions) -> str:
+    """The graphs, one after the other."""
+    return "".join(render_dot(Drawing(one.flow, one.centers, one.hops), one.name) for one in programs)
 
 
 def render_dot(drawing: Drawing, name: str = "program") -> str:

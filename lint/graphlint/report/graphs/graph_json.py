@@ -33,9 +33,9 @@ from graphlint.ir.enums import DTYPES
 from graphlint.ir.source import model_frame, module_of, stack_frames
 from graphlint.report.formats.escaping import encode
 from graphlint.report.formats.json_report import finding
-from graphlint.report.formats.options import ReportOptions
 from graphlint.report.graphs.flow import Flow, ShownProgram, Vertex
 from graphlint.report.graphs.text import range_bounds
+from graphlint.report.results import ReportOptions
 from graphlint.rules.diagnostics import WrittenStorage
 
 VERSION: Final = 1

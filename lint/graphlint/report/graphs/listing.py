@@ -24,10 +24,10 @@ from itertools import groupby
 from typing import Final
 
 from graphlint.report.formats.escaping import printable
-from graphlint.report.formats.options import ReportOptions
 from graphlint.report.formats.phrasing import COLORS, count, in_function, paint, source_line
 from graphlint.report.graphs.flow import ShownProgram
 from graphlint.report.graphs.text import Line
+from graphlint.report.results import ReportOptions
 from graphlint.rules.diagnostics import Diagnostic
 
 WIDTH: Final = 100

@@ -16,7 +16,6 @@ from string import Template
 from typing import Final
 
 from graphlint.report.formats.escaping import ascii_markup, printable
-from graphlint.report.formats.options import ReportOptions
 from graphlint.report.formats.phrasing import (
     ACCEPTED_BY,
     Group,
@@ -33,8 +32,7 @@ from graphlint.report.formats.phrasing import (
     tally,
     totals,
 )
-from graphlint.report.graphs.picture import Picture
-from graphlint.report.results import FileResult
+from graphlint.report.results import FileResult, Picture, ReportOptions
 from graphlint.rules.diagnostics import Diagnostic, Location
 from graphlint.rules.documentation import REPOSITORY, link
 
