@@ -189,7 +189,7 @@ def _check(paths: Sequence[str], options: Mapping[str, Any], console: Console) -
         targeted_paths=frozenset(task.path for task in tasks if task.settings.profile.chosen),
         hint_unsafe=resolver.run.hint_unsafe,
     )
-    reports.Reports(outputs, options, report, console).write(results)
+    reports.write_reports(results, outputs, options, report, console)
     if summary_file:
         reports.append_summary(summary_file, results, report, console)
     if action == "diff":
