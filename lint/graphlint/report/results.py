@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
@@ -125,15 +124,6 @@ class FileResult(msgspec.Struct, frozen=True, omit_defaults=True):
             for one in self.diagnostics
         )
         return msgspec.structs.replace(self, diagnostics=tuple(marked))
-
-
-def in_baseline(results: Iterable[FileResult]) -> int:
-    """How many findings are not reported because a baseline has them."""
-    return sum(
-        one.suppression is not None and one.suppression.by == "baseline"
-        for result in results
-        for one in result.suppressed
-    )
 
 
 class ReportOptions(msgspec.Struct, frozen=True):

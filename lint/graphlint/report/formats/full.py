@@ -21,8 +21,8 @@ from collections.abc import Iterator, Sequence
 
 from graphlint.report.formats.escaping import printable
 from graphlint.report.formats.phrasing import (
-    FILE_RULES,
     Group,
+    advice,
     code,
     grouped,
     in_function,
@@ -89,14 +89,10 @@ def _width(text: str) -> int:
 
 def _advice(diagnostic: Diagnostic, options: ReportOptions) -> Iterator[tuple[str, str]]:
     """What the fix does and what it takes to get it, or why there is none."""
-    explanation = printable(diagnostic.fix.message)
-    about_file = diagnostic.code.startswith(FILE_RULES)
-    place = diagnostic.place
-    if not about_file and place is not None and place.state == "changed":
+    if diagnostic.place is not None and diagnostic.place.state == "changed":
         yield "note", "the file has changed since the export and has no such line now"
-    if explanation and (about_file or diagnostic.fixable):
-        yield "help", explanation
-    elif explanation:
-        yield "note", f"not fixable: {explanation}"
-    if not about_file and options.hides(diagnostic):
+    label, text = advice(diagnostic)
+    if label:
+        yield ("note", f"not fixable: {printable(text)}") if label == "Not fixable" else ("help", printable(text))
+    if options.hides(diagnostic):
         yield "note", "this fix is unsafe: it can change what the program does; enable with --unsafe-fixes"

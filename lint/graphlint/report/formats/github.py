@@ -54,7 +54,7 @@ def _annotation(group: Group, options: ReportOptions) -> str:
     label, text = advice(diagnostic)
     if label:
         said.append(f"{label}: {printable(text)}")
-    at = [f"line={spot.line}"] if spot.is_source else []
+    at = [f"line={spot.line}"] if spot.file else []
     if spot.column:
         at += [f"col={spot.column}", *([f"endColumn={spot.end_column}"] if spot.end_column > spot.column else [])]
     title = f"{diagnostic.code} {diagnostic.rule}"

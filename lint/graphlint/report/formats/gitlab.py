@@ -28,7 +28,7 @@ def render(results: Sequence[FileResult], options: ReportOptions) -> str:
 def _entry(diagnostic: Diagnostic, fingerprint: str, options: ReportOptions) -> dict[str, Any]:
     spot = spot_of(diagnostic, options)
     where = place_in_artifact(diagnostic)
-    if spot.is_source:
+    if spot.file:
         where = "" if diagnostic.about_source else ", ".join(filter(None, (printable(diagnostic.path), where)))
     aside = f" ({where})" if where else ""
     return {

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from graphlint.report.formats.escaping import printable
-from graphlint.report.formats.phrasing import Group, count, grouped, headline, source_line, spot_of, totals
+from graphlint.report.formats.phrasing import Group, address, count, grouped, headline, source_line, totals
 from graphlint.report.results import FileResult, ReportOptions
 from graphlint.rules.diagnostics import Diagnostic
 from graphlint.rules.documentation import link
@@ -107,9 +107,9 @@ def _source(diagnostic: Diagnostic, options: ReportOptions) -> str:
     place = diagnostic.place
     if place is None:
         return ""
-    address = spot_of(diagnostic, options).address(options)
+    target = address(diagnostic, options)
     shown = _code(source_line(place, options))
-    shown = f"[{shown}]({address})" if address else shown
+    shown = f"[{shown}]({target})" if target else shown
     return f"{shown}<br>{_code(place.text.strip())}" if place.text.strip() else shown
 
 

@@ -14,7 +14,6 @@ from urllib.parse import quote
 
 from graphlint.report.formats.escaping import encode, printable
 from graphlint.report.formats.phrasing import (
-    Spot,
     advice,
     fingerprints,
     is_absolute,
@@ -24,7 +23,7 @@ from graphlint.report.formats.phrasing import (
 )
 from graphlint.report.results import FileResult, ReportOptions
 from graphlint.rules.base import Rule
-from graphlint.rules.diagnostics import Diagnostic
+from graphlint.rules.diagnostics import Diagnostic, Location
 from graphlint.rules.documentation import REPOSITORY, link
 from graphlint.rules.registry import RULES
 
@@ -82,8 +81,8 @@ def _result(diagnostic: Diagnostic, rule: int, fingerprint: str, options: Report
     place: dict[str, Any] = {"physicalLocation": _physical(spot)}
     artifact: dict[str, Any] = {"physicalLocation": {"artifactLocation": _artifact(path_of(diagnostic.path, options))}}
     logical = _logical(diagnostic)
-    (artifact if spot.is_source else place).update({"logicalLocations": logical} if logical else {})
-    linked = spot.is_source and not diagnostic.about_source
+    (artifact if spot.file else place).update({"logicalLocations": logical} if logical else {})
+    linked = bool(spot.file) and not diagnostic.about_source
     result: dict[str, Any] = {
         "ruleId": diagnostic.code,
         "ruleIndex": rule,
@@ -120,7 +119,7 @@ def _plain(text: str) -> str:
     return printable(text).replace("\\", "\\\\").replace("[", "\\[").replace("]", "\\]")
 
 
-def _physical(spot: Spot) -> dict[str, Any]:
+def _physical(spot: Location) -> dict[str, Any]:
     region = {"startLine": max(spot.line, 1)}
     if spot.column:
         region["startColumn"] = spot.column

@@ -19,6 +19,7 @@ from graphlint.report.formats.escaping import ascii_markup, printable
 from graphlint.report.formats.phrasing import (
     ACCEPTED_BY,
     Group,
+    address,
     advice,
     count,
     fixed_word,
@@ -28,7 +29,6 @@ from graphlint.report.formats.phrasing import (
     module,
     place_in_artifact,
     source_line,
-    spot_of,
     tally,
     totals,
 )
@@ -235,9 +235,9 @@ def _shown(text: str) -> str:
 def _source(diagnostic: Diagnostic, place: Location, options: ReportOptions) -> Iterator[str]:
     """The line of the model's source, the expression marked."""
     shown = _shown(source_line(place, options) + in_function(place))
-    address = spot_of(diagnostic, options).address(options)
-    if address:
-        shown = f'<a href="{escape(address)}">{shown}</a>'
+    target = address(diagnostic, options)
+    if target:
+        shown = f'<a href="{escape(target)}">{shown}</a>'
     yield '<figure class="source">'
     yield f"<figcaption>{shown}</figcaption>"
     if place.text.strip():
