@@ -27,9 +27,9 @@ def compare_programs(
     inputs |= _matched_constants(old.graph, new.graph)
     comparison = _Comparison(metadata=metadata)
     graphs = [canonical_graph(program.graph, op_table(), Symbols()) for program in (old, new)]
-    changes = tuple(comparison.graphs(graphs[0], graphs[1], inputs, (), (before.outputs, after.outputs)))
+    changes = tuple(comparison.graphs(graphs[0], graphs[1], inputs, (), (before.output_names, after.output_names)))
     renamed = old_name if old_name != name else None
-    return ProgramDiff(name, renamed, comparison.unchanged, compare_interfaces(before, after), changes)
+    return ProgramDiff(name, renamed, comparison.unchanged, tuple(compare_interfaces(before, after)), changes)
 
 
 def _matched_constants(old: Graph, new: Graph) -> dict[str, str]:

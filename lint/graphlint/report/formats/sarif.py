@@ -13,14 +13,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from graphlint.report.formats.escaping import encode, printable
-from graphlint.report.formats.phrasing import (
-    advice,
-    fingerprints,
-    is_absolute,
-    path_of,
-    place_in_artifact,
-    spot_of,
-)
+from graphlint.report.formats.phrasing import advice, fingerprints, is_absolute, path_of, place_in_artifact, spot_of
 from graphlint.report.results import FileResult, ReportOptions
 from graphlint.rules.base import Rule
 from graphlint.rules.diagnostics import Diagnostic, Location
@@ -120,12 +113,12 @@ def _plain(text: str) -> str:
 
 
 def _physical(spot: Location) -> dict[str, Any]:
-    region = {"startLine": max(spot.line, 1)}
-    if spot.column:
-        region["startColumn"] = spot.column
-    if spot.end_column > spot.column:
-        region["endColumn"] = spot.end_column
-    return {"artifactLocation": _artifact(spot.path), "region": region}
+    region = {
+        "startLine": max(spot.line, 1),
+        "startColumn": spot.column,
+        "endColumn": spot.end_column if spot.end_column > spot.column else 0,
+    }
+    return {"artifactLocation": _artifact(spot.path), "region": {key: at for key, at in region.items() if at}}
 
 
 def _artifact(path: str) -> dict[str, Any]:
@@ -148,12 +141,15 @@ def _logical(diagnostic: Diagnostic) -> list[dict[str, Any]]:
 
 def _invocation(results: Sequence[FileResult], left_out: int, options: ReportOptions) -> dict[str, Any]:
     """Whether everything could be linted, and what could not."""
-    notifications: list[dict[str, Any]] = []
-    for result in results:
-        if result.error:
-            place = {"physicalLocation": {"artifactLocation": _artifact(path_of(result.path, options))}}
-            message = _text(printable(result.error))
-            notifications.append({"level": "error", "message": message, "locations": [place]})
+    notifications: list[dict[str, Any]] = [
+        {
+            "level": "error",
+            "message": _text(printable(result.error)),
+            "locations": [{"physicalLocation": {"artifactLocation": _artifact(path_of(result.path, options))}}],
+        }
+        for result in results
+        if result.error
+    ]
     invocation = {"executionSuccessful": not notifications}
     if left_out:
         text = f"{left_out} more findings are left out: code scanning takes {MOST_RESULTS} of a run"
