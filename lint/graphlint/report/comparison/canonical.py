@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -27,31 +27,37 @@ Slot = tuple[str, int]
 """Where a node takes a value: in which argument, and at which place in it."""
 
 
+class Taken(NamedTuple):
+    """An argument of a node."""
+
+    text: str
+    """Its text with a mark in place of each value that it refers to."""
+    values: list[str]
+    argument: Argument
+
+
 class CanonicalNode(msgspec.Struct, eq=False):
     """One node, without names of values."""
 
     index: int
     node: Node
     op: str
-    arguments: dict[str, str]
-    """The arguments as text, with a mark in place of each value that they refer to."""
-    operands: list[tuple[Slot, str]]
-    """The values that it takes, by the names that the graph has for them."""
+    arguments: dict[str, Taken]
     types: tuple[str, ...]
     """Of the results, with symbols numbered."""
     graphs: list[CanonicalGraph]
     results: list[str] = []
+    operands: list[tuple[Slot, str]] = []
+    """The values that it takes, by the names that the graph has for them."""
     key: Hashable = 0
     """The same for nodes that do the same with whatever operands."""
 
     def __post_init__(self) -> None:
         self.results = self.node.results()
+        taken = self.arguments.items()
+        self.operands = [((name, place), value) for name, one in taken for place, value in enumerate(one.values)]
         called = tuple(inner.digest for inner in self.graphs)
-        self.key = (self.op, tuple(sorted(self.arguments.items())), self.types, called)
-
-    def taken(self, argument: str) -> list[str]:
-        """The values that it takes in one argument."""
-        return [value for slot, value in self.operands if slot[0] == argument]
+        self.key = (self.op, tuple(sorted((name, one.text) for name, one in taken)), self.types, called)
 
 
 class CanonicalGraph(msgspec.Struct, eq=False):
@@ -118,18 +124,15 @@ def canonical_graph(graph: Graph, ops: OpTable, symbols: Symbols) -> CanonicalGr
 
 def _node(index: int, node: Node, graph: Graph, ops: OpTable, symbols: Symbols) -> CanonicalNode:
     info = ops.lookup(node.target)
-    arguments: dict[str, str] = {}
-    operands: list[tuple[Slot, str]] = []
+    arguments: dict[str, Taken] = {}
     for position, operand in enumerate(node.inputs):
         name = operand.name or str(position)
-        names = operand.arg.names()
-        text = _text(operand.arg)
-        if names or not _is_default(info, name, text):
-            arguments[name] = text
-            operands += [((name, place), value) for place, value in enumerate(names)]
+        taken = Taken(_text(operand.arg), operand.arg.names(), operand.arg)
+        if taken.values or not _is_default(info, name, taken.text):
+            arguments[name] = taken
     graphs = [canonical_graph(sub.graph, ops, symbols) for sub in node.subgraphs()]
     types = tuple(_type(graph, name, symbols) for name in node.results())
-    return CanonicalNode(index, node, info.name if info is not None else node.op, arguments, operands, types, graphs)
+    return CanonicalNode(index, node, info.name if info is not None else node.op, arguments, types, graphs)
 
 
 def _text(argument: Argument) -> str:

@@ -11,7 +11,7 @@ from graphlint.ir.source import model_frame, module_of, stack_frames
 from graphlint.ops.table import op_table
 from graphlint.report.comparison.alignment import longest_increasing
 from graphlint.report.comparison.canonical import CanonicalGraph, CanonicalNode, Symbols, canonical_graph
-from graphlint.report.comparison.changes import Change, Detail, NodeFacts, ProgramDiff
+from graphlint.report.comparison.changes import Change, Detail, Kind, NodeFacts, ProgramDiff
 from graphlint.report.comparison.interface import Interface, compare_interfaces, matched_inputs
 from graphlint.report.comparison.matching import Matching
 from graphlint.report.graphs.text import print_node, print_type, print_value
@@ -25,11 +25,16 @@ def compare_programs(
     pairs = matched_inputs(before.inputs, after.inputs)
     inputs = {now.value[1:]: was.value[1:] for was, now in pairs if was is not None and now is not None}
     inputs |= _matched_constants(old.graph, new.graph)
-    comparison = _Comparison(metadata=metadata)
     graphs = [canonical_graph(program.graph, op_table(), Symbols()) for program in (old, new)]
-    changes = tuple(comparison.graphs(graphs[0], graphs[1], inputs, (), (before.output_names, after.output_names)))
-    renamed = old_name if old_name != name else None
-    return ProgramDiff(name, renamed, comparison.unchanged, tuple(compare_interfaces(before, after)), changes)
+    matching = Matching(graphs[0], graphs[1], inputs)
+    found = list(_compared(matching, (), (before.output_names, after.output_names), metadata=metadata))
+    return ProgramDiff(
+        name,
+        old_name if old_name != name else None,
+        found.count(None),
+        tuple(compare_interfaces(before, after)),
+        tuple(change for change in found if change is not None),
+    )
 
 
 def _matched_constants(old: Graph, new: Graph) -> dict[str, str]:
@@ -39,76 +44,66 @@ def _matched_constants(old: Graph, new: Graph) -> dict[str, str]:
     return same | dict(zip(others, (name for name in old.constants if name not in same), strict=False))
 
 
-class _Comparison:
-    def __init__(self, *, metadata: bool) -> None:
-        self._metadata = metadata
-        self.unchanged = 0
+def _compared(
+    matching: Matching, path: tuple[str, ...], outputs: tuple[list[str], list[str]] | None = None, *, metadata: bool
+) -> Iterator[Change | None]:
+    """The differences between two graphs and all that they call, in the order of the new one, with what is gone where
+    it was; None for each node that is as it was. ``outputs`` tells which output is which; without, they are compared in
+    order.
+    """
+    moved = _out_of_order(matching)
+    removed: defaultdict[int, list[CanonicalNode]] = defaultdict(list)
+    place = -1
+    for node in matching.old.nodes:
+        place = matching.to_new.get(node.index, place)
+        if node.index not in matching.to_new:
+            removed[place].append(node)
+    gone = {name for nodes in removed.values() for node in nodes for name in node.results}
+    for place in range(-1, len(matching.new.nodes)):
+        if place >= 0:
+            yield from _compared_node(matching, matching.new.nodes[place], path, moved, gone, metadata=metadata)
+        for node in removed[place]:
+            yield Change("removed", path, old=_facts(matching.old.graph, node))
+    yield from _returned(matching, path, outputs)
 
-    def graphs(
-        self,
-        old: CanonicalGraph,
-        new: CanonicalGraph,
-        inputs: Mapping[str, str],
-        path: tuple[str, ...],
-        outputs: tuple[list[str], list[str]] | None = None,
-    ) -> Iterator[Change]:
-        """The differences between two graphs and all that they call, in the order of the new one, with what is gone
-        where it was. ``outputs`` tells which output is which; without, they are compared in order.
-        """
-        matching = Matching(old, new, inputs)
-        moved = _out_of_order(matching)
-        removed: defaultdict[int, list[CanonicalNode]] = defaultdict(list)
-        place = -1
-        for node in old.nodes:
-            place = matching.to_new.get(node.index, place)
-            if node.index not in matching.to_new:
-                removed[place].append(node)
-        gone = {name for nodes in removed.values() for node in nodes for name in node.results}
-        for place in range(-1, len(new.nodes)):
-            if place >= 0:
-                yield from self._node(matching, new.nodes[place], path, moved, gone)
-            for node in removed[place]:
-                yield Change("removed", path, old=_facts(old.graph, node))
-        yield from _returned(matching, path, outputs)
 
-    def _node(
-        self,
-        matching: Matching,
-        new: CanonicalNode,
-        path: tuple[str, ...],
-        moved: Mapping[int, Detail],
-        gone: AbstractSet[str],
-    ) -> Iterator[Change]:
-        index = matching.to_old.get(new.index)
-        if index is None:
-            yield Change("added", path, new=_facts(matching.new.graph, new))
-            return
-        old = matching.old.nodes[index]
-        details = list(_details(matching, old, new, gone))
-        details += _metadata(old, new) if self._metadata else ()
-        if new.index in moved:
-            details.append(moved[new.index])
-        if details:
-            facts = _facts(matching.old.graph, old), _facts(matching.new.graph, new)
-            only_moved = [detail.what for detail in details] == ["after"]
-            yield Change("moved" if only_moved else "changed", path, *facts, tuple(details))
-        else:
-            self.unchanged += 1
-        for inner, other, reference in zip(old.graphs, new.graphs, new.node.subgraphs(), strict=False):
-            names = dict(zip(other.inputs, inner.inputs, strict=False))
-            yield from self.graphs(inner, other, names, (*path, new.node.caller_label, reference.name))
+def _compared_node(
+    matching: Matching,
+    new: CanonicalNode,
+    path: tuple[str, ...],
+    moved: Mapping[int, Detail],
+    gone: AbstractSet[str],
+    *,
+    metadata: bool,
+) -> Iterator[Change | None]:
+    if new.index not in matching.to_old:
+        yield Change("added", path, new=_facts(matching.new.graph, new))
+        return
+    old = matching.old.nodes[matching.to_old[new.index]]
+    details = [*_details(matching, old, new, gone), *(_metadata(old, new) if metadata else ())]
+    if details or new.index in moved:
+        kind: Kind = "changed" if details else "moved"
+        details += [moved[new.index]] if new.index in moved else []
+        facts = _facts(matching.old.graph, old), _facts(matching.new.graph, new)
+        yield Change(kind, path, *facts, tuple(details))
+    else:
+        yield None
+    for inner, other, reference in zip(old.graphs, new.graphs, new.node.subgraphs(), strict=False):
+        below = Matching(inner, other, dict(zip(other.inputs, inner.inputs, strict=False)))
+        yield from _compared(below, (*path, new.node.caller_label, reference.name), metadata=metadata)
 
 
 def _details(matching: Matching, old: CanonicalNode, new: CanonicalNode, gone: AbstractSet[str]) -> Iterator[Detail]:
     """What differs between two matched nodes; ``gone`` are the old values that are in the new graph no more."""
     if old.op != new.op:
         yield Detail("op", old.op, new.op)
+    left_out = "the default" if old.op == new.op else "none"
     for name in dict.fromkeys((*new.arguments, *old.arguments)):
-        taken, others = old.taken(name), new.taken(name)
+        was, now = old.arguments.get(name), new.arguments.get(name)
+        taken, others = was.values if was else [], now.values if now else []
         same = taken == [matching.values.get(value) for value in others]
-        if not same or old.arguments.get(name) != new.arguments.get(name):
-            left_out = "the default" if old.op == new.op else "none"
-            before, after = _shown(old, name) or left_out, _shown(new, name) or left_out
+        if not same or was is None or now is None or was.text != now.text:
+            before, after = (print_value(one.argument) if one else left_out for one in (was, now))
             before += " (removed)" if not gone.isdisjoint(taken) else ""
             after += " (added)" if not matching.values.keys() >= set(others) else ""
             yield Detail(f"argument {name}", before, after)
@@ -148,15 +143,15 @@ def _out_of_order(matching: Matching) -> dict[int, Detail]:
     """
     sequence = sorted(matching.to_old.items())
     kept = set(longest_increasing(old for _, old in sequence))
-
-    def before(graph: CanonicalGraph, index: int) -> str:
-        return f"%{graph.nodes[index - 1].node.label}" if index else "the inputs"
-
     return {
-        new: Detail("after", before(matching.old, old), before(matching.new, new))
+        new: Detail("after", _before(matching.old, old), _before(matching.new, new))
         for position, (new, old) in enumerate(sequence)
         if position not in kept
     }
+
+
+def _before(graph: CanonicalGraph, index: int) -> str:
+    return f"%{graph.nodes[index - 1].node.label}" if index else "the inputs"
 
 
 def _facts(graph: Graph, node: CanonicalNode) -> NodeFacts:
@@ -169,11 +164,6 @@ def _facts(graph: Graph, node: CanonicalNode) -> NodeFacts:
         model_frame(stack_frames(node.node)),
         module[0] if module is not None else None,
     )
-
-
-def _shown(node: CanonicalNode, name: str) -> str:
-    operands = enumerate(node.node.inputs if name in node.arguments else ())
-    return next((print_value(one.arg) for place, one in operands if name in (one.name, str(place))), "")
 
 
 def _types(graph: Graph, node: CanonicalNode) -> str:
