@@ -24,10 +24,10 @@ _MOST_SUCCESSORS: Final = 3
 
 def illustrate(view: ProgramView, diagnostics: Iterable[Diagnostic]) -> list[Illustration]:
     """A picture for the first finding of each group, each node once; ``diagnostics`` are those of the program."""
-    return [made for _, made in _illustrated(view, diagnostics)]
+    return list(_illustrated(view, diagnostics).values())
 
 
-def _illustrated(view: ProgramView, diagnostics: Iterable[Diagnostic]) -> list[tuple[Site, Illustration]]:
+def _illustrated(view: ProgramView, diagnostics: Iterable[Diagnostic]) -> dict[Site, Illustration]:
     flow: Flow | None = None
     sites = {(site.scope.path, site.node.label): site for site in view.sites}
     made: dict[Site, Illustration] = {}
@@ -37,7 +37,7 @@ def _illustrated(view: ProgramView, diagnostics: Iterable[Diagnostic]) -> list[t
             flow = flow or Flow(view)
             picture = draw(Drawing(flow, [flow.vertex(site.position)], 1))
             made[site] = Illustration(first.program or "", first.subgraph, site.node.label, picture)
-    return list(made.items())
+    return made
 
 
 def illustrate_fix(before: ProgramView, after: ProgramView, fixed: Iterable[Diagnostic]) -> list[Illustration]:
@@ -47,7 +47,7 @@ def illustrate_fix(before: ProgramView, after: ProgramView, fixed: Iterable[Diag
         return []
     flow = Flow(after)
     illustrations = []
-    for (_, one), centers in zip(made, _successors(before, flow, [site for site, _ in made]), strict=True):
+    for one, centers in zip(made.values(), _successors(before, flow, made), strict=True):
         picture = draw(Drawing(flow, centers, 1)) if centers else None
         illustrations.append(msgspec.structs.replace(one, fixed=True, after=picture))
     return illustrations

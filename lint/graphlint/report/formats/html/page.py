@@ -115,9 +115,9 @@ def _by_rule(found: _Found, fixed: str) -> Iterator[str]:
             for status, number in statuses
         )
         said = ", ".join(f"{number} {fixed if status == 'fixed' else status}" for status, number in statuses)
-        only = f'<button type="button" class="only" data-only="{escape(code)}" hidden>only this</button>'
         yield (
-            f'<tr><th scope="row"><a href="{link(names[code], code)}">{escape(code)}</a> {escape(names[code])}{only}</th>'
+            f'<tr><th scope="row"><a href="{link(names[code], code)}">{escape(code)}</a> {escape(names[code])}'
+            f'<button type="button" class="only" data-only="{escape(code)}" hidden>only this</button></th>'
             f'<td><span class="bars" aria-hidden="true">{bars}</span><span class="amount">{total}</span> '
             f'<span class="quiet">{said if len({status for status, _ in found}) > 1 else ""}</span></td></tr>'
         )
