@@ -34,6 +34,7 @@ class Format(NamedTuple):
     """Whether paths in it are relative to the root of the repository."""
     illustrated: bool = False
     """Whether it shows pictures of graphs, which have to be drawn first."""
+    function: str = "render"
     statistics: str = ""
     """The function of the module ``counts`` for ``--statistics``; empty where there is none."""
 
@@ -43,7 +44,7 @@ FORMATS: Final = {
     "concise": Format("concise", text=True, rooted=False, statistics="render"),
     "grouped": Format("grouped", text=True, rooted=False, statistics="render"),
     "json": Format("json_report", rooted=False, statistics="render_json"),
-    "json-lines": Format("json_lines", rooted=False),
+    "json-lines": Format("json_report", rooted=False, function="render_lines"),
     "sarif": Format("sarif"),
     "github": Format("github"),
     "gitlab": Format("gitlab"),
@@ -59,7 +60,7 @@ STATISTICS: Final = tuple(name for name, one in FORMATS.items() if one.statistic
 def renderer(output_format: str, *, statistics: bool = False) -> Render:
     """The function that renders ``output_format``."""
     chosen = FORMATS[output_format]
-    module, function = ("counts", chosen.statistics) if statistics else (chosen.module, "render")
+    module, function = ("counts", chosen.statistics) if statistics else (chosen.module, chosen.function)
     render: Render = getattr(importlib.import_module(f"graphlint.report.formats.{module}"), function)
     return render
 
