@@ -133,20 +133,16 @@ def _body(graph: Graph, indent: int, targets: list[str] | None = None) -> Iterat
 def input_kinds(program: Program) -> list[str]:
     """What each input is: ``buffer "cache"`` and the like, empty for what the caller passes."""
     signature = program.graph_module.signature
-    kinds = []
     if signature.input_specs is None:
-        held = (("parameter", signature.inputs_to_parameters), ("buffer", signature.inputs_to_buffers))
-        for argument in program.graph.inputs:
-            name = next(iter(argument.tensors()), "") or ""
-            found = (f"{what} {_quote(names[name])}" for what, names in held if name in names)
-            kinds.append(next(found, ""))
-        return kinds
+        held = {name: f"buffer {_quote(target)}" for name, target in signature.inputs_to_buffers.items()}
+        held |= {name: f"parameter {_quote(target)}" for name, target in signature.inputs_to_parameters.items()}
+        return [held.get(next(iter(argument.tensors()), "") or "", "") for argument in program.graph.inputs]
+    kinds = []
     for spec in signature.input_specs:
         text = "token" if spec.kind == "token" else ""
         if spec.kind in NAME_FIELDS:
-            text = f"{spec.kind} {_quote(spec.target or '')}"
-            if spec.buffer is not None and spec.buffer.persistent is False:
-                text += NOT_PERSISTENT
+            persistent = spec.buffer is None or spec.buffer.persistent is not False
+            text = f"{spec.kind} {_quote(spec.target or '')}{'' if persistent else NOT_PERSISTENT}"
         kinds.append(text)
     return kinds
 
@@ -166,18 +162,16 @@ def output_targets(program: Program) -> list[str]:
 
 
 def _operands(node: Node) -> list[str]:
-    keyword_only: dict[str, int | None] = {}
-    if any(operand.arg_kind is None for operand in node.inputs):
-        info = op_table().lookup(node.target)
-        schema = info.schema if info else None
-        for position, argument in enumerate(schema.arguments if schema else ()):
-            keyword_only[argument.name] = None if argument.keyword_only else position
+    info = op_table().lookup(node.target) if any(operand.arg_kind is None for operand in node.inputs) else None
+    schema = info.schema if info is not None else None
+    arguments = enumerate(schema.arguments if schema is not None else ())
+    places = {argument.name: None if argument.keyword_only else place for place, argument in arguments}
     texts = []
-    for position, operand in enumerate(node.inputs):
+    for place, operand in enumerate(node.inputs):
         by_keyword = operand.arg_kind == 2
         if operand.arg_kind is None and operand.name:
-            by_keyword = keyword_only.get(operand.name, position) != position
-        texts.append(f"{operand.name}={print_value(operand.arg)}" if by_keyword else print_value(operand.arg))
+            by_keyword = places.get(operand.name, place) != place
+        texts.append(f"{operand.name}=" * by_keyword + print_value(operand.arg))
     return texts
 
 
@@ -266,8 +260,7 @@ def _quote(text: str) -> str:
 
 
 def _float(value: float | str) -> str:
-    number = float(value)
-    return repr(number) if number == number and abs(number) != float("inf") else str(number)
+    return repr(float(value))
 
 
 def _symbol(ref: SymRef) -> str:
