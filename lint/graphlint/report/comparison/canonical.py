@@ -7,6 +7,7 @@ as they come up.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Hashable
 from typing import Final, NamedTuple
 
@@ -71,8 +72,13 @@ class CanonicalGraph(msgspec.Struct, eq=False):
     """Each output as text with marks, and the values that it refers to."""
     digest: int = 0
     """The same for graphs that compute the same from their inputs."""
+    uses: defaultdict[str, dict[Slot, list[int]]] = msgspec.field(default_factory=lambda: defaultdict(dict))
+    """Which nodes take which value at which slot."""
 
     def __post_init__(self) -> None:
+        for node in self.nodes:
+            for slot, name in node.operands:
+                self.uses[name].setdefault(slot, []).append(node.index)
         values, numbers = self.digests({name: hash(("input", position)) for position, name in enumerate(self.inputs)})
         outputs = tuple((text, tuple(values.get(name) for name in names)) for text, names in self.outputs)
         self.digest = hash((self.input_types, tuple(numbers), outputs))
@@ -87,6 +93,24 @@ class CanonicalGraph(msgspec.Struct, eq=False):
             numbers.append(number)
             values.update((name, hash((number, index))) for index, name in enumerate(node.results))
         return values, numbers
+
+    def use_digests(self) -> list[int]:
+        """For each node a number that is the same for what leads to the same results the same way."""
+        returned: defaultdict[str, list[int]] = defaultdict(list)
+        for position, (_, names) in enumerate(self.outputs):
+            for name in names:
+                returned[name].append(position)
+        numbers = [0] * len(self.nodes)
+        for node in reversed(self.nodes):
+            used = [
+                (index, slot, numbers[user])
+                for index, name in enumerate(node.results)
+                for slot, users in self.uses[name].items()
+                for user in users
+            ]
+            ends = [(index, position) for index, name in enumerate(node.results) for position in returned[name]]
+            numbers[node.index] = hash((node.key, tuple(sorted(used)), tuple(ends)))
+        return numbers
 
 
 class Symbols:
