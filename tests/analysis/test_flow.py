@@ -93,15 +93,14 @@ def test_finding_vertices_by_node_value_and_op(flow_of, name, labels):
 
 def test_the_reach_of_a_write_in_a_branch(flow_of):
     flow = flow_of(BRANCHES)
-    [writer] = flow.writers
-    reach = flow.reach(writer)
-    assert flow.vertices[writer].label == "fill_"
+    [reach] = flow.reaches()
+    assert flow.vertices[reach.writer].label == "fill_"
     shown = [flow.vertices[number].label for number in reach.shown_by]
     # The %c of both branches is the buffer; the write is in one of them.
     assert shown == ["cache", "row", "c", "inner", "fill_", "c"]
     # %early reads before the write, %other in the branch that does not run then, %row and %inner are views.
     assert [flow.vertices[number].label for number in reach.read_by] == ["cos", "later"]
-    assert flow.reach(flow.named("early")[0].number) is None
+    assert list(flow.reaches([flow.named("early")[0].number])) == []
 
 
 def test_later_writes_and_the_return_read_what_was_written(flow_of):
@@ -113,6 +112,6 @@ graph(%x: f32[4]):
   return %x
 """
     flow = flow_of(text)
-    first, second = (flow.reach(writer) for writer in flow.writers)
+    first, second = flow.reaches()
     assert [flow.vertices[number].label for number in first.read_by] == ["mul_", "return"]
     assert [flow.vertices[number].label for number in second.read_by] == ["return"]

@@ -30,8 +30,7 @@ class Drawing:
         self.flow = flow
         self.focus = {center.number for center in centers}
         self._centers = centers
-        writers = [center.number for center in centers] if centers else flow.writers
-        self._shown = [reach for writer in writers if (reach := flow.reach(writer)) is not None]
+        self._shown = list(flow.reaches([center.number for center in centers] if centers else None))
         self._writers = {reach.writer for reach in self._shown}
         self._values = {value for reach in self._shown for value in reach.values}
         self.shows = {number for reach in self._shown for number in reach.shown_by}

@@ -20,7 +20,7 @@ from graphlint.report.graphs.text import Line, input_kinds, program_lines
 from graphlint.rules.diagnostics import Diagnostic
 from graphlint.semantics.analysis import Analysis, Write
 from graphlint.semantics.calls import call_of
-from graphlint.semantics.memory import Ref, Storage
+from graphlint.semantics.memory import Storage
 from graphlint.semantics.sites import Scope, Site, walk
 
 
@@ -218,14 +218,9 @@ class Flow:
         shown: defaultdict[Storage, list[tuple[int, str]]] = defaultdict(list)
         for vertex in self.vertices if self._writes else ():
             for name in vertex.defines:
-                for storage in _storages(self.view.memory.refs(vertex.scope.graph, name)):
+                for storage in {ref.storage for ref in self.view.memory.refs(vertex.scope.graph, name)}:
                     shown[storage].append((vertex.number, name))
         return shown
-
-    @property
-    def writers(self) -> list[int]:
-        """The vertices that write."""
-        return list(self._writes)
 
     def writes(self, writer: int) -> list[Write]:
         """The writes of a vertex; none, where it writes nothing."""
@@ -238,17 +233,17 @@ class Flow:
         writers = [writer for writer in self._writes if chosen is None or writer in chosen]
         return sum(len(self._shown[storage]) for writer in writers for storage in self._written(writer))
 
-    def reach(self, writer: int) -> Reach | None:
-        """The reach of a vertex's writes; None where it writes nothing."""
-        if writer not in self._writes:
-            return None
-        values = frozenset(value for storage in self._written(writer) for value in self._shown[storage])
-        takers = (edge for number, name in values for edge in self.outgoing[number] if edge.value == name)
-        read_by = sorted({edge.target for edge in takers if self._reads(edge, writer, values)})
-        return Reach(writer, tuple(sorted({number for number, _ in values})), values, tuple(read_by))
+    def reaches(self, writers: Iterable[int] | None = None) -> Iterator[Reach]:
+        """The reach of each vertex that writes, or of those of the ``writers`` that do."""
+        for writer in self._writes if writers is None else writers:
+            if writer in self._writes:
+                values = frozenset(value for storage in self._written(writer) for value in self._shown[storage])
+                takers = (edge for number, name in values for edge in self.outgoing[number] if edge.value == name)
+                read_by = sorted({edge.target for edge in takers if self._reads(edge, writer, values)})
+                yield Reach(writer, tuple(sorted({number for number, _ in values})), values, tuple(read_by))
 
     def _written(self, writer: int) -> set[Storage]:
-        return _storages(ref for write in self._writes[writer] for ref in write.refs)
+        return {ref.storage for write in self._writes[writer] for ref in write.refs}
 
     def _reads(self, edge: Edge, writer: int, values: frozenset[tuple[int, str]]) -> bool:
         vertex = self.vertices[edge.target]
@@ -267,10 +262,6 @@ def subscopes(site: Site) -> Iterator[Scope]:
     """The graphs that a node calls."""
     for sub in site.node.subgraphs():
         yield Scope(sub.graph, (*site.scope.path, site.node.caller_label, sub.name), site)
-
-
-def _storages(refs: Iterable[Ref]) -> set[Storage]:
-    return {ref.storage for ref in refs}
 
 
 def _exclusive(one: Vertex, other: Vertex) -> bool:
