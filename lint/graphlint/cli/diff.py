@@ -39,26 +39,16 @@ Examples:
 
 Weights are not compared. Exit status: 0 if the programs are equal, 1 if they differ, 2 if something went wrong.""",
 )
-def diff(
-    console: Console,
-    /,
-    old: str,
-    new: str,
-    program: str | None,
-    metadata: bool,
-    output_format: str,
-    quiet: bool,
-    **_: Any,
-) -> int:
+def diff(console: Console, /, old: str, new: str, **options: Any) -> int:
     """Compare the programs of two artifacts by structure.
 
     First how they are called (inputs, outputs, what is written back, label, ranges of sizes), then their ops. Names of
     values and the version of torch that wrote the file make no difference.
     """
-    compared = _compared(old, new, program, metadata=metadata)
-    if not quiet and output_format == "json":
+    compared = _compared(old, new, options["program"], metadata=options["metadata"])
+    if not console.quiet and options["output_format"] == "json":
         console.out(report.render_json(compared))
-    elif not quiet:
+    elif not console.quiet:
         console.out(report.render(compared, ReportOptions(color=console.colors(sys.stdout), folder=os.getcwd())))
         console.err(report.summary(compared))
     return 0 if compared.equal else 1

@@ -80,26 +80,14 @@ Examples:
 
 Exit status: 0, or 2 if something went wrong.""",
 )
-def show(
-    console: Console,
-    /,
-    artifact: str,
-    program: str | None,
-    nodes: tuple[str, ...],
-    around: int | None,
-    findings: bool,
-    output_format: str | None,
-    output_file: str | None,
-    config: str | None,
-    isolated: bool,
-    **_: Any,
-) -> int:
+def show(console: Console, /, artifact: str, nodes: tuple[str, ...], around: int | None, **options: Any) -> int:
     """Show the graphs of an artifact, with findings in the margin.
 
     Pictures mark what writes, every value that may show the written memory, and what reads it afterwards.
     """
     if around is not None and not nodes:
         raise click.UsageError("--around goes with --node.")
+    config, isolated, output_file = options["config"], options["isolated"], options["output_file"]
     if config is not None and isolated:
         raise click.UsageError("--config cannot be used with --isolated.")
     settings = Resolver(RULES, Configuration(), (), config, isolated=isolated).settings_for(artifact)
@@ -109,11 +97,11 @@ def show(
     with opened(artifact, settings.limits) as archive:
         if archive.note:
             raise ArtifactError(f"{artifact}: {archive.note}")
-        shown = partial(_shown, archive, settings=settings, review=review, findings=findings)
-        programs = [shown(entry) for entry in _entries(archive, program)]
+        shown = partial(_shown, archive, settings=settings, review=review, findings=options["findings"])
+        programs = [shown(entry) for entry in _entries(archive, options["program"])]
     if nodes:
         programs = _centered(programs, artifact, nodes, 1 if around is None else around)
-    chosen = output_format or _SUFFIXES.get(os.path.splitext(output_file or "")[1].lower(), "text")
+    chosen = options["output_format"] or _SUFFIXES.get(os.path.splitext(output_file or "")[1].lower(), "text")
     report = ReportOptions(
         color=chosen == "text" and console.colors(None if output_file is not None else sys.stdout),
         folder=os.getcwd(),
