@@ -15,7 +15,7 @@ import msgspec
 
 from graphlint.ir.model import Argument, Graph, Node
 from graphlint.ops.info import OpInfo
-from graphlint.ops.table import OpTable
+from graphlint.ops.table import op_table
 from graphlint.report.graphs.text import print_type, print_value
 
 _REFERENCE: Final = re.compile(r"([%$])[\w.]+\??")
@@ -133,7 +133,7 @@ class Symbols:
         return self._numbers[name]
 
 
-def canonical_graph(graph: Graph, ops: OpTable, symbols: Symbols) -> CanonicalGraph:
+def canonical_graph(graph: Graph, symbols: Symbols) -> CanonicalGraph:
     """The canonical form of a graph and of those that it calls."""
     inputs = [
         name
@@ -141,20 +141,20 @@ def canonical_graph(graph: Graph, ops: OpTable, symbols: Symbols) -> CanonicalGr
         for name in argument.names() or [argument.as_custom_obj.name if argument.as_custom_obj else ""]
     ]
     types = [_type(graph, name, symbols) for name in inputs] + ["constant"] * len(graph.constants)
-    nodes = [_node(index, node, graph, ops, symbols) for index, node in enumerate(graph.nodes)]
+    nodes = [_node(index, node, graph, symbols) for index, node in enumerate(graph.nodes)]
     outputs = [(_text(argument), argument.names()) for argument in graph.outputs]
     return CanonicalGraph(graph, nodes, [*inputs, *graph.constants], tuple(types), outputs)
 
 
-def _node(index: int, node: Node, graph: Graph, ops: OpTable, symbols: Symbols) -> CanonicalNode:
-    info = ops.lookup(node.target)
+def _node(index: int, node: Node, graph: Graph, symbols: Symbols) -> CanonicalNode:
+    info = op_table().lookup(node.target)
     arguments: dict[str, Taken] = {}
     for position, operand in enumerate(node.inputs):
         name = operand.name or str(position)
         taken = Taken(_text(operand.arg), operand.arg.names(), operand.arg)
         if taken.values or not _is_default(info, name, taken.text):
             arguments[name] = taken
-    graphs = [canonical_graph(sub.graph, ops, symbols) for sub in node.subgraphs()]
+    graphs = [canonical_graph(sub.graph, symbols) for sub in node.subgraphs()]
     types = tuple(_type(graph, name, symbols) for name in node.results())
     return CanonicalNode(index, node, info.name if info is not None else node.op, arguments, types, graphs)
 

@@ -8,7 +8,6 @@ from collections.abc import Set as AbstractSet
 
 from graphlint.ir.model import Graph, Program
 from graphlint.ir.source import model_frame, module_of, stack_frames
-from graphlint.ops.table import op_table
 from graphlint.report.comparison.alignment import longest_increasing
 from graphlint.report.comparison.canonical import CanonicalGraph, CanonicalNode, Symbols, canonical_graph
 from graphlint.report.comparison.changes import Change, Detail, Kind, NodeFacts, ProgramDiff
@@ -25,7 +24,7 @@ def compare_programs(
     pairs = matched_inputs(before.inputs, after.inputs)
     inputs = {now.value[1:]: was.value[1:] for was, now in pairs if was is not None and now is not None}
     inputs |= _matched_constants(old.graph, new.graph)
-    graphs = [canonical_graph(program.graph, op_table(), Symbols()) for program in (old, new)]
+    graphs = [canonical_graph(program.graph, Symbols()) for program in (old, new)]
     matching = Matching(graphs[0], graphs[1], inputs)
     found = list(_compared(matching, (), (before.output_names, after.output_names), metadata=metadata))
     return ProgramDiff(

@@ -26,6 +26,7 @@ from graphlint.report.formats.phrasing import (
     code,
     grouped,
     in_function,
+    in_three,
     paint,
     painted_line,
     severity,
@@ -70,11 +71,9 @@ def _excerpt(place: Location, options: ReportOptions, bar: str) -> list[str]:
     lines = [bar, f"{numbered}     {printable(text)}"]
     if place.column:
         # Before and under the expression, what is shown escaped is longer than it is in the file.
-        start = len(place.text) - len(place.text.lstrip())
-        before = _width(printable(place.text[start : place.column - 1]))
-        end = place.end_column or place.column + 1
-        under = _width(printable(place.text[place.column - 1 : end - 1].rstrip()))
-        lines.append(f"{bar}     {' ' * before}{paint('^' * max(under, 1), options, fg='red', bold=True)}")
+        before, expression, _ = in_three(place)
+        under = "^" * max(_width(printable(expression.rstrip())), 1)
+        lines.append(f"{bar}     {' ' * _width(printable(before))}{paint(under, options, fg='red', bold=True)}")
     return [*lines, bar]
 
 

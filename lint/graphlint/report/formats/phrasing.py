@@ -13,7 +13,7 @@ import msgspec
 
 from graphlint.ir.source import SourceFrame
 from graphlint.report.formats.escaping import printable
-from graphlint.report.results import FileResult, ReportOptions
+from graphlint.report.results import FileResult, ReportOptions, RestoredCheck
 from graphlint.rules.diagnostics import Diagnostic, Location, Severity
 
 DEFAULT_PROGRAM: Final = "model"
@@ -149,18 +149,25 @@ def painted_line(place: Location, options: ReportOptions) -> str:
     return _linked(text, f"file://{'' if path.startswith('/') else '/'}{path}")
 
 
+def in_three(place: Location) -> tuple[str, str, str]:
+    """The line of the source without its indentation: up to the expression at fault, the expression, and the rest."""
+    text = place.text.rstrip()
+    begin, end = place.column - 1, (place.end_column or place.column + 1) - 1
+    return text[len(text) - len(text.lstrip()) : begin], text[begin:end], text[end:]
+
+
 def in_function(place: Location) -> str:
     """`` in forward``."""
     return f" in {printable(place.function)}" if place.function else ""
 
 
-def place_in_artifact(diagnostic: Diagnostic) -> str:
+def place_in_artifact(found: Diagnostic | RestoredCheck) -> str:
     """``program decoder, graph cond > true_graph_0, node %add_``; empty for the file as a whole."""
     parts = (
-        ("program", diagnostic.program if diagnostic.program != DEFAULT_PROGRAM else None),
-        ("graph", " > ".join(diagnostic.subgraph) or None),
-        ("node", None if diagnostic.node is None else f"%{diagnostic.node}"),
-        ("member", diagnostic.member),
+        ("program", found.program if found.program != DEFAULT_PROGRAM else None),
+        ("graph", " > ".join(found.subgraph) or None),
+        ("node", None if found.node is None else f"%{found.node}"),
+        ("member", found.member if isinstance(found, Diagnostic) else None),
     )
     return printable(", ".join(f"{what} {name}" for what, name in parts if name is not None))
 

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from graphlint.report.formats.escaping import printable, printable_lines
-from graphlint.report.formats.phrasing import DEFAULT_PROGRAM, count, enumerated, found_in, paint, tally, totals
-from graphlint.report.results import FileResult, ReportOptions, RestoredCheck
+from graphlint.report.formats.phrasing import count, enumerated, found_in, paint, place_in_artifact, tally, totals
+from graphlint.report.results import FileResult, ReportOptions
 from graphlint.rules.checks import TOKEN_RULES
 from graphlint.rules.diagnostics import Diagnostic
 
@@ -143,7 +143,7 @@ def render_restored(results: Sequence[FileResult], options: ReportOptions, *, ex
 def render_kept(results: Sequence[FileResult], options: ReportOptions) -> str:
     """What stays functional, one line each."""
     return "".join(
-        f"{paint(printable(result.path), options, bold=True)}{printable(_place(check))}: "
+        f"{paint(printable(result.path), options, bold=True)}, {place_in_artifact(check)}: "
         f"{printable(f'{check.op} stays: {check.reason}')}\n"
         for result in results
         for check in result.kept
@@ -160,9 +160,3 @@ def render_would_restore(results: Sequence[FileResult]) -> str:
 
 def _failed(results: Sequence[FileResult]) -> bool:
     return any(result.error or result.unreadable for result in results)
-
-
-def _place(check: RestoredCheck) -> str:
-    program = f", program {check.program}" if check.program != DEFAULT_PROGRAM else ""
-    graph = f", graph {' > '.join(check.subgraph)}" if check.subgraph else ""
-    return f"{program}{graph}, node %{check.node}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final
@@ -82,24 +81,26 @@ class Drawing:
     def wires(self, vertices: Sequence[Vertex]) -> list[Edge]:
         """The lines between the vertices of one graph, from earlier to later ones."""
         here = {vertex.number for vertex in vertices}
-        wires = [
+        wires = sorted(
             edge._replace(kind="storage" if (edge.source, edge.value) in self._values else "value")
             for number in here
             for edge in self.flow.incoming[number]
             if edge.source in here
-        ]
+        )
         return sorted([*wires, *self._orders(here, wires)], key=lambda wire: wire[:3])
 
     def _orders(self, here: AbstractSet[int], wires: Sequence[Edge]) -> Iterator[Edge]:
-        """From each write to what reads the storage afterwards without taking the write's result, whichever way."""
-        following: defaultdict[int, list[int]] = defaultdict(list)
-        for wire in wires:
-            following[wire.source].append(wire.target)
+        """From each write to what reads the storage afterwards without taking the write's result, whichever way;
+        ``wires`` come in the order of their sources.
+        """
         for reach in self._shown:
             writer = self._outer(reach.writer, here)
-            if writer >= 0:
-                readers = {self._outer(number, here) for number in reach.read_by} - _reachable(writer, following)
-                yield from (Edge(writer, reader, "", "order") for reader in readers if reader > writer)
+            taking = {writer}
+            for wire in wires:
+                if wire.source in taking:
+                    taking.add(wire.target)
+            readers = {self._outer(number, here) for number in reach.read_by} - taking
+            yield from (Edge(writer, reader, "", "order") for reader in readers if reader > writer >= 0)
 
     def _outer(self, number: int, here: AbstractSet[int]) -> int:
         """The vertex or what of its callers is in that graph; -1 where nothing is."""
@@ -161,16 +162,6 @@ class Drawing:
         if self.left_out:
             sentences.append(f"{self.left_out} of the program's nodes are not on the picture.")
         return " ".join(sentences)
-
-
-def _reachable(start: int, following: defaultdict[int, list[int]]) -> set[int]:
-    reached: set[int] = set()
-    waiting = [start]
-    while waiting:
-        new = set(following[waiting.pop()]) - reached
-        reached |= new
-        waiting += new
-    return reached
 
 
 def _called(vertex: Vertex) -> str:

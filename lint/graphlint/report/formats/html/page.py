@@ -28,6 +28,7 @@ from graphlint.report.formats.phrasing import (
     grouped,
     headline,
     in_function,
+    in_three,
     module,
     place_in_artifact,
     source_line,
@@ -238,12 +239,10 @@ def _source(diagnostic: Diagnostic, place: Location, options: ReportOptions) -> 
 
 
 def _marked(place: Location) -> str:
-    text = place.text.strip()
     if not place.column:
-        return _shown(text)
-    begin = place.column - 1 - (len(place.text.rstrip()) - len(text))
-    end = begin + max(place.end_column - place.column, 1)
-    return f"{_shown(text[:begin])}<mark>{_shown(text[begin:end])}</mark>{_shown(text[end:])}"
+        return _shown(place.text.strip())
+    before, expression, after = map(_shown, in_three(place))
+    return f"{before}<mark>{expression}</mark>{after}"
 
 
 def _facts(group: Group, status: str, options: ReportOptions) -> Iterator[tuple[str, str]]:
