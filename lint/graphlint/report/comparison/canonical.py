@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Hashable
+from string import digits
 from typing import Final, NamedTuple
 
 import msgspec
@@ -19,7 +20,7 @@ from graphlint.ops.table import op_table
 from graphlint.report.graphs.text import print_type, print_value
 
 _REFERENCE: Final = re.compile(r"([%$])[\w.]+\??")
-_SYMBOL: Final = re.compile(r"\b([a-z]+)(\d+)\b")
+_SYMBOL: Final = re.compile(r"\b[a-z]+[0-9]+\b")
 _SPELLED: Final = re.compile(r"^(?:(?:ints|floats|bools)\$|(?:tensors|optionals|floats|bools|strings)(?=\[\]$))")
 """How the text form tells lists of one kind from those of another; versions of torch differ in which they write."""
 
@@ -113,24 +114,17 @@ class CanonicalGraph(msgspec.Struct, eq=False):
         return numbers
 
 
-class Symbols:
-    """Numbers for symbols, in the order in which they come up."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[str, str] = {}
-        self._counts: dict[str, int] = {}
+class Symbols(dict[str, str]):
+    """Symbols with their numbers, in the order in which they come up: ``s77`` with ``s0``."""
 
     def numbered(self, text: str) -> str:
         """A size expression with its symbols numbered: ``2*s77`` becomes ``2*s0``."""
-        return _SYMBOL.sub(self._number, text)
+        return _SYMBOL.sub(lambda match: self[match[0]], text)
 
-    def _number(self, match: re.Match[str]) -> str:
-        name, letter = match[0], match[1]
-        if name not in self._numbers:
-            number = self._counts.get(letter, 0)
-            self._numbers[name] = f"{letter}{number}"
-            self._counts[letter] = number + 1
-        return self._numbers[name]
+    def __missing__(self, name: str) -> str:
+        letter = name.rstrip(digits)
+        self[name] = f"{letter}{sum(known.rstrip(digits) == letter for known in self)}"
+        return self[name]
 
 
 def canonical_graph(graph: Graph, symbols: Symbols) -> CanonicalGraph:

@@ -33,7 +33,7 @@ from graphlint.ir.enums import DTYPES
 from graphlint.ir.source import model_frame, module_of, stack_frames
 from graphlint.report.formats.escaping import encode
 from graphlint.report.formats.json_report import finding
-from graphlint.report.graphs.flow import Flow, Reach, ShownProgram, Vertex
+from graphlint.report.graphs.flow import ShownProgram, Vertex
 from graphlint.report.graphs.text import range_bounds
 from graphlint.report.results import ReportOptions
 from graphlint.rules.diagnostics import WrittenStorage
@@ -70,7 +70,18 @@ def _program(shown: ShownProgram, options: ReportOptions) -> dict[str, Any]:
             for edge in sorted(flow.edges, key=lambda edge: edge[:2])
             if edge.source in here and edge.target in here
         ],
-        "writes": [one for reach in flow.reaches(sorted(here)) for one in _writes(reach, flow)],
+        "writes": [
+            {
+                "node": reach.writer,
+                "argument": write.argument,
+                "value": write.value,
+                "storage": WrittenStorage.of(write),
+                "shown_by": reach.shown_by,
+                "read_by": reach.read_by,
+            }
+            for reach in flow.reaches(sorted(here))
+            for write in flow.writes(reach.writer)
+        ],
         "findings": [
             finding(diagnostic, options)
             for number, found in sorted(shown.findings().items())
@@ -108,17 +119,3 @@ def _value(vertex: Vertex, name: str) -> dict[str, Any]:
         "device": None if meta is None or meta.device is None else str(meta.device),
         "requires_grad": None if meta is None else meta.requires_grad,
     }
-
-
-def _writes(reach: Reach, flow: Flow) -> list[dict[str, Any]]:
-    return [
-        {
-            "node": reach.writer,
-            "argument": write.argument,
-            "value": write.value,
-            "storage": WrittenStorage.of(write),
-            "shown_by": reach.shown_by,
-            "read_by": reach.read_by,
-        }
-        for write in flow.writes(reach.writer)
-    ]
