@@ -16,6 +16,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal
 
 import click
@@ -179,11 +180,9 @@ def _attributes_file(scope: Scope, given: str | None) -> str:
 def _edit(path: str, change: Callable[[str], str]) -> bool:
     """Change the text of the file of attributes, and say whether that made a difference. Raises WriteError."""
     try:
-        try:
-            with open(path, encoding="utf-8", errors="surrogateescape", newline="") as stream:
-                text = stream.read()
-        except FileNotFoundError:
-            text = ""
+        text = ""
+        with suppress(FileNotFoundError), open(path, encoding="utf-8", errors="surrogateescape", newline="") as stream:
+            text = stream.read()
         changed = change(text)
         if changed == text:
             return False

@@ -116,8 +116,6 @@ class FileResult(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def without_fixes_except(self, fixable: frozenset[str]) -> FileResult:
         """The result with the diagnostics of other rules, which the configuration excludes, marked as not fixable."""
-        if all(one.code in fixable or not one.fixable for one in self.diagnostics):
-            return self
         fix = Fix("none", "the configuration excludes this rule from fixing ('fixable', 'unfixable')")
         marked = (
             one if one.code in fixable or not one.fixable else msgspec.structs.replace(one, fix=fix)

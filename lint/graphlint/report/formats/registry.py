@@ -105,16 +105,14 @@ def settled(outputs: tuple[Output, ...], file: str | None, *, statistics: bool) 
 
     Raises ConfigError where two would be written to one place, or cannot be written at all.
     """
-    without = [output for output in outputs if not output.file]
     if file is not None:
-        if len(without) != 1:
+        if [one.file for one in outputs].count("") != 1:
             given = ", ".join(map(str, outputs))
             raise ConfigError(
                 f"-o/--output-file goes with exactly one format that has no file of its own, not with {given}"
             )
         outputs = tuple(Output(one.format, one.file or file) for one in outputs)
-    else:
-        check_stdout(outputs, "--output-format ")
+    check_stdout(outputs, "--output-format ")
     seen: set[str] = set()
     for one in outputs:
         place = os.path.abspath(one.file) if one.file else ""
