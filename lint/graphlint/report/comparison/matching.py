@@ -49,6 +49,8 @@ class Matching:
             if len(self.to_new) == before:
                 break
         self._in_place()
+        self.gone = {name for node in self._unmatched()[0] for name in node.results}
+        """Old values that are in the new graph no more."""
 
     def _pair(self, old: CanonicalNode, new: CanonicalNode) -> None:
         self.to_new[old.index] = new.index

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterator
 
 from graphlint.ir.model import Graph, Program
 from graphlint.ir.source import model_frame, module_of, stack_frames
@@ -51,49 +50,36 @@ def _compared(
     order.
     """
     moved = _out_of_order(matching)
-    removed: defaultdict[int, list[CanonicalNode]] = defaultdict(list)
-    place = -1
-    for node in matching.old.nodes:
-        place = matching.to_new.get(node.index, place)
-        if node.index not in matching.to_new:
-            removed[place].append(node)
-    gone = {name for nodes in removed.values() for node in nodes for name in node.results}
-    for place in range(-1, len(matching.new.nodes)):
-        if place >= 0:
-            yield from _compared_node(matching, matching.new.nodes[place], path, moved, gone, metadata=metadata)
-        for node in removed[place]:
-            yield Change("removed", path, old=_facts(matching.old.graph, node))
+    for old, new in _in_order(matching):
+        if old is None or new is None:
+            yield Change("added" if old is None else "removed", path, *_facts(matching, old, new))
+            continue
+        details = [*_details(matching, old, new), *(_metadata(old, new) if metadata else ())]
+        kind: Kind = "changed" if details else "moved"
+        details += [moved[new.index]] if new.index in moved else []
+        yield Change(kind, path, *_facts(matching, old, new), tuple(details)) if details else None
+        for inner, other, reference in zip(old.graphs, new.graphs, new.node.subgraphs(), strict=False):
+            below = Matching(inner, other, dict(zip(other.inputs, inner.inputs, strict=False)))
+            yield from _compared(below, (*path, new.node.caller_label, reference.name), metadata=metadata)
     yield from _returned(matching, path, outputs)
 
 
-def _compared_node(
-    matching: Matching,
-    new: CanonicalNode,
-    path: tuple[str, ...],
-    moved: Mapping[int, Detail],
-    gone: AbstractSet[str],
-    *,
-    metadata: bool,
-) -> Iterator[Change | None]:
-    if new.index not in matching.to_old:
-        yield Change("added", path, new=_facts(matching.new.graph, new))
-        return
-    old = matching.old.nodes[matching.to_old[new.index]]
-    details = [*_details(matching, old, new, gone), *(_metadata(old, new) if metadata else ())]
-    if details or new.index in moved:
-        kind: Kind = "changed" if details else "moved"
-        details += [moved[new.index]] if new.index in moved else []
-        facts = _facts(matching.old.graph, old), _facts(matching.new.graph, new)
-        yield Change(kind, path, *facts, tuple(details))
-    else:
-        yield None
-    for inner, other, reference in zip(old.graphs, new.graphs, new.node.subgraphs(), strict=False):
-        below = Matching(inner, other, dict(zip(other.inputs, inner.inputs, strict=False)))
-        yield from _compared(below, (*path, new.node.caller_label, reference.name), metadata=metadata)
+def _in_order(matching: Matching) -> Iterator[tuple[CanonicalNode | None, CanonicalNode | None]]:
+    """Old and new nodes that are the same, in the order of the new graph, with what is gone where it was."""
+    removed: defaultdict[int, list[CanonicalNode]] = defaultdict(list)
+    place = -1
+    for old in matching.old.nodes:
+        place = matching.to_new.get(old.index, place)
+        if old.index not in matching.to_new:
+            removed[place].append(old)
+    yield from ((old, None) for old in removed[-1])
+    for new in matching.new.nodes:
+        yield matching.old.nodes[matching.to_old[new.index]] if new.index in matching.to_old else None, new
+        yield from ((old, None) for old in removed[new.index])
 
 
-def _details(matching: Matching, old: CanonicalNode, new: CanonicalNode, gone: AbstractSet[str]) -> Iterator[Detail]:
-    """What differs between two matched nodes; ``gone`` are the old values that are in the new graph no more."""
+def _details(matching: Matching, old: CanonicalNode, new: CanonicalNode) -> Iterator[Detail]:
+    """What differs between two matched nodes."""
     if old.op != new.op:
         yield Detail("op", old.op, new.op)
     left_out = "the default" if old.op == new.op else "none"
@@ -103,7 +89,7 @@ def _details(matching: Matching, old: CanonicalNode, new: CanonicalNode, gone: A
         same = taken == [matching.values.get(value) for value in others]
         if not same or was is None or now is None or was.text != now.text:
             before, after = (print_value(one.argument) if one else left_out for one in (was, now))
-            before += " (removed)" if not gone.isdisjoint(taken) else ""
+            before += " (removed)" if not matching.gone.isdisjoint(taken) else ""
             after += " (added)" if not matching.values.keys() >= set(others) else ""
             yield Detail(f"argument {name}", before, after)
     if old.types != new.types:
@@ -153,16 +139,18 @@ def _before(graph: CanonicalGraph, index: int) -> str:
     return f"%{graph.nodes[index - 1].node.label}" if index else "the inputs"
 
 
-def _facts(graph: Graph, node: CanonicalNode) -> NodeFacts:
-    module = module_of(node.node)
-    return NodeFacts(
-        node.node.label,
-        node.op,
-        node.index,
-        print_node(graph, node.node),
-        model_frame(stack_frames(node.node)),
-        module[0] if module is not None else None,
-    )
+def _facts(
+    matching: Matching, old: CanonicalNode | None, new: CanonicalNode | None
+) -> tuple[NodeFacts | None, NodeFacts | None]:
+    return _facts_of(matching.old.graph, old), _facts_of(matching.new.graph, new)
+
+
+def _facts_of(graph: Graph, node: CanonicalNode | None) -> NodeFacts | None:
+    if node is None:
+        return None
+    path, _ = module_of(node.node) or (None, None)
+    text, source = print_node(graph, node.node), model_frame(stack_frames(node.node))
+    return NodeFacts(node.node.label, node.op, node.index, text, source, path)
 
 
 def _types(graph: Graph, node: CanonicalNode) -> str:
