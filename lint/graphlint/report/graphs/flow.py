@@ -82,7 +82,6 @@ class Flow:
     def __init__(self, view: Analysis) -> None:
         self.view = view
         self.vertices: list[Vertex] = []
-        self.edges: list[Edge] = []
         self.incoming: defaultdict[int, list[Edge]] = defaultdict(list)
         """Edges by the number of their target."""
         self.outgoing: defaultdict[int, list[Edge]] = defaultdict(list)
@@ -92,8 +91,9 @@ class Flow:
         self._kinds = input_kinds(view.program)
         self._at: dict[int, Vertex] = {}
         self._spans: dict[int, range] = {}
-        lines = (line for line in self.lines if line.kind in ("inputs", "node", "outputs"))
-        self._graph(Scope(view.program.graph), walk(view.program, view.ops, lambda _: False), lines)
+        self._rest = (line for line in self.lines if line.kind in ("inputs", "node", "outputs"))
+        self._sites = walk(view.program, view.ops, lambda _: False)
+        self._graph(Scope(view.program.graph))
 
     @property
     def nodes(self) -> list[Vertex]:
@@ -152,23 +152,21 @@ class Flow:
                 break
         return reached
 
-    def _graph(self, scope: Scope, sites: Iterator[Site], lines: Iterator[Line]) -> None:
-        """Add a graph, whose nodes are the next of ``sites``, and whose text are the next of ``lines``; those of the
-        graphs that they call follow each.
-        """
-        first, line = len(self.vertices), next(lines)
+    def _graph(self, scope: Scope) -> None:
+        """Add a graph, whose nodes and lines are the next; those of the graphs that they call follow each."""
+        first, line = len(self.vertices), next(self._rest)
         for argument, text in zip(scope.graph.inputs, line.parts, strict=True):
             names = argument.names() or ([argument.as_custom_obj.name] if argument.as_custom_obj else [])
             self._add("input", scope, line, text, next(iter(names), "constant"), names)
         makers = {name: vertex.number for vertex in self.vertices[first:] for name in vertex.defines}
         for node in scope.graph.nodes:
-            site, line = next(sites), next(lines)
+            site, line = next(self._sites), next(self._rest)
             vertex = self._add("node", scope, line, line.text.strip(), node.label, node.results(), site)
             self._at[site.position] = vertex
             self._take((operand.arg for operand in node.inputs), vertex, makers)
-            self._call(site, vertex, makers, sites, lines)
+            self._call(site, vertex, makers)
             makers.update(dict.fromkeys(vertex.defines, vertex.number))
-        line = next(lines)
+        line = next(self._rest)
         end = self._add("return", scope, line, line.text.strip(), "return", [])
         self._spans[id(scope.graph)] = range(first, end.number + 1)
         self._take(scope.graph.outputs, end, makers)
@@ -178,7 +176,6 @@ class Flow:
         return self.vertices[-1]
 
     def _connect(self, edge: Edge) -> None:
-        self.edges.append(edge)
         self.incoming[edge.target].append(edge)
         self.outgoing[edge.source].append(edge)
 
@@ -187,15 +184,13 @@ class Flow:
             if name in makers:
                 self._connect(Edge(makers[name], vertex.number, name))
 
-    def _call(
-        self, site: Site, vertex: Vertex, makers: dict[str, int], sites: Iterator[Site], lines: Iterator[Line]
-    ) -> None:
+    def _call(self, site: Site, vertex: Vertex, makers: dict[str, int]) -> None:
         """What the caller hands over becomes the subgraphs' inputs; all of it may, where that is not known."""
         call = call_of(site.node)
         called = set() if call is None else set(map(id, call.graphs.values()))
         taken = [(edge.source, edge.value) for edge in self.incoming[vertex.number]]
         for scope in subscopes(site):
-            self._graph(scope, sites, lines)
+            self._graph(scope)
             span = self.span(scope.graph)
             for index, inner in enumerate(span[: len(scope.graph.inputs)]):
                 handed = taken

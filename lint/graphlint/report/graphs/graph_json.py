@@ -67,8 +67,9 @@ def _program(shown: ShownProgram, options: ReportOptions) -> dict[str, Any]:
         "nodes": [_node(vertex) for vertex in flow.vertices if vertex.number in here],
         "edges": [
             edge._asdict()
-            for edge in sorted(flow.edges, key=lambda edge: edge[:2])
-            if edge.source in here and edge.target in here
+            for number in sorted(here)
+            for edge in sorted(flow.outgoing[number], key=lambda edge: edge.target)
+            if edge.target in here
         ],
         "writes": [
             {
@@ -93,7 +94,7 @@ def _program(shown: ShownProgram, options: ReportOptions) -> dict[str, Any]:
 
 def _node(vertex: Vertex) -> dict[str, Any]:
     site = vertex.site
-    module = module_of(site.node) if site is not None else None
+    path, kind = (module_of(site.node) if site is not None else None) or (None, None)
     return {
         "id": vertex.number,
         "kind": vertex.kind,
@@ -104,8 +105,8 @@ def _node(vertex: Vertex) -> dict[str, Any]:
         "text": vertex.text,
         "values": [_value(vertex, name) for name in vertex.defines],
         "source": model_frame(stack_frames(site.node)) if site is not None else None,
-        "module_path": module[0] if module is not None else None,
-        "module_type": module[1] if module is not None else None,
+        "module_path": path,
+        "module_type": kind,
     }
 
 
