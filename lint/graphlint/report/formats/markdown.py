@@ -26,16 +26,16 @@ _ROOM_FOR_THE_REST: Final = 200
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     """The Markdown text."""
     head = f"## graphlint: {headline(results)}\n\n{_counts(results, options)}\n"
-    room = options.size_limit - len(head.encode()) - _ROOM_FOR_THE_REST if options.size_limit else None
+    room = (options.size_limit or float("inf")) - len(head.encode()) - _ROOM_FOR_THE_REST
     parts = [head]
     left_out = 0
     for number, part in (section for result in results for section in _sections(result, options)):
         size = len(part.encode("utf-8", "replace"))
-        if room is not None and (left_out or size > room):
+        if left_out or size > room:
             left_out += number
-            continue
-        parts.append(part)
-        room = room - size if room is not None else None
+        else:
+            parts.append(part)
+            room -= size
     if left_out:
         parts.append(f"\n… and {count(left_out, 'more finding')}: the report would be too large.\n")
     return "".join(parts)
