@@ -71,6 +71,7 @@ class CanonicalGraph(msgspec.Struct, eq=False):
     input_types: tuple[str, ...]
     outputs: list[tuple[str, list[str]]]
     """Each output as text with marks, and the values that it refers to."""
+    output_names: list[str]
     digest: int = 0
     """The same for graphs that compute the same from their inputs."""
     uses: defaultdict[str, dict[Slot, list[int]]] = msgspec.field(default_factory=lambda: defaultdict(dict))
@@ -127,7 +128,7 @@ class Symbols(dict[str, str]):
         return self[name]
 
 
-def canonical_graph(graph: Graph, symbols: Symbols) -> CanonicalGraph:
+def canonical_graph(graph: Graph, symbols: Symbols, output_names: list[str] | None = None) -> CanonicalGraph:
     """The canonical form of a graph and of those that it calls."""
     inputs = [
         name
@@ -137,7 +138,8 @@ def canonical_graph(graph: Graph, symbols: Symbols) -> CanonicalGraph:
     types = [_type(graph, name, symbols) for name in inputs] + ["constant"] * len(graph.constants)
     nodes = [_node(index, node, graph, symbols) for index, node in enumerate(graph.nodes)]
     outputs = [(_text(argument), argument.names()) for argument in graph.outputs]
-    return CanonicalGraph(graph, nodes, [*inputs, *graph.constants], tuple(types), outputs)
+    names = output_names or [f"result {place}" for place in range(len(outputs))]
+    return CanonicalGraph(graph, nodes, [*inputs, *graph.constants], tuple(types), outputs, names)
 
 
 def _node(index: int, node: Node, graph: Graph, symbols: Symbols) -> CanonicalNode:

@@ -23,9 +23,9 @@ def compare_programs(
     pairs = matched_inputs(before.inputs, after.inputs)
     inputs = {now.value[1:]: was.value[1:] for was, now in pairs if was is not None and now is not None}
     inputs |= _matched_constants(old.graph, new.graph)
-    graphs = [canonical_graph(program.graph, Symbols()) for program in (old, new)]
-    matching = Matching(graphs[0], graphs[1], inputs)
-    found = list(_compared(matching, (), (before.output_names, after.output_names), metadata=metadata))
+    left = canonical_graph(old.graph, Symbols(), before.output_names)
+    right = canonical_graph(new.graph, Symbols(), after.output_names)
+    found = list(_compared(Matching(left, right, inputs), (), metadata=metadata))
     return ProgramDiff(
         name,
         old_name if old_name != name else None,
@@ -42,12 +42,9 @@ def _matched_constants(old: Graph, new: Graph) -> dict[str, str]:
     return same | dict(zip(others, (name for name in old.constants if name not in same), strict=False))
 
 
-def _compared(
-    matching: Matching, path: tuple[str, ...], outputs: tuple[list[str], list[str]] | None = None, *, metadata: bool
-) -> Iterator[Change | None]:
+def _compared(matching: Matching, path: tuple[str, ...], *, metadata: bool) -> Iterator[Change | None]:
     """The differences between two graphs and all that they call, in the order of the new one, with what is gone where
-    it was; None for each node that is as it was. ``outputs`` tells which output is which; without, they are compared in
-    order.
+    it was; None for each node that is as it was.
     """
     moved = _out_of_order(matching)
     for old, new in _in_order(matching):
@@ -61,7 +58,7 @@ def _compared(
         for inner, other, reference in zip(old.graphs, new.graphs, new.node.subgraphs(), strict=False):
             below = Matching(inner, other, dict(zip(other.inputs, inner.inputs, strict=False)))
             yield from _compared(below, (*path, new.node.caller_label, reference.name), metadata=metadata)
-    yield from _returned(matching, path, outputs)
+    yield from _returned(matching, path)
 
 
 def _in_order(matching: Matching) -> Iterator[tuple[CanonicalNode | None, CanonicalNode | None]]:
@@ -101,19 +98,17 @@ def _details(matching: Matching, old: CanonicalNode, new: CanonicalNode) -> Iter
             yield Detail("graph inputs", ", ".join(inner.input_types), ", ".join(other.input_types))
 
 
-def _returned(
-    matching: Matching, path: tuple[str, ...], outputs: tuple[list[str], list[str]] | None
-) -> Iterator[Change]:
+def _returned(matching: Matching, path: tuple[str, ...]) -> Iterator[Change]:
     before, after = (
         {
-            keys[place] if keys is not None else f"result {place}": (print_value(argument), *output)
-            for place, (argument, output) in enumerate(zip(side.graph.outputs, side.outputs, strict=True))
+            name: (print_value(argument), *output)
+            for name, argument, output in zip(side.output_names, side.graph.outputs, side.outputs, strict=True)
         }
-        for side, keys in zip((matching.old, matching.new), outputs or (None, None), strict=True)
+        for side in (matching.old, matching.new)
     )
     details = []
-    # What only one has is a difference of the interface.
-    for key in (key for key in {**after, **before} if outputs is None or (key in before and key in after)):
+    # What only one program returns is a difference of the interface.
+    for key in (key for key in {**after, **before} if path or (key in before and key in after)):
         shown, text, names = before.get(key, ("nothing", "", []))
         other_shown, other_text, others = after.get(key, ("nothing", "", []))
         if text != other_text or names != [matching.values.get(name) for name in others]:
