@@ -76,23 +76,21 @@ def _result(diagnostic: Diagnostic, rule: int, fingerprint: str, options: Report
     logical = _logical(diagnostic)
     (artifact if spot.file else place).update({"logicalLocations": logical} if logical else {})
     linked = bool(spot.file) and not diagnostic.about_source
-    result: dict[str, Any] = {
+    where = place_in_artifact(diagnostic) or "the artifact"
+    why = diagnostic.suppression
+    kind = "inSource" if why is not None and why.by == "comment" else "external"
+    result = {
         "ruleId": diagnostic.code,
         "ruleIndex": rule,
         "level": diagnostic.severity,
         "message": _text(_message(diagnostic, linked=linked)),
         "locations": [place],
+        "relatedLocations": [{"id": 1, **artifact, "message": _text(where)}] if linked else None,
+        "partialFingerprints": {"primaryLocationLineHash": fingerprint},
+        "suppressions": why and [{"kind": kind, "justification": printable(why.reason) or f"by {why.by}"}],
+        "properties": {"fix": diagnostic.fix.applicability, "fixEnabled": options.applies(diagnostic)},
     }
-    if linked:
-        where = place_in_artifact(diagnostic) or "the artifact"
-        result["relatedLocations"] = [{"id": 1, **artifact, "message": _text(where)}]
-    result["partialFingerprints"] = {"primaryLocationLineHash": fingerprint}
-    if diagnostic.suppression is not None:
-        why = diagnostic.suppression
-        kind = "inSource" if why.by == "comment" else "external"
-        result["suppressions"] = [{"kind": kind, "justification": printable(why.reason) or f"by {why.by}"}]
-    result["properties"] = {"fix": diagnostic.fix.applicability, "fixEnabled": options.applies(diagnostic)}
-    return result
+    return {key: value for key, value in result.items() if value is not None}
 
 
 def _message(diagnostic: Diagnostic, *, linked: bool) -> str:
