@@ -11,7 +11,7 @@ import pytest
 from graphlint.artifact.errors import ConfigError
 from graphlint.artifact.limits import Limits
 from graphlint.ops.declared import DeclaredOp
-from graphlint.report.outputs import Output
+from graphlint.report.formats.registry import Output
 from graphlint.rules.settings import parse_toml
 from graphlint.run import config
 from graphlint.run.config import Configuration

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.text_form import document_of
 
-from graphlint.ops.table import op_table
-from graphlint.report.graphs.flow import Flow, Reaches
+from graphlint.report.graphs.flow import Flow
 from graphlint.rules.settings import Settings
 from graphlint.rules.view import ProgramView
 
@@ -41,8 +40,8 @@ graph(%cache: f32[4, 8] = buffer "cache", %x: f32[4, 8], %flag: b8[]):
 
 
 @pytest.fixture
-def flow_of(read_text):
-    return lambda text: Flow(read_text(text), op_table())
+def flow_of():
+    return lambda text: Flow(ProgramView(document_of(text), Settings(frozenset(), frozenset())))
 
 
 def around(flow, name, hops):
@@ -92,22 +91,19 @@ def test_finding_vertices_by_node_value_and_op(flow_of, name, labels):
     assert [vertex.label for vertex in flow_of(BRANCHES).named(name)] == labels
 
 
-def test_the_reach_of_a_write_in_a_branch():
-    view = ProgramView(document_of(BRANCHES), Settings(frozenset(), frozenset()))
-    flow = Flow(view.program, view.ops)
-    reaches = Reaches(view, flow)
-    [writer] = reaches.writers
-    reach = reaches.of(writer)
-    assert flow.vertices[writer].label == "fill_"
+def test_the_reach_of_a_write_in_a_branch(flow_of):
+    flow = flow_of(BRANCHES)
+    [reach] = flow.reaches()
+    assert flow.vertices[reach.writer].label == "fill_"
     shown = [flow.vertices[number].label for number in reach.shown_by]
     # The %c of both branches is the buffer; the write is in one of them.
     assert shown == ["cache", "row", "c", "inner", "fill_", "c"]
     # %early reads before the write, %other in the branch that does not run then, %row and %inner are views.
     assert [flow.vertices[number].label for number in reach.read_by] == ["cos", "later"]
-    assert reaches.of(flow.named("early")[0].number) is None
+    assert list(flow.reaches([flow.named("early")[0].number])) == []
 
 
-def test_later_writes_and_the_return_read_what_was_written():
+def test_later_writes_and_the_return_read_what_was_written(flow_of):
     text = """\
 program TRAINING
 graph(%x: f32[4]):
@@ -115,9 +111,7 @@ graph(%x: f32[4]):
   %mul_: f32[4] = aten.mul_.Tensor(%add_, 2)
   return %x
 """
-    view = ProgramView(document_of(text), Settings(frozenset(), frozenset()))
-    flow = Flow(view.program, view.ops)
-    reaches = Reaches(view, flow)
-    first, second = (reaches.of(writer) for writer in reaches.writers)
+    flow = flow_of(text)
+    first, second = flow.reaches()
     assert [flow.vertices[number].label for number in first.read_by] == ["mul_", "return"]
     assert [flow.vertices[number].label for number in second.read_by] == ["return"]

@@ -17,7 +17,7 @@ from graphlint.rules.diagnostics import Diagnostic, Fix
 from graphlint.rules.settings import Settings
 
 # They take the rules when they are imported, which must not happen while the rules are others, for those would stay.
-for name in ("graphlint.rules.linting", "graphlint.report.formats.sarif"):
+for name in ("graphlint.rules.linting", "graphlint.report.formats.sarif", "graphlint.cli.show", "graphlint.cli.diff"):
     importlib.import_module(name)
 
 

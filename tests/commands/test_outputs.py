@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from graphlint.cli.reports import report_root, source_address
-from graphlint.report.formats.registry import FORMATS
-from graphlint.report.outputs import Output
+from graphlint.report.formats.registry import FORMATS, Output
 from graphlint.report.results import FileResult
 
 CONCISE = "models.py:84: GL103 [*] writes (model.pt2)\n"

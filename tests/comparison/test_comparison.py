@@ -15,7 +15,7 @@ from graphlint.report.comparison.alignment import aligned
 from graphlint.report.comparison.changes import ArtifactDiff, Detail
 from graphlint.report.comparison.programs import compare_programs
 from graphlint.report.comparison.report import render, summary
-from graphlint.report.formats.options import ReportOptions
+from graphlint.report.results import ReportOptions
 from graphlint.rules.fixing import fix_program
 
 MODEL = """\

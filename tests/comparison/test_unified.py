@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphlint.report.comparison.unified import unified_diff
+from graphlint.report.comparison.alignment import unified_diff
 
 
 def diff(before, after):

@@ -14,7 +14,7 @@ from graphlint.artifact.artifact import open_artifact
 from graphlint.ir.document import Document
 from graphlint.report.graphs.dot import render_dot
 from graphlint.report.graphs.drawing import MOST, Drawing
-from graphlint.report.graphs.flow import Reaches, Vertex
+from graphlint.report.graphs.flow import Flow, Vertex
 from graphlint.report.graphs.layers import place
 from graphlint.report.graphs.svg import draw, render_svg
 from graphlint.rules.linting import lint_view
@@ -43,9 +43,9 @@ def view(text):
     return ProgramView(document_of(text), Settings(frozenset(), frozenset()))
 
 
-def neighbourhood(program, site, hops, reaches=None) -> Drawing:
-    reaches = reaches or Reaches(program)
-    return Drawing(reaches, [reaches.flow.vertex(site.position)], hops)
+def neighbourhood(program, site, hops, flow=None) -> Drawing:
+    flow = flow or Flow(program)
+    return Drawing(flow, [flow.vertex(site.position)], hops)
 
 
 def drawn(drawing: Drawing, vertices: list[Vertex]) -> list[Vertex]:
@@ -153,10 +153,10 @@ def every_picture(artifacts: Path):
         with open_artifact(path) as artifact:
             for entry in artifact.programs:
                 program = ProgramView(Document.from_bytes(artifact.read_program(entry)), everything)
-                reaches = Reaches(program)
-                yield Drawing(reaches)
+                flow = Flow(program)
+                yield Drawing(flow)
                 for found in lint_view(program, entry.name, "", everything):
-                    yield neighbourhood(program, found.site, 2, reaches)
+                    yield neighbourhood(program, found.site, 2, flow)
 
 
 def test_nothing_overlaps_or_leaves_the_page_and_texts_fit_their_boxes(artifacts):
@@ -184,7 +184,7 @@ def test_nothing_overlaps_or_leaves_the_page_and_texts_fit_their_boxes(artifacts
 def test_the_same_picture_is_the_same_text_and_others_have_other_ids(written):
     program = view(BRANCHES)
     assert render_svg(neighbourhood(program, program.writes[0].site, 1)) == render_svg(written)
-    other = Drawing(Reaches(program))
+    other = Drawing(Flow(program))
     assert element(other).get("aria-labelledby") != element(written).get("aria-labelledby")
 
 
@@ -193,8 +193,8 @@ def test_foreign_text_cannot_break_out():
     [early] = [node for node in program.program.graph.nodes if node.label == "early"]
     early.name = "<b>&\n\x1b\0]]>"
     early.target = '</text><script>alert("1")</script>\x1b[31m' + "x" * 500
-    reaches = Reaches(program)
-    picture = Drawing(reaches, reaches.flow.named("%early"), 1)
+    flow = Flow(program)
+    picture = Drawing(flow, flow.named("%early"), 1)
     root = element(picture)
     assert root.find(f"{SVG}title").text.startswith("What is around %<b>&\\n\\x1b\\x00]]> (</text><script>")
     assert not list(root.iter(f"{SVG}script"))
@@ -240,8 +240,8 @@ def test_dot_marks_writes_and_groups_subgraphs(written):
 
 def test_an_input_can_be_in_the_middle():
     program = view(BRANCHES)
-    reaches = Reaches(program)
-    picture = Drawing(reaches, reaches.flow.named("x"), 0)
+    flow = Flow(program)
+    picture = Drawing(flow, flow.named("x"), 0)
     assert [
         (picture.heading(one), one.number in picture.focus, picture.more_below(one.number)) for one in picture.graph
     ] == [("input", True, 2)]
@@ -255,6 +255,6 @@ graph(%a: f32[4]):
   %z: f32[4] = aten.add.Tensor(%x, %y)
   return %z
 """)
-    root = element(Drawing(Reaches(program)))
+    root = element(Drawing(Flow(program)))
     lines = [path for path in root.iter(f"{SVG}path") if path.get("marker-end")]
     assert [line.find(f"{SVG}title").text for line in lines] == ["%a", "%x, %y", "%z"]

@@ -6,8 +6,7 @@ import msgspec
 import pytest
 
 from graphlint.report.formats import github
-from graphlint.report.formats.options import ReportOptions
-from graphlint.report.results import FileResult
+from graphlint.report.results import FileResult, ReportOptions
 from graphlint.rules.diagnostics import Location
 
 OPTIONS = ReportOptions(folder="/repo", root="/repo")

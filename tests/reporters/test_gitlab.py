@@ -7,8 +7,7 @@ import json
 import msgspec
 
 from graphlint.report.formats import gitlab
-from graphlint.report.formats.options import ReportOptions
-from graphlint.report.results import FileResult
+from graphlint.report.results import FileResult, ReportOptions
 from graphlint.rules.diagnostics import Location
 
 OPTIONS = ReportOptions(folder="/project/sub", root="/project")

@@ -15,9 +15,7 @@ from click.testing import CliRunner
 from graphlint.cli.main import app
 from graphlint.ir.source import SourceFrame
 from graphlint.report.formats.html import page
-from graphlint.report.formats.options import ReportOptions
-from graphlint.report.graphs.picture import Picture
-from graphlint.report.results import FileResult, Illustration
+from graphlint.report.results import FileResult, Illustration, Picture, ReportOptions
 from graphlint.rules.diagnostics import Location, Suppression
 from graphlint.rules.settings import Settings
 from graphlint.run.engine import process

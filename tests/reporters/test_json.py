@@ -8,8 +8,7 @@ import msgspec
 
 from graphlint import __version__
 from graphlint.report.formats import counts, json_report
-from graphlint.report.formats.options import ReportOptions
-from graphlint.report.results import FileResult
+from graphlint.report.results import FileResult, ReportOptions
 
 
 def test_a_finding_has_all_keys_in_order(buffer_mutation):

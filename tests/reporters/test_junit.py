@@ -9,8 +9,7 @@ import msgspec
 import pytest
 
 from graphlint.report.formats import junit
-from graphlint.report.formats.options import ReportOptions
-from graphlint.report.results import FileResult
+from graphlint.report.results import FileResult, ReportOptions
 from graphlint.rules.diagnostics import Suppression
 
 SCHEMA = Path(__file__).parent / "schemas" / "junit-10.xsd"

@@ -6,8 +6,7 @@ import msgspec
 import pytest
 
 from graphlint.report.formats import markdown
-from graphlint.report.formats.options import ReportOptions
-from graphlint.report.results import FileResult
+from graphlint.report.results import FileResult, ReportOptions
 from graphlint.rules.diagnostics import Location
 
 RULES = "https://github.com/graphlint/graphlint/blob/main/lint/RULES.md"

@@ -9,8 +9,7 @@ import msgspec
 import pytest
 
 from graphlint.report.formats import sarif
-from graphlint.report.formats.options import ReportOptions
-from graphlint.report.results import FileResult
+from graphlint.report.results import FileResult, ReportOptions
 from graphlint.rules.diagnostics import Fix, Location, Suppression
 from graphlint.rules.registry import RULES
 

@@ -8,9 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from graphlint.report.formats import json_lines, json_report
-from graphlint.report.formats.options import ReportOptions
-from graphlint.report.results import FileResult
+from graphlint.report.formats import json_report
+from graphlint.report.results import FileResult, ReportOptions
 from graphlint.rules.diagnostics import Location, Suppression
 
 CHECKED_IN = Path(json_report.__file__).with_name("schema.json")
@@ -49,7 +48,7 @@ def test_the_schema_describes_every_key_and_no_other(everything):
     document = jsonschema.Draft202012Validator(closed)
     assert list(document.iter_errors(json.loads(json_report.render(everything, ReportOptions())))) == []
     line = jsonschema.Draft202012Validator({**closed, "$ref": "#/$defs/Line"})
-    for text in json_lines.render(everything, ReportOptions()).splitlines():
+    for text in json_report.render_lines(everything, ReportOptions()).splitlines():
         assert list(line.iter_errors(json.loads(text))) == []
 
 
@@ -61,7 +60,7 @@ def test_json_is_valid(everything):
 
 def test_every_line_is_valid(everything):
     check = validator("#/$defs/Line")
-    lines = json_lines.render(everything, ReportOptions()).splitlines()
+    lines = json_report.render_lines(everything, ReportOptions()).splitlines()
     assert [list(check.iter_errors(json.loads(line))) for line in lines] == [[]] * len(lines)
 
 
@@ -84,7 +83,7 @@ def test_what_is_wrong_is_not_valid(everything, change):
 def test_lines_hold_what_the_document_holds(everything):
     options = ReportOptions()
     document = json.loads(json_report.render(everything, options))
-    lines = [json.loads(line) for line in json_lines.render(everything, options).splitlines()]
+    lines = [json.loads(line) for line in json_report.render_lines(everything, options).splitlines()]
     lists = {"found": "diagnostics", "suppressed": "suppressed", "fixed": "fixed"}
     files = []
     for line in lines[:-1]:
@@ -103,7 +102,7 @@ def test_lines_hold_what_the_document_holds(everything):
 
 def test_lines_are_lines_and_ascii(buffer_mutation):
     evil = msgspec.structs.replace(buffer_mutation, message="a\nb\u2028\x85é\udce9")
-    text = json_lines.render([FileResult("m.pt2", (evil,))], ReportOptions())
+    text = json_report.render_lines([FileResult("m.pt2", (evil,))], ReportOptions())
     assert text.isascii()
     assert len(text.splitlines()) == 3
     assert json.loads(text.splitlines()[1])["message"] == "a\nb\u2028\x85é\\xe9"

@@ -15,9 +15,8 @@ import msgspec
 import pytest
 
 from graphlint.report.formats import summary
-from graphlint.report.formats.options import ReportOptions
 from graphlint.report.formats.registry import FORMATS, STATISTICS, renderer
-from graphlint.report.results import Action, FileResult
+from graphlint.report.results import Action, FileResult, ReportOptions
 from graphlint.rules.registry import RULES
 from graphlint.run.config import Configuration
 from graphlint.run.engine import process

@@ -6,9 +6,8 @@ import msgspec
 import pytest
 
 from graphlint.report.formats import summary
-from graphlint.report.formats.options import ReportOptions
 from graphlint.report.formats.registry import FORMATS, STATISTICS, renderer
-from graphlint.report.results import FileResult
+from graphlint.report.results import FileResult, ReportOptions
 from graphlint.rules.diagnostics import Suppression
 
 

@@ -8,8 +8,7 @@ import pytest
 
 from graphlint.ir.source import SourceFrame
 from graphlint.report.formats import concise, counts, full, grouped
-from graphlint.report.formats.options import ReportOptions
-from graphlint.report.results import FileResult
+from graphlint.report.results import FileResult, ReportOptions
 from graphlint.rules.diagnostics import Diagnostic, Fix, Location
 
 FULL = """\

@@ -140,9 +140,8 @@ def _check(paths: Sequence[str], options: Mapping[str, Any], console: Console) -
     """Run the check and return the exit status. Raises GraphlintError for what concerns the run as a whole."""
     from graphlint.cli import reports, session
     from graphlint.report.formats import summary
-    from graphlint.report.formats.options import ReportOptions
-    from graphlint.report.formats.registry import FORMATS
-    from graphlint.report.outputs import settled
+    from graphlint.report.formats.registry import FORMATS, settled
+    from graphlint.report.results import ReportOptions
     from graphlint.rules import registry
     from graphlint.run.discovery import discover
     from graphlint.run.pool import cores, tasks_for, with_caches
@@ -190,7 +189,7 @@ def _check(paths: Sequence[str], options: Mapping[str, Any], console: Console) -
         targeted_paths=frozenset(task.path for task in tasks if task.settings.profile.chosen),
         hint_unsafe=resolver.run.hint_unsafe,
     )
-    reports.Reports(outputs, options, report, console).write(results)
+    reports.write_reports(results, outputs, options, report, console)
     if summary_file:
         reports.append_summary(summary_file, results, report, console)
     if action == "diff":

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from graphlint.artifact.artifact import Artifact, ProgramEntry, opened
+from graphlint.artifact.errors import ArtifactError, ConfigError
 from graphlint.cli import options as given
 from graphlint.cli.console import Console
 from graphlint.cli.options import choice, flag, option
-
-if TYPE_CHECKING:
-    from graphlint.artifact.artifact import Artifact, ProgramEntry
-    from graphlint.ir.model import Program
-    from graphlint.report.comparison.changes import ArtifactDiff
+from graphlint.ir.decode import decode_program
+from graphlint.ir.model import Program
+from graphlint.report.comparison import report
+from graphlint.report.comparison.changes import ArtifactDiff
+from graphlint.report.comparison.programs import compare_programs
+from graphlint.report.results import ReportOptions
+from graphlint.rules.registry import RULES
+from graphlint.rules.selection import did_you_mean
+from graphlint.run.config import Configuration
+from graphlint.run.resolution import Resolver
 
 
 @given.command(
@@ -32,31 +39,16 @@ Examples:
 
 Weights are not compared. Exit status: 0 if the programs are equal, 1 if they differ, 2 if something went wrong.""",
 )
-def diff(
-    console: Console,
-    /,
-    old: str,
-    new: str,
-    program: str | None,
-    metadata: bool,
-    output_format: str,
-    quiet: bool,
-    **_: Any,
-) -> int:
+def diff(console: Console, /, old: str, new: str, **options: Any) -> int:
     """Compare the programs of two artifacts by structure.
 
     First how they are called (inputs, outputs, what is written back, label, ranges of sizes), then their ops. Names of
     values and the version of torch that wrote the file make no difference.
     """
-    compared = _compared(old, new, program, metadata=metadata)
-    if not quiet and output_format == "json":
-        from graphlint.report.comparison.report import render_json
-
-        console.out(render_json(compared))
-    elif not quiet:
-        from graphlint.report.comparison import report
-        from graphlint.report.formats.options import ReportOptions
-
+    compared = _compared(old, new, options["program"], metadata=options["metadata"])
+    if not console.quiet and options["output_format"] == "json":
+        console.out(report.render_json(compared))
+    elif not console.quiet:
         console.out(report.render(compared, ReportOptions(color=console.colors(sys.stdout), folder=os.getcwd())))
         console.err(report.summary(compared))
     return 0 if compared.equal else 1
@@ -64,14 +56,6 @@ def diff(
 
 def _compared(old: str, new: str, wanted: str | None, *, metadata: bool) -> ArtifactDiff:
     """Compare two artifacts, program by program. Raises GraphlintError."""
-    from graphlint.artifact.artifact import opened
-    from graphlint.artifact.errors import ArtifactError, ConfigError
-    from graphlint.report.comparison.changes import ArtifactDiff
-    from graphlint.report.comparison.programs import compare_programs
-    from graphlint.rules.registry import RULES
-    from graphlint.run.config import Configuration
-    from graphlint.run.resolution import Resolver
-
     resolver = Resolver(RULES, Configuration())
     limits = [resolver.settings_for(path).limits for path in (old, new)]
     with opened(old, limits[0]) as before, opened(new, limits[1]) as after:
@@ -81,32 +65,21 @@ def _compared(old: str, new: str, wanted: str | None, *, metadata: bool) -> Arti
         mine = {entry.name: entry for entry in before.programs if wanted in (None, entry.name)}
         theirs = {entry.name: entry for entry in after.programs if wanted in (None, entry.name)}
         if wanted is not None and not (mine or theirs):
-            from graphlint.rules.selection import did_you_mean
-
             known = [entry.name for artifact in (before, after) for entry in artifact.programs]
             raise ConfigError(f"neither artifact has a program '{wanted}'{did_you_mean(wanted, known)}")
         pairs = [(name, name) for name in theirs if name in mine]
         if not pairs and len(mine) == len(theirs) == 1:  # one program each: its name says nothing
             pairs = [(next(iter(mine)), next(iter(theirs)))]
         compared = {name for pair in pairs for name in pair}
-        return ArtifactDiff(
-            old,
-            new,
-            tuple(
-                compare_programs(
-                    _read(before, mine[was]), _read(after, theirs[now]), now, old_name=was, metadata=metadata
-                )
-                for was, now in pairs
-            ),
-            tuple(name for name in theirs if name not in compared),
-            tuple(name for name in mine if name not in compared),
+        programs = (
+            compare_programs(_read(before, mine[was]), _read(after, theirs[now]), now, old_name=was, metadata=metadata)
+            for was, now in pairs
         )
+        added, removed = (tuple(name for name in side if name not in compared) for side in (theirs, mine))
+        return ArtifactDiff(old, new, tuple(programs), added, removed)
 
 
 def _read(artifact: Artifact, entry: ProgramEntry) -> Program:
-    from graphlint.artifact.errors import ArtifactError
-    from graphlint.ir.decode import decode_program
-
     try:
         return decode_program(artifact.read_program(entry), entry.member, artifact.limits)
     except ArtifactError as error:

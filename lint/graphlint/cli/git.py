@@ -13,20 +13,24 @@ makes of the pointer.
 from __future__ import annotations
 
 import os
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
+from graphlint.artifact.artifact import Artifact, ProgramEntry, open_artifact
 from graphlint.artifact.errors import ArtifactError, ConfigError, LfsPointerError, WriteError
 from graphlint.cli.console import Console
 from graphlint.cli.options import CONTEXT, argument, command, path
+from graphlint.ir.decode import decode_program
+from graphlint.report.formats.escaping import printable
+from graphlint.report.graphs.text import program_lines
 
 if TYPE_CHECKING:
     from subprocess import CompletedProcess
-
-    from graphlint.artifact.artifact import Artifact, ProgramEntry
 
 Scope = Literal["local", "global"]
 
@@ -38,6 +42,9 @@ and what it kept is made anew."""
 _CACHE: Final = "refs/notes/textconv/graphlint"
 _FUNCTIONS: Final = "^[[:space:]]*(program .*|graph\\(.*|@[^ ]*\\(.*)$"
 """What git prints beside the numbers of a hunk: the graph that it is in."""
+_SETTING: Final = re.compile(r"\s*\*\.pt2(?=\s)(.*\s)?([-!]*diff(=\S*)?|binary)(\s|$)")
+"""A line that sets ``diff`` for all artifacts: ``diff``, ``-diff``, ``!diff``, ``diff=...``, or the macro that stands
+for ``-diff`` and more."""
 _VALUES: Final = ("data/weights", "data/constants")
 _HANGING: Final = 4
 
@@ -88,7 +95,7 @@ def install(console: Console, /, scope: Scope | None, attributes: str | None) ->
     _configure(where, "textconv", textconv)
     _configure(where, "xfuncname", _FUNCTIONS)
     _configure(where, "cachetextconv", None if lfs or where == "global" else "true")
-    changed = _edit(path, install=True)
+    changed = _edit(path, added)
     console.out(f"git runs `{textconv}` to compare artifacts.\n")
     console.out(f"{path} {'now' if changed else 'already'} names the driver for *.pt2.\n")
     if where == "local" and changed and attributes is None:
@@ -108,7 +115,7 @@ def uninstall(console: Console, /, scope: Scope | None, attributes: str | None) 
         _configure(where, key, None)
     if where == "local":
         _git("update-ref", "-d", _CACHE)
-    changed = _edit(path, install=False)
+    changed = _edit(path, removed)
     console.out("git compares artifacts as binary files again.\n")
     if changed:
         console.out(f"{path} does not name the driver any more.\n")
@@ -134,8 +141,8 @@ for _command in (install, uninstall, textconv):
 
 def added(text: str) -> str:
     """The text of a file of attributes with the line; as it was where it has it and no later line takes it back."""
-    setting = [line.strip() for line in text.splitlines() if _sets_diff(line)]
-    if setting[-1:] == [LINE]:
+    setting = [line for line in text.splitlines() if _SETTING.match(line)]
+    if setting and setting[-1].strip() == LINE:
         return text
     newline = "\r\n" if "\r\n" in text else "\n"
     if text and not text.endswith("\n"):
@@ -150,16 +157,6 @@ def removed(text: str) -> str:
     if kept and kept != lines and not text.endswith("\n"):
         kept[-1] = kept[-1].rstrip("\r\n")
     return "".join(kept)
-
-
-def _sets_diff(line: str) -> bool:
-    """Whether the line sets ``diff`` for all artifacts: ``diff``, ``-diff``, ``!diff``, ``diff=…``, or the macro that
-    stands for ``-diff`` and more.
-    """
-    pattern, *words = line.split() or [""]
-    return pattern == "*.pt2" and any(
-        word == "binary" or word.lstrip("-!").partition("=")[0] == "diff" for word in words
-    )
 
 
 def _attributes_file(scope: Scope, given: str | None) -> str:
@@ -180,15 +177,13 @@ def _attributes_file(scope: Scope, given: str | None) -> str:
     return os.path.join(folder, "git", "attributes")
 
 
-def _edit(path: str, *, install: bool) -> bool:
-    """Change the file of attributes, and say whether that made a difference. Raises WriteError."""
+def _edit(path: str, change: Callable[[str], str]) -> bool:
+    """Change the text of the file of attributes, and say whether that made a difference. Raises WriteError."""
     try:
-        try:
-            with open(path, encoding="utf-8", errors="surrogateescape", newline="") as stream:
-                text = stream.read()
-        except FileNotFoundError:
-            text = ""
-        changed = added(text) if install else removed(text)
+        text = ""
+        with suppress(FileNotFoundError), open(path, encoding="utf-8", errors="surrogateescape", newline="") as stream:
+            text = stream.read()
+        changed = change(text)
         if changed == text:
             return False
         if not changed:
@@ -232,9 +227,6 @@ def _run(*arguments: str) -> CompletedProcess[bytes]:
 
 def artifact_text(path: str) -> str:
     """The text of the artifact at ``path``, whatever it is; ends in a newline."""
-    from graphlint.artifact.artifact import open_artifact
-    from graphlint.report.formats.escaping import printable
-
     try:
         with open_artifact(path) as artifact:
             return "".join(f"{printable(line)}\n" for line in _lines(artifact))
@@ -263,9 +255,6 @@ def _lines(artifact: Artifact) -> Iterator[str]:
 
 def _program(artifact: Artifact, entry: ProgramEntry) -> Iterator[str]:
     """The lines of a program; a graph's inputs, of which there may be hundreds, one to a line."""
-    from graphlint.ir.decode import decode_program
-    from graphlint.report.graphs.text import program_lines
-
     try:
         program = decode_program(artifact.read_program(entry), entry.member)
     except ArtifactError as error:

@@ -194,7 +194,7 @@ class OutputType(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # ge
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Check the value."""
         from graphlint.artifact.errors import ConfigError
-        from graphlint.report.outputs import parse
+        from graphlint.report.formats.registry import parse
 
         try:
             parse(value)

@@ -11,10 +11,8 @@ import msgspec
 
 from graphlint.cli.console import Console, write_report
 from graphlint.report.formats import summary
-from graphlint.report.formats.options import ReportOptions
-from graphlint.report.formats.registry import FORMATS, renderer
-from graphlint.report.outputs import Output
-from graphlint.report.results import FileResult
+from graphlint.report.formats.registry import FORMATS, Output, renderer
+from graphlint.report.results import FileResult, ReportOptions
 
 # Importing pathlib costs every run.
 
@@ -22,58 +20,47 @@ SUMMARY_LIMIT: Final = 1 << 20
 """Bytes that GitHub takes from a step for the job summary; with more, it shows nothing at all."""
 
 
-class Reports:
-    """What a run reports, by the options of ``check``."""
+def write_reports(
+    results: Sequence[FileResult],
+    outputs: Sequence[Output],
+    given: Mapping[str, Any],
+    options: ReportOptions,
+    console: Console,
+) -> None:
+    """Write all reports of a run by the options of ``check``: files first, stdout last. Raises WriteError."""
+    if given["fix_only"]:
+        results = [msgspec.structs.replace(result, diagnostics=result.unreadable) for result in results]
 
-    def __init__(
-        self, outputs: Sequence[Output], given: Mapping[str, Any], options: ReportOptions, console: Console
-    ) -> None:
-        self._outputs = outputs
-        self._given = given
-        self._options = options
-        self._console = console
-
-    def write(self, results: Sequence[FileResult]) -> None:
-        """Write all reports: files first, stdout last. Raises WriteError."""
-        if self._given["fix_only"]:
-            results = [msgspec.structs.replace(result, diagnostics=result.unreadable) for result in results]
-        on_stdout = [output for output in self._outputs if not output.file]
-        for output in self._outputs:
-            if output.file:
-                color = self._options.color and output.is_text
-                plain = msgspec.structs.replace(self._options, color=color, hyperlinks=False)
-                write_report(output.file, self._report(results, output, plain))
-        for output in on_stdout:
-            self._console.out(
-                summary.render_diff(results, self._options)
-                if self._given["diff"]
-                else self._report(results, output, self._options)
-            )
-        if on_stdout:
-            return
-        if self._given["diff"]:
-            self._console.out(summary.render_diff(results, self._options))
-        # Nothing is said of the one file that -o names.
-        elif self._given["output_file"] is None and not any(output.is_text for output in self._outputs):
-            if not self._console.quiet:
-                self._console.out(self._summary(results, self._options))
-            for output in self._outputs:
-                self._console.say(f"Wrote {output.file}.")
-
-    def _report(self, results: Sequence[FileResult], output: Output, options: ReportOptions) -> str:
-        if self._given["diff"] and output.is_text:
+    def report(output: Output, options: ReportOptions) -> str:
+        if given["diff"] and (output.is_text or not output.file):
             return summary.render_diff(results, options)
-        text = renderer(output.format, statistics=self._given["statistics"])(results, options)
-        return text if self._console.quiet or not output.is_text else text + self._summary(results, options)
+        text = renderer(output.format, statistics=given["statistics"])(results, options)
+        return text if console.quiet or not output.is_text else text + _summary(results, given, options)
 
-    def _summary(self, results: Sequence[FileResult], options: ReportOptions) -> str:
-        fixes = summary.render_fixes if self._given["show_fixes"] else summary.render_fixed_files
-        text = fixes(results)
-        text += summary.render_fix_only(results) if self._given["fix_only"] else summary.render(results, options)
-        text += summary.render_tokens(results, options)
-        # Files that were rewritten may be all that makes the run fail.
-        fails = self._given["exit_non_zero_on_fix"] and not self._given["exit_zero"]
-        return text + summary.render_rewritten(results) if fails else text
+    for output in outputs:
+        if output.file:
+            color = options.color and output.is_text
+            write_report(output.file, report(output, msgspec.structs.replace(options, color=color, hyperlinks=False)))
+    on_stdout = [output for output in outputs if not output.file]
+    if on_stdout:
+        console.out(report(on_stdout[0], options))
+    elif given["diff"]:
+        console.out(summary.render_diff(results, options))
+    # Nothing is said of the one file that -o names.
+    elif given["output_file"] is None and not any(output.is_text for output in outputs):
+        if not console.quiet:
+            console.out(_summary(results, given, options))
+        for output in outputs:
+            console.say(f"Wrote {output.file}.")
+
+
+def _summary(results: Sequence[FileResult], given: Mapping[str, Any], options: ReportOptions) -> str:
+    text = (summary.render_fixes if given["show_fixes"] else summary.render_fixed_files)(results)
+    text += summary.render_fix_only(results) if given["fix_only"] else summary.render(results, options)
+    text += summary.render_tokens(results, options)
+    # Files that were rewritten may be all that makes the run fail.
+    fails = given["exit_non_zero_on_fix"] and not given["exit_zero"]
+    return text + summary.render_rewritten(results) if fails else text
 
 
 def summary_file() -> str:

@@ -50,7 +50,7 @@ def restore(console: Console, /, paths: tuple[str, ...], diff: bool, exit_zero: 
         raise click.UsageError("--trust and --import go with --verify.")
     from graphlint.cli import session
     from graphlint.report.formats import summary
-    from graphlint.report.formats.options import ReportOptions
+    from graphlint.report.results import ReportOptions
     from graphlint.run import engine
     from graphlint.run.discovery import discover
     from graphlint.run.pool import Task

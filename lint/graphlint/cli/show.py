@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
+import msgspec
 
+from graphlint.artifact.artifact import Artifact, ProgramEntry, opened
+from graphlint.artifact.errors import ArtifactError, ConfigError
 from graphlint.cli import options as given
 from graphlint.cli.console import Console, write_report
 from graphlint.cli.options import choice, flag, option, path, switch
+from graphlint.report.formats.phrasing import count
+from graphlint.report.graphs.flow import Flow, ShownProgram
+from graphlint.report.results import ReportOptions
+from graphlint.rules.linting import lint_view
+from graphlint.rules.registry import RULES
+from graphlint.rules.selection import did_you_mean
 from graphlint.rules.view import ProgramView
-
-if TYPE_CHECKING:
-    from graphlint.artifact.artifact import Artifact, ProgramEntry
-    from graphlint.report.formats.options import ReportOptions
-    from graphlint.report.graphs.flow import ShownProgram, Vertex
+from graphlint.run.config import Configuration
+from graphlint.run.engine import read_document
+from graphlint.run.resolution import Resolver
+from graphlint.run.review import Reviewer
 
 WHAT = "What to show"
 OUTPUT = "Output"
 
+_FORMATS: Final = {"text": "listing", "json": "graph_json", "dot": "dot", "svg": "svg"}
+"""The module of each format, with a function ``render(path, programs, options)``."""
 _SUFFIXES: Final = {".json": "json", ".dot": "dot", ".gv": "dot", ".svg": "svg"}
 """What a file's name says that it is to hold."""
 _MOST_DRAWN: Final = 2000
@@ -52,7 +63,7 @@ _MOST_REACHED: Final = 500_000
     choice(
         OUTPUT,
         "--format output_format",
-        "text json dot svg",
+        " ".join(_FORMATS),
         "By default what -o FILE is called, else text; dot is for Graphviz, svg a picture.",
     ),
     path(OUTPUT, "-o --output-file", "Write to this file."),
@@ -69,36 +80,16 @@ Examples:
 
 Exit status: 0, or 2 if something went wrong.""",
 )
-def show(
-    console: Console,
-    /,
-    artifact: str,
-    program: str | None,
-    nodes: tuple[str, ...],
-    around: int | None,
-    findings: bool,
-    output_format: str | None,
-    output_file: str | None,
-    config: str | None,
-    isolated: bool,
-    **_: Any,
-) -> int:
+def show(console: Console, /, artifact: str, nodes: tuple[str, ...], around: int | None, **options: Any) -> int:
     """Show the graphs of an artifact, with findings in the margin.
 
     Pictures mark what writes, every value that may show the written memory, and what reads it afterwards.
     """
     if around is not None and not nodes:
         raise click.UsageError("--around goes with --node.")
+    config, isolated, output_file = options["config"], options["isolated"], options["output_file"]
     if config is not None and isolated:
         raise click.UsageError("--config cannot be used with --isolated.")
-    from graphlint.artifact.artifact import opened
-    from graphlint.artifact.errors import ArtifactError
-    from graphlint.report.formats.options import ReportOptions
-    from graphlint.rules.registry import RULES
-    from graphlint.run.config import Configuration
-    from graphlint.run.resolution import Resolver
-    from graphlint.run.review import Reviewer
-
     settings = Resolver(RULES, Configuration(), (), config, isolated=isolated).settings_for(artifact)
     reviewer = Reviewer(RULES)
     reviewer.baseline(settings.acceptance.baseline)
@@ -106,17 +97,20 @@ def show(
     with opened(artifact, settings.limits) as archive:
         if archive.note:
             raise ArtifactError(f"{artifact}: {archive.note}")
-        shown = partial(_shown, archive, settings=settings, review=review, findings=findings)
-        programs = [shown(entry) for entry in _entries(archive, program)]
+        shown = partial(_shown, archive, settings=settings, review=review, findings=options["findings"])
+        programs = [shown(entry) for entry in _entries(archive, options["program"])]
     if nodes:
         programs = _centered(programs, artifact, nodes, 1 if around is None else around)
-    chosen = output_format or _SUFFIXES.get(os.path.splitext(output_file or "")[1].lower(), "text")
+    chosen = options["output_format"] or _SUFFIXES.get(os.path.splitext(output_file or "")[1].lower(), "text")
     report = ReportOptions(
         color=chosen == "text" and console.colors(None if output_file is not None else sys.stdout),
         folder=os.getcwd(),
         unsafe_paths=frozenset({artifact} if settings.unsafe_fixes else ()),
     )
-    text = _rendered(programs, artifact, chosen, report)
+    if chosen != "text":
+        _check_size(programs, artifact, drawing=chosen == "svg")
+    module = importlib.import_module(f"graphlint.report.graphs.{_FORMATS[chosen]}")
+    text: str = module.render(artifact, programs, report)
     if output_file is None:
         console.out(text)
     else:
@@ -127,82 +121,39 @@ def show(
 def _entries(artifact: Artifact, wanted: str | None) -> list[ProgramEntry]:
     names = [entry.name for entry in artifact.programs]
     if wanted is not None and wanted not in names:
-        from graphlint.artifact.errors import ConfigError
-        from graphlint.rules.selection import did_you_mean
-
         hint = did_you_mean(wanted, names) or f"; there are: {', '.join(names)}"
         raise ConfigError(f"{artifact.path}: there is no program '{wanted}'{hint}")
     return [entry for entry in artifact.programs if wanted in (None, entry.name)]
 
 
 def _shown(artifact: Artifact, entry: ProgramEntry, *, settings: Any, review: Any, findings: bool) -> ShownProgram:
-    from graphlint.artifact.errors import ArtifactError
-    from graphlint.report.graphs.flow import Flow, ShownProgram
-    from graphlint.rules.linting import lint_view
-    from graphlint.run.engine import read_document
-
     try:
         view = ProgramView(read_document(artifact, entry), settings)
         found = lint_view(view, entry.name, str(artifact.path), settings, review) if findings else []
     except ArtifactError as error:
         raise ArtifactError(f"{artifact.path}, program {entry.name}: {error}", member=error.member) from None
     reported = tuple(one.diagnostic for one in found if one.diagnostic.suppression is None)
-    return ShownProgram(entry.name, view, Flow(view.program, view.ops), reported)
+    return ShownProgram(entry.name, Flow(view), reported)
 
 
 def _centered(programs: Sequence[ShownProgram], path: str, nodes: Sequence[str], hops: int) -> list[ShownProgram]:
     """The programs that have the nodes that were asked for, each with those in the middle."""
-    import msgspec
-
-    centers: list[list[Vertex]] = [[] for _ in programs]
     for name in nodes:
-        found = [program.flow.named(name) for program in programs]
-        if not any(found):
-            from graphlint.artifact.errors import ConfigError
-            from graphlint.rules.selection import did_you_mean
-
+        if not any(program.flow.named(name) for program in programs):
             known = {one for program in programs for one in program.flow.names()}
             hint = did_you_mean(name.lstrip("%$"), known)
             raise ConfigError(f"{path}: there is no node, value or op '{name}'{hint}")
-        for here, more in zip(centers, found, strict=True):
-            here += [vertex for vertex in more if vertex not in here]
-    return [
-        msgspec.structs.replace(program, centers=tuple(here), hops=hops)
-        for program, here in zip(programs, centers, strict=True)
-        if here
-    ]
-
-
-def _rendered(programs: Sequence[ShownProgram], path: str, output_format: str, report: ReportOptions) -> str:
-    if output_format == "text":
-        from graphlint.report.graphs import listing
-
-        return listing.render(path, programs, report)
-    _check_size(programs, path, drawing=output_format == "svg")
-    if output_format == "json":
-        from graphlint.report.graphs import graph_json
-
-        return graph_json.render(path, programs, report)
-    from graphlint.report.graphs.drawing import Drawing
-    from graphlint.report.graphs.flow import Reaches
-
-    drawings = [Drawing(Reaches(one.view, one.flow), one.centers, one.hops) for one in programs]
-    if output_format == "svg":
-        from graphlint.report.graphs.svg import render_svg
-
-        return render_svg(drawings[0])
-    from graphlint.report.graphs.dot import render_dot
-
-    return "".join(render_dot(drawing, program.name) for drawing, program in zip(drawings, programs, strict=True))
+    centered = []
+    for program in programs:
+        centers = tuple(dict.fromkeys(vertex for name in nodes for vertex in program.flow.named(name)))
+        if centers:
+            centered.append(msgspec.structs.replace(program, centers=centers, hops=hops))
+    return centered
 
 
 def _check_size(programs: Sequence[ShownProgram], path: str, *, drawing: bool) -> None:
     """Raise ConfigError for what is too much to be told or drawn."""
-    from graphlint.artifact.errors import ConfigError
-    from graphlint.report.formats.phrasing import count
-    from graphlint.report.graphs.flow import Reaches
-
-    reached = sum(Reaches(program.view, program.flow).extent(program.chosen()) for program in programs)
+    reached = sum(program.flow.extent(program.chosen()) for program in programs)
     if reached > _MOST_REACHED:
         raise ConfigError(
             f"{path}: the writes reach {reached} values, which are too many to be told (the most is "

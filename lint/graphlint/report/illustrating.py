@@ -6,9 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+import msgspec
+
 from graphlint.report.formats.phrasing import grouped
 from graphlint.report.graphs.drawing import Drawing
-from graphlint.report.graphs.flow import Flow, Reaches, Vertex
+from graphlint.report.graphs.flow import Flow, Vertex
 from graphlint.report.graphs.svg import draw
 from graphlint.report.results import Illustration
 from graphlint.rules.diagnostics import Diagnostic
@@ -22,20 +24,20 @@ _MOST_SUCCESSORS: Final = 3
 
 def illustrate(view: ProgramView, diagnostics: Iterable[Diagnostic]) -> list[Illustration]:
     """A picture for the first finding of each group, each node once; ``diagnostics`` are those of the program."""
-    return [made for _, made in _illustrated(view, diagnostics)]
+    return list(_illustrated(view, diagnostics).values())
 
 
-def _illustrated(view: ProgramView, diagnostics: Iterable[Diagnostic]) -> list[tuple[Site, Illustration]]:
-    reaches: Reaches | None = None
+def _illustrated(view: ProgramView, diagnostics: Iterable[Diagnostic]) -> dict[Site, Illustration]:
+    flow: Flow | None = None
     sites = {(site.scope.path, site.node.label): site for site in view.sites}
     made: dict[Site, Illustration] = {}
     for first in (group.first for group in grouped(diagnostics)):
         site = sites.get((first.subgraph, str(first.node))) if first.node is not None else None
         if site is not None and site not in made and len(made) < MOST:
-            reaches = reaches if reaches is not None else Reaches(view)
-            picture = draw(Drawing(reaches, [reaches.flow.vertex(site.position)], 1))
+            flow = flow or Flow(view)
+            picture = draw(Drawing(flow, [flow.vertex(site.position)], 1))
             made[site] = Illustration(first.program or "", first.subgraph, site.node.label, picture)
-    return list(made.items())
+    return made
 
 
 def illustrate_fix(before: ProgramView, after: ProgramView, fixed: Iterable[Diagnostic]) -> list[Illustration]:
@@ -43,12 +45,11 @@ def illustrate_fix(before: ProgramView, after: ProgramView, fixed: Iterable[Diag
     made = _illustrated(before, fixed)
     if not made:
         return []
-    reaches = Reaches(after)
+    flow = Flow(after)
     illustrations = []
-    successors = _successors(before, reaches.flow, [site for site, _ in made])
-    for (_, one), centers in zip(made, successors, strict=True):
-        picture = draw(Drawing(reaches, centers, 1)) if centers else None
-        illustrations.append(Illustration(one.program, one.subgraph, one.node, one.picture, fixed=True, after=picture))
+    for one, centers in zip(made.values(), _successors(before, flow, made), strict=True):
+        picture = draw(Drawing(flow, centers, 1)) if centers else None
+        illustrations.append(msgspec.structs.replace(one, fixed=True, after=picture))
     return illustrations
 
 
@@ -56,7 +57,7 @@ def _successors(before: ProgramView, flow: Flow, sites: Iterable[Site]) -> Itera
     """Which nodes of a fixed program stand for those of the original, a few at most: what defines the same values, or
     is new and from the same line of the source. None where a node was taken out.
     """
-    old = {vertex.label for vertex in Flow(before.program, before.ops).vertices}
+    old = {vertex.label for vertex in Flow(before).vertices}
     defining = {name: vertex for vertex in flow.nodes for name in vertex.defines}
     new: defaultdict[str, list[Vertex]] = defaultdict(list)
     for vertex in flow.nodes:

@@ -1,14 +1,13 @@
-"""What the engine reports for one artifact: the seam between engine, command line and reporters."""
+"""What the engine reports for one artifact, and how to show it: the seam between engine, command line and reporters."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
+from graphlint import __version__
 from graphlint.ir.source import SourceFrame
-from graphlint.report.graphs.picture import Picture
 from graphlint.rules.diagnostics import Diagnostic, Fix
 from graphlint.rules.files import UNREADABLE
 
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
     from graphlint.passes.restoring import Check
 
 Action = Literal["check", "fix", "diff"]
+KEY: Final = "\0"
+"""What stands in a drawing for the key that tells its ids from those of others: no text in an SVG can hold it."""
 
 
 class RestoredCheck(msgspec.Struct, frozen=True):
@@ -37,6 +38,19 @@ class RestoredCheck(msgspec.Struct, frozen=True):
         """What the pass says of a check in the program of that name."""
         op, plain = (target.removeprefix("torch.ops.") for target in (check.target, check.plain))
         return cls(program, check.subgraph, check.node, op, plain, check.reason)
+
+
+class Picture(msgspec.Struct, frozen=True):
+    """A drawing, and what there is to see on it."""
+
+    description: str
+    """In words: for who cannot see it."""
+    drawing: str
+    """The ``<svg>`` element, with :data:`KEY` in its ids."""
+
+    def svg(self, key: str) -> str:
+        """The element. ``key`` is unique in a page, in which a picture may stand several times."""
+        return self.drawing.replace(KEY, key)
 
 
 class Illustration(msgspec.Struct, frozen=True):
@@ -102,8 +116,6 @@ class FileResult(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def without_fixes_except(self, fixable: frozenset[str]) -> FileResult:
         """The result with the diagnostics of other rules, which the configuration excludes, marked as not fixable."""
-        if all(one.code in fixable or not one.fixable for one in self.diagnostics):
-            return self
         fix = Fix("none", "the configuration excludes this rule from fixing ('fixable', 'unfixable')")
         marked = (
             one if one.code in fixable or not one.fixable else msgspec.structs.replace(one, fix=fix)
@@ -112,10 +124,34 @@ class FileResult(msgspec.Struct, frozen=True, omit_defaults=True):
         return msgspec.structs.replace(self, diagnostics=tuple(marked))
 
 
-def in_baseline(results: Iterable[FileResult]) -> int:
-    """How many findings are not reported because a baseline has them."""
-    return sum(
-        one.suppression is not None and one.suppression.by == "baseline"
-        for result in results
-        for one in result.suppressed
-    )
+class ReportOptions(msgspec.Struct, frozen=True):
+    """How to show results."""
+
+    color: bool = False
+    hyperlinks: bool = False
+    """Whether codes and places become links that terminals open."""
+    folder: str = ""
+    """Absolute folder below which absolute source paths are shown relative; the current one."""
+    root: str = ""
+    """Absolute folder that paths in reports for other systems are relative to: the root of the repository."""
+    source_url: str = ""
+    """Address that a path relative to ``root`` is put behind to link to it; empty where there is none."""
+    size_limit: int = 0
+    """How many bytes the report may have, for formats that can say less; 0 for any number."""
+    version: str = __version__
+    """The version of graphlint that reports name."""
+    unsafe_paths: frozenset[str] = frozenset()
+    """The artifacts for which unsafe fixes are enabled."""
+    targeted_paths: frozenset[str] = frozenset()
+    """The artifacts whose targets were chosen rather than left at the default."""
+    hint_unsafe: bool = True
+    """Whether to mention unsafe fixes that are not enabled."""
+
+    def applies(self, diagnostic: Diagnostic) -> bool:
+        """Whether ``--fix`` would apply the diagnostic's fix: the meaning of ``[*]``."""
+        applicability = diagnostic.fix.applicability
+        return applicability == "safe" or (applicability == "unsafe" and diagnostic.path in self.unsafe_paths)
+
+    def hides(self, diagnostic: Diagnostic) -> bool:
+        """Whether the diagnostic's fix needs ``--unsafe-fixes`` first, and that is worth a mention."""
+        return self.hint_unsafe and diagnostic.fix.applicability == "unsafe" and not self.applies(diagnostic)

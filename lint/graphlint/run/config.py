@@ -17,7 +17,7 @@ import msgspec
 from graphlint.artifact.errors import ConfigError
 from graphlint.artifact.limits import Limits
 from graphlint.ops.declared import DeclaredOp
-from graphlint.report import outputs
+from graphlint.report.formats.registry import check_stdout, parse
 from graphlint.rules.selection import did_you_mean, split_selectors
 from graphlint.rules.settings import TokenSink, parse_toml
 
@@ -180,7 +180,7 @@ def _checked(table: Any, prefix: str) -> Configuration:
     if "per-file-target" in values:
         values["per-file-target"] = {pattern: _several(one) for pattern, one in values["per-file-target"].items()}
     try:
-        outputs.check_stdout([outputs.parse(text) for text in values.get("output-format", ())])
+        check_stdout([parse(text) for text in values.get("output-format", ())])
     except ConfigError as error:
         raise ConfigError(f"{_dotted(prefix, 'output-format')}: {error}") from None
     return msgspec.convert(values, Configuration)

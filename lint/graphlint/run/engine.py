@@ -291,7 +291,7 @@ class _Run:
 
 def _diff(name: str, before: Document, after: Document, afterwards: str) -> list[str]:
     """Unified diff of the graph text of a changed program."""
-    from graphlint.report.comparison.unified import unified_diff
+    from graphlint.report.comparison.alignment import unified_diff
     from graphlint.report.formats.escaping import printable
     from graphlint.report.graphs.text import program_lines
 

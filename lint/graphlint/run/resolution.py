@@ -16,7 +16,7 @@ from graphlint.artifact.errors import ConfigError
 from graphlint.artifact.limits import Limits
 from graphlint.artifact.urls import is_url
 from graphlint.ops.declared import DeclaredOp
-from graphlint.report.outputs import Output, parse
+from graphlint.report.formats.registry import Output, parse
 from graphlint.rules.base import Rule
 from graphlint.rules.ignore_comments import UnusedIgnore
 from graphlint.rules.selection import Layer, enabled_codes, fixable_codes, matching_codes

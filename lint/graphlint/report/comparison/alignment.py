@@ -1,9 +1,20 @@
-"""What two sequences have in common, in the order of both."""
+"""What two sequences have in common, in the order of both, and unified diffs made from that.
+
+:mod:`difflib` takes time with the square of a text's length. Here texts of many thousand lines that have most of
+them in common, as programs before and after a fix, are first aligned by the lines that occur once in both and in the
+same order (the idea of patience diff): a value's name, and so its line, is unique.
+"""
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from difflib import Match, SequenceMatcher
+from typing import Any, Final
+
+AHEAD: Final = 64
+"""How many additions and removals in a row an alignment looks beyond at a time."""
 
 
 def longest_increasing(numbers: Iterable[int]) -> list[int]:
@@ -26,67 +37,103 @@ def longest_increasing(numbers: Iterable[int]) -> list[int]:
     return series[::-1]
 
 
-def aligned(old: Sequence[Hashable], new: Sequence[Hashable], ahead: int) -> list[tuple[int, int]]:
+def aligned(old: Sequence[Hashable], new: Sequence[Hashable], ahead: int = AHEAD) -> list[tuple[int, int]]:
     """Positions of equal items in the order of both, many but not always the most: E. Myers' algorithm, which settles
     for the furthest it has come each time that ``ahead`` additions and removals did not do.
 
     Reference: E. W. Myers, "An O(ND) Difference Algorithm and Its Variations", Algorithmica 1 (1986).
     """
     pairs: list[tuple[int, int]] = []
-    left = right = 0
-    while left < len(old) and right < len(new):
-        found, (x, y) = _furthest(old, new, (left, right), ahead)
-        pairs += ((left + one, right + other) for one, other in found)
+    x = y = 0
+    while x < len(old) and y < len(new):
+        end_x, end_y, found = _furthest(old, new, x, y, ahead)
+        series = []
+        while found is not None:
+            found, pair = found
+            series.append(pair)
+        pairs += reversed(series)
         # Always go on: where nothing was found, one item of each side is passed by.
-        left, right = (left + x, right + y) if x + y else (left + 1, right + 1)
+        x, y = (end_x, end_y) if (end_x, end_y) != (x, y) else (x + 1, y + 1)
     return pairs
 
 
 def _furthest(
-    old: Sequence[Hashable], new: Sequence[Hashable], start: tuple[int, int], ahead: int
-) -> tuple[list[tuple[int, int]], tuple[int, int]]:
-    """The furthest way through with at most ``ahead`` steps aside: its pairs, and where it ends, counted from its
-    start.
+    old: Sequence[Hashable], new: Sequence[Hashable], left: int, right: int, ahead: int
+) -> tuple[int, int, Any]:
+    """Where the furthest way ends that takes at most ``ahead`` steps aside, and the pairs on it: the ones before the
+    last, and the last; None where there are none.
     """
-    left, right = start
-    rows, columns = len(old) - left, len(new) - right
-    ends = {1: 0}
-    """The furthest row on each diagonal."""
-    traces: list[dict[int, int]] = []
-    best = (0, 0, 0)  # row, column, steps
+    start = left - right
+    ways: dict[int, tuple[int, Any]] = {start + 1: (left, None)}
+    """The furthest way on each diagonal, by the item of ``old`` that it has come to."""
+    best: tuple[int, int, Any] = (left, right, None)
     for steps in range(ahead + 1):
-        traces.append(dict(ends))
-        for diagonal in range(-steps, steps + 1, 2):
-            before = _before(ends, diagonal, steps)
-            x = ends.get(before, 0) + (before < diagonal)
+        for diagonal in range(start - steps, start + steps + 1, 2):
+            first, last = diagonal == start - steps, diagonal == start + steps
+            down = first or (not last and ways[diagonal - 1][0] < ways[diagonal + 1][0])
+            x, pairs = ways[diagonal + 1 if down else diagonal - 1]
+            x += not down
             y = x - diagonal
-            if x > rows or y > columns or y < 0:
-                ends[diagonal] = min(x, rows)
-                continue
-            while x < rows and y < columns and old[left + x] == new[right + y]:
-                x, y = x + 1, y + 1
-            ends[diagonal] = x
-            if x + y > best[0] + best[1]:
-                best = (x, y, steps)
-            if x >= rows and y >= columns:
-                return _retraced(traces, *best), best[:2]
-    return _retraced(traces, *best), best[:2]
+            if x <= len(old) and right <= y <= len(new):
+                while x < len(old) and y < len(new) and old[x] == new[y]:
+                    pairs = pairs, (x, y)
+                    x, y = x + 1, y + 1
+                if x + y > best[0] + best[1]:
+                    best = x, y, pairs
+                if x == len(old) and y == len(new):
+                    return best
+            ways[diagonal] = min(x, len(old)), pairs
+    return best
 
 
-def _before(ends: Mapping[int, int], diagonal: int, steps: int) -> int:
-    """The diagonal that the way came from."""
-    down = diagonal == -steps or (diagonal != steps and ends.get(diagonal - 1, -1) < ends.get(diagonal + 1, -1))
-    return diagonal + 1 if down else diagonal - 1
+def unified_diff(before: Sequence[str], after: Sequence[str], old: str, new: str) -> Iterator[str]:
+    """The lines of the diff, nothing for equal texts. ``old`` and ``new`` are what the texts are called."""
+    for number, group in enumerate(_Matcher(before, after).get_grouped_opcodes()):
+        if not number:
+            yield f"--- {old}\n"
+            yield f"+++ {new}\n"
+        (_, first, _, third, _), (_, _, second, _, fourth) = group[0], group[-1]
+        yield f"@@ -{_range(first, second)} +{_range(third, fourth)} @@\n"
+        for tag, i, j, k, m in group:
+            if tag == "equal":
+                yield from (f" {line}" for line in before[i:j])
+            else:
+                yield from (f"-{line}" for line in before[i:j])
+                yield from (f"+{line}" for line in after[k:m])
 
 
-def _retraced(traces: Sequence[Mapping[int, int]], x: int, y: int, steps: int) -> list[tuple[int, int]]:
-    pairs: list[tuple[int, int]] = []
-    for step in range(steps, -1, -1):
-        before = _before(traces[step], x - y, step)
-        row = traces[step].get(before, 0)
-        column = row - before
-        while x > max(row, 0) and y > max(column, 0):
-            x, y = x - 1, y - 1
-            pairs.append((x, y))
-        x, y = row, column
-    return pairs[::-1]
+def _range(start: int, stop: int) -> str:
+    """As ``diff -u`` counts lines."""
+    length = stop - start
+    return f"{start + 1}" if length == 1 else f"{start + (length > 0)},{length}"
+
+
+class _Matcher(SequenceMatcher[str]):
+    def __init__(self, before: Sequence[str], after: Sequence[str]) -> None:
+        super().__init__()
+        self.a, self.b = before, after  # without the index of lines that the base class makes
+
+    def get_matching_blocks(self) -> list[Match]:
+        """Equal lines, in order; neighbours are one block."""
+        blocks = [Match(0, 0, 0)]
+        for one, other in _common(self.a, self.b):
+            start, begin, size = blocks[-1]
+            if (start + size, begin + size) == (one, other):
+                blocks[-1] = Match(start, begin, size + 1)
+            else:
+                blocks.append(Match(one, other, 1))
+        return [*blocks, Match(len(self.a), len(self.b), 0)]
+
+
+def _common(before: Sequence[str], after: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Positions of equal lines: those that occur once in both, and between them what else can be aligned."""
+    counts, others = Counter(before), Counter(after)
+    places = {line: place for place, line in enumerate(after) if others[line] == 1}
+    once = [(place, places[line]) for place, line in enumerate(before) if counts[line] == 1 and line in places]
+    x = y = 0
+    for position in longest_increasing(place for _, place in once):
+        end_x, end_y = once[position]
+        yield from ((x + one, y + other) for one, other in aligned(before[x:end_x], after[y:end_y]))
+        yield end_x, end_y
+        x, y = end_x + 1, end_y + 1
+    yield from ((x + one, y + other) for one, other in aligned(before[x:], after[y:]))

@@ -7,18 +7,20 @@ as they come up.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Hashable
-from typing import Final
+from string import digits
+from typing import Final, NamedTuple
 
 import msgspec
 
 from graphlint.ir.model import Argument, Graph, Node
 from graphlint.ops.info import OpInfo
-from graphlint.ops.table import OpTable
+from graphlint.ops.table import op_table
 from graphlint.report.graphs.text import print_type, print_value
 
 _REFERENCE: Final = re.compile(r"([%$])[\w.]+\??")
-_SYMBOL: Final = re.compile(r"\b([a-z]+)(\d+)\b")
+_SYMBOL: Final = re.compile(r"\b[a-z]+[0-9]+\b")
 _SPELLED: Final = re.compile(r"^(?:(?:ints|floats|bools)\$|(?:tensors|optionals|floats|bools|strings)(?=\[\]$))")
 """How the text form tells lists of one kind from those of another; versions of torch differ in which they write."""
 
@@ -27,31 +29,37 @@ Slot = tuple[str, int]
 """Where a node takes a value: in which argument, and at which place in it."""
 
 
+class Taken(NamedTuple):
+    """An argument of a node."""
+
+    text: str
+    """Its text with a mark in place of each value that it refers to."""
+    values: list[str]
+    argument: Argument
+
+
 class CanonicalNode(msgspec.Struct, eq=False):
     """One node, without names of values."""
 
     index: int
     node: Node
     op: str
-    arguments: dict[str, str]
-    """The arguments as text, with a mark in place of each value that they refer to."""
-    operands: list[tuple[Slot, str]]
-    """The values that it takes, by the names that the graph has for them."""
+    arguments: dict[str, Taken]
     types: tuple[str, ...]
     """Of the results, with symbols numbered."""
     graphs: list[CanonicalGraph]
     results: list[str] = []
+    operands: list[tuple[Slot, str]] = []
+    """The values that it takes, by the names that the graph has for them."""
     key: Hashable = 0
     """The same for nodes that do the same with whatever operands."""
 
     def __post_init__(self) -> None:
         self.results = self.node.results()
+        taken = self.arguments.items()
+        self.operands = [((name, place), value) for name, one in taken for place, value in enumerate(one.values)]
         called = tuple(inner.digest for inner in self.graphs)
-        self.key = (self.op, tuple(sorted(self.arguments.items())), self.types, called)
-
-    def taken(self, argument: str) -> list[str]:
-        """The values that it takes in one argument."""
-        return [value for slot, value in self.operands if slot[0] == argument]
+        self.key = (self.op, tuple(sorted((name, one.text) for name, one in taken)), self.types, called)
 
 
 class CanonicalGraph(msgspec.Struct, eq=False):
@@ -63,10 +71,16 @@ class CanonicalGraph(msgspec.Struct, eq=False):
     input_types: tuple[str, ...]
     outputs: list[tuple[str, list[str]]]
     """Each output as text with marks, and the values that it refers to."""
+    output_names: list[str]
     digest: int = 0
     """The same for graphs that compute the same from their inputs."""
+    uses: defaultdict[str, dict[Slot, list[int]]] = msgspec.field(default_factory=lambda: defaultdict(dict))
+    """Which nodes take which value at which slot."""
 
     def __post_init__(self) -> None:
+        for node in self.nodes:
+            for slot, name in node.operands:
+                self.uses[name].setdefault(slot, []).append(node.index)
         values, numbers = self.digests({name: hash(("input", position)) for position, name in enumerate(self.inputs)})
         outputs = tuple((text, tuple(values.get(name) for name in names)) for text, names in self.outputs)
         self.digest = hash((self.input_types, tuple(numbers), outputs))
@@ -82,28 +96,39 @@ class CanonicalGraph(msgspec.Struct, eq=False):
             values.update((name, hash((number, index))) for index, name in enumerate(node.results))
         return values, numbers
 
+    def use_digests(self) -> list[int]:
+        """For each node a number that is the same for what leads to the same results the same way."""
+        returned: defaultdict[str, list[int]] = defaultdict(list)
+        for position, (_, names) in enumerate(self.outputs):
+            for name in names:
+                returned[name].append(position)
+        numbers = [0] * len(self.nodes)
+        for node in reversed(self.nodes):
+            used = [
+                (index, slot, numbers[user])
+                for index, name in enumerate(node.results)
+                for slot, users in self.uses[name].items()
+                for user in users
+            ]
+            ends = [(index, position) for index, name in enumerate(node.results) for position in returned[name]]
+            numbers[node.index] = hash((node.key, tuple(sorted(used)), tuple(ends)))
+        return numbers
 
-class Symbols:
-    """Numbers for symbols, in the order in which they come up."""
 
-    def __init__(self) -> None:
-        self._numbers: dict[str, str] = {}
-        self._counts: dict[str, int] = {}
+class Symbols(dict[str, str]):
+    """Symbols with their numbers, in the order in which they come up: ``s77`` with ``s0``."""
 
     def numbered(self, text: str) -> str:
         """A size expression with its symbols numbered: ``2*s77`` becomes ``2*s0``."""
-        return _SYMBOL.sub(self._number, text)
+        return _SYMBOL.sub(lambda match: self[match[0]], text)
 
-    def _number(self, match: re.Match[str]) -> str:
-        name, letter = match[0], match[1]
-        if name not in self._numbers:
-            number = self._counts.get(letter, 0)
-            self._numbers[name] = f"{letter}{number}"
-            self._counts[letter] = number + 1
-        return self._numbers[name]
+    def __missing__(self, name: str) -> str:
+        letter = name.rstrip(digits)
+        self[name] = f"{letter}{sum(known.rstrip(digits) == letter for known in self)}"
+        return self[name]
 
 
-def canonical_graph(graph: Graph, ops: OpTable, symbols: Symbols) -> CanonicalGraph:
+def canonical_graph(graph: Graph, symbols: Symbols, output_names: list[str] | None = None) -> CanonicalGraph:
     """The canonical form of a graph and of those that it calls."""
     inputs = [
         name
@@ -111,25 +136,23 @@ def canonical_graph(graph: Graph, ops: OpTable, symbols: Symbols) -> CanonicalGr
         for name in argument.names() or [argument.as_custom_obj.name if argument.as_custom_obj else ""]
     ]
     types = [_type(graph, name, symbols) for name in inputs] + ["constant"] * len(graph.constants)
-    nodes = [_node(index, node, graph, ops, symbols) for index, node in enumerate(graph.nodes)]
+    nodes = [_node(index, node, graph, symbols) for index, node in enumerate(graph.nodes)]
     outputs = [(_text(argument), argument.names()) for argument in graph.outputs]
-    return CanonicalGraph(graph, nodes, [*inputs, *graph.constants], tuple(types), outputs)
+    names = output_names or [f"result {place}" for place in range(len(outputs))]
+    return CanonicalGraph(graph, nodes, [*inputs, *graph.constants], tuple(types), outputs, names)
 
 
-def _node(index: int, node: Node, graph: Graph, ops: OpTable, symbols: Symbols) -> CanonicalNode:
-    info = ops.lookup(node.target)
-    arguments: dict[str, str] = {}
-    operands: list[tuple[Slot, str]] = []
+def _node(index: int, node: Node, graph: Graph, symbols: Symbols) -> CanonicalNode:
+    info = op_table().lookup(node.target)
+    arguments: dict[str, Taken] = {}
     for position, operand in enumerate(node.inputs):
         name = operand.name or str(position)
-        names = operand.arg.names()
-        text = _text(operand.arg)
-        if names or not _is_default(info, name, text):
-            arguments[name] = text
-            operands += [((name, place), value) for place, value in enumerate(names)]
-    graphs = [canonical_graph(sub.graph, ops, symbols) for sub in node.subgraphs()]
+        taken = Taken(_text(operand.arg), operand.arg.names(), operand.arg)
+        if taken.values or not _is_default(info, name, taken.text):
+            arguments[name] = taken
+    graphs = [canonical_graph(sub.graph, symbols) for sub in node.subgraphs()]
     types = tuple(_type(graph, name, symbols) for name in node.results())
-    return CanonicalNode(index, node, info.name if info is not None else node.op, arguments, operands, types, graphs)
+    return CanonicalNode(index, node, info.name if info is not None else node.op, arguments, types, graphs)
 
 
 def _text(argument: Argument) -> str:

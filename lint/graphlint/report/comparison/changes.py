@@ -9,14 +9,15 @@ import msgspec
 from graphlint.ir.source import SourceFrame
 
 Kind = Literal["added", "removed", "changed", "moved"]
+What = Literal["dialect", "input", "output", "range", "arguments", "result"]
+"""``arguments`` and ``result`` are the nesting in which the caller passes inputs and gets outputs."""
 
 
 class InterfaceChange(msgspec.Struct, frozen=True):
     """A difference in how the program is called, or in what it is."""
 
     kind: Kind
-    what: Literal["dialect", "input", "output", "range", "arguments", "result"]
-    """``arguments`` and ``result`` are the nesting in which the caller passes inputs and gets outputs."""
+    what: What
     name: str
     """``buffer "cache"``, ``%x``, ``s77``; empty for what there is one of."""
     old: str | None = None

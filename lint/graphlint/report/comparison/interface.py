@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
-from typing import Any, Final, Literal, NamedTuple
+from itertools import count
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from graphlint.ir.model import Program
 from graphlint.report.comparison.canonical import Symbols
-from graphlint.report.comparison.changes import InterfaceChange
+from graphlint.report.comparison.changes import InterfaceChange, What
 from graphlint.report.graphs.text import (
     NOT_PERSISTENT,
     defined,
@@ -21,29 +22,8 @@ from graphlint.report.graphs.text import (
     range_bounds,
 )
 
+_NESTED: Final[tuple[What, ...]] = ("arguments", "result")
 _LEAF: Final = "*"
-
-
-class Input(NamedTuple):
-    """An input of the program's graph."""
-
-    value: str
-    """Its name in the graph."""
-    type: str
-    numbered: str
-    """The type with symbols numbered."""
-    kind: str
-    """``buffer "cache"`` and the like; empty for what the caller passes."""
-
-    @property
-    def key(self) -> str:
-        """The kind without what may change."""
-        return self.kind.removesuffix(NOT_PERSISTENT)
-
-    @property
-    def held_name(self) -> str:
-        """The qualified name of a parameter, buffer or constant, in quotes; empty where it has none."""
-        return self.key.partition(" ")[2]
 
 
 class _Part(NamedTuple):
@@ -54,46 +34,55 @@ class _Part(NamedTuple):
     shown: str
 
 
+class Input(NamedTuple):
+    """An input of the program's graph."""
+
+    value: str
+    """Its name in the graph."""
+    kind: str
+    """``buffer "cache"`` and the like, without what may change; empty for what the caller passes."""
+    part: _Part
+
+    @property
+    def held_name(self) -> str:
+        """The qualified name of a parameter, buffer or constant, in quotes; empty where it has none."""
+        return self.kind.partition(" ")[2]
+
+
 class Interface:
     """How a program is called."""
 
     def __init__(self, program: Program) -> None:
-        self.program = program
-        self._symbols = Symbols()
-        """Symbols numbered as they come up in the inputs."""
+        graph, symbols = program.graph, Symbols()
+        self.dialect = " ".join(program.dialects)
         self.inputs: list[Input] = []
-        for argument, kind in zip(program.graph.inputs, input_kinds(program), strict=True):
-            numbered = defined(program.graph, argument, self._symbols.numbered)[1]
-            self.inputs.append(Input(*defined(program.graph, argument), numbered, kind))
-        self.outputs: list[str] = []
+        for argument, text in zip(graph.inputs, input_kinds(program), strict=True):
+            value, type_ = defined(graph, argument)
+            kind, numbered = text.removesuffix(NOT_PERSISTENT), defined(graph, argument, symbols.numbered)[1]
+            part = _Part(kind or value, (numbered, text), " = ".join(filter(None, (type_, text))))
+            self.inputs.append(Input(value, kind, part))
+        results = count()
+        self.output_names = [target or f"result {next(results)}" for target in output_targets(program)]
         """What each output is: ``buffer "cache"`` where it is written back, ``result 0`` for what the caller gets."""
-        results = 0
-        for target in output_targets(program):
-            self.outputs.append(target or f"result {results}")
-            results += not target
-
-    def described_outputs(self) -> dict[str, _Part]:
-        """The outputs by what they are."""
-        parts = {}
-        graph, symbols = self.program.graph, deepcopy(self._symbols)
-        for key, argument in zip(self.outputs, graph.outputs, strict=True):
+        self.outputs: dict[str, _Part] = {}
+        known = deepcopy(symbols)
+        for name, argument in zip(self.output_names, graph.outputs, strict=True):
             meta = graph.meta(argument.as_tensor.name) if argument.as_tensor is not None else None
             if meta is not None:
-                parts[key] = _Part(key, print_type(meta, symbols.numbered), print_type(meta))
-            elif argument.names():
-                parts[key] = _Part(key, "$", "a symbolic scalar")
+                self.outputs[name] = _Part(name, print_type(meta, known.numbered), print_type(meta))
             else:
-                parts[key] = _Part(key, print_value(argument), print_value(argument))
-        return parts
-
-    def ranges(self) -> dict[str, _Part]:
+                shown = "a symbolic scalar" if argument.names() else print_value(argument)
+                self.outputs[name] = _Part(name, shown, shown)
+        self.ranges: dict[str, _Part] = {}
         """The ranges of symbols by their numbered names."""
-        parts = {}
-        symbols = deepcopy(self._symbols)
-        for symbol, bounds in sorted(self.program.range_constraints.items(), key=lambda item: (len(item[0]), item[0])):
+        for symbol, bounds in sorted(program.range_constraints.items(), key=lambda item: (len(item[0]), item[0])):
             low, high = range_bounds(bounds)
-            parts[symbols.numbered(symbol)] = _Part(symbol, f"[{low}, {high}]", f"[{low}, {high}]")
-        return parts
+            shown = f"[{low}, {high}]"
+            self.ranges[symbols.numbered(symbol)] = _Part(symbol, shown, shown)
+        entries = program.graph_module.module_call_graph
+        signatures = (entry.signature for entry in entries if not entry.fqn and entry.signature is not None)
+        self.nestings = next(((_nesting(one.in_spec), _nesting(one.out_spec)) for one in signatures), ())
+        """How the arguments and the result are nested, where it is recorded."""
 
 
 def matched_inputs(old: list[Input], new: list[Input]) -> list[tuple[Input | None, Input | None]]:
@@ -101,51 +90,47 @@ def matched_inputs(old: list[Input], new: list[Input]) -> list[tuple[Input | Non
 
     What the artifact holds is matched by kind and name, then by name; what the caller passes by name, then in order.
     """
+    alike: tuple[Callable[[Input, Input], bool], ...] = (
+        lambda was, now: was.kind == now.kind and (now.kind != "" or was.value == now.value),
+        lambda was, now: was.held_name != "" and was.held_name == now.held_name,
+        lambda was, now: not was.kind and not now.kind,
+    )
     pairs: dict[int, Input] = {}
     left = list(old)
-
-    def take(index: int, found: Input | None) -> None:
-        if found is not None:
-            pairs[index] = found
-            left.remove(found)
-
-    for index, one in enumerate(new):
-        take(index, next((o for o in left if o.key == one.key and (one.key or o.value == one.value)), None))
-    for index, one in enumerate(new):
-        if index not in pairs and one.kind:
-            take(index, next((o for o in left if o.held_name and o.held_name == one.held_name), None))
-    for index, one in enumerate(new):
-        if index not in pairs and not one.kind:
-            take(index, next((o for o in left if not o.kind), None))
-    found: list[tuple[Input | None, Input | None]] = [(pairs.get(index), one) for index, one in enumerate(new)]
-    return found + [(one, None) for one in left]
+    for are_alike in alike:
+        for index, now in enumerate(new):
+            found = next((was for was in left if are_alike(was, now)), None) if index not in pairs else None
+            if found is not None:
+                pairs[index] = found
+                left.remove(found)
+    return [(pairs.get(index), now) for index, now in enumerate(new)] + [(was, None) for was in left]
 
 
-def compare_interfaces(old: Interface, new: Interface) -> tuple[InterfaceChange, ...]:
+def compare_interfaces(old: Interface, new: Interface) -> Iterator[InterfaceChange]:
     """All differences but for those in the graph."""
-    dialects = [" ".join(one.program.dialects) for one in (old, new)]
-    ranges, other_ranges = old.ranges(), new.ranges()
-    outputs, other_outputs = old.described_outputs(), new.described_outputs()
-    return (
-        *([InterfaceChange("changed", "dialect", "", *dialects)] if dialects[0] != dialects[1] else []),
-        *(
-            change
-            for key in sorted(ranges.keys() | other_ranges.keys())
-            for change in _difference("range", ranges.get(key), other_ranges.get(key))
-        ),
-        *_inputs(old.inputs, new.inputs),
-        *(
-            change
-            for key in dict.fromkeys((*other_outputs, *outputs))
-            for change in _difference("output", outputs.get(key), other_outputs.get(key))
-        ),
-        *_calls(old.program, new.program),
-    )
+    yield from _changed("dialect", old.dialect, new.dialect)
+    for key in sorted(old.ranges.keys() | new.ranges.keys()):
+        yield from _difference("range", old.ranges.get(key), new.ranges.get(key))
+    inputs = matched_inputs(old.inputs, new.inputs)
+    for was, now in inputs:
+        yield from _difference("input", was and was.part, now and now.part)
+    order = [was for was, now in inputs if was is not None and now is not None and not now.kind]
+    kept = [one for one in old.inputs if one in order]
+    if kept != order:
+        yield InterfaceChange("moved", "input", "", *(", ".join(one.value for one in some) for some in (kept, order)))
+    for key in dict.fromkeys((*new.outputs, *old.outputs)):
+        yield from _difference("output", old.outputs.get(key), new.outputs.get(key))
+    # With more or fewer values, inputs and outputs were added or removed.
+    for what, nested, other in zip(_NESTED, old.nestings, new.nestings, strict=False):
+        if nested.count(_LEAF) == other.count(_LEAF):
+            yield from _changed(what, nested, other)
 
 
-def _difference(
-    what: Literal["range", "input", "output"], old: _Part | None, new: _Part | None
-) -> Iterator[InterfaceChange]:
+def _changed(what: What, old: str, new: str) -> Iterator[InterfaceChange]:
+    yield from _difference(what, _Part("", old, old), _Part("", new, new))
+
+
+def _difference(what: What, old: _Part | None, new: _Part | None) -> Iterator[InterfaceChange]:
     if new is None:
         if old is not None:
             yield InterfaceChange("removed", what, old.name, old.shown, None)
@@ -153,44 +138,6 @@ def _difference(
         yield InterfaceChange("added", what, new.name, None, new.shown)
     elif old.compared != new.compared:
         yield InterfaceChange("changed", what, new.name, old.shown, new.shown)
-
-
-def _inputs(old: list[Input], new: list[Input]) -> Iterator[InterfaceChange]:
-    order: list[Input] = []
-    for was, now in matched_inputs(old, new):
-        yield from _difference("input", _part(was), _part(now))
-        if was is not None and now is not None and not now.kind:
-            order.append(was)
-    kept = [one for one in old if one in order]
-    if kept != order:
-        names = [", ".join(one.value for one in inputs) for inputs in (kept, order)]
-        yield InterfaceChange("moved", "input", "", *names)
-
-
-def _part(one: Input | None) -> _Part | None:
-    if one is None:
-        return None
-    text = " = ".join(filter(None, (one.type, one.kind)))
-    return _Part(one.key or one.value, (one.numbered, one.kind), text)
-
-
-def _calls(old: Program, new: Program) -> Iterator[InterfaceChange]:
-    """The nesting of arguments and results, where both record it and it holds as many values: more or fewer are inputs
-    and outputs that were added or removed.
-    """
-    before, after = _root_call(old), _root_call(new)
-    if before is None or after is None:
-        return
-    for place, (was, now) in enumerate(zip(before, after, strict=True)):
-        nested, other = _nesting(was), _nesting(now)
-        if nested != other and nested.count(_LEAF) == other.count(_LEAF):
-            yield InterfaceChange("changed", "result" if place else "arguments", "", nested, other)
-
-
-def _root_call(program: Program) -> tuple[str, str] | None:
-    entries = program.graph_module.module_call_graph
-    signatures = (entry.signature for entry in entries if not entry.fqn and entry.signature is not None)
-    return next(((signature.in_spec, signature.out_spec) for signature in signatures), None)
 
 
 class _Spec(msgspec.Struct):
@@ -210,22 +157,22 @@ def _nesting(spec: str) -> str:
 
 
 def _nested(tree: _Spec) -> str:
-    kind = (tree.type or "").rpartition(".")[2]
-    parts = [_nested(one) for one in tree.children_spec]
     if tree.type is None:
         return _LEAF
+    kind = tree.type.rpartition(".")[2]
+    parts = [_nested(one) for one in tree.children_spec]
+    keys = _keys(tree.context) if kind == "dict" else []
     if kind == "tuple":
         return f"({', '.join(parts)})"
     if kind == "list":
         return f"[{', '.join(parts)}]"
-    if kind == "dict" and (keys := _keys(tree.context, len(parts))) is not None:
+    if kind == "dict" and len(keys) == len(parts):
         return "{" + ", ".join(f"{key}: {part}" for key, part in zip(keys, parts, strict=True)) + "}"
     return f"{kind}({tree.context or ''})({', '.join(parts)})"
 
 
-def _keys(context: str | None, count: int) -> list[Any] | None:
+def _keys(context: str | None) -> list[Any]:
     try:
-        keys = msgspec.json.decode(context or "")
+        return msgspec.json.decode(context or "", type=list[Any])
     except msgspec.DecodeError:
-        return None
-    return keys if isinstance(keys, list) and len(keys) == count else None
+        return []

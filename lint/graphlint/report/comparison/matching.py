@@ -13,18 +13,13 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from graphlint.report.comparison.alignment import aligned
-from graphlint.report.comparison.canonical import CanonicalGraph, CanonicalNode, Slot
+from graphlint.report.comparison.alignment import AHEAD, aligned
+from graphlint.report.comparison.canonical import CanonicalGraph, CanonicalNode
 
 _ROUNDS: Final = 6
-_AHEAD: Final = 64
-"""How many additions and removals in a row the alignment by order looks beyond at a time."""
-
-_Uses = defaultdict[str, dict[Slot, list[int]]]
-"""Which nodes take which value at which slot."""
 
 
 class Matching:
@@ -38,24 +33,24 @@ class Matching:
         """Names of new values to those of the old ones that they are."""
         self.to_new: dict[int, int] = {}
         self.to_old: dict[int, int] = {}
-        self._old_uses = _uses(old)
-        self._new_uses = _uses(new)
         self._made_by = {name: node.index for node in old.nodes for name in node.results}
         seeds = {theirs: hash(("input", position)) for position, theirs in enumerate(inputs.values())}
         by_origin = new.digests({name: seeds[theirs] for name, theirs in inputs.items()})[1]
         self._pair_equal(old.digests(dict(seeds))[1], by_origin)
-        self._pair_equal(_use_digests(old, self._old_uses), _use_digests(new, self._new_uses))
+        self._pair_equal(old.use_digests(), new.use_digests())
         for _ in range(_ROUNDS):
             before = len(self.to_new)
             self._by_neighbours(lambda one: one.key)
             self._by_neighbours(lambda one: one.op)
             self._pair_equal(*([(one.node.label, one.op, one.types) for one in side.nodes] for side in (old, new)))
             left, right = self._unmatched()
-            for one, other in aligned([node.key for node in left], [node.key for node in right], _AHEAD):
+            for one, other in aligned([node.key for node in left], [node.key for node in right]):
                 self._pair(left[one], right[other])
             if len(self.to_new) == before:
                 break
         self._in_place()
+        self.gone = {name for node in self._unmatched()[0] for name in node.results}
+        """Old values that are in the new graph no more."""
 
     def _pair(self, old: CanonicalNode, new: CanonicalNode) -> None:
         self.to_new[old.index] = new.index
@@ -68,16 +63,17 @@ class Matching:
             [one for one in self.new.nodes if one.index not in self.to_old],
         )
 
-    def _pair_equal(self, old: Iterable[Hashable], new: Iterable[Hashable]) -> None:
+    def _pair_equal(self, old: Sequence[Hashable], new: Sequence[Hashable]) -> None:
         """Pair what has the same key, in order, where as much of it is left on both sides. There is one key for each
         node.
         """
-        mine, theirs = _grouped(old, self.to_new), _grouped(new, self.to_old)
-        for key, found in mine.items():
-            others = theirs.get(key, ())
-            if len(found) == len(others):
-                for left, right in zip(found, others, strict=True):
-                    self._pair(self.old.nodes[left], self.new.nodes[right])
+        groups: defaultdict[Hashable, tuple[list[CanonicalNode], list[CanonicalNode]]] = defaultdict(lambda: ([], []))
+        for side, (keys, nodes) in enumerate(zip((old, new), self._unmatched(), strict=True)):
+            for node in nodes:
+                groups[keys[node.index]][side].append(node)
+        for mine, theirs in groups.values():
+            for one, other in zip(mine, theirs, strict=True) if len(mine) == len(theirs) else ():
+                self._pair(one, other)
 
     def _by_neighbours(self, key: Callable[[CanonicalNode], Hashable]) -> None:
         """Down from what is matched, then up from it: the same key at the same slot of the same value."""
@@ -90,14 +86,14 @@ class Matching:
         """Old nodes that take the same value at the same slot."""
         for slot, value in new.operands:
             theirs = self.values.get(value)
-            for index in self._old_uses[theirs].get(slot, ())[:_AHEAD] if theirs is not None else ():
+            for index in self.old.uses[theirs].get(slot, ())[:AHEAD] if theirs is not None else ():
                 yield self.old.nodes[index]
 
     def _makers(self, new: CanonicalNode) -> Iterator[CanonicalNode]:
         """Old nodes whose result is taken by the same node at the same slot."""
         for result in new.results:
-            for slot, users in self._new_uses[result].items():
-                for theirs in (self.to_old[user] for user in users[:_AHEAD] if user in self.to_old):
+            for slot, users in self.new.uses[result].items():
+                for theirs in (self.to_old[user] for user in users[:AHEAD] if user in self.to_old):
                     value = dict(self.old.nodes[theirs].operands).get(slot)
                     if value in self._made_by:
                         yield self.old.nodes[self._made_by[value]]
@@ -135,38 +131,3 @@ class Matching:
 def _first_result(node: CanonicalNode) -> str | None:
     """Dtype and sizes, not strides: an op that writes to a view becomes one that makes a tensor of its own."""
     return re.split(r"[{ ]", node.types[0])[0] if node.types else None
-
-
-def _grouped(keys: Iterable[Hashable], matched: Mapping[int, int]) -> dict[Hashable, list[int]]:
-    groups: defaultdict[Hashable, list[int]] = defaultdict(list)
-    for index, key in enumerate(keys):
-        if index not in matched:
-            groups[key].append(index)
-    return groups
-
-
-def _uses(graph: CanonicalGraph) -> _Uses:
-    uses: _Uses = defaultdict(dict)
-    for node in graph.nodes:
-        for slot, name in node.operands:
-            uses[name].setdefault(slot, []).append(node.index)
-    return uses
-
-
-def _use_digests(graph: CanonicalGraph, uses: _Uses) -> list[int]:
-    """For each node a number that is the same for what leads to the same results the same way."""
-    returned: defaultdict[str, list[int]] = defaultdict(list)
-    for position, (_, names) in enumerate(graph.outputs):
-        for name in names:
-            returned[name].append(position)
-    numbers = [0] * len(graph.nodes)
-    for node in reversed(graph.nodes):
-        used = [
-            (index, slot, numbers[user])
-            for index, name in enumerate(node.results)
-            for slot, users in uses[name].items()
-            for user in users
-        ]
-        ends = [(index, position) for index, name in enumerate(node.results) for position in returned[name]]
-        numbers[node.index] = hash((node.key, tuple(sorted(used)), tuple(ends)))
-    return numbers

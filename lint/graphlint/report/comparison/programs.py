@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterator
 
 from graphlint.ir.model import Graph, Program
 from graphlint.ir.source import model_frame, module_of, stack_frames
-from graphlint.ops.table import op_table
 from graphlint.report.comparison.alignment import longest_increasing
 from graphlint.report.comparison.canonical import CanonicalGraph, CanonicalNode, Symbols, canonical_graph
-from graphlint.report.comparison.changes import Change, Detail, NodeFacts, ProgramDiff
+from graphlint.report.comparison.changes import Change, Detail, Kind, NodeFacts, ProgramDiff
 from graphlint.report.comparison.interface import Interface, compare_interfaces, matched_inputs
 from graphlint.report.comparison.matching import Matching
 from graphlint.report.graphs.text import print_node, print_type, print_value
@@ -25,11 +23,16 @@ def compare_programs(
     pairs = matched_inputs(before.inputs, after.inputs)
     inputs = {now.value[1:]: was.value[1:] for was, now in pairs if was is not None and now is not None}
     inputs |= _matched_constants(old.graph, new.graph)
-    comparison = _Comparison(metadata=metadata)
-    graphs = [canonical_graph(program.graph, op_table(), Symbols()) for program in (old, new)]
-    changes = tuple(comparison.graphs(graphs[0], graphs[1], inputs, (), (before.outputs, after.outputs)))
-    renamed = old_name if old_name != name else None
-    return ProgramDiff(name, renamed, comparison.unchanged, compare_interfaces(before, after), changes)
+    left = canonical_graph(old.graph, Symbols(), before.output_names)
+    right = canonical_graph(new.graph, Symbols(), after.output_names)
+    found = list(_compared(Matching(left, right, inputs), (), metadata=metadata))
+    return ProgramDiff(
+        name,
+        old_name if old_name != name else None,
+        found.count(None),
+        tuple(compare_interfaces(before, after)),
+        tuple(change for change in found if change is not None),
+    )
 
 
 def _matched_constants(old: Graph, new: Graph) -> dict[str, str]:
@@ -39,77 +42,51 @@ def _matched_constants(old: Graph, new: Graph) -> dict[str, str]:
     return same | dict(zip(others, (name for name in old.constants if name not in same), strict=False))
 
 
-class _Comparison:
-    def __init__(self, *, metadata: bool) -> None:
-        self._metadata = metadata
-        self.unchanged = 0
-
-    def graphs(
-        self,
-        old: CanonicalGraph,
-        new: CanonicalGraph,
-        inputs: Mapping[str, str],
-        path: tuple[str, ...],
-        outputs: tuple[list[str], list[str]] | None = None,
-    ) -> Iterator[Change]:
-        """The differences between two graphs and all that they call, in the order of the new one, with what is gone
-        where it was. ``outputs`` tells which output is which; without, they are compared in order.
-        """
-        matching = Matching(old, new, inputs)
-        moved = _out_of_order(matching)
-        removed: defaultdict[int, list[CanonicalNode]] = defaultdict(list)
-        place = -1
-        for node in old.nodes:
-            place = matching.to_new.get(node.index, place)
-            if node.index not in matching.to_new:
-                removed[place].append(node)
-        gone = {name for nodes in removed.values() for node in nodes for name in node.results}
-        for place in range(-1, len(new.nodes)):
-            if place >= 0:
-                yield from self._node(matching, new.nodes[place], path, moved, gone)
-            for node in removed[place]:
-                yield Change("removed", path, old=_facts(old.graph, node))
-        yield from _returned(matching, path, outputs)
-
-    def _node(
-        self,
-        matching: Matching,
-        new: CanonicalNode,
-        path: tuple[str, ...],
-        moved: Mapping[int, Detail],
-        gone: AbstractSet[str],
-    ) -> Iterator[Change]:
-        index = matching.to_old.get(new.index)
-        if index is None:
-            yield Change("added", path, new=_facts(matching.new.graph, new))
-            return
-        old = matching.old.nodes[index]
-        details = list(_details(matching, old, new, gone))
-        details += _metadata(old, new) if self._metadata else ()
-        if new.index in moved:
-            details.append(moved[new.index])
-        if details:
-            facts = _facts(matching.old.graph, old), _facts(matching.new.graph, new)
-            only_moved = [detail.what for detail in details] == ["after"]
-            yield Change("moved" if only_moved else "changed", path, *facts, tuple(details))
-        else:
-            self.unchanged += 1
+def _compared(matching: Matching, path: tuple[str, ...], *, metadata: bool) -> Iterator[Change | None]:
+    """The differences between two graphs and all that they call, in the order of the new one, with what is gone where
+    it was; None for each node that is as it was.
+    """
+    moved = _out_of_order(matching)
+    for old, new in _in_order(matching):
+        if old is None or new is None:
+            yield Change("added" if old is None else "removed", path, *_facts(matching, old, new))
+            continue
+        details = [*_details(matching, old, new), *(_metadata(old, new) if metadata else ())]
+        kind: Kind = "changed" if details else "moved"
+        details += [moved[new.index]] if new.index in moved else []
+        yield Change(kind, path, *_facts(matching, old, new), tuple(details)) if details else None
         for inner, other, reference in zip(old.graphs, new.graphs, new.node.subgraphs(), strict=False):
-            names = dict(zip(other.inputs, inner.inputs, strict=False))
-            yield from self.graphs(inner, other, names, (*path, new.node.caller_label, reference.name))
+            below = Matching(inner, other, dict(zip(other.inputs, inner.inputs, strict=False)))
+            yield from _compared(below, (*path, new.node.caller_label, reference.name), metadata=metadata)
+    yield from _returned(matching, path)
 
 
-def _details(matching: Matching, old: CanonicalNode, new: CanonicalNode, gone: AbstractSet[str]) -> Iterator[Detail]:
-    """What differs between two matched nodes; ``gone`` are the old values that are in the new graph no more."""
+def _in_order(matching: Matching) -> Iterator[tuple[CanonicalNode | None, CanonicalNode | None]]:
+    """Old and new nodes that are the same, in the order of the new graph, with what is gone where it was."""
+    removed: defaultdict[int, list[CanonicalNode]] = defaultdict(list)
+    place = -1
+    for old in matching.old.nodes:
+        place = matching.to_new.get(old.index, place)
+        if old.index not in matching.to_new:
+            removed[place].append(old)
+    yield from ((old, None) for old in removed[-1])
+    for new in matching.new.nodes:
+        yield matching.old.nodes[matching.to_old[new.index]] if new.index in matching.to_old else None, new
+        yield from ((old, None) for old in removed[new.index])
+
+
+def _details(matching: Matching, old: CanonicalNode, new: CanonicalNode) -> Iterator[Detail]:
+    """What differs between two matched nodes."""
     if old.op != new.op:
         yield Detail("op", old.op, new.op)
+    left_out = "the default" if old.op == new.op else "none"
     for name in dict.fromkeys((*new.arguments, *old.arguments)):
-        taken, others = old.taken(name), new.taken(name)
+        was, now = old.arguments.get(name), new.arguments.get(name)
+        taken, others = was.values if was else [], now.values if now else []
         same = taken == [matching.values.get(value) for value in others]
-        if not same or old.arguments.get(name) != new.arguments.get(name):
-            left_out = "the default" if old.op == new.op else "none"
-            before, after = _shown(old, name) or left_out, _shown(new, name) or left_out
-            before += " (removed)" if not gone.isdisjoint(taken) else ""
+        if not same or was is None or now is None or was.text != now.text:
+            before, after = (print_value(one.argument) if one else left_out for one in (was, now))
+            before += " (removed)" if not matching.gone.isdisjoint(taken) else ""
             after += " (added)" if not matching.values.keys() >= set(others) else ""
             yield Detail(f"argument {name}", before, after)
     if old.types != new.types:
@@ -121,19 +98,17 @@ def _details(matching: Matching, old: CanonicalNode, new: CanonicalNode, gone: A
             yield Detail("graph inputs", ", ".join(inner.input_types), ", ".join(other.input_types))
 
 
-def _returned(
-    matching: Matching, path: tuple[str, ...], outputs: tuple[list[str], list[str]] | None
-) -> Iterator[Change]:
+def _returned(matching: Matching, path: tuple[str, ...]) -> Iterator[Change]:
     before, after = (
         {
-            keys[place] if keys is not None else f"result {place}": (print_value(argument), *output)
-            for place, (argument, output) in enumerate(zip(side.graph.outputs, side.outputs, strict=True))
+            name: (print_value(argument), *output)
+            for name, argument, output in zip(side.output_names, side.graph.outputs, side.outputs, strict=True)
         }
-        for side, keys in zip((matching.old, matching.new), outputs or (None, None), strict=True)
+        for side in (matching.old, matching.new)
     )
     details = []
-    # What only one has is a difference of the interface.
-    for key in (key for key in {**after, **before} if outputs is None or (key in before and key in after)):
+    # What only one program returns is a difference of the interface.
+    for key in (key for key in {**after, **before} if path or (key in before and key in after)):
         shown, text, names = before.get(key, ("nothing", "", []))
         other_shown, other_text, others = after.get(key, ("nothing", "", []))
         if text != other_text or names != [matching.values.get(name) for name in others]:
@@ -148,32 +123,29 @@ def _out_of_order(matching: Matching) -> dict[int, Detail]:
     """
     sequence = sorted(matching.to_old.items())
     kept = set(longest_increasing(old for _, old in sequence))
-
-    def before(graph: CanonicalGraph, index: int) -> str:
-        return f"%{graph.nodes[index - 1].node.label}" if index else "the inputs"
-
     return {
-        new: Detail("after", before(matching.old, old), before(matching.new, new))
+        new: Detail("after", _before(matching.old, old), _before(matching.new, new))
         for position, (new, old) in enumerate(sequence)
         if position not in kept
     }
 
 
-def _facts(graph: Graph, node: CanonicalNode) -> NodeFacts:
-    module = module_of(node.node)
-    return NodeFacts(
-        node.node.label,
-        node.op,
-        node.index,
-        print_node(graph, node.node),
-        model_frame(stack_frames(node.node)),
-        module[0] if module is not None else None,
-    )
+def _before(graph: CanonicalGraph, index: int) -> str:
+    return f"%{graph.nodes[index - 1].node.label}" if index else "the inputs"
 
 
-def _shown(node: CanonicalNode, name: str) -> str:
-    operands = enumerate(node.node.inputs if name in node.arguments else ())
-    return next((print_value(one.arg) for place, one in operands if name in (one.name, str(place))), "")
+def _facts(
+    matching: Matching, old: CanonicalNode | None, new: CanonicalNode | None
+) -> tuple[NodeFacts | None, NodeFacts | None]:
+    return _facts_of(matching.old.graph, old), _facts_of(matching.new.graph, new)
+
+
+def _facts_of(graph: Graph, node: CanonicalNode | None) -> NodeFacts | None:
+    if node is None:
+        return None
+    path, _ = module_of(node.node) or (None, None)
+    text, source = print_node(graph, node.node), model_frame(stack_frames(node.node))
+    return NodeFacts(node.node.label, node.op, node.index, text, source, path)
 
 
 def _types(graph: Graph, node: CanonicalNode) -> str:

@@ -30,12 +30,17 @@ import msgspec
 from graphlint import __version__
 from graphlint.report.comparison.changes import ArtifactDiff, Change, InterfaceChange, Kind, ProgramDiff
 from graphlint.report.formats.escaping import encode, printable
-from graphlint.report.formats.options import ReportOptions
 from graphlint.report.formats.phrasing import count, paint, source_line
+from graphlint.report.results import ReportOptions
 
 VERSION: Final = 1
-_SIGNS: Final[dict[Kind, str]] = {"added": "+", "removed": "-", "changed": "~", "moved": ">"}
-_COLORS: Final[dict[Kind, str]] = {"added": "green", "removed": "red", "changed": "yellow", "moved": "cyan"}
+_MARKS: Final[dict[Kind, tuple[str, str]]] = {
+    "added": ("+", "green"),
+    "removed": ("-", "red"),
+    "changed": ("~", "yellow"),
+    "moved": (">", "cyan"),
+}
+"""Sign and colour."""
 
 
 def render(diff: ArtifactDiff, options: ReportOptions) -> str:
@@ -43,8 +48,8 @@ def render(diff: ArtifactDiff, options: ReportOptions) -> str:
     if diff.equal:
         return ""
     lines = [paint(printable(f"{diff.old} -> {diff.new}"), options, bold=True)]
-    lines += [paint(printable(f"+ program {name}"), options, fg=_COLORS["added"]) for name in diff.added]
-    lines += [paint(printable(f"- program {name}"), options, fg=_COLORS["removed"]) for name in diff.removed]
+    lines += [_marked("added", f"program {name}", options) for name in diff.added]
+    lines += [_marked("removed", f"program {name}", options) for name in diff.removed]
     several = len(diff.programs) + len(diff.added) + len(diff.removed) > 1
     for program in (one for one in diff.programs if not one.equal):
         if several or program.old_name is not None:
@@ -57,14 +62,20 @@ def render(diff: ArtifactDiff, options: ReportOptions) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _marked(kind: Kind, text: str, options: ReportOptions, indent: str = "") -> str:
+    sign, color = _MARKS[kind]
+    return paint(f"{indent}{sign} {printable(text)}", options, fg=color)
+
+
 def _program(program: ProgramDiff, options: ReportOptions) -> Iterator[str]:
     if program.interface:
         yield ""
         yield paint("Interface", options, bold=True)
-        for one in program.interface:
-            yield paint(f"  {_SIGNS[one.kind]} {printable(_interface(one))}", options, fg=_COLORS[one.kind])
+        yield from (_marked(one.kind, _interface(one), options, "  ") for one in program.interface)
     yield ""
-    yield paint("Graph", options, bold=True) + f": {tally(program)}"
+    numbers = Counter(one.kind for one in program.changes if one.old is not None or one.new is not None)
+    parts = [f"{numbers[kind]} {kind}" for kind in _MARKS if numbers[kind]]
+    yield paint("Graph", options, bold=True) + f": {', '.join([*parts, f'{program.unchanged} unchanged'])}"
     graph: tuple[str, ...] = ()
     for change in program.changes:
         if change.graph != graph:
@@ -73,25 +84,14 @@ def _program(program: ProgramDiff, options: ReportOptions) -> Iterator[str]:
         yield from _change(change, options)
 
 
-def tally(program: ProgramDiff) -> str:
-    """``1 added, 2 changed, 7 unchanged``."""
-    numbers = Counter(one.kind for one in program.changes if one.old is not None or one.new is not None)
-    parts = [f"{numbers[kind]} {kind}" for kind in _SIGNS if numbers[kind]]
-    return ", ".join([*parts, f"{program.unchanged} unchanged"])
-
-
 def _interface(change: InterfaceChange) -> str:
     if change.kind == "moved":
         return f"order of inputs: {change.old} -> {change.new}"
-    what = f"{change.what} {change.name}".rstrip()
-    if change.what == "range":
-        what = f"range of {change.name}"
-    values = " -> ".join(value for value in (change.old, change.new) if value is not None)
-    return f"{what}: {values}"
+    what = f"range of {change.name}" if change.what == "range" else f"{change.what} {change.name}".rstrip()
+    return f"{what}: {' -> '.join(value for value in (change.old, change.new) if value is not None)}"
 
 
 def _change(change: Change, options: ReportOptions) -> Iterator[str]:
-    sign, color = _SIGNS[change.kind], _COLORS[change.kind]
     facts = change.new or change.old
     if facts is None:
         headline = "what it returns"
@@ -103,7 +103,7 @@ def _change(change: Change, options: ReportOptions) -> Iterator[str]:
             headline += f" (was %{change.old.name})"
     source = facts.source if facts is not None else None
     place = "    " + paint(source_line(source, options), options, dim=True) if source is not None else ""
-    yield paint(f"  {sign} {printable(headline)}", options, fg=color) + place
+    yield _marked(change.kind, headline, options, "  ") + place
     for detail in change.details:
         text = f"{detail.what}: {detail.old} -> {detail.new}"
         if detail.what == "after":

@@ -16,10 +16,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from graphlint.report.formats.escaping import encode
-from graphlint.report.formats.options import ReportOptions
 from graphlint.report.formats.phrasing import COLORS, found_in, paint
-from graphlint.report.results import FileResult
-from graphlint.rules.diagnostics import Diagnostic
+from graphlint.report.results import FileResult, ReportOptions
 
 
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
@@ -41,20 +39,11 @@ def render_json(results: Sequence[FileResult], options: ReportOptions) -> str:
 
 
 def _rows(results: Sequence[FileResult], options: ReportOptions) -> list[dict[str, Any]]:
-    groups: dict[str, list[Diagnostic]] = {}
-    for diagnostic in found_in(results):
-        groups.setdefault(diagnostic.code, []).append(diagnostic)
-    rows = []
-    for code, found in groups.items():
-        fixable = sum(options.applies(diagnostic) for diagnostic in found)
-        rows.append(
-            {
-                "code": code,
-                "name": found[0].rule,
-                "severity": found[0].severity,
-                "count": len(found),
-                "fixable": fixable > 0,
-                "fixable_count": fixable,
-            }
-        )
-    return sorted(rows, key=lambda row: (-row["count"], row["code"]))
+    rows: dict[str, dict[str, Any]] = {}
+    for one in found_in(results):
+        new = {"code": one.code, "name": one.rule, "severity": one.severity, "count": 0, "fixable": False}
+        row = rows.setdefault(one.code, {**new, "fixable_count": 0})
+        row["count"] += 1
+        row["fixable_count"] += options.applies(one)
+        row["fixable"] = row["fixable_count"] > 0
+    return sorted(rows.values(), key=lambda row: (-row["count"], row["code"]))

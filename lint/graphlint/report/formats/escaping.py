@@ -12,7 +12,6 @@ from typing import Any, Final
 
 import msgspec
 
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _NOT_ASCII: Final = re.compile("[^\x00-\x7f]")
 
 
@@ -33,35 +32,25 @@ def ascii_markup(text: str) -> str:
     return text.encode("ascii", "xmlcharrefreplace").decode("ascii")
 
 
-def encode(value: Any) -> str:
-    """``value``, of structs, dicts, lists and strings, as JSON text that every reader takes: ASCII only, indented by
-    two, all fields of a struct in their order.
+def encode(value: Any, *, indent: int | None = 2) -> str:
+    """``value``, of structs, dicts, lists and strings, as JSON text that every reader takes: ASCII only, all fields of
+    a struct in their order; without ``indent`` on one line.
 
     Bytes of a file name that are not UTF-8 cannot be said in JSON and become the four characters of an escape (a
     backslash, x, two digits).
     """
-    return _ascii(msgspec.json.format(msgspec.json.encode(_clean(value)), indent=2))
+    import json
+
+    separators = (",", ":" if indent is None else ": ")
+    text = json.dumps(value, ensure_ascii=False, indent=indent, separators=separators, default=msgspec.structs.asdict)
+    return _NOT_ASCII.sub(_json_escaped, text) + "\n"
 
 
-def encode_line(value: Any) -> str:
-    """The same on one line."""
-    return _ascii(msgspec.json.encode(_clean(value)))
-
-
-def _ascii(encoded: bytes) -> str:
+def _json_escaped(match: re.Match[str]) -> str:
+    if "\ud800" <= match[0] <= "\udfff":
+        return f"\\{_escaped(match[0])}"
     # An escape is the four digits of a unit of UTF-16.
-    text = encoded.decode() + "\n"
-    return _NOT_ASCII.sub(lambda match: re.sub("(....)", r"\\u\1", match[0].encode("utf-16-be").hex()), text)
-
-
-def _clean(value: Any) -> Any:
-    if isinstance(value, str):
-        return _SURROGATE.sub(lambda match: _escaped(match[0]), value)
-    if isinstance(value, msgspec.Struct):
-        value = msgspec.structs.asdict(value)
-    if isinstance(value, dict):
-        return {key: _clean(item) for key, item in value.items()}
-    return [_clean(item) for item in value] if isinstance(value, (list, tuple)) else value
+    return re.sub("(....)", r"\\u\1", match[0].encode("utf-16-be").hex())
 
 
 def _escaped(character: str) -> str:

@@ -20,18 +20,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from graphlint.report.formats.escaping import printable
-from graphlint.report.formats.options import ReportOptions
 from graphlint.report.formats.phrasing import (
-    FILE_RULES,
     Group,
+    advice,
     code,
     grouped,
     in_function,
+    in_three,
     paint,
     painted_line,
     severity,
 )
-from graphlint.report.results import FileResult
+from graphlint.report.results import FileResult, ReportOptions
 from graphlint.rules.diagnostics import Diagnostic, Location
 
 
@@ -71,11 +71,9 @@ def _excerpt(place: Location, options: ReportOptions, bar: str) -> list[str]:
     lines = [bar, f"{numbered}     {printable(text)}"]
     if place.column:
         # Before and under the expression, what is shown escaped is longer than it is in the file.
-        start = len(place.text) - len(place.text.lstrip())
-        before = _width(printable(place.text[start : place.column - 1]))
-        end = place.end_column or place.column + 1
-        under = _width(printable(place.text[place.column - 1 : end - 1].rstrip()))
-        lines.append(f"{bar}     {' ' * before}{paint('^' * max(under, 1), options, fg='red', bold=True)}")
+        before, expression, _ = in_three(place)
+        under = "^" * max(_width(printable(expression.rstrip())), 1)
+        lines.append(f"{bar}     {' ' * _width(printable(before))}{paint(under, options, fg='red', bold=True)}")
     return [*lines, bar]
 
 
@@ -90,14 +88,10 @@ def _width(text: str) -> int:
 
 def _advice(diagnostic: Diagnostic, options: ReportOptions) -> Iterator[tuple[str, str]]:
     """What the fix does and what it takes to get it, or why there is none."""
-    explanation = printable(diagnostic.fix.message)
-    about_file = diagnostic.code.startswith(FILE_RULES)
-    place = diagnostic.place
-    if not about_file and place is not None and place.state == "changed":
+    if diagnostic.place is not None and diagnostic.place.state == "changed":
         yield "note", "the file has changed since the export and has no such line now"
-    if explanation and (about_file or diagnostic.fixable):
-        yield "help", explanation
-    elif explanation:
-        yield "note", f"not fixable: {explanation}"
-    if not about_file and options.hides(diagnostic):
+    label, text = advice(diagnostic)
+    if label:
+        yield ("note", f"not fixable: {printable(text)}") if label == "Not fixable" else ("help", printable(text))
+    if options.hides(diagnostic):
         yield "note", "this fix is unsafe: it can change what the program does; enable with --unsafe-fixes"

@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from graphlint.report.formats.escaping import printable
-from graphlint.report.formats.options import ReportOptions
 from graphlint.report.formats.phrasing import Group, advice, count, grouped, path_of, spot_of
-from graphlint.report.results import FileResult
+from graphlint.report.results import FileResult, ReportOptions
 from graphlint.rules.diagnostics import Severity
 
 _SHOWN: Final = 10
@@ -27,18 +26,16 @@ _COMMANDS: Final[dict[Severity, str]] = {"error": "error", "warning": "warning",
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     """A line per finding or group of findings, errors first."""
     groups = [group for result in results for group in grouped(result.diagnostics)]
-    lines = []
+    lines = [
+        _command("error", "graphlint", path_of(one.path, options), printable(one.error)) for one in results if one.error
+    ]
     for severity, command in _COMMANDS.items():
-        failed = [result for result in results if result.error and severity == "error"]
-        lines += [_command(command, "graphlint", path_of(one.path, options), printable(one.error)) for one in failed]
         chosen = [group for group in groups if group.first.severity == severity]
-        room = _SHOWN - len(failed)
+        room = _SHOWN - (len(lines) if severity == "error" else 0)
         if len(chosen) > room:
             room = max(room - 1, 0)
         lines += [_annotation(group, options) for group in chosen[:room]]
-        others = Counter[str]()
-        for group in chosen[room:]:
-            others[group.first.code] += len(group.diagnostics)
+        others = Counter(one.code for group in chosen[room:] for one in group.diagnostics)
         if others:
             kinds = ", ".join(f"{times} x {code}" for code, times in others.items())
             more = count(sum(others.values()), f"more {severity}")
@@ -55,7 +52,7 @@ def _annotation(group: Group, options: ReportOptions) -> str:
     label, text = advice(diagnostic)
     if label:
         said.append(f"{label}: {printable(text)}")
-    at = [f"line={spot.line}"] if spot.is_source else []
+    at = [f"line={spot.line}"] if spot.file else []
     if spot.column:
         at += [f"col={spot.column}", *([f"endColumn={spot.end_column}"] if spot.end_column > spot.column else [])]
     title = f"{diagnostic.code} {diagnostic.rule}"

@@ -7,13 +7,12 @@ what has the same fingerprint for the same.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from graphlint.report.formats.escaping import encode, printable
-from graphlint.report.formats.options import ReportOptions
 from graphlint.report.formats.phrasing import fingerprints, found_in, place_in_artifact, spot_of
-from graphlint.report.results import FileResult
-from graphlint.rules.diagnostics import Diagnostic, Severity
+from graphlint.report.results import FileResult, ReportOptions
+from graphlint.rules.diagnostics import Severity
 
 _SEVERITIES: Final[dict[Severity, str]] = {"error": "major", "warning": "minor", "note": "info"}
 _UNREADABLE: Final = "blocker"
@@ -22,20 +21,19 @@ _UNREADABLE: Final = "blocker"
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     """The JSON array."""
     found = found_in(results)
-    prints = fingerprints(found, options)
-    return encode([_entry(one, fingerprint, options) for one, fingerprint in zip(found, prints, strict=True)])
-
-
-def _entry(diagnostic: Diagnostic, fingerprint: str, options: ReportOptions) -> dict[str, Any]:
-    spot = spot_of(diagnostic, options)
-    where = place_in_artifact(diagnostic)
-    if spot.is_source:
-        where = "" if diagnostic.about_source else ", ".join(filter(None, (printable(diagnostic.path), where)))
-    aside = f" ({where})" if where else ""
-    return {
-        "description": f"{diagnostic.code} {diagnostic.rule}: {printable(diagnostic.message)}{aside}",
-        "check_name": diagnostic.code,
-        "fingerprint": fingerprint,
-        "severity": _UNREADABLE if diagnostic.code.startswith("GL0") else _SEVERITIES[diagnostic.severity],
-        "location": {"path": spot.path, "lines": {"begin": max(spot.line, 1)}},
-    }
+    entries = []
+    for one, fingerprint in zip(found, fingerprints(found, options), strict=True):
+        spot = spot_of(one, options)
+        where = place_in_artifact(one)
+        if spot.file:
+            where = "" if one.about_source else ", ".join(filter(None, (printable(one.path), where)))
+        entries.append(
+            {
+                "description": f"{one.code} {one.rule}: {printable(one.message)}{f' ({where})' if where else ''}",
+                "check_name": one.code,
+                "fingerprint": fingerprint,
+                "severity": _UNREADABLE if one.code.startswith("GL0") else _SEVERITIES[one.severity],
+                "location": {"path": spot.path, "lines": {"begin": max(spot.line, 1)}},
+            }
+        )
+    return encode(entries)

@@ -13,9 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphlint.report.formats.escaping import printable
-from graphlint.report.formats.options import ReportOptions
 from graphlint.report.formats.phrasing import Group, grouped, paint, painted_line, place_in_artifact, statement
-from graphlint.report.results import FileResult
+from graphlint.report.results import FileResult, ReportOptions
 
 
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:

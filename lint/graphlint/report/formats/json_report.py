@@ -1,20 +1,29 @@
 """The formats ``json`` and ``json-lines``, for programs. ``schema.json`` beside this file says what is in them.
 
 They hold the diagnostics field by field. All keys are always there; what does not apply is null. Paths are given as
-they are, never made absolute. Within one version, keys are only ever added.
+they are, never made absolute. Within one version, keys are only ever added. In ``json-lines`` there is an object on
+each line, told by its ``type``:
+
+::
+
+    {"type": "file", "version": 1, "path": "model.pt2", ...}
+    {"type": "finding", "version": 1, "path": "model.pt2", "status": "found", "code": "GL103", ...}
+    {"type": "summary", "version": 1, "tool": {"name": "graphlint", "version": "0.1.0"}, "files": 1, ...}
+
+Each file comes before its findings, the summary last. ``status`` says where ``json`` would have the finding: ``found``
+is in ``diagnostics``, the others are in the lists of that name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from graphlint.report.formats.escaping import encode
-from graphlint.report.formats.options import ReportOptions
 from graphlint.report.formats.phrasing import totals
-from graphlint.report.results import FileResult
+from graphlint.report.results import FileResult, ReportOptions
 from graphlint.rules.diagnostics import Diagnostic
 
 VERSION: Final = 1
@@ -27,40 +36,43 @@ _LOCATION: Final = ("path", "line", "column", "end_column", "text", "state")
 
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     """The JSON text."""
-    return encode(
+    files = [
         {
-            "version": VERSION,
-            "tool": tool(options),
-            "files": [_file(result, options) for result in results],
-            "summary": totals(results, options),
+            **_described(result),
+            "diagnostics": [finding(one, options) for one in result.diagnostics],
+            "suppressed": [{**finding(one, options), "suppression": _suppression(one)} for one in result.suppressed],
+            "fixed": [finding(one, options) for one in result.fixed],
+            "error": result.error or None,
+            "notes": result.notes,
         }
-    )
+        for result in results
+    ]
+    tool = {"name": "graphlint", "version": options.version}
+    return encode({"version": VERSION, "tool": tool, "files": files, "summary": totals(results, options)})
 
 
-def tool(options: ReportOptions) -> dict[str, str]:
-    """What wrote the report."""
-    return {"name": "graphlint", "version": options.version}
+def render_lines(results: Sequence[FileResult], options: ReportOptions) -> str:
+    """One line per file and per finding, and one for the summary."""
+    return "".join(encode(line, indent=None) for line in _lines(results, options))
 
 
-def described_file(result: FileResult) -> dict[str, Any]:
+def _lines(results: Sequence[FileResult], options: ReportOptions) -> Iterator[dict[str, Any]]:
+    for result in results:
+        said = {"error": result.error or None, "notes": result.notes}
+        yield {"type": "file", "version": VERSION, **_described(result), **said}
+        lists = {"found": result.diagnostics, "suppressed": result.suppressed, "fixed": result.fixed}
+        for status, diagnostics in lists.items():
+            head = {"type": "finding", "version": VERSION, "path": result.path, "status": status}
+            for one in diagnostics:
+                yield {**head, **finding(one, options), "suppression": _suppression(one)}
+    tool = {"name": "graphlint", "version": options.version}
+    yield {"type": "summary", "version": VERSION, **totals(results, options), "tool": tool}
+
+
+def _described(result: FileResult) -> dict[str, Any]:
     """What there is to say of an artifact, or of a source file, in front of its findings."""
-    return {
-        "path": result.path,
-        "kind": "source" if result.is_source else "artifact",
-        "programs": result.programs,
-        "changed": result.changed,
-    }
-
-
-def _file(result: FileResult, options: ReportOptions) -> dict[str, Any]:
-    return {
-        **described_file(result),
-        "diagnostics": [finding(one, options) for one in result.diagnostics],
-        "suppressed": [{**finding(one, options), "suppression": suppression(one)} for one in result.suppressed],
-        "fixed": [finding(one, options) for one in result.fixed],
-        "error": result.error or None,
-        "notes": result.notes,
-    }
+    kind = "source" if result.is_source else "artifact"
+    return {"path": result.path, "kind": kind, "programs": result.programs, "changed": result.changed}
 
 
 def finding(diagnostic: Diagnostic, options: ReportOptions) -> dict[str, Any]:
@@ -75,7 +87,7 @@ def finding(diagnostic: Diagnostic, options: ReportOptions) -> dict[str, Any]:
     return found
 
 
-def suppression(diagnostic: Diagnostic) -> dict[str, str | None] | None:
+def _suppression(diagnostic: Diagnostic) -> dict[str, str | None] | None:
     """Why the diagnostic is not reported, if it is not."""
     why = diagnostic.suppression
     return None if why is None else {"by": why.by, "reason": why.reason or None}

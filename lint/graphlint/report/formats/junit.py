@@ -12,9 +12,8 @@ from xml.sax.saxutils import escape, quoteattr
 
 from graphlint.report.formats import full
 from graphlint.report.formats.escaping import ascii_markup, printable, printable_lines
-from graphlint.report.formats.options import ReportOptions
 from graphlint.report.formats.phrasing import ACCEPTED_BY, DEFAULT_PROGRAM, node_path, spot_of
-from graphlint.report.results import FileResult
+from graphlint.report.results import FileResult, ReportOptions
 from graphlint.rules.diagnostics import Diagnostic
 
 

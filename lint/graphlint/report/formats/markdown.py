@@ -11,9 +11,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from graphlint.report.formats.escaping import printable
-from graphlint.report.formats.options import ReportOptions
-from graphlint.report.formats.phrasing import Group, count, grouped, headline, source_line, spot_of, totals
-from graphlint.report.results import FileResult
+from graphlint.report.formats.phrasing import Group, address, count, grouped, headline, source_line, totals
+from graphlint.report.results import FileResult, ReportOptions
 from graphlint.rules.diagnostics import Diagnostic
 from graphlint.rules.documentation import link
 
@@ -27,16 +26,16 @@ _ROOM_FOR_THE_REST: Final = 200
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     """The Markdown text."""
     head = f"## graphlint: {headline(results)}\n\n{_counts(results, options)}\n"
-    room = options.size_limit - len(head.encode()) - _ROOM_FOR_THE_REST if options.size_limit else None
+    room = (options.size_limit or float("inf")) - len(head.encode()) - _ROOM_FOR_THE_REST
     parts = [head]
     left_out = 0
     for number, part in (section for result in results for section in _sections(result, options)):
         size = len(part.encode("utf-8", "replace"))
-        if room is not None and (left_out or size > room):
+        if left_out or size > room:
             left_out += number
-            continue
-        parts.append(part)
-        room = room - size if room is not None else None
+        else:
+            parts.append(part)
+            room -= size
     if left_out:
         parts.append(f"\n… and {count(left_out, 'more finding')}: the report would be too large.\n")
     return "".join(parts)
@@ -108,9 +107,9 @@ def _source(diagnostic: Diagnostic, options: ReportOptions) -> str:
     place = diagnostic.place
     if place is None:
         return ""
-    address = spot_of(diagnostic, options).address(options)
+    target = address(diagnostic, options)
     shown = _code(source_line(place, options))
-    shown = f"[{shown}]({address})" if address else shown
+    shown = f"[{shown}]({target})" if target else shown
     return f"{shown}<br>{_code(place.text.strip())}" if place.text.strip() else shown
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -12,13 +13,12 @@ import msgspec
 
 from graphlint.ir.source import SourceFrame
 from graphlint.report.formats.escaping import printable
-from graphlint.report.formats.options import ReportOptions
-from graphlint.report.results import FileResult, in_baseline
+from graphlint.report.results import FileResult, ReportOptions, RestoredCheck
 from graphlint.rules.diagnostics import Diagnostic, Location, Severity
 
 DEFAULT_PROGRAM: Final = "model"
 """The name under which ``torch.export.save`` stores its one program: not worth showing."""
-FILE_RULES: Final = ("GL0", "GL9")
+_FILE_RULES: Final = ("GL0", "GL9")
 """What is wrong with a file itself is put right elsewhere (``git lfs pull``): what the fix says is advice."""
 COLORS: Final[dict[Severity, str]] = {"error": "red", "warning": "yellow", "note": "blue"}
 ACCEPTED_BY: Final = {
@@ -45,10 +45,8 @@ def enumerated(parts: Sequence[str]) -> str:
 
 def tally(diagnostics: Iterable[Diagnostic]) -> str:
     """``2 errors and 1 warning``; ``0 errors`` for nothing."""
-    numbers: dict[Severity, int] = {"error": 0, "warning": 0, "note": 0}
-    for diagnostic in diagnostics:
-        numbers[diagnostic.severity] += 1
-    return enumerated([count(number, name) for name, number in numbers.items() if number] or [count(0, "error")])
+    numbers = Counter(one.severity for one in diagnostics)
+    return enumerated([count(numbers[name], name) for name in COLORS if numbers[name]] or [count(0, "error")])
 
 
 def found_in(results: Sequence[FileResult]) -> list[Diagnostic]:
@@ -59,21 +57,22 @@ def found_in(results: Sequence[FileResult]) -> list[Diagnostic]:
 def totals(results: Sequence[FileResult], options: ReportOptions) -> dict[str, int]:
     """Everything that there is to count, by its key in the format ``json``."""
     found = found_in(results)
-    severities = [diagnostic.severity for diagnostic in found]
-    unsafe = [diagnostic for diagnostic in found if diagnostic.fix.applicability == "unsafe"]
+    severities = Counter(one.severity for one in found)
+    accepted = Counter(one.suppression and one.suppression.by for result in results for one in result.suppressed)
+    fixable = sum(options.applies(one) for one in found)
     return {
         "files": sum(not result.is_source for result in results),
         "changed": sum(result.changed for result in results),
         "failed": sum(bool(result.error) for result in results),
         "findings": len(found),
-        "errors": severities.count("error"),
-        "warnings": severities.count("warning"),
-        "notes": severities.count("note"),
-        "fixable": sum(options.applies(diagnostic) for diagnostic in found),
-        "fixable_unsafe": sum(not options.applies(diagnostic) for diagnostic in unsafe),
+        "errors": severities["error"],
+        "warnings": severities["warning"],
+        "notes": severities["note"],
+        "fixable": fixable,
+        "fixable_unsafe": sum(one.fixable for one in found) - fixable,
         "fixed": sum(len(result.fixed) for result in results),
-        "suppressed": sum(len(result.suppressed) for result in results) - in_baseline(results),
-        "baseline": in_baseline(results),
+        "suppressed": sum(accepted.values()) - accepted["baseline"],
+        "baseline": accepted["baseline"],
     }
 
 
@@ -97,9 +96,9 @@ def paint(text: str, options: ReportOptions, **style: Any) -> str:
     return click.style(text, **style) if options.color else text
 
 
-def _linked(text: str, address: str) -> str:
+def _linked(text: str, target: str) -> str:
     """``text`` as a link in terminals, by the escape sequence OSC 8."""
-    return f"\x1b]8;;{address}\x1b\\{text}\x1b]8;;\x1b\\"
+    return f"\x1b]8;;{target}\x1b\\{text}\x1b]8;;\x1b\\"
 
 
 def code(diagnostic: Diagnostic, options: ReportOptions) -> str:
@@ -126,7 +125,7 @@ def advice(diagnostic: Diagnostic) -> tuple[str, str]:
     """What to do about it and what to call that; empty where there is nothing to say."""
     if not diagnostic.fix.message:
         return "", ""
-    if diagnostic.code.startswith(FILE_RULES):
+    if diagnostic.code.startswith(_FILE_RULES):
         return "Help", diagnostic.fix.message
     return "Fix" if diagnostic.fixable else "Not fixable", diagnostic.fix.message
 
@@ -150,18 +149,25 @@ def painted_line(place: Location, options: ReportOptions) -> str:
     return _linked(text, f"file://{'' if path.startswith('/') else '/'}{path}")
 
 
+def in_three(place: Location) -> tuple[str, str, str]:
+    """The line of the source without its indentation: up to the expression at fault, the expression, and the rest."""
+    text = place.text.rstrip()
+    begin, end = place.column - 1, (place.end_column or place.column + 1) - 1
+    return text[len(text) - len(text.lstrip()) : begin], text[begin:end], text[end:]
+
+
 def in_function(place: Location) -> str:
     """`` in forward``."""
     return f" in {printable(place.function)}" if place.function else ""
 
 
-def place_in_artifact(diagnostic: Diagnostic) -> str:
+def place_in_artifact(found: Diagnostic | RestoredCheck) -> str:
     """``program decoder, graph cond > true_graph_0, node %add_``; empty for the file as a whole."""
     parts = (
-        ("program", diagnostic.program if diagnostic.program != DEFAULT_PROGRAM else None),
-        ("graph", " > ".join(diagnostic.subgraph) or None),
-        ("node", None if diagnostic.node is None else f"%{diagnostic.node}"),
-        ("member", diagnostic.member),
+        ("program", found.program if found.program != DEFAULT_PROGRAM else None),
+        ("graph", " > ".join(found.subgraph) or None),
+        ("node", None if found.node is None else f"%{found.node}"),
+        ("member", found.member if isinstance(found, Diagnostic) else None),
     )
     return printable(", ".join(f"{what} {name}" for what, name in parts if name is not None))
 
@@ -226,38 +232,31 @@ def grouped(diagnostics: Iterable[Diagnostic]) -> list[Group]:
     return [Group(tuple(members)) for members in groups.values()]
 
 
-class Spot(msgspec.Struct, frozen=True):
-    """A line of a file of the repository: such systems show nothing else."""
-
-    path: str
-    """Relative to the root of the repository, with forward slashes; absolute where it is not below it."""
-    line: int = 1
-    column: int = 0
-    """From 1; 0 where it is not known, as ``end_column``, which is the one after the last character."""
-    end_column: int = 0
-    is_source: bool = False
-    """Whether it is a source file, in which the line means something."""
-
-    def address(self, options: ReportOptions) -> str:
-        """Where the line is to be read on the web; empty where it is not."""
-        if not options.source_url or not self.is_source or is_absolute(self.path):
-            return ""
-        from urllib.parse import quote
-
-        return f"{options.source_url}{quote(self.path.encode('utf-8', 'surrogateescape'))}#L{self.line}"
-
-
-def spot_of(diagnostic: Diagnostic, options: ReportOptions) -> Spot:
-    """The line of the model's source if its file is at hand, the artifact otherwise."""
+def spot_of(diagnostic: Diagnostic, options: ReportOptions) -> Location:
+    """A line of a file of the repository, as other systems show nothing else: that of the model's source if its file is
+    at hand, else the artifact, without a ``file``. The path is as :func:`path_of` has it.
+    """
     place = diagnostic.location
     if place is None or not place.file:
-        return Spot(path_of(diagnostic.path, options))
+        return Location(path_of(diagnostic.path, options), 1)
     path = path_of(place.file, options)
-    return Spot(place.path if is_absolute(path) else path, place.line, place.column, place.end_column, is_source=True)
+    return place if is_absolute(path) else msgspec.structs.replace(place, path=path)
+
+
+def address(diagnostic: Diagnostic, options: ReportOptions) -> str:
+    """Where the line of the model's source is to be read on the web; empty where it is not."""
+    spot = spot_of(diagnostic, options)
+    if not options.source_url or not spot.file or is_absolute(spot.path):
+        return ""
+    from urllib.parse import quote
+
+    return f"{options.source_url}{quote(spot.path.encode('utf-8', 'surrogateescape'))}#L{spot.line}"
 
 
 def path_of(path: str, options: ReportOptions) -> str:
-    """An absolute path, or one relative to the current folder, as it is told in reports for other systems."""
+    """An absolute path, or one relative to the current folder, as it is told in reports for other systems: relative to
+    the root of the repository, absolute where it is not below it, with forward slashes.
+    """
     absolute = os.path.normpath(os.path.join(options.folder, path))
     if options.root:
         absolute = absolute.removeprefix(options.root.rstrip(os.sep) + os.sep)
@@ -271,15 +270,12 @@ def is_absolute(path: str) -> bool:
 
 def fingerprints(diagnostics: Iterable[Diagnostic], options: ReportOptions) -> list[str]:
     """A fingerprint for each, all different: its own where it has one, what it says and where otherwise."""
-    seen: dict[str, int] = {}
+    seen = Counter[str]()
     prints = []
-    for diagnostic in diagnostics:
-        own = diagnostic.fingerprint or _digest(
-            diagnostic.code, path_of(diagnostic.path, options), diagnostic.member or "", diagnostic.message
-        )
-        number = seen.get(own, 0)
-        seen[own] = number + 1
-        prints.append(_digest(own, str(number)) if number else own)
+    for one in diagnostics:
+        own = one.fingerprint or _digest(one.code, path_of(one.path, options), one.member or "", one.message)
+        prints.append(_digest(own, str(seen[own])) if seen[own] else own)
+        seen[own] += 1
     return prints
 
 

@@ -1,18 +1,25 @@
-"""The report formats, each loaded only when it is asked for.
+"""The report formats, each loaded only when it is asked for; which of them a run writes, and where.
 
 A format is a module of this package with a function ``render(results, options) -> str``, and its line in
-:data:`FORMATS`. The function prints nothing; its text ends in a newline unless it is empty.
+:data:`FORMATS`. The function prints nothing; its text ends in a newline unless it is empty. In options and
+configuration ``FORMAT`` goes to stdout, ``FORMAT=FILE`` into a file.
 """
 
 from __future__ import annotations
 
+# Importing pathlib costs every run.
 import importlib
+import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import msgspec
+
+from graphlint.artifact.errors import ConfigError
+from graphlint.rules.selection import did_you_mean
+
 if TYPE_CHECKING:
-    from graphlint.report.formats.options import ReportOptions
-    from graphlint.report.results import FileResult
+    from graphlint.report.results import FileResult, ReportOptions
 
     Render = Callable[[Sequence[FileResult], ReportOptions], str]
 
@@ -27,6 +34,7 @@ class Format(NamedTuple):
     """Whether paths in it are relative to the root of the repository."""
     illustrated: bool = False
     """Whether it shows pictures of graphs, which have to be drawn first."""
+    function: str = "render"
     statistics: str = ""
     """The function of the module ``counts`` for ``--statistics``; empty where there is none."""
 
@@ -36,7 +44,7 @@ FORMATS: Final = {
     "concise": Format("concise", text=True, rooted=False, statistics="render"),
     "grouped": Format("grouped", text=True, rooted=False, statistics="render"),
     "json": Format("json_report", rooted=False, statistics="render_json"),
-    "json-lines": Format("json_lines", rooted=False),
+    "json-lines": Format("json_report", rooted=False, function="render_lines"),
     "sarif": Format("sarif"),
     "github": Format("github"),
     "gitlab": Format("gitlab"),
@@ -52,6 +60,65 @@ STATISTICS: Final = tuple(name for name, one in FORMATS.items() if one.statistic
 def renderer(output_format: str, *, statistics: bool = False) -> Render:
     """The function that renders ``output_format``."""
     chosen = FORMATS[output_format]
-    module, function = ("counts", chosen.statistics) if statistics else (chosen.module, "render")
+    module, function = ("counts", chosen.statistics) if statistics else (chosen.module, chosen.function)
     render: Render = getattr(importlib.import_module(f"graphlint.report.formats.{module}"), function)
     return render
+
+
+class Output(msgspec.Struct, frozen=True):
+    """One report of a run."""
+
+    format: str
+    """One of :data:`FORMATS`."""
+    file: str = ""
+    """The file to write; empty for stdout."""
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is for people at a terminal."""
+        return FORMATS[self.format].text
+
+    def __str__(self) -> str:
+        return f"{self.format}={self.file}" if self.file else self.format
+
+
+def parse(text: str) -> Output:
+    """``sarif=out.sarif`` or ``sarif``. Raises ConfigError, whose message says what is wrong but not where."""
+    name, has_file, file = text.partition("=")
+    if name not in FORMATS:
+        raise ConfigError(f"unknown value {name!r}, expected one of {', '.join(FORMATS)}{did_you_mean(name, FORMATS)}")
+    if has_file and not file:
+        raise ConfigError(f"{text!r} names no file; write {name}=FILE, or {name} for stdout")
+    return Output(name, file)
+
+
+def check_stdout(outputs: Sequence[Output], option: str = "") -> None:
+    """Raise ConfigError where several have no file; ``option`` stands before what the message proposes."""
+    without = [output.format for output in outputs if not output.file]
+    if len(without) > 1:
+        names = " and ".join(without)
+        raise ConfigError(f"{names} cannot both go to stdout; give all but one a file: {option}{without[-1]}=FILE")
+
+
+def settled(outputs: tuple[Output, ...], file: str | None, *, statistics: bool) -> tuple[Output, ...]:
+    """The outputs of a run, of which ``file`` (``-o``) is the place of the only one that has none.
+
+    Raises ConfigError where two would be written to one place, or cannot be written at all.
+    """
+    if file is not None:
+        if [one.file for one in outputs].count("") != 1:
+            given = ", ".join(map(str, outputs))
+            raise ConfigError(
+                f"-o/--output-file goes with exactly one format that has no file of its own, not with {given}"
+            )
+        outputs = tuple(Output(one.format, one.file or file) for one in outputs)
+    check_stdout(outputs, "--output-format ")
+    seen: set[str] = set()
+    for one in outputs:
+        place = os.path.abspath(one.file) if one.file else ""
+        if place in seen:
+            raise ConfigError(f"two reports would be written to {one.file}; give each a file of its own")
+        seen.add(place)
+        if statistics and one.format not in STATISTICS:
+            raise ConfigError(f"--statistics goes with {', '.join(STATISTICS)}, not with {one.format}")
+    return outputs

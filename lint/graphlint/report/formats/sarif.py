@@ -13,19 +13,10 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from graphlint.report.formats.escaping import encode, printable
-from graphlint.report.formats.options import ReportOptions
-from graphlint.report.formats.phrasing import (
-    Spot,
-    advice,
-    fingerprints,
-    is_absolute,
-    path_of,
-    place_in_artifact,
-    spot_of,
-)
-from graphlint.report.results import FileResult
+from graphlint.report.formats.phrasing import advice, fingerprints, is_absolute, path_of, place_in_artifact, spot_of
+from graphlint.report.results import FileResult, ReportOptions
 from graphlint.rules.base import Rule
-from graphlint.rules.diagnostics import Diagnostic
+from graphlint.rules.diagnostics import Diagnostic, Location
 from graphlint.rules.documentation import REPOSITORY, link
 from graphlint.rules.registry import RULES
 
@@ -83,25 +74,23 @@ def _result(diagnostic: Diagnostic, rule: int, fingerprint: str, options: Report
     place: dict[str, Any] = {"physicalLocation": _physical(spot)}
     artifact: dict[str, Any] = {"physicalLocation": {"artifactLocation": _artifact(path_of(diagnostic.path, options))}}
     logical = _logical(diagnostic)
-    (artifact if spot.is_source else place).update({"logicalLocations": logical} if logical else {})
-    linked = spot.is_source and not diagnostic.about_source
-    result: dict[str, Any] = {
+    (artifact if spot.file else place).update({"logicalLocations": logical} if logical else {})
+    linked = bool(spot.file) and not diagnostic.about_source
+    where = place_in_artifact(diagnostic) or "the artifact"
+    why = diagnostic.suppression
+    kind = "inSource" if why is not None and why.by == "comment" else "external"
+    result = {
         "ruleId": diagnostic.code,
         "ruleIndex": rule,
         "level": diagnostic.severity,
         "message": _text(_message(diagnostic, linked=linked)),
         "locations": [place],
+        "relatedLocations": [{"id": 1, **artifact, "message": _text(where)}] if linked else None,
+        "partialFingerprints": {"primaryLocationLineHash": fingerprint},
+        "suppressions": why and [{"kind": kind, "justification": printable(why.reason) or f"by {why.by}"}],
+        "properties": {"fix": diagnostic.fix.applicability, "fixEnabled": options.applies(diagnostic)},
     }
-    if linked:
-        where = place_in_artifact(diagnostic) or "the artifact"
-        result["relatedLocations"] = [{"id": 1, **artifact, "message": _text(where)}]
-    result["partialFingerprints"] = {"primaryLocationLineHash": fingerprint}
-    if diagnostic.suppression is not None:
-        why = diagnostic.suppression
-        kind = "inSource" if why.by == "comment" else "external"
-        result["suppressions"] = [{"kind": kind, "justification": printable(why.reason) or f"by {why.by}"}]
-    result["properties"] = {"fix": diagnostic.fix.applicability, "fixEnabled": options.applies(diagnostic)}
-    return result
+    return {key: value for key, value in result.items() if value is not None}
 
 
 def _message(diagnostic: Diagnostic, *, linked: bool) -> str:
@@ -121,13 +110,13 @@ def _plain(text: str) -> str:
     return printable(text).replace("\\", "\\\\").replace("[", "\\[").replace("]", "\\]")
 
 
-def _physical(spot: Spot) -> dict[str, Any]:
-    region = {"startLine": max(spot.line, 1)}
-    if spot.column:
-        region["startColumn"] = spot.column
-    if spot.end_column > spot.column:
-        region["endColumn"] = spot.end_column
-    return {"artifactLocation": _artifact(spot.path), "region": region}
+def _physical(spot: Location) -> dict[str, Any]:
+    region = {
+        "startLine": max(spot.line, 1),
+        "startColumn": spot.column,
+        "endColumn": spot.end_column if spot.end_column > spot.column else 0,
+    }
+    return {"artifactLocation": _artifact(spot.path), "region": {key: at for key, at in region.items() if at}}
 
 
 def _artifact(path: str) -> dict[str, Any]:
@@ -150,12 +139,15 @@ def _logical(diagnostic: Diagnostic) -> list[dict[str, Any]]:
 
 def _invocation(results: Sequence[FileResult], left_out: int, options: ReportOptions) -> dict[str, Any]:
     """Whether everything could be linted, and what could not."""
-    notifications: list[dict[str, Any]] = []
-    for result in results:
-        if result.error:
-            place = {"physicalLocation": {"artifactLocation": _artifact(path_of(result.path, options))}}
-            message = _text(printable(result.error))
-            notifications.append({"level": "error", "message": message, "locations": [place]})
+    notifications: list[dict[str, Any]] = [
+        {
+            "level": "error",
+            "message": _text(printable(result.error)),
+            "locations": [{"physicalLocation": {"artifactLocation": _artifact(path_of(result.path, options))}}],
+        }
+        for result in results
+        if result.error
+    ]
     invocation = {"executionSuccessful": not notifications}
     if left_out:
         text = f"{left_out} more findings are left out: code scanning takes {MOST_RESULTS} of a run"

@@ -15,9 +15,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from graphlint.report.formats.escaping import printable, printable_lines
-from graphlint.report.formats.options import ReportOptions
-from graphlint.report.formats.phrasing import DEFAULT_PROGRAM, count, enumerated, found_in, paint, tally, totals
-from graphlint.report.results import FileResult, RestoredCheck
+from graphlint.report.formats.phrasing import count, enumerated, found_in, paint, place_in_artifact, tally, totals
+from graphlint.report.results import FileResult, ReportOptions
 from graphlint.rules.checks import TOKEN_RULES
 from graphlint.rules.diagnostics import Diagnostic
 
@@ -26,26 +25,29 @@ _NOTHING: Final = "No functional checks: nothing to restore."
 
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     """The summary of a check or a fix."""
-    found = found_in(results)
-    fixed = _fixed_in(results)
+    found, fixed = found_in(results), _fixed_in(results)
     numbers = totals(results, options)
-    rest = [f"{count(numbers['failed'], 'path')} could not be processed"] if numbers["failed"] else []
-    rest += [f"{numbers['baseline']} in the baseline"] if numbers["baseline"] else []
-    said = ", ".join(([f"{len(fixed)} fixed", f"{len(found)} remaining"] if fixed else []) + rest)
+    parts = [f"{len(fixed)} fixed", f"{len(found)} remaining"] if fixed else []
+    parts += [f"{count(numbers['failed'], 'path')} could not be processed"] if numbers["failed"] else []
+    parts += [f"{numbers['baseline']} in the baseline"] if numbers["baseline"] else []
+    said = ", ".join(parts)
+    aside = f" ({said})" if said else ""
     if fixed or found:
-        lines = [f"Found {tally([*fixed, *found])}{f' ({said})' if said else ''}."]
+        text = f"Found {tally([*fixed, *found])}{aside}.\n"
     elif numbers["failed"]:
-        lines = [f"{said[0].upper()}{said[1:]}."]
+        text = f"{said}.\n"  # begins with a number
     else:
-        lines = [paint("All checks passed!", options, fg="green", bold=True) + (f" ({said})" if said else "")]
+        text = f"{paint('All checks passed!', options, fg='green', bold=True)}{aside}\n"
     hidden = sum(options.hides(diagnostic) for diagnostic in found)
-    more = f"({hidden} hidden {'fix' if hidden == 1 else 'fixes'} can be enabled with --unsafe-fixes)"
+    more = (
+        f" ({hidden} hidden {'fix' if hidden == 1 else 'fixes'} can be enabled with --unsafe-fixes)" if hidden else ""
+    )
     if numbers["fixable"]:
         marker = paint("[*]", options, fg="cyan")
-        lines.append(f"{marker} {numbers['fixable']} fixable with the --fix option{f' {more}' if hidden else ''}.")
+        text += f"{marker} {numbers['fixable']} fixable with the --fix option{more}.\n"
     elif hidden:
-        lines.append(f"No fixes available {more}.")
-    return "".join(f"{line}\n" for line in lines)
+        text += f"No fixes available{more}.\n"
+    return text
 
 
 def _fixed_in(results: Sequence[FileResult]) -> list[Diagnostic]:
@@ -79,13 +81,8 @@ def render_tokens(results: Sequence[FileResult], options: ReportOptions) -> str:
     """The lines which say who cannot take the tokens that checks became, and what to do; empty if none did, or
     targets were chosen.
     """
-    became = (
-        one.code in TOKEN_RULES
-        for result in results
-        if result.changed and result.path not in options.targeted_paths
-        for one in result.fixed
-    )
-    if not any(became):
+    fixed = _fixed_in([one for one in results if one.changed and one.path not in options.targeted_paths])
+    if not any(one.code in TOKEN_RULES for one in fixed):
         return ""
     from graphlint.rules.targets.profiles import refusing_tokens
 
@@ -123,11 +120,8 @@ def render_diff(results: Sequence[FileResult], options: ReportOptions) -> str:
     """``--diff``: what would change, as unified diffs of the graphs' text, one after the other."""
     colors = {"+": "green", "-": "red", "@": "cyan"}
     diffs = (printable_lines(result.diff.rstrip("\n")) for result in results if result.diff)
-    return "".join(
-        (paint(line, options, fg=colors[line[0]]) if line[:1] in colors else line) + "\n"
-        for diff in diffs
-        for line in diff.split("\n")
-    )
+    lines = (line for diff in diffs for line in diff.split("\n"))
+    return "".join(f"{paint(line, options, fg=colors[line[0]]) if line[:1] in colors else line}\n" for line in lines)
 
 
 def render_restored(results: Sequence[FileResult], options: ReportOptions, *, exit_zero: bool = False) -> str:
@@ -149,7 +143,7 @@ def render_restored(results: Sequence[FileResult], options: ReportOptions, *, ex
 def render_kept(results: Sequence[FileResult], options: ReportOptions) -> str:
     """What stays functional, one line each."""
     return "".join(
-        f"{paint(printable(result.path), options, bold=True)}{printable(_place(check))}: "
+        f"{paint(printable(result.path), options, bold=True)}, {place_in_artifact(check)}: "
         f"{printable(f'{check.op} stays: {check.reason}')}\n"
         for result in results
         for check in result.kept
@@ -166,9 +160,3 @@ def render_would_restore(results: Sequence[FileResult]) -> str:
 
 def _failed(results: Sequence[FileResult]) -> bool:
     return any(result.error or result.unreadable for result in results)
-
-
-def _place(check: RestoredCheck) -> str:
-    program = f", program {check.program}" if check.program != DEFAULT_PROGRAM else ""
-    graph = f", graph {' > '.join(check.subgraph)}" if check.subgraph else ""
-    return f"{program}{graph}, node %{check.node}"

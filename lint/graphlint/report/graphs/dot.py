@@ -7,19 +7,26 @@ from typing import Final
 
 from graphlint.report.formats.escaping import printable
 from graphlint.report.graphs.drawing import Drawing
-from graphlint.report.graphs.flow import Vertex
+from graphlint.report.graphs.flow import ShownProgram, Vertex
+from graphlint.report.results import ReportOptions
 
-_MARKS: Final = {
-    "writes": 'style="filled,bold", fillcolor="#ffebe9", color="#cf222e"',
-    "shows": 'style=filled, fillcolor="#fff1d6", color="#bc4c00"',
-    "reads": 'style=filled, fillcolor="#e6f2ff", color="#0969da"',
-    "focus": 'style=bold, color="#cf222e"',
-}
+_MARKS: Final = (
+    'style="filled,bold", fillcolor="#ffebe9", color="#cf222e"',
+    'style=filled, fillcolor="#fff1d6", color="#bc4c00"',
+    'style=filled, fillcolor="#e6f2ff", color="#0969da"',
+    'style=bold, color="#cf222e"',
+)
+"""Of what writes, shows and reads the memory, and of what was asked for."""
 _WIRES: Final = {
     "value": "",
     "storage": ' [color="#bc4c00", penwidth=2]',
     "order": ' [color="#0969da", style=dashed]',
 }
+
+
+def render(path: str, programs: Sequence[ShownProgram], options: ReportOptions) -> str:
+    """The graphs, one after the other."""
+    return "".join(render_dot(Drawing(one.flow, one.centers, one.hops), one.name) for one in programs)
 
 
 def render_dot(drawing: Drawing, name: str = "program") -> str:
@@ -41,13 +48,9 @@ def _graph(drawing: Drawing, vertices: Sequence[Vertex], indent: str) -> Iterato
         writes = drawing.writes(number)
         text = "\\n".join(_escaped(line) for line in (heading, *lines, *([f"writes {writes}"] if writes else [])))
         shape = "" if vertex.kind == "node" else "shape=oval, "
-        marks = (
-            ("writes", bool(writes) or number in drawing.again),
-            ("shows", number in drawing.shows),
-            ("reads", number in drawing.reads),
-            ("focus", number in drawing.focus),
-        )
-        style = next((f", {_MARKS[mark]}" for mark, is_so in marks if is_so), "")
+        written = {number} if writes else drawing.again
+        marks = zip(_MARKS, (written, drawing.shows, drawing.reads, drawing.focus), strict=True)
+        style = next((f", {mark}" for mark, numbers in marks if number in numbers), "")
         yield f'{indent}n{number} [{shape}label="{text}"{style}];'
         for index, (name, inner) in enumerate(drawing.called(vertex)):
             cluster = f"cluster_{number}_{index}"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Final, Literal, NamedTuple
+from typing import Final
 
 from graphlint.report.formats.phrasing import enumerated
-from graphlint.report.graphs.flow import Reaches, Vertex, subscopes
+from graphlint.report.graphs.flow import Edge, Flow, Vertex, subscopes
 from graphlint.report.graphs.text import print_type
 from graphlint.rules.diagnostics import WrittenStorage
 from graphlint.semantics.sites import Scope
@@ -19,38 +18,25 @@ _MOST_LINES: Final = 8
 _MOST_NAMED: Final = 5
 
 
-class Wire(NamedTuple):
-    """A line from one vertex to another of the same graph."""
-
-    source: int
-    target: int
-    value: str
-    kind: Literal["value", "storage", "order"] = "value"
-    """``storage``: the value may show the written storage. ``order``: no value, but the memory that the one writes
-    and the other reads afterwards."""
-
-
 class Drawing:
     """Some vertices of a program, each with what calls it; what is written, shows it and reads it."""
 
-    def __init__(self, reaches: Reaches, centers: Sequence[Vertex] = (), hops: int = 0) -> None:
+    def __init__(self, flow: Flow, centers: Sequence[Vertex] = (), hops: int = 0) -> None:
         """Of ``centers`` with what is ``hops`` before and after them and, where they write, with everything that shows
         what they write and that reads it afterwards; the nearest :data:`MOST` of all that. Without centers, of the
         whole program with all that it writes.
         """
-        self.flow = flow = reaches.flow
+        self.flow = flow
         self.focus = {center.number for center in centers}
-        self._reaches = reaches
         self._centers = centers
-        writers = [center.number for center in centers] if centers else reaches.writers
-        self._shown = [reach for writer in writers if (reach := reaches.of(writer)) is not None]
+        self._shown = list(flow.reaches([center.number for center in centers] if centers else None))
         self._writers = {reach.writer for reach in self._shown}
         self._values = {value for reach in self._shown for value in reach.values}
         self.shows = {number for reach in self._shown for number in reach.shown_by}
         """What defines a value that may show the written storage."""
         self.reads = {number for reach in self._shown for number in reach.read_by}
         """What reads the written storage after the write; ``again`` is what writes it again."""
-        self.again = {number for number in self.reads if reaches.writes(number)}
+        self.again = {number for number in self.reads if flow.writes(number)}
         self.chosen = {vertex.number for vertex in flow.vertices}
         if centers:
             near = flow.around(centers, hops)
@@ -76,10 +62,10 @@ class Drawing:
     @property
     def graph(self) -> list[Vertex]:
         """What is on the picture of the program's own graph."""
-        return self._within(Scope(self.flow.program.graph))
+        return self._within(Scope(self.flow.view.program.graph))
 
     def _within(self, scope: Scope) -> list[Vertex]:
-        found = (self.flow.vertices[number] for number in self.flow.ends(scope.graph).span if number in self.chosen)
+        found = (self.flow.vertices[number] for number in self.flow.span(scope.graph) if number in self.chosen)
         return [
             vertex
             for vertex in found
@@ -89,30 +75,32 @@ class Drawing:
     def called(self, vertex: Vertex) -> Iterator[tuple[str, list[Vertex]]]:
         """The graphs that a vertex calls, as far as they are on the picture: ``@true_graph_0`` and what is in it."""
         for scope in subscopes(vertex.site) if vertex.site is not None else ():
-            if not self.chosen.isdisjoint(self.flow.ends(scope.graph).span):
+            if not self.chosen.isdisjoint(self.flow.span(scope.graph)):
                 yield f"@{scope.path[-1]}", self._within(scope)
 
-    def wires(self, vertices: Sequence[Vertex]) -> list[Wire]:
+    def wires(self, vertices: Sequence[Vertex]) -> list[Edge]:
         """The lines between the vertices of one graph, from earlier to later ones."""
         here = {vertex.number for vertex in vertices}
-        wires = [
-            Wire(edge.source, number, edge.value, "storage" if (edge.source, edge.value) in self._values else "value")
+        wires = sorted(
+            edge._replace(kind="storage" if (edge.source, edge.value) in self._values else "value")
             for number in here
             for edge in self.flow.incoming[number]
             if edge.source in here
-        ]
+        )
         return sorted([*wires, *self._orders(here, wires)], key=lambda wire: wire[:3])
 
-    def _orders(self, here: AbstractSet[int], wires: Sequence[Wire]) -> Iterator[Wire]:
-        """From each write to what reads the storage afterwards without taking the write's result, whichever way."""
-        following: defaultdict[int, list[int]] = defaultdict(list)
-        for wire in wires:
-            following[wire.source].append(wire.target)
+    def _orders(self, here: AbstractSet[int], wires: Sequence[Edge]) -> Iterator[Edge]:
+        """From each write to what reads the storage afterwards without taking the write's result, whichever way;
+        ``wires`` come in the order of their sources.
+        """
         for reach in self._shown:
             writer = self._outer(reach.writer, here)
-            if writer >= 0:
-                readers = {self._outer(number, here) for number in reach.read_by} - _reachable(writer, following)
-                yield from (Wire(writer, reader, "", "order") for reader in readers if reader > writer)
+            taking = {writer}
+            for wire in wires:
+                if wire.source in taking:
+                    taking.add(wire.target)
+            readers = {self._outer(number, here) for number in reach.read_by} - taking
+            yield from (Edge(writer, reader, "", "order") for reader in readers if reader > writer >= 0)
 
     def _outer(self, number: int, here: AbstractSet[int]) -> int:
         """The vertex or what of its callers is in that graph; -1 where nothing is."""
@@ -121,27 +109,25 @@ class Drawing:
     def heading(self, vertex: Vertex) -> str:
         """An op, what an input is, or ``return``."""
         if vertex.kind == "input":
-            return self.flow.input_text(vertex)[1] or "input"
+            return self.flow.held(vertex) or "input"
         return vertex.site.name if vertex.site is not None else "return"
 
     def lines(self, vertex: Vertex) -> tuple[str, ...]:
         """The values that a vertex defines, or that a graph returns."""
         if vertex.kind == "input":
-            return (self.flow.input_text(vertex)[0],)
+            return (vertex.text.removesuffix(f" = {self.flow.held(vertex)}"),)
         if vertex.site is not None:
             metas = [(name, vertex.scope.graph.meta(name)) for name in vertex.defines]
             typed = [f"${name}" if meta is None else f"%{name}: {print_type(meta)}" for name, meta in metas]
             return (", ".join(typed),) if typed else ()
-        parts = self.flow.line(vertex).parts
+        parts = vertex.line.parts
         few = len(parts) <= _MOST_LINES
         return parts if few else (*parts[: _MOST_LINES - 1], f"... {len(parts)} in all")
 
     def writes(self, number: int) -> str:
         """What a vertex writes (``buffer 'cache'``); empty where it writes nothing that the picture is about."""
-        found = (
-            WrittenStorage.of(write).describe() for write in self._reaches.writes(number) if number in self._writers
-        )
-        return " and ".join(dict.fromkeys(found))
+        writes = self.flow.writes(number) if number in self._writers else ()
+        return " and ".join(dict.fromkeys(WrittenStorage.of(write).describe() for write in writes))
 
     def more_above(self, number: int) -> int:
         """How many of the values that a vertex takes come from what is not on the picture."""
@@ -176,16 +162,6 @@ class Drawing:
         if self.left_out:
             sentences.append(f"{self.left_out} of the program's nodes are not on the picture.")
         return " ".join(sentences)
-
-
-def _reachable(start: int, following: defaultdict[int, list[int]]) -> set[int]:
-    reached: set[int] = set()
-    waiting = [start]
-    while waiting:
-        new = set(following[waiting.pop()]) - reached
-        reached |= new
-        waiting += new
-    return reached
 
 
 def _called(vertex: Vertex) -> str:

@@ -11,18 +11,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from graphlint.ir.model import Argument, Graph, Program
-from graphlint.ops.table import OpTable
-from graphlint.report.graphs.text import Line, defined, input_kinds, program_lines
+from graphlint.ir.model import Argument, Graph
+from graphlint.report.graphs.text import Line, input_kinds, program_lines
 from graphlint.rules.diagnostics import Diagnostic
-from graphlint.rules.view import ProgramView
-from graphlint.semantics.analysis import Write
+from graphlint.semantics.analysis import Analysis, Write
 from graphlint.semantics.calls import call_of
-from graphlint.semantics.memory import Ref, Storage
+from graphlint.semantics.memory import Storage
 from graphlint.semantics.sites import Scope, Site, walk
 
 
@@ -31,37 +29,23 @@ class Vertex(msgspec.Struct, frozen=True, eq=False):
 
     number: int
     """Its ordinal in program order, callers before what they call."""
+    kind: Literal["input", "node", "return"]
     scope: Scope
-    argument: Argument | None = None
-    """An input's argument."""
+    line: Line
+    """The line of the text form that it is, or that an input is a part of."""
+    text: str
+    """The vertex in text form."""
+    label: str
+    """What to call it: a node's or a value's name, ``return`` for the end of a graph."""
+    defines: list[str]
+    """Names of the values that it defines."""
     site: Site | None = None
     """The node in its place."""
 
     @property
-    def kind(self) -> Literal["input", "node", "return"]:
-        """What it is."""
-        return "node" if self.site is not None else "return" if self.argument is None else "input"
-
-    @property
-    def defines(self) -> list[str]:
-        """Names of the values that it defines."""
-        if self.site is not None:
-            return self.site.node.results()
-        if self.argument is None:
-            return []
-        return self.argument.names() or ([self.argument.as_custom_obj.name] if self.argument.as_custom_obj else [])
-
-    @property
     def names(self) -> tuple[str, ...]:
         """A node's name and that of its op."""
-        return () if self.site is None else (self.site.node.label, self.site.name)
-
-    @property
-    def label(self) -> str:
-        """What to call it: a node's or a value's name, ``return`` for the end of a graph."""
-        if self.site is not None:
-            return self.site.node.label
-        return next(iter(self.defines), "constant") if self.kind == "input" else "return"
+        return () if self.site is None else (self.label, self.site.name)
 
 
 class Edge(NamedTuple):
@@ -71,34 +55,45 @@ class Edge(NamedTuple):
     target: int
     value: str
     """Its name where it comes from."""
-    kind: Literal["value", "call", "return"] = "value"
-    """``call`` into the input of a subgraph, ``return`` from a subgraph's end to its caller."""
+    kind: Literal["value", "call", "return", "storage", "order"] = "value"
+    """``call`` into the input of a subgraph, ``return`` from a subgraph's end to its caller. In drawings ``storage``
+    where the value may show the written storage, and ``order`` for no value, but the memory that the one writes and the
+    other reads afterwards."""
 
 
-class Ends(NamedTuple):
-    """Where a graph begins and ends."""
+class Reach(msgspec.Struct, frozen=True, eq=False):
+    """What one node writes. Vertices are given by their numbers in the flow, in ascending order."""
 
-    inputs: list[Vertex]
-    end: Vertex
-    """Its ``return``."""
-    span: range
-    """The numbers of its vertices, with those of the graphs that it calls."""
+    writer: int
+    shown_by: tuple[int, ...]
+    """What defines a value that may show the written storage."""
+    values: frozenset[tuple[int, str]]
+    """Those values: the vertex that defines it, and its name."""
+    read_by: tuple[int, ...]
+    """What reads the storage after the write: takes a value that shows it, and does more than to make a view of it.
+    The ``return`` of the program is among them. Within a loop, what reads it in the next turn is not."""
 
 
 class Flow:
-    """The vertices of a program, and the edges between them."""
+    """The vertices of a program, the edges between them, and the reach of its writes. The storages of all values are
+    looked up once, in time linear in the size of the program, when a reach is first asked for.
+    """
 
-    def __init__(self, program: Program, ops: OpTable) -> None:
-        self.program = program
+    def __init__(self, view: Analysis) -> None:
+        self.view = view
         self.vertices: list[Vertex] = []
-        self.edges: list[Edge] = []
         self.incoming: defaultdict[int, list[Edge]] = defaultdict(list)
         """Edges by the number of their target."""
         self.outgoing: defaultdict[int, list[Edge]] = defaultdict(list)
         """Edges by the number of their source."""
+        self.lines = list(program_lines(view.program))
+        """The whole text form."""
+        self._kinds = input_kinds(view.program)
         self._at: dict[int, Vertex] = {}
-        self._ends: dict[int, Ends] = {}
-        self._graph(Scope(program.graph), walk(program, ops, lambda _: False))
+        self._spans: dict[int, range] = {}
+        self._rest = (line for line in self.lines if line.kind in ("inputs", "node", "outputs"))
+        self._sites = walk(view.program, view.ops, lambda _: False)
+        self._graph(Scope(view.program.graph))
 
     @property
     def nodes(self) -> list[Vertex]:
@@ -113,9 +108,11 @@ class Flow:
         """The vertices of the nodes that call the vertex's graph, up to the root."""
         return (self._at[site.position].number for site in vertex.scope.callers())
 
-    def ends(self, graph: Graph) -> Ends:
-        """Where a graph of the program begins and ends."""
-        return self._ends[id(graph)]
+    def span(self, graph: Graph) -> range:
+        """The numbers of a graph's vertices, with those of the graphs that it calls: its inputs first, its ``return``
+        last.
+        """
+        return self._spans[id(graph)]
 
     def named(self, name: str) -> list[Vertex]:
         """The vertices of that name: a node's name, a value that one defines, or an op that one runs."""
@@ -125,6 +122,10 @@ class Flow:
     def names(self) -> set[str]:
         """Everything that :meth:`named` knows."""
         return {name for vertex in self.vertices for name in (*vertex.defines, *vertex.names)}
+
+    def held(self, vertex: Vertex) -> str:
+        """What an input is (``buffer "cache"``); empty for what is handed in."""
+        return self._kinds[vertex.number] if vertex.scope.caller is None else ""
 
     def around(self, centers: Iterable[Vertex], hops: int) -> set[int]:
         """The numbers of the vertices within ``hops`` of the centers, up through what they are made of and down through
@@ -151,117 +152,70 @@ class Flow:
                 break
         return reached
 
-    @cached_property
-    def _lines(self) -> dict[int, Line]:
-        """The text form's line of each node, by the node's identity; of each graph the last, by the graph's."""
-        return {id(line.node or line.graph): line for line in program_lines(self.program)}
+    def _graph(self, scope: Scope) -> None:
+        """Add a graph, whose nodes and lines are the next; those of the graphs that they call follow each."""
+        first, line = len(self.vertices), next(self._rest)
+        for argument, text in zip(scope.graph.inputs, line.parts, strict=True):
+            names = argument.names() or ([argument.as_custom_obj.name] if argument.as_custom_obj else [])
+            self._add("input", scope, line, text, next(iter(names), "constant"), names)
+        makers = {name: vertex.number for vertex in self.vertices[first:] for name in vertex.defines}
+        for node in scope.graph.nodes:
+            site, line = next(self._sites), next(self._rest)
+            vertex = self._add("node", scope, line, line.text.strip(), node.label, node.results(), site)
+            self._at[site.position] = vertex
+            self._take((operand.arg for operand in node.inputs), vertex, makers)
+            self._call(site, vertex, makers)
+            makers.update(dict.fromkeys(vertex.defines, vertex.number))
+        line = next(self._rest)
+        end = self._add("return", scope, line, line.text.strip(), "return", [])
+        self._spans[id(scope.graph)] = range(first, end.number + 1)
+        self._take(scope.graph.outputs, end, makers)
 
-    @cached_property
-    def _kinds(self) -> list[str]:
-        return input_kinds(self.program)
-
-    def line(self, vertex: Vertex) -> Line:
-        """The text form's line of a node, or of a graph's end."""
-        return self._lines[id(vertex.site.node if vertex.site is not None else vertex.scope.graph)]
-
-    def input_text(self, vertex: Vertex) -> tuple[str, str]:
-        """An input with its type, and what it is (``buffer "cache"``; empty for what is handed in)."""
-        parts = defined(vertex.scope.graph, vertex.argument) if vertex.argument is not None else ()
-        return ": ".join(filter(None, parts)), self._kinds[vertex.number] if vertex.scope.caller is None else ""
-
-    def text(self, vertex: Vertex) -> str:
-        """The vertex in text form: a node's line, an input's part of its graph's line, a graph's ``return``."""
-        if vertex.kind == "input":
-            return " = ".join(filter(None, self.input_text(vertex)))
-        return self.line(vertex).text.strip()
-
-    def _add(self, scope: Scope, argument: Argument | None = None, site: Site | None = None) -> Vertex:
-        self.vertices.append(Vertex(len(self.vertices), scope, argument, site))
+    def _add(self, *facts: Any) -> Vertex:
+        self.vertices.append(Vertex(len(self.vertices), *facts))
         return self.vertices[-1]
 
     def _connect(self, edge: Edge) -> None:
-        self.edges.append(edge)
         self.incoming[edge.target].append(edge)
         self.outgoing[edge.source].append(edge)
-
-    def _graph(self, scope: Scope, sites: Iterator[Site]) -> None:
-        """Add a graph, whose nodes are the next of ``sites``; those of the graphs that they call follow each."""
-        inputs = [self._add(scope, argument) for argument in scope.graph.inputs]
-        makers = {name: vertex.number for vertex in inputs for name in vertex.defines}
-        first = len(self.vertices) - len(inputs)
-        for node in scope.graph.nodes:
-            site = next(sites)
-            vertex = self._at[site.position] = self._add(scope, site=site)
-            self._take((operand.arg for operand in node.inputs), vertex, makers)
-            self._call(site, vertex, makers, sites)
-            makers.update(dict.fromkeys(vertex.defines, vertex.number))
-        end = self._add(scope)
-        self._ends[id(scope.graph)] = Ends(inputs, end, range(first, end.number + 1))
-        self._take(scope.graph.outputs, end, makers)
 
     def _take(self, arguments: Iterable[Argument], vertex: Vertex, makers: dict[str, int]) -> None:
         for name in dict.fromkeys(name for argument in arguments for name in argument.names()):
             if name in makers:
                 self._connect(Edge(makers[name], vertex.number, name))
 
-    def _call(self, site: Site, vertex: Vertex, makers: dict[str, int], sites: Iterator[Site]) -> None:
+    def _call(self, site: Site, vertex: Vertex, makers: dict[str, int]) -> None:
         """What the caller hands over becomes the subgraphs' inputs; all of it may, where that is not known."""
         call = call_of(site.node)
         called = set() if call is None else set(map(id, call.graphs.values()))
-        names = [] if call is None else call.operands
         taken = [(edge.source, edge.value) for edge in self.incoming[vertex.number]]
         for scope in subscopes(site):
-            self._graph(scope, sites)
-            for index, inner in enumerate(self.ends(scope.graph).inputs):
+            self._graph(scope)
+            span = self.span(scope.graph)
+            for index, inner in enumerate(span[: len(scope.graph.inputs)]):
                 handed = taken
-                if id(scope.graph) in called:
-                    named = (name for name in names[index : index + 1] if name is not None)
-                    handed = [(makers[name], name) for name in named if name in makers]
+                if call is not None and id(scope.graph) in called:
+                    handed = [(makers[name], name) for name in call.operands[index : index + 1] if name in makers]
                 for source, name in handed:
-                    self._connect(Edge(source, inner.number, name, "call"))
-            self._connect(Edge(self.ends(scope.graph).end.number, vertex.number, "", "return"))
+                    self._connect(Edge(source, inner, name, "call"))
+            self._connect(Edge(span[-1], vertex.number, "", "return"))
 
+    @cached_property
+    def _writes(self) -> dict[int, list[Write]]:
+        writes: dict[int, list[Write]] = {}
+        for write in self.view.writes:
+            writes.setdefault(self._at[write.site.position].number, []).append(write)
+        return writes
 
-def subscopes(site: Site) -> Iterator[Scope]:
-    """The graphs that a node calls."""
-    for sub in site.node.subgraphs():
-        yield Scope(sub.graph, (*site.scope.path, site.node.caller_label, sub.name), site)
-
-
-class Reach(msgspec.Struct, frozen=True, eq=False):
-    """What one node writes. Vertices are given by their numbers in the flow, in ascending order."""
-
-    writer: int
-    shown_by: tuple[int, ...]
-    """What defines a value that may show the written storage."""
-    values: frozenset[tuple[int, str]]
-    """Those values: the vertex that defines it, and its name."""
-    read_by: tuple[int, ...]
-    """What reads the storage after the write: takes a value that shows it, and does more than to make a view of it.
-    The ``return`` of the program is among them. Within a loop, what reads it in the next turn is not."""
-
-
-class Reaches:
-    """The reach of every write of a program. The storages of all values are looked up once, in time linear in the size
-    of the program.
-    """
-
-    def __init__(self, view: ProgramView, flow: Flow | None = None) -> None:
-        """``flow`` is the program's, if there is one already."""
-        self.flow = flow if flow is not None else Flow(view.program, view.ops)
-        self._shown: defaultdict[Storage, list[tuple[int, str]]] = defaultdict(list)
-        self._writes: dict[int, list[Write]] = {}
-        for write in view.writes:
-            self._writes.setdefault(self.flow.vertex(write.site.position).number, []).append(write)
-        for vertex in self.flow.vertices if self._writes else ():
+    @cached_property
+    def _shown(self) -> defaultdict[Storage, list[tuple[int, str]]]:
+        """The values that may show each storage, as far as there are writes."""
+        shown: defaultdict[Storage, list[tuple[int, str]]] = defaultdict(list)
+        for vertex in self.vertices if self._writes else ():
             for name in vertex.defines:
-                for storage in _storages(view.memory.refs(vertex.scope.graph, name)):
-                    self._shown[storage].append((vertex.number, name))
-
-    @property
-    def writers(self) -> list[int]:
-        """The vertices that write."""
-        return list(self._writes)
+                for storage in {ref.storage for ref in self.view.memory.refs(vertex.scope.graph, name)}:
+                    shown[storage].append((vertex.number, name))
+        return shown
 
     def writes(self, writer: int) -> list[Write]:
         """The writes of a vertex; none, where it writes nothing."""
@@ -274,21 +228,21 @@ class Reaches:
         writers = [writer for writer in self._writes if chosen is None or writer in chosen]
         return sum(len(self._shown[storage]) for writer in writers for storage in self._written(writer))
 
-    def of(self, writer: int) -> Reach | None:
-        """The reach of a vertex's writes; None where it writes nothing."""
-        if writer not in self._writes:
-            return None
-        values = frozenset(value for storage in self._written(writer) for value in self._shown[storage])
-        takers = (edge for number, name in values for edge in self.flow.outgoing[number] if edge.value == name)
-        read_by = sorted({edge.target for edge in takers if self._reads(edge, writer, values)})
-        return Reach(writer, tuple(sorted({number for number, _ in values})), values, tuple(read_by))
+    def reaches(self, writers: Iterable[int] | None = None) -> Iterator[Reach]:
+        """The reach of each vertex that writes, or of those of the ``writers`` that do."""
+        for writer in self._writes if writers is None else writers:
+            if writer in self._writes:
+                values = frozenset(value for storage in self._written(writer) for value in self._shown[storage])
+                takers = (edge for number, name in values for edge in self.outgoing[number] if edge.value == name)
+                read_by = sorted({edge.target for edge in takers if self._reads(edge, writer, values)})
+                yield Reach(writer, tuple(sorted({number for number, _ in values})), values, tuple(read_by))
 
     def _written(self, writer: int) -> set[Storage]:
-        return _storages(ref for write in self._writes[writer] for ref in write.refs)
+        return {ref.storage for write in self._writes[writer] for ref in write.refs}
 
     def _reads(self, edge: Edge, writer: int, values: frozenset[tuple[int, str]]) -> bool:
-        vertex = self.flow.vertices[edge.target]
-        if edge.kind != "value" or edge.target <= writer or _exclusive(self.flow.vertices[writer], vertex):
+        vertex = self.vertices[edge.target]
+        if edge.kind != "value" or edge.target <= writer or _exclusive(self.vertices[writer], vertex):
             return False
         if vertex.site is None:
             return vertex.scope.caller is None
@@ -299,28 +253,27 @@ class Reaches:
         return not only_shows or edge.target in self._writes
 
 
-def _storages(refs: Iterable[Ref]) -> set[Storage]:
-    return {ref.storage for ref in refs}
+def subscopes(site: Site) -> Iterator[Scope]:
+    """The graphs that a node calls."""
+    for sub in site.node.subgraphs():
+        yield Scope(sub.graph, (*site.scope.path, site.node.caller_label, sub.name), site)
 
 
 def _exclusive(one: Vertex, other: Vertex) -> bool:
     """Whether the two lie in different branches of a ``cond``, so that only one of them runs."""
-    branches = {site.position: path for site, path in _branches(one) if site.node.caller_label == "cond"}
-    return any(branches.get(site.position, path) != path for site, path in _branches(other))
+    known = {site.position: name for site, name in _branches(one) if site.node.caller_label == "cond"}
+    return any(known.get(site.position, name) != name for site, name in _branches(other))
 
 
 def _branches(vertex: Vertex) -> Iterable[tuple[Site, str]]:
-    scope = vertex.scope
-    while scope.caller is not None:
-        yield scope.caller, scope.path[-1]
-        scope = scope.caller.scope
+    """The callers of the vertex's graph up to the root, each with the name of the graph that it calls."""
+    return zip(vertex.scope.callers(), vertex.scope.path[::-2], strict=True)
 
 
 class ShownProgram(msgspec.Struct, frozen=True, eq=False):
     """One program of an artifact as it is shown, with what is to be seen of it."""
 
     name: str
-    view: ProgramView
     flow: Flow
     diagnostics: tuple[Diagnostic, ...] = ()
     centers: tuple[Vertex, ...] = ()

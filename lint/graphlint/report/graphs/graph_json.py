@@ -33,9 +33,9 @@ from graphlint.ir.enums import DTYPES
 from graphlint.ir.source import model_frame, module_of, stack_frames
 from graphlint.report.formats.escaping import encode
 from graphlint.report.formats.json_report import finding
-from graphlint.report.formats.options import ReportOptions
-from graphlint.report.graphs.flow import Flow, Reaches, ShownProgram, Vertex
+from graphlint.report.graphs.flow import ShownProgram, Vertex
 from graphlint.report.graphs.text import range_bounds
+from graphlint.report.results import ReportOptions
 from graphlint.rules.diagnostics import WrittenStorage
 
 VERSION: Final = 1
@@ -54,8 +54,7 @@ def render(path: str, programs: Sequence[ShownProgram], options: ReportOptions) 
 
 
 def _program(shown: ShownProgram, options: ReportOptions) -> dict[str, Any]:
-    program, flow = shown.flow.program, shown.flow
-    reaches = Reaches(shown.view, flow)
+    program, flow = shown.flow.view.program, shown.flow
     chosen = shown.chosen()
     here = {vertex.number for vertex in flow.vertices} if chosen is None else chosen
     ranges = ((symbol, range_bounds(bounds)) for symbol, bounds in sorted(program.range_constraints.items()))
@@ -65,13 +64,25 @@ def _program(shown: ShownProgram, options: ReportOptions) -> dict[str, Any]:
         "schema_version": program.schema,
         "torch_version": program.torch_version,
         "range_constraints": {symbol: {"min": low, "max": high} for symbol, (low, high) in ranges},
-        "nodes": [_node(vertex, flow) for vertex in flow.vertices if vertex.number in here],
+        "nodes": [_node(vertex) for vertex in flow.vertices if vertex.number in here],
         "edges": [
             edge._asdict()
-            for edge in sorted(flow.edges, key=lambda edge: edge[:2])
-            if edge.source in here and edge.target in here
+            for number in sorted(here)
+            for edge in sorted(flow.outgoing[number], key=lambda edge: edge.target)
+            if edge.target in here
         ],
-        "writes": [one for writer in reaches.writers if writer in here for one in _writes(writer, reaches)],
+        "writes": [
+            {
+                "node": reach.writer,
+                "argument": write.argument,
+                "value": write.value,
+                "storage": WrittenStorage.of(write),
+                "shown_by": reach.shown_by,
+                "read_by": reach.read_by,
+            }
+            for reach in flow.reaches(sorted(here))
+            for write in flow.writes(reach.writer)
+        ],
         "findings": [
             finding(diagnostic, options)
             for number, found in sorted(shown.findings().items())
@@ -81,9 +92,9 @@ def _program(shown: ShownProgram, options: ReportOptions) -> dict[str, Any]:
     }
 
 
-def _node(vertex: Vertex, flow: Flow) -> dict[str, Any]:
+def _node(vertex: Vertex) -> dict[str, Any]:
     site = vertex.site
-    module = module_of(site.node) if site is not None else None
+    path, kind = (module_of(site.node) if site is not None else None) or (None, None)
     return {
         "id": vertex.number,
         "kind": vertex.kind,
@@ -91,11 +102,11 @@ def _node(vertex: Vertex, flow: Flow) -> dict[str, Any]:
         "name": vertex.label,
         "op": site.name if site is not None else None,
         "position": site.position if site is not None else None,
-        "text": flow.text(vertex),
+        "text": vertex.text,
         "values": [_value(vertex, name) for name in vertex.defines],
         "source": model_frame(stack_frames(site.node)) if site is not None else None,
-        "module_path": module[0] if module is not None else None,
-        "module_type": module[1] if module is not None else None,
+        "module_path": path,
+        "module_type": kind,
     }
 
 
@@ -109,20 +120,3 @@ def _value(vertex: Vertex, name: str) -> dict[str, Any]:
         "device": None if meta is None or meta.device is None else str(meta.device),
         "requires_grad": None if meta is None else meta.requires_grad,
     }
-
-
-def _writes(writer: int, reaches: Reaches) -> list[dict[str, Any]]:
-    reach = reaches.of(writer)
-    if reach is None:
-        return []
-    return [
-        {
-            "node": writer,
-            "argument": write.argument,
-            "value": write.value,
-            "storage": WrittenStorage.of(write),
-            "shown_by": reach.shown_by,
-            "read_by": reach.read_by,
-        }
-        for write in reaches.writes(writer)
-    ]

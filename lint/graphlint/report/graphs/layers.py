@@ -12,7 +12,8 @@ IEEE Transactions on Systems, Man, and Cybernetics 11 (1981).
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import pairwise
 from operator import attrgetter
@@ -94,21 +95,20 @@ def _chain(source: _Place, target: _Place) -> list[_Place]:
     return chain
 
 
-def _layers(sizes: Mapping[int, tuple[float, float]], edges: Sequence[tuple[int, int]]) -> dict[int, int]:
+def _layers(keys: Iterable[int], edges: Sequence[tuple[int, int]]) -> dict[int, int]:
     """Each as high as what leads to it allows; what nothing leads to just above the first that it leads to."""
-    before: dict[int, list[int]] = {key: [] for key in sizes}
-    after: dict[int, list[int]] = {key: [] for key in sizes}
+    before: defaultdict[int, list[int]] = defaultdict(list)
+    after: defaultdict[int, list[int]] = defaultdict(list)
     for source, target in edges:
         before[target].append(source)
         after[source].append(target)
     layer: dict[int, int] = {}
-    for key in sizes:
+    for key in keys:
         layer[key] = 1 + max((layer[one] for one in before[key]), default=-1)
-    for key in sizes:
+    for key in layer:
         if not before[key] and after[key]:
             layer[key] = min(layer[one] for one in after[key]) - 1
-    lowest = min(layer.values())
-    return {key: number - lowest for key, number in layer.items()}
+    return layer
 
 
 def _order(layers: list[list[_Place]]) -> None:
@@ -168,18 +168,14 @@ def _center(layers: list[list[_Place]]) -> None:
         _settle(layer, lambda one: [*one.above, *one.below])
 
 
-def _wanted(one: _Place, neighbours: Sequence[_Place]) -> tuple[float, float]:
-    """The position that it wants, and how much it wants it."""
-    if not neighbours:
-        return one.center, 0.2
-    weights = [_STRAIGHT if one.line and other.line else 1.0 for other in neighbours]
-    total = sum(weights)
-    return sum(other.center * weight for other, weight in zip(neighbours, weights, strict=True)) / total, total
-
-
 def _settle(layer: list[_Place], neighbours: Callable[[_Place], list[_Place]]) -> None:
     """Isotonic regression of what is wanted less the room that is taken: pools of colliding places share a mean."""
-    wanted = [_wanted(one, neighbours(one)) for one in layer]
+    wanted: list[tuple[float, float]] = []  # the position that each wants, and how much it wants it
+    for one in layer:
+        weights = [(other.center, _STRAIGHT if one.line and other.line else 1.0) for other in neighbours(one)]
+        total = sum(weight for _, weight in weights)
+        mean = sum(center * weight for center, weight in weights) / total if weights else one.center
+        wanted.append((mean, total or 0.2))
     pools: list[tuple[float, float, int]] = []  # mean, weight, places
     offsets = [0.0]
     for before, one in pairwise(layer):
@@ -217,9 +213,9 @@ def _lines(
 
 def _ports(ends: list[tuple[_Place, _Place]]) -> list[float]:
     """Where on its box each line ends: spread over the middle of its side, in the order of where they lead."""
-    by_box: dict[int, list[int]] = {}
+    by_box: defaultdict[int, list[int]] = defaultdict(list)
     for number, (box, _) in enumerate(ends):
-        by_box.setdefault(id(box), []).append(number)
+        by_box[id(box)].append(number)
     ports = [0.0] * len(ends)
     for numbers in by_box.values():
         box = ends[numbers[0]][0]

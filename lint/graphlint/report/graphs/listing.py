@@ -20,13 +20,14 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Final
 
 from graphlint.report.formats.escaping import printable
-from graphlint.report.formats.options import ReportOptions
 from graphlint.report.formats.phrasing import COLORS, count, in_function, paint, source_line
 from graphlint.report.graphs.flow import ShownProgram
-from graphlint.report.graphs.text import Line, program_lines
+from graphlint.report.graphs.text import Line
+from graphlint.report.results import ReportOptions
 from graphlint.rules.diagnostics import Diagnostic
 
 WIDTH: Final = 100
@@ -56,38 +57,30 @@ class _Listing:
         self._options = options
         self._chosen = program.chosen()
         self._findings = program.findings()
-        self._numbers = {id(one.site.node): one.number for one in program.flow.nodes if one.site is not None}
+        self._numbers = {id(one.line): one.number for one in program.flow.vertices if one.kind != "input"}
         self._centers = {vertex.number for vertex in program.centers}
 
     def lines(self) -> Iterator[str]:
-        left_out = 0
-        indent = 0
-        for line in program_lines(self._flow.program):
-            if not self._shown(line):
-                left_out += line.node is not None
-                indent = max(line.indent, 2)
-                continue
-            if left_out:
-                yield self._gap(left_out, indent)
-                left_out = 0
-            yield from self._line(line)
-        if left_out:
-            yield self._gap(left_out, indent)
+        for shown, group in groupby(self._flow.lines, self._shown):
+            lines = list(group)
+            left_out = sum(line.node is not None for line in lines)
+            if shown:
+                yield from (text for line in lines for text in self._line(line))
+            elif left_out:
+                gap = f"{' ' * max(lines[-1].indent, 2)}... {count(left_out, 'node')}"
+                yield self._margin(None) + paint(gap, self._options, dim=True)
 
     def _shown(self, line: Line) -> bool:
         if self._chosen is None or line.kind == "program":
             return True
-        if line.node is not None:
-            return self._numbers[id(line.node)] in self._chosen
-        if line.kind == "range":
-            return False
-        ends = self._flow.ends(line.graph)
-        return ends.end.number in self._chosen if line.kind == "outputs" else not self._chosen.isdisjoint(ends.span)
+        if id(line) in self._numbers:
+            return self._numbers[id(line)] in self._chosen
+        return line.kind != "range" and not self._chosen.isdisjoint(self._flow.span(line.graph))
 
     def _line(self, line: Line) -> Iterator[str]:
-        number = self._numbers[id(line.node)] if line.node is not None else -1 if line.kind == "program" else None
+        number = -1 if line.kind == "program" else self._numbers.get(id(line))
         found = self._findings.get(number, []) if number is not None else []
-        parts = self._inputs(line) if line.kind == "inputs" and self._chosen is not None else line.parts
+        parts = self._inputs(line, self._chosen) if line.kind == "inputs" and self._chosen is not None else line.parts
         marked = number in self._centers
         for index, text in enumerate(_broken(line, parts)):
             shown = paint(printable(text), self._options, bold=True) if marked else printable(text)
@@ -95,11 +88,10 @@ class _Listing:
         for index, diagnostic in enumerate(found):
             yield from self._message(diagnostic, line.indent, repeat=index > 0)
 
-    def _inputs(self, line: Line) -> tuple[str, ...]:
+    def _inputs(self, line: Line, chosen: set[int]) -> tuple[str, ...]:
         """The inputs of a graph that are near enough, and how many others there are."""
-        inputs = self._flow.ends(line.graph).inputs
-        near = self._chosen or ()
-        kept = [part for part, vertex in zip(line.parts, inputs, strict=True) if vertex.number in near]
+        span = self._flow.span(line.graph)
+        kept = [part for part, number in zip(line.parts, span, strict=False) if number in chosen]
         others = len(line.parts) - len(kept)
         return (*kept, *([f"... {others} more" if kept else f"... {count(others, 'input')}"] if others else []))
 
@@ -112,13 +104,9 @@ class _Listing:
         if diagnostic.place is not None:
             text += f" ({source_line(diagnostic.place, self._options)}{in_function(diagnostic.place)})"
         start = " " * indent + "  ^ "
+        hanging = " " * len(start)
         wrapped = textwrap.wrap(
-            text,
-            _ROOM,
-            initial_indent=start,
-            subsequent_indent=" " * len(start),
-            break_long_words=False,
-            break_on_hyphens=False,
+            text, _ROOM, initial_indent=start, subsequent_indent=hanging, break_long_words=False, break_on_hyphens=False
         )
         for index, line in enumerate(wrapped):
             margin = self._margin(diagnostic if repeat and index == 0 else None)
@@ -131,9 +119,6 @@ class _Listing:
             code = paint(code, self._options, fg=COLORS[diagnostic.severity], bold=True)
         mark = paint(">", self._options, fg="cyan", bold=True) if marked else " "
         return f"{code}{space}{mark}{paint(_BAR, self._options, fg='blue')}"
-
-    def _gap(self, left_out: int, indent: int) -> str:
-        return self._margin(None) + paint(f"{' ' * indent}... {count(left_out, 'node')}", self._options, dim=True)
 
 
 def _broken(line: Line, parts: Sequence[str]) -> list[str]:

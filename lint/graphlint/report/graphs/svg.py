@@ -11,15 +11,15 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
+from html import escape
 from importlib.resources import files
 from typing import Final, NamedTuple
-from xml.sax.saxutils import escape
 
 from graphlint.report.formats.escaping import printable
-from graphlint.report.graphs.drawing import Drawing, Wire
-from graphlint.report.graphs.flow import Vertex
+from graphlint.report.graphs.drawing import Drawing
+from graphlint.report.graphs.flow import Edge, ShownProgram, Vertex
 from graphlint.report.graphs.layers import Point, place
-from graphlint.report.graphs.picture import KEY, Picture
+from graphlint.report.results import KEY, Picture, ReportOptions
 
 _CHARACTER: Final = 7.4
 """Width of a character of 12 pixels: monospace fonts have 0.55 to 0.61 of it."""
@@ -30,6 +30,11 @@ _LONGEST: Final = 64
 _MARGIN: Final = 16
 _HEADER: Final = 24
 _LEGEND_GAP: Final = 22
+
+
+def render(path: str, programs: Sequence[ShownProgram], options: ReportOptions) -> str:
+    """The picture of the only program."""
+    return render_svg(Drawing(programs[0].flow, programs[0].centers, programs[0].hops))
 
 
 def render_svg(drawing: Drawing) -> str:
@@ -84,7 +89,7 @@ class _Svg:
     def graph(self, vertices: Sequence[Vertex]) -> _Drawn:
         """The boxes and lines of a graph."""
         drawn = {vertex.number: self._box(vertex) for vertex in vertices}
-        joined: dict[tuple[int, int], list[Wire]] = {}
+        joined: dict[tuple[int, int], list[Edge]] = {}
         for wire in self._drawing.wires(vertices):
             joined.setdefault((wire.source, wire.target), []).append(wire)
             self._marks |= {"order"} if wire.kind == "order" else set()
@@ -116,18 +121,18 @@ class _Svg:
         classes = f"glp-{kind} glp-thick" if thick else f"glp-{kind}"
         round_ = 4 if vertex.kind == "node" else 14
         elements = [
-            f"<g><title>{_text(drawing.flow.text(vertex))}</title>",
+            f"<g><title>{_text(vertex.text)}</title>",
             f'<rect class="{classes}" width="{_n(width)}" height="{_n(height)}" rx="{round_}"/>',
         ]
         for index, (style, text) in enumerate(texts, 1):
-            elements.append(f'<text class="{style}" x="{_n(width / 2)}" y="{_n(_LINE * index)}">{escape(text)}</text>')
+            elements.append(f'<text class="{style}" x="{_n(width / 2)}" y="{_n(_LINE * index)}">{_text(text)}</text>')
         x = (width - sum(one.width + 3 * _PADDING for _, one in inner) + _PADDING) / 2
         for name, one in inner:
             frame = one.width + 2 * _PADDING
             size = f'width="{_n(frame)}" height="{_n(height - top - _PADDING)}"'
             elements += (
                 f'<rect class="glp-frame" x="{_n(x)}" y="{_n(top)}" {size} rx="4"/>',
-                f'<text class="glp-quiet" x="{_n(x + frame / 2)}" y="{_n(top + 16)}">{escape(_cut(name))}</text>',
+                f'<text class="glp-quiet" x="{_n(x + frame / 2)}" y="{_n(top + 16)}">{_text(_cut(name))}</text>',
                 *_moved(one, x + _PADDING, top + _HEADER),
             )
             x += frame + _PADDING
@@ -181,7 +186,7 @@ class _Svg:
         return _Drawn(width, len(shown) * _LINE, elements)
 
 
-def _line(wires: Sequence[Wire], points: Sequence[Point]) -> str:
+def _line(wires: Sequence[Edge], points: Sequence[Point]) -> str:
     """A line through the points: straight down the layers, curved between them."""
     kinds = {wire.kind for wire in wires}
     kind = next(kind for kind in ("storage", "value", "order") if kind in kinds)
@@ -208,7 +213,7 @@ def _moved(drawn: _Drawn, x: float, y: float) -> list[str]:
 
 
 def _text(text: str) -> str:
-    return escape(printable(text))
+    return escape(printable(text), quote=False)
 
 
 def _cut(text: str) -> str:

@@ -136,9 +136,8 @@ def input_kinds(program: Program) -> list[str]:
     for spec in program.graph_module.signature.input_specs:
         text = "token" if spec.kind == "token" else ""
         if spec.kind in NAME_FIELDS:
-            text = f"{spec.kind} {_quote(spec.target or '')}"
-            if spec.buffer is not None and spec.buffer.persistent is False:
-                text += NOT_PERSISTENT
+            persistent = spec.buffer is None or spec.buffer.persistent is not False
+            text = f"{spec.kind} {_quote(spec.target or '')}{'' if persistent else NOT_PERSISTENT}"
         kinds.append(text)
     return kinds
 
@@ -153,18 +152,16 @@ def output_targets(program: Program) -> list[str]:
 
 
 def _operands(node: Node) -> list[str]:
-    keyword_only: dict[str, int | None] = {}
-    if any(operand.arg_kind is None for operand in node.inputs):
-        info = op_table().lookup(node.target)
-        schema = info.schema if info else None
-        for position, argument in enumerate(schema.arguments if schema else ()):
-            keyword_only[argument.name] = None if argument.keyword_only else position
+    info = op_table().lookup(node.target) if any(operand.arg_kind is None for operand in node.inputs) else None
+    schema = info.schema if info is not None else None
+    arguments = enumerate(schema.arguments if schema is not None else ())
+    places = {argument.name: None if argument.keyword_only else place for place, argument in arguments}
     texts = []
-    for position, operand in enumerate(node.inputs):
+    for place, operand in enumerate(node.inputs):
         by_keyword = operand.arg_kind == 2
         if operand.arg_kind is None and operand.name:
-            by_keyword = keyword_only.get(operand.name, position) != position
-        texts.append(f"{operand.name}={print_value(operand.arg)}" if by_keyword else print_value(operand.arg))
+            by_keyword = places.get(operand.name, place) != place
+        texts.append(f"{operand.name}=" * by_keyword + print_value(operand.arg))
     return texts
 
 
@@ -253,8 +250,7 @@ def _quote(text: str) -> str:
 
 
 def _float(value: float | str) -> str:
-    number = float(value)
-    return repr(number) if number == number and abs(number) != float("inf") else str(number)
+    return repr(float(value))
 
 
 def _symbol(ref: SymRef) -> str:

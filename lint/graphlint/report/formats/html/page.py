@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from importlib.resources import files
@@ -16,43 +17,46 @@ from string import Template
 from typing import Final
 
 from graphlint.report.formats.escaping import ascii_markup, printable
-from graphlint.report.formats.options import ReportOptions
 from graphlint.report.formats.phrasing import (
     ACCEPTED_BY,
+    COLORS,
     Group,
+    address,
     advice,
     count,
     fixed_word,
     grouped,
     headline,
     in_function,
+    in_three,
     module,
     place_in_artifact,
     source_line,
-    spot_of,
     tally,
     totals,
 )
-from graphlint.report.graphs.picture import Picture
-from graphlint.report.results import FileResult
+from graphlint.report.results import FileResult, Picture, ReportOptions
 from graphlint.rules.diagnostics import Diagnostic, Location
 from graphlint.rules.documentation import REPOSITORY, link
 
 _FEW_RULES: Final = 6
 """So many rules are shown right away; a longer table would hide the findings."""
-_STATUSES: Final = {"left": "Left", "fixed": "Fixed", "accepted": "Accepted"}
+_STATUSES: Final = ("left", "fixed", "accepted")
+_Found = Sequence[tuple[str, Diagnostic]]
+"""Findings, each with its status."""
 
 
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     """The page."""
     script = _part("page.js")
+    found = [(status, one) for result in results for status, some in _by_status(result).items() for one in some]
     artifacts = (line for number, result in enumerate(results) for line in _artifact(number, result, options))
     page = Template(_part("page.html")).substitute(
         digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         headline=escape(headline(results)),
         style=_part("page.css"),
-        header=_joined(_header(results, options)),
-        filters=_filters(results),
+        header=_joined([*_numbers(results, options), *_by_rule(found, fixed_word(results))]),
+        filters=_filters(found, results) if found else "",
         artifacts=_joined(artifacts),
         clean=_joined(_clean(results)),
         repository=REPOSITORY,
@@ -74,7 +78,7 @@ def _by_status(result: FileResult) -> dict[str, tuple[Diagnostic, ...]]:
     return {"left": result.diagnostics, "fixed": result.fixed, "accepted": result.suppressed}
 
 
-def _header(results: Sequence[FileResult], options: ReportOptions) -> Iterator[str]:
+def _numbers(results: Sequence[FileResult], options: ReportOptions) -> Iterator[str]:
     counted = totals(results, options)
     numbers = (
         ("error", counted["errors"], "error", "s"),
@@ -91,55 +95,41 @@ def _header(results: Sequence[FileResult], options: ReportOptions) -> Iterator[s
         if number or kind in ("error", "plain"):
             yield f'<li class="{kind}"><strong>{number}</strong> {label}{plural if number != 1 else ""}</li>'
     yield "</ul>"
-    rows = _by_rule(results)
-    if rows:
-        is_short = " open" if len(rows) <= _FEW_RULES else ""
-        yield f'<details class="by-rule"{is_short}><summary>By rule: {count(len(rows), "rule")}</summary>'
-        yield '<table class="rules">'
-        yield '<thead><tr><th scope="col">Rule</th><th scope="col">Findings</th></tr></thead><tbody>'
-        several = sum(any(row[status] for _, row in rows) for status in _STATUSES) > 1
-        most = max(sum(row.values()) for _, row in rows)
-        for first, by_status in rows:
-            words = {"fixed": fixed_word(results)}
-            said = ", ".join(f"{number} {words.get(name, name)}" for name, number in by_status.items() if number)
-            yield _rule_row(first, by_status, most, said if several else "")
-        yield "</tbody></table></details>"
 
 
-def _by_rule(results: Sequence[FileResult]) -> list[tuple[Diagnostic, dict[str, int]]]:
-    """The first finding of each rule and how many there are of each status, the most frequent first."""
-    rows: dict[str, tuple[Diagnostic, dict[str, int]]] = {}
-    for result in results:
-        for status, diagnostics in _by_status(result).items():
-            for one in diagnostics:
-                _, numbers = rows.setdefault(one.code, (one, dict.fromkeys(_STATUSES, 0)))
-                numbers[status] += 1
-    return sorted(rows.values(), key=lambda row: (-sum(row[1].values()), row[0].code))
-
-
-def _rule_row(first: Diagnostic, numbers: dict[str, int], most: int, said: str) -> str:
-    bars = "".join(
-        f'<span class="bar {status}" style="width:{100 * number / most:.1f}%"></span>'
-        for status, number in numbers.items()
-        if number
-    )
-    code = escape(first.code)
-    return (
-        f'<tr><th scope="row"><a href="{link(first.rule, first.code)}">{code}</a> {escape(first.rule)}'
-        f'<button type="button" class="only" data-only="{code}" hidden>only this</button></th>'
-        f'<td><span class="bars" aria-hidden="true">{bars}</span><span class="amount">{sum(numbers.values())}</span> '
-        f'<span class="quiet">{said}</span></td></tr>'
-    )
-
-
-def _filters(results: Sequence[FileResult]) -> str:
-    """The controls, which the page's script shows; empty where there is nothing to filter."""
-    found = [(status, one) for result in results for status, some in _by_status(result).items() for one in some]
+def _by_rule(found: _Found, fixed: str) -> Iterator[str]:
+    """How many findings of each rule there are, the most frequent first; ``fixed`` is what to call the fixed ones."""
     if not found:
-        return ""
+        return
+    names = {one.code: one.rule for _, one in found}
+    totals = Counter(one.code for _, one in found)
+    numbers = Counter((one.code, status) for status, one in found)
+    is_short = " open" if len(names) <= _FEW_RULES else ""
+    yield f'<details class="by-rule"{is_short}><summary>By rule: {count(len(names), "rule")}</summary>'
+    yield '<table class="rules">'
+    yield '<thead><tr><th scope="col">Rule</th><th scope="col">Findings</th></tr></thead><tbody>'
+    most = max(totals.values())
+    for code, total in sorted(totals.items(), key=lambda item: (-item[1], item[0])):
+        statuses = [(status, numbers[code, status]) for status in _STATUSES if numbers[code, status]]
+        bars = "".join(
+            f'<span class="bar {status}" style="width:{100 * number / most:.1f}%"></span>'
+            for status, number in statuses
+        )
+        said = ", ".join(f"{number} {fixed if status == 'fixed' else status}" for status, number in statuses)
+        yield (
+            f'<tr><th scope="row"><a href="{link(names[code], code)}">{escape(code)}</a> {escape(names[code])}'
+            f'<button type="button" class="only" data-only="{escape(code)}" hidden>only this</button></th>'
+            f'<td><span class="bars" aria-hidden="true">{bars}</span><span class="amount">{total}</span> '
+            f'<span class="quiet">{said if len({status for status, _ in found}) > 1 else ""}</span></td></tr>'
+        )
+    yield "</tbody></table></details>"
+
+
+def _filters(found: _Found, results: Sequence[FileResult]) -> str:
+    """The controls, which the page's script shows."""
     rules = sorted({(escape(one.code), escape(one.rule)) for _, one in found})
     artifacts = [(number, result.path) for number, result in enumerate(results) if any(_by_status(result).values())]
-    severities = [name for name in ("error", "warning", "note") if any(one.severity == name for _, one in found)]
+    severities = [name for name in COLORS if any(one.severity == name for _, one in found)]
     statuses = [name for name in _STATUSES if any(status == name for status, _ in found)]
     choices = []
     for legend, name, values in (("Severity", "severity", severities), ("Status", "status", statuses)):
@@ -206,8 +196,7 @@ def _finding(key: str, group: Group, status: str, result: FileResult, options: R
     yield "<summary>"
     yield f'<span class="badge {first.severity}">{first.severity}</span>'
     if status != "left":
-        word = "accepted" if status == "accepted" else "fixed" if result.changed else "to be fixed"
-        yield f'<span class="badge {status}">{word}</span>'
+        yield f'<span class="badge {status}">{fixed_word([result]) if status == "fixed" else status}</span>'
     elif options.applies(first):
         yield '<span class="badge fixable" title="--fix takes care of it">fixable</span>'
     yield f'<span class="code">{escape(first.code)}</span> <span class="message">{_shown(first.message)}</span>'
@@ -237,9 +226,9 @@ def _shown(text: str) -> str:
 def _source(diagnostic: Diagnostic, place: Location, options: ReportOptions) -> Iterator[str]:
     """The line of the model's source, the expression marked."""
     shown = _shown(source_line(place, options) + in_function(place))
-    address = spot_of(diagnostic, options).address(options)
-    if address:
-        shown = f'<a href="{escape(address)}">{shown}</a>'
+    target = address(diagnostic, options)
+    if target:
+        shown = f'<a href="{escape(target)}">{shown}</a>'
     yield '<figure class="source">'
     yield f"<figcaption>{shown}</figcaption>"
     if place.text.strip():
@@ -250,13 +239,10 @@ def _source(diagnostic: Diagnostic, place: Location, options: ReportOptions) -> 
 
 
 def _marked(place: Location) -> str:
-    text = place.text.rstrip()
-    start = len(text) - len(text.lstrip())
     if not place.column:
-        return _shown(text[start:])
-    begin = place.column - 1
-    end = place.end_column - 1 if place.end_column else begin + 1
-    return f"{_shown(text[start:begin])}<mark>{_shown(text[begin:end])}</mark>{_shown(text[end:])}"
+        return _shown(place.text.strip())
+    before, expression, after = map(_shown, in_three(place))
+    return f"{before}<mark>{expression}</mark>{after}"
 
 
 def _facts(group: Group, status: str, options: ReportOptions) -> Iterator[tuple[str, str]]:
@@ -284,10 +270,9 @@ def _facts(group: Group, status: str, options: ReportOptions) -> Iterator[tuple[
 
 def _pictures(key: str, diagnostic: Diagnostic, result: FileResult, *, fixed: bool) -> Iterator[str]:
     place = (diagnostic.program, diagnostic.subgraph, diagnostic.node, fixed)
-    illustrations = (
-        one for one in result.illustrations if (one.program, one.subgraph, one.node, one.fixed) == place
-    )  # fmt: skip
-    found = next(illustrations, None)
+    found = next(
+        (one for one in result.illustrations if (one.program, one.subgraph, one.node, one.fixed) == place), None
+    )
     command = _shown(f"graphlint show {quote(result.path)} --node {quote(str(diagnostic.node))}")
     if found is None:
         if result.illustrations:
