@@ -27,6 +27,9 @@ class Outcome(NamedTuple):
     raised: str
     """Type and message of the exception; empty if there was none."""
     result: Any
+    """A copy of what was returned, made at once."""
+    returned: Any
+    """What was returned itself: a later call changes it where it is in memory that the program holds."""
     inputs: Any
     """The arguments after the call."""
     state: dict[str, Any]
@@ -71,8 +74,9 @@ class Runner:
                 raised = f"{type(error).__name__}: {_ADDRESS.sub('0x…', said)}"
         tensors = self.tensors().items()
         copies = {name: value.detach().clone() for name, value in tensors if name not in self._tokens}
-        result = pytree.tree_map_only(torch.Tensor, lambda value: value.detach().clone(), result)
-        return Outcome(raised, result, (args, kwargs), copies, printed[0], torch.get_rng_state())
+        returned = pytree.tree_map_only(torch.Tensor, torch.Tensor.detach, result)  # without what autograd keeps
+        result = pytree.tree_map_only(torch.Tensor, torch.Tensor.clone, returned)
+        return Outcome(raised, result, returned, (args, kwargs), copies, printed[0], torch.get_rng_state())
 
     def tensors(self) -> dict[str, Any]:
         """Parameters, buffers and constants by name. Of constants in the memory of a buffer only the buffer: a fix may
@@ -156,10 +160,24 @@ def difference(before: Outcome, after: Outcome) -> str | None:
     return None
 
 
+def later_difference(before: Outcome, after: Outcome) -> str | None:
+    """The first result that a later call has changed for the one who holds it in the second program only, in words, or
+    None. One that changes in the first program only was in memory of its state, which a fix may put an end to.
+    """
+    at_once, held, others = (
+        pytree.tree_leaves_with_path(one) for one in (before.result, before.returned, after.returned)
+    )
+    for (path, first), (_, second), (_, other) in zip(at_once, held, others, strict=True):
+        found = _between_leaves(second, other) if _between_leaves(first, second) is None else None
+        if found:
+            return f"output{pytree.keystr(path)}: {found}"
+    return None
+
+
 def without_token(outcome: Outcome) -> Outcome:
     """The outcome of a program that returns ``(result, token)``, as if it returned ``result``."""
     if not outcome.raised and isinstance(outcome.result, tuple) and len(outcome.result) == 2:
-        return outcome._replace(result=outcome.result[0])
+        return outcome._replace(result=outcome.result[0], returned=outcome.returned[0])
     return outcome
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from graphlint.artifact.errors import VerificationError
-from graphlint.runtime.behaviour import Runner, difference, without_token
+from graphlint.runtime.behaviour import Outcome, Runner, difference, later_difference, without_token
 from graphlint.runtime.loading import first_line, import_modules, load_programs, quiet, require_torch
 from graphlint.runtime.samples import Call, calls_of
 
@@ -27,9 +27,10 @@ def verify(before: str, after: str, *, trust: bool = False, imports: Sequence[st
     """Run the programs of two artifacts in stock torch, and compare them bit by bit.
 
     Each program is called with its sample inputs, with other values, and where sizes are symbolic with several sizes
-    within their range constraints; always twice in a row and with the same seeds. Compared are the results, the
-    inputs that are written to, parameters, buffers and constants, what is printed, the state of the random number
-    generator, and what is raised. Floating-point numbers have to be equal to the last bit.
+    within their range constraints; always twice in a row and with the same seeds. Compared are the results (at once,
+    and again after each later call), the inputs that are written to, parameters, buffers and constants, what is
+    printed, the state of the random number generator, and what is raised. Floating-point numbers have to be equal to
+    the last bit.
 
     ``trust`` admits artifacts that hold more than data, whose code then runs. ``imports`` are modules that register
     custom ops, classes and pytrees. Raises VerificationError where anything differs or cannot be run, ConfigError
@@ -85,19 +86,57 @@ def describe(verified: Verified) -> str:
 def _compare(name: str, original: Any, fixed: Any) -> tuple[int, int]:
     """On how many inputs two programs were compared, and on how many of these they raised."""
     with quiet():
-        left, right = _runner(name, original, "the original"), _runner(name, fixed, "the fixed program")
-        tokens = (_returns_token(fixed, original), _returns_token(original, fixed))
-        calls = raised = 0
-        reason = ""
-        for call in calls_of(original):
-            failed = _compare_call(name, call, left, right, tokens=tokens)
-            calls += 1
-            raised += bool(failed)
-            reason = reason or failed
+        pair = _Pair(name, original, fixed)
+        reasons = [pair.compare(call) for call in calls_of(original)]
+        pair.restart()
+    calls, raised = len(reasons), sum(map(bool, reasons))
     if calls == raised:
-        why = f"it raises on all {calls} inputs: {reason.splitlines()[0]}" if calls else "it records no inputs"
+        why = f"it raises on all {calls} inputs: {reasons[0].splitlines()[0]}" if calls else "it records no inputs"
         raise VerificationError(f"cannot be verified: program {name!r} cannot be run: {why}")
     return calls, raised
+
+
+class _Pair:
+    """The original and the fixed program, run side by side."""
+
+    def __init__(self, name: str, original: Any, fixed: Any) -> None:
+        self._name = name
+        self._original, self._fixed = _runner(name, original, "the original"), _runner(name, fixed, "the fixed program")
+        self._token_before, self._token_after = _returns_token(fixed, original), _returns_token(original, fixed)
+        self._earlier: list[tuple[str, Outcome, Outcome]] = []
+        """The calls so far, in words, and what they brought about."""
+
+    def compare(self, call: Call) -> str:
+        """Run one call twice on both; what the first time raised. Raises VerificationError where anything differs."""
+        self.restart()
+        raised = ""
+        for time in ("first", "second"):
+            before, after = self._original.run(call), self._fixed.run(call)
+            before = without_token(before) if self._token_before else before
+            after = without_token(after) if self._token_after else after
+            described = f"program {self._name!r} differs on the {time} call with {call.label}"
+            found = difference(before, after)
+            if found:
+                _check_repeats(self._name, call, self._original)
+                raise VerificationError(f"{described}: {found}")
+            self._look_back()
+            if before.raised:
+                return raised or before.raised
+            self._earlier.append((described, before, after))
+        return raised
+
+    def restart(self) -> None:
+        """Put the state of both back, which is one more change to it."""
+        self._original.restart()
+        self._fixed.restart()
+        self._look_back()
+
+    def _look_back(self) -> None:
+        """Raises VerificationError where what an earlier call returned is another thing now, but for the original."""
+        for described, before, after in self._earlier:
+            found = later_difference(before, after)
+            if found:
+                raise VerificationError(f"{described}, after later calls: {found}")
 
 
 def _runner(name: str, program: Any, which: str) -> Runner:
@@ -107,25 +146,6 @@ def _runner(name: str, program: Any, which: str) -> Runner:
         raise VerificationError(
             f"cannot be verified: program {name!r}: {which} has no module: {type(error).__name__}: {first_line(error)}"
         ) from error
-
-
-def _compare_call(name: str, call: Call, left: Runner, right: Runner, *, tokens: tuple[bool, bool]) -> str:
-    """Run one call twice on both; what the first time raised. ``tokens`` says which of them return one, too."""
-    left.restart()
-    right.restart()
-    raised = ""
-    for time in ("first", "second"):
-        before, after = (
-            without_token(outcome) if with_token else outcome
-            for outcome, with_token in zip((left.run(call), right.run(call)), tokens, strict=True)
-        )
-        found = difference(before, after)
-        if found:
-            _check_repeats(name, call, left)
-            raise VerificationError(f"program {name!r} differs on the {time} call with {call.label}: {found}")
-        if before.raised:
-            return raised or before.raised
-    return raised
 
 
 def _check_repeats(name: str, call: Call, runner: Runner) -> None:
