@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -19,7 +19,7 @@ from graphlint.artifact.urls import is_url
 from graphlint.ops.declared import DeclaredOp
 from graphlint.report.results import Action, FileResult
 from graphlint.rules.settings import Settings, TokenSink
-from graphlint.run.config import configured
+from graphlint.run.config import checked, configured
 from graphlint.run.resolution import Resolver
 
 if TYPE_CHECKING:
@@ -224,9 +224,8 @@ def _resolver(config: str | None, isolated: bool, **options: Any) -> tuple[Resol
     from graphlint.rules.registry import RULES
     from graphlint.run.review import Reviewer
 
-    sinks = get_args(TokenSink)
-    if options.get("token_sink") not in (None, *sinks):
-        raise ConfigError(f"token_sink: unknown value {options['token_sink']!r}, expected one of {', '.join(sinks)}")
+    if options.get("token_sink") is not None:
+        checked(options["token_sink"], TokenSink, "token_sink")
     try:
         declared = msgspec.convert(dict(options.get("ops") or {}), dict[str, DeclaredOp])
     except msgspec.ValidationError as error:
