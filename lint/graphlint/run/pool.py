@@ -125,7 +125,9 @@ def _described(error: BaseException) -> str:
 
 
 def _processed(task: Task, process: Process | None, reviewer: Reviewer | None) -> FileResult:
-    work = process or _engine()
+    from graphlint.run.engine import process as engine
+
+    work = process or engine
     if task.reviewing:
         accept = (reviewer or _own_reviewer()).accept
         work = partial(work, review=partial(accept, task.path, task.settings.acceptance))
@@ -138,12 +140,6 @@ def _processed(task: Task, process: Process | None, reviewer: Reviewer | None) -
     if task.action == "check" or is_clean(result):
         store(task.cache, task.path, task.settings, stamp, result)
     return result
-
-
-def _engine() -> Process:
-    from graphlint.run.engine import process
-
-    return process
 
 
 @functools.cache
@@ -215,10 +211,8 @@ def run(
     remote = [task for task in unknown if is_url(task.path)]
     workers = min(jobs, worth([task for task in unknown if not is_url(task.path)], jobs))
     with contextlib.ExitStack() as pools:
-        processes: WorkerPool | None = None
+        processes: Any = pools.enter_context(WorkerPool(workers)) if workers > 1 else None
         threads: Executor | None = None
-        if workers > 1:
-            processes = pools.enter_context(WorkerPool(workers))
         if jobs > 1 and len(remote) > 1:
             from graphlint.artifact.remote import Fetching
 
@@ -264,7 +258,7 @@ def _program_size(path: str) -> int:
 def in_order(
     tasks: Iterable[Task],
     known: Iterable[Outcome | None],
-    executor_for: Callable[[Task], WorkerPool | Executor | None],
+    executor_for: Callable[[Task], Executor | None],
     here: Callable[[Task], Outcome] | None = None,
 ) -> Generator[Outcome, None, None]:
     """The outcomes in the order of the tasks.
@@ -275,7 +269,8 @@ def in_order(
     ahead: deque[tuple[Task, Outcome | Future[Outcome] | None]] = deque()
     try:
         for task, outcome in zip(tasks, known, strict=True):
-            ahead.append((task, _handed_out(task, executor_for(task)) if outcome is None else outcome))
+            executor = executor_for(task) if outcome is None else None
+            ahead.append((task, outcome if executor is None else _handed_out(task, executor)))
             if len(ahead) > AHEAD:
                 yield _awaited(*ahead.popleft(), here or attempt)
         while ahead:
@@ -286,9 +281,7 @@ def in_order(
                 pending.cancel()
 
 
-def _handed_out(task: Task, executor: WorkerPool | Executor | None) -> Outcome | Future[Outcome] | None:
-    if executor is None:
-        return None
+def _handed_out(task: Task, executor: Executor) -> Outcome | Future[Outcome]:
     from concurrent.futures import BrokenExecutor
 
     try:
@@ -316,9 +309,8 @@ def _awaited(task: Task, pending: Outcome | Future[Outcome] | None, here: Callab
 
 def _lost(task: Task, error: BaseException) -> Outcome:
     """The outcome of a task whose worker, or whole executor, is gone."""
-    if isinstance(error, WorkerDiedError):
-        return _failure(task, str(error))
-    return _failure(task, f"the executor did not deliver a result: {_described(error)}")
+    known = isinstance(error, WorkerDiedError)
+    return _failure(task, str(error) if known else f"the executor did not deliver a result: {_described(error)}")
 
 
 class WorkerPool(contextlib.AbstractContextManager["WorkerPool"]):
@@ -350,19 +342,15 @@ class WorkerPool(contextlib.AbstractContextManager["WorkerPool"]):
             with self._lock:
                 self._stopped = True
             self._threads.shutdown(wait=False, cancel_futures=True)
-            for process in self._running():
+            for process in list(self._processes):
                 if sys.platform != "win32":  # which has no way to tell it, so that the process ends after its call
                     with contextlib.suppress(OSError):
                         process.terminate()
-            for process in self._running():
+            for process in list(self._processes):
                 _finish(process)
         self._threads.shutdown()
-        for process in self._running():
+        for process in list(self._processes):
             _finish(process)
-
-    def _running(self) -> list[Popen[bytes]]:
-        with self._lock:
-            return list(self._processes)
 
     def _call(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         if not hasattr(self._local, "process"):
@@ -377,8 +365,7 @@ class WorkerPool(contextlib.AbstractContextManager["WorkerPool"]):
             succeeded, value = _receive(process.stdout)
         except (OSError, EOFError, ValueError) as error:  # ValueError: closed meanwhile
             del self._local.process
-            with self._lock:
-                self._processes.discard(process)
+            self._processes.discard(process)
             raise WorkerDiedError(_obituary(process)) from error
         if succeeded:
             return value
@@ -422,10 +409,9 @@ def _obituary(process: Popen[bytes]) -> str:
     _finish(process)
     how = f"ended with exit status {process.returncode}"
     if process.returncode < 0:
-        try:
+        how = f"was killed by signal {-process.returncode}"
+        with contextlib.suppress(ValueError):
             how = f"was killed by {signal.Signals(-process.returncode).name}"
-        except ValueError:
-            how = f"was killed by signal {-process.returncode}"
     advice = ", perhaps for lack of memory: lint it with --jobs 1" if how.endswith("SIGKILL") else ""
     return f"the worker process that linted it {how}{advice}"
 
