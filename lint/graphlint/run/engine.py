@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
@@ -19,8 +19,8 @@ from graphlint.artifact.errors import (
     WriteError,
 )
 from graphlint.ir.document import Document
-from graphlint.ir.source import SourceFrame, model_lines
-from graphlint.report.results import Action, FileResult, Illustration, RestoredCheck
+from graphlint.ir.source import model_lines
+from graphlint.report.results import Action, FileResult, RestoredCheck
 from graphlint.rules.base import Rule, no_fix
 from graphlint.rules.diagnostics import Diagnostic
 from graphlint.rules.files import CodeInArtifact, LfsPointer, UnreadableArtifact
@@ -30,6 +30,8 @@ from graphlint.rules.settings import Settings
 from graphlint.rules.view import ProgramView
 
 if TYPE_CHECKING:
+    from graphlint.rules.fixing import FixedProgram
+    from graphlint.rules.restoring import RestoredProgram
     from graphlint.run.provenance import Record
     from graphlint.run.writeback import Change
 
@@ -103,19 +105,13 @@ class _Run:
         self._path = path
         self._settings = settings
         self._review = review
-        self._diagnostics: list[Diagnostic] = []
-        self._code: list[Diagnostic] = []
+        self._found: defaultdict[str, list[Any]] = defaultdict(list)
+        """What there is for the fields of the result."""
         self._notes: list[str] = [artifact.note] if artifact.note else []
-        self._frames: list[SourceFrame] = []
-        self._illustrations: list[Illustration] = []
-        self._before: list[Diagnostic] = []
-        self._fixed: list[Diagnostic] = []
-        self._restored: list[RestoredCheck] = []
-        self._kept: list[RestoredCheck] = []
+        self._code: list[Diagnostic] = []
         self._changes: list[Change] = []
-        self._diff: list[str] = []
-        self._shows = settings.illustrate
-        """Whether the diff of what changes is to be shown."""
+        self._diff: list[str] | None = [] if settings.illustrate else None
+        """The diff of what changes; None where nobody asks for it."""
         self._record = self._read_record()
 
     def checked(self) -> FileResult:
@@ -126,7 +122,8 @@ class _Run:
 
     def changed(self, kind: Literal["fix", "restore"], action: Action, verifier: Verifier | None) -> FileResult:
         """The result of a fix or of restoring; where it failed, what a check finds or what could not be read."""
-        self._shows = self._shows or action == "diff"
+        if action == "diff":
+            self._diff = []
         try:
             self._each(self._fix if kind == "fix" else self._restore)
             if kind == "fix":
@@ -145,27 +142,22 @@ class _Run:
     def _each(self, work: Callable[[ProgramEntry, Document], None]) -> None:
         for entry in self._artifact.programs:
             try:
-                document = read_document(self._artifact, entry)
-                work(entry, document)
+                work(entry, read_document(self._artifact, entry))
             except ArtifactError as error:
-                self._diagnostics += _unreadable(error, self._path, self._settings, entry.name)
+                self._found["diagnostics"] += _unreadable(error, self._path, self._settings, entry.name)
 
     def _check(self, entry: ProgramEntry, document: Document) -> None:
         self._note_lines(document)
         self._find_program_code(entry, document)
         view = ProgramView(document, self._settings)
         found = [one.diagnostic for one in lint_view(view, entry.name, self._path, self._settings, self._review)]
-        self._diagnostics += found
-        if self._settings.illustrate:
-            from graphlint.report.illustrating import illustrate
-
-            self._illustrations += illustrate(view, [one for one in found if one.suppression is None])
+        self._found["diagnostics"] += found
+        self._illustrate(view, found)
         self._notes += target_notes(view, self._settings)
         self._note_record(entry, document)
 
     def _fix(self, entry: ProgramEntry, document: Document) -> None:
         from graphlint.rules.fixing import fix_program
-        from graphlint.run.writeback import Change
 
         self._note_lines(document)
         changed = document
@@ -174,56 +166,52 @@ class _Run:
             changed = result.document
         finally:  # what is left, like all else that is reported: a fix may take code away
             self._find_program_code(entry, document, changed)
-        self._before += result.before if self._review is not None else ()
-        self._diagnostics += result.remaining
+        self._found["before"] += result.before if self._review is not None else ()
+        self._found["diagnostics"] += result.remaining
+        self._found["fixed"] += result.fixed
         self._notes += result.notes
         if self._settings.illustrate:
-            from graphlint.report.illustrating import illustrate, illustrate_fix
+            from graphlint.report.illustrating import illustrate_fix
 
-            view, after = ProgramView(document, self._settings), ProgramView(changed, self._settings)
-            self._illustrations += illustrate(after, [one for one in result.remaining if one.suppression is None])
-            self._illustrations += illustrate_fix(view, after, result.fixed)
-        if not result.fixed:
-            self._note_record(entry, document)
-            return
-        self._fixed += result.fixed
-        rules = Counter(one.code for one in result.fixed)
-        new, old = result.new_buffers, result.old_buffers
-        self._changes.append(
-            Change.of(entry, document, changed, rules, result.remaining, new_buffers=new, old_buffers=old)
-        )
-        self._show(entry, document, changed, "fixed")
+            after = ProgramView(changed, self._settings)
+            self._illustrate(after, result.remaining)
+            before = ProgramView(document, self._settings)
+            self._found["illustrations"] += illustrate_fix(before, after, result.fixed)
+        self._changed(entry, document, result, Counter(one.code for one in result.fixed), result.remaining)
 
     def _restore(self, entry: ProgramEntry, document: Document) -> None:
         from graphlint.rules.restoring import restore_program
-        from graphlint.run.writeback import Change
 
         result = restore_program(document, entry.name, self._settings)
-        self._restored += (RestoredCheck.of(check, entry.name) for check in result.restored)
-        self._kept += (RestoredCheck.of(check, entry.name) for check in result.kept)
+        self._found["restored"] += (RestoredCheck.of(check, entry.name) for check in result.restored)
+        self._found["kept"] += (RestoredCheck.of(check, entry.name) for check in result.kept)
         self._notes += result.notes
-        if not result.restored:
-            self._note_record(entry, document)
+        found = lint_program(result.document, entry.name, self._path, self._settings) if result.restored else ()
+        self._changed(entry, document, result, result.rules, [one.diagnostic for one in found])
+
+    def _changed(
+        self,
+        entry: ProgramEntry,
+        before: Document,
+        made: FixedProgram | RestoredProgram,
+        rules: dict[str, int],
+        remaining: Sequence[Diagnostic],
+    ) -> None:
+        """Note that the program is another one now, if it is."""
+        if made.document is before:
+            self._note_record(entry, before)
             return
-        found = lint_program(result.document, entry.name, self._path, self._settings)
-        remaining = tuple(one.diagnostic for one in found)
-        old = result.old_buffers
-        self._changes.append(Change.of(entry, document, result.document, result.rules, remaining, old_buffers=old))
-        self._show(entry, document, result.document, "restored")
+        from graphlint.run.writeback import Change
+
+        self._changes.append(Change.of(entry, before, made, rules, remaining))
+        if self._diff is not None:
+            afterwards = "restored" if self._found["restored"] else "fixed"
+            self._diff += _diff(f"{self._path}:{entry.name}", before, made.document, afterwards)
 
     def _result(self) -> FileResult:
-        return FileResult(
-            self._path,
-            tuple(self._diagnostics),
-            fixed=tuple(self._fixed),
-            restored=tuple(self._restored),
-            kept=tuple(self._kept),
-            programs=tuple(entry.name for entry in self._artifact.programs),
-            notes=tuple(dict.fromkeys(self._notes)),
-            illustrations=tuple(self._illustrations),
-            frames=tuple(self._frames),
-            before=tuple(self._before),
-        )
+        programs = tuple(entry.name for entry in self._artifact.programs)
+        found: dict[str, Any] = {field: tuple(values) for field, values in self._found.items()}
+        return FileResult(self._path, programs=programs, notes=tuple(dict.fromkeys(self._notes)), **found)
 
     def _written(self, action: Action, kind: Literal["fix", "restore"], verifier: Verifier | None) -> FileResult:
         """The result once the changes are written, or shown."""
@@ -236,15 +224,17 @@ class _Run:
             self._notes += write_back(
                 self._artifact, self._path, self._settings, kind, self._changes, read_document, self._review, verify
             )
-        return msgspec.structs.replace(self._result(), diff="".join(self._diff), changed=action != "diff")
+        return msgspec.structs.replace(self._result(), diff="".join(self._diff or ()), changed=action != "diff")
 
-    def _show(self, entry: ProgramEntry, before: Document, after: Document, afterwards: str) -> None:
-        if self._shows:
-            self._diff += _diff(f"{self._path}:{entry.name}", before, after, afterwards)
+    def _illustrate(self, view: ProgramView, diagnostics: Sequence[Diagnostic]) -> None:
+        if self._settings.illustrate:
+            from graphlint.report.illustrating import illustrate
+
+            self._found["illustrations"] += illustrate(view, [one for one in diagnostics if one.suppression is None])
 
     def _note_lines(self, document: Document) -> None:
         if UnusedIgnore.code in self._settings.enabled:
-            self._frames += model_lines(document.program)
+            self._found["frames"] += model_lines(document.program)
 
     def _read_record(self) -> Record | None:
         """What graphlint recorded in the artifact."""
@@ -264,19 +254,18 @@ class _Run:
         if self._record is not None:
             from graphlint.run import provenance
 
-            note = provenance.outdated(self._record, entry.name, lambda: provenance.digest(document.to_bytes()))
-            self._notes += [] if note is None else [note]
+            self._notes += provenance.outdated(self._record, entry.name, document.to_bytes)
 
     def _find_code(self) -> None:
         """What torch would run as code when it loads the artifact: what is found in the programs, then in members."""
         from graphlint.rules.code import find_member_code
 
-        self._diagnostics += self._code
         if CodeInArtifact.code in self._settings.enabled:
-            self._diagnostics += [
+            members = (
                 _about_file(CodeInArtifact, self._path, found.what, _RUNS, found.member)
                 for found in find_member_code(self._artifact)
-            ]
+            )
+            self._found["diagnostics"] += [*self._code, *members]
 
     def _find_program_code(self, entry: ProgramEntry, document: Document, changed: Document | None = None) -> None:
         """Note what code there is in a program, and still is once it is ``changed``."""

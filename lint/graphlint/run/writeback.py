@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import msgspec
@@ -16,7 +16,9 @@ from graphlint.artifact.rewrite import replace_file
 from graphlint.ir.document import Document
 from graphlint.ir.enums import FLOAT32
 from graphlint.rules.diagnostics import Diagnostic
+from graphlint.rules.fixing import FixedProgram
 from graphlint.rules.linting import Review, lint_program
+from graphlint.rules.restoring import RestoredProgram
 from graphlint.rules.settings import Settings
 from graphlint.run import provenance
 
@@ -29,19 +31,14 @@ class Change(msgspec.Struct, frozen=True, eq=False):
     entry: ProgramEntry
     data: bytes
     """The JSON."""
-    before: str
-    """Digest of the JSON that was read."""
-    after: str
-    """Digest of ``data``."""
+    record: provenance.ProgramRecord
     buffers: frozenset[str]
     """Qualified names of the buffers that are written back now and were not before."""
-    rules: dict[str, int]
-    """How many findings were fixed, or brought back, by rule."""
-    remaining: tuple[Diagnostic, ...]
+    remaining: list[Diagnostic]
     """What linting the changed program finds."""
-    new_buffers: tuple[str, ...] = ()
+    new_buffers: tuple[str, ...]
     """Qualified names of new non-persistent buffers, each a 0-dimensional float32 zero."""
-    old_buffers: tuple[str, ...] = ()
+    old_buffers: tuple[str, ...]
     """Qualified names of buffers that are gone."""
 
     @classmethod
@@ -49,18 +46,17 @@ class Change(msgspec.Struct, frozen=True, eq=False):
         cls,
         entry: ProgramEntry,
         before: Document,
-        after: Document,
+        made: FixedProgram | RestoredProgram,
         rules: dict[str, int],
-        remaining: tuple[Diagnostic, ...],
-        *,
-        new_buffers: tuple[str, ...] = (),
-        old_buffers: tuple[str, ...] = (),
+        remaining: Sequence[Diagnostic],
     ) -> Change:
-        """What became of a program."""
-        data = after.to_bytes()
+        """What became of a program; ``rules`` says how many findings were fixed, or brought back."""
+        data = made.document.to_bytes()
         digests = provenance.digest(before.to_bytes()), provenance.digest(data)
-        written = frozenset(_written_buffers(after) - _written_buffers(before))
-        return cls(entry, data, *digests, written, rules, remaining, new_buffers, old_buffers)
+        record = provenance.ProgramRecord(dict(sorted(rules.items())), *digests)
+        written = frozenset(_written_buffers(made.document) - _written_buffers(before))
+        new = made.new_buffers if isinstance(made, FixedProgram) else ()
+        return cls(entry, data, record, written, list(remaining), new, made.old_buffers)
 
 
 def write_back(
@@ -101,7 +97,7 @@ def write_back(
                 for entry in written.programs:
                     if entry.name in expected:
                         found = lint_program(read(written, entry), entry.name, path, settings, review)
-                        if tuple(one.diagnostic for one in found) != expected[entry.name]:
+                        if [one.diagnostic for one in found] != expected[entry.name]:
                             raise FixValidationError(f"program {entry.name!r} lints otherwise after it was written")
         except ArtifactError as error:
             raise FixValidationError(f"the written artifact cannot be read: {error}") from error
@@ -116,14 +112,7 @@ def _recorded(
 ) -> dict[str, bytes]:
     """The extra file with what was done; nothing where what stands in its place is not understood."""
     member = artifact.extra_member(provenance.NAME)
-    programs = {
-        provenance.key(change.entry.name): provenance.ProgramRecord(
-            dict(sorted(change.rules.items())),
-            change.before,
-            change.after,
-        )
-        for change in changes
-    }
+    programs = {provenance.key(change.entry.name): change.record for change in changes}
     try:
         old = artifact.container.read(member) if member in artifact.container.members else None
     except ArtifactError:
