@@ -29,31 +29,11 @@ from graphlint.run.globs import matches
 
 COMMAND_LINE: Final = "the command line"
 CACHE_FOLDER: Final = ".graphlint_cache"
-DEFAULT_EXCLUDE: Final = (
-    ".bzr",
-    ".direnv",
-    ".eggs",
-    ".git",
-    ".git-rewrite",
-    CACHE_FOLDER,
-    ".hg",
-    ".hypothesis",
-    ".ipynb_checkpoints",
-    ".mypy_cache",
-    ".nox",
-    ".pyenv",
-    ".pytest_cache",
-    ".ruff_cache",
-    ".svn",
-    ".tox",
-    ".venv",
-    ".vscode",
-    "__pycache__",
-    "__pypackages__",
-    "node_modules",
-    "site-packages",
-    "venv",
+_EXCLUDED: Final = (
+    ".bzr .direnv .eggs .git .git-rewrite .graphlint_cache .hg .hypothesis .ipynb_checkpoints .mypy_cache .nox .pyenv "
+    ".pytest_cache .ruff_cache .svn .tox .venv .vscode __pycache__ __pypackages__ node_modules site-packages venv"
 )
+DEFAULT_EXCLUDE: Final = tuple(_EXCLUDED.split())
 """Folders that hold nobody's own artifacts. ``build`` and ``dist`` are not among them: exports are put there."""
 DEFAULTS: Final = Configuration(
     exclude=DEFAULT_EXCLUDE,
@@ -139,9 +119,7 @@ class Resolver:
         resolved = self.for_folder(os.path.dirname(path))
         while not any(matches(pattern, path) for pattern in resolved.exclude):
             parent = os.path.dirname(path)
-            if parent in (path, resolved.root) or not (parent + os.sep).startswith(
-                resolved.root.rstrip(os.sep) + os.sep
-            ):
+            if parent in (path, resolved.root) or not parent.startswith(os.path.join(resolved.root, "")):
                 return False
             path = parent
         return True
@@ -200,7 +178,7 @@ class Resolver:
         cache, folder = _last(sources, "cache_dir")
         targeting, targets = _last(sources, "target")
         # A later target for all artifacts overrides earlier ones for single files.
-        own = next((one for one in reversed(given) if _names_targets(one.configuration)), sources[0])
+        own = max((targeting, _last(sources, "per_file_target")[0]), key=sources.index)
         unsafe_fixes = _value(sources, "unsafe_fixes")
         settings = Settings(
             enabled=frozenset(),
@@ -236,15 +214,8 @@ class Resolver:
     ) -> Settings:
         """The settings for these targets, which ``key`` of ``source`` names."""
         profile = self._profile(targets, f"{source.path}: {'--' if source.path == COMMAND_LINE else ''}{key}")
-        layers = [
-            Layer(
-                one.configuration.select,
-                one.configuration.extend_select or (),
-                one.configuration.ignore or (),
-                one.path,
-            )
-            for one in sources
-        ]
+        said = ((one.configuration, one.path) for one in sources)
+        layers = [Layer(one.select, one.extend_select or (), one.ignore or (), path) for one, path in said]
         enabled = enabled_codes(self._rules, layers, profile.violations)
         if _value(sources, "warn_unused_ignores"):
             enabled |= {UnusedIgnore.code}
@@ -278,18 +249,13 @@ class Resolver:
         for folder in roots:
             if not os.path.isdir(folder):
                 raise ConfigError(f"{rooted.path}: source-roots: there is no folder {folder}")
-        return Acceptance(
-            root,
-            roots,
-            _below(naming, baseline) if baseline else "",
-            tuple(
-                (
-                    Pattern(glob, ignoring.root),
-                    matching_codes(self._rules, selectors, f'per-file-ignores."{glob}"', ignoring.path),
-                )
-                for glob, selectors in (ignores or {}).items()
-            ),
-        )
+        codes = {
+            Pattern(glob, ignoring.root): matching_codes(
+                self._rules, selectors, f'per-file-ignores."{glob}"', ignoring.path
+            )
+            for glob, selectors in (ignores or {}).items()
+        }
+        return Acceptance(root, roots, _below(naming, baseline) if baseline else "", tuple(codes.items()))
 
 
 def _last(sources: Sequence[ConfigFile], key: str) -> tuple[ConfigFile, Any]:
@@ -303,10 +269,6 @@ def _last(sources: Sequence[ConfigFile], key: str) -> tuple[ConfigFile, Any]:
 
 def _value(sources: Sequence[ConfigFile], key: str) -> Any:
     return _last(sources, key)[1]
-
-
-def _names_targets(configuration: Configuration) -> bool:
-    return configuration.target is not None or configuration.per_file_target is not None
 
 
 def _patterns(source: ConfigFile, globs: tuple[str, ...] | None) -> tuple[Pattern, ...]:
