@@ -20,13 +20,12 @@ class Option(click.Option):
     """An option that belongs under a heading."""
 
     def __init__(self, *args: Any, section: str, help: str | Callable[[], str], **attributes: Any) -> None:  # noqa: A002
-        """``section`` is the heading; a ``help`` that is a function is called when it is asked for."""
+        """A ``help`` that is a function is called when it is asked for."""
         super().__init__(*args, **attributes)
         self.section = section
         self._said = help
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        """The option and its help."""
         self.help = self._said if isinstance(self._said, str) else self._said()
         return super().get_help_record(ctx)
 
@@ -48,7 +47,6 @@ class Command(click.Command):
             ctx.exit(super().invoke(ctx))
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write examples, if there are some, and the sections."""
         if self.examples:
             write_examples(self.examples, formatter)
         sections: dict[str, list[tuple[str, str]]] = {}
@@ -64,7 +62,6 @@ class Command(click.Command):
 
 
 def write_examples(examples: str, formatter: click.HelpFormatter) -> None:
-    """Write examples as they are."""
     with formatter.section("Examples"):
         for line in examples.splitlines():
             formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
@@ -88,7 +85,6 @@ def option(section: str, names: str, text: str | Callable[[], str], **attributes
 
 
 def flag(section: str, names: str, text: str) -> Decorator:
-    """An option without a value."""
     return option(section, names, text, is_flag=True)
 
 
@@ -98,7 +94,6 @@ def switch(section: str, name: str, text: str, *, default: bool | None = None) -
 
 
 def path(section: str, names: str, text: str, *, metavar: str = "FILE", **attributes: Any) -> Decorator:
-    """An option that takes a path."""
     return option(section, names, text, metavar=metavar, type=click.UNPROCESSED, **attributes)
 
 
@@ -108,7 +103,6 @@ def choice(section: str, names: str, choices: str, text: str, **attributes: Any)
 
 
 def argument(name: str, **attributes: Any) -> Decorator:
-    """An argument that is a path, or several."""
     return click.argument(name, type=click.UNPROCESSED, **attributes)
 
 
@@ -124,7 +118,6 @@ def rules(target: str | Callable[[], str], section: str = "Rule selection") -> t
 
 
 def files(section: str = "File selection") -> tuple[Decorator, ...]:
-    """Which artifacts are left out."""
     patterns: dict[str, Any] = {"multiple": True, "metavar": "PATTERNS"}
     return (
         option(section, "--exclude", "Leave out what matches, in place of the defaults.", **patterns),
@@ -146,7 +139,6 @@ JSON: Final = choice("Output", "--output-format", "text json", "text by default.
 
 
 def configuration(section: str) -> tuple[Decorator, ...]:
-    """Where the configuration comes from."""
     text = "Use this configuration file, or override one setting with TOML."
     return (
         path(section, "--config", text, metavar="FILE|KEY=VALUE", multiple=True),
@@ -155,12 +147,10 @@ def configuration(section: str) -> tuple[Decorator, ...]:
 
 
 def quiet(text: str, section: str = "Output") -> Decorator:
-    """``--quiet``."""
     return flag(section, "-q --quiet", text)
 
 
 def verbose(text: str, section: str = "Output") -> Decorator:
-    """``--verbose``."""
     return flag(section, "-v --verbose", text)
 
 
@@ -182,7 +172,6 @@ def loading(section: str, before: str = "With --verify: ") -> tuple[Decorator, .
 
 
 def cache_folder(section: str, text: str) -> Decorator:
-    """``--cache-dir``."""
     return path(section, "--cache-dir", text, metavar="FOLDER", envvar="GRAPHLINT_CACHE_DIR", show_envvar=True)
 
 
@@ -192,7 +181,6 @@ class OutputType(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # ge
     name = "format"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Check the value."""
         from graphlint.artifact.errors import ConfigError
         from graphlint.report.outputs import parse
 
@@ -203,7 +191,6 @@ class OutputType(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # ge
         return str(value)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """The formats that begin so."""
         from graphlint.report.formats.registry import FORMATS
 
         return _matching(((name, None) for name in FORMATS), incomplete)
@@ -224,7 +211,6 @@ def complete_selectors(ctx: click.Context, parameter: click.Parameter, incomplet
 
 
 def complete_rules(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Codes and names of rules."""
     from graphlint.rules.registry import RULES
 
     known = (pair for rule in RULES for pair in ((rule.code, rule.name), (rule.name, rule.summary)))
