@@ -29,6 +29,7 @@ from graphlint.rules.settings import Acceptance, Settings
 from graphlint.run.globs import matches
 
 if TYPE_CHECKING:
+    from graphlint.run.baseline import Baseline
     from graphlint.run.fingerprints import Identity
     from graphlint.run.sources.ignores import Ignore
     from graphlint.run.sources.locating import Locator
@@ -53,29 +54,24 @@ class Reviewer:
         """``rules`` are those that comments can name."""
         self._rules = rules
         self._locators: dict[tuple[str, tuple[str, ...]], Locator] = {}
-        self._baselines: dict[str, Counter[Identity]] = {}
+        self._baselines: dict[str, Baseline] = {}
         self._ignores: dict[str, tuple[Ignore, ...]] = {}
-        self._matched: dict[str, Counter[Identity]] = {}
-        """What was found of each baseline."""
         self._seen: dict[str, _Seen] = {}
 
-    def baseline(self, path: str) -> Counter[Identity]:
-        """What the baseline at ``path`` accepts; nothing where that is empty. Raises ConfigError."""
+    def baseline(self, path: str) -> Baseline | None:
+        """The baseline at ``path``; None where that is empty. Raises ConfigError."""
         if path and path not in self._baselines:
-            from graphlint.run.baseline import load
+            from graphlint.run.baseline import Baseline
 
-            self._baselines[path] = load(path)
-        return self._baselines.get(path, Counter())
+            self._baselines[path] = Baseline(path)
+        return self._baselines.get(path)
 
     def review(self, result: FileResult, settings: Settings) -> FileResult:
         """The ``result`` of a check by these settings, what is accepted set aside."""
         reviewed: list[Diagnostic] = []
-        for (program, unreadable), group in groupby(
-            result.diagnostics, lambda one: (one.program, one.code in UNREADABLE)
-        ):
+        for program, group in groupby(result.diagnostics, lambda one: None if one.code in UNREADABLE else one.program):
             found = list(group)
-            skipped = unreadable or program is None
-            reviewed += found if skipped else self.accept(result.path, settings.acceptance, found)
+            reviewed += found if program is None else self.accept(result.path, settings.acceptance, found)
         return msgspec.structs.replace(result, diagnostics=tuple(reviewed)).without_suppressed()
 
     def accept(self, path: str, acceptance: Acceptance, diagnostics: Sequence[Diagnostic]) -> Sequence[Diagnostic]:
@@ -87,14 +83,12 @@ class Reviewer:
         locator = self._locator(acceptance)
         placed = [_placed(one, locator) for one in diagnostics]
         name = path if is_url(path) else locator.repository.relative(os.path.abspath(path))
-        prints = fingerprints(placed, name)
-        suppressions = [self._suppression(one, acceptance) for one in placed]
-        if acceptance.baseline:
-            self._accept_by_baseline(path, acceptance.baseline, placed, suppressions)
-        return [
-            msgspec.structs.replace(one, fingerprint=fingerprint, suppression=suppression)
-            for one, fingerprint, suppression in zip(placed, prints, suppressions, strict=True)
+        reviewed = [
+            msgspec.structs.replace(one, fingerprint=fingerprint, suppression=self._suppression(one, acceptance))
+            for one, fingerprint in zip(placed, fingerprints(placed, name), strict=True)
         ]
+        baseline = self.baseline(acceptance.baseline)
+        return reviewed if baseline is None else baseline.suppress(path, reviewed)
 
     def note(self, result: FileResult, settings: Settings) -> FileResult:
         """Remember what the reviewed ``result`` tells of source files and baselines. Only this needs its frames, and
@@ -114,16 +108,10 @@ class Reviewer:
                 seen.used.add((ignore, one.code))
             elif by in (None, "baseline") and _has_line(one.location):
                 seen.left.add((one.location.line, one.code))
-        baseline = settings.acceptance.baseline
-        if baseline:
-            from graphlint.run.baseline import artifact_name
-            from graphlint.run.fingerprints import identity
-
-            name = artifact_name(result.path, baseline)
-            for found in (result.before, result.suppressed):
-                accepted = (one for one in found if one.suppression is not None and one.suppression.by == "baseline")
-                counted = Counter(identity(one, name) for one in accepted)
-                self._matched[baseline] = self._matched.get(baseline, Counter()) | counted
+        baseline = self.baseline(settings.acceptance.baseline)
+        if baseline is not None:
+            baseline.meet(result.path, result.before)
+            baseline.meet(result.path, result.suppressed)
         return msgspec.structs.replace(result, frames=(), before=())
 
     def _note(self, file: str, settings: Settings) -> _Seen:
@@ -151,44 +139,21 @@ class Reviewer:
         ignores = self._ignores_in(location.file, self._locator(acceptance))
         return next((ignore for ignore in ignores if ignore.accepts(diagnostic.code, location.line)), None)
 
-    def _accept_by_baseline(
-        self, path: str, baseline: str, diagnostics: Sequence[Diagnostic], suppressions: list[Suppression | None]
-    ) -> None:
-        """As many findings of each identity as the baseline has, the first ones of the program."""
-        from graphlint.run.baseline import artifact_name
-        from graphlint.run.fingerprints import identity
-
-        name = artifact_name(path, baseline)
-        left = self.baseline(baseline).copy()
-        for index, diagnostic in enumerate(diagnostics):
-            if suppressions[index] is None:
-                one = identity(diagnostic, name)
-                if left[one] > 0:
-                    left[one] -= 1
-                    suppressions[index] = Suppression("baseline")
-
     def stale(
         self, results: Sequence[FileResult], settings_of: Callable[[str], Settings]
     ) -> dict[str, Counter[Identity]]:
         """For each baseline, how many of its entries no longer occur in the artifacts that were linted, for rules
         that were on.
         """
-        gone: dict[str, Counter[Identity]] = {}
+        stale: dict[str, Counter[Identity]] = {}
         for result in results:
-            if result.is_source or result.error or result.unreadable:
-                continue
-            settings = settings_of(result.path)
-            baseline = settings.acceptance.baseline
-            if not baseline:
-                continue
-            from graphlint.run.baseline import artifact_name
-
-            name = artifact_name(result.path, baseline)
-            matched = self._matched.get(baseline, Counter())
-            for one, number in self.baseline(baseline).items():
-                if one.artifact == name and one.code in settings.enabled and number > matched[one]:
-                    gone.setdefault(baseline, Counter())[one] = number - matched[one]
-        return gone
+            if not (result.is_source or result.error or result.unreadable):
+                settings = settings_of(result.path)
+                baseline = self.baseline(settings.acceptance.baseline)
+                gone = baseline.gone(result.path, settings.enabled) if baseline is not None else None
+                if gone:
+                    stale[settings.acceptance.baseline] = stale.get(settings.acceptance.baseline, Counter()) | gone
+        return stale
 
     def source_results(self, settings_of: Callable[[str], Settings], shown: Callable[[str], str]) -> list[FileResult]:
         """What is wrong with the comments in the source files of this run, a result for each file that has such.
@@ -197,24 +162,17 @@ class Reviewer:
         """
         results = []
         for file, seen in sorted(self._seen.items()):
-            ignores = self._ignores_in(file, seen.locator)
-            enabled = settings_of(file).enabled if ignores else frozenset()
-            found = tuple(
-                Diagnostic(
-                    rule.code,
-                    rule.name,
-                    "warning",
-                    message,
-                    no_fix(advice),
-                    path=shown(file),
-                    location=_location(file, seen.locator, ignore),
-                )
-                for ignore in ignores
-                for rule, message, advice in self._faults(seen, ignore)
-                if rule.code in enabled
-            )
-            if found:
-                results.append(FileResult(shown(file), found, is_source=True))
+            path, found = shown(file), []
+            for ignore in self._ignores_in(file, seen.locator):
+                location = _location(file, seen.locator, ignore)
+                for rule, message, advice in self._faults(seen, ignore):
+                    fix = no_fix(advice)
+                    found.append(
+                        Diagnostic(rule.code, rule.name, "warning", message, fix, path=path, location=location)
+                    )
+            enabled = settings_of(file).enabled if found else ()
+            if reported := tuple(one for one in found if one.code in enabled):
+                results.append(FileResult(path, reported, is_source=True))
         return results
 
     def _faults(self, seen: _Seen, ignore: Ignore) -> Iterator[tuple[type[Rule], str, str]]:
