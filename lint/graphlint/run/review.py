@@ -31,8 +31,8 @@ from graphlint.run.globs import matches
 if TYPE_CHECKING:
     from graphlint.run.baseline import Baseline
     from graphlint.run.fingerprints import Identity
-    from graphlint.run.sources.ignores import Ignore
     from graphlint.run.sources.locating import Locator
+    from graphlint.run.sources.sourcefile import Ignore
 
 
 class _Seen(msgspec.Struct, frozen=True, eq=False):
@@ -205,7 +205,7 @@ class Reviewer:
 
     def _ignores_in(self, file: str, locator: Locator) -> tuple[Ignore, ...]:
         if file not in self._ignores:
-            from graphlint.run.sources.ignores import find_ignores
+            from graphlint.run.sources.sourcefile import find_ignores
 
             source = locator.read(file)
             names = {text: rule.code for rule in self._rules for text in (rule.code, rule.name)}

@@ -54,7 +54,7 @@ class Change(msgspec.Struct, frozen=True, eq=False):
         data = made.document.to_bytes()
         digests = provenance.digest(before.to_bytes()), provenance.digest(data)
         record = provenance.ProgramRecord(dict(sorted(rules.items())), *digests)
-        written = frozenset(_written_buffers(made.document) - _written_buffers(before))
+        written = frozenset(written_buffers(made.document) - written_buffers(before))
         new = made.new_buffers if isinstance(made, FixedProgram) else ()
         return cls(entry, data, record, written, list(remaining), new, made.old_buffers)
 
@@ -121,7 +121,7 @@ def _recorded(
     return {} if new is None else {member: new}
 
 
-def _written_buffers(document: Document) -> set[str]:
+def written_buffers(document: Document) -> set[str]:
     """Qualified names of the buffers that the program writes back."""
     specs = document.program.graph_module.signature.output_specs or ()
     return {str(spec.buffer_mutation.buffer_name) for spec in specs if spec.buffer_mutation is not None}

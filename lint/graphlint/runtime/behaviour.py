@@ -57,7 +57,6 @@ class Runner:
                     value.detach().copy_(kept)
 
     def call(self, args: Any, kwargs: Any) -> Any:
-        """Call the module."""
         return self.module(*args, **kwargs)
 
     def run(self, call: Call) -> Outcome:
@@ -82,10 +81,8 @@ class Runner:
         """Parameters, buffers and constants by name. Of constants in the memory of a buffer only the buffer: a fix may
         leave such a second name out.
         """
-        named = {
-            **dict(self.module.named_parameters(remove_duplicate=False)),
-            **dict(self.module.named_buffers(remove_duplicate=False)),
-        }
+        named = dict(self.module.named_parameters(remove_duplicate=False))
+        named.update(self.module.named_buffers(remove_duplicate=False))
         memory = set(map(memory_of, named.values())) - {None}
         for prefix, child in self.module.named_modules():
             for name, value in vars(child).items():
@@ -123,18 +120,14 @@ def captured() -> Iterator[list[str]]:
                 with contextlib.redirect_stdout(by_python), contextlib.redirect_stderr(io.StringIO()):
                     yield printed
             finally:
-                _flush()
+                # What the C library holds back, where it can be reached.
+                with contextlib.suppress(OSError, AttributeError, TypeError):
+                    ctypes.CDLL(None).fflush(None)
                 os.dup2(stdout, 1)
             by_others.seek(0)
             printed.append(by_python.getvalue() + by_others.read().decode(errors="replace"))
     finally:
         os.close(stdout)
-
-
-def _flush() -> None:
-    """Write out what the C library holds back, where it can be reached."""
-    with contextlib.suppress(OSError, AttributeError, TypeError):
-        ctypes.CDLL(None).fflush(None)
 
 
 def difference(before: Outcome, after: Outcome) -> str | None:
@@ -182,11 +175,9 @@ def without_token(outcome: Outcome) -> Outcome:
 
 
 def _between_states(before: dict[str, Any], after: dict[str, Any]) -> str | None:
-    missing = sorted(before.keys() - after.keys())
-    if missing:
+    if missing := sorted(before.keys() - after.keys()):
         return f"there is no {missing[0]!r} among the parameters, buffers and constants any more"
-    new = sorted(after.keys() - before.keys())
-    if new:
+    if new := sorted(after.keys() - before.keys()):
         return f"there is a new parameter, buffer or constant {new[0]!r}"
     for name, value in before.items():
         found = _between_leaves(value, after[name])
@@ -219,10 +210,9 @@ def _between_leaves(before: Any, after: Any) -> str | None:
     for what in ("dtype", "device", "shape", "layout"):
         left, right = getattr(before, what), getattr(after, what)
         if left != right:
-            return f"{what} {_shown(left)} before, {_shown(right)} now"
-    if same_bits(before, after):
-        return None
-    return _largest_difference(before, after)
+            left, right = (tuple(left), tuple(right)) if what == "shape" else (left, right)
+            return f"{what} {left} before, {right} now"
+    return None if same_bits(before, after) else _largest_difference(before, after)
 
 
 def same_bits(left: Any, right: Any) -> bool:
@@ -256,7 +246,3 @@ def _largest_difference(before: Any, after: Any) -> str:
     numbers = gap[~gap.isnan()]
     largest = numbers.max().item() if numbers.numel() else float("nan")
     return f"{differing} of {before.numel()} elements differ, by at most {largest:g}"
-
-
-def _shown(value: Any) -> str:
-    return str(tuple(value)) if isinstance(value, torch.Size) else str(value)

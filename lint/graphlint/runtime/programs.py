@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch._export.serde import schema
@@ -17,6 +17,7 @@ from graphlint.rules.diagnostics import Diagnostic
 from graphlint.rules.fixing import fix_program
 from graphlint.rules.linting import lint_program as lint_document
 from graphlint.run.api import ProgramOptions, program_settings
+from graphlint.run.writeback import written_buffers
 from graphlint.runtime.loading import first_line, quiet
 
 if TYPE_CHECKING:
@@ -83,20 +84,15 @@ def _deserialized(program: ExportedProgram, document: Document, new_buffers: Seq
     state, constants = dict(program.state_dict), dict(program.constants)
     for name in new_buffers:
         constants[name] = torch.zeros((), dtype=torch.float32)
-    for spec in document.program.graph_module.signature.output_specs or ():
-        if spec.buffer_mutation is not None:
-            _detach(str(spec.buffer_mutation.buffer_name), state, constants)
+    # Torch writes buffers back in place, which it refuses for leaves that require gradients.
+    for name in written_buffers(document):
+        for holder in (state, constants):
+            tensor = holder.get(name)
+            if isinstance(tensor, torch.Tensor) and tensor.requires_grad:
+                holder[name] = tensor.detach()
     serialized = serde._bytes_to_dataclass(schema.ExportedProgram, document.to_bytes())
     with quiet():
         fixed: ExportedProgram = serde.ExportedProgramDeserializer().deserialize(
             serialized, state, constants, program.example_inputs
         )
     return fixed
-
-
-def _detach(name: str, *holders: dict[str, Any]) -> None:
-    """Torch writes buffers back in place, which it refuses for leaves that require gradients."""
-    for holder in holders:
-        tensor = holder.get(name)
-        if isinstance(tensor, torch.Tensor) and tensor.requires_grad:
-            holder[name] = tensor.detach()

@@ -143,9 +143,8 @@ def _runner(name: str, program: Any, which: str) -> Runner:
     try:
         return Runner(program)
     except Exception as error:
-        raise VerificationError(
-            f"cannot be verified: program {name!r}: {which} has no module: {type(error).__name__}: {first_line(error)}"
-        ) from error
+        why = f"{which} has no module: {type(error).__name__}: {first_line(error)}"
+        raise VerificationError(f"cannot be verified: program {name!r}: {why}") from error
 
 
 def _check_repeats(name: str, call: Call, runner: Runner) -> None:

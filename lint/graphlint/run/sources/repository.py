@@ -15,7 +15,7 @@ import ntpath
 import os
 import posixpath
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from itertools import takewhile
 
@@ -39,13 +39,11 @@ def root_of(folder: str) -> tuple[str, bool]:
     upwards with a ``.git``, or ``folder`` itself.
     """
     current = folder
-    while True:
-        if os.path.lexists(os.path.join(current, ".git")):
-            return current, True
-        parent = os.path.dirname(current)
-        if parent == current:
+    while not os.path.lexists(os.path.join(current, ".git")):
+        if current == os.path.dirname(current):
             return folder, False
-        current = parent
+        current = os.path.dirname(current)
+    return current, True
 
 
 def components(path: str) -> tuple[str, ...]:
@@ -84,13 +82,14 @@ class Repository:
         def fits(candidate: str) -> bool:
             return _common_ending(parts, components(candidate)) > 1 or reads_as_recorded(candidate)
 
+        endings = [parts[start:] for start in range(len(parts))]
         for base in self._source_roots:
-            for ending in _endings(parts):
+            for ending in endings:
                 candidate = os.path.join(base, *ending)
                 if self._holds(candidate) and fits(candidate):
                     return candidate
         # A longer ending below the root that reads right says enough to spare a search.
-        for ending in _endings(parts):
+        for ending in endings:
             candidate = os.path.join(self.root, *ending)
             if len(ending) > 1 and self._holds(candidate) and reads_as_recorded(candidate):
                 return candidate
@@ -99,9 +98,9 @@ class Repository:
 
     def relative(self, file: str) -> str:
         """``file`` relative to the root, with forward slashes; absolute if it is on another drive."""
-        real = os.path.realpath(file)
-        below = file if _is_below(file, self.root) else real
-        base = self.root if below is file else self._real_root
+        base, below = self.root, file
+        if not _is_below(file, self.root):
+            base, below = self._real_root, os.path.realpath(file)
         with contextlib.suppress(ValueError):
             below = os.path.relpath(below, base)
         return below.replace(os.sep, "/")
@@ -147,10 +146,6 @@ def repository_of(folder: str, source_roots: Sequence[str] = ()) -> Repository:
     """The repository that the absolute ``folder`` is in."""
     root, is_repository = root_of(folder)
     return Repository(root, source_roots, limit=FOLDERS_IN_REPOSITORY if is_repository else FOLDERS_ELSEWHERE)
-
-
-def _endings(parts: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    return (parts[start:] for start in range(len(parts)))
 
 
 def _common_ending(one: tuple[str, ...], other: tuple[str, ...]) -> int:
