@@ -15,7 +15,7 @@ from graphlint.report.formats.phrasing import count
 from graphlint.report.results import Action, FileResult
 from graphlint.rules.diagnostics import Diagnostic
 from graphlint.run.config import configured
-from graphlint.run.pool import Outcome, Process, Task, attempt, reviewed, run
+from graphlint.run.pool import Outcome, Process, Task, run
 from graphlint.run.resolution import Resolver
 from graphlint.run.review import Reviewer
 
@@ -93,17 +93,16 @@ def lint(
     """A result per task, in their order, by at most ``jobs`` processes. What cannot be processed is reported and does
     not stop the others. ``reviewer`` sees all results; ``process`` is the engine's own unless it is given.
     """
-    here = partial(attempt, process=process, reviewer=reviewer)
     if len(tasks) > 1:
         from graphlint.cli import progress
 
         if progress.wanted(quiet=console.quiet, verbose=console.verbose):
             console.bar = progress.Progress(len(tasks))
     # Closed here and now, so that an interrupt finds no worker left.
-    with closing(run(tasks, jobs, here)) as outcomes:
+    with closing(run(tasks, jobs, reviewer, process=process)) as outcomes:
         try:
-            for index, (task, outcome) in enumerate(zip(tasks, outcomes, strict=True), 1):
-                yield _told(outcome if reviewer is None else reviewed(task, outcome, reviewer), console)
+            for index, outcome in enumerate(outcomes, 1):
+                yield _told(outcome, console)
                 if console.bar is not None:
                     console.bar.step(tasks[index].path if index < len(tasks) else "")
         finally:

@@ -116,15 +116,11 @@ def lint_many(
 def _results(
     tasks: Sequence[Task], reviewer: Reviewer, executor: Executor | None, jobs: int | None
 ) -> Iterator[FileResult]:
-    from graphlint.run.pool import cores, in_order, known_outcome, reviewed, run
+    from graphlint.run.pool import cores, run
 
-    if executor is None:
-        outcomes = run(tasks, jobs or cores())
-    else:
-        outcomes = in_order(tasks, map(known_outcome, tasks), lambda _: executor)
-    with closing(outcomes):
-        for task, outcome in zip(tasks, outcomes, strict=True):
-            yield reviewed(task, outcome, reviewer).result
+    with closing(run(tasks, jobs or cores(), reviewer, executor=executor)) as outcomes:
+        for outcome in outcomes:
+            yield outcome.result
 
 
 def fix(

@@ -151,15 +151,6 @@ def _own_reviewer() -> Reviewer:
     return Reviewer(RULES)
 
 
-def reviewed(task: Task, outcome: Outcome, reviewer: Reviewer) -> Outcome:
-    """The outcome after the run's ``reviewer`` has seen it."""
-    if not outcome.done:
-        return outcome
-    result = outcome.result if task.reviewing else reviewer.review(outcome.result, task.settings)
-    noted = reviewer.note(result, task.settings)
-    return msgspec.structs.replace(outcome, result=noted.without_fixes_except(task.settings.fixable))
-
-
 def is_clean(result: FileResult) -> bool:
     """Whether there is nothing to report or to fix: a check, a fix and a diff then have the same result."""
     found = result.diagnostics or result.suppressed or result.fixed
@@ -200,24 +191,40 @@ def _size(path: str) -> int:
 
 
 def run(
-    tasks: Sequence[Task], jobs: int, here: Callable[[Task], Outcome] | None = None
+    tasks: Sequence[Task],
+    jobs: int,
+    reviewer: Reviewer | None = None,
+    *,
+    process: Process | None = None,
+    executor: Executor | None = None,
 ) -> Generator[Outcome, None, None]:
-    """The outcomes in the order of the tasks, by at most ``jobs`` worker processes if there is enough for them to do.
+    """The outcomes in the order of the tasks, after the ``reviewer`` has seen them.
 
-    Remote artifacts are waited for in threads of this process.
+    They are worked on by the ``executor``; without one by at most ``jobs`` worker processes, if there is enough for
+    them to do, and else here, by ``process``. Remote artifacts are waited for in threads of this process.
     """
     known = [known_outcome(task) for task in tasks]
-    unknown = [task for task, outcome in zip(tasks, known, strict=True) if outcome is None]
-    remote = [task for task in unknown if is_url(task.path)]
-    workers = min(jobs, worth([task for task in unknown if not is_url(task.path)], jobs))
+    own = [task for task, outcome in zip(tasks, known, strict=True) if outcome is None and executor is None]
+    remote = [task for task in own if is_url(task.path)]
+    workers = min(jobs, worth([task for task in own if not is_url(task.path)], jobs))
     with contextlib.ExitStack() as pools:
-        processes: Any = pools.enter_context(WorkerPool(workers)) if workers > 1 else None
-        threads: Executor | None = None
+        processes: Any = pools.enter_context(WorkerPool(workers)) if workers > 1 else executor
+        threads: Executor | None = executor
         if jobs > 1 and len(remote) > 1:
             from graphlint.artifact.remote import Fetching
 
             threads = pools.enter_context(Fetching(min(jobs, len(remote))))
-        yield from in_order(tasks, known, lambda task: threads if is_url(task.path) else processes, here)
+        here = partial(attempt, process=process, reviewer=reviewer)
+        outcomes = _in_order(tasks, known, lambda task: threads if is_url(task.path) else processes, here)
+        pools.enter_context(contextlib.closing(outcomes))
+        for task, outcome in zip(tasks, outcomes, strict=True):
+            yield outcome if reviewer is None or not outcome.done else _reviewed(task, outcome, reviewer)
+
+
+def _reviewed(task: Task, outcome: Outcome, reviewer: Reviewer) -> Outcome:
+    result = outcome.result if task.reviewing else reviewer.review(outcome.result, task.settings)
+    noted = reviewer.note(result, task.settings)
+    return msgspec.structs.replace(outcome, result=noted.without_fixes_except(task.settings.fixable))
 
 
 def cores() -> int:
@@ -255,16 +262,14 @@ def _program_size(path: str) -> int:
         return 0
 
 
-def in_order(
+def _in_order(
     tasks: Iterable[Task],
     known: Iterable[Outcome | None],
     executor_for: Callable[[Task], Executor | None],
-    here: Callable[[Task], Outcome] | None = None,
+    here: Callable[[Task], Outcome],
 ) -> Generator[Outcome, None, None]:
-    """The outcomes in the order of the tasks.
-
-    ``known`` are the outcomes that are known already. ``executor_for`` says who does a task: None for this process, by
-    ``here``, when its turn comes. What nobody waits for any more, since the iterator was closed, is cancelled.
+    """The outcomes in the order of the tasks; where there is no executor, ``here``, when its turn comes. What nobody
+    waits for any more, since the iterator was closed, is cancelled.
     """
     ahead: deque[tuple[Task, Outcome | Future[Outcome] | None]] = deque()
     try:
@@ -272,9 +277,9 @@ def in_order(
             executor = executor_for(task) if outcome is None else None
             ahead.append((task, outcome if executor is None else _handed_out(task, executor)))
             if len(ahead) > AHEAD:
-                yield _awaited(*ahead.popleft(), here or attempt)
+                yield _awaited(*ahead.popleft(), here)
         while ahead:
-            yield _awaited(*ahead.popleft(), here or attempt)
+            yield _awaited(*ahead.popleft(), here)
     finally:
         for _, pending in ahead:
             if pending is not None and not isinstance(pending, Outcome):
@@ -342,29 +347,27 @@ class WorkerPool(contextlib.AbstractContextManager["WorkerPool"]):
             with self._lock:
                 self._stopped = True
             self._threads.shutdown(wait=False, cancel_futures=True)
-            for process in list(self._processes):
-                if sys.platform != "win32":  # which has no way to tell it, so that the process ends after its call
-                    with contextlib.suppress(OSError):
-                        process.terminate()
-            for process in list(self._processes):
-                _finish(process)
-        self._threads.shutdown()
+            if sys.platform != "win32":  # which has no way to tell a process to end before its call does
+                for process in list(self._processes):
+                    process.terminate()
+        else:
+            self._threads.shutdown()
         for process in list(self._processes):
             _finish(process)
+        self._threads.shutdown()
 
     def _call(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-        if not hasattr(self._local, "process"):
-            try:
-                self._local.process = self._start()
-            except OSError:
-                # No more processes for this user, or no Python to start: it takes longer, but it can be done here.
-                return function(*arguments)
-        process = self._local.process
+        try:
+            process: Any = getattr(self._local, "process", None) or self._start()
+        except OSError:
+            # No more processes for this user, or no Python to start: it takes longer, but it can be done here.
+            return function(*arguments)
+        self._local.process = process
         try:
             _send(process.stdin, (function, arguments))
             succeeded, value = _receive(process.stdout)
         except (OSError, EOFError, ValueError) as error:  # ValueError: closed meanwhile
-            del self._local.process
+            self._local.process = None
             self._processes.discard(process)
             raise WorkerDiedError(_obituary(process)) from error
         if succeeded:
