@@ -55,10 +55,8 @@ class Console:
         """Whether to use colours on ``stream``; None stands for a file."""
         if self._when != "auto" or stream is None:
             return self._when == "always"
-        if os.environ.get("NO_COLOR"):
-            return False
-        if os.environ.get("FORCE_COLOR"):
-            return True
+        if os.environ.get("NO_COLOR") or os.environ.get("FORCE_COLOR"):
+            return not os.environ.get("NO_COLOR")
         return stream.isatty() and os.environ.get("TERM") != "dumb"
 
     def hyperlinks(self, stream: TextIO | None) -> bool:

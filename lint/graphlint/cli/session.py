@@ -13,7 +13,6 @@ from graphlint.artifact.urls import is_url
 from graphlint.cli.console import EXIT_FAILURE, Console, raise_on_termination
 from graphlint.report.formats.phrasing import count
 from graphlint.report.results import Action, FileResult
-from graphlint.rules.diagnostics import Diagnostic
 from graphlint.run.config import configured
 from graphlint.run.pool import Outcome, Process, Task, run
 from graphlint.run.resolution import Resolver
@@ -129,18 +128,13 @@ def _told(outcome: Outcome, console: Console) -> FileResult:
     programs = f"{count(len(result.programs), 'program')} ({', '.join(result.programs)})" if result.programs else "-"
     aside = f", {len(result.suppressed)} suppressed" if result.suppressed else ""
     console.progress(f"{result.path}: linted {programs}: {count(len(result.diagnostics), 'finding')} left{aside}")
-    for one in result.suppressed:
-        console.progress(f"{result.path}: {_suppressed(one)}")
-    return result
-
-
-def _suppressed(diagnostic: Diagnostic) -> str:
-    """A finding that is not reported, and why."""
-    place, why = diagnostic.place, diagnostic.suppression
-    at = f"{place.path}:{place.line}: " if place is not None else ""
     by = {"comment": "a comment", "per-file-ignores": "per-file-ignores", "baseline": "the baseline"}
-    reason = "" if why is None else f" (suppressed by {by[why.by]}{f': {why.reason}' if why.reason else ''})"
-    return f"{at}{diagnostic.code} {diagnostic.message}{reason}"
+    for one in result.suppressed:
+        at = f"{one.place.path}:{one.place.line}: " if one.place is not None else ""
+        why = one.suppression
+        reason = "" if why is None else f" (suppressed by {by[why.by]}{f': {why.reason}' if why.reason else ''})"
+        console.progress(f"{result.path}: {at}{one.code} {one.message}{reason}")
+    return result
 
 
 def tell_unreadable(results: Iterable[FileResult], console: Console, more: str = "") -> None:

@@ -115,7 +115,6 @@ class _Run:
         self._record = self._read_record()
 
     def checked(self) -> FileResult:
-        """The result of a check."""
         self._each(self._check)
         self._find_code()
         return self._result()
@@ -128,7 +127,15 @@ class _Run:
             self._each(self._fix if kind == "fix" else self._restore)
             if kind == "fix":
                 self._find_code()
-            return self._written(action, kind, verifier)
+            if self._changes and action != "diff":
+                from graphlint.run.writeback import write_back
+
+                verify = None if verifier is None else partial(verifier, self._path)
+                self._notes += write_back(
+                    self._artifact, self._path, self._settings, kind, self._changes, read_document, self._review, verify
+                )
+            changed = bool(self._changes) and action != "diff"
+            return msgspec.structs.replace(self._result(), diff="".join(self._diff or ()), changed=changed)
         except (WriteError, FixValidationError, VerificationError, ArtifactError) as error:
             why = str(error)
             if isinstance(error, FixValidationError):
@@ -212,19 +219,6 @@ class _Run:
         programs = tuple(entry.name for entry in self._artifact.programs)
         found: dict[str, Any] = {field: tuple(values) for field, values in self._found.items()}
         return FileResult(self._path, programs=programs, notes=tuple(dict.fromkeys(self._notes)), **found)
-
-    def _written(self, action: Action, kind: Literal["fix", "restore"], verifier: Verifier | None) -> FileResult:
-        """The result once the changes are written, or shown."""
-        if not self._changes:
-            return self._result()
-        if action != "diff":
-            from graphlint.run.writeback import write_back
-
-            verify = None if verifier is None else partial(verifier, self._path)
-            self._notes += write_back(
-                self._artifact, self._path, self._settings, kind, self._changes, read_document, self._review, verify
-            )
-        return msgspec.structs.replace(self._result(), diff="".join(self._diff or ()), changed=action != "diff")
 
     def _illustrate(self, view: ProgramView, diagnostics: Sequence[Diagnostic]) -> None:
         if self._settings.illustrate:

@@ -218,13 +218,11 @@ def run(
         outcomes = _in_order(tasks, known, lambda task: threads if is_url(task.path) else processes, here)
         pools.enter_context(contextlib.closing(outcomes))
         for task, outcome in zip(tasks, outcomes, strict=True):
-            yield outcome if reviewer is None or not outcome.done else _reviewed(task, outcome, reviewer)
-
-
-def _reviewed(task: Task, outcome: Outcome, reviewer: Reviewer) -> Outcome:
-    result = outcome.result if task.reviewing else reviewer.review(outcome.result, task.settings)
-    noted = reviewer.note(result, task.settings)
-    return msgspec.structs.replace(outcome, result=noted.without_fixes_except(task.settings.fixable))
+            if reviewer is not None and outcome.done:
+                result = outcome.result if task.reviewing else reviewer.review(outcome.result, task.settings)
+                noted = reviewer.note(result, task.settings).without_fixes_except(task.settings.fixable)
+                outcome = msgspec.structs.replace(outcome, result=noted)  # noqa: PLW2901
+            yield outcome
 
 
 def cores() -> int:

@@ -106,7 +106,6 @@ class Resolver:
 
     @property
     def force_exclude(self) -> bool:
-        """Whether explicitly named paths can be excluded."""
         return self.run.force_exclude
 
     def excludes(self, path: str) -> bool:
@@ -125,7 +124,7 @@ class Resolver:
         return True
 
     def settings_for(self, path: str) -> Settings:
-        """The settings for the artifact at ``path``. Raises ConfigError."""
+        """Raises ConfigError."""
         absolute = path if is_url(path) else os.path.abspath(path)
         resolved = self.for_path(path)
         own = (one for pattern, one in reversed(resolved.per_file_targets) if matches(pattern, absolute))
@@ -180,9 +179,11 @@ class Resolver:
         # A later target for all artifacts overrides earlier ones for single files.
         own = max((targeting, _last(sources, "per_file_target")[0]), key=sources.index)
         unsafe_fixes = _value(sources, "unsafe_fixes")
+        (allowing, fixable), (denying, unfixable) = _last(given, "fixable"), _last(given, "unfixable")
+        origin = allowing if fixable is not None else denying
         settings = Settings(
             enabled=frozenset(),
-            fixable=self._fixable(given),
+            fixable=fixable_codes(self._rules, fixable, unfixable or (), origin=origin.path),
             unsafe_fixes=bool(unsafe_fixes),
             token_sink=_value(sources, "token_sink"),
             ops=ops,
@@ -234,11 +235,6 @@ class Resolver:
             except ConfigError as error:
                 raise ConfigError(f"{origin}: {error}") from None
         return self._profiles[targets]
-
-    def _fixable(self, sources: Sequence[ConfigFile]) -> frozenset[str]:
-        (allowing, fixable), (denying, unfixable) = _last(sources, "fixable"), _last(sources, "unfixable")
-        origin = allowing if fixable is not None else denying
-        return fixable_codes(self._rules, fixable, unfixable or (), origin=origin.path)
 
     def _acceptance(self, root: str, sources: Sequence[ConfigFile]) -> Acceptance:
         """Raises ConfigError for a source root that is no folder."""

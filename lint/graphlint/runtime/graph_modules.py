@@ -89,8 +89,11 @@ class _Threading:
             output.args = ((*results, last) if isinstance(results, (tuple, list)) else (results, last),)
             if isinstance(recorded, (tuple, list)) and self._value:
                 output.meta["val"] = (*recorded, self._value["val"])
-        if place is None:
-            _update_spec(graph)
+        info = getattr(graph._codegen, "pytree_info", None) if place is None else None
+        if info is not None and info.out_spec is not None:  # it puts its results together itself
+            pair, leaf = (pytree.tree_flatten(shape)[1] for shape in ((None, None), 0))
+            out_spec = pytree.TreeSpec(pair.type, pair.context, [info.out_spec, leaf])
+            graph._codegen.pytree_info = info._replace(out_spec=out_spec)
         graph.lint()
         module.recompile()
 
@@ -216,15 +219,6 @@ def _own_graph(module: torch.fx.GraphModule, caller: Any, operand: Any) -> tuple
     module.add_submodule(name, inner)
     with module.graph.inserting_before(caller):
         return module.graph.get_attr(name), inner
-
-
-def _update_spec(graph: Any) -> None:
-    """A module that puts its results together itself returns ``(result, token)``."""
-    info = getattr(graph._codegen, "pytree_info", None)
-    if info is not None and info.out_spec is not None:
-        pair, leaf = (pytree.tree_flatten(shape)[1] for shape in ((None, None), 0))
-        out_spec = pytree.TreeSpec(pair.type, pair.context, [info.out_spec, leaf])
-        graph._codegen.pytree_info = info._replace(out_spec=out_spec)
 
 
 def _token_value(module: torch.fx.GraphModule) -> Any:

@@ -39,7 +39,6 @@ class Locator:
     """Finds lines of one repository's files, each of which is read once."""
 
     def __init__(self, repository: Repository) -> None:
-        """``repository`` tells which file a path stands for."""
         self.repository = repository
         self.read = cache(_read)
         """The file at a path; None where it cannot be read."""
@@ -102,15 +101,13 @@ def _columns(source: SourceFile, line: int, text: str, op: str | None, callers: 
         expression = find_expression(source.tree, line, op, callers)
     if expression is None:
         return first, 0
-    # The syntax tree counts bytes.
     encoded = text.encode("utf-8", "surrogatepass")
-    begin = first
-    if expression.lineno == line:
-        begin = len(encoded[: expression.col_offset].decode("utf-8", "replace")) + 1
-    end = len(text) + 1
-    if expression.end_lineno == line and expression.end_col_offset is not None:
-        end = len(encoded[: expression.end_col_offset].decode("utf-8", "replace")) + 1
-    return begin, end
+
+    def column(offset: int | None) -> int:  # the syntax tree counts bytes
+        return len(encoded[:offset].decode("utf-8", "replace")) + 1
+
+    begin = column(expression.col_offset) if expression.lineno == line else first
+    return begin, column(expression.end_col_offset if expression.end_lineno == line else None)
 
 
 def find_expression(tree: ast.Module, line: int, op: str, callers: Sequence[str] = ()) -> ast.expr | None:
@@ -129,11 +126,11 @@ def find_expression(tree: ast.Module, line: int, op: str, callers: Sequence[str]
             last = _names(node.func)
             # Nearest first: the name itself, the name without its underscore (relu(x, inplace=True)).
             for rank, wanted in enumerate((name, plain, f"{plain}_")):
-                if wanted in last and _name_line(node.func) == line:
+                if wanted in last and node.func.end_lineno == line:  # where the name stands
                     calls.setdefault(rank, []).append(node)
                     break
             else:
-                if last[:1] and last[0] in callers and _name_line(node.func) == line:
+                if last[:1] and last[0] in callers and node.func.end_lineno == line:
                     callers_found.append(node)
         elif isinstance(node, ast.AugAssign):
             if isinstance(node.op, _OPERATORS.get(plain, ())) or (
@@ -167,8 +164,3 @@ def _names(function: ast.expr) -> tuple[str, ...]:
     if isinstance(function, ast.Name) and len(names) < 2:
         names.append(function.id)
     return tuple(names)
-
-
-def _name_line(function: ast.expr) -> int:
-    """The line of the name that is called, which is the last one of the expression that names it."""
-    return function.end_lineno or function.lineno

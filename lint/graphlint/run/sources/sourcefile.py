@@ -59,19 +59,16 @@ class SourceFile:
         found: list[Comment] = []
         # What comes before the place at which the file stops being Python still counts.
         with contextlib.suppress(tokenize.TokenError, SyntaxError, RecursionError):
-            found.extend(
-                Comment(token.start[0], token.start[1] + 1, token.string)
-                for token in tokenize.generate_tokens(io.StringIO(self._text).readline)
-                if token.type == tokenize.COMMENT
-            )
+            for token in tokenize.generate_tokens(io.StringIO(self._text).readline):
+                if token.type == tokenize.COMMENT:
+                    found.append(Comment(token.start[0], token.start[1] + 1, token.string))  # noqa: PERF401
         return tuple(found)
 
     @cached_property
     def _statements(self) -> tuple[tuple[int, int], ...]:
         """First and last line of every statement without a body of its own, and of the heads of the others."""
-        if self.tree is None:
-            return ()
-        return tuple((node.lineno, _last_line(node)) for node in ast.walk(self.tree) if isinstance(node, ast.stmt))
+        nodes = () if self.tree is None else ast.walk(self.tree)
+        return tuple((node.lineno, _last_line(node)) for node in nodes if isinstance(node, ast.stmt))
 
     def statement(self, line: int) -> tuple[int, int]:
         """First and last line of the innermost statement that the line is part of; the line alone where that is
@@ -81,17 +78,13 @@ class SourceFile:
         return min(spans, key=lambda span: span[1] - span[0], default=(line, line))
 
     @cached_property
-    def _functions(self) -> tuple[tuple[str, int, int], ...]:
-        """Name, first and last line of every function."""
-        return tuple(
-            (node.name, node.lineno, node.end_lineno or node.lineno)
-            for node in ([] if self.tree is None else ast.walk(self.tree))
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-        )
+    def _functions(self) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+        nodes = [] if self.tree is None else ast.walk(self.tree)
+        return [node for node in nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
 
     def functions_at(self, line: int) -> Iterator[str]:
         """Names of the functions that the line is in."""
-        return (name for name, first, last in self._functions if first <= line <= last)
+        return (one.name for one in self._functions if one.lineno <= line <= (one.end_lineno or one.lineno))
 
     @cached_property
     def _by_code(self) -> dict[str, list[int]]:
@@ -178,17 +171,9 @@ def find_ignores(source: SourceFile, rules: Mapping[str, str]) -> tuple[Ignore, 
             closed = match["bracket"] is None or match["closed"] is not None
             begin = comment.column + match.start()
             first, last = source.statement(comment.line)
-            found.append(
-                Ignore(
-                    comment.line,
-                    begin,
-                    begin + len(match[0].rstrip()),
-                    first,
-                    last,
-                    tuple(dict.fromkeys(code for code in codes if code is not None)) if closed else (),
-                    tuple(name for name, code in zip(names, codes, strict=True) if code is None),
-                    match["reason"].strip(" \t:-") if closed else "",
-                    closed,
-                )
-            )
+            known = tuple(dict.fromkeys(code for code in codes if code is not None)) if closed else ()
+            unknown = tuple(name for name, code in zip(names, codes, strict=True) if code is None)
+            reason = match["reason"].strip(" \t:-") if closed else ""
+            end = begin + len(match[0].rstrip())
+            found.append(Ignore(comment.line, begin, end, first, last, known, unknown, reason, closed))
     return tuple(found)
