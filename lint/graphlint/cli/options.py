@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -84,8 +85,10 @@ def option(section: str, names: str, text: str | Callable[[], str], **attributes
     return click.option(*names.split(), cls=Option, section=section, help=text, **attributes)
 
 
-def flag(section: str, names: str, text: str) -> Decorator:
-    return option(section, names, text, is_flag=True)
+flag = partial(option, is_flag=True)
+path = partial(option, metavar="FILE", type=click.UNPROCESSED)
+argument = partial(click.argument, type=click.UNPROCESSED)
+"""For a path, or several."""
 
 
 def switch(section: str, name: str, text: str, *, default: bool | None = None) -> Decorator:
@@ -93,17 +96,9 @@ def switch(section: str, name: str, text: str, *, default: bool | None = None) -
     return option(section, f"--{name}/--no-{name}", text, default=default)
 
 
-def path(section: str, names: str, text: str, *, metavar: str = "FILE", **attributes: Any) -> Decorator:
-    return option(section, names, text, metavar=metavar, type=click.UNPROCESSED, **attributes)
-
-
 def choice(section: str, names: str, choices: str, text: str, **attributes: Any) -> Decorator:
     """An option that takes one of the words in ``choices``."""
     return option(section, names, text, type=click.Choice(choices.split()), **attributes)
-
-
-def argument(name: str, **attributes: Any) -> Decorator:
-    return click.argument(name, type=click.UNPROCESSED, **attributes)
 
 
 def rules(target: str | Callable[[], str], section: str = "Rule selection") -> tuple[Decorator, ...]:

@@ -141,26 +141,17 @@ class Resolver:
 
     def for_folder(self, folder: str) -> Resolved:
         """What holds in the absolute ``folder``. Raises ConfigError."""
-        file = self._file if self._file is not None else self._nearest(folder)
+        file = self._file or self._nearest(folder)
         key = "" if file is None else file.path
         if key not in self._resolved:
             self._resolved[key] = self._resolve(file)
         return self._resolved[key]
 
     def _nearest(self, folder: str) -> ConfigFile | None:
-        if self._isolated:
-            return None
-        visited = []
-        while folder not in self._files:
-            visited.append(folder)
-            found = config.find_in(folder)
-            parent = os.path.dirname(folder)
-            if found is not None or parent == folder:
-                self._files[folder] = found
-            else:
-                folder = parent
-        self._files.update(dict.fromkeys(visited, self._files[folder]))
-        return self._files[folder]
+        if folder not in self._files and not self._isolated:
+            found, parent = config.find_in(folder), os.path.dirname(folder)
+            self._files[folder] = found if found is not None or parent == folder else self._nearest(parent)
+        return self._files.get(folder)
 
     def _resolve(self, file: ConfigFile | None) -> Resolved:
         root = self._folder if file is None else file.root
@@ -245,13 +236,11 @@ class Resolver:
         for folder in roots:
             if not os.path.isdir(folder):
                 raise ConfigError(f"{rooted.path}: source-roots: there is no folder {folder}")
-        codes = {
-            Pattern(glob, ignoring.root): matching_codes(
-                self._rules, selectors, f'per-file-ignores."{glob}"', ignoring.path
-            )
-            for glob, selectors in (ignores or {}).items()
-        }
-        return Acceptance(root, roots, _below(naming, baseline) if baseline else "", tuple(codes.items()))
+        ignored = []
+        for glob, selectors in (ignores or {}).items():
+            codes = matching_codes(self._rules, selectors, f'per-file-ignores."{glob}"', ignoring.path)
+            ignored.append((Pattern(glob, ignoring.root), codes))
+        return Acceptance(root, roots, _below(naming, baseline) if baseline else "", tuple(ignored))
 
 
 def _last(sources: Sequence[ConfigFile], key: str) -> tuple[ConfigFile, Any]:

@@ -97,7 +97,9 @@ class _Threading:
         graph.lint()
         module.recompile()
 
-    def _node(self, graph: Any, target: Any, args: tuple[Any, ...], meta: dict[str, Any], **kwargs: Any) -> Any:
+    def _node(
+        self, graph: Any, target: Any, args: Any, meta: dict[str, Any], kwargs: dict[str, Any] | None = None
+    ) -> Any:
         """A new node that gives a token."""
         node = graph.create_node("call_function", target, args, kwargs, name=_free_name(graph))
         node.meta = {**meta, **self._value}
@@ -119,7 +121,7 @@ class _Threading:
         kwargs: dict[str, Any] = {argument.name: None for argument in arguments if not argument.has_default_value()}
         if node.target is _ATEN._assert_async.default:
             kwargs["assert_msg"] = BARE_MESSAGE
-        new = self._node(graph, twin, node.args, node.meta, **{**kwargs, **node.kwargs, TOKEN: token})
+        new = self._node(graph, twin, node.args, node.meta, {**kwargs, **node.kwargs, TOKEN: token})
         graph.erase_node(node)
         return new
 
