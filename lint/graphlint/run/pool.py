@@ -273,7 +273,15 @@ def _in_order(
     try:
         for task, outcome in zip(tasks, known, strict=True):
             executor = executor_for(task) if outcome is None else None
-            ahead.append((task, outcome if executor is None else _handed_out(task, executor)))
+            pending: Outcome | Future[Outcome] | None = outcome
+            if executor is not None:
+                from concurrent.futures import BrokenExecutor
+
+                try:
+                    pending = executor.submit(attempt, task)
+                except BrokenExecutor as error:
+                    pending = _lost(task, error)
+            ahead.append((task, pending))
             if len(ahead) > AHEAD:
                 yield _awaited(*ahead.popleft(), here)
         while ahead:
@@ -282,15 +290,6 @@ def _in_order(
         for _, pending in ahead:
             if pending is not None and not isinstance(pending, Outcome):
                 pending.cancel()
-
-
-def _handed_out(task: Task, executor: Executor) -> Outcome | Future[Outcome]:
-    from concurrent.futures import BrokenExecutor
-
-    try:
-        return executor.submit(attempt, task)
-    except BrokenExecutor as error:
-        return _lost(task, error)
 
 
 def _awaited(task: Task, pending: Outcome | Future[Outcome] | None, here: Callable[[Task], Outcome]) -> Outcome:

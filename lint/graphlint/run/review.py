@@ -125,9 +125,12 @@ class Reviewer:
         location = diagnostic.location
         if location is None:
             return None
-        for pattern, codes in acceptance.ignores:
-            if diagnostic.code in codes and matches(pattern, _file_or_name(location, acceptance.root)):
-                return Suppression("per-file-ignores")
+        from graphlint.run.sources.repository import components
+
+        # A file that is not at hand is known by its recorded path, as if it were below the configuration's folder.
+        file = location.file or os.path.join(acceptance.root, *components(location.path))
+        if any(diagnostic.code in codes and matches(pattern, file) for pattern, codes in acceptance.ignores):
+            return Suppression("per-file-ignores")
         ignore = self._ignore_for(diagnostic, acceptance)
         return None if ignore is None else Suppression("comment", ignore.reason)
 
@@ -164,7 +167,10 @@ class Reviewer:
         for file, seen in sorted(self._seen.items()):
             path, found = shown(file), []
             for ignore in self._ignores_in(file, seen.locator):
-                location = _location(file, seen.locator, ignore)
+                source = seen.locator.read(file)
+                text = source.lines[ignore.line - 1].rstrip() if source is not None else ""
+                name, columns = seen.locator.repository.relative(file), (ignore.column, ignore.end_column)
+                location = Location(name, ignore.line, "", text, file, *columns, state="current")
                 for rule, message, advice in self._faults(seen, ignore):
                     fix = no_fix(advice)
                     found.append(
@@ -225,19 +231,3 @@ def _placed(diagnostic: Diagnostic, locator: Locator) -> Diagnostic:
     module = [part for part in (diagnostic.module_path or "").split(".") if not part.isdecimal()]
     callers = (*module[-1:], *(re.sub(r"_\d+$", "", caller) for caller in diagnostic.subgraph[::2]))
     return msgspec.structs.replace(diagnostic, location=locator.locate(diagnostic.source, diagnostic.op, callers))
-
-
-def _file_or_name(location: Location, root: str) -> str:
-    """The file; where it is not at hand, its recorded path as if it were below the configuration's folder."""
-    if location.file:
-        return location.file
-    from graphlint.run.sources.repository import components
-
-    return os.path.join(root, *components(location.path))
-
-
-def _location(file: str, locator: Locator, ignore: Ignore) -> Location:
-    source = locator.read(file)
-    text = source.lines[ignore.line - 1].rstrip() if source is not None else ""
-    name = locator.repository.relative(file)
-    return Location(name, ignore.line, "", text, file, ignore.column, ignore.end_column, state="current")

@@ -43,7 +43,11 @@ class Runner:
 
     def __init__(self, program: Any, module: Any = None) -> None:
         self.module = program.module() if module is None else module
-        self._tokens = _token_buffers(program)
+        self._tokens: set[str] = set()
+        """Names of the buffers that dependency tokens end in, whose values mean nothing."""
+        if any(str(node.target) == "aten._make_dep_token.default" for node in program.graph.nodes):
+            written = program.graph_signature.buffers_to_mutate.values()
+            self._tokens = {one for one in written if one.startswith("dep_token") and one not in program.state_dict}
         self.initial = {name: value.detach().clone() for name, value in self.tensors().items()}
 
     def restart(self) -> None:
@@ -95,14 +99,6 @@ def memory_of(value: Any) -> int | None:
     """Where the memory begins that a tensor is in; None where there is none."""
     strided = isinstance(value, torch.Tensor) and value.layout == torch.strided and value.numel() > 0
     return value.untyped_storage().data_ptr() or None if strided else None
-
-
-def _token_buffers(program: Any) -> set[str]:
-    """Names of the buffers that dependency tokens end in, whose values mean nothing."""
-    if not any(str(node.target) == "aten._make_dep_token.default" for node in program.graph.nodes):
-        return set()
-    written = program.graph_signature.buffers_to_mutate.values()
-    return {name for name in written if name.startswith("dep_token") and name not in program.state_dict}
 
 
 @contextlib.contextmanager

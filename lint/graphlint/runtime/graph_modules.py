@@ -65,11 +65,18 @@ class _Threading:
     ) -> None:
         """Replace the checks in a module's graph by their twins, and return the last token, or a clone of it.
 
-        A called graph takes the token as an input at ``place``, and only takes it unless it ``returns`` its results.
+        A called graph takes the token as an input after the first ``place`` ones, and only takes it unless it
+        ``returns`` its results.
         The root has no ``place``, and makes the token itself.
         """
-        graph = module.graph
-        token = None if place is None else self._placeholder(graph, place)
+        graph: Any = module.graph
+        token: Any = None
+        if place is not None:
+            placeholders, name = graph.find_nodes(op="placeholder"), _free_name(graph)
+            first = next(iter(graph.nodes))
+            with graph.inserting_after(placeholders[place - 1]) if place else graph.inserting_before(first):
+                token = graph.create_node("placeholder", name, name=name)
+            token.meta = dict(self._value)
         for node in list(graph.nodes) if returns else ():
             rule, twin = _way_through(module, node), _twin(node)
             if rule is None and twin is None:
@@ -103,16 +110,6 @@ class _Threading:
         """A new node that gives a token."""
         node = graph.create_node("call_function", target, args, kwargs, name=_free_name(graph))
         node.meta = {**meta, **self._value}
-        return node
-
-    def _placeholder(self, graph: Any, place: int) -> Any:
-        """One more input, after the first ``place`` ones."""
-        placeholders = graph.find_nodes(op="placeholder")
-        first = next(iter(graph.nodes))
-        with graph.inserting_after(placeholders[place - 1]) if place else graph.inserting_before(first):
-            name = _free_name(graph)
-            node = graph.create_node("placeholder", name, name=name)
-        node.meta = dict(self._value)
         return node
 
     def _replace(self, graph: Any, node: Any, twin: Any, token: Any) -> Any:

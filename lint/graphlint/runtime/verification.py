@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from graphlint.artifact.errors import VerificationError
+from graphlint.report.formats.phrasing import count
 from graphlint.runtime.behaviour import Outcome, Runner, difference, later_difference, without_token
-from graphlint.runtime.loading import first_line, import_modules, load_programs, quiet, require_torch
+from graphlint.runtime.loading import first_line, import_modules, load_programs, quiet
 from graphlint.runtime.samples import Call, calls_of
 
 
@@ -36,7 +37,6 @@ def verify(before: str, after: str, *, trust: bool = False, imports: Sequence[st
     custom ops, classes and pytrees. Raises VerificationError where anything differs or cannot be run, ConfigError
     where a module cannot be imported.
     """
-    require_torch()
     import_modules(imports)
     loaded = []
     for path in (before, after):
@@ -54,7 +54,6 @@ def verifier(*, trust: bool = False, report: Callable[[str], None] | None = None
     """
 
     def check(before: str, after: str) -> None:
-        require_torch()
         originals = load_programs(before, trust=trust)
         try:
             fixed = load_programs(after, trust=trust)
@@ -68,18 +67,16 @@ def verifier(*, trust: bool = False, report: Callable[[str], None] | None = None
 
 
 def _compare_all(originals: dict[str, Any], fixed: dict[str, Any]) -> Verified:
-    if set(originals) != set(fixed):
-        raise VerificationError(
-            f"the programs are {', '.join(sorted(originals))} before and {', '.join(sorted(fixed))} after"
-        )
+    before, after = (", ".join(sorted(programs)) for programs in (originals, fixed))
+    if before != after:
+        raise VerificationError(f"the programs are {before} before and {after} after")
     counts = [_compare(name, program, fixed[name]) for name, program in originals.items()]
     return Verified(tuple(originals), sum(calls for calls, _ in counts), sum(raised for _, raised in counts))
 
 
 def describe(verified: Verified) -> str:
     """One line on what was compared."""
-    programs, calls = len(verified.programs), verified.calls
-    text = f"{programs} program{'s' * (programs != 1)} did the same on {calls} input{'s' * (calls != 1)}"
+    text = f"{count(len(verified.programs), 'program')} did the same on {count(verified.calls, 'input')}"
     return f"{text}, of which {verified.raised} raised" if verified.raised else text
 
 
