@@ -198,13 +198,7 @@ def _check(paths: Sequence[str], options: Mapping[str, Any], console: Console) -
         if not console.quiet:
             console.err(summary.render_would_fix(results, report))
     session.tell_stale(reviewer.stale(results, resolver.settings_for), console)
-    return session.exit_status(
-        results,
-        action,
-        fix_only=options["fix_only"],
-        exit_zero=options["exit_zero"],
-        exit_non_zero_on_fix=options["exit_non_zero_on_fix"],
-    )
+    return session.exit_status(results, action, options)
 
 
 def _show(tasks: Sequence[Task], resolver: Resolver, console: Console, *, files: bool) -> int:

@@ -168,23 +168,16 @@ def shown_path(path: str) -> str:
     return path.removeprefix(os.getcwd().rstrip(os.sep) + os.sep)
 
 
-def exit_status(
-    results: Sequence[FileResult],
-    action: Action,
-    *,
-    fix_only: bool = False,
-    exit_zero: bool = False,
-    exit_non_zero_on_fix: bool = True,
-) -> int:
+def exit_status(results: Sequence[FileResult], action: Action, options: Mapping[str, Any]) -> int:
     """0, 1 or 2, as the documentation's table of exit statuses has it."""
     if any(result.error for result in results):
         return EXIT_FAILURE
-    if exit_zero:
+    if options["exit_zero"]:
         return 0
     if any(result.unreadable for result in results):
         return 1
     if action == "diff":
         return int(any(result.fixed or result.diff for result in results))
-    changed = exit_non_zero_on_fix and any(result.changed for result in results)
-    left = not fix_only and any(result.diagnostics for result in results)
+    changed = options.get("exit_non_zero_on_fix", True) and any(result.changed for result in results)
+    left = not options.get("fix_only") and any(result.diagnostics for result in results)
     return int(changed or left)

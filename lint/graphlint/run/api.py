@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from graphlint.run.engine import Verifier
     from graphlint.run.pool import Task
 
-ORIGIN = "the call"
-"""Where messages say that a wrong option comes from."""
-
 Selectors = str | Sequence[str]
 Path = str | os.PathLike[str]
 
@@ -206,4 +203,4 @@ def _resolver(options: Mapping[str, Any], known: Any) -> tuple[Resolver, Reviewe
         raise ConfigError(f"ops: {error}") from None
     given = configured({**options, "ops": declared})
     isolated = options.get("isolated", False)
-    return Resolver(RULES, given, (), options.get("config"), isolated=isolated, origin=ORIGIN), Reviewer(RULES)
+    return Resolver(RULES, given, (), options.get("config"), isolated=isolated, origin="the call"), Reviewer(RULES)
