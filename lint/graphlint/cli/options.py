@@ -170,25 +170,23 @@ def cache_folder(section: str, text: str) -> Decorator:
     return path(section, "--cache-dir", text, metavar="FOLDER", envvar="GRAPHLINT_CACHE_DIR", show_envvar=True)
 
 
-class OutputType(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic from click 8.4 on
-    """What ``--output-format`` takes: ``FORMAT`` or ``FORMAT=FILE``; the value stays as it is spelled."""
+def known_outputs(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Check what ``--output-format`` is given, each ``FORMAT`` or ``FORMAT=FILE``; the values stay as spelled."""
+    from graphlint.artifact.errors import ConfigError
+    from graphlint.report.outputs import parse
 
-    name = "format"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from graphlint.artifact.errors import ConfigError
-        from graphlint.report.outputs import parse
-
-        try:
+    try:
+        for value in values:
             parse(value)
-        except ConfigError as error:
-            self.fail(str(error), param, ctx)
-        return str(value)
+    except ConfigError as error:
+        raise click.BadParameter(str(error), ctx, parameter) from None
+    return values
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        from graphlint.report.formats.registry import FORMATS
 
-        return _matching(((name, None) for name in FORMATS), incomplete)
+def complete_outputs(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from graphlint.report.formats.registry import FORMATS
+
+    return _matching(((name, None) for name in FORMATS), incomplete)
 
 
 def complete_artifacts(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -202,7 +200,7 @@ def complete_selectors(ctx: click.Context, parameter: click.Parameter, incomplet
     """Codes of rules, the last of a comma-separated list."""
     from graphlint.rules.registry import RULES
 
-    return _matching(((rule.code, rule.name) for rule in RULES), *_last(incomplete))
+    return _matching(((rule.code, rule.name) for rule in RULES), incomplete, ",")
 
 
 def complete_rules(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -216,16 +214,12 @@ def complete_targets(ctx: click.Context, parameter: click.Parameter, incomplete:
     """Names of targets, the last of a comma-separated list."""
     from graphlint.rules.targets.model import all_targets
 
-    return _matching(((target.name, target.title) for target in all_targets()), *_last(incomplete))
+    return _matching(((target.name, target.title) for target in all_targets()), incomplete, ",")
 
 
-def _last(incomplete: str) -> tuple[str, str]:
-    """The last item of a comma-separated list, and what is before it."""
-    before, comma, last = incomplete.rpartition(",")
-    return last, before + comma
-
-
-def _matching(known: Iterable[tuple[str, str | None]], begin: str, before: str = "") -> list[CompletionItem]:
+def _matching(known: Iterable[tuple[str, str | None]], begin: str, separator: str = "") -> list[CompletionItem]:
     from click.shell_completion import CompletionItem
 
+    before = begin[: begin.rfind(separator) + 1] if separator else ""
+    begin = begin.removeprefix(before)
     return [CompletionItem(before + text, help=said) for text, said in known if text.lower().startswith(begin.lower())]

@@ -157,7 +157,7 @@ def checked(value: Any, kind: Any, key: str) -> Any:
     expected = _STRING if kind is Several else None
     kind, about = get_args(kind) if get_origin(kind) is Annotated else (kind, msgspec.Meta())
     if get_origin(kind) is Literal:
-        if value not in get_args(kind):
+        if checked(value, str, key) not in get_args(kind):
             raise ConfigError(f"{key}: unknown value {value!r}, expected one of {', '.join(get_args(kind))}")
         return value
     plain: Any = dict if isinstance(kind, type(msgspec.Struct)) else get_origin(kind) or kind

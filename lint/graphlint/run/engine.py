@@ -155,7 +155,7 @@ class _Run:
 
     def _check(self, entry: ProgramEntry, document: Document) -> None:
         self._note_lines(document)
-        self._find_program_code(entry, document)
+        self._find_program_code(entry, document, document)
         view = ProgramView(document, self._settings)
         found = [one.diagnostic for one in lint_view(view, entry.name, self._path, self._settings, self._review)]
         self._found["diagnostics"] += found
@@ -261,14 +261,12 @@ class _Run:
             )
             self._found["diagnostics"] += [*self._code, *members]
 
-    def _find_program_code(self, entry: ProgramEntry, document: Document, changed: Document | None = None) -> None:
+    def _find_program_code(self, entry: ProgramEntry, document: Document, changed: Document) -> None:
         """Note what code there is in a program, and still is once it is ``changed``."""
         from graphlint.rules.code import find_program_code
 
         what = find_program_code(document) if CodeInArtifact.code in self._settings.enabled else None
-        if what is not None and changed is not None:
-            what = find_program_code(changed)
-        if what is not None:
+        if what is not None and (what := find_program_code(changed)) is not None:
             self._code.append(_about_file(CodeInArtifact, self._path, what, _RUNS, entry.member))
 
 

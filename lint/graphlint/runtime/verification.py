@@ -67,8 +67,8 @@ def verifier(*, trust: bool = False, report: Callable[[str], None] | None = None
 
 
 def _compare_all(originals: dict[str, Any], fixed: dict[str, Any]) -> Verified:
-    before, after = (", ".join(sorted(programs)) for programs in (originals, fixed))
-    if before != after:
+    if originals.keys() != fixed.keys():
+        before, after = (", ".join(sorted(programs)) for programs in (originals, fixed))
         raise VerificationError(f"the programs are {before} before and {after} after")
     counts = [_compare(name, program, fixed[name]) for name, program in originals.items()]
     return Verified(tuple(originals), sum(calls for calls, _ in counts), sum(raised for _, raised in counts))

@@ -126,15 +126,12 @@ def _last_line(node: ast.stmt) -> int:
     """The statement's last line; that of its head where it has a body."""
     if not any(field in _BODIES for field in node._fields):
         return node.end_lineno or node.lineno
-    heads = [value for field, value in ast.iter_fields(node) if field not in _BODIES]
-    parts = [part for value in heads for part in (value if isinstance(value, list) else [value])]
-    ends = [
-        getattr(inner, "end_lineno", None) or node.lineno
-        for part in parts
-        if isinstance(part, ast.AST)
-        for inner in ast.walk(part)
-    ]
-    return max([node.lineno, *ends])
+    last = node.lineno
+    for field, value in ast.iter_fields(node):
+        for part in (value if isinstance(value, list) else [value]) if field not in _BODIES else ():
+            nodes = ast.walk(part) if isinstance(part, ast.AST) else ()
+            last = max([last, *(getattr(inner, "end_lineno", None) or 0 for inner in nodes)])
+    return last
 
 
 class Ignore(msgspec.Struct, frozen=True):
