@@ -27,7 +27,7 @@ GENERAL = "Configuration and output"
     ),
     flag(FILE, "--prune", "Only remove what no longer occurs; add nothing."),
     *given.rules("What the artifacts are for, as for `graphlint check`."),
-    *given.files(),
+    *given.FILES,
     *given.configuration(GENERAL),
     given.quiet("Say nothing unless something is wrong.", GENERAL),
     given.verbose("Say what was linted, and what was added and removed.", GENERAL),

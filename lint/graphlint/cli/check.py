@@ -69,7 +69,7 @@ def _formats() -> str:
         "warn-unused-ignores",
         "Report `# graphlint: ignore[...]` comments in the model's source that accept nothing (GL901).",
     ),
-    *given.files(),
+    *given.FILES,
     given.FORCE_EXCLUDE,
     option(
         RUNNING,

@@ -101,9 +101,9 @@ def choice(section: str, names: str, choices: str, text: str, **attributes: Any)
     return option(section, names, text, type=click.Choice(choices.split()), **attributes)
 
 
-def rules(target: str | Callable[[], str], section: str = "Rule selection") -> tuple[Decorator, ...]:
+def rules(target: str | Callable[[], str]) -> tuple[Decorator, ...]:
     """Which rules are on; ``target`` is the help of ``--target``."""
-    codes: dict[str, Any] = {"multiple": True, "metavar": "RULES", "shell_complete": complete_selectors}
+    section, codes = "Rule selection", {"multiple": True, "metavar": "RULES", "shell_complete": complete_selectors}
     return (
         option(section, "--select", "Enable only these rules (comma-separated, or ALL).", **codes),
         option(section, "--ignore", "Disable these rules.", **codes),
@@ -112,14 +112,11 @@ def rules(target: str | Callable[[], str], section: str = "Rule selection") -> t
     )
 
 
-def files(section: str = "File selection") -> tuple[Decorator, ...]:
-    patterns: dict[str, Any] = {"multiple": True, "metavar": "PATTERNS"}
-    return (
-        option(section, "--exclude", "Leave out what matches, in place of the defaults.", **patterns),
-        option(section, "--extend-exclude", "Leave out what matches, too.", **patterns),
-    )
-
-
+_patterns = partial(option, "File selection", multiple=True, metavar="PATTERNS")
+FILES: Final = (
+    _patterns("--exclude", "Leave out what matches, in place of the defaults."),
+    _patterns("--extend-exclude", "Leave out what matches, too."),
+)
 FORCE_EXCLUDE: Final = switch(
     "File selection", "force-exclude", "Leave out what is excluded even when it is named on the command line."
 )

@@ -24,7 +24,7 @@ RESTORING = "Restoring"
     given.provenance(RESTORING, "done"),
     flag(RESTORING, "--verify", "Run each artifact before and after in torch; write it if alike."),
     *given.loading(RESTORING),
-    *given.files(),
+    *given.FILES,
     given.FORCE_EXCLUDE,
     given.quiet("Say only what could not be restored."),
     given.verbose("Say what was read, and show tracebacks of internal errors."),

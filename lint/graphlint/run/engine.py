@@ -132,7 +132,7 @@ class _Run:
 
                 verify = None if verifier is None else partial(verifier, self._path)
                 self._notes += write_back(
-                    self._artifact, self._path, self._settings, kind, self._changes, read_document, self._review, verify
+                    self._artifact, self._path, self._settings, kind, self._changes, self._review, verify
                 )
             changed = bool(self._changes) and action != "diff"
             return msgspec.structs.replace(self._result(), diff="".join(self._diff or ()), changed=changed)

@@ -21,6 +21,7 @@ from graphlint.rules.linting import Review, lint_program
 from graphlint.rules.restoring import RestoredProgram
 from graphlint.rules.settings import Settings
 from graphlint.run import provenance
+from graphlint.run.engine import read_document
 
 
 class Change(msgspec.Struct, frozen=True, eq=False):
@@ -65,7 +66,6 @@ def write_back(
     settings: Settings,
     action: Literal["fix", "restore"],
     changes: list[Change],
-    read: Callable[[Artifact, ProgramEntry], Document],
     review: Review | None,
     verify: Callable[[str], None] | None,
 ) -> tuple[str, ...]:
@@ -96,7 +96,7 @@ def write_back(
                 expected = {change.entry.name: change.remaining for change in changes}
                 for entry in written.programs:
                     if entry.name in expected:
-                        found = lint_program(read(written, entry), entry.name, path, settings, review)
+                        found = lint_program(read_document(written, entry), entry.name, path, settings, review)
                         if [one.diagnostic for one in found] != expected[entry.name]:
                             raise FixValidationError(f"program {entry.name!r} lints otherwise after it was written")
         except ArtifactError as error:
