@@ -180,7 +180,7 @@ def _check(paths: Sequence[str], options: Mapping[str, Any], console: Console) -
     results += reviewer.source_results(resolver.settings_for, session.shown_path)
     folder = os.getcwd()
     stream = reports.stdout_of(outputs)
-    summary_file = reports.summary_file() if resolver.run.step_summary else ""
+    summary_file = reports.summary_file() if resolver.run.said.step_summary else ""
     report = ReportOptions(
         color=console.colors(stream),
         hyperlinks=console.hyperlinks(stream),
@@ -189,7 +189,7 @@ def _check(paths: Sequence[str], options: Mapping[str, Any], console: Console) -
         source_url=reports.source_address(),
         unsafe_paths=frozenset(task.path for task in tasks if task.settings.unsafe_fixes),
         targeted_paths=frozenset(task.path for task in tasks if task.settings.profile.chosen),
-        hint_unsafe=resolver.run.hint_unsafe,
+        hint_unsafe=resolver.run.said.unsafe_fixes is None,
     )
     reports.Reports(outputs, options, report, console).write(results)
     if summary_file:

@@ -37,6 +37,7 @@ DEFAULT_EXCLUDE: Final = tuple(_EXCLUDED.split())
 """Folders that hold nobody's own artifacts. ``build`` and ``dist`` are not among them: exports are put there."""
 DEFAULTS: Final = Configuration(
     exclude=DEFAULT_EXCLUDE,
+    force_exclude=False,
     output_format=("full",),
     cache_dir=CACHE_FOLDER,
     token_sink="buffer",
@@ -57,15 +58,12 @@ class Resolved(msgspec.Struct, frozen=True):
     """The configuration's folder."""
     origin: str
     """The configuration file; empty if there is none."""
-    force_exclude: bool
+    said: Configuration
+    """What the last source to say something of a key says, key by key."""
     outputs: tuple[Output, ...]
     """The reports to write, of which files are relative to the current folder or absolute."""
     cache_dir: str
     """The absolute folder that keeps results."""
-    hint_unsafe: bool
-    """Whether reports mention unsafe fixes that are not enabled; no, where they were turned off on purpose."""
-    step_summary: bool
-    """Whether to add to the job summary of GitHub Actions."""
 
 
 class Resolver:
@@ -106,7 +104,7 @@ class Resolver:
 
     @property
     def force_exclude(self) -> bool:
-        return self.run.force_exclude
+        return self.run.said.force_exclude is True
 
     def excludes(self, path: str) -> bool:
         """Whether a pattern matches the absolute ``path``, or a URL."""
@@ -164,21 +162,21 @@ class Resolver:
             ops.update(source.configuration.ops or {})
             limits.update(source.configuration.limits or {})
             exclude += _patterns(source, source.configuration.extend_exclude)
+        said = Configuration(**{key: _last(sources, key)[1] for key in Configuration.__struct_fields__})
         outputs, formats = _last(sources, "output_format")
         cache, folder = _last(sources, "cache_dir")
         targeting, targets = _last(sources, "target")
         # A later target for all artifacts overrides earlier ones for single files.
         own = max((targeting, _last(sources, "per_file_target")[0]), key=sources.index)
-        unsafe_fixes = _value(sources, "unsafe_fixes")
         (allowing, fixable), (denying, unfixable) = _last(given, "fixable"), _last(given, "unfixable")
         origin = allowing if fixable is not None else denying
         settings = Settings(
             enabled=frozenset(),
             fixable=fixable_codes(self._rules, fixable, unfixable or (), origin=origin.path),
-            unsafe_fixes=bool(unsafe_fixes),
-            token_sink=_value(sources, "token_sink"),
+            unsafe_fixes=bool(said.unsafe_fixes),
+            token_sink=said.token_sink or "buffer",
             ops=ops,
-            provenance=_value(sources, "provenance"),
+            provenance=bool(said.provenance),
             limits=msgspec.convert(limits, Limits) if limits else Limits(),
             acceptance=self._acceptance(root, sources),
         )
@@ -191,14 +189,12 @@ class Resolver:
             exclude=exclude,
             root=root,
             origin="" if file is None else file.path,
-            force_exclude=bool(_value(sources, "force_exclude")),
+            said=said,
             outputs=tuple(
                 one if outputs.root == self._folder or not one.file else Output(one.format, _below(outputs, one.file))
                 for one in map(parse, formats)
             ),
             cache_dir=_below(cache, os.path.expanduser(folder)),
-            hint_unsafe=unsafe_fixes is None,
-            step_summary=_value(sources, "step_summary"),
         )
 
     def _targeted(
@@ -209,7 +205,7 @@ class Resolver:
         said = ((one.configuration, one.path) for one in sources)
         layers = [Layer(one.select, one.extend_select or (), one.ignore or (), path) for one, path in said]
         enabled = enabled_codes(self._rules, layers, profile.violations)
-        if _value(sources, "warn_unused_ignores"):
+        if _last(sources, "warn_unused_ignores")[1]:
             enabled |= {UnusedIgnore.code}
         return msgspec.structs.replace(settings, enabled=enabled, profile=profile)
 
@@ -250,10 +246,6 @@ def _last(sources: Sequence[ConfigFile], key: str) -> tuple[ConfigFile, Any]:
         if value is not None and not (value in ("", ()) and key in ("cache_dir", "output_format")):
             return source, value
     return sources[0], None
-
-
-def _value(sources: Sequence[ConfigFile], key: str) -> Any:
-    return _last(sources, key)[1]
 
 
 def _patterns(source: ConfigFile, globs: tuple[str, ...] | None) -> tuple[Pattern, ...]:
