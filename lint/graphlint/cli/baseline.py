@@ -21,9 +21,7 @@ GENERAL = "Configuration and output"
 @given.command(
     given.argument("paths", nargs=-1),
     path(
-        FILE,
-        "-b --baseline",
-        "The file to write; by default what the configuration names, or graphlint-baseline.json.",
+        FILE, "-b --baseline", "The file to write; by default what the configuration names, or graphlint-baseline.json."
     ),
     flag(FILE, "--prune", "Only remove what no longer occurs; add nothing."),
     *given.rules("What the artifacts are for, as for `graphlint check`."),

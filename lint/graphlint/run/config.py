@@ -66,13 +66,7 @@ class Configuration(Fixing, frozen=True):
 LISTS: Final = ("select", "ignore", "extend_select", "exclude", "extend_exclude", "fixable", "unfixable", "target")
 """What is a comma-separated list where it is one string."""
 _STRING: Final = "a string"
-_EXPECTED: Final = {
-    tuple: "a list of strings",
-    str: _STRING,
-    bool: "true or false",
-    int: "an integer",
-    dict: "a table",
-}
+_EXPECTED: Final = {tuple: "a list of strings", str: _STRING, bool: "true or false", int: "an integer", dict: "a table"}
 
 
 def configured(options: Mapping[str, Any]) -> Configuration:

@@ -11,13 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from graphlint.artifact.artifact import Artifact, ProgramEntry, open_artifact
-from graphlint.artifact.errors import (
-    ArtifactError,
-    FixValidationError,
-    LfsPointerError,
-    VerificationError,
-    WriteError,
-)
+from graphlint.artifact.errors import ArtifactError, FixValidationError, LfsPointerError, VerificationError, WriteError
 from graphlint.ir.document import Document
 from graphlint.ir.source import model_lines
 from graphlint.report.results import Action, FileResult, RestoredCheck
@@ -43,11 +37,7 @@ _RUNS: Final = "torch runs this when it loads the file: load it only if you trus
 
 
 def process(
-    path: str,
-    settings: Settings,
-    action: Action,
-    verifier: Verifier | None = None,
-    review: Review | None = None,
+    path: str, settings: Settings, action: Action, verifier: Verifier | None = None, review: Review | None = None
 ) -> FileResult:
     """Lint one artifact and, depending on ``action``, fix it or show what a fix would change.
 
@@ -71,12 +61,7 @@ def restore(path: str, settings: Settings, action: Action, verifier: Verifier | 
 
 
 def _processed(
-    path: str,
-    settings: Settings,
-    kind: Kind,
-    action: Action,
-    verifier: Verifier | None,
-    review: Review | None = None,
+    path: str, settings: Settings, kind: Kind, action: Action, verifier: Verifier | None, review: Review | None = None
 ) -> FileResult:
     try:
         with open_artifact(path, settings.limits) as artifact:
