@@ -146,9 +146,9 @@ def checked(value: Any, kind: Any, key: str) -> Any:
     """
     if type(None) in get_args(kind):
         kind = get_args(kind)[0]
-    if kind is Several and isinstance(value, str):
+    if kind == Several and isinstance(value, str):
         return [value]
-    expected = _STRING if kind is Several else None
+    expected = _STRING if kind == Several else None
     kind, about = get_args(kind) if get_origin(kind) is Annotated else (kind, msgspec.Meta())
     if get_origin(kind) is Literal:
         if checked(value, str, key) not in get_args(kind):
