@@ -57,7 +57,7 @@ def baseline(console: Console, /, paths: tuple[str, ...], prune: bool, **options
     if not tasks:
         console.warning(session.NOTHING)
         return 0
-    results = list(session.lint(tasks, console, Reviewer(RULES)))
+    results = session.lint(tasks, console, Reviewer(RULES))
     session.tell_unreadable(results, console, "; its findings stay as they were")
     linted: dict[str, tuple[frozenset[str], Counter[Identity]]] = {}
     for result, task in zip(results, tasks, strict=True):

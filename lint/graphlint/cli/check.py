@@ -176,7 +176,7 @@ def _check(paths: Sequence[str], options: Mapping[str, Any], console: Console) -
         process, jobs = session.verifying(engine, options, console), 1
     elif not options["no_cache"]:
         tasks = with_caches(tasks, lambda path: resolver.for_path(path).cache_dir)
-    results = list(session.lint(tasks, console, reviewer, jobs=jobs, process=process))
+    results = session.lint(tasks, console, reviewer, jobs=jobs, process=process)
     results += reviewer.source_results(resolver.settings_for, session.shown_path)
     folder = os.getcwd()
     stream = reports.stdout_of(outputs)

@@ -64,7 +64,7 @@ def restore(console: Console, /, paths: tuple[str, ...], diff: bool, **options: 
         console.warning(session.NOTHING)
     if not diff:
         session.prepare_writing(tasks, console)
-    results = list(session.lint(tasks, console, process=session.verifying(engine.restore, options, console)))
+    results = session.lint(tasks, console, process=session.verifying(engine.restore, options, console))
     report = ReportOptions(color=console.colors(sys.stdout), folder=os.getcwd())
     session.tell_unreadable(results, console)
     if diff:

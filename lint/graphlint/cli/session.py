@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -88,7 +88,7 @@ def lint(
     *,
     jobs: int = 1,
     process: Process | None = None,
-) -> Iterator[FileResult]:
+) -> list[FileResult]:
     """A result per task, in their order, by at most ``jobs`` processes. What cannot be processed is reported and does
     not stop the others. ``reviewer`` sees all results; ``process`` is the engine's own unless it is given.
     """
@@ -97,34 +97,37 @@ def lint(
 
         if progress.wanted(quiet=console.quiet, verbose=console.verbose):
             console.bar = progress.Progress(len(tasks))
+    results = []
     # Closed here and now, so that an interrupt finds no worker left.
     with closing(run(tasks, jobs, reviewer, process=process)) as outcomes:
         try:
             for index, outcome in enumerate(outcomes, 1):
-                yield _told(outcome, console)
+                _tell(outcome, console)
+                results.append(outcome.result)
                 if console.bar is not None:
                     console.bar.step(tasks[index].path if index < len(tasks) else "")
         finally:
             if console.bar is not None:
                 console.bar.clear()
                 console.bar = None
+    return results
 
 
-def _told(outcome: Outcome, console: Console) -> FileResult:
-    """The result, after what there is to say of it on stderr."""
+def _tell(outcome: Outcome, console: Console) -> None:
+    """Say on stderr what there is to say of a result."""
     result = outcome.result
     if outcome.bug:
         console.internal_error(f" while linting {result.path}", outcome.bug, outcome.trace)
-        return result
+        return
     if result.error:
         console.error(f"{result.path}: {result.error}")
     if not outcome.done:
-        return result
+        return
     for note in result.notes:
         console.note(f"{result.path}: {note}")
     if result.unreadable and not result.programs:
         console.progress(f"{result.path}: not linted, for it cannot be read")
-        return result
+        return
     programs = f"{count(len(result.programs), 'program')} ({', '.join(result.programs)})" if result.programs else "-"
     aside = f", {len(result.suppressed)} suppressed" if result.suppressed else ""
     console.progress(f"{result.path}: linted {programs}: {count(len(result.diagnostics), 'finding')} left{aside}")
@@ -134,7 +137,6 @@ def _told(outcome: Outcome, console: Console) -> FileResult:
         why = one.suppression
         reason = "" if why is None else f" (suppressed by {by[why.by]}{f': {why.reason}' if why.reason else ''})"
         console.progress(f"{result.path}: {at}{one.code} {one.message}{reason}")
-    return result
 
 
 def tell_unreadable(results: Iterable[FileResult], console: Console, more: str = "") -> None:

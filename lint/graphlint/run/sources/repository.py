@@ -30,9 +30,6 @@ FOLDERS_ELSEWHERE = 200
 _WINDOWS = re.compile(r"^[A-Za-z]:|^\\\\|^[^/]*\\[^/]*$")
 """Paths whose separator is a backslash: with a drive, of a share, or with backslashes only."""
 
-Check = Callable[[str], bool]
-"""Whether the file with this path reads as the artifact says."""
-
 
 def root_of(folder: str) -> tuple[str, bool]:
     """The root of the repository that the absolute ``folder`` is in, and whether it is one: the nearest folder
@@ -67,11 +64,12 @@ class Repository:
         self._source_roots = tuple(source_roots)
         self._limit = limit
 
-    def find(self, path: str, reads_as_recorded: Check) -> str | None:
+    def find(self, path: str, reads_as_recorded: Callable[[str], bool]) -> str | None:
         """The absolute path of the file that ``path``, as an artifact has it, stands for; None where there is none,
         or several that nothing tells apart.
 
-        ``reads_as_recorded`` is asked where the place alone does not decide: many files are called ``utils.py``.
+        ``reads_as_recorded``, whether the file with a path reads as the artifact says, is asked where the place alone
+        does not decide: many files are called ``utils.py``.
         """
         parts = components(path)
         if not parts:
