@@ -13,7 +13,6 @@ from tests import today
 from tests.text_form import document_of
 
 from graphlint.ir.model import Program
-from graphlint.ops.table import op_table
 from graphlint.rules.diagnostics import Diagnostic
 from graphlint.rules.linting import lint_program
 from graphlint.rules.registry import RULES

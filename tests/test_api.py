@@ -84,6 +84,12 @@ def test_options_that_are_not_understood(model, options, message):
         graphlint.lint(model, **options)
 
 
+def test_options_that_there_are_not(model):
+    for function in (graphlint.lint, graphlint.fix, graphlint.restore, graphlint.lint_many):
+        with pytest.raises(TypeError, match="selct"):
+            function(model, selct="GL1")
+
+
 def test_what_cannot_be_read_is_in_the_result(tmp_path):
     (tmp_path / "broken.pt2").write_bytes(b"no zip")
     assert [one.code for one in graphlint.lint(tmp_path / "broken.pt2").diagnostics] == ["GL001"]

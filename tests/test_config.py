@@ -103,7 +103,7 @@ def test_every_key():
     assert resolved.settings.unsafe_fixes
     assert resolved.settings.token_sink == "output"
     assert set(resolved.settings.ops) == {"mylib.scale_", "mylib.pure"}
-    assert (resolved.force_exclude, resolved.hint_unsafe) == (True, False)
+    assert (resolved.said.force_exclude, resolved.said.unsafe_fixes) == (True, True)
     assert resolved.outputs == (Output("concise"),)
 
 
@@ -113,7 +113,7 @@ def test_defaults():
     assert resolved.settings.fixable == {rule.code for rule in RULES}
     assert not resolved.settings.unsafe_fixes
     assert resolved.settings.token_sink == "buffer"
-    assert (resolved.force_exclude, resolved.hint_unsafe) == (False, True)
+    assert (resolved.said.force_exclude, resolved.said.unsafe_fixes) == (False, None)
     assert resolved.outputs == (Output("full"),)
     assert resolved.origin == ""
 

@@ -344,3 +344,34 @@ def test_guards_are_run(export, tmp_path):
     path = str(tmp_path / "model.pt2")
     torch.export.save(program, path)
     assert verify(path, path) == Verified(("model",), 5, 0)
+
+
+class Kept(torch.nn.Module):
+    """Keeps what it returns in a buffer, too: what that is, and which of the two is returned."""
+
+    def __init__(self, of, shown):
+        super().__init__()
+        self.register_buffer("kept", torch.zeros(3))
+        self._of, self._shown = of, shown
+
+    def forward(self, x):
+        y = self._of(x, self.kept)
+        self.kept.copy_(y)
+        return self._shown(self.kept, y)
+
+
+@pytest.mark.parametrize("of", [lambda x, kept: kept + x, lambda x, kept: x * 2], ids=["same-inputs", "other-inputs"])
+def test_a_result_that_a_later_call_changes_is_a_difference(export, tmp_path, of):
+    """``b.copy_(y); return y``, of which a wrong fix returns the buffer itself."""
+    shown = {"copy": lambda kept, y: y, "buffer": lambda kept, y: kept, "view": lambda kept, y: kept.view(3, 1)[:, 0]}
+    paths = {name: str(tmp_path / f"{name}.pt2") for name in shown}
+    for name, path in paths.items():
+        torch.export.save(export(Kept(of, shown[name]), torch.ones(3)), path)
+    for wrong in ("buffer", "view"):
+        with pytest.raises(
+            VerificationError, match=f"^{FIRST}, after later calls: output: 3 of 3 elements differ, by at"
+        ):
+            verify(paths["copy"], paths[wrong])
+    # A fix may end that: what is written back in the end is a value of its own.
+    for before, after in (("copy", "copy"), ("buffer", "view"), ("buffer", "copy"), ("view", "copy")):
+        assert verify(paths[before], paths[after]) == Verified(("model",), 2, 0)

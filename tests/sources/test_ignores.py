@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from graphlint.run.sources.ignores import find_ignores
-from graphlint.run.sources.sourcefile import SourceFile
+from graphlint.run.sources.sourcefile import SourceFile, find_ignores
 
 RULES = {"GL101": "GL101", "in-place-op": "GL101", "GL201": "GL201", "async-assert": "GL201"}
 

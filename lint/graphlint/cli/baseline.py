@@ -21,13 +21,11 @@ GENERAL = "Configuration and output"
 @given.command(
     given.argument("paths", nargs=-1),
     path(
-        FILE,
-        "-b --baseline",
-        "The file to write; by default what the configuration names, or graphlint-baseline.json.",
+        FILE, "-b --baseline", "The file to write; by default what the configuration names, or graphlint-baseline.json."
     ),
     flag(FILE, "--prune", "Only remove what no longer occurs; add nothing."),
     *given.rules("What the artifacts are for, as for `graphlint check`."),
-    *given.files(),
+    *given.FILES,
     *given.configuration(GENERAL),
     given.quiet("Say nothing unless something is wrong.", GENERAL),
     given.verbose("Say what was linted, and what was added and removed.", GENERAL),
@@ -59,7 +57,7 @@ def baseline(console: Console, /, paths: tuple[str, ...], prune: bool, **options
     if not tasks:
         console.warning(session.NOTHING)
         return 0
-    results = list(session.lint(tasks, console, Reviewer(RULES)))
+    results = session.lint(tasks, console, Reviewer(RULES))
     session.tell_unreadable(results, console, "; its findings stay as they were")
     linted: dict[str, tuple[frozenset[str], Counter[Identity]]] = {}
     for result, task in zip(results, tasks, strict=True):

@@ -69,7 +69,7 @@ def _formats() -> str:
         "warn-unused-ignores",
         "Report `# graphlint: ignore[...]` comments in the model's source that accept nothing (GL901).",
     ),
-    *given.files(),
+    *given.FILES,
     given.FORCE_EXCLUDE,
     option(
         RUNNING,
@@ -88,7 +88,8 @@ def _formats() -> str:
         OUTPUT,
         "--output-format",
         _formats,
-        type=given.OutputType(),
+        callback=given.known_outputs,
+        shell_complete=given.complete_outputs,
         multiple=True,
         metavar="FORMAT[=FILE]",
         envvar="GRAPHLINT_OUTPUT_FORMAT",
@@ -174,11 +175,11 @@ def _check(paths: Sequence[str], options: Mapping[str, Any], console: Console) -
         process, jobs = session.verifying(engine, options, console), 1
     elif not options["no_cache"]:
         tasks = with_caches(tasks, lambda path: resolver.for_path(path).cache_dir)
-    results = list(session.lint(tasks, console, reviewer, jobs=jobs, process=process))
+    results = session.lint(tasks, console, reviewer, jobs=jobs, process=process)
     results += reviewer.source_results(resolver.settings_for, session.shown_path)
     folder = os.getcwd()
     stream = reports.stdout_of(outputs)
-    summary_file = reports.summary_file() if resolver.run.step_summary else ""
+    summary_file = reports.summary_file() if resolver.run.said.step_summary else ""
     report = ReportOptions(
         color=console.colors(stream),
         hyperlinks=console.hyperlinks(stream),
@@ -187,7 +188,7 @@ def _check(paths: Sequence[str], options: Mapping[str, Any], console: Console) -
         source_url=reports.source_address(),
         unsafe_paths=frozenset(task.path for task in tasks if task.settings.unsafe_fixes),
         targeted_paths=frozenset(task.path for task in tasks if task.settings.profile.chosen),
-        hint_unsafe=resolver.run.hint_unsafe,
+        hint_unsafe=resolver.run.said.unsafe_fixes is None,
     )
     reports.write_reports(results, outputs, options, report, console)
     if summary_file:
@@ -197,13 +198,7 @@ def _check(paths: Sequence[str], options: Mapping[str, Any], console: Console) -
         if not console.quiet:
             console.err(summary.render_would_fix(results, report))
     session.tell_stale(reviewer.stale(results, resolver.settings_for), console)
-    return session.exit_status(
-        results,
-        action,
-        fix_only=options["fix_only"],
-        exit_zero=options["exit_zero"],
-        exit_non_zero_on_fix=options["exit_non_zero_on_fix"],
-    )
+    return session.exit_status(results, action, options)
 
 
 def _show(tasks: Sequence[Task], resolver: Resolver, console: Console, *, files: bool) -> int:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal, NoReturn, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 import click
 
@@ -36,7 +36,6 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM or SIGHUP: ends a run as Ctrl-C does, so that what tidies up then tidies up now."""
 
     def __init__(self, number: int) -> None:
-        """``number`` is the signal's."""
         super().__init__()
         self.status = 128 + number
 
@@ -56,20 +55,17 @@ class Console:
         """Whether to use colours on ``stream``; None stands for a file."""
         if self._when != "auto" or stream is None:
             return self._when == "always"
-        if os.environ.get("NO_COLOR"):
-            return False
-        if os.environ.get("FORCE_COLOR"):
-            return True
+        if os.environ.get("NO_COLOR") or os.environ.get("FORCE_COLOR"):
+            return not os.environ.get("NO_COLOR")
         return stream.isatty() and os.environ.get("TERM") != "dumb"
 
     def hyperlinks(self, stream: TextIO | None) -> bool:
         """Whether to make links on ``stream``; None stands for a file. On terminals that are known to take them,
         where there are colours, unless FORCE_HYPERLINK says otherwise.
         """
-        forced = os.environ.get("FORCE_HYPERLINK")
         if stream is None or self._when == "never":
             return False
-        if forced:
+        if forced := os.environ.get("FORCE_HYPERLINK"):
             return forced != "0"
         return stream.isatty() and not os.environ.get("CI") and self.colors(stream) and _terminal_has_links()
 
@@ -98,15 +94,14 @@ class Console:
         """One line on stderr, always."""
         self._line("error:", "red", text)
 
-    def warning(self, text: str) -> None:
+    def warning(self, text: str, label: str = "warning:", color: str = "yellow") -> None:
         """One line on stderr, unless quiet."""
         if not self.quiet:
-            self._line("warning:", "yellow", text)
+            self._line(label, color, text)
 
     def note(self, text: str) -> None:
         """One line on stderr, unless quiet."""
-        if not self.quiet:
-            self._line("note:", "blue", text)
+        self.warning(text, "note:", "blue")
 
     def progress(self, text: str) -> None:
         """One line on stderr, if verbose."""
@@ -135,13 +130,11 @@ class Console:
             yield
         except GraphlintError as error:
             self.error(str(error))
-            _exit(EXIT_FAILURE)
-        except Terminated as terminated:
-            self.err("graphlint: terminated\n")
-            _exit(terminated.status)
-        except KeyboardInterrupt:
-            self.err("graphlint: interrupted\n")
-            _exit(EXIT_INTERRUPTED)
+            raise click.exceptions.Exit(EXIT_FAILURE) from None
+        except KeyboardInterrupt as error:
+            status = error.status if isinstance(error, Terminated) else EXIT_INTERRUPTED
+            self.err(f"graphlint: {'terminated' if isinstance(error, Terminated) else 'interrupted'}\n")
+            raise click.exceptions.Exit(status) from None
         except (click.ClickException, click.exceptions.Exit):
             raise
         except Exception as error:  # noqa: BLE001 - the last line of defence
@@ -149,7 +142,7 @@ class Console:
 
             what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             self.internal_error("", what, "".join(traceback.format_exception(error)))
-            _exit(EXIT_FAILURE)
+            raise click.exceptions.Exit(EXIT_FAILURE) from None
 
     def _line(self, label: str, color: str, text: str) -> None:
         shown = click.style(label, fg=color, bold=True) if self.colors(sys.stderr) else label
@@ -181,9 +174,8 @@ def _terminal_has_links() -> bool:
     if any(os.environ.get(name) for name in ("WT_SESSION", "DOMTERM", "KONSOLE_VERSION")):
         return True
     vte = os.environ.get("VTE_VERSION", "")
-    if vte.isdecimal() and int(vte) >= FIRST_VTE_WITH_LINKS:
-        return True
-    return os.environ.get("TERM_PROGRAM") in LINKING_PROGRAMS or os.environ.get("TERM") in LINKING_TERMS
+    known = vte.isdecimal() and int(vte) >= FIRST_VTE_WITH_LINKS
+    return known or os.environ.get("TERM_PROGRAM") in LINKING_PROGRAMS or os.environ.get("TERM") in LINKING_TERMS
 
 
 def _write(text: str, stream: TextIO) -> None:
@@ -196,10 +188,6 @@ def _discard(stream: TextIO) -> None:
     """Let what is still buffered for ``stream`` go nowhere, so that Python's own flush at exit does not fail."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def _exit(status: int) -> NoReturn:
-    raise click.exceptions.Exit(status)
 
 
 def raise_on_termination() -> None:

@@ -56,14 +56,12 @@ class DefaultGroup(click.Group):
     """A group whose command is ``check`` where none is named."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names of the commands."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of this name, loaded now."""
         if cmd_name not in COMMANDS:
             return None
-        module = "rules" if cmd_name == "rule" else cmd_name
+        module = "rules" if cmd_name in ("rule", "target") else cmd_name
         command: click.Command = getattr(importlib.import_module(f"graphlint.cli.{module}"), cmd_name)
         return command
 
@@ -79,13 +77,11 @@ class DefaultGroup(click.Group):
     def _reject_misspelt_command(self, ctx: click.Context, words: list[str]) -> None:
         """A first word that is no file and nearly a command was meant as one."""
         for word in words:
-            if ctx.resilient_parsing or not word.isalpha() or os.path.exists(word):
-                continue
-            import difflib
+            if not ctx.resilient_parsing and word.isalpha() and not os.path.exists(word):
+                import difflib
 
-            near = difflib.get_close_matches(word, COMMANDS, n=1, cutoff=0.7)
-            if near:
-                raise click.UsageError(f"No such file, folder or command '{word}'; did you mean '{near[0]}'?", ctx)
+                for near in difflib.get_close_matches(word, COMMANDS, n=1, cutoff=0.7):
+                    raise click.UsageError(f"No such file, folder or command '{word}'; did you mean '{near}'?", ctx)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """The commands, and what the default one takes."""
@@ -100,7 +96,6 @@ class DefaultGroup(click.Group):
         return [*found, *check.shell_complete(own, incomplete), *paths]
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the usage of all commands."""
         # What is about graphlint itself comes last.
         for index, usage in enumerate(
             sorted(COMMANDS.values(), key=lambda one: one.startswith(("clean", "completion")))

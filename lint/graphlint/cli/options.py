@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -20,13 +21,12 @@ class Option(click.Option):
     """An option that belongs under a heading."""
 
     def __init__(self, *args: Any, section: str, help: str | Callable[[], str], **attributes: Any) -> None:  # noqa: A002
-        """``section`` is the heading; a ``help`` that is a function is called when it is asked for."""
+        """A ``help`` that is a function is called when it is asked for."""
         super().__init__(*args, **attributes)
         self.section = section
         self._said = help
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        """The option and its help."""
         self.help = self._said if isinstance(self._said, str) else self._said()
         return super().get_help_record(ctx)
 
@@ -48,7 +48,6 @@ class Command(click.Command):
             ctx.exit(super().invoke(ctx))
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write examples, if there are some, and the sections."""
         if self.examples:
             write_examples(self.examples, formatter)
         sections: dict[str, list[tuple[str, str]]] = {}
@@ -64,7 +63,6 @@ class Command(click.Command):
 
 
 def write_examples(examples: str, formatter: click.HelpFormatter) -> None:
-    """Write examples as they are."""
     with formatter.section("Examples"):
         for line in examples.splitlines():
             formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
@@ -87,9 +85,10 @@ def option(section: str, names: str, text: str | Callable[[], str], **attributes
     return click.option(*names.split(), cls=Option, section=section, help=text, **attributes)
 
 
-def flag(section: str, names: str, text: str) -> Decorator:
-    """An option without a value."""
-    return option(section, names, text, is_flag=True)
+flag = partial(option, is_flag=True)
+path = partial(option, metavar="FILE", type=click.UNPROCESSED)
+argument = partial(click.argument, type=click.UNPROCESSED)
+"""For a path, or several."""
 
 
 def switch(section: str, name: str, text: str, *, default: bool | None = None) -> Decorator:
@@ -97,24 +96,14 @@ def switch(section: str, name: str, text: str, *, default: bool | None = None) -
     return option(section, f"--{name}/--no-{name}", text, default=default)
 
 
-def path(section: str, names: str, text: str, *, metavar: str = "FILE", **attributes: Any) -> Decorator:
-    """An option that takes a path."""
-    return option(section, names, text, metavar=metavar, type=click.UNPROCESSED, **attributes)
-
-
 def choice(section: str, names: str, choices: str, text: str, **attributes: Any) -> Decorator:
     """An option that takes one of the words in ``choices``."""
     return option(section, names, text, type=click.Choice(choices.split()), **attributes)
 
 
-def argument(name: str, **attributes: Any) -> Decorator:
-    """An argument that is a path, or several."""
-    return click.argument(name, type=click.UNPROCESSED, **attributes)
-
-
-def rules(target: str | Callable[[], str], section: str = "Rule selection") -> tuple[Decorator, ...]:
+def rules(target: str | Callable[[], str]) -> tuple[Decorator, ...]:
     """Which rules are on; ``target`` is the help of ``--target``."""
-    codes: dict[str, Any] = {"multiple": True, "metavar": "RULES", "shell_complete": complete_selectors}
+    section, codes = "Rule selection", {"multiple": True, "metavar": "RULES", "shell_complete": complete_selectors}
     return (
         option(section, "--select", "Enable only these rules (comma-separated, or ALL).", **codes),
         option(section, "--ignore", "Disable these rules.", **codes),
@@ -123,15 +112,11 @@ def rules(target: str | Callable[[], str], section: str = "Rule selection") -> t
     )
 
 
-def files(section: str = "File selection") -> tuple[Decorator, ...]:
-    """Which artifacts are left out."""
-    patterns: dict[str, Any] = {"multiple": True, "metavar": "PATTERNS"}
-    return (
-        option(section, "--exclude", "Leave out what matches, in place of the defaults.", **patterns),
-        option(section, "--extend-exclude", "Leave out what matches, too.", **patterns),
-    )
-
-
+_patterns = partial(option, "File selection", multiple=True, metavar="PATTERNS")
+FILES: Final = (
+    _patterns("--exclude", "Leave out what matches, in place of the defaults."),
+    _patterns("--extend-exclude", "Leave out what matches, too."),
+)
 FORCE_EXCLUDE: Final = switch(
     "File selection", "force-exclude", "Leave out what is excluded even when it is named on the command line."
 )
@@ -146,7 +131,6 @@ JSON: Final = choice("Output", "--output-format", "text json", "text by default.
 
 
 def configuration(section: str) -> tuple[Decorator, ...]:
-    """Where the configuration comes from."""
     text = "Use this configuration file, or override one setting with TOML."
     return (
         path(section, "--config", text, metavar="FILE|KEY=VALUE", multiple=True),
@@ -155,12 +139,10 @@ def configuration(section: str) -> tuple[Decorator, ...]:
 
 
 def quiet(text: str, section: str = "Output") -> Decorator:
-    """``--quiet``."""
     return flag(section, "-q --quiet", text)
 
 
 def verbose(text: str, section: str = "Output") -> Decorator:
-    """``--verbose``."""
     return flag(section, "-v --verbose", text)
 
 
@@ -182,31 +164,26 @@ def loading(section: str, before: str = "With --verify: ") -> tuple[Decorator, .
 
 
 def cache_folder(section: str, text: str) -> Decorator:
-    """``--cache-dir``."""
     return path(section, "--cache-dir", text, metavar="FOLDER", envvar="GRAPHLINT_CACHE_DIR", show_envvar=True)
 
 
-class OutputType(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic from click 8.4 on
-    """What ``--output-format`` takes: ``FORMAT`` or ``FORMAT=FILE``; the value stays as it is spelled."""
+def known_outputs(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Check what ``--output-format`` is given, each ``FORMAT`` or ``FORMAT=FILE``; the values stay as spelled."""
+    from graphlint.artifact.errors import ConfigError
+    from graphlint.report.formats.registry import parse
 
-    name = "format"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Check the value."""
-        from graphlint.artifact.errors import ConfigError
-        from graphlint.report.formats.registry import parse
-
-        try:
+    try:
+        for value in values:
             parse(value)
-        except ConfigError as error:
-            self.fail(str(error), param, ctx)
-        return str(value)
+    except ConfigError as error:
+        raise click.BadParameter(str(error), ctx, parameter) from None
+    return values
 
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """The formats that begin so."""
-        from graphlint.report.formats.registry import FORMATS
 
-        return _matching(((name, None) for name in FORMATS), incomplete)
+def complete_outputs(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from graphlint.report.formats.registry import FORMATS
+
+    return _matching(((name, None) for name in FORMATS), incomplete)
 
 
 def complete_artifacts(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -220,11 +197,10 @@ def complete_selectors(ctx: click.Context, parameter: click.Parameter, incomplet
     """Codes of rules, the last of a comma-separated list."""
     from graphlint.rules.registry import RULES
 
-    return _matching(((rule.code, rule.name) for rule in RULES), *_last(incomplete))
+    return _matching(((rule.code, rule.name) for rule in RULES), incomplete, ",")
 
 
 def complete_rules(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Codes and names of rules."""
     from graphlint.rules.registry import RULES
 
     known = (pair for rule in RULES for pair in ((rule.code, rule.name), (rule.name, rule.summary)))
@@ -235,16 +211,12 @@ def complete_targets(ctx: click.Context, parameter: click.Parameter, incomplete:
     """Names of targets, the last of a comma-separated list."""
     from graphlint.rules.targets.model import all_targets
 
-    return _matching(((target.name, target.title) for target in all_targets()), *_last(incomplete))
+    return _matching(((target.name, target.title) for target in all_targets()), incomplete, ",")
 
 
-def _last(incomplete: str) -> tuple[str, str]:
-    """The last item of a comma-separated list, and what is before it."""
-    before, comma, last = incomplete.rpartition(",")
-    return last, before + comma
-
-
-def _matching(known: Iterable[tuple[str, str | None]], begin: str, before: str = "") -> list[CompletionItem]:
+def _matching(known: Iterable[tuple[str, str | None]], begin: str, separator: str = "") -> list[CompletionItem]:
     from click.shell_completion import CompletionItem
 
+    before = begin[: begin.rfind(separator) + 1] if separator else ""
+    begin = begin.removeprefix(before)
     return [CompletionItem(before + text, help=said) for text, said in known if text.lower().startswith(begin.lower())]

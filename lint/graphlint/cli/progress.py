@@ -33,7 +33,6 @@ class Progress:
     """The bar of one run. It is drawn when something is done, and leaves nothing behind."""
 
     def __init__(self, total: int) -> None:
-        """``total`` is how many artifacts there are."""
         self._total = total
         self._done = 0
         self._start = time.monotonic()
@@ -47,18 +46,12 @@ class Progress:
         if self._bar is None:
             if time.monotonic() - self._start < AFTER or self._done >= self._total:
                 return
+            shown: Any = lambda item: _short(item, self._room) if item and self._room else None  # noqa: E731
             self._bar = click.progressbar(
-                length=self._total,
-                label=_LABEL,
-                file=sys.stderr,
-                show_pos=True,
-                item_show_func=lambda item: _short(item, self._room) if item and self._room else None,
+                length=self._total, label=_LABEL, file=sys.stderr, show_pos=True, item_show_func=shown
             )
-            self._fit()
-            self._bar.update(self._done, path)
-        else:
-            self._fit()
-            self._bar.update(1, path)
+        self._fit()
+        self._bar.update(self._done - self._bar.pos, path)
 
     def _fit(self) -> None:
         """Keep the bar on one line: what wraps is not taken away, neither by the next one nor in the end."""

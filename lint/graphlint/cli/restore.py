@@ -24,7 +24,7 @@ RESTORING = "Restoring"
     given.provenance(RESTORING, "done"),
     flag(RESTORING, "--verify", "Run each artifact before and after in torch; write it if alike."),
     *given.loading(RESTORING),
-    *given.files(),
+    *given.FILES,
     given.FORCE_EXCLUDE,
     given.quiet("Say only what could not be restored."),
     given.verbose("Say what was read, and show tracebacks of internal errors."),
@@ -34,7 +34,7 @@ RESTORING = "Restoring"
     epilog="Exit status: 0 if there is nothing to restore, 1 if an artifact was changed or functional checks are left, "
     "2 if something went wrong.",
 )
-def restore(console: Console, /, paths: tuple[str, ...], diff: bool, exit_zero: bool, **options: Any) -> int:
+def restore(console: Console, /, paths: tuple[str, ...], diff: bool, **options: Any) -> int:
     """Turn functional checks back into plain ones, and take their dependency tokens away.
 
     The inverse of what --fix does to runtime checks, also for artifacts that other tools made functional. PATHS are
@@ -64,7 +64,7 @@ def restore(console: Console, /, paths: tuple[str, ...], diff: bool, exit_zero: 
         console.warning(session.NOTHING)
     if not diff:
         session.prepare_writing(tasks, console)
-    results = list(session.lint(tasks, console, process=session.verifying(engine.restore, options, console)))
+    results = session.lint(tasks, console, process=session.verifying(engine.restore, options, console))
     report = ReportOptions(color=console.colors(sys.stdout), folder=os.getcwd())
     session.tell_unreadable(results, console)
     if diff:
@@ -75,7 +75,6 @@ def restore(console: Console, /, paths: tuple[str, ...], diff: bool, exit_zero: 
     else:
         console.out(summary.render_kept(results, report))
         if not console.quiet:
-            console.out(summary.render_restored(results, report, exit_zero=exit_zero))
-    status = session.exit_status(results, action, exit_zero=exit_zero)
+            console.out(summary.render_restored(results, report, exit_zero=options["exit_zero"]))
     found = any(result.kept or result.restored for result in results)
-    return status or int(found and not exit_zero)
+    return session.exit_status(results, action, options) or int(found and not options["exit_zero"])

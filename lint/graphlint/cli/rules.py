@@ -1,13 +1,15 @@
-"""``graphlint rule`` and ``graphlint rules``: what a rule flags, why, and how it is fixed; all rules, a line each."""
+"""``graphlint rule``, ``rules`` and ``target``: what a rule flags, what a consumer takes; all of them, a line each."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from graphlint.cli.console import Console
-from graphlint.cli.options import JSON, command, complete_rules
+from graphlint.cli.options import JSON, command, complete_rules, complete_targets
 
 if TYPE_CHECKING:
     from graphlint.rules.base import Rule
@@ -16,19 +18,12 @@ if TYPE_CHECKING:
 @command(click.argument("rule", metavar="[CODE|NAME]", required=False, shell_complete=complete_rules), JSON)
 def rule(console: Console, /, rule: str | None, output_format: str) -> int:
     """Explain a rule; list them all if none is given."""
-    from graphlint.rules import documentation
+    from graphlint.rules.documentation import described, explain
     from graphlint.rules.registry import RULES
     from graphlint.rules.selection import find_rule
 
-    chosen = RULES if rule is None else (find_rule(RULES, rule),)
-    if output_format == "json":
-        from graphlint.report.formats.escaping import encode
-
-        described = [documentation.described(one) for one in chosen]
-        console.out(encode(described if rule is None else described[0]))
-    else:
-        console.out(_list(chosen) if rule is None else documentation.explain(chosen[0]))
-    return 0
+    chosen = None if rule is None else find_rule(RULES, rule)
+    return _told(console, output_format, RULES, chosen, described, explain, _list)
 
 
 @command(JSON)
@@ -37,7 +32,37 @@ def rules(console: Console, /, output_format: str) -> int:
     return click.get_current_context().invoke(rule, rule=None, output_format=output_format)  # type: ignore[no-any-return]
 
 
-def _list(rules: tuple[Rule, ...]) -> str:
+@command(click.argument("target", metavar="[NAME]", required=False, shell_complete=complete_targets), JSON)
+def target(console: Console, /, target: str | None, output_format: str) -> int:
+    """Explain a target; list them all if none is given."""
+    from graphlint.rules.registry import RULES
+    from graphlint.rules.targets import documentation
+    from graphlint.rules.targets.model import all_targets, load_target
+
+    described, explain = partial(documentation.described, rules=RULES), partial(documentation.explain, rules=RULES)
+    chosen = None if target is None else load_target(target)
+    return _told(console, output_format, all_targets(), chosen, described, explain, _titles)
+
+
+def _told(
+    console: Console,
+    output_format: str,
+    everything: Sequence[Any],
+    chosen: Any,
+    described: Callable[[Any], Any],
+    explain: Callable[[Any], str],
+    listed: Callable[[Sequence[Any]], str],
+) -> int:
+    if output_format == "json":
+        from graphlint.report.formats.escaping import encode
+
+        console.out(encode(list(map(described, everything)) if chosen is None else described(chosen)))
+    else:
+        console.out(listed(everything) if chosen is None else explain(chosen))
+    return 0
+
+
+def _list(rules: Sequence[Rule]) -> str:
     width = max(len(rule.name) for rule in rules)
     lines = [f"{rule.code}  {rule.name:<{width}}  {_marks(rule)}  {rule.summary}" for rule in rules]
     legend = "on: enabled by default.  [*]: fixed by --fix, [!]: by --fix --unsafe-fixes, [ ]: not fixable."
@@ -46,3 +71,8 @@ def _list(rules: tuple[Rule, ...]) -> str:
 
 def _marks(rule: Rule) -> str:
     return f"{'on ' if rule.enabled_by_default else 'off'}  [{ {'safe': '*', 'unsafe': '!', 'none': ' '}[rule.fix] }]"
+
+
+def _titles(targets: Sequence[Any]) -> str:
+    width = max(len(one.name) for one in targets)
+    return "".join(f"{one.name:<{width}}  {one.title}\n" for one in targets)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,8 @@ from graphlint.artifact.urls import is_url
 from graphlint.cli.console import EXIT_FAILURE, Console, raise_on_termination
 from graphlint.report.formats.phrasing import count
 from graphlint.report.results import Action, FileResult
-from graphlint.rules.diagnostics import Diagnostic
 from graphlint.run.config import configured
-from graphlint.run.pool import Outcome, Process, Task, attempt, reviewed, run
+from graphlint.run.pool import Outcome, Process, Task, run
 from graphlint.run.resolution import Resolver
 from graphlint.run.review import Reviewer
 
@@ -89,59 +88,55 @@ def lint(
     *,
     jobs: int = 1,
     process: Process | None = None,
-) -> Iterator[FileResult]:
+) -> list[FileResult]:
     """A result per task, in their order, by at most ``jobs`` processes. What cannot be processed is reported and does
     not stop the others. ``reviewer`` sees all results; ``process`` is the engine's own unless it is given.
     """
-    here = partial(attempt, process=process, reviewer=reviewer)
     if len(tasks) > 1:
         from graphlint.cli import progress
 
         if progress.wanted(quiet=console.quiet, verbose=console.verbose):
             console.bar = progress.Progress(len(tasks))
+    results = []
     # Closed here and now, so that an interrupt finds no worker left.
-    with closing(run(tasks, jobs, here)) as outcomes:
+    with closing(run(tasks, jobs, reviewer, process=process)) as outcomes:
         try:
-            for index, (task, outcome) in enumerate(zip(tasks, outcomes, strict=True), 1):
-                yield _told(outcome if reviewer is None else reviewed(task, outcome, reviewer), console)
+            for index, outcome in enumerate(outcomes, 1):
+                _tell(outcome, console)
+                results.append(outcome.result)
                 if console.bar is not None:
                     console.bar.step(tasks[index].path if index < len(tasks) else "")
         finally:
             if console.bar is not None:
                 console.bar.clear()
                 console.bar = None
+    return results
 
 
-def _told(outcome: Outcome, console: Console) -> FileResult:
-    """The result, after what there is to say of it on stderr."""
+def _tell(outcome: Outcome, console: Console) -> None:
+    """Say on stderr what there is to say of a result."""
     result = outcome.result
     if outcome.bug:
         console.internal_error(f" while linting {result.path}", outcome.bug, outcome.trace)
-        return result
+        return
     if result.error:
         console.error(f"{result.path}: {result.error}")
     if not outcome.done:
-        return result
+        return
     for note in result.notes:
         console.note(f"{result.path}: {note}")
     if result.unreadable and not result.programs:
         console.progress(f"{result.path}: not linted, for it cannot be read")
-        return result
+        return
     programs = f"{count(len(result.programs), 'program')} ({', '.join(result.programs)})" if result.programs else "-"
     aside = f", {len(result.suppressed)} suppressed" if result.suppressed else ""
     console.progress(f"{result.path}: linted {programs}: {count(len(result.diagnostics), 'finding')} left{aside}")
-    for one in result.suppressed:
-        console.progress(f"{result.path}: {_suppressed(one)}")
-    return result
-
-
-def _suppressed(diagnostic: Diagnostic) -> str:
-    """A finding that is not reported, and why."""
-    place, why = diagnostic.place, diagnostic.suppression
-    at = f"{place.path}:{place.line}: " if place is not None else ""
     by = {"comment": "a comment", "per-file-ignores": "per-file-ignores", "baseline": "the baseline"}
-    reason = "" if why is None else f" (suppressed by {by[why.by]}{f': {why.reason}' if why.reason else ''})"
-    return f"{at}{diagnostic.code} {diagnostic.message}{reason}"
+    for one in result.suppressed:
+        at = f"{one.place.path}:{one.place.line}: " if one.place is not None else ""
+        why = one.suppression
+        reason = "" if why is None else f" (suppressed by {by[why.by]}{f': {why.reason}' if why.reason else ''})"
+        console.progress(f"{result.path}: {at}{one.code} {one.message}{reason}")
 
 
 def tell_unreadable(results: Iterable[FileResult], console: Console, more: str = "") -> None:
@@ -175,23 +170,16 @@ def shown_path(path: str) -> str:
     return path.removeprefix(os.getcwd().rstrip(os.sep) + os.sep)
 
 
-def exit_status(
-    results: Sequence[FileResult],
-    action: Action,
-    *,
-    fix_only: bool = False,
-    exit_zero: bool = False,
-    exit_non_zero_on_fix: bool = True,
-) -> int:
+def exit_status(results: Sequence[FileResult], action: Action, options: Mapping[str, Any]) -> int:
     """0, 1 or 2, as the documentation's table of exit statuses has it."""
     if any(result.error for result in results):
         return EXIT_FAILURE
-    if exit_zero:
+    if options["exit_zero"]:
         return 0
     if any(result.unreadable for result in results):
         return 1
     if action == "diff":
         return int(any(result.fixed or result.diff for result in results))
-    changed = exit_non_zero_on_fix and any(result.changed for result in results)
-    left = not fix_only and any(result.diagnostics for result in results)
+    changed = options.get("exit_non_zero_on_fix", True) and any(result.changed for result in results)
+    left = not options.get("fix_only") and any(result.diagnostics for result in results)
     return int(changed or left)

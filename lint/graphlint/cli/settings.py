@@ -14,44 +14,32 @@ from graphlint.run.resolution import Resolved
 def shown_settings(path: str, resolved: Resolved, settings: Settings) -> str:
     """The settings for the artifact at ``path``, one ``key = value`` a line."""
     outputs = [str(output) for output in resolved.outputs]
-    lines = [
-        f"# Resolved settings for: {printable(path)}",
-        f"# Configuration file: {printable(resolved.origin) or 'none'}",
-        f"select = {_toml(sorted(settings.enabled))}",
-        f"fixable = {_toml(sorted(settings.fixable))}",
-        f"unsafe-fixes = {_toml(settings.unsafe_fixes)}",
-        f"target = {_toml(settings.profile.targets)}",
-        f"exclude = {_toml([pattern.glob for pattern in resolved.exclude])}",
-        f"force-exclude = {_toml(resolved.force_exclude)}",
-        f"output-format = {_toml(outputs[0] if len(outputs) == 1 else outputs)}",
-        f"step-summary = {_toml(resolved.step_summary)}",
-        f"source-roots = {_toml(settings.acceptance.source_roots)}",
-        f"baseline = {_toml(settings.acceptance.baseline)}",
-        f"cache-dir = {_toml(resolved.cache_dir)}",
-        "",
-        "[per-file-ignores]",
-        *(f"{_toml(pattern.glob)} = {_toml(sorted(codes))}" for pattern, codes in settings.acceptance.ignores),
-        "",
-        "[per-file-target]",
-        *(f"{_toml(pattern.glob)} = {_toml(one.profile.targets)}" for pattern, one in resolved.per_file_targets),
-        "",
-        "[fix]",
-        f"token-sink = {_toml(settings.token_sink)}",
-        f"provenance = {_toml(settings.provenance)}",
-        "",
-        "[limits]",
-        *(f"{key} = {value}" for key, value in msgspec.to_builtins(settings.limits).items()),
-    ]
-    for op, declared in sorted(settings.ops.items()):
-        lines += [
-            "",
-            f"[ops.{_toml(op)}]",
-            f"writes = {_toml(declared.writes)}",
-            f"aliases = {_toml(declared.aliases)}",
-            f"random = {_toml(declared.random)}",
-            f"effect = {_toml(declared.effect)}",
-        ]
-    return "\n".join(lines) + "\n"
+    accepted = settings.acceptance
+    sections: dict[str, dict[str, Any]] = {
+        "": {
+            "select": sorted(settings.enabled),
+            "fixable": sorted(settings.fixable),
+            "unsafe-fixes": settings.unsafe_fixes,
+            "target": settings.profile.targets,
+            "exclude": [pattern.glob for pattern in resolved.exclude],
+            "force-exclude": resolved.said.force_exclude,
+            "output-format": outputs[0] if len(outputs) == 1 else outputs,
+            "step-summary": resolved.said.step_summary,
+            "source-roots": accepted.source_roots,
+            "baseline": accepted.baseline,
+            "cache-dir": resolved.cache_dir,
+        },
+        "per-file-ignores": {_toml(pattern.glob): sorted(codes) for pattern, codes in accepted.ignores},
+        "per-file-target": {_toml(pattern.glob): one.profile.targets for pattern, one in resolved.per_file_targets},
+        "fix": {"token-sink": settings.token_sink, "provenance": settings.provenance},
+        "limits": msgspec.to_builtins(settings.limits),
+        **{f"ops.{_toml(op)}": msgspec.structs.asdict(one) for op, one in sorted(settings.ops.items())},
+    }
+    text = f"# Resolved settings for: {printable(path)}\n# Configuration file: {printable(resolved.origin) or 'none'}\n"
+    for section, values in sections.items():
+        text += f"\n[{section}]\n" if section else ""
+        text += "".join(f"{key} = {_toml(value)}\n" for key, value in values.items())
+    return text
 
 
 def _toml(value: Any) -> str:

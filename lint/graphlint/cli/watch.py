@@ -35,8 +35,12 @@ def watching(paths: Sequence[str], configurations: Sequence[str], check: Callabl
     watched = {*searched, *map(os.path.dirname, named)}
     if not watched:
         raise ConfigError("--watch is for files and folders: there are none here to watch")
-    above = [os.path.join(folder, name) for folder in _upwards(watched) for name in FILE_NAMES]
-    files = [*above, *map(os.path.abspath, configurations)]
+    folders = set(watched)
+    for folder in folders.copy():
+        while (folder := os.path.dirname(folder)) not in folders:
+            folders.add(folder)
+    files = [os.path.join(folder, name) for folder in folders for name in FILE_NAMES]
+    files += map(os.path.abspath, configurations)
 
     def concerns(_: watchfiles.Change, path: str) -> bool:
         path = os.path.abspath(path)
@@ -79,28 +83,15 @@ def _roots(paths: Iterable[str]) -> tuple[set[str], set[str]]:
     for path in paths:
         if is_url(path):
             continue
-        if os.path.isdir(path):
-            searched.add(os.path.abspath(path))
-        elif os.path.lexists(path) or not any(magic in path for magic in "*?["):
-            if os.path.isdir(os.path.dirname(os.path.abspath(path))):
-                named.add(os.path.abspath(path))
-        else:
-            folder = path
-            while any(magic in folder for magic in "*?["):
-                folder = os.path.dirname(folder)
-            if os.path.isdir(os.path.abspath(folder)):
-                searched.add(os.path.abspath(folder))
+        folder = path
+        while any(magic in folder for magic in "*?[") and not os.path.lexists(path):
+            folder = os.path.dirname(folder)
+        folder = os.path.abspath(folder)
+        if os.path.isdir(folder):
+            searched.add(folder)
+        elif folder == os.path.abspath(path) and os.path.isdir(os.path.dirname(folder)):
+            named.add(folder)
     return searched, named
-
-
-def _upwards(folders: Iterable[str]) -> set[str]:
-    """The folders, and all above them."""
-    found: set[str] = set()
-    for folder in folders:
-        while folder not in found:
-            found.add(folder)
-            folder = os.path.dirname(folder)  # noqa: PLW2901 - upwards
-    return found
 
 
 def _stamps(files: Iterable[str]) -> dict[str, tuple[int, int, int]]:

@@ -32,6 +32,7 @@ from typing import Any, Final
 import msgspec
 
 from graphlint.artifact.errors import ProgramError
+from graphlint.ir.decode import OLDEST_MAJOR
 from graphlint.ir.document import Document
 from graphlint.ir.edit import (
     KEYWORD,
@@ -256,7 +257,7 @@ class _Ends:
         self._signature = program.graph_module.signature
         self._calls = program.graph_module.module_call_graph
         self._root = next((one.signature for one in self._calls if one.fqn == "" and one.signature is not None), None)
-        self._specs: list[OutputSpec] = self._signature.output_specs or []
+        self._specs: list[OutputSpec] = self._signature.output_specs
         self._buffers: dict[int, int] = {}
         """Of mutation outputs that are tokens: the buffer's input."""
         for index, output in enumerate(self._graph.outputs):
@@ -271,7 +272,7 @@ class _Ends:
                 chains.refuse(self._graph, _name_of(argument), f"the signature of module {entry.fqn!r} names it")
 
     def _obstacle(self, index: int, name: str) -> str | None:
-        if self._signature.output_specs is None:
+        if self._program.schema[0] <= OLDEST_MAJOR:
             return "torch 2.1 wrote this file, whose signature graphlint does not edit"
         spec = self._specs[index]
         if spec.token is not None:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import msgspec
 
@@ -18,68 +18,73 @@ from graphlint.artifact.errors import ConfigError
 from graphlint.artifact.urls import is_url
 from graphlint.ops.declared import DeclaredOp
 from graphlint.report.results import Action, FileResult
+from graphlint.rules.registry import RULES
 from graphlint.rules.settings import Settings, TokenSink
-from graphlint.run.config import configured
+from graphlint.run.config import checked, configured
 from graphlint.run.resolution import Resolver
+from graphlint.run.review import Reviewer
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from typing_extensions import Unpack
+
     from graphlint.run.engine import Verifier
     from graphlint.run.pool import Task
-    from graphlint.run.review import Reviewer
-
-ORIGIN = "the call"
-"""Where messages say that a wrong option comes from."""
 
 Selectors = str | Sequence[str]
-Ops = Mapping[str, DeclaredOp | Mapping[str, Any]]
+Path = str | os.PathLike[str]
 
 
-def lint(
-    path: str | os.PathLike[str],
-    *,
-    select: Selectors | None = None,
-    extend_select: Selectors = (),
-    ignore: Selectors = (),
-    fixable: Selectors | None = None,
-    unfixable: Selectors | None = None,
-    unsafe_fixes: bool | None = None,
-    token_sink: TokenSink | None = None,
-    target: Selectors | None = None,
-    ops: Ops | None = None,
-    baseline: str | None = None,
-    config: str | None = None,
-    isolated: bool = False,
-) -> FileResult:
+class ProgramOptions(TypedDict, total=False):
+    """What can be said of a program, in a file or in memory."""
+
+    select: Selectors | None
+    extend_select: Selectors
+    ignore: Selectors
+    fixable: Selectors | None
+    unfixable: Selectors
+    unsafe_fixes: bool | None
+    token_sink: TokenSink | None
+    target: Selectors | None
+    ops: Mapping[str, DeclaredOp | Mapping[str, Any]] | None
+
+
+class LintOptions(ProgramOptions, total=False):
+    """What can be said of an artifact."""
+
+    baseline: str | None
+    """A path; empty for none, whatever the configuration says."""
+    config: str | None
+    """The configuration file, in place of the one that is nearest to the artifact."""
+    isolated: bool
+    """Whether to ignore all configuration files."""
+
+
+class FixOptions(LintOptions, total=False):
+    """What can be said of an artifact that is written back."""
+
+    provenance: bool | None
+    """Whether to record what was done in the artifact's extra file ``graphlint.json`` (the default)."""
+
+
+def lint(path: Path, **options: Unpack[LintOptions]) -> FileResult:
     """Lint one artifact.
 
-    What the options leave open comes from the configuration file nearest to the artifact, or from the one that
-    ``config`` names; ``isolated`` ignores them all. What comments in the model's source, per-file ignores or the
-    ``baseline`` (a path; empty for none) accept is in ``FileResult.suppressed``. What is wrong with the artifact is
-    in the result, as a diagnostic (GL001, GL002). Raises ConfigError for what is wrong with options or configuration,
-    RemoteError for a URL whose artifact cannot be had.
+    What the options leave open comes from the configuration. What comments in the model's source, per-file ignores or
+    the baseline accept is in ``FileResult.suppressed``. What is wrong with the artifact is in the result, as a
+    diagnostic (GL001, GL002). Raises ConfigError for what is wrong with options or configuration, RemoteError for a URL
+    whose artifact cannot be had.
     """
-    return _processed(**locals())
+    return _processed(path, "check", *_resolver(options, LintOptions))
 
 
 def lint_many(
-    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    paths: Path | Iterable[Path],
     *,
     executor: Executor | None = None,
     jobs: int | None = None,
-    select: Selectors | None = None,
-    extend_select: Selectors = (),
-    ignore: Selectors = (),
-    fixable: Selectors | None = None,
-    unfixable: Selectors | None = None,
-    unsafe_fixes: bool | None = None,
-    token_sink: TokenSink | None = None,
-    target: Selectors | None = None,
-    ops: Ops | None = None,
-    baseline: str | None = None,
-    config: str | None = None,
-    isolated: bool = False,
+    **options: Unpack[LintOptions],
 ) -> Iterator[FileResult]:
     """Lint the artifacts that ``paths`` stand for: files, folders, patterns and URLs, as on the command line.
 
@@ -92,13 +97,12 @@ def lint_many(
     ``jobs`` processes of graphlint's own (default: as many as there are cores) are started if there is enough to do.
     The other options, and what is raised (at once, not with the first result), are as for :func:`lint`.
     """
-    options = locals()
     from graphlint.run.discovery import discover
     from graphlint.run.pool import tasks_for
 
     if jobs is not None and jobs < 1:
         raise ConfigError(f"jobs: expected a number of at least 1, found {jobs}")
-    resolver, reviewer = _resolver(**options)
+    resolver, reviewer = _resolver(options, LintOptions)
     given = [paths] if isinstance(paths, (str, os.PathLike)) else paths
     tasks = tasks_for(discover([os.fspath(path) for path in given], resolver), resolver.settings_for, "check")
     for task in tasks:
@@ -109,56 +113,35 @@ def lint_many(
 def _results(
     tasks: Sequence[Task], reviewer: Reviewer, executor: Executor | None, jobs: int | None
 ) -> Iterator[FileResult]:
-    from graphlint.run.pool import cores, in_order, known_outcome, reviewed, run
+    from graphlint.run.pool import cores, run
 
-    if executor is None:
-        outcomes = run(tasks, jobs or cores())
-    else:
-        outcomes = in_order(tasks, map(known_outcome, tasks), lambda _: executor)
-    with closing(outcomes):
-        for task, outcome in zip(tasks, outcomes, strict=True):
-            yield reviewed(task, outcome, reviewer).result
+    with closing(run(tasks, jobs or cores(), reviewer, executor=executor)) as outcomes:
+        for outcome in outcomes:
+            yield outcome.result
 
 
 def fix(
-    path: str | os.PathLike[str],
-    *,
-    diff: bool = False,
-    verify: bool = False,
-    trust: bool = False,
-    select: Selectors | None = None,
-    extend_select: Selectors = (),
-    ignore: Selectors = (),
-    fixable: Selectors | None = None,
-    unfixable: Selectors | None = None,
-    unsafe_fixes: bool | None = None,
-    token_sink: TokenSink | None = None,
-    provenance: bool | None = None,
-    target: Selectors | None = None,
-    ops: Ops | None = None,
-    baseline: str | None = None,
-    config: str | None = None,
-    isolated: bool = False,
+    path: Path, *, diff: bool = False, verify: bool = False, trust: bool = False, **options: Unpack[FixOptions]
 ) -> FileResult:
     """Fix one artifact and write it back.
 
     ``diff`` only shows what a fix would change (``FileResult.diff``). ``verify`` (needs torch) runs the artifact before
     and after, and writes it only if both do the same; ``trust`` admits artifacts whose code runs when torch loads them.
-    ``provenance`` records what was done in the artifact's extra file ``graphlint.json`` (the default).
     The other options, and what is raised, are as for :func:`lint`. Why an artifact could not be written, or did not
     pass its verification, is ``FileResult.error``; it is untouched then.
     """
-    return _processed(**locals(), fixing=True)
+    action = _changing(path, diff=diff)
+    return _processed(path, action, *_resolver(options, FixOptions), _verifier(verify, trust))
 
 
 def restore(
-    path: str | os.PathLike[str],
+    path: Path,
     *,
     diff: bool = False,
     verify: bool = False,
     trust: bool = False,
     provenance: bool | None = None,
-    ops: Ops | None = None,
+    ops: Mapping[str, DeclaredOp | Mapping[str, Any]] | None = None,
     config: str | None = None,
     isolated: bool = False,
 ) -> FileResult:
@@ -167,48 +150,36 @@ def restore(
     What was restored is ``FileResult.restored``, what could not be is ``FileResult.kept``. ``diff``, ``verify`` and
     the other options, and what is raised, are as for :func:`fix`.
     """
-    options = locals()
-    from graphlint.run.engine import restore as restore_file
+    from graphlint.run import engine
 
-    _refuse_to_write(path, diff=diff)
-    settings = _resolver(**options)[0].settings_for(os.fspath(path))
-    return restore_file(os.fspath(path), settings, "diff" if diff else "fix", _verifier(verify, trust))
+    action = _changing(path, diff=diff)
+    options = {"provenance": provenance, "ops": ops, "config": config, "isolated": isolated}
+    settings = _resolver(options, FixOptions)[0].settings_for(os.fspath(path))
+    return engine.restore(os.fspath(path), settings, action, _verifier(verify, trust))
 
 
-def program_settings(**options: Any) -> Settings:
-    """The settings for a program that is no file: no configuration file holds for it. Raises ConfigError.
-
-    The options are those of :func:`lint`, as far as they concern programs.
-    """
-    return _resolver(None, isolated=True, **options)[0].settings_for(os.curdir)
+def program_settings(**options: Unpack[ProgramOptions]) -> Settings:
+    """The settings for a program that is no file: no configuration file holds for it. Raises ConfigError."""
+    return _resolver({**options, "isolated": True}, LintOptions)[0].settings_for(os.curdir)
 
 
 def _processed(
-    path: str | os.PathLike[str],
-    *,
-    fixing: bool = False,
-    diff: bool = False,
-    verify: bool = False,
-    trust: bool = False,
-    **options: Any,
+    path: Path, action: Action, resolver: Resolver, reviewer: Reviewer, verifier: Verifier | None = None
 ) -> FileResult:
     from graphlint.run.engine import process
 
-    if fixing:
-        _refuse_to_write(path, diff=diff)
-    action: Action = "diff" if diff else "fix" if fixing else "check"
     name = os.fspath(path)
-    resolver, reviewer = _resolver(**options)
     settings = resolver.settings_for(name)
     reviewer.baseline(settings.acceptance.baseline)
     review = partial(reviewer.accept, name, settings.acceptance)
-    result = process(name, settings, action, _verifier(verify, trust), review)
+    result = process(name, settings, action, verifier, review)
     return reviewer.note(result, settings).without_fixes_except(settings.fixable)
 
 
-def _refuse_to_write(path: str | os.PathLike[str], *, diff: bool) -> None:
+def _changing(path: Path, *, diff: bool) -> Action:
     if is_url(os.fspath(path)) and not diff:
         raise ConfigError(f"{os.fspath(path)} cannot be written to: take a local copy, or ask for the diff")
+    return "diff" if diff else "fix"
 
 
 def _verifier(wanted: bool, trust: bool) -> Verifier | None:
@@ -219,17 +190,17 @@ def _verifier(wanted: bool, trust: bool) -> Verifier | None:
     return verifier(trust=trust)
 
 
-def _resolver(config: str | None, isolated: bool, **options: Any) -> tuple[Resolver, Reviewer]:
-    """What finds out settings, by those of the options that a configuration has."""
-    from graphlint.rules.registry import RULES
-    from graphlint.run.review import Reviewer
-
-    sinks = get_args(TokenSink)
-    if options.get("token_sink") not in (None, *sinks):
-        raise ConfigError(f"token_sink: unknown value {options['token_sink']!r}, expected one of {', '.join(sinks)}")
+def _resolver(options: Mapping[str, Any], known: Any) -> tuple[Resolver, Reviewer]:
+    """What finds out settings, and what reviews findings. Raises TypeError for an option that is none of ``known``."""
+    unknown = sorted(options.keys() - known.__optional_keys__)
+    if unknown:
+        raise TypeError(f"there is no option '{unknown[0]}'")
+    if options.get("token_sink") is not None:
+        checked(options["token_sink"], TokenSink, "token_sink")
     try:
         declared = msgspec.convert(dict(options.get("ops") or {}), dict[str, DeclaredOp])
     except msgspec.ValidationError as error:
         raise ConfigError(f"ops: {error}") from None
     given = configured({**options, "ops": declared})
-    return Resolver(RULES, given, (), config, isolated=isolated, origin=ORIGIN), Reviewer(RULES)
+    isolated = options.get("isolated", False)
+    return Resolver(RULES, given, (), options.get("config"), isolated=isolated, origin="the call"), Reviewer(RULES)

@@ -19,14 +19,15 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Final
 
 import msgspec
 
 from graphlint.artifact.errors import ConfigError
 from graphlint.artifact.urls import is_url
-from graphlint.run.fingerprints import Identity
+from graphlint.rules.diagnostics import Diagnostic, Suppression
+from graphlint.run.fingerprints import Identity, identity
 
 VERSION: Final = 1
 DEFAULT_NAME: Final = "graphlint-baseline.json"
@@ -65,6 +66,46 @@ def load(path: str) -> Counter[Identity]:
         *identity, count = msgspec.structs.astuple(entry)
         counts[Identity(*identity)] += count
     return counts
+
+
+class Baseline:
+    """What a baseline accepts, and what of it was met in a run."""
+
+    def __init__(self, path: str) -> None:
+        """Raises ConfigError."""
+        self._path = path
+        self._accepted = load(path)
+        self._met: Counter[Identity] = Counter()
+
+    def suppress(self, artifact: str, diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
+        """The findings of one program, of which as many of each identity are accepted as the baseline has, the first
+        ones; what is accepted for another reason does not count.
+        """
+        name, left = artifact_name(artifact, self._path), self._accepted.copy()
+        reviewed = []
+        for diagnostic in diagnostics:
+            one = identity(diagnostic, name)
+            if diagnostic.suppression is None and left[one] > 0:
+                left[one] -= 1
+                diagnostic = msgspec.structs.replace(diagnostic, suppression=Suppression("baseline"))  # noqa: PLW2901
+            reviewed.append(diagnostic)
+        return reviewed
+
+    def meet(self, artifact: str, diagnostics: Sequence[Diagnostic]) -> None:
+        """Remember what was accepted."""
+        name = artifact_name(artifact, self._path)
+        accepted = (one for one in diagnostics if one.suppression is not None and one.suppression.by == "baseline")
+        self._met |= Counter(identity(one, name) for one in accepted)
+
+    def gone(self, artifact: str, enabled: Collection[str]) -> Counter[Identity]:
+        """How many of the artifact's entries for the ``enabled`` rules were not met."""
+        name = artifact_name(artifact, self._path)
+        return (
+            Counter(
+                {one: number for one, number in self._accepted.items() if one.artifact == name and one.code in enabled}
+            )
+            - self._met
+        )
 
 
 def render(counts: Mapping[Identity, int]) -> str:

@@ -25,13 +25,10 @@ from collections.abc import Iterator
 import msgspec
 
 from graphlint import __version__
-from graphlint.artifact.errors import ArtifactError
-from graphlint.artifact.source import FileSource
 from graphlint.report.results import FileResult
 from graphlint.rules.settings import Acceptance, Settings
 
-TAG = "CACHEDIR.TAG"
-PRUNED = "pruned"
+TAG, PRUNED, SUFFIX = "CACHEDIR.TAG", "pruned", ".entry"
 MARKS = {
     TAG: b"Signature: 8a477f597d28d172789f06886806bc55\n"  # of https://bford.info/cachedir/
     b"# Results of graphlint. It is safe to remove this folder; `graphlint clean` does.\n",
@@ -39,8 +36,6 @@ MARKS = {
     PRUNED: b"",
 }
 """What tells backups and version control to leave a cache alone, and when entries were dropped last."""
-SUFFIX = ".entry"
-
 RACY_NS = 2 * 10**9
 """The coarsest clock in use is that of FAT."""
 DAY_NS = 24 * 3600 * 10**9
@@ -50,11 +45,10 @@ MOST_ENTRIES = 20_000
 CHECKSUM_SIZE = 16
 
 Stamp = tuple[int, ...]
-"""What tells that a file was not written to."""
 
 
 def stamp_of(path: str) -> Stamp | None:
-    """The stamp of the file at ``path``; None where the file may be written to without another stamp."""
+    """What tells that the file at ``path`` was not written to; None where it may be without another stamp."""
     with contextlib.suppress(OSError, ValueError):
         status = os.stat(path)
         # On Windows the change time is the file's creation.
@@ -66,7 +60,7 @@ def stamp_of(path: str) -> Stamp | None:
 
 def lookup(folder: str, path: str, settings: Settings) -> FileResult | None:
     """The result of checking the artifact at ``path``, if it is known."""
-    with contextlib.suppress(OSError, ValueError, msgspec.MsgspecError, ArtifactError):
+    with contextlib.suppress(OSError, ValueError, msgspec.MsgspecError):
         entry = _entry(folder, path, settings)
         data = _content(entry)
         checksum, body = data[:CHECKSUM_SIZE], data[CHECKSUM_SIZE:]
@@ -80,15 +74,12 @@ def lookup(folder: str, path: str, settings: Settings) -> FileResult | None:
 
 
 def store(folder: str, path: str, settings: Settings, stamp: Stamp | None, result: FileResult) -> None:
-    """Keep the result of a check of the artifact at ``path``, which had the stamp before the check.
-
-    ``folder`` is made if it is not there.
-    """
+    """Keep the result of a check of the artifact at ``path``, which had the stamp before the check, in ``folder``."""
     # What could not be read may be readable next time, for reasons that are not in the file.
     if result.unreadable or stamp is None or stamp_of(path) != stamp:
         return
     with contextlib.suppress(OSError, ValueError):  # a full disk, a read-only folder; names that are no text
-        body = msgspec.msgpack.encode((stamp, _with_path(result, "")))
+        body = msgspec.msgpack.encode((stamp, _with_path(result, "")))  # a path need be no text
         entry = _entry(folder, path, settings)
         _make(folder)
         temporary = f"{entry}.{os.getpid()}-{os.urandom(4).hex()}.tmp"
@@ -96,10 +87,9 @@ def store(folder: str, path: str, settings: Settings, stamp: Stamp | None, resul
             with open(temporary, "xb") as stream:
                 stream.write(_checksum(body) + body)
             os.replace(temporary, entry)
-        except BaseException:
+        finally:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
-            raise
 
 
 def _entry(folder: str, path: str, settings: Settings) -> str:
@@ -107,7 +97,7 @@ def _entry(folder: str, path: str, settings: Settings) -> str:
     # What is accepted comes after a check.
     plain = msgspec.structs.replace(settings, acceptance=Acceptance())
     place = os.fsencode(os.path.relpath(os.path.abspath(path), os.path.dirname(folder)))
-    parts = (_code(), msgspec.json.encode(plain, order="deterministic"), place)
+    parts = _code(), msgspec.json.encode(plain, order="deterministic"), place
     name = hashlib.blake2b(b"".join(len(part).to_bytes(8, "little") + part for part in parts), digest_size=20)
     return os.path.join(folder, name.hexdigest() + SUFFIX)
 
@@ -154,16 +144,15 @@ def _files(folder: str) -> Iterator[tuple[str, os.stat_result]]:
     """The files of a cache; nothing that is not its own, and no links."""
     with os.scandir(folder) as files:
         for file in files:
-            with contextlib.suppress(FileNotFoundError, ArtifactError):
-                if file.is_file(follow_symlinks=False) and (
-                    SUFFIX in file.name or (file.name in MARKS and _content(file.path) == MARKS[file.name])
-                ):
+            with contextlib.suppress(FileNotFoundError):
+                is_mark = file.name in MARKS and file.is_file() and _content(file.path) == MARKS[file.name]
+                if file.is_file(follow_symlinks=False) and (is_mark or SUFFIX in file.name):
                     yield file.path, file.stat(follow_symlinks=False)
 
 
 def _content(path: str) -> bytes:
-    with contextlib.closing(FileSource(path)) as source:
-        return source.read_at(0, source.size)
+    with open(path, "rb") as stream:
+        return stream.read()
 
 
 @functools.cache

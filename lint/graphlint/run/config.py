@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os.path
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, get_args
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 import msgspec
 
@@ -24,45 +24,18 @@ from graphlint.rules.settings import TokenSink, parse_toml
 FILE_NAMES: Final = (".graphlint.toml", "graphlint.toml", "pyproject.toml")
 """In the order of preference within one folder."""
 
-_STRINGS, _STRING, _SWITCH, _TABLE = "a list of strings", "a string", "true or false", "a table"
-_EITHER, _INTEGER = "a string or several", "an integer"
-_TYPES: Final[dict[str, type | tuple[type, ...]]] = {
-    _STRINGS: list,
-    _STRING: str,
-    _SWITCH: bool,
-    _TABLE: dict,
-    _INTEGER: int,
-    _EITHER: (str, list),
-}
-_KEYS: Final = {
-    "select": _STRINGS,
-    "ignore": _STRINGS,
-    "extend-select": _STRINGS,
-    "exclude": _STRINGS,
-    "extend-exclude": _STRINGS,
-    "force-exclude": _SWITCH,
-    "per-file-ignores": _TABLE,
-    "fixable": _STRINGS,
-    "unfixable": _STRINGS,
-    "unsafe-fixes": _SWITCH,
-    "output-format": _EITHER,
-    "step-summary": _SWITCH,
-    "target": _EITHER,
-    "per-file-target": _TABLE,
-    "source-roots": _STRINGS,
-    "baseline": _STRING,
-    "warn-unused-ignores": _SWITCH,
-    "cache-dir": _STRING,
-    "fix": _TABLE,
-    "ops": _TABLE,
-    "limits": _TABLE,
-}
-_FIX_KEYS: Final = {"token-sink": _STRING, "provenance": _SWITCH}
-_OP_KEYS: Final = {"writes": _STRINGS, "aliases": _STRINGS, "random": _SWITCH, "effect": _SWITCH}
+Several = Annotated[tuple[str, ...], msgspec.Meta(description="a string or several")]
 
 
-class Configuration(msgspec.Struct, frozen=True, rename="kebab"):
-    """The keys of ``[tool.graphlint]`` and of its table ``fix``; None means that a key is not there."""
+class Fixing(msgspec.Struct, frozen=True, rename="kebab"):
+    """The keys of the table ``fix``; None means that a key is not there."""
+
+    token_sink: TokenSink | None = None
+    provenance: bool | None = None
+
+
+class Configuration(Fixing, frozen=True):
+    """The keys of ``[tool.graphlint]``, and those of ``fix``. What a file may hold is told by the types here."""
 
     select: tuple[str, ...] | None = None
     ignore: tuple[str, ...] | None = None
@@ -74,19 +47,17 @@ class Configuration(msgspec.Struct, frozen=True, rename="kebab"):
     fixable: tuple[str, ...] | None = None
     unfixable: tuple[str, ...] | None = None
     unsafe_fixes: bool | None = None
-    output_format: tuple[str, ...] | None = None
+    output_format: Several | None = None
     """The reports, each ``FORMAT`` or ``FORMAT=FILE``."""
     step_summary: bool | None = None
     """Whether to add to the job summary of GitHub Actions."""
-    target: tuple[str, ...] | None = None
-    per_file_target: dict[str, tuple[str, ...]] | None = None
+    target: Several | None = None
+    per_file_target: dict[str, Several] | None = None
     source_roots: tuple[str, ...] | None = None
     baseline: str | None = None
     warn_unused_ignores: bool | None = None
     cache_dir: str | None = None
     """Relative to the folder of the configuration."""
-    token_sink: TokenSink | None = None
-    provenance: bool | None = None
     ops: dict[str, DeclaredOp] | None = None
     limits: dict[str, int] | None = None
     """Those keys of Limits that are set."""
@@ -94,6 +65,8 @@ class Configuration(msgspec.Struct, frozen=True, rename="kebab"):
 
 LISTS: Final = ("select", "ignore", "extend_select", "exclude", "extend_exclude", "fixable", "unfixable", "target")
 """What is a comma-separated list where it is one string."""
+_STRING: Final = "a string"
+_EXPECTED: Final = {tuple: "a list of strings", str: _STRING, bool: "true or false", int: "an integer", dict: "a table"}
 
 
 def configured(options: Mapping[str, Any]) -> Configuration:
@@ -156,104 +129,81 @@ def check(table: Any, path: str, prefix: str) -> Configuration:
     Raises ConfigError for unknown keys and wrong types.
     """
     try:
-        return _checked(table, prefix)
+        values = checked(table, Configuration, prefix)
+        try:
+            check_stdout([parse(text) for text in values.get("output-format", ())])
+        except ConfigError as error:
+            raise ConfigError(f"{_dotted(prefix, 'output-format')}: {error}") from None
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
+    return msgspec.convert({**values, **values.get("fix", {})}, Configuration)
 
 
-def _checked(table: Any, prefix: str) -> Configuration:
-    _check_table(table, _KEYS, prefix)
-    values = {**table, **table.get("fix", {})}
-    _check_table(values.pop("fix", {}), _FIX_KEYS, _dotted(prefix, "fix"))
-    sink, sinks = values.get("token-sink"), get_args(TokenSink)
-    if sink not in (None, *sinks):
-        key = _dotted(prefix, "fix.token-sink")
-        raise ConfigError(f"{key}: unknown value {sink!r}, expected one of {', '.join(sinks)}")
-    for key, kind in (("per-file-ignores", _STRINGS), ("per-file-target", _EITHER)):
-        for pattern, value in values.get(key, {}).items():
-            _expect(value, kind, f'{_dotted(prefix, key)}."{pattern}"')
-    for op, value in values.get("ops", {}).items():
-        _check_op(value, op, _dotted(prefix, "ops"))
-    _check_limits(values.get("limits", {}), _dotted(prefix, "limits"))
-    for key in {"output-format", "target"} & values.keys():
-        values[key] = _several(values[key])
-    if "per-file-target" in values:
-        values["per-file-target"] = {pattern: _several(one) for pattern, one in values["per-file-target"].items()}
-    try:
-        check_stdout([parse(text) for text in values.get("output-format", ())])
-    except ConfigError as error:
-        raise ConfigError(f"{_dotted(prefix, 'output-format')}: {error}") from None
-    return msgspec.convert(values, Configuration)
+def checked(value: Any, kind: Any, key: str) -> Any:
+    """``value`` if it is of the type ``kind``, that of a field; where that is Several, as a list.
+
+    Raises ConfigError, which names the ``key`` and what was expected.
+    """
+    if type(None) in get_args(kind):
+        kind = get_args(kind)[0]
+    if kind == Several and isinstance(value, str):
+        return [value]
+    expected = _STRING if kind == Several else None
+    kind, about = get_args(kind) if get_origin(kind) is Annotated else (kind, msgspec.Meta())
+    if get_origin(kind) is Literal:
+        if checked(value, str, key) not in get_args(kind):
+            raise ConfigError(f"{key}: unknown value {value!r}, expected one of {', '.join(get_args(kind))}")
+        return value
+    plain: Any = dict if isinstance(kind, type(msgspec.Struct)) else get_origin(kind) or kind
+    held: Any = list if plain is tuple else plain
+    if not isinstance(value, held) or (plain is int and isinstance(value, bool)):
+        raise ConfigError(f"{key}: expected {expected or _EXPECTED[plain]}, found {_shown(value)}")
+    if plain is tuple:
+        return [checked(item, str, f"{key}[{index}]") for index, item in enumerate(value)]
+    if plain is dict:
+        return _checked_table(value, kind, key)
+    if about.ge is not None and value < about.ge:
+        raise ConfigError(f"{key}: expected an integer of at least {about.ge}, found {value}")
+    if about.le is not None and value > about.le:
+        raise ConfigError(f"{key}: expected an integer of at most {about.le}, found {value}")
+    return value
 
 
-def _check_table(table: Any, keys: Mapping[str, str], prefix: str) -> None:
-    _expect(table, _TABLE, prefix)
-    for key in table:
-        if key not in keys:
-            raise ConfigError(f"unknown key '{_dotted(prefix, key)}'{_nearest(key, keys)}")
-    for key, value in table.items():
-        _expect(value, keys[key], _dotted(prefix, key))
+def _checked_table(table: dict[str, Any], kind: Any, key: str) -> dict[str, Any]:
+    if get_origin(kind) is dict:
+        return {name: checked(value, get_args(kind)[1], f'{key}."{name}"') for name, value in table.items()}
+    fields = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
+    if kind is Configuration:
+        for name in Fixing.__struct_encode_fields__:
+            del fields[name]
+        fields |= {"fix": Fixing, "limits": Limits}
+    for name, value in table.items():
+        if name not in fields:
+            if kind is DeclaredOp and isinstance(value, dict):
+                # [tool.graphlint.ops.mylib.scale_] is TOML for a table in a table.
+                raise ConfigError(f'{key}: quote the whole name of the op: [{key[:-1]}.{name}"]')
+            raise ConfigError(f"unknown key '{_dotted(key, name)}'{_nearest(name, fields)}")
+    return {name: checked(value, fields[name], _dotted(key, name)) for name, value in table.items()}
 
 
-def _check_op(value: Any, op: str, prefix: str) -> None:
-    if isinstance(value, dict):
-        # [tool.graphlint.ops.mylib.scale_] is TOML for a table in a table.
-        for name, inner in value.items():
-            if isinstance(inner, dict):
-                raise ConfigError(f'{prefix}."{op}": quote the whole name of the op: [{prefix}."{op}.{name}"]')
-    _check_table(value, _OP_KEYS, f'{prefix}."{op}"')
-
-
-def _check_limits(table: dict[str, Any], prefix: str) -> None:
-    if not table:
-        return
-    from msgspec.inspect import type_info
-
-    _check_table(table, dict.fromkeys(Limits.__struct_encode_fields__, _INTEGER), prefix)
-    for field in type_info(Limits).fields:  # type: ignore[attr-defined]
-        least, most, value = field.type.ge, field.type.le, table.get(field.encode_name)
-        expected = f"{prefix}.{field.encode_name}: expected an integer of"
-        if value is not None and least is not None and value < least:
-            raise ConfigError(f"{expected} at least {least}, found {value}")
-        if value is not None and most is not None and value > most:
-            raise ConfigError(f"{expected} at most {most}, found {value}")
-
-
-def _expect(value: Any, kind: str, key: str) -> None:
-    """Raise ConfigError where the value of ``key`` is of another type."""
-    if not isinstance(value, _TYPES[kind]) or (kind == _INTEGER and isinstance(value, bool)):
-        raise _wrong(value, _STRING if kind == _EITHER else kind, key)
-    for index, item in enumerate(value if isinstance(value, list) else ()):
-        if not isinstance(item, str):
-            raise _wrong(item, _STRING, f"{key}[{index}]")
-
-
-def _wrong(value: Any, expected: str, key: str) -> ConfigError:
+def _shown(value: Any) -> str:
+    if isinstance(value, (dict, list)):
+        return "a table" if isinstance(value, dict) else "a list"
     names: dict[type, str] = {str: "the string", bool: "the boolean", int: "the number", float: "the number"}
-    if isinstance(value, dict):
-        found = "a table"
-    elif isinstance(value, list):
-        found = "a list"
-    else:
-        shown = str(value).lower() if isinstance(value, bool) else f"{value!r}"
-        found = f"{names.get(type(value), 'the value')} {shown}"
-    return ConfigError(f"{key}: expected {expected}, found {found}")
+    shown = str(value).lower() if isinstance(value, bool) else f"{value!r}"
+    return f"{names.get(type(value), 'the value')} {shown}"
 
 
 def _nearest(key: str, known: Iterable[str]) -> str:
     normal = key.replace("_", "-")
-    if known is _KEYS:
-        if normal in _FIX_KEYS:
+    if "fix" in known:  # at the top
+        if normal in Fixing.__struct_encode_fields__:
             return f"; it belongs into the table 'fix': fix.{normal}"
         if normal == "extend-ignore":
             return "; did you mean 'ignore'?"
         if normal == "tool":
             return "; [tool.graphlint] is for pyproject.toml: elsewhere its keys stand at the top, and [fix] is a table"
     return did_you_mean(normal, known) or "; known are " + ", ".join(known)
-
-
-def _several(value: list[str] | str) -> list[str]:
-    return [value] if isinstance(value, str) else value
 
 
 def _dotted(prefix: str, key: str) -> str:

@@ -53,10 +53,7 @@ def _candidates(paths: Iterable[str], resolver: Resolver) -> Iterator[Candidate]
             continue
         if resolver.force_exclude and resolver.excludes_with_parents(os.path.abspath(path)):
             continue
-        if os.path.isdir(path):
-            yield from _search(os.path.normpath(path), resolver)
-        else:
-            yield Candidate(path)
+        yield from _search(os.path.normpath(path), resolver) if os.path.isdir(path) else (Candidate(path),)
 
 
 def _matching(pattern: str, resolver: Resolver) -> Iterator[Candidate]:
@@ -80,15 +77,10 @@ def _search(folder: str, resolver: Resolver) -> Iterator[Candidate]:
     absolute = os.path.abspath(folder)
     for entry in entries:
         descends = entry.is_dir(follow_symlinks=False)
-        if not descends and not (entry.name.endswith(SUFFIX) and _is_artifact(entry)):
-            continue
-        if resolver.excludes(os.path.join(absolute, entry.name)):
-            continue
-        path = entry.name if folder == os.curdir else os.path.join(folder, entry.name)
-        if descends:
-            yield from _search(path, resolver)
-        else:
-            yield Candidate(path)
+        if descends or (entry.name.endswith(SUFFIX) and _is_artifact(entry)):
+            path = entry.name if folder == os.curdir else os.path.join(folder, entry.name)
+            if not resolver.excludes(os.path.join(absolute, entry.name)):
+                yield from _search(path, resolver) if descends else (Candidate(path),)
 
 
 def _is_artifact(entry: os.DirEntry[str]) -> bool:
@@ -121,6 +113,4 @@ def _remote(url: str, resolver: Resolver) -> Iterator[Candidate]:
         return
     if not found:
         yield Candidate(url, NO_MATCH if is_pattern(url) else f"there are no {SUFFIX} files below it")
-    for one in found:
-        if one == url or not resolver.excludes(one):
-            yield Candidate(one)
+    yield from (Candidate(one) for one in found if one == url or not resolver.excludes(one))

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
 from graphlint.artifact.artifact import Artifact, ProgramEntry, open_artifact
-from graphlint.artifact.errors import (
-    ArtifactError,
-    FixValidationError,
-    LfsPointerError,
-    VerificationError,
-    WriteError,
-)
+from graphlint.artifact.errors import ArtifactError, FixValidationError, LfsPointerError, VerificationError, WriteError
 from graphlint.ir.document import Document
-from graphlint.ir.source import SourceFrame, model_lines
-from graphlint.report.results import Action, FileResult, Illustration, RestoredCheck
+from graphlint.ir.source import model_lines
+from graphlint.report.results import Action, FileResult, RestoredCheck
 from graphlint.rules.base import Rule, no_fix
 from graphlint.rules.diagnostics import Diagnostic
 from graphlint.rules.files import CodeInArtifact, LfsPointer, UnreadableArtifact
@@ -30,6 +24,8 @@ from graphlint.rules.settings import Settings
 from graphlint.rules.view import ProgramView
 
 if TYPE_CHECKING:
+    from graphlint.rules.fixing import FixedProgram
+    from graphlint.rules.restoring import RestoredProgram
     from graphlint.run.provenance import Record
     from graphlint.run.writeback import Change
 
@@ -41,11 +37,7 @@ _RUNS: Final = "torch runs this when it loads the file: load it only if you trus
 
 
 def process(
-    path: str,
-    settings: Settings,
-    action: Action,
-    verifier: Verifier | None = None,
-    review: Review | None = None,
+    path: str, settings: Settings, action: Action, verifier: Verifier | None = None, review: Review | None = None
 ) -> FileResult:
     """Lint one artifact and, depending on ``action``, fix it or show what a fix would change.
 
@@ -69,12 +61,7 @@ def restore(path: str, settings: Settings, action: Action, verifier: Verifier | 
 
 
 def _processed(
-    path: str,
-    settings: Settings,
-    kind: Kind,
-    action: Action,
-    verifier: Verifier | None,
-    review: Review | None = None,
+    path: str, settings: Settings, kind: Kind, action: Action, verifier: Verifier | None, review: Review | None = None
 ) -> FileResult:
     try:
         with open_artifact(path, settings.limits) as artifact:
@@ -103,35 +90,37 @@ class _Run:
         self._path = path
         self._settings = settings
         self._review = review
-        self._diagnostics: list[Diagnostic] = []
-        self._code: list[Diagnostic] = []
+        self._found: defaultdict[str, list[Any]] = defaultdict(list)
+        """What there is for the fields of the result."""
         self._notes: list[str] = [artifact.note] if artifact.note else []
-        self._frames: list[SourceFrame] = []
-        self._illustrations: list[Illustration] = []
-        self._before: list[Diagnostic] = []
-        self._fixed: list[Diagnostic] = []
-        self._restored: list[RestoredCheck] = []
-        self._kept: list[RestoredCheck] = []
+        self._code: list[Diagnostic] = []
         self._changes: list[Change] = []
-        self._diff: list[str] = []
-        self._shows = settings.illustrate
-        """Whether the diff of what changes is to be shown."""
+        self._diff: list[str] | None = [] if settings.illustrate else None
+        """The diff of what changes; None where nobody asks for it."""
         self._record = self._read_record()
 
     def checked(self) -> FileResult:
-        """The result of a check."""
         self._each(self._check)
         self._find_code()
         return self._result()
 
     def changed(self, kind: Literal["fix", "restore"], action: Action, verifier: Verifier | None) -> FileResult:
         """The result of a fix or of restoring; where it failed, what a check finds or what could not be read."""
-        self._shows = self._shows or action == "diff"
+        if action == "diff":
+            self._diff = []
         try:
             self._each(self._fix if kind == "fix" else self._restore)
             if kind == "fix":
                 self._find_code()
-            return self._written(action, kind, verifier)
+            if self._changes and action != "diff":
+                from graphlint.run.writeback import write_back
+
+                verify = None if verifier is None else partial(verifier, self._path)
+                self._notes += write_back(
+                    self._artifact, self._path, self._settings, kind, self._changes, self._review, verify
+                )
+            changed = bool(self._changes) and action != "diff"
+            return msgspec.structs.replace(self._result(), diff="".join(self._diff or ()), changed=changed)
         except (WriteError, FixValidationError, VerificationError, ArtifactError) as error:
             why = str(error)
             if isinstance(error, FixValidationError):
@@ -145,27 +134,22 @@ class _Run:
     def _each(self, work: Callable[[ProgramEntry, Document], None]) -> None:
         for entry in self._artifact.programs:
             try:
-                document = read_document(self._artifact, entry)
-                work(entry, document)
+                work(entry, read_document(self._artifact, entry))
             except ArtifactError as error:
-                self._diagnostics += _unreadable(error, self._path, self._settings, entry.name)
+                self._found["diagnostics"] += _unreadable(error, self._path, self._settings, entry.name)
 
     def _check(self, entry: ProgramEntry, document: Document) -> None:
         self._note_lines(document)
-        self._find_program_code(entry, document)
+        self._find_program_code(entry, document, document)
         view = ProgramView(document, self._settings)
         found = [one.diagnostic for one in lint_view(view, entry.name, self._path, self._settings, self._review)]
-        self._diagnostics += found
-        if self._settings.illustrate:
-            from graphlint.report.illustrating import illustrate
-
-            self._illustrations += illustrate(view, [one for one in found if one.suppression is None])
+        self._found["diagnostics"] += found
+        self._illustrate(view, found)
         self._notes += target_notes(view, self._settings)
         self._note_record(entry, document)
 
     def _fix(self, entry: ProgramEntry, document: Document) -> None:
         from graphlint.rules.fixing import fix_program
-        from graphlint.run.writeback import Change
 
         self._note_lines(document)
         changed = document
@@ -174,77 +158,62 @@ class _Run:
             changed = result.document
         finally:  # what is left, like all else that is reported: a fix may take code away
             self._find_program_code(entry, document, changed)
-        self._before += result.before if self._review is not None else ()
-        self._diagnostics += result.remaining
+        self._found["before"] += result.before if self._review is not None else ()
+        self._found["diagnostics"] += result.remaining
+        self._found["fixed"] += result.fixed
         self._notes += result.notes
         if self._settings.illustrate:
-            from graphlint.report.illustrating import illustrate, illustrate_fix
+            from graphlint.report.illustrating import illustrate_fix
 
-            view, after = ProgramView(document, self._settings), ProgramView(changed, self._settings)
-            self._illustrations += illustrate(after, [one for one in result.remaining if one.suppression is None])
-            self._illustrations += illustrate_fix(view, after, result.fixed)
-        if not result.fixed:
-            self._note_record(entry, document)
-            return
-        self._fixed += result.fixed
-        rules = Counter(one.code for one in result.fixed)
-        new, old = result.new_buffers, result.old_buffers
-        self._changes.append(
-            Change.of(entry, document, changed, rules, result.remaining, new_buffers=new, old_buffers=old)
-        )
-        self._show(entry, document, changed, "fixed")
+            after = ProgramView(changed, self._settings)
+            self._illustrate(after, result.remaining)
+            before = ProgramView(document, self._settings)
+            self._found["illustrations"] += illustrate_fix(before, after, result.fixed)
+        self._changed(entry, document, result, Counter(one.code for one in result.fixed), result.remaining)
 
     def _restore(self, entry: ProgramEntry, document: Document) -> None:
         from graphlint.rules.restoring import restore_program
-        from graphlint.run.writeback import Change
 
         result = restore_program(document, entry.name, self._settings)
-        self._restored += (RestoredCheck.of(check, entry.name) for check in result.restored)
-        self._kept += (RestoredCheck.of(check, entry.name) for check in result.kept)
+        self._found["restored"] += (RestoredCheck.of(check, entry.name) for check in result.restored)
+        self._found["kept"] += (RestoredCheck.of(check, entry.name) for check in result.kept)
         self._notes += result.notes
-        if not result.restored:
-            self._note_record(entry, document)
+        found = lint_program(result.document, entry.name, self._path, self._settings) if result.restored else ()
+        self._changed(entry, document, result, result.rules, [one.diagnostic for one in found])
+
+    def _changed(
+        self,
+        entry: ProgramEntry,
+        before: Document,
+        made: FixedProgram | RestoredProgram,
+        rules: dict[str, int],
+        remaining: Sequence[Diagnostic],
+    ) -> None:
+        """Note that the program is another one now, if it is."""
+        if made.document is before:
+            self._note_record(entry, before)
             return
-        found = lint_program(result.document, entry.name, self._path, self._settings)
-        remaining = tuple(one.diagnostic for one in found)
-        old = result.old_buffers
-        self._changes.append(Change.of(entry, document, result.document, result.rules, remaining, old_buffers=old))
-        self._show(entry, document, result.document, "restored")
+        from graphlint.run.writeback import Change
+
+        self._changes.append(Change.of(entry, before, made, rules, remaining))
+        if self._diff is not None:
+            afterwards = "restored" if self._found["restored"] else "fixed"
+            self._diff += _diff(f"{self._path}:{entry.name}", before, made.document, afterwards)
 
     def _result(self) -> FileResult:
-        return FileResult(
-            self._path,
-            tuple(self._diagnostics),
-            fixed=tuple(self._fixed),
-            restored=tuple(self._restored),
-            kept=tuple(self._kept),
-            programs=tuple(entry.name for entry in self._artifact.programs),
-            notes=tuple(dict.fromkeys(self._notes)),
-            illustrations=tuple(self._illustrations),
-            frames=tuple(self._frames),
-            before=tuple(self._before),
-        )
+        programs = tuple(entry.name for entry in self._artifact.programs)
+        found: dict[str, Any] = {field: tuple(values) for field, values in self._found.items()}
+        return FileResult(self._path, programs=programs, notes=tuple(dict.fromkeys(self._notes)), **found)
 
-    def _written(self, action: Action, kind: Literal["fix", "restore"], verifier: Verifier | None) -> FileResult:
-        """The result once the changes are written, or shown."""
-        if not self._changes:
-            return self._result()
-        if action != "diff":
-            from graphlint.run.writeback import write_back
+    def _illustrate(self, view: ProgramView, diagnostics: Sequence[Diagnostic]) -> None:
+        if self._settings.illustrate:
+            from graphlint.report.illustrating import illustrate
 
-            verify = None if verifier is None else partial(verifier, self._path)
-            self._notes += write_back(
-                self._artifact, self._path, self._settings, kind, self._changes, read_document, self._review, verify
-            )
-        return msgspec.structs.replace(self._result(), diff="".join(self._diff), changed=action != "diff")
-
-    def _show(self, entry: ProgramEntry, before: Document, after: Document, afterwards: str) -> None:
-        if self._shows:
-            self._diff += _diff(f"{self._path}:{entry.name}", before, after, afterwards)
+            self._found["illustrations"] += illustrate(view, [one for one in diagnostics if one.suppression is None])
 
     def _note_lines(self, document: Document) -> None:
         if UnusedIgnore.code in self._settings.enabled:
-            self._frames += model_lines(document.program)
+            self._found["frames"] += model_lines(document.program)
 
     def _read_record(self) -> Record | None:
         """What graphlint recorded in the artifact."""
@@ -264,28 +233,25 @@ class _Run:
         if self._record is not None:
             from graphlint.run import provenance
 
-            note = provenance.outdated(self._record, entry.name, lambda: provenance.digest(document.to_bytes()))
-            self._notes += [] if note is None else [note]
+            self._notes += provenance.outdated(self._record, entry.name, document.to_bytes)
 
     def _find_code(self) -> None:
         """What torch would run as code when it loads the artifact: what is found in the programs, then in members."""
         from graphlint.rules.code import find_member_code
 
-        self._diagnostics += self._code
         if CodeInArtifact.code in self._settings.enabled:
-            self._diagnostics += [
+            members = (
                 _about_file(CodeInArtifact, self._path, found.what, _RUNS, found.member)
                 for found in find_member_code(self._artifact)
-            ]
+            )
+            self._found["diagnostics"] += [*self._code, *members]
 
-    def _find_program_code(self, entry: ProgramEntry, document: Document, changed: Document | None = None) -> None:
+    def _find_program_code(self, entry: ProgramEntry, document: Document, changed: Document) -> None:
         """Note what code there is in a program, and still is once it is ``changed``."""
         from graphlint.rules.code import find_program_code
 
         what = find_program_code(document) if CodeInArtifact.code in self._settings.enabled else None
-        if what is not None and changed is not None:
-            what = find_program_code(changed)
-        if what is not None:
+        if what is not None and (what := find_program_code(changed)) is not None:
             self._code.append(_about_file(CodeInArtifact, self._path, what, _RUNS, entry.member))
 
 

@@ -22,8 +22,7 @@ SEPARATOR = "/"
 def matches(pattern: Pattern, path: str) -> bool:
     """Whether the absolute ``path``, or a URL, matches."""
     inverted = pattern.glob.startswith("!")
-    compiled = _compile(pattern.glob[inverted:], pattern.root)
-    slashed = _slashed(path)
+    compiled, slashed = _compile(pattern.glob[inverted:], pattern.root), _slashed(path)
     return bool(compiled.match(slashed) or compiled.match(slashed.rpartition(SEPARATOR)[2])) != inverted
 
 

@@ -125,7 +125,9 @@ def _described(error: BaseException) -> str:
 
 
 def _processed(task: Task, process: Process | None, reviewer: Reviewer | None) -> FileResult:
-    work = process or _engine()
+    from graphlint.run.engine import process as engine
+
+    work = process or engine
     if task.reviewing:
         accept = (reviewer or _own_reviewer()).accept
         work = partial(work, review=partial(accept, task.path, task.settings.acceptance))
@@ -140,12 +142,6 @@ def _processed(task: Task, process: Process | None, reviewer: Reviewer | None) -
     return result
 
 
-def _engine() -> Process:
-    from graphlint.run.engine import process
-
-    return process
-
-
 @functools.cache
 def _own_reviewer() -> Reviewer:
     """Of a worker process, which does not outlive the run."""
@@ -153,15 +149,6 @@ def _own_reviewer() -> Reviewer:
     from graphlint.run.review import Reviewer
 
     return Reviewer(RULES)
-
-
-def reviewed(task: Task, outcome: Outcome, reviewer: Reviewer) -> Outcome:
-    """The outcome after the run's ``reviewer`` has seen it."""
-    if not outcome.done:
-        return outcome
-    result = outcome.result if task.reviewing else reviewer.review(outcome.result, task.settings)
-    noted = reviewer.note(result, task.settings)
-    return msgspec.structs.replace(outcome, result=noted.without_fixes_except(task.settings.fixable))
 
 
 def is_clean(result: FileResult) -> bool:
@@ -204,26 +191,38 @@ def _size(path: str) -> int:
 
 
 def run(
-    tasks: Sequence[Task], jobs: int, here: Callable[[Task], Outcome] | None = None
+    tasks: Sequence[Task],
+    jobs: int,
+    reviewer: Reviewer | None = None,
+    *,
+    process: Process | None = None,
+    executor: Executor | None = None,
 ) -> Generator[Outcome, None, None]:
-    """The outcomes in the order of the tasks, by at most ``jobs`` worker processes if there is enough for them to do.
+    """The outcomes in the order of the tasks, after the ``reviewer`` has seen them.
 
-    Remote artifacts are waited for in threads of this process.
+    They are worked on by the ``executor``; without one by at most ``jobs`` worker processes, if there is enough for
+    them to do, and else here, by ``process``. Remote artifacts are waited for in threads of this process.
     """
     known = [known_outcome(task) for task in tasks]
-    unknown = [task for task, outcome in zip(tasks, known, strict=True) if outcome is None]
-    remote = [task for task in unknown if is_url(task.path)]
-    workers = min(jobs, worth([task for task in unknown if not is_url(task.path)], jobs))
+    own = [task for task, outcome in zip(tasks, known, strict=True) if outcome is None and executor is None]
+    remote = [task for task in own if is_url(task.path)]
+    workers = min(jobs, worth([task for task in own if not is_url(task.path)], jobs))
     with contextlib.ExitStack() as pools:
-        processes: WorkerPool | None = None
-        threads: Executor | None = None
-        if workers > 1:
-            processes = pools.enter_context(WorkerPool(workers))
+        processes: Any = pools.enter_context(WorkerPool(workers)) if workers > 1 else executor
+        threads: Executor | None = executor
         if jobs > 1 and len(remote) > 1:
             from graphlint.artifact.remote import Fetching
 
             threads = pools.enter_context(Fetching(min(jobs, len(remote))))
-        yield from in_order(tasks, known, lambda task: threads if is_url(task.path) else processes, here)
+        here = partial(attempt, process=process, reviewer=reviewer)
+        outcomes = _in_order(tasks, known, lambda task: threads if is_url(task.path) else processes, here)
+        pools.enter_context(contextlib.closing(outcomes))
+        for task, outcome in zip(tasks, outcomes, strict=True):
+            if reviewer is not None and outcome.done:
+                result = outcome.result if task.reviewing else reviewer.review(outcome.result, task.settings)
+                noted = reviewer.note(result, task.settings).without_fixes_except(task.settings.fixable)
+                outcome = msgspec.structs.replace(outcome, result=noted)  # noqa: PLW2901
+            yield outcome
 
 
 def cores() -> int:
@@ -261,40 +260,36 @@ def _program_size(path: str) -> int:
         return 0
 
 
-def in_order(
+def _in_order(
     tasks: Iterable[Task],
     known: Iterable[Outcome | None],
-    executor_for: Callable[[Task], WorkerPool | Executor | None],
-    here: Callable[[Task], Outcome] | None = None,
+    executor_for: Callable[[Task], Executor | None],
+    here: Callable[[Task], Outcome],
 ) -> Generator[Outcome, None, None]:
-    """The outcomes in the order of the tasks.
-
-    ``known`` are the outcomes that are known already. ``executor_for`` says who does a task: None for this process, by
-    ``here``, when its turn comes. What nobody waits for any more, since the iterator was closed, is cancelled.
+    """The outcomes in the order of the tasks; where there is no executor, ``here``, when its turn comes. What nobody
+    waits for any more, since the iterator was closed, is cancelled.
     """
     ahead: deque[tuple[Task, Outcome | Future[Outcome] | None]] = deque()
     try:
         for task, outcome in zip(tasks, known, strict=True):
-            ahead.append((task, _handed_out(task, executor_for(task)) if outcome is None else outcome))
+            executor = executor_for(task) if outcome is None else None
+            pending: Outcome | Future[Outcome] | None = outcome
+            if executor is not None:
+                from concurrent.futures import BrokenExecutor
+
+                try:
+                    pending = executor.submit(attempt, task)
+                except BrokenExecutor as error:
+                    pending = _lost(task, error)
+            ahead.append((task, pending))
             if len(ahead) > AHEAD:
-                yield _awaited(*ahead.popleft(), here or attempt)
+                yield _awaited(*ahead.popleft(), here)
         while ahead:
-            yield _awaited(*ahead.popleft(), here or attempt)
+            yield _awaited(*ahead.popleft(), here)
     finally:
         for _, pending in ahead:
             if pending is not None and not isinstance(pending, Outcome):
                 pending.cancel()
-
-
-def _handed_out(task: Task, executor: WorkerPool | Executor | None) -> Outcome | Future[Outcome] | None:
-    if executor is None:
-        return None
-    from concurrent.futures import BrokenExecutor
-
-    try:
-        return executor.submit(attempt, task)
-    except BrokenExecutor as error:
-        return _lost(task, error)
 
 
 def _awaited(task: Task, pending: Outcome | Future[Outcome] | None, here: Callable[[Task], Outcome]) -> Outcome:
@@ -316,9 +311,8 @@ def _awaited(task: Task, pending: Outcome | Future[Outcome] | None, here: Callab
 
 def _lost(task: Task, error: BaseException) -> Outcome:
     """The outcome of a task whose worker, or whole executor, is gone."""
-    if isinstance(error, WorkerDiedError):
-        return _failure(task, str(error))
-    return _failure(task, f"the executor did not deliver a result: {_described(error)}")
+    known = isinstance(error, WorkerDiedError)
+    return _failure(task, str(error) if known else f"the executor did not deliver a result: {_described(error)}")
 
 
 class WorkerPool(contextlib.AbstractContextManager["WorkerPool"]):
@@ -350,35 +344,28 @@ class WorkerPool(contextlib.AbstractContextManager["WorkerPool"]):
             with self._lock:
                 self._stopped = True
             self._threads.shutdown(wait=False, cancel_futures=True)
-            for process in self._running():
-                if sys.platform != "win32":  # which has no way to tell it, so that the process ends after its call
-                    with contextlib.suppress(OSError):
-                        process.terminate()
-            for process in self._running():
-                _finish(process)
-        self._threads.shutdown()
-        for process in self._running():
+            if sys.platform != "win32":  # which has no way to tell a process to end before its call does
+                for process in list(self._processes):
+                    process.terminate()
+        else:
+            self._threads.shutdown()
+        for process in list(self._processes):
             _finish(process)
-
-    def _running(self) -> list[Popen[bytes]]:
-        with self._lock:
-            return list(self._processes)
+        self._threads.shutdown()
 
     def _call(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-        if not hasattr(self._local, "process"):
-            try:
-                self._local.process = self._start()
-            except OSError:
-                # No more processes for this user, or no Python to start: it takes longer, but it can be done here.
-                return function(*arguments)
-        process = self._local.process
+        try:
+            process: Any = getattr(self._local, "process", None) or self._start()
+        except OSError:
+            # No more processes for this user, or no Python to start: it takes longer, but it can be done here.
+            return function(*arguments)
+        self._local.process = process
         try:
             _send(process.stdin, (function, arguments))
             succeeded, value = _receive(process.stdout)
         except (OSError, EOFError, ValueError) as error:  # ValueError: closed meanwhile
-            del self._local.process
-            with self._lock:
-                self._processes.discard(process)
+            self._local.process = None
+            self._processes.discard(process)
             raise WorkerDiedError(_obituary(process)) from error
         if succeeded:
             return value
@@ -422,10 +409,9 @@ def _obituary(process: Popen[bytes]) -> str:
     _finish(process)
     how = f"ended with exit status {process.returncode}"
     if process.returncode < 0:
-        try:
+        how = f"was killed by signal {-process.returncode}"
+        with contextlib.suppress(ValueError):
             how = f"was killed by {signal.Signals(-process.returncode).name}"
-        except ValueError:
-            how = f"was killed by signal {-process.returncode}"
     advice = ", perhaps for lack of memory: lint it with --jobs 1" if how.endswith("SIGKILL") else ""
     return f"the worker process that linted it {how}{advice}"
 

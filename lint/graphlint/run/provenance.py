@@ -88,12 +88,10 @@ def key(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def outdated(record: Record, name: str, digest_now: Callable[[], str]) -> str | None:
-    """What to say of a program that is no longer what its record says, or None. ``digest_now`` is asked for only if
-    there is something to compare it with.
-    """
+def outdated(record: Record, name: str, data: Callable[[], bytes]) -> list[str]:
+    """What to say of a program that is no longer what its record says; its JSON, ``data``, is made if there is one."""
     entry = next((entry for entry in reversed(record.entries) if key(name) in entry.programs), None)
-    if entry is None or entry.programs[key(name)].after == digest_now():
-        return None
+    if entry is None or entry.programs[key(name)].after == digest(data()):
+        return []
     recorded = f"graphlint {entry.tool} recorded its {entry.action}"
-    return f"program {name!r} was changed after {recorded} in the extra file {NAME}"
+    return [f"program {name!r} was changed after {recorded} in the extra file {NAME}"]

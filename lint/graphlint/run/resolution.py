@@ -29,34 +29,15 @@ from graphlint.run.globs import matches
 
 COMMAND_LINE: Final = "the command line"
 CACHE_FOLDER: Final = ".graphlint_cache"
-DEFAULT_EXCLUDE: Final = (
-    ".bzr",
-    ".direnv",
-    ".eggs",
-    ".git",
-    ".git-rewrite",
-    CACHE_FOLDER,
-    ".hg",
-    ".hypothesis",
-    ".ipynb_checkpoints",
-    ".mypy_cache",
-    ".nox",
-    ".pyenv",
-    ".pytest_cache",
-    ".ruff_cache",
-    ".svn",
-    ".tox",
-    ".venv",
-    ".vscode",
-    "__pycache__",
-    "__pypackages__",
-    "node_modules",
-    "site-packages",
-    "venv",
+_EXCLUDED: Final = (
+    ".bzr .direnv .eggs .git .git-rewrite .graphlint_cache .hg .hypothesis .ipynb_checkpoints .mypy_cache .nox .pyenv "
+    ".pytest_cache .ruff_cache .svn .tox .venv .vscode __pycache__ __pypackages__ node_modules site-packages venv"
 )
+DEFAULT_EXCLUDE: Final = tuple(_EXCLUDED.split())
 """Folders that hold nobody's own artifacts. ``build`` and ``dist`` are not among them: exports are put there."""
 DEFAULTS: Final = Configuration(
     exclude=DEFAULT_EXCLUDE,
+    force_exclude=False,
     output_format=("full",),
     cache_dir=CACHE_FOLDER,
     token_sink="buffer",
@@ -77,15 +58,12 @@ class Resolved(msgspec.Struct, frozen=True):
     """The configuration's folder."""
     origin: str
     """The configuration file; empty if there is none."""
-    force_exclude: bool
+    said: Configuration
+    """What the last source to say something of a key says, key by key."""
     outputs: tuple[Output, ...]
     """The reports to write, of which files are relative to the current folder or absolute."""
     cache_dir: str
     """The absolute folder that keeps results."""
-    hint_unsafe: bool
-    """Whether reports mention unsafe fixes that are not enabled; no, where they were turned off on purpose."""
-    step_summary: bool
-    """Whether to add to the job summary of GitHub Actions."""
 
 
 class Resolver:
@@ -126,8 +104,7 @@ class Resolver:
 
     @property
     def force_exclude(self) -> bool:
-        """Whether explicitly named paths can be excluded."""
-        return self.run.force_exclude
+        return self.run.said.force_exclude is True
 
     def excludes(self, path: str) -> bool:
         """Whether a pattern matches the absolute ``path``, or a URL."""
@@ -139,15 +116,13 @@ class Resolver:
         resolved = self.for_folder(os.path.dirname(path))
         while not any(matches(pattern, path) for pattern in resolved.exclude):
             parent = os.path.dirname(path)
-            if parent in (path, resolved.root) or not (parent + os.sep).startswith(
-                resolved.root.rstrip(os.sep) + os.sep
-            ):
+            if parent in (path, resolved.root) or not parent.startswith(os.path.join(resolved.root, "")):
                 return False
             path = parent
         return True
 
     def settings_for(self, path: str) -> Settings:
-        """The settings for the artifact at ``path``. Raises ConfigError."""
+        """Raises ConfigError."""
         absolute = path if is_url(path) else os.path.abspath(path)
         resolved = self.for_path(path)
         own = (one for pattern, one in reversed(resolved.per_file_targets) if matches(pattern, absolute))
@@ -164,26 +139,17 @@ class Resolver:
 
     def for_folder(self, folder: str) -> Resolved:
         """What holds in the absolute ``folder``. Raises ConfigError."""
-        file = self._file if self._file is not None else self._nearest(folder)
+        file = self._file or self._nearest(folder)
         key = "" if file is None else file.path
         if key not in self._resolved:
             self._resolved[key] = self._resolve(file)
         return self._resolved[key]
 
     def _nearest(self, folder: str) -> ConfigFile | None:
-        if self._isolated:
-            return None
-        visited = []
-        while folder not in self._files:
-            visited.append(folder)
-            found = config.find_in(folder)
-            parent = os.path.dirname(folder)
-            if found is not None or parent == folder:
-                self._files[folder] = found
-            else:
-                folder = parent
-        self._files.update(dict.fromkeys(visited, self._files[folder]))
-        return self._files[folder]
+        if folder not in self._files and not self._isolated:
+            found, parent = config.find_in(folder), os.path.dirname(folder)
+            self._files[folder] = found if found is not None or parent == folder else self._nearest(parent)
+        return self._files.get(folder)
 
     def _resolve(self, file: ConfigFile | None) -> Resolved:
         root = self._folder if file is None else file.root
@@ -196,19 +162,21 @@ class Resolver:
             ops.update(source.configuration.ops or {})
             limits.update(source.configuration.limits or {})
             exclude += _patterns(source, source.configuration.extend_exclude)
+        said = Configuration(**{key: _last(sources, key)[1] for key in Configuration.__struct_fields__})
         outputs, formats = _last(sources, "output_format")
         cache, folder = _last(sources, "cache_dir")
         targeting, targets = _last(sources, "target")
         # A later target for all artifacts overrides earlier ones for single files.
-        own = next((one for one in reversed(given) if _names_targets(one.configuration)), sources[0])
-        unsafe_fixes = _value(sources, "unsafe_fixes")
+        own = max((targeting, _last(sources, "per_file_target")[0]), key=sources.index)
+        (allowing, fixable), (denying, unfixable) = _last(given, "fixable"), _last(given, "unfixable")
+        origin = allowing if fixable is not None else denying
         settings = Settings(
             enabled=frozenset(),
-            fixable=self._fixable(given),
-            unsafe_fixes=bool(unsafe_fixes),
-            token_sink=_value(sources, "token_sink"),
+            fixable=fixable_codes(self._rules, fixable, unfixable or (), origin=origin.path),
+            unsafe_fixes=bool(said.unsafe_fixes),
+            token_sink=said.token_sink or "buffer",
             ops=ops,
-            provenance=_value(sources, "provenance"),
+            provenance=bool(said.provenance),
             limits=msgspec.convert(limits, Limits) if limits else Limits(),
             acceptance=self._acceptance(root, sources),
         )
@@ -221,14 +189,12 @@ class Resolver:
             exclude=exclude,
             root=root,
             origin="" if file is None else file.path,
-            force_exclude=bool(_value(sources, "force_exclude")),
+            said=said,
             outputs=tuple(
                 one if outputs.root == self._folder or not one.file else Output(one.format, _below(outputs, one.file))
                 for one in map(parse, formats)
             ),
             cache_dir=_below(cache, os.path.expanduser(folder)),
-            hint_unsafe=unsafe_fixes is None,
-            step_summary=_value(sources, "step_summary"),
         )
 
     def _targeted(
@@ -236,17 +202,10 @@ class Resolver:
     ) -> Settings:
         """The settings for these targets, which ``key`` of ``source`` names."""
         profile = self._profile(targets, f"{source.path}: {'--' if source.path == COMMAND_LINE else ''}{key}")
-        layers = [
-            Layer(
-                one.configuration.select,
-                one.configuration.extend_select or (),
-                one.configuration.ignore or (),
-                one.path,
-            )
-            for one in sources
-        ]
+        said = ((one.configuration, one.path) for one in sources)
+        layers = [Layer(one.select, one.extend_select or (), one.ignore or (), path) for one, path in said]
         enabled = enabled_codes(self._rules, layers, profile.violations)
-        if _value(sources, "warn_unused_ignores"):
+        if _last(sources, "warn_unused_ignores")[1]:
             enabled |= {UnusedIgnore.code}
         return msgspec.structs.replace(settings, enabled=enabled, profile=profile)
 
@@ -264,11 +223,6 @@ class Resolver:
                 raise ConfigError(f"{origin}: {error}") from None
         return self._profiles[targets]
 
-    def _fixable(self, sources: Sequence[ConfigFile]) -> frozenset[str]:
-        (allowing, fixable), (denying, unfixable) = _last(sources, "fixable"), _last(sources, "unfixable")
-        origin = allowing if fixable is not None else denying
-        return fixable_codes(self._rules, fixable, unfixable or (), origin=origin.path)
-
     def _acceptance(self, root: str, sources: Sequence[ConfigFile]) -> Acceptance:
         """Raises ConfigError for a source root that is no folder."""
         ignoring, ignores = _last(sources, "per_file_ignores")
@@ -278,18 +232,11 @@ class Resolver:
         for folder in roots:
             if not os.path.isdir(folder):
                 raise ConfigError(f"{rooted.path}: source-roots: there is no folder {folder}")
-        return Acceptance(
-            root,
-            roots,
-            _below(naming, baseline) if baseline else "",
-            tuple(
-                (
-                    Pattern(glob, ignoring.root),
-                    matching_codes(self._rules, selectors, f'per-file-ignores."{glob}"', ignoring.path),
-                )
-                for glob, selectors in (ignores or {}).items()
-            ),
-        )
+        ignored = []
+        for glob, selectors in (ignores or {}).items():
+            codes = matching_codes(self._rules, selectors, f'per-file-ignores."{glob}"', ignoring.path)
+            ignored.append((Pattern(glob, ignoring.root), codes))
+        return Acceptance(root, roots, _below(naming, baseline) if baseline else "", tuple(ignored))
 
 
 def _last(sources: Sequence[ConfigFile], key: str) -> tuple[ConfigFile, Any]:
@@ -299,14 +246,6 @@ def _last(sources: Sequence[ConfigFile], key: str) -> tuple[ConfigFile, Any]:
         if value is not None and not (value in ("", ()) and key in ("cache_dir", "output_format")):
             return source, value
     return sources[0], None
-
-
-def _value(sources: Sequence[ConfigFile], key: str) -> Any:
-    return _last(sources, key)[1]
-
-
-def _names_targets(configuration: Configuration) -> bool:
-    return configuration.target is not None or configuration.per_file_target is not None
 
 
 def _patterns(source: ConfigFile, globs: tuple[str, ...] | None) -> tuple[Pattern, ...]:

@@ -29,9 +29,10 @@ from graphlint.rules.settings import Acceptance, Settings
 from graphlint.run.globs import matches
 
 if TYPE_CHECKING:
+    from graphlint.run.baseline import Baseline
     from graphlint.run.fingerprints import Identity
-    from graphlint.run.sources.ignores import Ignore
     from graphlint.run.sources.locating import Locator
+    from graphlint.run.sources.sourcefile import Ignore
 
 
 class _Seen(msgspec.Struct, frozen=True, eq=False):
@@ -53,29 +54,24 @@ class Reviewer:
         """``rules`` are those that comments can name."""
         self._rules = rules
         self._locators: dict[tuple[str, tuple[str, ...]], Locator] = {}
-        self._baselines: dict[str, Counter[Identity]] = {}
+        self._baselines: dict[str, Baseline] = {}
         self._ignores: dict[str, tuple[Ignore, ...]] = {}
-        self._matched: dict[str, Counter[Identity]] = {}
-        """What was found of each baseline."""
         self._seen: dict[str, _Seen] = {}
 
-    def baseline(self, path: str) -> Counter[Identity]:
-        """What the baseline at ``path`` accepts; nothing where that is empty. Raises ConfigError."""
+    def baseline(self, path: str) -> Baseline | None:
+        """The baseline at ``path``; None where that is empty. Raises ConfigError."""
         if path and path not in self._baselines:
-            from graphlint.run.baseline import load
+            from graphlint.run.baseline import Baseline
 
-            self._baselines[path] = load(path)
-        return self._baselines.get(path, Counter())
+            self._baselines[path] = Baseline(path)
+        return self._baselines.get(path)
 
     def review(self, result: FileResult, settings: Settings) -> FileResult:
         """The ``result`` of a check by these settings, what is accepted set aside."""
         reviewed: list[Diagnostic] = []
-        for (program, unreadable), group in groupby(
-            result.diagnostics, lambda one: (one.program, one.code in UNREADABLE)
-        ):
+        for program, group in groupby(result.diagnostics, lambda one: None if one.code in UNREADABLE else one.program):
             found = list(group)
-            skipped = unreadable or program is None
-            reviewed += found if skipped else self.accept(result.path, settings.acceptance, found)
+            reviewed += found if program is None else self.accept(result.path, settings.acceptance, found)
         return msgspec.structs.replace(result, diagnostics=tuple(reviewed)).without_suppressed()
 
     def accept(self, path: str, acceptance: Acceptance, diagnostics: Sequence[Diagnostic]) -> Sequence[Diagnostic]:
@@ -87,14 +83,12 @@ class Reviewer:
         locator = self._locator(acceptance)
         placed = [_placed(one, locator) for one in diagnostics]
         name = path if is_url(path) else locator.repository.relative(os.path.abspath(path))
-        prints = fingerprints(placed, name)
-        suppressions = [self._suppression(one, acceptance) for one in placed]
-        if acceptance.baseline:
-            self._accept_by_baseline(path, acceptance.baseline, placed, suppressions)
-        return [
-            msgspec.structs.replace(one, fingerprint=fingerprint, suppression=suppression)
-            for one, fingerprint, suppression in zip(placed, prints, suppressions, strict=True)
+        reviewed = [
+            msgspec.structs.replace(one, fingerprint=fingerprint, suppression=self._suppression(one, acceptance))
+            for one, fingerprint in zip(placed, fingerprints(placed, name), strict=True)
         ]
+        baseline = self.baseline(acceptance.baseline)
+        return reviewed if baseline is None else baseline.suppress(path, reviewed)
 
     def note(self, result: FileResult, settings: Settings) -> FileResult:
         """Remember what the reviewed ``result`` tells of source files and baselines. Only this needs its frames, and
@@ -114,16 +108,10 @@ class Reviewer:
                 seen.used.add((ignore, one.code))
             elif by in (None, "baseline") and _has_line(one.location):
                 seen.left.add((one.location.line, one.code))
-        baseline = settings.acceptance.baseline
-        if baseline:
-            from graphlint.run.baseline import artifact_name
-            from graphlint.run.fingerprints import identity
-
-            name = artifact_name(result.path, baseline)
-            for found in (result.before, result.suppressed):
-                accepted = (one for one in found if one.suppression is not None and one.suppression.by == "baseline")
-                counted = Counter(identity(one, name) for one in accepted)
-                self._matched[baseline] = self._matched.get(baseline, Counter()) | counted
+        baseline = self.baseline(settings.acceptance.baseline)
+        if baseline is not None:
+            baseline.meet(result.path, result.before)
+            baseline.meet(result.path, result.suppressed)
         return msgspec.structs.replace(result, frames=(), before=())
 
     def _note(self, file: str, settings: Settings) -> _Seen:
@@ -137,9 +125,12 @@ class Reviewer:
         location = diagnostic.location
         if location is None:
             return None
-        for pattern, codes in acceptance.ignores:
-            if diagnostic.code in codes and matches(pattern, _file_or_name(location, acceptance.root)):
-                return Suppression("per-file-ignores")
+        from graphlint.run.sources.repository import components
+
+        # A file that is not at hand is known by its recorded path, as if it were below the configuration's folder.
+        file = location.file or os.path.join(acceptance.root, *components(location.path))
+        if any(diagnostic.code in codes and matches(pattern, file) for pattern, codes in acceptance.ignores):
+            return Suppression("per-file-ignores")
         ignore = self._ignore_for(diagnostic, acceptance)
         return None if ignore is None else Suppression("comment", ignore.reason)
 
@@ -151,44 +142,21 @@ class Reviewer:
         ignores = self._ignores_in(location.file, self._locator(acceptance))
         return next((ignore for ignore in ignores if ignore.accepts(diagnostic.code, location.line)), None)
 
-    def _accept_by_baseline(
-        self, path: str, baseline: str, diagnostics: Sequence[Diagnostic], suppressions: list[Suppression | None]
-    ) -> None:
-        """As many findings of each identity as the baseline has, the first ones of the program."""
-        from graphlint.run.baseline import artifact_name
-        from graphlint.run.fingerprints import identity
-
-        name = artifact_name(path, baseline)
-        left = self.baseline(baseline).copy()
-        for index, diagnostic in enumerate(diagnostics):
-            if suppressions[index] is None:
-                one = identity(diagnostic, name)
-                if left[one] > 0:
-                    left[one] -= 1
-                    suppressions[index] = Suppression("baseline")
-
     def stale(
         self, results: Sequence[FileResult], settings_of: Callable[[str], Settings]
     ) -> dict[str, Counter[Identity]]:
         """For each baseline, how many of its entries no longer occur in the artifacts that were linted, for rules
         that were on.
         """
-        gone: dict[str, Counter[Identity]] = {}
+        stale: dict[str, Counter[Identity]] = {}
         for result in results:
-            if result.is_source or result.error or result.unreadable:
-                continue
-            settings = settings_of(result.path)
-            baseline = settings.acceptance.baseline
-            if not baseline:
-                continue
-            from graphlint.run.baseline import artifact_name
-
-            name = artifact_name(result.path, baseline)
-            matched = self._matched.get(baseline, Counter())
-            for one, number in self.baseline(baseline).items():
-                if one.artifact == name and one.code in settings.enabled and number > matched[one]:
-                    gone.setdefault(baseline, Counter())[one] = number - matched[one]
-        return gone
+            if not (result.is_source or result.error or result.unreadable):
+                settings = settings_of(result.path)
+                baseline = self.baseline(settings.acceptance.baseline)
+                gone = baseline.gone(result.path, settings.enabled) if baseline is not None else None
+                if gone:
+                    stale[settings.acceptance.baseline] = stale.get(settings.acceptance.baseline, Counter()) | gone
+        return stale
 
     def source_results(self, settings_of: Callable[[str], Settings], shown: Callable[[str], str]) -> list[FileResult]:
         """What is wrong with the comments in the source files of this run, a result for each file that has such.
@@ -197,24 +165,20 @@ class Reviewer:
         """
         results = []
         for file, seen in sorted(self._seen.items()):
-            ignores = self._ignores_in(file, seen.locator)
-            enabled = settings_of(file).enabled if ignores else frozenset()
-            found = tuple(
-                Diagnostic(
-                    rule.code,
-                    rule.name,
-                    "warning",
-                    message,
-                    no_fix(advice),
-                    path=shown(file),
-                    location=_location(file, seen.locator, ignore),
-                )
-                for ignore in ignores
-                for rule, message, advice in self._faults(seen, ignore)
-                if rule.code in enabled
-            )
-            if found:
-                results.append(FileResult(shown(file), found, is_source=True))
+            path, found = shown(file), []
+            for ignore in self._ignores_in(file, seen.locator):
+                source = seen.locator.read(file)
+                text = source.lines[ignore.line - 1].rstrip() if source is not None else ""
+                name, columns = seen.locator.repository.relative(file), (ignore.column, ignore.end_column)
+                location = Location(name, ignore.line, "", text, file, *columns, state="current")
+                for rule, message, advice in self._faults(seen, ignore):
+                    fix = no_fix(advice)
+                    found.append(
+                        Diagnostic(rule.code, rule.name, "warning", message, fix, path=path, location=location)
+                    )
+            enabled = settings_of(file).enabled if found else ()
+            if reported := tuple(one for one in found if one.code in enabled):
+                results.append(FileResult(path, reported, is_source=True))
         return results
 
     def _faults(self, seen: _Seen, ignore: Ignore) -> Iterator[tuple[type[Rule], str, str]]:
@@ -247,7 +211,7 @@ class Reviewer:
 
     def _ignores_in(self, file: str, locator: Locator) -> tuple[Ignore, ...]:
         if file not in self._ignores:
-            from graphlint.run.sources.ignores import find_ignores
+            from graphlint.run.sources.sourcefile import find_ignores
 
             source = locator.read(file)
             names = {text: rule.code for rule in self._rules for text in (rule.code, rule.name)}
@@ -267,19 +231,3 @@ def _placed(diagnostic: Diagnostic, locator: Locator) -> Diagnostic:
     module = [part for part in (diagnostic.module_path or "").split(".") if not part.isdecimal()]
     callers = (*module[-1:], *(re.sub(r"_\d+$", "", caller) for caller in diagnostic.subgraph[::2]))
     return msgspec.structs.replace(diagnostic, location=locator.locate(diagnostic.source, diagnostic.op, callers))
-
-
-def _file_or_name(location: Location, root: str) -> str:
-    """The file; where it is not at hand, its recorded path as if it were below the configuration's folder."""
-    if location.file:
-        return location.file
-    from graphlint.run.sources.repository import components
-
-    return os.path.join(root, *components(location.path))
-
-
-def _location(file: str, locator: Locator, ignore: Ignore) -> Location:
-    source = locator.read(file)
-    text = source.lines[ignore.line - 1].rstrip() if source is not None else ""
-    name = locator.repository.relative(file)
-    return Location(name, ignore.line, "", text, file, ignore.column, ignore.end_column, state="current")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import msgspec
@@ -15,9 +15,12 @@ from graphlint.artifact.limits import UNLIMITED
 from graphlint.artifact.rewrite import PendingReplacement
 from graphlint.ir.document import Document
 from graphlint.rules.diagnostics import Diagnostic
+from graphlint.rules.fixing import FixedProgram
 from graphlint.rules.linting import Review, lint_program
+from graphlint.rules.restoring import RestoredProgram
 from graphlint.rules.settings import Settings
 from graphlint.run import provenance
+from graphlint.run.engine import read_document
 
 
 class Change(msgspec.Struct, frozen=True, eq=False):
@@ -28,19 +31,14 @@ class Change(msgspec.Struct, frozen=True, eq=False):
     entry: ProgramEntry
     data: bytes
     """The JSON."""
-    before: str
-    """Digest of the JSON that was read."""
-    after: str
-    """Digest of ``data``."""
+    record: provenance.ProgramRecord
     buffers: frozenset[str]
     """Qualified names of the buffers that are written back now and were not before."""
-    rules: dict[str, int]
-    """How many findings were fixed, or brought back, by rule."""
-    remaining: tuple[Diagnostic, ...]
+    remaining: list[Diagnostic]
     """What linting the changed program finds."""
-    new_buffers: tuple[str, ...] = ()
+    new_buffers: tuple[str, ...]
     """Qualified names of new non-persistent buffers, each a 0-dimensional float32 zero."""
-    old_buffers: tuple[str, ...] = ()
+    old_buffers: tuple[str, ...]
     """Qualified names of buffers that are gone."""
 
     @classmethod
@@ -48,18 +46,17 @@ class Change(msgspec.Struct, frozen=True, eq=False):
         cls,
         entry: ProgramEntry,
         before: Document,
-        after: Document,
+        made: FixedProgram | RestoredProgram,
         rules: dict[str, int],
-        remaining: tuple[Diagnostic, ...],
-        *,
-        new_buffers: tuple[str, ...] = (),
-        old_buffers: tuple[str, ...] = (),
+        remaining: Sequence[Diagnostic],
     ) -> Change:
-        """What became of a program."""
-        data = after.to_bytes()
+        """What became of a program; ``rules`` says how many findings were fixed, or brought back."""
+        data = made.document.to_bytes()
         digests = provenance.digest(before.to_bytes()), provenance.digest(data)
-        written = frozenset(_written_buffers(after) - _written_buffers(before))
-        return cls(entry, data, *digests, written, rules, remaining, new_buffers, old_buffers)
+        record = provenance.ProgramRecord(dict(sorted(rules.items())), *digests)
+        written = frozenset(written_buffers(made.document) - written_buffers(before))
+        new = made.new_buffers if isinstance(made, FixedProgram) else ()
+        return cls(entry, data, record, written, list(remaining), new, made.old_buffers)
 
 
 def write_back(
@@ -68,7 +65,6 @@ def write_back(
     settings: Settings,
     action: Literal["fix", "restore"],
     changes: list[Change],
-    read: Callable[[Artifact, ProgramEntry], Document],
     review: Review | None,
     verify: Callable[[str], None] | None,
 ) -> tuple[str, ...]:
@@ -97,8 +93,8 @@ def write_back(
                 expected = {change.entry.name: change.remaining for change in changes}
                 for entry in written.programs:
                     if entry.name in expected:
-                        found = lint_program(read(written, entry), entry.name, path, settings, review)
-                        if tuple(one.diagnostic for one in found) != expected[entry.name]:
+                        found = lint_program(read_document(written, entry), entry.name, path, settings, review)
+                        if [one.diagnostic for one in found] != expected[entry.name]:
                             raise FixValidationError(f"program {entry.name!r} lints otherwise after it was written")
         except ArtifactError as error:
             raise FixValidationError(f"the written artifact cannot be read: {error}") from error
@@ -113,14 +109,7 @@ def _recorded(
 ) -> dict[str, bytes]:
     """The extra file with what was done; nothing where what stands in its place is not understood."""
     member = artifact.extra_member(provenance.NAME)
-    programs = {
-        provenance.key(change.entry.name): provenance.ProgramRecord(
-            dict(sorted(change.rules.items())),
-            change.before,
-            change.after,
-        )
-        for change in changes
-    }
+    programs = {provenance.key(change.entry.name): change.record for change in changes}
     try:
         old = artifact.container.read(member) if member in artifact.container.members else None
     except ArtifactError:
@@ -129,7 +118,7 @@ def _recorded(
     return {} if new is None else {member: new}
 
 
-def _written_buffers(document: Document) -> set[str]:
+def written_buffers(document: Document) -> set[str]:
     """Qualified names of the buffers that the program writes back."""
     specs = document.program.graph_module.signature.output_specs
     return {str(spec.buffer_mutation.buffer_name) for spec in specs if spec.buffer_mutation is not None}

@@ -27,6 +27,9 @@ class Outcome(NamedTuple):
     raised: str
     """Type and message of the exception; empty if there was none."""
     result: Any
+    """A copy of what was returned, made at once."""
+    returned: Any
+    """What was returned itself: a later call changes it where it is in memory that the program holds."""
     inputs: Any
     """The arguments after the call."""
     state: dict[str, Any]
@@ -40,7 +43,11 @@ class Runner:
 
     def __init__(self, program: Any, module: Any = None) -> None:
         self.module = program.module() if module is None else module
-        self._tokens = _token_buffers(program)
+        self._tokens: set[str] = set()
+        """Names of the buffers that dependency tokens end in, whose values mean nothing."""
+        if any(str(node.target) == "aten._make_dep_token.default" for node in program.graph.nodes):
+            written = program.graph_signature.buffers_to_mutate.values()
+            self._tokens = {one for one in written if one.startswith("dep_token") and one not in program.state_dict}
         self.initial = {name: value.detach().clone() for name, value in self.tensors().items()}
 
     def restart(self) -> None:
@@ -54,7 +61,6 @@ class Runner:
                     value.detach().copy_(kept)
 
     def call(self, args: Any, kwargs: Any) -> Any:
-        """Call the module."""
         return self.module(*args, **kwargs)
 
     def run(self, call: Call) -> Outcome:
@@ -71,17 +77,16 @@ class Runner:
                 raised = f"{type(error).__name__}: {_ADDRESS.sub('0x…', said)}"
         tensors = self.tensors().items()
         copies = {name: value.detach().clone() for name, value in tensors if name not in self._tokens}
-        result = pytree.tree_map_only(torch.Tensor, lambda value: value.detach().clone(), result)
-        return Outcome(raised, result, (args, kwargs), copies, printed[0], torch.get_rng_state())
+        returned = pytree.tree_map_only(torch.Tensor, torch.Tensor.detach, result)  # without what autograd keeps
+        result = pytree.tree_map_only(torch.Tensor, torch.Tensor.clone, returned)
+        return Outcome(raised, result, returned, (args, kwargs), copies, printed[0], torch.get_rng_state())
 
     def tensors(self) -> dict[str, Any]:
         """Parameters, buffers and constants by name. Of constants in the memory of a buffer only the buffer: a fix may
         leave such a second name out.
         """
-        named = {
-            **dict(self.module.named_parameters(remove_duplicate=False)),
-            **dict(self.module.named_buffers(remove_duplicate=False)),
-        }
+        named = dict(self.module.named_parameters(remove_duplicate=False))
+        named.update(self.module.named_buffers(remove_duplicate=False))
         memory = set(map(memory_of, named.values())) - {None}
         for prefix, child in self.module.named_modules():
             for name, value in vars(child).items():
@@ -94,14 +99,6 @@ def memory_of(value: Any) -> int | None:
     """Where the memory begins that a tensor is in; None where there is none."""
     strided = isinstance(value, torch.Tensor) and value.layout == torch.strided and value.numel() > 0
     return value.untyped_storage().data_ptr() or None if strided else None
-
-
-def _token_buffers(program: Any) -> set[str]:
-    """Names of the buffers that dependency tokens end in, whose values mean nothing."""
-    if not any(str(node.target) == "aten._make_dep_token.default" for node in program.graph.nodes):
-        return set()
-    written = program.graph_signature.buffers_to_mutate.values()
-    return {name for name in written if name.startswith("dep_token") and name not in program.state_dict}
 
 
 @contextlib.contextmanager
@@ -119,18 +116,14 @@ def captured() -> Iterator[list[str]]:
                 with contextlib.redirect_stdout(by_python), contextlib.redirect_stderr(io.StringIO()):
                     yield printed
             finally:
-                _flush()
+                # What the C library holds back, where it can be reached.
+                with contextlib.suppress(OSError, AttributeError, TypeError):
+                    ctypes.CDLL(None).fflush(None)
                 os.dup2(stdout, 1)
             by_others.seek(0)
             printed.append(by_python.getvalue() + by_others.read().decode(errors="replace"))
     finally:
         os.close(stdout)
-
-
-def _flush() -> None:
-    """Write out what the C library holds back, where it can be reached."""
-    with contextlib.suppress(OSError, AttributeError, TypeError):
-        ctypes.CDLL(None).fflush(None)
 
 
 def difference(before: Outcome, after: Outcome) -> str | None:
@@ -156,19 +149,31 @@ def difference(before: Outcome, after: Outcome) -> str | None:
     return None
 
 
+def later_difference(before: Outcome, after: Outcome) -> str | None:
+    """The first result that a later call has changed for the one who holds it in the second program only, in words, or
+    None. One that changes in the first program only was in memory of its state, which a fix may put an end to.
+    """
+    at_once, held, others = (
+        pytree.tree_leaves_with_path(one) for one in (before.result, before.returned, after.returned)
+    )
+    for (path, first), (_, second), (_, other) in zip(at_once, held, others, strict=True):
+        found = _between_leaves(second, other) if _between_leaves(first, second) is None else None
+        if found:
+            return f"output{pytree.keystr(path)}: {found}"
+    return None
+
+
 def without_token(outcome: Outcome) -> Outcome:
     """The outcome of a program that returns ``(result, token)``, as if it returned ``result``."""
     if not outcome.raised and isinstance(outcome.result, tuple) and len(outcome.result) == 2:
-        return outcome._replace(result=outcome.result[0])
+        return outcome._replace(result=outcome.result[0], returned=outcome.returned[0])
     return outcome
 
 
 def _between_states(before: dict[str, Any], after: dict[str, Any]) -> str | None:
-    missing = sorted(before.keys() - after.keys())
-    if missing:
+    if missing := sorted(before.keys() - after.keys()):
         return f"there is no {missing[0]!r} among the parameters, buffers and constants any more"
-    new = sorted(after.keys() - before.keys())
-    if new:
+    if new := sorted(after.keys() - before.keys()):
         return f"there is a new parameter, buffer or constant {new[0]!r}"
     for name, value in before.items():
         found = _between_leaves(value, after[name])
@@ -201,10 +206,9 @@ def _between_leaves(before: Any, after: Any) -> str | None:
     for what in ("dtype", "device", "shape", "layout"):
         left, right = getattr(before, what), getattr(after, what)
         if left != right:
-            return f"{what} {_shown(left)} before, {_shown(right)} now"
-    if same_bits(before, after):
-        return None
-    return _largest_difference(before, after)
+            left, right = (tuple(left), tuple(right)) if what == "shape" else (left, right)
+            return f"{what} {left} before, {right} now"
+    return None if same_bits(before, after) else _largest_difference(before, after)
 
 
 def same_bits(left: Any, right: Any) -> bool:
@@ -238,7 +242,3 @@ def _largest_difference(before: Any, after: Any) -> str:
     numbers = gap[~gap.isnan()]
     largest = numbers.max().item() if numbers.numel() else float("nan")
     return f"{differing} of {before.numel()} elements differ, by at most {largest:g}"
-
-
-def _shown(value: Any) -> str:
-    return str(tuple(value)) if isinstance(value, torch.Size) else str(value)

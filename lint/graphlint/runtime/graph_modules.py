@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import operator
+from itertools import count
 from typing import Any, Final
 
 import torch
@@ -18,10 +19,9 @@ from torch.utils import _pytree as pytree
 
 from graphlint.ops.info import Convention
 from graphlint.ops.table import check_twins, op_table
-from graphlint.passes.tokens import BARE_MESSAGE
+from graphlint.passes.tokens import BARE_MESSAGE, TOKEN
 from graphlint.runtime.loading import quiet
 
-_TOKEN: Final = "dep_token"
 _ATEN: Final = torch.ops.aten
 
 
@@ -49,10 +49,7 @@ def functionalize_graph_module(gm: torch.fx.GraphModule) -> PassResult:
         return PassResult(gm, modified=False)
     with quiet():  # copying the module of an exported program makes torch warn of its own classes
         result = copy.deepcopy(gm)
-    threading = _Threading(_token_value(result))
-    _append_output(result.graph, threading.run(result, None))
-    _update_spec(result)
-    threading.finish(result)
+    _Threading(_token_value(result)).thread(result)
     return PassResult(result, modified=True)
 
 
@@ -61,58 +58,67 @@ class _Threading:
 
     def __init__(self, value: Any) -> None:
         """``value`` is what new nodes have for ``val``; None where the module records none."""
-        self._value = value
+        self._value = {} if value is None else {"val": value}
 
-    def run(self, module: torch.fx.GraphModule, token: torch.fx.Node | None) -> torch.fx.Node:
-        """Replace the checks in a module's graph; the last token.
+    def thread(
+        self, module: torch.fx.GraphModule, place: int | None = None, *, returns: bool = True, clone: bool = False
+    ) -> None:
+        """Replace the checks in a module's graph by their twins, and return the last token, or a clone of it.
 
-        ``token`` is the one that the graph was handed; the root starts with None and makes its own.
+        A called graph takes the token as an input after the first ``place`` ones, and only takes it unless it
+        ``returns`` its results.
+        The root has no ``place``, and makes the token itself.
         """
-        graph = module.graph
-        for node in list(graph.nodes):
-            rule = _way_through(module, node)
-            twin = _twin(node)
+        graph: Any = module.graph
+        token: Any = None
+        if place is not None:
+            placeholders, name = graph.find_nodes(op="placeholder"), _free_name(graph)
+            first = next(iter(graph.nodes))
+            with graph.inserting_after(placeholders[place - 1]) if place else graph.inserting_before(first):
+                token = graph.create_node("placeholder", name, name=name)
+            token.meta = dict(self._value)
+        for node in list(graph.nodes) if returns else ():
+            rule, twin = _way_through(module, node), _twin(node)
             if rule is None and twin is None:
                 continue
             with graph.inserting_before(node):
                 if token is None:
-                    token = self._node(graph, _ATEN._make_dep_token.default, (), {}, node)
+                    token = self._node(graph, _ATEN._make_dep_token.default, (), _place(node))
                 if twin is not None:
                     token = self._replace(graph, node, twin, token)
             if rule is not None:
                 token = self._carry(module, node, rule, token)
-        if token is None:
-            raise AssertionError("a graph was threaded that holds no check")
-        return token
-
-    def finish(self, module: torch.fx.GraphModule) -> None:
-        """Check and compile a changed module."""
-        module.graph.lint()
+        if returns:
+            output = _output(graph)
+            with graph.inserting_before(output):
+                last = self._node(graph, _ATEN.clone.default, (token,), _place(output)) if clone else token
+            results, recorded = output.args[0], output.meta.get("val")
+            output.args = ((*results, last) if isinstance(results, (tuple, list)) else (results, last),)
+            if isinstance(recorded, (tuple, list)) and self._value:
+                output.meta["val"] = (*recorded, self._value["val"])
+        info = getattr(graph._codegen, "pytree_info", None) if place is None else None
+        if info is not None and info.out_spec is not None:  # it puts its results together itself
+            pair, leaf = (pytree.tree_flatten(shape)[1] for shape in ((None, None), 0))
+            out_spec = pytree.TreeSpec(pair.type, pair.context, [info.out_spec, leaf])
+            graph._codegen.pytree_info = info._replace(out_spec=out_spec)
+        graph.lint()
         module.recompile()
 
-    def _node(self, graph: Any, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], near: Any) -> Any:
-        """A new node that gives a token, and belongs to the same module as ``near``."""
+    def _node(
+        self, graph: Any, target: Any, args: Any, meta: dict[str, Any], kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """A new node that gives a token."""
         node = graph.create_node("call_function", target, args, kwargs, name=_free_name(graph))
-        node.meta = {key: near.meta[key] for key in ("nn_module_stack",) if key in near.meta}
-        self._record(node)
+        node.meta = {**meta, **self._value}
         return node
 
-    def _record(self, node: Any) -> None:
-        if self._value is not None:
-            node.meta["val"] = self._value
-
     def _replace(self, graph: Any, node: Any, twin: Any, token: Any) -> Any:
-        """The functional twin in the place of a check."""
-        kwargs = dict(node.kwargs)
+        """The functional twin in the place of a check, which may leave its bounds out, as the twin may not."""
+        arguments = twin._schema.arguments[len(node.args) :]
+        kwargs: dict[str, Any] = {argument.name: None for argument in arguments if not argument.has_default_value()}
         if node.target is _ATEN._assert_async.default:
             kwargs["assert_msg"] = BARE_MESSAGE
-        given = {argument.name for argument in twin._schema.arguments[: len(node.args)]} | kwargs.keys()
-        for argument in twin._schema.arguments:
-            if argument.name not in given and argument.name != _TOKEN and not argument.has_default_value():
-                kwargs[argument.name] = None  # the check may leave its bounds out, the twin may not
-        new = graph.create_node("call_function", twin, node.args, {**kwargs, _TOKEN: token}, name=_free_name(graph))
-        new.meta = dict(node.meta)
-        self._record(new)
+        new = self._node(graph, twin, node.args, node.meta, {**kwargs, **node.kwargs, TOKEN: token})
         graph.erase_node(node)
         return new
 
@@ -121,55 +127,44 @@ class _Threading:
         graph = module.graph
         args = list(node.args)
         if rule.lists:
-            values = list(args[rule.lists[0]])
+            values = args[rule.lists[0]]
             place = len(values)
-            args[rule.lists[0]] = type(args[rule.lists[0]])([*values, token])
+            args[rule.lists[0]] = type(values)([*values, token])
         else:
             place = len(args) - (rule.rest or 0)
             args.append(token)
-        returning = {rule.graphs[index] for index in rule.results_of}
-        bare, results = False, 0
-        for position in rule.graphs:
+        results: Any = None
+        for index, position in enumerate(rule.graphs):
             args[position], inner = _own_graph(module, node, args[position])
-            handed = self._placeholder(inner.graph, place)
-            if position in returning:
-                bare = not isinstance(_output(inner.graph).args[0], (tuple, list))
-                self._return(inner, handed, clone=rule.fresh_results)
-                results = len(_output(inner.graph).args[0]) - 1
-            self.finish(inner)
+            if index in rule.results_of:
+                results = _output(inner.graph).args[0]
+            self.thread(inner, place, returns=index in rule.results_of, clone=rule.fresh_results)
         node.args = tuple(args)
+        bare = not isinstance(results, (tuple, list))
         with graph.inserting_after(node):
-            following = self._node(graph, operator.getitem, (node, results), {}, node)
-        if bare:
-            _unpack(graph, node, following)
-        if self._value is not None and "val" in node.meta:
+            following = self._node(graph, operator.getitem, (node, 1 if bare else len(results)), _place(node))
+        if bare:  # what used the result uses the first of two now
+            with graph.inserting_after(node):
+                first = graph.call_function(operator.getitem, (node, 0))
+            first.meta = dict(node.meta)
+            node.replace_all_uses_with(first, delete_user_cb=lambda user: user not in (first, following))
+        if self._value and "val" in node.meta:
             recorded = node.meta["val"]
-            node.meta["val"] = (recorded, self._value) if bare else (*recorded, self._value)
+            node.meta["val"] = (*((recorded,) if bare else recorded), self._value["val"])
         if not rule.fresh_results:
             return following
         # Autograd differentiates such an op as a whole, and the twins have no derivative.
         with graph.inserting_after(following):
-            return self._node(graph, _ATEN.detach.default, (following,), {}, node)
+            return self._node(graph, _ATEN.detach.default, (following,), _place(node))
 
-    def _placeholder(self, graph: Any, place: int) -> Any:
-        """One more input, after the first ``place`` ones."""
-        placeholders = graph.find_nodes(op="placeholder")
-        first = next(iter(graph.nodes))
-        where = graph.inserting_after(placeholders[place - 1]) if place else graph.inserting_before(first)
-        with where:
-            name = _free_name(graph)
-            node = graph.create_node("placeholder", name, name=name)
-        self._record(node)
-        return node
 
-    def _return(self, module: torch.fx.GraphModule, token: Any, *, clone: bool) -> None:
-        """Thread the token through a graph, if it holds checks, and return it."""
-        last = self.run(module, token)
-        if clone:  # torch refuses graphs whose results alias their inputs
-            output = _output(module.graph)
-            with module.graph.inserting_before(output):
-                last = self._node(module.graph, _ATEN.clone.default, (last,), {}, output)
-        _append_output(module.graph, last)
+def _place(node: Any) -> dict[str, Any]:
+    """Metadata of a new node that goes with another one: it belongs to the same module."""
+    return {key: node.meta[key] for key in ("nn_module_stack",) if key in node.meta}
+
+
+def _output(graph: Any) -> Any:
+    return next(iter(graph.find_nodes(op="output")))
 
 
 def _holds_check(module: torch.fx.GraphModule) -> bool:
@@ -218,45 +213,11 @@ def _own_graph(module: torch.fx.GraphModule, caller: Any, operand: Any) -> tuple
     if users == [caller] and sum(argument is operand for argument in caller.args) == 1:
         return operand, inner
     inner = copy.deepcopy(inner)
-    number = 0
-    while hasattr(module, f"{operand.target.replace('.', '_')}_token{number}"):
-        number += 1
-    name = f"{operand.target.replace('.', '_')}_token{number}"
+    names = (f"{operand.target.replace('.', '_')}_token{number}" for number in count())
+    name = next(name for name in names if not hasattr(module, name))
     module.add_submodule(name, inner)
     with module.graph.inserting_before(caller):
         return module.graph.get_attr(name), inner
-
-
-def _unpack(graph: Any, node: Any, token: Any) -> None:
-    """What used the bare result of a calling node uses the first of its two now."""
-    with graph.inserting_after(node):
-        first = graph.call_function(operator.getitem, (node, 0))
-    first.meta = dict(node.meta)
-    node.replace_all_uses_with(first, delete_user_cb=lambda user: user is not first and user is not token)
-
-
-def _output(graph: Any) -> Any:
-    return next(iter(graph.find_nodes(op="output")))
-
-
-def _append_output(graph: Any, token: Any) -> None:
-    output = _output(graph)
-    results = output.args[0]
-    output.args = ((*results, token) if isinstance(results, (tuple, list)) else (results, token),)
-    recorded = output.meta.get("val")
-    if isinstance(recorded, (tuple, list)) and "val" in token.meta:
-        output.meta["val"] = (*recorded, token.meta["val"])
-
-
-def _update_spec(module: torch.fx.GraphModule) -> None:
-    """A module that puts its results together itself returns ``(result, token)``."""
-    info = getattr(module.graph._codegen, "pytree_info", None)
-    if info is None or info.out_spec is None:
-        return
-    pair = pytree.tree_flatten((None, None))[1]
-    leaf = pytree.tree_flatten(0)[1]
-    out_spec = pytree.TreeSpec(pair.type, pair.context, [info.out_spec, leaf])
-    module.graph._codegen.pytree_info = info._replace(out_spec=out_spec)
 
 
 def _token_value(module: torch.fx.GraphModule) -> Any:
@@ -272,7 +233,4 @@ def _token_value(module: torch.fx.GraphModule) -> Any:
 def _free_name(graph: Any) -> str:
     """The first of ``dep_token0``, ``dep_token1``, … that no node has."""
     taken = {node.name for node in graph.nodes}
-    number = 0
-    while f"{_TOKEN}{number}" in taken:
-        number += 1
-    return f"{_TOKEN}{number}"
+    return next(name for name in (f"{TOKEN}{number}" for number in count()) if name not in taken)

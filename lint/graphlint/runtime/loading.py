@@ -70,7 +70,7 @@ def load_programs(path: str, *, trust: bool = False) -> dict[str, Any]:
         raise VerificationError(f"cannot be verified: {error}") from error
     try:
         with quiet(), contextlib.nullcontext() if trust else _data_only():
-            return _load_flat(path) if flat else _load_pt2(path)
+            return _loaded(path, flat=flat)
     except Exception as error:
         import torch
 
@@ -84,20 +84,15 @@ def load_programs(path: str, *, trust: bool = False) -> dict[str, Any]:
         ) from error
 
 
-def _load_pt2(path: str) -> dict[str, Any]:
-    from torch.export.pt2_archive._package import load_pt2
-
-    # Read first: the loader of a path insists on the suffix .pt2.
-    with open(path, "rb") as file:
-        programs: dict[str, Any] = load_pt2(file).exported_programs
-    return programs
-
-
-def _load_flat(path: str) -> dict[str, Any]:
+def _loaded(path: str, *, flat: bool) -> dict[str, Any]:
     import torch
 
-    with open(path, "rb") as file:
-        return {"model": torch.export.load(file)}
+    with open(path, "rb") as file:  # opened first: the loaders of a path insist on the suffix .pt2
+        if flat:
+            return {"model": torch.export.load(file)}
+        from torch.export.pt2_archive._package import load_pt2
+
+        return dict(load_pt2(file).exported_programs)
 
 
 @contextlib.contextmanager
@@ -129,15 +124,11 @@ def quiet() -> Iterator[None]:
 
 def _reason(error: BaseException) -> str:
     """What is wrong in the end: torch wraps each error in one that prints the whole node."""
-    text = f"{type(error).__name__}: {first_line(error)}"
-    cause = error.__cause__
-    while cause is not None:
-        text = f"{type(cause).__name__}: {first_line(cause)}"
-        cause = cause.__cause__
-    advice = ""
     custom = _CUSTOM_OP.search(str(error))
-    if custom is not None:
-        advice = f" ({custom[0]} is not part of torch: give the module that registers it with --import)"
+    advice = f" ({custom[0]} is not part of torch: give the module that registers it with --import)" if custom else ""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = f"{type(error).__name__}: {first_line(error)}"
     return (text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…") + advice
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch._export.serde import schema
@@ -13,13 +13,15 @@ from torch.export import ExportedProgram
 
 from graphlint.artifact.errors import ProgramError
 from graphlint.ir.document import Document
-from graphlint.ops.declared import DeclaredOp
 from graphlint.rules.diagnostics import Diagnostic
 from graphlint.rules.fixing import fix_program
 from graphlint.rules.linting import lint_program as lint_document
-from graphlint.rules.settings import TokenSink
-from graphlint.run.api import program_settings
+from graphlint.run.api import ProgramOptions, program_settings
+from graphlint.run.writeback import written_buffers
 from graphlint.runtime.loading import first_line, quiet
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 NAME = "model"
 """What diagnostics call the program; ``torch.export.save`` gives it the same name."""
@@ -33,19 +35,7 @@ class Functionalized(NamedTuple):
     changed: bool
 
 
-def functionalize(
-    program: ExportedProgram,
-    *,
-    select: str | Sequence[str] | None = None,
-    extend_select: str | Sequence[str] = (),
-    ignore: str | Sequence[str] = (),
-    fixable: str | Sequence[str] | None = None,
-    unfixable: str | Sequence[str] = (),
-    unsafe_fixes: bool = False,
-    token_sink: TokenSink = "buffer",
-    target: str | Sequence[str] | None = None,
-    ops: Mapping[str, DeclaredOp | Mapping[str, Any]] | None = None,
-) -> Functionalized:
+def functionalize(program: ExportedProgram, **options: Unpack[ProgramOptions]) -> Functionalized:
     """Fix an exported program in memory, as ``graphlint --fix`` fixes an artifact.
 
     The program is never changed. The result is a new one whose parameters, buffers and constants are the same
@@ -53,34 +43,24 @@ def functionalize(
     detached but shares its storage), with the same sample inputs. A program without anything to fix is returned
     itself. What is left to report, :func:`lint_program` tells.
 
-    The options are those of the command line; configuration files are not looked at. Raises ConfigError for options
+    The options (:class:`~graphlint.run.api.ProgramOptions`) are those of the command line; configuration files are not
+    looked at. Raises ConfigError for options
     that are not understood, ProgramError for a program that torch cannot serialize, and FixValidationError where a fix
     fails its own checks.
     """
-    settings = program_settings(**locals())
+    settings = program_settings(**options)
     fixed = fix_program(_document(program), NAME, "", settings)
     if not fixed.fixed:
         return Functionalized(program, changed=False)
     return Functionalized(_deserialized(program, fixed.document, fixed.new_buffers), changed=True)
 
 
-def lint_program(
-    program: ExportedProgram,
-    *,
-    select: str | Sequence[str] | None = None,
-    extend_select: str | Sequence[str] = (),
-    ignore: str | Sequence[str] = (),
-    fixable: str | Sequence[str] | None = None,
-    unfixable: str | Sequence[str] = (),
-    token_sink: TokenSink = "buffer",
-    target: str | Sequence[str] | None = None,
-    ops: Mapping[str, DeclaredOp | Mapping[str, Any]] | None = None,
-) -> list[Diagnostic]:
+def lint_program(program: ExportedProgram, **options: Unpack[ProgramOptions]) -> list[Diagnostic]:
     """The findings in an exported program in memory, as ``graphlint`` reports them of an artifact.
 
     Options and errors are those of :func:`functionalize`.
     """
-    settings = program_settings(**locals())
+    settings = program_settings(**options)
     return [found.diagnostic for found in lint_document(_document(program), NAME, "", settings)]
 
 
@@ -104,20 +84,15 @@ def _deserialized(program: ExportedProgram, document: Document, new_buffers: Seq
     state, constants = dict(program.state_dict), dict(program.constants)
     for name in new_buffers:
         constants[name] = torch.zeros((), dtype=torch.float32)
-    for spec in document.program.graph_module.signature.output_specs:
-        if spec.buffer_mutation is not None:
-            _detach(str(spec.buffer_mutation.buffer_name), state, constants)
+    # Torch writes buffers back in place, which it refuses for leaves that require gradients.
+    for name in written_buffers(document):
+        for holder in (state, constants):
+            tensor = holder.get(name)
+            if isinstance(tensor, torch.Tensor) and tensor.requires_grad:
+                holder[name] = tensor.detach()
     serialized = serde._bytes_to_dataclass(schema.ExportedProgram, document.to_bytes())
     with quiet():
         fixed: ExportedProgram = serde.ExportedProgramDeserializer().deserialize(
             serialized, state, constants, program.example_inputs
         )
     return fixed
-
-
-def _detach(name: str, *holders: dict[str, Any]) -> None:
-    """Torch writes buffers back in place, which it refuses for leaves that require gradients."""
-    for holder in holders:
-        tensor = holder.get(name)
-        if isinstance(tensor, torch.Tensor) and tensor.requires_grad:
-            holder[name] = tensor.detach()

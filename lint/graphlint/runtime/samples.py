@@ -59,10 +59,8 @@ def _symbols(program: Any) -> set[Any]:
     symbols: set[Any] = set()
     for placeholder in _user_inputs(program):
         value = placeholder.meta.get("val")
-        numbers = [*value.shape] if isinstance(value, torch.Tensor) else [value]
-        for number in numbers:
-            if isinstance(number, torch.SymInt):
-                symbols |= number.node.expr.free_symbols
+        numbers = value.shape if isinstance(value, torch.Tensor) else [value]
+        symbols.update(*(number.node.expr.free_symbols for number in numbers if isinstance(number, torch.SymInt)))
     return symbols
 
 
@@ -100,13 +98,10 @@ def _made(program: Any, sizes: dict[Any, int], generator: Any) -> tuple[tuple[An
 
 def _user_inputs(program: Any) -> list[Any]:
     """The placeholders of the user inputs in their order."""
-    kinds = program.graph_signature.input_specs
-    placeholders = [node for node in program.graph.nodes if node.op == "placeholder"]
-    return [
-        node
-        for spec, node in zip(kinds, placeholders, strict=True)
-        if spec.kind == torch.export.graph_signature.InputKind.USER_INPUT
-    ]
+    user = torch.export.graph_signature.InputKind.USER_INPUT
+    placeholders = program.graph.find_nodes(op="placeholder")
+    pairs = zip(program.graph_signature.input_specs, placeholders, strict=True)
+    return [node for spec, node in pairs if spec.kind == user]
 
 
 def _size(number: Any, sizes: dict[Any, int]) -> int:

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from graphlint.artifact.errors import VerificationError
-from graphlint.runtime.behaviour import Runner, difference, without_token
-from graphlint.runtime.loading import first_line, import_modules, load_programs, quiet, require_torch
+from graphlint.report.formats.phrasing import count
+from graphlint.runtime.behaviour import Outcome, Runner, difference, later_difference, without_token
+from graphlint.runtime.loading import first_line, import_modules, load_programs, quiet
 from graphlint.runtime.samples import Call, calls_of
 
 
@@ -27,15 +28,15 @@ def verify(before: str, after: str, *, trust: bool = False, imports: Sequence[st
     """Run the programs of two artifacts in stock torch, and compare them bit by bit.
 
     Each program is called with its sample inputs, with other values, and where sizes are symbolic with several sizes
-    within their range constraints; always twice in a row and with the same seeds. Compared are the results, the
-    inputs that are written to, parameters, buffers and constants, what is printed, the state of the random number
-    generator, and what is raised. Floating-point numbers have to be equal to the last bit.
+    within their range constraints; always twice in a row and with the same seeds. Compared are the results (at once,
+    and again after each later call), the inputs that are written to, parameters, buffers and constants, what is
+    printed, the state of the random number generator, and what is raised. Floating-point numbers have to be equal to
+    the last bit.
 
     ``trust`` admits artifacts that hold more than data, whose code then runs. ``imports`` are modules that register
     custom ops, classes and pytrees. Raises VerificationError where anything differs or cannot be run, ConfigError
     where a module cannot be imported.
     """
-    require_torch()
     import_modules(imports)
     loaded = []
     for path in (before, after):
@@ -53,7 +54,6 @@ def verifier(*, trust: bool = False, report: Callable[[str], None] | None = None
     """
 
     def check(before: str, after: str) -> None:
-        require_torch()
         originals = load_programs(before, trust=trust)
         try:
             fixed = load_programs(after, trust=trust)
@@ -67,65 +67,81 @@ def verifier(*, trust: bool = False, report: Callable[[str], None] | None = None
 
 
 def _compare_all(originals: dict[str, Any], fixed: dict[str, Any]) -> Verified:
-    if set(originals) != set(fixed):
-        raise VerificationError(
-            f"the programs are {', '.join(sorted(originals))} before and {', '.join(sorted(fixed))} after"
-        )
+    if originals.keys() != fixed.keys():
+        before, after = (", ".join(sorted(programs)) for programs in (originals, fixed))
+        raise VerificationError(f"the programs are {before} before and {after} after")
     counts = [_compare(name, program, fixed[name]) for name, program in originals.items()]
     return Verified(tuple(originals), sum(calls for calls, _ in counts), sum(raised for _, raised in counts))
 
 
 def describe(verified: Verified) -> str:
     """One line on what was compared."""
-    programs, calls = len(verified.programs), verified.calls
-    text = f"{programs} program{'s' * (programs != 1)} did the same on {calls} input{'s' * (calls != 1)}"
+    text = f"{count(len(verified.programs), 'program')} did the same on {count(verified.calls, 'input')}"
     return f"{text}, of which {verified.raised} raised" if verified.raised else text
 
 
 def _compare(name: str, original: Any, fixed: Any) -> tuple[int, int]:
     """On how many inputs two programs were compared, and on how many of these they raised."""
     with quiet():
-        left, right = _runner(name, original, "the original"), _runner(name, fixed, "the fixed program")
-        tokens = (_returns_token(fixed, original), _returns_token(original, fixed))
-        calls = raised = 0
-        reason = ""
-        for call in calls_of(original):
-            failed = _compare_call(name, call, left, right, tokens=tokens)
-            calls += 1
-            raised += bool(failed)
-            reason = reason or failed
+        pair = _Pair(name, original, fixed)
+        reasons = [pair.compare(call) for call in calls_of(original)]
+        pair.restart()
+    calls, raised = len(reasons), sum(map(bool, reasons))
     if calls == raised:
-        why = f"it raises on all {calls} inputs: {reason.splitlines()[0]}" if calls else "it records no inputs"
+        why = f"it raises on all {calls} inputs: {reasons[0].splitlines()[0]}" if calls else "it records no inputs"
         raise VerificationError(f"cannot be verified: program {name!r} cannot be run: {why}")
     return calls, raised
+
+
+class _Pair:
+    """The original and the fixed program, run side by side."""
+
+    def __init__(self, name: str, original: Any, fixed: Any) -> None:
+        self._name = name
+        self._original, self._fixed = _runner(name, original, "the original"), _runner(name, fixed, "the fixed program")
+        self._token_before, self._token_after = _returns_token(fixed, original), _returns_token(original, fixed)
+        self._earlier: list[tuple[str, Outcome, Outcome]] = []
+        """The calls so far, in words, and what they brought about."""
+
+    def compare(self, call: Call) -> str:
+        """Run one call twice on both; what the first time raised. Raises VerificationError where anything differs."""
+        self.restart()
+        raised = ""
+        for time in ("first", "second"):
+            before, after = self._original.run(call), self._fixed.run(call)
+            before = without_token(before) if self._token_before else before
+            after = without_token(after) if self._token_after else after
+            described = f"program {self._name!r} differs on the {time} call with {call.label}"
+            found = difference(before, after)
+            if found:
+                _check_repeats(self._name, call, self._original)
+                raise VerificationError(f"{described}: {found}")
+            self._look_back()
+            if before.raised:
+                return raised or before.raised
+            self._earlier.append((described, before, after))
+        return raised
+
+    def restart(self) -> None:
+        """Put the state of both back, which is one more change to it."""
+        self._original.restart()
+        self._fixed.restart()
+        self._look_back()
+
+    def _look_back(self) -> None:
+        """Raises VerificationError where what an earlier call returned is another thing now, but for the original."""
+        for described, before, after in self._earlier:
+            found = later_difference(before, after)
+            if found:
+                raise VerificationError(f"{described}, after later calls: {found}")
 
 
 def _runner(name: str, program: Any, which: str) -> Runner:
     try:
         return Runner(program)
     except Exception as error:
-        raise VerificationError(
-            f"cannot be verified: program {name!r}: {which} has no module: {type(error).__name__}: {first_line(error)}"
-        ) from error
-
-
-def _compare_call(name: str, call: Call, left: Runner, right: Runner, *, tokens: tuple[bool, bool]) -> str:
-    """Run one call twice on both; what the first time raised. ``tokens`` says which of them return one, too."""
-    left.restart()
-    right.restart()
-    raised = ""
-    for time in ("first", "second"):
-        before, after = (
-            without_token(outcome) if with_token else outcome
-            for outcome, with_token in zip((left.run(call), right.run(call)), tokens, strict=True)
-        )
-        found = difference(before, after)
-        if found:
-            _check_repeats(name, call, left)
-            raise VerificationError(f"program {name!r} differs on the {time} call with {call.label}: {found}")
-        if before.raised:
-            return raised or before.raised
-    return raised
+        why = f"{which} has no module: {type(error).__name__}: {first_line(error)}"
+        raise VerificationError(f"cannot be verified: program {name!r}: {why}") from error
 
 
 def _check_repeats(name: str, call: Call, runner: Runner) -> None:

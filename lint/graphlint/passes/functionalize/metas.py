@@ -118,10 +118,8 @@ class Meta:
 
     def same_strides(self, other: Meta) -> bool:
         """Whether strides agree, those of dimensions of size 1 aside, which move nothing."""
-        return (
-            self is other
-            or len(self.shape) == len(other.shape)
-            and _same_strides(self.shape, self.strides, other.strides)
+        return self is other or (
+            len(self.shape) == len(other.shape) and _same_strides(self.shape, self.strides, other.strides)
         )
 
     def positions(self) -> list[int] | None:

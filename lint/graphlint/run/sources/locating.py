@@ -1,23 +1,44 @@
-"""From a frame that an artifact records to a line of the repository."""
+"""From a frame that an artifact records to a line of the repository, and the part of it that an op comes from."""
 
 from __future__ import annotations
 
+import ast
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 from graphlint.ir.source import SourceFrame
 from graphlint.rules.diagnostics import Location, SourceState
-from graphlint.run.sources.columns import find_expression
 from graphlint.run.sources.repository import Repository
 from graphlint.run.sources.sourcefile import LARGEST, SourceFile, code_of
+
+_OPERATORS: dict[str, type[ast.operator]] = {
+    "add": ast.Add,
+    "sub": ast.Sub,
+    "mul": ast.Mult,
+    "div": ast.Div,
+    "floor_divide": ast.FloorDiv,
+    "remainder": ast.Mod,
+    "pow": ast.Pow,
+    "matmul": ast.MatMult,
+    "bitwise_and": ast.BitAnd,
+    "bitwise_or": ast.BitOr,
+    "bitwise_xor": ast.BitXor,
+    "__iand__": ast.BitAnd,
+    "__ior__": ast.BitOr,
+    "__ixor__": ast.BitXor,
+    "__ilshift__": ast.LShift,
+    "__irshift__": ast.RShift,
+}
+"""Ops that an augmented assignment stands for (``x += y``)."""
+_ASSIGNING = ("index_put", "copy", "fill", "masked_fill", "set")
+"""Ops that an assignment to a part stands for (``x[i] = y``)."""
 
 
 class Locator:
     """Finds lines of one repository's files, each of which is read once."""
 
     def __init__(self, repository: Repository) -> None:
-        """``repository`` tells which file a path stands for."""
         self.repository = repository
         self.read = cache(_read)
         """The file at a path; None where it cannot be read."""
@@ -80,12 +101,66 @@ def _columns(source: SourceFile, line: int, text: str, op: str | None, callers: 
         expression = find_expression(source.tree, line, op, callers)
     if expression is None:
         return first, 0
-    # The syntax tree counts bytes.
     encoded = text.encode("utf-8", "surrogatepass")
-    begin = first
-    if expression.lineno == line:
-        begin = len(encoded[: expression.col_offset].decode("utf-8", "replace")) + 1
-    end = len(text) + 1
-    if expression.end_lineno == line and expression.end_col_offset is not None:
-        end = len(encoded[: expression.end_col_offset].decode("utf-8", "replace")) + 1
-    return begin, end
+
+    def column(offset: int | None) -> int:  # the syntax tree counts bytes
+        return len(encoded[:offset].decode("utf-8", "replace")) + 1
+
+    begin = column(expression.col_offset) if expression.lineno == line else first
+    return begin, column(expression.end_col_offset if expression.end_lineno == line else None)
+
+
+def find_expression(tree: ast.Module, line: int, op: str, callers: Sequence[str] = ()) -> ast.expr | None:
+    """The one expression on ``line`` that ``op`` (``aten.add_.Tensor``) comes from: a call of that name, what an
+    augmented assignment or an assignment to a part writes; otherwise the call of one of ``callers``, what the op is
+    called from (a module, ``cond``). None where there is none, or several.
+    """
+    parts = op.split(".")
+    name = parts[1] if len(parts) > 1 else parts[0]
+    plain = name.rstrip("_") if not name.startswith("__") else name
+    calls: dict[int, list[ast.expr]] = {}
+    written: list[ast.expr] = []
+    callers_found: list[ast.expr] = []
+    for node in _on_line(tree, line):
+        if isinstance(node, ast.Call):
+            last = _names(node.func)
+            # Nearest first: the name itself, the name without its underscore (relu(x, inplace=True)).
+            for rank, wanted in enumerate((name, plain, f"{plain}_")):
+                if wanted in last and node.func.end_lineno == line:  # where the name stands
+                    calls.setdefault(rank, []).append(node)
+                    break
+            else:
+                if last[:1] and last[0] in callers and node.func.end_lineno == line:
+                    callers_found.append(node)
+        elif isinstance(node, ast.AugAssign):
+            if isinstance(node.op, _OPERATORS.get(plain, ())) or (
+                plain in _ASSIGNING and isinstance(node.target, ast.Subscript)
+            ):
+                written.append(node.target)
+        elif isinstance(node, ast.Assign) and plain in _ASSIGNING:
+            written += [target for target in node.targets if isinstance(target, ast.Subscript)]
+    best = calls[min(calls)] if calls else written or callers_found
+    return best[0] if len(best) == 1 else None
+
+
+def _on_line(tree: ast.AST, line: int) -> Iterator[ast.AST]:
+    """The nodes whose lines include ``line``."""
+    pending = [tree]
+    while pending:
+        node = pending.pop()
+        for child in ast.iter_child_nodes(node):
+            end = getattr(child, "end_lineno", None)
+            if end is None or child.lineno <= line <= end:  # type: ignore[attr-defined]
+                pending.append(child)
+                yield child
+
+
+def _names(function: ast.expr) -> tuple[str, ...]:
+    """The last two names of what is called: ``aten.add_.Tensor`` is called by its overload."""
+    names: list[str] = []
+    while isinstance(function, ast.Attribute) and len(names) < 2:
+        names.append(function.attr)
+        function = function.value
+    if isinstance(function, ast.Name) and len(names) < 2:
+        names.append(function.id)
+    return tuple(names)

@@ -15,7 +15,7 @@ import ntpath
 import os
 import posixpath
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from itertools import takewhile
 
@@ -30,22 +30,17 @@ FOLDERS_ELSEWHERE = 200
 _WINDOWS = re.compile(r"^[A-Za-z]:|^\\\\|^[^/]*\\[^/]*$")
 """Paths whose separator is a backslash: with a drive, of a share, or with backslashes only."""
 
-Check = Callable[[str], bool]
-"""Whether the file with this path reads as the artifact says."""
-
 
 def root_of(folder: str) -> tuple[str, bool]:
     """The root of the repository that the absolute ``folder`` is in, and whether it is one: the nearest folder
     upwards with a ``.git``, or ``folder`` itself.
     """
     current = folder
-    while True:
-        if os.path.lexists(os.path.join(current, ".git")):
-            return current, True
-        parent = os.path.dirname(current)
-        if parent == current:
+    while not os.path.lexists(os.path.join(current, ".git")):
+        if current == os.path.dirname(current):
             return folder, False
-        current = parent
+        current = os.path.dirname(current)
+    return current, True
 
 
 def components(path: str) -> tuple[str, ...]:
@@ -69,11 +64,12 @@ class Repository:
         self._source_roots = tuple(source_roots)
         self._limit = limit
 
-    def find(self, path: str, reads_as_recorded: Check) -> str | None:
+    def find(self, path: str, reads_as_recorded: Callable[[str], bool]) -> str | None:
         """The absolute path of the file that ``path``, as an artifact has it, stands for; None where there is none,
         or several that nothing tells apart.
 
-        ``reads_as_recorded`` is asked where the place alone does not decide: many files are called ``utils.py``.
+        ``reads_as_recorded``, whether the file with a path reads as the artifact says, is asked where the place alone
+        does not decide: many files are called ``utils.py``.
         """
         parts = components(path)
         if not parts:
@@ -84,13 +80,14 @@ class Repository:
         def fits(candidate: str) -> bool:
             return _common_ending(parts, components(candidate)) > 1 or reads_as_recorded(candidate)
 
+        endings = [parts[start:] for start in range(len(parts))]
         for base in self._source_roots:
-            for ending in _endings(parts):
+            for ending in endings:
                 candidate = os.path.join(base, *ending)
                 if self._holds(candidate) and fits(candidate):
                     return candidate
         # A longer ending below the root that reads right says enough to spare a search.
-        for ending in _endings(parts):
+        for ending in endings:
             candidate = os.path.join(self.root, *ending)
             if len(ending) > 1 and self._holds(candidate) and reads_as_recorded(candidate):
                 return candidate
@@ -99,9 +96,9 @@ class Repository:
 
     def relative(self, file: str) -> str:
         """``file`` relative to the root, with forward slashes; absolute if it is on another drive."""
-        real = os.path.realpath(file)
-        below = file if _is_below(file, self.root) else real
-        base = self.root if below is file else self._real_root
+        base, below = self.root, file
+        if not _is_below(file, self.root):
+            base, below = self._real_root, os.path.realpath(file)
         with contextlib.suppress(ValueError):
             below = os.path.relpath(below, base)
         return below.replace(os.sep, "/")
@@ -147,10 +144,6 @@ def repository_of(folder: str, source_roots: Sequence[str] = ()) -> Repository:
     """The repository that the absolute ``folder`` is in."""
     root, is_repository = root_of(folder)
     return Repository(root, source_roots, limit=FOLDERS_IN_REPOSITORY if is_repository else FOLDERS_ELSEWHERE)
-
-
-def _endings(parts: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    return (parts[start:] for start in range(len(parts)))
 
 
 def _common_ending(one: tuple[str, ...], other: tuple[str, ...]) -> int:

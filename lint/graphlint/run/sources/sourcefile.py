@@ -1,4 +1,6 @@
-"""One source file of the model: its lines, its statements, its comments."""
+"""One source file of the model: its lines, its statements, its comments, and the findings that these accept:
+``# graphlint: ignore[GL201] reason``.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +10,19 @@ import io
 import re
 import tokenize
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
 import msgspec
 
 LARGEST = 10_000_000
 """In bytes: a file larger than this was written by no one, and is not read."""
+
+_IGNORE = re.compile(
+    r"#\s*graphlint\s*:\s*ignore(?![\w-])(?P<bracket>\s*\[(?P<codes>[^\]#]*)(?P<closed>\])?)?(?P<reason>[^#]*)",
+    re.IGNORECASE,
+)
+KEYWORD = "graphlint"
 
 
 class Comment(msgspec.Struct, frozen=True):
@@ -51,19 +59,16 @@ class SourceFile:
         found: list[Comment] = []
         # What comes before the place at which the file stops being Python still counts.
         with contextlib.suppress(tokenize.TokenError, SyntaxError, RecursionError):
-            found.extend(
-                Comment(token.start[0], token.start[1] + 1, token.string)
-                for token in tokenize.generate_tokens(io.StringIO(self._text).readline)
-                if token.type == tokenize.COMMENT
-            )
+            for token in tokenize.generate_tokens(io.StringIO(self._text).readline):
+                if token.type == tokenize.COMMENT:
+                    found.append(Comment(token.start[0], token.start[1] + 1, token.string))  # noqa: PERF401
         return tuple(found)
 
     @cached_property
     def _statements(self) -> tuple[tuple[int, int], ...]:
         """First and last line of every statement without a body of its own, and of the heads of the others."""
-        if self.tree is None:
-            return ()
-        return tuple((node.lineno, _last_line(node)) for node in ast.walk(self.tree) if isinstance(node, ast.stmt))
+        nodes = () if self.tree is None else ast.walk(self.tree)
+        return tuple((node.lineno, _last_line(node)) for node in nodes if isinstance(node, ast.stmt))
 
     def statement(self, line: int) -> tuple[int, int]:
         """First and last line of the innermost statement that the line is part of; the line alone where that is
@@ -73,17 +78,13 @@ class SourceFile:
         return min(spans, key=lambda span: span[1] - span[0], default=(line, line))
 
     @cached_property
-    def _functions(self) -> tuple[tuple[str, int, int], ...]:
-        """Name, first and last line of every function."""
-        return tuple(
-            (node.name, node.lineno, node.end_lineno or node.lineno)
-            for node in ([] if self.tree is None else ast.walk(self.tree))
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-        )
+    def _functions(self) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+        nodes = [] if self.tree is None else ast.walk(self.tree)
+        return [node for node in nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
 
     def functions_at(self, line: int) -> Iterator[str]:
         """Names of the functions that the line is in."""
-        return (name for name, first, last in self._functions if first <= line <= last)
+        return (one.name for one in self._functions if one.lineno <= line <= (one.end_lineno or one.lineno))
 
     @cached_property
     def _by_code(self) -> dict[str, list[int]]:
@@ -125,12 +126,51 @@ def _last_line(node: ast.stmt) -> int:
     """The statement's last line; that of its head where it has a body."""
     if not any(field in _BODIES for field in node._fields):
         return node.end_lineno or node.lineno
-    heads = [value for field, value in ast.iter_fields(node) if field not in _BODIES]
-    parts = [part for value in heads for part in (value if isinstance(value, list) else [value])]
-    ends = [
-        getattr(inner, "end_lineno", None) or node.lineno
-        for part in parts
-        if isinstance(part, ast.AST)
-        for inner in ast.walk(part)
-    ]
-    return max([node.lineno, *ends])
+    last = node.lineno
+    for field, value in ast.iter_fields(node):
+        for part in (value if isinstance(value, list) else [value]) if field not in _BODIES else ():
+            nodes = ast.walk(part) if isinstance(part, ast.AST) else ()
+            last = max([last, *(getattr(inner, "end_lineno", None) or 0 for inner in nodes)])
+    return last
+
+
+class Ignore(msgspec.Struct, frozen=True):
+    """One such comment."""
+
+    line: int
+    column: int
+    end_column: int
+    first: int
+    """First line of the statement that the comment is part of."""
+    last: int
+    codes: tuple[str, ...]
+    """Codes of the rules whose findings it accepts; empty for one that names none."""
+    unknown: tuple[str, ...] = ()
+    """What it names that is no rule."""
+    reason: str = ""
+    closed: bool = True
+    """Whether the bracket after ``ignore`` is closed; a comment in which it is not accepts nothing."""
+
+    def accepts(self, code: str, line: int) -> bool:
+        """Whether it accepts a finding of that rule in the statement that ``line`` is part of."""
+        return self.first <= line <= self.last and code in self.codes
+
+
+def find_ignores(source: SourceFile, rules: Mapping[str, str]) -> tuple[Ignore, ...]:
+    """All such comments of a file. ``rules`` maps codes in capitals and names in small letters to codes."""
+    if not any(KEYWORD in line.casefold() for line in source.lines):
+        return ()
+    found = []
+    for comment in source.comments:
+        for match in _IGNORE.finditer(comment.text):
+            names = [name for name in re.split(r"[,\s]+", match["codes"] or "") if name]
+            codes = [rules.get(name.upper()) or rules.get(name.lower()) for name in names]
+            closed = match["bracket"] is None or match["closed"] is not None
+            begin = comment.column + match.start()
+            first, last = source.statement(comment.line)
+            known = tuple(dict.fromkeys(code for code in codes if code is not None)) if closed else ()
+            unknown = tuple(name for name, code in zip(names, codes, strict=True) if code is None)
+            reason = match["reason"].strip(" \t:-") if closed else ""
+            end = begin + len(match[0].rstrip())
+            found.append(Ignore(comment.line, begin, end, first, last, known, unknown, reason, closed))
+    return tuple(found)
