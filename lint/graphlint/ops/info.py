@@ -59,6 +59,8 @@ StepKind = Literal[
     "bitcast",  # the bytes read as the result's dtype
     "view_as_real",
     "view_as_complex",
+    "real",  # the real parts; of a real tensor, itself
+    "imag",  # the imaginary parts
     "conjugate",  # sets the bit that says so; nothing on real tensors
     "negate",  # sets the bit that says so
 ]

@@ -61,6 +61,8 @@ class WrittenStorage(msgspec.Struct, frozen=True, omit_defaults=True):
     @classmethod
     def of(cls, write: Write) -> WrittenStorage:
         """The storage that a write reaches."""
+        if write.made is not None:
+            return cls(write.kind, write.made.name)
         storage = write.target.storage
         return cls(storage.kind, storage.value, storage.name, write.target.views)
 

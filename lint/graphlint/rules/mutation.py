@@ -27,7 +27,7 @@ class MutationRule(Rule):
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each node and storage of the rule's kind that it writes."""
         for write, storages in view.first_writes:
-            if write.target.storage.kind not in self.kinds or not self.concerns(write):
+            if write.kind not in self.kinds or not self.concerns(write):
                 continue
             verb = "writes" if write.certain else "may write"
             message = f"{write.site.name} {verb} {WrittenStorage.of(write).describe()}"
@@ -49,7 +49,7 @@ def write_fix(view: ProgramView, write: Write) -> Fix:
     twin = site.op.functional_twin if site.op is not None else None
     known = twin is not None and site.op is not None and site.op.substitute is None
     what = f"becomes {twin}" if known else "becomes data flow"
-    kept = write.target.storage.kind not in ("intermediate", "unknown")
+    kept = write.kind not in ("intermediate", "unknown")
     return Fix("safe", f"{what}, and what it writes is written back at the end" if kept else what)
 
 

@@ -35,6 +35,23 @@ class Write(msgspec.Struct, frozen=True, eq=False):
         return min(self.refs, key=lambda ref: _PRECEDENCE.index(ref.storage.kind))
 
     @property
+    def made(self) -> Ref | None:
+        """The tensor object that an in-place view changes, where the program made it: of what lies behind it, which may
+        be the caller's, nothing is written. None for other writes.
+        """
+        ref = self.target
+        if self.site.op is None or not self.site.op.in_place_view:
+            return None
+        while ref.step is not None and ref.step.op.in_place_view and ref.parent is not None:
+            ref = ref.parent
+        return ref if ref.step is not None else None
+
+    @property
+    def kind(self) -> StorageKind:
+        """Of what is written."""
+        return self.target.storage.kind if self.made is None else "intermediate"
+
+    @property
     def certain(self) -> bool:
         """Whether the write reaches that storage in every run."""
         return len(self.refs) == 1 and self.refs[0].certain
@@ -99,9 +116,9 @@ class Analysis:
         """
         groups: dict[tuple[int, object], list[Write]] = {}
         for write in self.writes:
-            storage = write.target.storage
-            transient = storage.kind in ("intermediate", "unknown")
-            groups.setdefault((write.site.position, "transient" if transient else storage), []).append(write)
+            transient = write.kind in ("intermediate", "unknown")
+            key = "transient" if transient else write.target.storage
+            groups.setdefault((write.site.position, key), []).append(write)
         return tuple((group[0], len({id(write.target.storage) for write in group})) for group in groups.values())
 
     @cached_property

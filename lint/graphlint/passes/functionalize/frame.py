@@ -285,9 +285,6 @@ class Frame:
             if ref.step is None or ref.parent is None:
                 continue
             state = self.state(ref)
-            operand = node.input(ref.step.operand)
-            if operand is None or operand.as_tensor is None:
-                raise Blocked([ref.storage], f"%{ref.parent.name} is viewed as one of a list of tensors")
             try:
                 view, parent = self.view(ref), self._shown(ref.parent)[0]
                 value = Value(name, moved(view, view.meta, parent.meta))
@@ -367,7 +364,8 @@ class Frame:
                 if not self._is_immutable(name, ref):
                     mutable.add(current)
         targets = tuple(
-            Target(write.argument, self.current(ref, exact=exact)) for write, ref in zip(writes, refs, strict=True)
+            Target(write.argument, self.current(ref, exact=exact), self.recorded(ref))
+            for write, ref in zip(writes, refs, strict=True)
         )
         outside = frozenset(
             target.value.name for target, ref in zip(targets, refs, strict=True) if ref.storage.kind != "intermediate"

@@ -272,7 +272,7 @@ def _obstacles(analysis: Analysis, writes: list[Write]) -> dict[Storage, str]:
         if reason is not None:
             for ref in write.refs:
                 blocked.setdefault(ref.storage, reason)
-    for storage in _leaves(written, writes, analysis.program):
+    for storage in _leaves([write for write in writes if write.made is None], analysis.program):
         blocked.setdefault(storage, _REQUIRES_GRADIENTS.format(_WRITTEN_BACK[storage.kind]))
     for name, refs in analysis.memory.uncertain():
         for ref in refs:
@@ -285,8 +285,9 @@ def _obstacles(analysis: Analysis, writes: list[Write]) -> dict[Storage, str]:
     return blocked
 
 
-def _leaves(written: set[Storage], writes: list[Write], program: Program) -> Iterator[Storage]:
+def _leaves(writes: list[Write], program: Program) -> Iterator[Storage]:
     """The inputs and buffers that are written, but require gradients."""
+    written = dict.fromkeys(ref.storage for write in writes for ref in write.refs)
     metas = {one: program.graph.meta(one.value) for one in written if one.kind in _WRITTEN_BACK}
     demanding = {one for one, meta in metas.items() if meta is not None and meta.requires_grad}
     if demanding:
@@ -310,11 +311,10 @@ def _write_obstacle(write: Write, analysis: Analysis) -> str | None:
         return "torch 2.2 or earlier wrote this file, which is functional except for what it could not express"
     if not write.certain:
         return "which tensor it writes depends on more than the artifact tells"
-    storage = write.target.storage
-    if storage.kind == "unknown":
+    if write.kind == "unknown":
         return "which tensor it writes is not known"
-    if storage.kind == "parameter":
-        meta = program.graph.meta(storage.value)
+    if write.kind == "parameter":
+        meta = program.graph.meta(write.target.storage.value)
         if meta is None or meta.requires_grad:
             return _REQUIRES_GRADIENTS.format("a parameter")
         if program.schema < _PARAMETER_OUTPUTS:
@@ -324,7 +324,7 @@ def _write_obstacle(write: Write, analysis: Analysis) -> str | None:
         twin = analysis.ops.lookup(op.functional_twin) if op.functional_twin is not None else None
         if twin is None or not twin.view:
             return f"{packet} changes how much memory the tensor has, or which"
-        if storage.kind != "intermediate":
+        if write.kind != "intermediate":
             return f"{packet} changes the sizes or strides of a tensor that the caller or the module holds"
     return _crossing(write)
 

@@ -52,6 +52,8 @@ class Target(msgspec.Struct, frozen=True):
     argument: str
     value: Value
     """Its value before the write."""
+    recorded: Meta
+    """How it is laid out in the original, where its value may be broadcast."""
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -98,7 +100,7 @@ class Call(msgspec.Struct, frozen=True):
 
 def functional(builder: Builder, call: Call, ops: OpTable) -> list[Value]:
     """Emit what the call computes; the new value of each target, in order. Raises :class:`Obstacle`."""
-    if any(overlaps(target.value.meta.shape, target.value.meta.strides) for target in call.targets):
+    if any(overlaps(target.recorded.shape, target.recorded.strides) for target in call.targets):
         raise Obstacle(f"{call.op.name} writes the same memory more than once")
     substitute = _SUBSTITUTES.get(call.op.substitute) if call.op.substitute is not None else None
     if substitute is not None:
@@ -172,8 +174,7 @@ def _exact_in_rows(target: Target) -> bool:
     """Whether a sum or product comes out the same in a new tensor, which is row-major: in which order elements are
     added up, and so how the result is rounded, depends on the strides of where it goes.
     """
-    own = target.value.meta
-    return category(own.dtype) < 2 or own.is_contiguous
+    return category(target.recorded.dtype) < 2 or target.recorded.is_contiguous
 
 
 def _certain_layout(builder: Builder, twin: OpInfo, value: Value, target: Target) -> Value:

@@ -11,6 +11,8 @@
 | ``expand`` that expands nothing, ``identity`` | the value as it is |
 | ``as_strided`` | ``as_strided_scatter`` |
 | ``bitcast``, ``view_as_real``, ``view_as_complex`` | the cast back |
+| ``conjugate`` | ``conj_physical`` |
+| ``real``, ``imag`` | ``complex`` of the value and the other part |
 
 Which steps an op takes is a fact (:attr:`~graphlint.ops.info.OpInfo.view`). Other kinds have no inverse here, and a
 write through them stays as it is.
@@ -23,10 +25,11 @@ from typing import Final
 
 import msgspec
 
+from graphlint.ir.dtypes import category, real_part
 from graphlint.ir.edit import changed_node, renamed_operands, tensor, tensors, with_operand
 from graphlint.ir.expressions import as_expression
 from graphlint.ir.model import Argument, Node, SymRef, SymSize
-from graphlint.ir.strides import Size, contiguous_strides, is_dense, overlaps, view_strides
+from graphlint.ir.strides import Size, contiguous_strides, elementwise_strides, is_dense, overlaps, view_strides
 from graphlint.ops.info import OpInfo, StepKind, ViewStep
 from graphlint.passes.functionalize.build import Builder
 from graphlint.passes.functionalize.metas import Meta, Obstacle, Value
@@ -53,8 +56,13 @@ class View(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def step(self) -> ViewStep | None:
-        """What is done, None where that is not known."""
-        return self.op.view[0] if len(self.op.view) == 1 else None
+        """What is done, None where that is not known. A bit that says to conjugate or negate means nothing to a real
+        tensor.
+        """
+        steps = self.op.view
+        if category(self.parent.dtype) < 3:
+            steps = tuple(step for step in steps if step.kind not in ("conjugate", "negate"))
+        return steps[0] if len(steps) == 1 else ViewStep("identity") if self.op.view and not steps else None
 
     def argument(self, key: str) -> Argument:
         """The step's parameter of that name."""
@@ -110,12 +118,14 @@ def replay(builder: Builder, view: View, parent: Value, current: Callable[[str],
     others = {
         name: current(name)
         for operand in node.inputs
-        if operand.name != view.operand
+        if operand.name != view.operand or operand.arg.as_tensor is None
         for name in operand.arg.tensors()
         if name is not None
     }
     inputs = [
-        with_operand(operand, tensor(parent.name)) if operand.name == view.operand else operand
+        with_operand(operand, _replaced(operand.arg, view.index, parent.name))
+        if operand.name == view.operand
+        else operand
         for operand in renamed_operands(node, others).inputs
     ]
     outputs = [tensors(names)] if is_list else [tensor(name) for name in names]
@@ -124,6 +134,13 @@ def replay(builder: Builder, view: View, parent: Value, current: Callable[[str],
     for value in values:
         builder.note(value, parent.name)
     return values
+
+
+def _replaced(argument: Argument, index: int, name: str) -> Argument:
+    """The tensor that is viewed, one of a list where the op takes one view of each."""
+    if argument.as_tensors is None:
+        return tensor(name)
+    return tensors(name if place == index else one.name for place, one in enumerate(argument.as_tensors))
 
 
 def moved(view: View, meta: Meta, parent: Meta) -> Meta:
@@ -362,6 +379,34 @@ def _bitcast(builder: Builder, view: View, parent: Value, child: Value) -> Value
     return builder.emit("aten.view.dtype", [tensor(child.name), Argument(as_scalar_type=dtype)], meta, "view")
 
 
+def _conjugate(builder: Builder, view: View, parent: Value, child: Value) -> Value:
+    return builder.emit("aten.conj_physical.default", [tensor(child.name)], child.meta.dense(), "conj_physical")
+
+
+def _part(other: str, place: int) -> Callable[[Builder, View, Value, Value], Value]:
+    """The real or the imaginary parts of complex numbers, the first or second argument of ``complex``: the ``other``
+    parts stay. A real tensor is its own real part.
+    """
+
+    def joined(builder: Builder, view: View, parent: Value, child: Value) -> Value:
+        if category(view.parent.dtype) < 3:
+            return child
+        strides = [str(as_expression(2) * as_expression(stride)) for stride in parent.meta.strides]
+        kept_meta = parent.meta.with_(dtype=real_part(view.parent.dtype), strides=[_number(one) for one in strides])
+        kept = builder.emit(f"aten.{other}.default", [tensor(parent.name)], kept_meta, other)
+        parts = [kept, kept]
+        parts[place] = child
+        shape = parent.meta.shape
+        meta = parent.meta.with_(strides=elementwise_strides(shape, [(shape, one.meta.strides) for one in parts]))
+        return builder.emit("aten.complex.default", [tensor(one.name) for one in parts], meta, "complex")
+
+    return joined
+
+
+def _number(size: str) -> Size:
+    return int(size) if size.isdecimal() else size
+
+
 def _packet(op: OpInfo) -> str:
     return op.name.split(".", 1)[1]
 
@@ -395,6 +440,9 @@ _INVERSES: Final[dict[StepKind, Callable[[Builder, View, Value, Value], Value]]]
     "unsqueeze": _unsqueeze,
     "expand": _expand,
     "bitcast": _bitcast,
+    "conjugate": _conjugate,
+    "real": _part("imag", 0),
+    "imag": _part("real", 1),
     "view_as_real": _counterpart("aten.view_as_complex.default"),
     "view_as_complex": _counterpart("aten.view_as_real.default"),
 }
