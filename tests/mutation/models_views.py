@@ -369,3 +369,106 @@ class SymbolicInBothDimensions(nn.Module):
         y.copy_(x[0])
         x[0].add_(y[1])
         return y, y.flatten()
+
+
+@model(R(6), R(3, 4))
+class ViewsInPlaceOfViews(nn.Module):
+    """Each changes a tensor object that the program made. What lies behind the object is the caller's or the module's,
+    and keeps its shape.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("rows", R(2, 5))
+        self.weight = nn.Parameter(R(2, 5), requires_grad=False)
+
+    def forward(self, x, y):
+        v = x.unsqueeze(0)
+        v.unsqueeze_(0)
+        v.squeeze_(0)
+        w = y[1:]
+        w.t_()
+        b = self.rows.view(5, 2)
+        b.transpose_(0, 1)
+        p = self.weight.view(10)
+        p.unsqueeze_(1)
+        return v + 1, w * 2, b + 1, p - 1
+
+
+@model(R(3, 4))
+class ViewInPlaceThenWritten(nn.Module):
+    """What is written through the object is the caller's."""
+
+    def forward(self, x):
+        v = x[1:]
+        v.t_()
+        v.mul_(2)
+        return v + 1
+
+
+@model(R(3))
+class WrittenAgainAfterABroadcast(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("rows", R(4, 3))
+
+    def forward(self, x):
+        v = self.rows[1:]
+        v[:] = 0.5
+        v += x
+        u = self.rows[:1]
+        u.copy_(x)
+        u.mul_(x)
+        return self.rows * 1
+
+
+@model(R(2, 4))
+class ViewsOfAList(nn.Module):
+    def forward(self, x):
+        a = torch.arange(4, dtype=torch.float32)
+        b = torch.arange(4, dtype=torch.float32)
+        rows, columns = torch.meshgrid(a, b, indexing="ij")
+        a += 0.5
+        b /= 4
+        y = x * 1
+        z = torch.ones(1, 4)
+        wide = torch.broadcast_tensors(y, z)
+        y.clamp_(min=0)
+        z.add_(1)
+        one = torch.tensor(2.0)
+        atleast = torch.atleast_2d(one, z)
+        one.mul_(3)
+        return rows.sum() + columns.sum(), wide[0] * wide[1], atleast[0] + atleast[1]
+
+
+@model(R(3, 4, dtype=torch.complex64), R(3, 4), R(2, 2, 2))
+class ViewsOfParts(nn.Module):
+    def forward(self, z, x, pairs):
+        w = z.clone()
+        w.real.mul_(2)
+        w.imag[1:].add_(3)
+        c = w.clone().conj()
+        c.add_(1)
+        d = z * 1
+        d.mH.mul_(2j)
+        y = x.clone()
+        y.mH.add_(1)
+        y.real.mul_(2)
+        p = torch.view_as_complex(pairs)
+        p.imag.neg_()
+        return torch.view_as_real(w) * 1, torch.view_as_real(c * 1), torch.view_as_real(d), y
+
+
+@model(R(2, 3, 4))
+class PiecesOfARegionUnderOtherNames(nn.Module):
+    """The graph calls the second piece by the name that the region has for another one."""
+
+    def forward(self, x):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            piece = torch.unbind(x, 2)[1]
+            piece.mul_(2)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            corner = piece.diagonal(-1)
+        corner.cumprod_(-1)
+        x.cumprod_(-1)
+        return x, piece, corner

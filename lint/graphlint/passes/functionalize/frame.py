@@ -195,10 +195,11 @@ class Frame:
         self._views.add(len(self.edit.nodes))
         values = replay(self.builder, self.view(ref), parent, lambda name: self.use(name, exact=False))
         state.shown[ref] = values[ref.index]
-        for name, value in zip(flat(step.node.outputs), values, strict=True) if len(values) > 1 else ():
+        for name in flat(step.node.outputs) if len(values) > 1 else ():
+            # The view may stand in another graph, where the same name is that of another piece.
             sibling = self.rewriter.memory.known(self.graph, name) if name is not None else None
             if sibling is not None and sibling.step is step and sibling.parent is ref.parent:
-                state.shown[sibling] = value
+                state.shown[sibling] = values[sibling.index]
         return values[ref.index]
 
     def _taken_anew(self, ref: Ref) -> None:

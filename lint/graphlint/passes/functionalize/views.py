@@ -11,7 +11,7 @@
 | ``expand`` that expands nothing, ``identity`` | the value as it is |
 | ``as_strided`` | ``as_strided_scatter`` |
 | ``bitcast``, ``view_as_real``, ``view_as_complex`` | the cast back |
-| ``conjugate`` | ``conj_physical`` |
+| ``conjugate``, ``negate`` | ``conj_physical``, ``neg`` |
 | ``real``, ``imag`` | ``complex`` of the value and the other part |
 
 Which steps an op takes is a fact (:attr:`~graphlint.ops.info.OpInfo.view`). Other kinds have no inverse here, and a
@@ -56,13 +56,17 @@ class View(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def step(self) -> ViewStep | None:
-        """What is done, None where that is not known. A bit that says to conjugate or negate means nothing to a real
-        tensor.
-        """
-        steps = self.op.view
-        if category(self.parent.dtype) < 3:
-            steps = tuple(step for step in steps if step.kind not in ("conjugate", "negate"))
-        return steps[0] if len(steps) == 1 else ViewStep("identity") if self.op.view and not steps else None
+        """Which elements are shown, and where; None where that is not known."""
+        steps = [step for step in self.op.view if step.kind not in _BITS]
+        if not self.op.view or len(steps) > 1:
+            return None
+        return steps[0] if steps else ViewStep("identity")
+
+    @property
+    def bits(self) -> list[StepKind]:
+        """What is done to each element. The conjugate of a real number is the number."""
+        kinds = [step.kind for step in self.op.view if step.kind in _BITS]
+        return kinds if category(self.parent.dtype) == 3 else [kind for kind in kinds if kind != "conjugate"]
 
     def argument(self, key: str) -> Argument:
         """The step's parameter of that name."""
@@ -163,8 +167,13 @@ def invert(builder: Builder, view: View, parent: Value, child: Value) -> Value:
     inverse = _INVERSES.get(view.step.kind) if view.step is not None else None
     if inverse is None:
         raise Obstacle(f"{view.op.name} has no inverse to carry the write back through")
+    for kind in view.bits:
+        child = builder.emit(_BITS[kind], [tensor(child.name)], child.meta.dense(), _BITS[kind].split(".")[1])
     return inverse(builder, view, parent, child)
 
+
+_BITS: Final[dict[StepKind, str]] = {"conjugate": "aten.conj_physical.default", "negate": "aten.neg.default"}
+"""Steps that set a bit which tells how to read each element, and the ops that undo them."""
 
 SCATTERING: Final[frozenset[StepKind]] = frozenset(
     {"select", "slice", "narrow", "pieces", "unbind", "diagonal", "as_strided"}
@@ -379,10 +388,6 @@ def _bitcast(builder: Builder, view: View, parent: Value, child: Value) -> Value
     return builder.emit("aten.view.dtype", [tensor(child.name), Argument(as_scalar_type=dtype)], meta, "view")
 
 
-def _conjugate(builder: Builder, view: View, parent: Value, child: Value) -> Value:
-    return builder.emit("aten.conj_physical.default", [tensor(child.name)], child.meta.dense(), "conj_physical")
-
-
 def _part(other: str, place: int) -> Callable[[Builder, View, Value, Value], Value]:
     """The real or the imaginary parts of complex numbers, the first or second argument of ``complex``: the ``other``
     parts stay. A real tensor is its own real part.
@@ -391,8 +396,9 @@ def _part(other: str, place: int) -> Callable[[Builder, View, Value, Value], Val
     def joined(builder: Builder, view: View, parent: Value, child: Value) -> Value:
         if category(view.parent.dtype) < 3:
             return child
-        strides = [str(as_expression(2) * as_expression(stride)) for stride in parent.meta.strides]
-        kept_meta = parent.meta.with_(dtype=real_part(view.parent.dtype), strides=[_number(one) for one in strides])
+        first, *strides = (_doubled(number) for number in (parent.meta.offset, *parent.meta.strides))
+        offset = _number(str(as_expression(first) + as_expression(1 - place)))
+        kept_meta = parent.meta.with_(dtype=real_part(view.parent.dtype), strides=strides, offset=offset)
         kept = builder.emit(f"aten.{other}.default", [tensor(parent.name)], kept_meta, other)
         parts = [kept, kept]
         parts[place] = child
@@ -401,6 +407,10 @@ def _part(other: str, place: int) -> Callable[[Builder, View, Value, Value], Val
         return builder.emit("aten.complex.default", [tensor(one.name) for one in parts], meta, "complex")
 
     return joined
+
+
+def _doubled(number: Size) -> Size:
+    return _number(str(as_expression(2) * as_expression(number)))
 
 
 def _number(size: str) -> Size:
@@ -440,7 +450,6 @@ _INVERSES: Final[dict[StepKind, Callable[[Builder, View, Value, Value], Value]]]
     "unsqueeze": _unsqueeze,
     "expand": _expand,
     "bitcast": _bitcast,
-    "conjugate": _conjugate,
     "real": _part("imag", 0),
     "imag": _part("real", 1),
     "view_as_real": _counterpart("aten.view_as_complex.default"),
