@@ -102,10 +102,10 @@ def written_through_unfold(x):
     return y, z
 
 
-@refused(R(4, 4), reasons="view.dtype changes the element size")
-def bytes_of_another_size(x):
-    y = x * 1
-    y.view(torch.uint8).zero_()
+@refused(R(2, 3, 4), reasons="view.dtype changes the element size, and what is written does not lie in rows")
+def bytes_that_do_not_lie_in_rows(x):
+    y = x.transpose(0, 1) * 1
+    y.view(torch.uint8).mul_(2)
     return y
 
 
@@ -487,3 +487,13 @@ def custom_op_writes_what_it_was_given(x):
     z = x * 3
     z.add_(1)
     return y, z
+
+
+@refused(R(6), reasons="as_strided reads the memory of a tensor that does not begin where its memory does")
+def places_in_memory_within_a_region(x):
+    """What is written has memory of its own after the fix: the region's place 3 in the input's is another one there."""
+    part = x[2:]
+    part.mul_(2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        window = part.as_strided((2,), (1,), 3)
+    return window + 1, part

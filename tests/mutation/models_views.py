@@ -472,3 +472,42 @@ class PiecesOfARegionUnderOtherNames(nn.Module):
         corner.cumprod_(-1)
         x.cumprod_(-1)
         return x, piece, corner
+
+
+@model(R(4, 6).t(), dynamic=({0: ROWS},))
+class SymbolicColumns(nn.Module):
+    """torch records strides as ``Max(1, s0)``: those of a tensor without elements begin at 1."""
+
+    def forward(self, x):
+        y = torch.where(x[1:] > 0, x[1:], 0.0)
+        y.clamp_(max=3)
+        y.view_as(y).mul_(2)
+        z = torch.empty_like(x[1:], memory_format=torch.contiguous_format).copy_(x[1:])
+        z.t().add_(1)
+        return y, z, z.view(-1)
+
+
+@model(R(6).double(), R(4))
+class PlacesOfWhatRegionsAreGiven(nn.Module):
+    """A part of a tensor that is written becomes a tensor of its own: it begins elsewhere, for a region as well."""
+
+    def forward(self, x, y):
+        part = x.split([2, 4])[1]
+        bits = part.view(torch.int32)
+        part.clamp_(min=1.5)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            flat = bits.view(-1)
+            half = part[:2]
+        with torch.no_grad():
+            some = part[1:]
+        return flat, half, some, y
+
+
+@model(R(4, 4), R(2, 4).double())
+class BytesOfAnotherSize(nn.Module):
+    def forward(self, x, y):
+        z = x * 1
+        z.view(torch.uint8)[:, 3:8].zero_()
+        z.view(torch.float64).mul_(2)
+        y.view(torch.int32)[0].zero_()
+        return z, y.view(torch.complex64).real + 1

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from graphlint.artifact.artifact import open_artifact
 from graphlint.artifact.errors import ProgramError
-from graphlint.ir.expressions import Expression, as_expression, canonical, parse_expression
+from graphlint.ir.expressions import Expression, as_expression, canonical, parse_expression, stride_of
 
 S0 = "Symbol('s0', positive=True, integer=True)"
 U0 = "Symbol('u0', integer=True)"
@@ -48,6 +48,21 @@ U0 = "Symbol('u0', integer=True)"
 def test_both_spellings_are_one_expression(people, sympy, expected):
     assert parse_expression(people) == parse_expression(sympy)
     assert canonical(people) == canonical(sympy) == expected
+
+
+@pytest.mark.parametrize(
+    ("stride", "expected"),
+    [
+        ("s0", "s0"),
+        ("Max(1, s4 - 1)", "s4 - 1"),
+        ("3*Max(1, s0)*Max(1, s1 + 2)**2", str(parse_expression("3*s0*(s1 + 2)*(s1 + 2)"))),
+        ("Max(1, 4)", 4),
+        ("Max(2, s0)", "Max(2, s0)"),
+        ("Max(1, s0, s1)", "Max(1, s0, s1)"),
+    ],
+)
+def test_strides_have_no_floor(stride, expected):
+    assert stride_of(canonical(stride)) == expected
 
 
 @pytest.mark.parametrize(

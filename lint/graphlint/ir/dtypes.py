@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from graphlint.ir.enums import DTYPES, SHORT_DTYPES
 from graphlint.ir.model import Argument
 
 BOOL: Final = 12
@@ -30,6 +31,12 @@ _NUMBERS: Final = {
 def category(dtype: int) -> int:
     """0 to 3: bool, integer, floating, complex."""
     return 0 if dtype == BOOL else 1 if dtype in _INTEGERS else 3 if dtype in _COMPLEX else 2
+
+
+def item_size(dtype: int) -> int | None:
+    """How many bytes a number takes, as the digits of the dtype's short name say in bits; None for an unknown dtype."""
+    short = SHORT_DTYPES.get(DTYPES.get(dtype, ""), "").lstrip("abcdefghijklmnopqrstuvwxyz").partition("e")[0]
+    return int(short) // 8 if short else None
 
 
 def real_part(dtype: int) -> int:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache, reduce
 from operator import mul
 from typing import Final
@@ -32,6 +33,7 @@ _COMPARISONS: Final = {
     "Unequality": "!=",
     "Ne": "!=",
 }
+_FLOOR: Final = "Max(1, "
 _MAX_TERMS: Final = 64
 _MAX_FACTORS: Final = 64
 """Of the atoms in a term."""
@@ -154,6 +156,28 @@ def as_expression(size: int | str) -> Expression:
 def canonical(size: int | str) -> str:
     """One spelling for all that are known to be equal: ``s77``, ``2*s0 + 1``, ``4``."""
     return str(as_expression(size))
+
+
+@lru_cache(maxsize=1024)
+def stride_of(size: str) -> int | str:
+    """A stride in its canonical spelling without the floors of 1 that torch gives it, ``Max(1, s0 - 1)``. They count
+    where a size is 0; then there are no elements to be found.
+    """
+    if _FLOOR not in size:
+        return size
+    parts: list[Expression] = []
+    for monomial, factor in as_expression(size).terms.items():
+        factors = [_unfloored(atom) for atom, power in monomial for _ in range(power)]
+        parts.append(reduce(mul, factors, Expression.number(factor)))
+    found = Expression.total(parts)
+    return str(found) if found.constant is None else found.constant
+
+
+def _unfloored(atom: str) -> Expression:
+    with suppress(ProgramError):
+        if atom.startswith(_FLOOR):
+            return parse_expression(atom[len(_FLOOR) : -1])  # of more arguments, it is no expression
+    return as_expression(atom)
 
 
 # Recursive descent over both spellings at once: a constructor call is a function call.

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, TypedDict
 import msgspec
 
 from graphlint.artifact.errors import ProgramError
-from graphlint.ir.expressions import canonical
+from graphlint.ir.expressions import canonical, stride_of
 
 Number = float | Annotated[str, msgspec.Meta(pattern="^(-?Infinity|-?inf|NaN|nan)$")]
 """A floating-point number. What JSON has no numbers for is spelled out."""
@@ -125,7 +125,8 @@ class TensorMeta(_Part):
 
     @property
     def stride(self) -> tuple[int | str, ...]:
-        return tuple(stride.value for stride in self.strides)
+        values = (stride.value for stride in self.strides)
+        return tuple(stride_of(value) if isinstance(value, str) else value for value in values)
 
 
 class GraphRef(_Part):

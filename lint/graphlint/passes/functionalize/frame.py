@@ -68,10 +68,12 @@ class State(msgspec.Struct, eq=False):
 class Frame:
     """One graph while it is walked."""
 
-    def __init__(self, rewriter: Rewriter, scope: Scope) -> None:
+    def __init__(self, rewriter: Rewriter, scope: Scope, entries: Mapping[str, int] | None = None) -> None:
         self.rewriter = rewriter
         self.scope = scope
         self.graph = scope.graph
+        self.entries = entries or {}
+        """Inputs that the caller hands in from another place in their storage than was recorded, and from which."""
         self.edit = GraphEdit(scope.graph)
         self.builder = Builder(self.edit, rewriter.dialect, rewriter.ops, rewriter.sizes, rewriter.memory)
         self.shown = rewriter.memory.showing(scope.graph, rewriter.active)
@@ -110,7 +112,11 @@ class Frame:
         state = self._states.get(base)
         if state is None:
             try:
-                origin = Value(base.name, self.rewriter.meta(self.graph, base.name))
+                meta = self.rewriter.meta(self.graph, base.name)
+                if base.name in self.entries:
+                    meta = meta.with_(strides=meta.strides, offset=self.entries[base.name])
+                    self.edit.record(base.name, meta.raw)
+                origin = Value(base.name, meta)
             except Obstacle as reason:
                 raise Blocked([ref.storage], str(reason)) from None
             state = self._states[base] = State(origin, origin, shown={base: origin})
@@ -554,12 +560,15 @@ class Frame:
             for position in call.rule.lists:
                 inputs[position] = with_operand(inputs[position], self._apart(inputs[position].arg, node, position))
         site = Site(self.scope, index, -1, node, self.rewriter.ops.lookup(node.target))
+        shifted = self._shifted(call)
         frames: dict[int, Frame] = {}
         for position, operand in enumerate(node.inputs):
             reference = operand.arg.as_graph
-            if reference is not None and id(reference.graph) in self.rewriter.touched:
+            if reference is not None and (shifted or id(reference.graph) in self.rewriter.touched):
                 path = (*self.scope.path, node.caller_label, reference.name)
-                frames[position] = Frame(self.rewriter, Scope(reference.graph, path, site))
+                entries = flat(reference.graph.inputs)
+                offsets_of = {name: shifted[place] for place, name in enumerate(entries) if name and place in shifted}
+                frames[position] = Frame(self.rewriter, Scope(reference.graph, path, site), offsets_of)
                 frames[position].walk()
         written = sorted({place for frame in frames.values() for place in frame.written_inputs()})
         handed: list[Value] = []
@@ -589,6 +598,18 @@ class Frame:
             except Obstacle as reason:
                 raise Blocked([ref.storage], str(reason)) from None
         self._note_results(node, offsets)
+
+    def _shifted(self, call: GraphCall | None) -> dict[int, int]:
+        """The operands that begin elsewhere in their storage than was recorded, by their position among those that the
+        graphs take, and where. What a loop hands to its later turns it has made itself.
+        """
+        found: dict[int, int] = {}
+        for place, name in enumerate(call.operands if call is not None and not call.rule.repeats else ()):
+            ref = self.ref(name)
+            offset = self.value(ref).meta.offset if ref is not None else None
+            if ref is not None and isinstance(offset, int) and offset != self.recorded(ref).offset:
+                found[place] = offset
+        return found
 
     def _handed(
         self, call: GraphCall, site: Site, frames: dict[int, Frame], written: list[int]

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from graphlint.ir.enums import STRIDED
-from graphlint.ir.expressions import canonical
+from graphlint.ir.expressions import canonical, stride_of
 from graphlint.ir.model import UNRECORDED, Device, SymExpr, SymSize, TensorMeta
 from graphlint.ir.strides import Size, contiguous_strides, preserved_strides
 
@@ -49,7 +49,8 @@ class Meta:
     @property
     def strides(self) -> tuple[Size, ...]:
         if self._strides is None:
-            self._strides = tuple([_size(stride) for stride in self.raw.strides])
+            strides = [_size(stride) for stride in self.raw.strides]
+            self._strides = tuple([stride_of(step) if isinstance(step, str) else step for step in strides])
         return self._strides
 
     @property

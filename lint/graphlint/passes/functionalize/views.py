@@ -25,7 +25,7 @@ from typing import Final
 
 import msgspec
 
-from graphlint.ir.dtypes import category, real_part
+from graphlint.ir.dtypes import category, item_size, real_part
 from graphlint.ir.edit import changed_node, renamed_operands, tensor, tensors, with_operand
 from graphlint.ir.expressions import as_expression
 from graphlint.ir.model import Argument, Node, SymRef, SymSize
@@ -157,7 +157,11 @@ def moved(view: View, meta: Meta, parent: Meta) -> Meta:
     numbers = [offset for offset in offsets if isinstance(offset, int)]
     if len(numbers) < len(offsets):
         raise Obstacle("a storage offset is symbolic")
-    return meta.with_(strides=meta.strides, offset=numbers[2] + numbers[0] - numbers[1])
+    sizes = item_size(parent.dtype), item_size(meta.dtype)
+    if sizes[0] is None or sizes[1] is None:
+        raise Obstacle("how many bytes a dtype has is not known")
+    further = (numbers[0] - numbers[1]) * sizes[0] // sizes[1]
+    return meta.with_(strides=meta.strides, offset=numbers[2] + further)
 
 
 def invert(builder: Builder, view: View, parent: Value, child: Value) -> Value:
@@ -381,10 +385,13 @@ def _expand(builder: Builder, view: View, parent: Value, child: Value) -> Value:
 
 
 def _bitcast(builder: Builder, view: View, parent: Value, child: Value) -> Value:
-    if view.parent.shape != view.meta.shape:
-        raise Obstacle(f"{_packet(view.op)} changes the element size")
-    dtype = view.parent.dtype
-    meta = child.meta.with_(dtype=dtype, strides=child.meta.strides, offset=child.meta.offset)
+    dtype, meta = view.parent.dtype, child.meta
+    if view.parent.shape == meta.shape:
+        meta = meta.with_(dtype=dtype, strides=meta.strides, offset=meta.offset)
+    elif meta.is_contiguous and meta.offset == 0:
+        meta = meta.with_(dtype=dtype, sizes=view.parent.sizes, strides=contiguous_strides(view.parent.shape))
+    else:
+        raise Obstacle(f"{_packet(view.op)} changes the element size, and what is written does not lie in rows")
     return builder.emit("aten.view.dtype", [tensor(child.name), Argument(as_scalar_type=dtype)], meta, "view")
 
 
