@@ -77,8 +77,10 @@ def _check_size(data: bytes, limits: Limits) -> None:
         import re
 
         _check_count(sum(1 for _ in re.finditer(rb'"target"\s*:', data)), limits)
-    if len(data) > most:
-        values = data.count(b",") + data.count(b"{") + lists
+    # Each list and object that is opened is closed, and commas stand between values: two of three bytes are counted at
+    # most. And what is neither a comma nor of a list may be an object's braces.
+    if len(data) * 2 // 3 > most and (commas := data.count(b",")) + (len(data) - commas) // 2 > most:
+        values = commas + data.count(b"{") + lists
         if values > most:
             raise ProgramError(
                 f"the program's JSON has about {values} values, and the limit is {most}, {VALUES_OF_NODE} for each of "

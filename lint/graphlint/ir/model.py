@@ -311,11 +311,10 @@ class Node(_Part):
         return self.target.rpartition(".")[2]
 
     def subgraphs(self) -> Sequence[GraphRef]:
-        """The graphs among the operands, in order."""
-        for operand in self.inputs:  # most nodes have none, and a list for each would cost more than the rest
-            if operand.arg.as_graph is not None:
-                return [graph for one in self.inputs if (graph := one.arg.as_graph) is not None]
-        return ()
+        """The graphs among the operands, in order. Ops of aten, which most nodes are, take none: decoding sees to that."""
+        if self.target.startswith(ATEN):
+            return ()
+        return [graph for one in self.inputs if (graph := one.arg.as_graph) is not None]
 
 
 class Graph(_Part):
@@ -337,7 +336,7 @@ class Graph(_Part):
         return meta.meta if meta is not None and meta.meta is not None else meta
 
     def callers(self) -> list[Node]:
-        """The nodes that call graphs, in order. Ops of aten, which most nodes are, take none: decoding sees to that."""
+        """The nodes that call graphs, in order."""
         return [node for node in self.nodes if not node.target.startswith(ATEN) and node.subgraphs()]
 
     def used(self) -> set[str]:
