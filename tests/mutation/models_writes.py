@@ -358,3 +358,59 @@ class CopiesSeenByStrides(nn.Module):
         few = sine.as_strided((5,), (2,))
         seen = twice.view(12), few, self.b.view(2, 6), turned.view(12), rows.view(-1), first.view(torch.int32)
         return seen, second, other, pieces
+
+
+@model(R(4, 4), R(4, 4))
+class OutOfTheCallerAndTheModule(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("rows", torch.zeros(8, 4))
+        self.register_buffer("blocks", torch.zeros(4, 4))
+
+    def forward(self, x, y):
+        torch.cat([x, x], out=self.rows)
+        torch.index_select(x, 0, torch.tensor([0, 2]), out=self.rows[:2])
+        torch.kron(x[:2, :2], x[:2, :2], out=self.blocks)
+        torch.gather(x, 1, torch.tensor([[0, 1, 2, 3]] * 4), out=y)
+        return self.rows + 1
+
+
+@model(R(4, 4), R(4))
+class OutOfNothing(nn.Module):
+    """``torch.empty(0)`` becomes what the op makes of it, and is written again later."""
+
+    def forward(self, x, y):
+        product = torch.mm(x, x, out=torch.empty(0))
+        product.add_(1)
+        o = torch.empty(0)
+        torch.add(x, y, out=o)
+        o.t().mul_(2)
+        values, places = torch.empty(0), torch.empty(0, dtype=torch.int64)
+        torch.sort(x, 0, out=(values, places))
+        wide = torch.empty(2, 0, dtype=torch.float64)
+        torch.sum(x, 0, out=wide)
+        return product, o, o[0], values, places, wide
+
+
+@model(torch.arange(4), R(4, dtype=torch.complex64), R(4))
+class OutThatIsCast(nn.Module):
+    def forward(self, i, z, x):
+        single, double = torch.empty(4), torch.empty(4, dtype=torch.float64)
+        torch.sin(i, out=single)
+        torch.div(i, 3, out=double)
+        size, flags = torch.empty(4), torch.empty(4, dtype=torch.uint8)
+        torch.abs(z, out=size)
+        torch.gt(x, 0, out=flags)
+        return single, double, size, flags
+
+
+@model(R(2, 3, 4, 4).to(memory_format=torch.channels_last), R(2, 3, dtype=torch.complex64))
+class OutOfOpsThatFollowTheirOperands(nn.Module):
+    """What is given as ``out=`` is row-major, and viewed as such; a new result would not be."""
+
+    def forward(self, x, z):
+        pooled, joined, waves = torch.empty(2, 3, 2, 2), torch.empty(4, 3, 4, 4), torch.empty_like(z)
+        torch.ops.aten.avg_pool2d.out(x, [2, 2], out=pooled)
+        torch.cat([x, x], out=joined)
+        torch.fft.fft(z, dim=0, out=waves)
+        return pooled.view(-1), joined.view(-1), waves.view(-1)

@@ -1,6 +1,7 @@
 """Whether what an artifact records of its values is what torch computes."""
 
 import copy
+from functools import partial
 from typing import Any
 
 import torch
@@ -47,7 +48,8 @@ class Recorder(Interpreter):
             # torch loads every value with offset 0: what is recorded of it is in the JSON only, under the names of
             # single results. What a subgraph records of its inputs is left as it was.
             offset = real.storage_offset() if self._path else self._offsets.get(node.name, real.storage_offset())
-            said, is_so = self._described(expected, offset), self._described(real, real.storage_offset())
+            described = partial(self._described, laid_out=not _laid_out_anew(node))
+            said, is_so = described(expected, offset), described(real, real.storage_offset())
             if said != is_so:
                 self._found[f"{self._path}{node.name}"] = f"{node.target}: recorded {said}, computed {is_so}"
 
@@ -58,15 +60,22 @@ class Recorder(Interpreter):
     def _number(self, size: Any) -> Any:
         return size.node.expr.xreplace(self._symbols) if isinstance(size, torch.SymInt) else size
 
-    def _described(self, tensor: torch.Tensor, offset: int) -> str:
+    def _described(self, tensor: torch.Tensor, offset: int, *, laid_out: bool) -> str:
         shape = [self._number(size) for size in tensor.shape]
         strides = [self._number(stride) for stride in tensor.stride()]
         # The stride of a dimension of size 1 moves nothing, and ops do not agree on it; nor do any without elements,
         # which begin nowhere.
-        moves = [size != 1 and tensor.numel() > 0 for size in shape]
+        moves = [laid_out and size != 1 and tensor.numel() > 0 for size in shape]
         strides = [stride if moving else "any" for stride, moving in zip(strides, moves, strict=True)]
         begin = offset if tensor.numel() else "any"
         return f"{tensor.dtype} {shape} strides {strides} offset {begin} {tensor.device} {tensor.layout}"
+
+
+def _laid_out_anew(node: torch.fx.Node) -> bool:
+    """Whether the value is only read to be copied to rows, since it is not known how it is laid out."""
+    rows = {"memory_format": torch.contiguous_format}
+    clone = torch.ops.aten.clone.default
+    return bool(node.users) and all(user.target is clone and user.kwargs == rows for user in node.users)
 
 
 def mismatches(program: torch.export.ExportedProgram, tree: dict[str, Any], args: tuple[Any, ...]) -> Mismatches:

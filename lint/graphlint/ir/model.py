@@ -311,7 +311,7 @@ class Node(_Part):
         return self.target.rpartition(".")[2]
 
     def subgraphs(self) -> Sequence[GraphRef]:
-        """The graphs among the operands, in order. Ops of aten, which most nodes are, take none: decoding sees to that."""
+        """The graphs among the operands, in order. Ops of aten take none: decoding sees to that."""
         if self.target.startswith(ATEN):
             return ()
         return [graph for one in self.inputs if (graph := one.arg.as_graph) is not None]

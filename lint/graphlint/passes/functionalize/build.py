@@ -22,6 +22,8 @@ class Twin(msgspec.Struct, frozen=True):
 
     metas: list[Meta]
     """Of its results."""
+    laid_out: list[bool]
+    """Whether each is known to be laid out so."""
     disposable: bool
     """Whether it may go when nobody uses them."""
 

@@ -123,9 +123,11 @@ class Frame:
         return state
 
     def recorded(self, ref: Ref) -> Meta:
-        """What the artifact records of a tensor object."""
+        """What the artifact records of a tensor object; what ``out=`` made of it, once it has."""
         while ref.step is None and not ref.is_base and ref.parent is not None:
             ref = ref.parent
+        if ref in self.rewriter.resized:
+            return self.rewriter.resized[ref]
         return self.rewriter.meta(ref.graph, ref.name) if ref.step is None else self.view(ref).meta
 
     def view(self, ref: Ref) -> View:
@@ -320,16 +322,17 @@ class Frame:
                 self._view_in_place(node, op, refs[0])
                 return
             self._check_apart(op, refs)
+            resized = self._resized(node, refs) if op.out_variant else []
             call = self._call_of(node, op, writes, refs)
             if op.substitute in ("batch-norm", "instance-norm"):
                 self._normalize(node, call, refs)
                 return
             results = self._results_of(node, op, writes)
-            if op.out_variant:
-                self._check_out(node, writes)
             values = functional(self.builder, call, self.rewriter.ops)
             replaces = op.out_variant or op.substitute == "copy"
             for ref, value, names in zip(refs, values, results, strict=True):
+                if ref in resized:
+                    self._check_layout(op, value, ref)
                 self._settle(ref, value, names, replaces=replaces)
         except Obstacle as reason:
             raise Blocked([write.target.storage for write in writes], str(reason)) from None
@@ -374,13 +377,8 @@ class Frame:
             Target(write.argument, self.current(ref, exact=exact), self.recorded(ref))
             for write, ref in zip(writes, refs, strict=True)
         )
-        outside = frozenset(
-            target.value.name for target, ref in zip(targets, refs, strict=True) if ref.storage.kind != "intermediate"
-        )
         autocast = any(_enables_autocast(caller.node) for caller in self.scope.callers())
-        return Call(
-            op, edited, targets, metas, lambda name: name not in mutable, outside, frozenset(overlapping), autocast
-        )
+        return Call(op, edited, targets, metas, lambda name: name not in mutable, frozenset(overlapping), autocast)
 
     def _reads_a_target(
         self, operand: NamedArgument, index: int, ref: Ref | None, writes: list[Write], refs: list[Ref]
@@ -409,13 +407,33 @@ class Frame:
             return self.state(ref).version > 0 or ref.storage.kind == "intermediate"
         return all(one.storage not in self.rewriter.written for one in self.rewriter.memory.refs(self.graph, name))
 
-    def _check_out(self, node: Node, writes: list[Write]) -> None:
-        """``out=`` resizes a tensor of another shape: its recorded shape before must be the result's."""
+    def _resized(self, node: Node, refs: list[Ref]) -> list[Ref]:
+        """What ``out=`` resizes: tensors of another shape than the result that is recorded. One that the program made,
+        and that has no elements, is from then on what the op makes of it; views of it show nothing.
+
+        What is recorded of a tensor is how it was before the op: for inputs and buffers, too, in programs of torch 2.6
+        to 2.15. Strict exports resize the module's own buffer, and record that; they refuse to resize an input.
+        """
         results = [name for output in node.outputs for name in output.tensors() if name is not None]
-        for write, result in zip(writes, results, strict=False):
-            before, after = (self.rewriter.meta(self.graph, name) for name in (write.value, result))
-            if before.shape != after.shape:
+        found: list[Ref] = []
+        for ref, result in zip(refs, results, strict=False):
+            before, after = self.recorded(ref), self.rewriter.meta(self.graph, result)
+            if before.shape == after.shape:
+                continue
+            if 0 not in before.shape or not ref.is_base or ref.storage.kind != "intermediate":
                 raise Obstacle(RESHAPED)
+            state = self.state(ref)
+            state.base = Value(self.value(ref).name, after)
+            state.shown = {ref: state.base}
+            self._values[ref] = state.base, state.version
+            self.rewriter.resized[ref] = after
+            found.append(ref)
+        return found
+
+    def _check_layout(self, op: OpInfo, value: Value, ref: Ref) -> None:
+        """A tensor that is resized is laid out as a new one would be."""
+        if not value.meta.same_strides(self.recorded(ref)):
+            raise Obstacle(f"{op.name} lays out what it resizes otherwise than the artifact records")
 
     def _results_of(self, node: Node, op: OpInfo, writes: list[Write]) -> list[list[str]]:
         """For each write, the node's results that are the written tensor itself."""

@@ -120,6 +120,8 @@ class Rewriter:
         }
         """Graphs that are rewritten: those that write, and those that call them."""
         self.views: dict[Ref, View] = {}
+        self.resized: dict[Ref, Meta] = {}
+        """What ``out=`` made of tensors without elements."""
         self._precision = analysis.precision
         self._metas: dict[tuple[int, str], Meta] = {}
         self._alike: dict[tuple[object, ...], Meta] = {}

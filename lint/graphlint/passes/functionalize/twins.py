@@ -66,8 +66,6 @@ class Call(msgspec.Struct, frozen=True):
     """Metadata of all tensor operands, by name."""
     immutable: Callable[[str], bool]
     """Whether nothing writes to the memory of that operand any more, so that its value can be used as it is."""
-    outside: frozenset[str] = frozenset()
-    """Current names of the targets that the caller or the module holds."""
     overlapping: frozenset[str] = frozenset()
     """Current names of operands in the memory of a target."""
     autocast: bool = False
@@ -127,7 +125,9 @@ def _twin(builder: Builder, call: Call, ops: OpTable) -> list[Value]:
     made = _emit_twin(builder, twin.name, operands, known.metas, is_list=is_list)
     if known.disposable:
         builder.disposable.update(value.name for value in made)
-    made = [_certain_layout(builder, twin, *pair) for pair in zip(made, call.targets, strict=True)]
+    made = [
+        value if laid_out else in_rows(builder, value) for value, laid_out in zip(made, known.laid_out, strict=True)
+    ]
     return [cast(builder, value, target.value.meta) for value, target in zip(made, call.targets, strict=True)]
 
 
@@ -164,10 +164,18 @@ def _checked(call: Call, twin: OpInfo, schema: OpSchema) -> Twin:
     if op.hidden_writes is not None or len(written) != len(schema.returns):
         raise Obstacle(f"{op.name} writes other tensors than its functional overload returns")
     _check_order_of_draws(call, twin)
-    metas = [_result_meta(call, twin, target, written.index(target.argument)) for target in call.targets]
+    metas: list[Meta] = []
+    laid_out: list[bool] = []
+    for target in call.targets:
+        position = written.index(target.argument)
+        dtype, strides = _result(call, twin, target, position)
+        own = target.value.meta
+        metas.append(own.with_(dtype=dtype, strides=contiguous_strides(own.shape) if strides is None else strides))
+        # Of some ops, the CPU's result is laid out otherwise than that of `meta` tensors.
+        laid_out.append(strides is not None and (twin.meta_layout or own.is_contiguous))
     if schema.returns[0].type.endswith("[]") and len(written) > 1:
         raise Obstacle(f"{op.name} writes several lists of tensors")
-    return Twin(metas, _cannot_raise(twin, [target.value.meta for target in call.targets]))
+    return Twin(metas, laid_out, _cannot_raise(twin, [target.value.meta for target in call.targets]))
 
 
 def _exact_in_rows(target: Target) -> bool:
@@ -175,13 +183,6 @@ def _exact_in_rows(target: Target) -> bool:
     added up, and so how the result is rounded, depends on the strides of where it goes.
     """
     return category(target.recorded.dtype) < 2 or target.recorded.is_contiguous
-
-
-def _certain_layout(builder: Builder, twin: OpInfo, value: Value, target: Target) -> Value:
-    """Of some ops, the CPU's result is laid out otherwise than that of ``meta`` tensors: what follows must not depend
-    on it.
-    """
-    return value if twin.meta_layout or target.value.meta.is_contiguous else in_rows(builder, value)
 
 
 def _cannot_raise(twin: OpInfo, metas: list[Meta]) -> bool:
@@ -278,51 +279,17 @@ def _literal(value: object, call: Call) -> Argument:
     raise Obstacle(f"{call.op.name} leaves out an argument that its functional overload needs")
 
 
-def _result_meta(call: Call, twin: OpInfo, target: Target, position: int) -> Meta:
-    """What the twin returns, at that position among its results, in place of that target."""
+def _result(call: Call, twin: OpInfo, target: Target, position: int) -> tuple[int, tuple[Size, ...] | None]:
+    """The dtype and strides of what the twin returns, at that position among its results, in place of that target; no
+    strides where the artifact does not tell.
+    """
     own = target.value.meta
-    tensors, numbers = _elements(call, target)
-    if call.op.out_variant and not twin.elementwise and target.value.name in call.outside:
-        _check_shape(call, twin, target, [value.meta.shape for value in tensors])
-    dtype = _result_dtype(call, twin, own, position, [value.meta for value in tensors], numbers)
+    elements, numbers = _elements(call, target)
+    tensors = [value.meta for value in elements]
+    dtype = _result_dtype(call, twin, own, position, tensors, numbers)
     if dtype is None:
         raise Obstacle(f"the artifact does not tell the dtype that {twin.name} computes in")
-    strides = _result_strides(call, twin, own, position, [value.meta for value in tensors])
-    if strides is None:
-        raise Obstacle(f"the artifact does not tell the strides of what {twin.name} returns")
-    return own.with_(dtype=dtype, strides=strides)
-
-
-def _check_shape(call: Call, twin: OpInfo, target: Target, shapes: list[tuple[Size, ...]]) -> None:
-    """``out=`` resizes a tensor of another shape. What is recorded of the result shows that where the program made the
-    tensor, but not where it came from outside.
-    """
-    shape = _result_shape(call, twin, shapes) if shapes else None
-    if shape is None:
-        raise Obstacle("the artifact does not tell whether out= resizes a tensor that the caller or the module holds")
-    if shape != target.value.meta.shape:
-        raise Obstacle(RESHAPED)
-
-
-def _result_shape(call: Call, twin: OpInfo, shapes: list[tuple[Size, ...]]) -> tuple[Size, ...] | None:
-    first = shapes[0]
-    if twin.shape == "same":
-        return first
-    if twin.shape == "broadcast":
-        return broadcast(shapes)
-    if twin.shape == "product" and len(shapes) > 1:
-        second = shapes[1]
-        if len(first) != len(second) or first[:-2] != second[:-2] or len(first) < 2:
-            return None
-        return (*first[:-1], second[-1])
-    if twin.shape == "reduced":
-        given, keep = call.argument("dim"), call.argument("keepdim")
-        dims = [] if given is None else given.as_ints or ([] if given.as_int is None else [given.as_int])
-        gone = {dim % max(len(first), 1) for dim in dims} or set(range(len(first)))
-        if keep is not None and keep.as_bool:
-            return tuple(1 if dim in gone else size for dim, size in enumerate(first))
-        return tuple(size for dim, size in enumerate(first) if dim not in gone)
-    return None
+    return dtype, _result_strides(call, twin, own, position, tensors)
 
 
 def _result_dtype(
@@ -369,6 +336,10 @@ def _elementwise_dtype(call: Call, twin: OpInfo, own: Meta, tensors: list[Meta],
         raise Obstacle(f"torch refuses to run {call.op.name} with out= of another dtype")
     if category(dtype) > category(own.dtype) or (rule == "floating" and category(own.dtype) < 2):
         raise Obstacle(f"torch refuses to run {call.op.name}: its result cannot be cast to the dtype of what it writes")
+    if rule == "floating" and category(dtype) < 2:
+        return (
+            FLOAT32  # unless another dtype was torch's default: the result is cast to that of the target all the same
+        )
     keeps_integers = rule in ("promote", "first", "real")
     if call.op.out_variant and category(dtype) < 2 <= category(own.dtype) and not keeps_integers:
         return None
