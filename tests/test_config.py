@@ -66,6 +66,7 @@ def test_every_key():
         fixable = ["GL1"]
         unfixable = ["GL103"]
         unsafe-fixes = true
+        exact = true
         output-format = "concise"
         [per-file-ignores]
         "legacy/*.pt2" = ["GL103"]
@@ -90,6 +91,7 @@ def test_every_key():
         fixable=("GL1",),
         unfixable=("GL103",),
         unsafe_fixes=True,
+        exact=True,
         output_format=("concise",),
         token_sink="output",
         ops={
@@ -101,6 +103,7 @@ def test_every_key():
     assert resolved.settings.enabled == {"GL001", "GL103", "GL501"}
     assert resolved.settings.fixable == {"GL101"}
     assert resolved.settings.unsafe_fixes
+    assert resolved.settings.exact
     assert resolved.settings.token_sink == "output"
     assert set(resolved.settings.ops) == {"mylib.scale_", "mylib.pure"}
     assert (resolved.said.force_exclude, resolved.said.unsafe_fixes) == (True, True)
@@ -121,7 +124,7 @@ def test_defaults():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('selct = ["GL1"]', "unknown key 'selct'; did you mean 'select'?"),
+        ('selct = ["GL1"]', "unknown key 'selct'; did you mean 'select' or 'exact'?"),
         ("unsafe_fixes = true", "unknown key 'unsafe_fixes'; did you mean 'unsafe-fixes'?"),
         ('extend-ignore = ["GL1"]', "unknown key 'extend-ignore'; did you mean 'ignore'?"),
         ('token-sink = "buffer"', "unknown key 'token-sink'; it belongs into the table 'fix': fix.token-sink"),
@@ -305,7 +308,7 @@ def test_inline_settings_override_the_file_and_the_command_line_overrides_them()
     assert given.settings_for("x.pt2").token_sink == "buffer"
     assert given.settings_for("x.pt2").unsafe_fixes
     assert given.run.outputs == (Output("full"),)
-    with pytest.raises(ConfigError, match="--config: unknown key 'selct'; did you mean 'select'"):
+    with pytest.raises(ConfigError, match="--config: unknown key 'selct'; did you mean 'select' or 'exact'"):
         resolver(inline=["selct = 1"])
     with pytest.raises(ConfigError, match="--config 'a = b': not valid TOML"):
         resolver(inline=["a = b"])

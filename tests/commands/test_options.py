@@ -75,7 +75,7 @@ def test_unsafe_fixes_are_marked_per_artifact(run, engine, finding):
         (["--ignore", "prnt"], "unknown rule selector 'prnt' in ignore of the command line; did you mean 'print'?"),
         (["--select", ""], "--select needs the code or the name of a rule, and is given none"),
         (["--config", "nope.toml"], "--config 'nope.toml' is neither a configuration file nor TOML like"),
-        (["--config", "selct = 1"], "--config: unknown key 'selct'; did you mean 'select'?"),
+        (["--config", "selct = 1"], "--config: unknown key 'selct'; did you mean 'select' or 'exact'?"),
         (["--config", "a.toml", "--config", "b.toml"], "--config takes one configuration file, not 2: a.toml, b.toml"),
         (["--config", "a.toml", "--isolated"], "--config a.toml cannot be used with --isolated"),
     ],
@@ -103,7 +103,7 @@ def test_a_broken_configuration_is_met_before_anything_is_touched(run, engine):
     Path("z/graphlint.toml").write_text("selct = 1")
     result = run("--fix")
     assert result.stderr.startswith("error: ")
-    assert result.stderr.endswith("graphlint.toml: unknown key 'selct'; did you mean 'select'?\n")
+    assert result.stderr.endswith("graphlint.toml: unknown key 'selct'; did you mean 'select' or 'exact'?\n")
     assert result.exit_code == 2
     assert engine.calls == []
 
@@ -147,6 +147,7 @@ def test_show_settings(run, engine):
         'select = ["GL001"]\n'
         'fixable = ["GL001", "GL101", "GL103", "GL301", "GL501"]\n'
         "unsafe-fixes = false\n"
+        "exact = false\n"
         'target = ["functional"]\n'
         'exclude = ["a\\"b"]\n'
         "force-exclude = false\n"

@@ -1,7 +1,11 @@
 """Modules by name: fixed whole, and judged by stock torch."""
 
+import msgspec
 import pytest
 import torch
+
+from graphlint.artifact.errors import VerificationError
+from graphlint.runtime.verification import verify
 
 from . import campaign, models_refused, models_state, models_views, models_writes, trial
 from .registry import MODELS
@@ -44,6 +48,32 @@ def test_an_input_may_be_laid_out_as_no_sample_was(tmp_path):
     assert writes(fixed.result.diagnostics) == []
     [sample] = case.args
     campaign.check(fixed, tmp_path, [(sample.t().contiguous().t(),)])
+
+
+class SlightlyOther(torch.nn.Module):
+    def forward(self, x):
+        return (x * 1).addmm(x, x) + 1e-3
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_rounds_otherwise_is_said_and_verified_so(tmp_path):
+    case = models_refused.REFUSED["products_into_columns"].build()
+    data = trial.export(case)
+    fixed = trial.fix(data, tmp_path, case.args, msgspec.structs.replace(trial.SETTINGS, exact=False))
+    assert writes(fixed.result.diagnostics) == []
+    inexact = {one.message.partition(" writes ")[0]: one.fix for one in fixed.result.fixed if not one.fix.exact}
+    assert inexact.keys() == {"aten.addmm_.default", "aten.mm.out", "aten.sum.IntList_out"}
+    assert all(fix.message.endswith("; what it computes may differ in the last bits") for fix in inexact.values())
+    before, after = tmp_path / "before.pt2", tmp_path / "program.pt2"
+    before.write_bytes(data)
+    assert verify(str(before), str(after), exact=False).rounded <= 2
+    # A difference that rounding does not explain is one all the same.
+    other = models_refused.REFUSED["product_with_itself"].build()
+    other_before, other_after = (tmp_path / f"{name}.pt2" for name in ("one", "other"))
+    other_before.write_bytes(trial.export(other))
+    other_after.write_bytes(trial.export(trial.Case(SlightlyOther(), other.args)))
+    with pytest.raises(VerificationError, match="differs on the first call"):
+        verify(str(other_before), str(other_after), exact=False)
 
 
 @pytest.mark.filterwarnings("ignore")

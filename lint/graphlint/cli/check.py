@@ -50,6 +50,7 @@ def _formats() -> str:
         "unsafe-fixes",
         "Include fixes that may change what the program does; or neither apply nor mention them.",
     ),
+    switch(FIXING, "exact", "Leave what rounds otherwise in the last bits once it is functional."),
     flag(FIXING, "--fix-only", "Apply fixes, and say nothing of what is left. Implies --fix."),
     flag(FIXING, "--diff", "Show what --fix would change, and write nothing."),
     flag(FIXING, "--show-fixes", "List what was fixed, by artifact and rule."),

@@ -20,6 +20,7 @@ def shown_settings(path: str, resolved: Resolved, settings: Settings) -> str:
             "select": sorted(settings.enabled),
             "fixable": sorted(settings.fixable),
             "unsafe-fixes": settings.unsafe_fixes,
+            "exact": settings.exact,
             "target": settings.profile.targets,
             "exclude": [pattern.glob for pattern in resolved.exclude],
             "force-exclude": resolved.said.force_exclude,

@@ -11,10 +11,18 @@ from graphlint.cli.console import Console
     given.argument("before"),
     given.argument("after"),
     *given.loading("Loading", ""),
+    given.switch(
+        "Comparison",
+        "exact",
+        "Whether floating-point numbers have to be equal to the last bit (the default), or up to rounding.",
+        default=True,
+    ),
     given.quiet("Say nothing unless they differ."),
     epilog="Exit status: 0 if both do the same, 2 if they differ or cannot be run.",
 )
-def verify(console: Console, /, before: str, after: str, trust: bool, imports: tuple[str, ...], quiet: bool) -> int:
+def verify(
+    console: Console, /, before: str, after: str, trust: bool, imports: tuple[str, ...], exact: bool, quiet: bool
+) -> int:
     """Run the programs of two artifacts in torch, and compare what they do bit by bit.
 
     They are called with their sample inputs, with other values and, where sizes are symbolic, with other sizes.
@@ -29,7 +37,7 @@ def verify(console: Console, /, before: str, after: str, trust: bool, imports: t
     require_torch()
     from graphlint.runtime import verification
 
-    verified = verification.verify(before, after, trust=trust, imports=imports)
+    verified = verification.verify(before, after, exact=exact, trust=trust, imports=imports)
     if not quiet:
         console.out(verification.describe(verified) + "\n")
     return 0

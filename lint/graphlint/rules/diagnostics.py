@@ -83,6 +83,8 @@ class Fix(msgspec.Struct, frozen=True, omit_defaults=True):
     applicability: Literal["safe", "unsafe", "none"]
     message: str
     """What the fix does (``becomes aten._functional_assert_async.msg``), or the reason why there is none."""
+    exact: bool = True
+    """Whether the fixed program computes the same to the last bit."""
 
 
 class Diagnostic(msgspec.Struct, frozen=True, omit_defaults=True):

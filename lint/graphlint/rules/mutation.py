@@ -49,8 +49,10 @@ def write_fix(view: ProgramView, write: Write) -> Fix:
     twin = site.op.functional_twin if site.op is not None else None
     known = twin is not None and site.op is not None and site.op.substitute is None
     what = f"becomes {twin}" if known else "becomes data flow"
-    kept = write.kind not in ("intermediate", "unknown")
-    return Fix("safe", f"{what}, and what it writes is written back at the end" if kept else what)
+    if write.kind not in ("intermediate", "unknown"):
+        what += ", and what it writes is written back at the end"
+    exact = site.position not in view.write_plan.inexact
+    return Fix("safe", what if exact else f"{what}; what it computes may differ in the last bits", exact)
 
 
 def writes_openly(write: Write) -> bool:

@@ -110,6 +110,8 @@ class Settings(msgspec.Struct, frozen=True):
     fixable: frozenset[str]
     """Codes of the rules whose fixes may be applied."""
     unsafe_fixes: bool = False
+    exact: bool = False
+    """Whether what rounds otherwise once it is functional stays as it is."""
     token_sink: TokenSink = "buffer"
     ops: dict[str, DeclaredOp] = {}
     profile: Profile = Profile()

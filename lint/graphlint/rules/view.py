@@ -25,6 +25,7 @@ class ProgramView(Analysis):
         super().__init__(document.program, ops_for(settings), document.payloads)
         self.document = document
         self.token_sink = settings.token_sink
+        self.exact = settings.exact
         self.profile = settings.profile
 
     @cached_property
@@ -36,7 +37,7 @@ class ProgramView(Analysis):
         """As :attr:`write_plan`, for the writes of the nodes at these positions only."""
         from graphlint.passes.functionalize.program import plan
 
-        return plan(self.document, self, selected)
+        return plan(self.document, self, selected, exact=self.exact)
 
     @cached_property
     def restoration(self) -> Restoration:

@@ -45,6 +45,8 @@ class ProgramOptions(TypedDict, total=False):
     fixable: Selectors | None
     unfixable: Selectors
     unsafe_fixes: bool | None
+    exact: bool | None
+    """Whether what rounds otherwise once it is functional stays as it is."""
     token_sink: TokenSink | None
     target: Selectors | None
     ops: Mapping[str, DeclaredOp | Mapping[str, Any]] | None

@@ -47,6 +47,7 @@ class Configuration(Fixing, frozen=True):
     fixable: tuple[str, ...] | None = None
     unfixable: tuple[str, ...] | None = None
     unsafe_fixes: bool | None = None
+    exact: bool | None = None
     output_format: Several | None = None
     """The reports, each ``FORMAT`` or ``FORMAT=FILE``."""
     step_summary: bool | None = None

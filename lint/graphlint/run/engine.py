@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from graphlint.run.writeback import Change
 
 Kind = Literal["check", "fix", "restore"]
-Verifier = Callable[[str, str], None]
+Verifier = Callable[[str, str, bool], None]
 """Given the paths of the original and of the fixed artifact, raises VerificationError unless they do the same."""
 
 _RUNS: Final = "torch runs this when it loads the file: load it only if you trust where it comes from"
@@ -115,7 +114,8 @@ class _Run:
             if self._changes and action != "diff":
                 from graphlint.run.writeback import write_back
 
-                verify = None if verifier is None else partial(verifier, self._path)
+                exact = all(one.fix.exact for one in self._found["fixed"])
+                verify = None if verifier is None else lambda fixed: verifier(self._path, fixed, exact)
                 self._notes += write_back(
                     self._artifact, self._path, self._settings, kind, self._changes, self._review, verify
                 )

@@ -174,6 +174,7 @@ class Resolver:
             enabled=frozenset(),
             fixable=fixable_codes(self._rules, fixable, unfixable or (), origin=origin.path),
             unsafe_fixes=bool(said.unsafe_fixes),
+            exact=bool(said.exact),
             token_sink=said.token_sink or "buffer",
             ops=ops,
             provenance=bool(said.provenance),

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -126,91 +126,6 @@ def captured() -> Iterator[list[str]]:
         os.close(stdout)
 
 
-def difference(before: Outcome, after: Outcome) -> str | None:
-    """The first difference between two outcomes, in words, or None.
-
-    After an exception only that and the random numbers drawn until then are compared: what had been written by then
-    is no part of what a fix promises.
-    """
-    if before.raised != after.raised:
-        return f"{before.raised or 'nothing'} was raised, now it is {after.raised or 'nothing'}"
-    if not before.raised:
-        found = (
-            between(before.result, after.result, "output")
-            or between(before.inputs, after.inputs, "input after the call")
-            or _between_states(before.state, after.state)
-        )
-        if found:
-            return found
-        if before.printed != after.printed:
-            return f"{before.printed!r} was printed, now it is {after.printed!r}"
-    if not torch.equal(before.random_state, after.random_state):
-        return "the random number generator is in another state afterwards"
-    return None
-
-
-def later_difference(before: Outcome, after: Outcome) -> str | None:
-    """The first result that a later call has changed for the one who holds it in the second program only, in words, or
-    None. One that changes in the first program only was in memory of its state, which a fix may put an end to.
-    """
-    at_once, held, others = (
-        pytree.tree_leaves_with_path(one) for one in (before.result, before.returned, after.returned)
-    )
-    for (path, first), (_, second), (_, other) in zip(at_once, held, others, strict=True):
-        found = _between_leaves(second, other) if _between_leaves(first, second) is None else None
-        if found:
-            return f"output{pytree.keystr(path)}: {found}"
-    return None
-
-
-def without_token(outcome: Outcome) -> Outcome:
-    """The outcome of a program that returns ``(result, token)``, as if it returned ``result``."""
-    if not outcome.raised and isinstance(outcome.result, tuple) and len(outcome.result) == 2:
-        return outcome._replace(result=outcome.result[0], returned=outcome.returned[0])
-    return outcome
-
-
-def _between_states(before: dict[str, Any], after: dict[str, Any]) -> str | None:
-    if missing := sorted(before.keys() - after.keys()):
-        return f"there is no {missing[0]!r} among the parameters, buffers and constants any more"
-    if new := sorted(after.keys() - before.keys()):
-        return f"there is a new parameter, buffer or constant {new[0]!r}"
-    for name, value in before.items():
-        found = _between_leaves(value, after[name])
-        if found:
-            return f"{name!r} after the call: {found}"
-    return None
-
-
-def between(before: Any, after: Any, what: str) -> str | None:
-    """The first difference between two nested values."""
-    left, left_spec = pytree.tree_flatten_with_path(before)
-    right, right_spec = pytree.tree_flatten_with_path(after)
-    if left_spec != right_spec:
-        shown = [" ".join(str(spec).split()) for spec in (left_spec, right_spec)]
-        return f"the structure of the {what} differs: {shown[0]} before, {shown[1]} now"
-    for (path, first), (_, second) in zip(left, right, strict=True):
-        found = _between_leaves(first, second)
-        if found:
-            return f"{what}{pytree.keystr(path)}: {found}"
-    return None
-
-
-def _between_leaves(before: Any, after: Any) -> str | None:
-    if not isinstance(before, torch.Tensor) or not isinstance(after, torch.Tensor):
-        if type(before) is not type(after):
-            return f"{type(before).__name__} before, {type(after).__name__} now"
-        comparable = isinstance(before, (int, float, complex, str, bytes, type(None)))
-        same = before == after or before != before or not comparable
-        return None if same else f"{before!r} before, {after!r} now"
-    for what in ("dtype", "device", "shape", "layout"):
-        left, right = getattr(before, what), getattr(after, what)
-        if left != right:
-            left, right = (tuple(left), tuple(right)) if what == "shape" else (left, right)
-            return f"{what} {left} before, {right} now"
-    return None if same_bits(before, after) else _largest_difference(before, after)
-
-
 def same_bits(left: Any, right: Any) -> bool:
     """Whether two tensors of the same metadata have the same elements, bit by bit; any NaN is the same as any other."""
     if left.is_meta:
@@ -229,6 +144,104 @@ def same_bits(left: Any, right: Any) -> bool:
     wide = torch.float32 if left.element_size() < 4 else left.dtype
     both_nan = left.to(wide).isnan() & right.to(wide).isnan()
     return bool(((left.view(bits) == right.view(bits)) | both_nan).all())
+
+
+def same_up_to_rounding(left: Any, right: Any) -> bool:
+    """Whether their elements are the same, floating-point numbers up to torch's tolerances for their dtype."""
+    try:
+        torch.testing.assert_close(right, left, equal_nan=True)
+    except AssertionError:
+        return False
+    return True
+
+
+Same = Callable[[Any, Any], bool]
+"""Of two tensors of the same metadata."""
+
+
+def difference(before: Outcome, after: Outcome, same: Same = same_bits) -> str | None:
+    """The first difference between two outcomes, in words, or None. Tensors are as they are to be if they are ``same``.
+
+    After an exception only that and the random numbers drawn until then are compared: what had been written by then
+    is no part of what a fix promises.
+    """
+    if before.raised != after.raised:
+        return f"{before.raised or 'nothing'} was raised, now it is {after.raised or 'nothing'}"
+    if not before.raised:
+        found = (
+            between(before.result, after.result, "output", same)
+            or between(before.inputs, after.inputs, "input after the call", same)
+            or _between_states(before.state, after.state, same)
+        )
+        if found:
+            return found
+        if before.printed != after.printed:
+            return f"{before.printed!r} was printed, now it is {after.printed!r}"
+    if not torch.equal(before.random_state, after.random_state):
+        return "the random number generator is in another state afterwards"
+    return None
+
+
+def later_difference(before: Outcome, after: Outcome, same: Same = same_bits) -> str | None:
+    """The first result that a later call has changed for the one who holds it in the second program only, in words, or
+    None. One that changes in the first program only was in memory of its state, which a fix may put an end to.
+    """
+    at_once, held, others = (
+        pytree.tree_leaves_with_path(one) for one in (before.result, before.returned, after.returned)
+    )
+    for (path, first), (_, second), (_, other) in zip(at_once, held, others, strict=True):
+        found = _between_leaves(second, other, same) if _between_leaves(first, second) is None else None
+        if found:
+            return f"output{pytree.keystr(path)}: {found}"
+    return None
+
+
+def without_token(outcome: Outcome) -> Outcome:
+    """The outcome of a program that returns ``(result, token)``, as if it returned ``result``."""
+    if not outcome.raised and isinstance(outcome.result, tuple) and len(outcome.result) == 2:
+        return outcome._replace(result=outcome.result[0], returned=outcome.returned[0])
+    return outcome
+
+
+def _between_states(before: dict[str, Any], after: dict[str, Any], same: Same) -> str | None:
+    if missing := sorted(before.keys() - after.keys()):
+        return f"there is no {missing[0]!r} among the parameters, buffers and constants any more"
+    if new := sorted(after.keys() - before.keys()):
+        return f"there is a new parameter, buffer or constant {new[0]!r}"
+    for name, value in before.items():
+        found = _between_leaves(value, after[name], same)
+        if found:
+            return f"{name!r} after the call: {found}"
+    return None
+
+
+def between(before: Any, after: Any, what: str, same: Same = same_bits) -> str | None:
+    """The first difference between two nested values."""
+    left, left_spec = pytree.tree_flatten_with_path(before)
+    right, right_spec = pytree.tree_flatten_with_path(after)
+    if left_spec != right_spec:
+        shown = [" ".join(str(spec).split()) for spec in (left_spec, right_spec)]
+        return f"the structure of the {what} differs: {shown[0]} before, {shown[1]} now"
+    for (path, first), (_, second) in zip(left, right, strict=True):
+        found = _between_leaves(first, second, same)
+        if found:
+            return f"{what}{pytree.keystr(path)}: {found}"
+    return None
+
+
+def _between_leaves(before: Any, after: Any, same: Same = same_bits) -> str | None:
+    if not isinstance(before, torch.Tensor) or not isinstance(after, torch.Tensor):
+        if type(before) is not type(after):
+            return f"{type(before).__name__} before, {type(after).__name__} now"
+        comparable = isinstance(before, (int, float, complex, str, bytes, type(None)))
+        alike = before == after or before != before or not comparable
+        return None if alike else f"{before!r} before, {after!r} now"
+    for what in ("dtype", "device", "shape", "layout"):
+        left, right = getattr(before, what), getattr(after, what)
+        if left != right:
+            left, right = (tuple(left), tuple(right)) if what == "shape" else (left, right)
+            return f"{what} {left} before, {right} now"
+    return None if same(before, after) else _largest_difference(before, after)
 
 
 def _largest_difference(before: Any, after: Any) -> str:

@@ -9,7 +9,15 @@ import msgspec
 
 from graphlint.artifact.errors import VerificationError
 from graphlint.report.formats.phrasing import count
-from graphlint.runtime.behaviour import Outcome, Runner, difference, later_difference, without_token
+from graphlint.runtime.behaviour import (
+    Outcome,
+    Runner,
+    difference,
+    later_difference,
+    same_bits,
+    same_up_to_rounding,
+    without_token,
+)
 from graphlint.runtime.loading import first_line, import_modules, load_programs, quiet
 from graphlint.runtime.samples import Call, calls_of
 
@@ -22,16 +30,20 @@ class Verified(msgspec.Struct, frozen=True):
     """How many different inputs the programs were run on; each twice in a row."""
     raised: int
     """On how many of them they raised (the same)."""
+    rounded: int = 0
+    """On how many of them floating-point numbers differed by no more than rounding explains."""
 
 
-def verify(before: str, after: str, *, trust: bool = False, imports: Sequence[str] = ()) -> Verified:
+def verify(
+    before: str, after: str, *, exact: bool = True, trust: bool = False, imports: Sequence[str] = ()
+) -> Verified:
     """Run the programs of two artifacts in stock torch, and compare them bit by bit.
 
     Each program is called with its sample inputs, with other values, and where sizes are symbolic with several sizes
     within their range constraints; always twice in a row and with the same seeds. Compared are the results (at once,
     and again after each later call), the inputs that are written to, parameters, buffers and constants, what is
     printed, the state of the random number generator, and what is raised. Floating-point numbers have to be equal to
-    the last bit.
+    the last bit; up to rounding (the tolerances of ``torch.testing.assert_close``) where they need not be ``exact``.
 
     ``trust`` admits artifacts that hold more than data, whose code then runs. ``imports`` are modules that register
     custom ops, classes and pytrees. Raises VerificationError where anything differs or cannot be run, ConfigError
@@ -44,60 +56,63 @@ def verify(before: str, after: str, *, trust: bool = False, imports: Sequence[st
             loaded.append(load_programs(path, trust=trust))
         except VerificationError as error:
             raise VerificationError(f"{path}: {error}") from error
-    return _compare_all(*loaded)
+    return _compare_all(*loaded, exact=exact)
 
 
-def verifier(*, trust: bool = False, report: Callable[[str], None] | None = None) -> Callable[[str, str], None]:
+def verifier(*, trust: bool = False, report: Callable[[str], None] | None = None) -> Callable[[str, str, bool], None]:
     """What :func:`graphlint.run.engine.process` asks before it puts a fixed artifact in the place of the original.
 
     ``report`` is told what was compared.
     """
 
-    def check(before: str, after: str) -> None:
+    def check(before: str, after: str, exact: bool) -> None:
         originals = load_programs(before, trust=trust)
         try:
             fixed = load_programs(after, trust=trust)
         except VerificationError as error:
             raise VerificationError(f"after the fix it {error}") from error
-        verified = _compare_all(originals, fixed)
+        verified = _compare_all(originals, fixed, exact=exact)
         if report is not None:
             report(f"{before}: {describe(verified)}")
 
     return check
 
 
-def _compare_all(originals: dict[str, Any], fixed: dict[str, Any]) -> Verified:
+def _compare_all(originals: dict[str, Any], fixed: dict[str, Any], *, exact: bool) -> Verified:
     if originals.keys() != fixed.keys():
         before, after = (", ".join(sorted(programs)) for programs in (originals, fixed))
         raise VerificationError(f"the programs are {before} before and {after} after")
-    counts = [_compare(name, program, fixed[name]) for name, program in originals.items()]
-    return Verified(tuple(originals), sum(calls for calls, _ in counts), sum(raised for _, raised in counts))
+    counts = [_compare(name, program, fixed[name], exact) for name, program in originals.items()]
+    return Verified(tuple(originals), *map(sum, zip(*counts, strict=True)))
 
 
 def describe(verified: Verified) -> str:
     """One line on what was compared."""
     text = f"{count(len(verified.programs), 'program')} did the same on {count(verified.calls, 'input')}"
-    return f"{text}, of which {verified.raised} raised" if verified.raised else text
+    text += f", of which {verified.raised} raised" if verified.raised else ""
+    return f"{text}, on {verified.rounded} of them up to rounding" if verified.rounded else text
 
 
-def _compare(name: str, original: Any, fixed: Any) -> tuple[int, int]:
-    """On how many inputs two programs were compared, and on how many of these they raised."""
+def _compare(name: str, original: Any, fixed: Any, exact: bool) -> tuple[int, int, int]:
+    """On how many inputs two programs were compared, on how many of these they raised, and rounded otherwise."""
     with quiet():
-        pair = _Pair(name, original, fixed)
+        pair = _Pair(name, original, fixed, exact)
         reasons = [pair.compare(call) for call in calls_of(original)]
         pair.restart()
     calls, raised = len(reasons), sum(map(bool, reasons))
     if calls == raised:
         why = f"it raises on all {calls} inputs: {reasons[0].splitlines()[0]}" if calls else "it records no inputs"
         raise VerificationError(f"cannot be verified: program {name!r} cannot be run: {why}")
-    return calls, raised
+    return calls, raised, len(pair.rounded)
 
 
 class _Pair:
     """The original and the fixed program, run side by side."""
 
-    def __init__(self, name: str, original: Any, fixed: Any) -> None:
-        self._name = name
+    def __init__(self, name: str, original: Any, fixed: Any, exact: bool) -> None:
+        self._name, self._exact = name, exact
+        self.rounded: set[str] = set()
+        """The inputs on which they rounded otherwise."""
         self._original, self._fixed = _runner(name, original, "the original"), _runner(name, fixed, "the fixed program")
         self._token_before, self._token_after = _returns_token(fixed, original), _returns_token(original, fixed)
         self._earlier: list[tuple[str, Outcome, Outcome]] = []
@@ -113,6 +128,9 @@ class _Pair:
             after = without_token(after) if self._token_after else after
             described = f"program {self._name!r} differs on the {time} call with {call.label}"
             found = difference(before, after)
+            if found and not self._exact:
+                found = difference(before, after, same_up_to_rounding)
+                self.rounded.update([] if found else [call.label])
             if found:
                 _check_repeats(self._name, call, self._original)
                 raise VerificationError(f"{described}: {found}")
@@ -131,7 +149,7 @@ class _Pair:
     def _look_back(self) -> None:
         """Raises VerificationError where what an earlier call returned is another thing now, but for the original."""
         for described, before, after in self._earlier:
-            found = later_difference(before, after)
+            found = later_difference(before, after, same_bits if self._exact else same_up_to_rounding)
             if found:
                 raise VerificationError(f"{described}, after later calls: {found}")
 

@@ -24,6 +24,8 @@ class Twin(msgspec.Struct, frozen=True):
     """Of its results."""
     laid_out: list[bool]
     """Whether each is known to be laid out so."""
+    exact: bool
+    """Whether each rounds as what it takes the place of."""
     disposable: bool
     """Whether it may go when nobody uses them."""
 

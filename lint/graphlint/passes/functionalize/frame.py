@@ -378,7 +378,15 @@ class Frame:
             for write, ref in zip(writes, refs, strict=True)
         )
         autocast = any(_enables_autocast(caller.node) for caller in self.scope.callers())
-        return Call(op, edited, targets, metas, lambda name: name not in mutable, frozenset(overlapping), autocast)
+
+        def rounds(reason: str) -> None:
+            if self.rewriter.exact:
+                raise Obstacle(reason)
+            self.rewriter.inexact.update(write.site.position for write in writes)
+
+        return Call(
+            op, edited, targets, metas, lambda name: name not in mutable, rounds, frozenset(overlapping), autocast
+        )
 
     def _reads_a_target(
         self, operand: NamedArgument, index: int, ref: Ref | None, writes: list[Write], refs: list[Ref]

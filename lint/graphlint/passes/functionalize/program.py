@@ -60,10 +60,16 @@ class Plan(msgspec.Struct, frozen=True, eq=False):
     """Writes that stay: the position of the node to the reason."""
     fixed: frozenset[int]
     """Positions of the nodes whose writes are gone."""
+    inexact: frozenset[int] = frozenset()
+    """Positions of those whose results may differ in the last bits."""
 
 
-def plan(document: Document, analysis: Analysis, selected: frozenset[int] | None = None) -> Plan:
-    """Functionalize what can be; ``selected`` are the positions of the nodes whose writes may go (default: all)."""
+def plan(
+    document: Document, analysis: Analysis, selected: frozenset[int] | None = None, *, exact: bool = False
+) -> Plan:
+    """Functionalize what can be; ``selected`` are the positions of the nodes whose writes may go (default: all). If
+    ``exact``, what would round otherwise stays.
+    """
     writes = list(analysis.writes)
     blocked = _obstacles(analysis, writes)
     if selected is not None:
@@ -75,9 +81,11 @@ def plan(document: Document, analysis: Analysis, selected: frozenset[int] | None
         active = _active(writes, blocked)
         if not active:
             assemble: Callable[[], Program] = lambda: document.program  # noqa: E731 - one of two
+            inexact: set[int] = set()
             break
         try:
-            assemble = Rewriter(document.program, analysis, active).run()
+            rewriter = Rewriter(document.program, analysis, active, exact=exact)
+            assemble, inexact = rewriter.run(), rewriter.inexact
             _keep_effects_alive(document.program, analysis, assemble, active)
             break
         except Blocked as reason:
@@ -93,14 +101,17 @@ def plan(document: Document, analysis: Analysis, selected: frozenset[int] | None
             reasons.setdefault(write.site.position, reason_for)
         else:
             fixed.add(write.site.position)
-    return Plan(assemble, reasons, frozenset(fixed - reasons.keys()))
+    return Plan(assemble, reasons, frozenset(fixed - reasons.keys()), frozenset(inexact))
 
 
 class Rewriter:
     """One attempt at a program, for a given set of storages."""
 
-    def __init__(self, program: Program, analysis: Analysis, active: set[Storage]) -> None:
+    def __init__(self, program: Program, analysis: Analysis, active: set[Storage], *, exact: bool) -> None:
         self.program = program
+        self.exact = exact
+        self.inexact: set[int] = set()
+        """Positions of the nodes that round otherwise from now on."""
         # Not the analysis itself, which keeps what comes of this: a cycle would keep both alive longer than needed.
         self.ops = analysis.ops
         self.memory = analysis.memory

@@ -66,6 +66,8 @@ class Call(msgspec.Struct, frozen=True):
     """Metadata of all tensor operands, by name."""
     immutable: Callable[[str], bool]
     """Whether nothing writes to the memory of that operand any more, so that its value can be used as it is."""
+    rounds: Callable[[str], None]
+    """Told why results may differ in the last bits. Raises :class:`Obstacle` where they must not."""
     overlapping: frozenset[str] = frozenset()
     """Current names of operands in the memory of a target."""
     autocast: bool = False
@@ -120,6 +122,8 @@ def _twin(builder: Builder, call: Call, ops: OpTable) -> list[Value]:
         known = _checked(call, twin, twin.schema)
         if alike is not None:
             builder.twins[alike] = known
+    if not known.exact:
+        call.rounds(f"how {op.name} rounds depends on the strides of what it writes")
     operands = _operands(call, op.schema, twin.schema, twin.dtype_of(0))
     is_list = twin.schema.returns[0].type.endswith("[]")
     made = _emit_twin(builder, twin.name, operands, known.metas, is_list=is_list)
@@ -155,8 +159,7 @@ def _checked(call: Call, twin: OpInfo, schema: OpSchema) -> Twin:
     _check_overlap(call, twin)
     product = twin.autocast in ("lowered", "lowered-somewhere")
     adds_up = not (twin.same_bits or twin.elementwise) and (op.out_variant or product)
-    if adds_up and not all(map(_exact_in_rows, call.targets)):
-        raise Obstacle(f"how {op.name} rounds depends on the strides of what it writes")
+    exact = not adds_up or all(map(_exact_in_rows, call.targets))
     if call.autocast and not twin.tags.isdisjoint(("autocast", "composite")):
         verb = "would" if "autocast" in twin.tags else "may"
         raise Obstacle(f"autocast {verb} cast what {twin.name} is given, as it does not for {op.name}")
@@ -175,7 +178,7 @@ def _checked(call: Call, twin: OpInfo, schema: OpSchema) -> Twin:
         laid_out.append(strides is not None and (twin.meta_layout or own.is_contiguous))
     if schema.returns[0].type.endswith("[]") and len(written) > 1:
         raise Obstacle(f"{op.name} writes several lists of tensors")
-    return Twin(metas, laid_out, _cannot_raise(twin, [target.value.meta for target in call.targets]))
+    return Twin(metas, laid_out, exact, _cannot_raise(twin, [target.value.meta for target in call.targets]))
 
 
 def _exact_in_rows(target: Target) -> bool:
