@@ -9,6 +9,7 @@ from typing import Any, NamedTuple  # noqa: E402
 
 from torch import nn  # noqa: E402
 from torch._higher_order_ops.map import map as map_over  # noqa: E402
+from torch._higher_order_ops.scan import scan  # noqa: E402
 from torch._higher_order_ops.while_loop import while_loop  # noqa: E402
 
 from graphlint.rules.settings import Settings  # noqa: E402
@@ -268,6 +269,21 @@ class CondInWhile(nn.Module):
         return while_loop(going, body, (torch.zeros(1, dtype=torch.int64), x))
 
 
+class Scan(nn.Module):
+    """The token is carried; what is stacked up comes after it."""
+
+    def forward(self, x):
+        def step(carry, row):
+            check((row < 100).all(), "in a step")
+            sum_so_far = carry + row
+            check((sum_so_far > -300).all(), "after a step")
+            return sum_so_far, (row * carry, row.sum())
+
+        last, (products, sums) = scan(step, x[0] * 1, x, dim=0)
+        check((last < 250).all(), "after all steps")
+        return last, products, sums
+
+
 class Map(nn.Module):
     def forward(self, x):
         def body(row):
@@ -361,6 +377,12 @@ CASES = (
     Case(Autocast, {"in the region": full(200)}, fixed=2),
     Case(NoGradInCond, {"in the region in the branch": full(200)}, fine=(full(-1),)),
     Case(CondInWhile, {"in the branch in the body": full(20)}, fine=(full(-1),)),
+    Case(
+        Scan,
+        {"in a step": full(200), "after a step": full(-99), "after all steps": full(99)},
+        fine=(full(-1), full(50)),
+        fixed=3,
+    ),
     Case(
         Map,
         {"in the map": full(200), "outside": full(-200)},

@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 import torch
 from tests import judge
+from torch._higher_order_ops.scan import scan
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx.passes.infra.pass_manager import PassManager
 
@@ -68,6 +69,16 @@ class Autocast(torch.nn.Module):
         return y + x
 
 
+class Scan(torch.nn.Module):
+    def forward(self, x):
+        def step(carry, row):
+            aten._assert_async.msg((row < 50).all(), "in a step")
+            return carry + row, row * carry
+
+        last, products = scan(step, x[0] * 1, x, dim=0)
+        return last + products.sum()
+
+
 class Nested(torch.nn.Module):
     def forward(self, x):
         def outer(z):
@@ -86,6 +97,7 @@ CASES = {
     "while-loop": (Loop, [(ones,), (large,)]),
     "no-grad": (Region, [(ones,), (large,)]),
     "autocast": (Autocast, [(ones,), (large,)]),
+    "scan": (Scan, [(ones,), (large,)]),
     "nested": (Nested, [(ones,), (negative,), (large,)]),
 }
 

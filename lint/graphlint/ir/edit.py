@@ -319,14 +319,17 @@ class Dialect(msgspec.Struct, frozen=True):
         flag = None if self.single_return_flag else msgspec.UNSET
         return Node(target, inputs, outputs, metadata, flag, name if self.names else None)
 
-    def returning_also(self, node: Node, names: Iterable[str]) -> dict[str, Any]:
-        """The fields of a node that calls graphs which change when it returns more tensors, ``names``."""
+    def returning_also(self, node: Node, names: Iterable[str], place: int | None = None) -> dict[str, Any]:
+        """The fields of a node that calls graphs which change when it returns more tensors, ``names``, behind its
+        results or at a ``place`` among them.
+        """
         outputs: list[Argument] = []
         for output in node.outputs:
             # A tuple of one tensor is a list of one in files of torch 2.5; of several, they stand side by side.
             listed = output.as_tensors if len(node.outputs) == 1 else None
             outputs += [output] if listed is None else [Argument(as_tensor=reference) for reference in listed]
-        outputs += [tensor(name) for name in names]
+        place = len(outputs) if place is None else place
+        outputs[place:place] = map(tensor, names)
         if self.single_return_flag:
             return {"outputs": outputs, "is_hop_single_tensor_return": False}
         return {"outputs": outputs if len(outputs) > 1 else [tensors(outputs[0].names())]}

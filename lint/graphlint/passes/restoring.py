@@ -239,7 +239,7 @@ class _Chains:
             for one, name in names:
                 self.refuse(one, name, f"not every branch of {node.caller_label} returns a token there")
         # What a loop carries is a token on the way in and on the way out, or neither.
-        for value, result in zip(given, outputs, strict=False) if call.rule.repeats else ():
+        for value, result in zip(given[: call.returned], outputs, strict=False) if call.rule.repeats else ():
             if self.holds(graph, value) != self.holds(graph, result):
                 reason = f"{node.caller_label} carries a token where it was given none, or takes one and carries none"
                 self.refuse(graph, value if self.holds(graph, value) else result, reason)

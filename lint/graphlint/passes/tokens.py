@@ -13,11 +13,11 @@ Cases:
 1. a check becomes its functional twin (a fact about the op), with its own metadata;
 2. a subgraph that holds checks gets the token as one more input and returns it as one more result; the calling
    node hands it in and takes it back. All branches of ``cond`` take and return it, those without checks too; the
-   body of ``while_loop`` carries it, its condition takes it and ignores it; regions pass it through. Branches and
-   bodies return a clone of it: torch refuses those whose results alias their inputs, and the meta functions of
-   the twins (which ``run_decompositions`` goes by) return the very token that they were given. What they hand back is
-   detached: autograd differentiates such an op as a whole, which makes its token seem to depend on what requires
-   grad, and the twins have no derivative;
+   body of ``while_loop`` and what ``scan`` combines carry it, a condition takes it and ignores it; regions pass it
+   through. Branches and bodies return a clone of it: torch refuses those whose results alias their inputs, and the
+   meta functions of the twins (which ``run_decompositions`` goes by) return the very token that they were given. What
+   they hand back is detached: autograd differentiates such an op as a whole, which makes its token seem to depend on
+   what requires grad, and the twins have no derivative;
 3. the root graph's last token goes into a non-persistent buffer (sink ``buffer``) or becomes one more result of
    the program (sink ``output``).
 
@@ -175,11 +175,11 @@ class _Threading:
         returning = {call.rule.graphs[index] for index in call.rule.results_of}
         copied = _place(node) if call.rule.fresh_results else None
         graphs = {
-            position: self._threaded(graph, call.carried, copied, returns=position in returning)
+            position: self._threaded(graph, call, copied, returns=position in returning)
             for position, graph in call.graphs.items()
         }
         inputs = _hand_in(with_graphs(node, graphs), call, token, self._dialect)
-        edited = changed_node(node, inputs=inputs, **self._dialect.returning_also(node, [result]))
+        edited = changed_node(node, inputs=inputs, **self._dialect.returning_also(node, [result], call.returned))
         if not _returns_bare_tensor(node):
             return edited
         edited = noted(edited, SINGLE, "true")
@@ -188,19 +188,19 @@ class _Threading:
             edited = changed_node(noted(edited, NAME, str(node.name)), name=edit.claim(node.caller_label))
         return edited
 
-    def _threaded(self, graph: Graph, place: int, copied: dict[str, str] | None, *, returns: bool) -> Graph:
+    def _threaded(self, graph: Graph, call: GraphCall, copied: dict[str, str] | None, *, returns: bool) -> Graph:
         """A graph that takes the token; and where it ``returns`` results, hands it through its checks, if it has any,
         and returns it, or a copy of it with the metadata ``copied``, where torch takes no aliases.
         """
         edit = GraphEdit(graph)
         token = self._token(edit)
-        edit.inputs.insert(place, tensor(token))
+        edit.inputs.insert(call.carried, tensor(token))
         if not returns:
             return edit.untouched()
         last = self.run(edit, token)
         if copied is not None:
             last = self._apply(CLONE, last, edit, copied)
-        edit.outputs.append(tensor(last))
+        edit.outputs.insert(len(edit.outputs) if call.returned is None else call.returned, tensor(last))
         return edit.finish(is_single_tensor_return=False)
 
 

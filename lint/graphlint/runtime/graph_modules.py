@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import operator
+from collections.abc import Sequence
 from itertools import count
 from typing import Any, Final
 
@@ -61,12 +62,18 @@ class _Threading:
         self._value = {} if value is None else {"val": value}
 
     def thread(
-        self, module: torch.fx.GraphModule, place: int | None = None, *, returns: bool = True, clone: bool = False
+        self,
+        module: torch.fx.GraphModule,
+        place: int | None = None,
+        *,
+        returns: bool = True,
+        returned: int | None = None,
+        clone: bool = False,
     ) -> None:
         """Replace the checks in a module's graph by their twins, and return the last token, or a clone of it.
 
         A called graph takes the token as an input after the first ``place`` ones, and only takes it unless it
-        ``returns`` its results.
+        ``returns`` its results: the token after the first ``returned`` ones, or after all.
         The root has no ``place``, and makes the token itself.
         """
         graph: Any = module.graph
@@ -93,9 +100,9 @@ class _Threading:
             with graph.inserting_before(output):
                 last = self._node(graph, _ATEN.clone.default, (token,), _place(output)) if clone else token
             results, recorded = output.args[0], output.meta.get("val")
-            output.args = ((*results, last) if isinstance(results, (tuple, list)) else (results, last),)
+            output.args = (_with(results if isinstance(results, (tuple, list)) else [results], returned, last),)
             if isinstance(recorded, (tuple, list)) and self._value:
-                output.meta["val"] = (*recorded, self._value["val"])
+                output.meta["val"] = _with(recorded, returned, self._value["val"])
         info = getattr(graph._codegen, "pytree_info", None) if place is None else None
         if info is not None and info.out_spec is not None:  # it puts its results together itself
             pair, leaf = (pytree.tree_flatten(shape)[1] for shape in ((None, None), 0))
@@ -134,15 +141,21 @@ class _Threading:
             place = len(args) - (rule.rest or 0)
             args.append(token)
         results: Any = None
+        returned = place if rule.repeats else None
         for index, position in enumerate(rule.graphs):
             args[position], inner = _own_graph(module, node, args[position])
             if index in rule.results_of:
                 results = _output(inner.graph).args[0]
-            self.thread(inner, place, returns=index in rule.results_of, clone=rule.fresh_results)
+            returns = index in rule.results_of
+            self.thread(inner, place, returns=returns, returned=returned, clone=rule.fresh_results)
         node.args = tuple(args)
         bare = not isinstance(results, (tuple, list))
+        number = 1 if bare else len(results) if returned is None else returned
+        for user in list(node.users) if returned is not None else ():
+            if user.target is operator.getitem and user.args[1] >= number:
+                user.args = (node, user.args[1] + 1)
         with graph.inserting_after(node):
-            following = self._node(graph, operator.getitem, (node, 1 if bare else len(results)), _place(node))
+            following = self._node(graph, operator.getitem, (node, number), _place(node))
         if bare:  # what used the result uses the first of two now
             with graph.inserting_after(node):
                 first = graph.call_function(operator.getitem, (node, 0))
@@ -150,12 +163,19 @@ class _Threading:
             node.replace_all_uses_with(first, delete_user_cb=lambda user: user not in (first, following))
         if self._value and "val" in node.meta:
             recorded = node.meta["val"]
-            node.meta["val"] = (*((recorded,) if bare else recorded), self._value["val"])
+            node.meta["val"] = _with((recorded,) if bare else recorded, returned, self._value["val"])
         if not rule.fresh_results:
             return following
         # Autograd differentiates such an op as a whole, and the twins have no derivative.
         with graph.inserting_after(following):
             return self._node(graph, _ATEN.detach.default, (following,), _place(node))
+
+
+def _with(values: Sequence[Any], place: int | None, value: Any) -> tuple[Any, ...]:
+    """The values with one more at a place among them, or behind them."""
+    found = list(values)
+    found.insert(len(found) if place is None else place, value)
+    return tuple(found)
 
 
 def _place(node: Any) -> dict[str, Any]:

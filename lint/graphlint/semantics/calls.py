@@ -39,6 +39,11 @@ class GraphCall(msgspec.Struct, frozen=True, eq=False):
         return sum(len(value_list(self.node.inputs[place].arg)) for place in self.rule.lists[:1] or self.places)
 
     @property
+    def returned(self) -> int | None:
+        """How many results come before one more that is carried: those that a loop carries; None for all."""
+        return self.carried if self.rule.repeats else None
+
+    @property
     def returning(self) -> list[Graph]:
         """The graphs that give the node its results."""
         return [self.graphs[self.rule.graphs[index]] for index in self.rule.results_of]

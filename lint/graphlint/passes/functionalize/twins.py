@@ -42,6 +42,12 @@ from graphlint.passes.functionalize.build import Builder, Twin
 from graphlint.passes.functionalize.metas import Meta, Obstacle, Value
 
 RESHAPED: Final = "out= is given a tensor of another shape, which the op resizes"
+_FORMATS: Final[dict[int, Callable[[Sequence[Size]], tuple[Size, ...] | None]]] = {
+    1: contiguous_strides,
+    2: channels_last,
+    3: lambda shape: None,
+}
+"""Memory formats that say how a result is laid out, whatever the operands' strides."""
 _IMAGES: Final = (4, 5)
 """So many dimensions have images, whose memory formats some ops have an eye for."""
 
@@ -352,6 +358,9 @@ def _elementwise_dtype(call: Call, twin: OpInfo, own: Meta, tensors: list[Meta],
 def _result_strides(call: Call, twin: OpInfo, own: Meta, position: int, tensors: list[Meta]) -> tuple[Size, ...] | None:
     layout = twin.layout_of(position)
     shape = own.shape
+    given = call.argument("memory_format")
+    if given is not None and given.as_memory_format in _FORMATS:
+        return _FORMATS[given.as_memory_format](shape)
     if layout == "elementwise" and tensors:
         return elementwise_strides(shape, [(one.shape, one.strides) for one in tensors])
     if layout == "contiguous" or (layout == "images" and len(shape) not in _IMAGES):
