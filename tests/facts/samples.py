@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import logging
 import os
 import sys
@@ -176,6 +177,7 @@ _SHAPES: Final = ((3, 4), (4, 4), (2, 3, 4), (2, 3, 4, 5), (6,))
 
 def _make_up(recorder: _Recorder) -> None:
     """Samples for overloads with few: arguments that fit the types, with those of the op's other overloads first."""
+    wanted: dict[str, Any] = {}
     for schema in torch._C._jit_get_all_schemas():
         namespace, _, op = schema.name.partition("::")
         overload = schema.overload_name or "default"
@@ -184,23 +186,31 @@ def _make_up(recorder: _Recorder) -> None:
         called = getattr(packet, overload, None)
         known = recorder.samples.get(f"aten.{op}.{overload}", [])
         writes = any(a.alias_info is not None and a.alias_info.is_write for a in schema.arguments)
-        if called is None or skipped or writes or len(known) >= _MADE_UP:
+        if called is not None and not skipped and not writes and len(known) < _MADE_UP:
+            wanted[f"aten.{op}.{overload}"] = called
+    fitting = in_parts(list(wanted), lambda part: {name: list(_fitting(wanted[name])) for name in part})
+    for name, kinds in fitting.items():
+        for shape, dtype in kinds:
+            recorder.keep(wanted[name], (), _arguments(wanted[name], shape, dtype))
+
+
+def _fitting(op: Any) -> Iterator[tuple[int, int]]:
+    """Which shapes and dtypes it can be called with, by their numbers."""
+    for shape, dtype in itertools.product(range(len(_SHAPES)), range(len(_DTYPES))):
+        arguments = _arguments(op, shape, dtype)
+        if None in arguments.values():
             continue
-        for shape in _SHAPES:
-            for dtype in _DTYPES:
-                arguments = {a.name: _value(str(a.type), a.name, shape, dtype) for a in _needed(schema)}
-                if None not in arguments.values():
-                    sample = Sample(called, arguments)
-                    try:
-                        with torch.no_grad():
-                            sample.copied().run()
-                    except Exception:  # noqa: BLE001  # what fails is no sample
-                        continue
-                    recorder.keep(called, (), arguments)
+        try:
+            with torch.no_grad():
+                Sample(op, arguments).run()
+        except Exception:  # noqa: BLE001  # what fails is no sample
+            continue
+        yield shape, dtype
 
 
-def _needed(schema: Any) -> list[Any]:
-    return [argument for argument in schema.arguments if not argument.has_default_value()]
+def _arguments(op: Any, shape: int, dtype: int) -> dict[str, Any]:
+    needed = [argument for argument in op._schema.arguments if not argument.has_default_value()]
+    return {a.name: _value(str(a.type), a.name, _SHAPES[shape], _DTYPES[dtype]) for a in needed}
 
 
 def _value(kind: str, name: str, shape: tuple[int, ...], dtype: torch.dtype) -> Any:

@@ -114,7 +114,26 @@ def _of(row: Row, samples: Sequence[Sample]) -> _Facts:
     steps = next((steps for steps in _candidates(schema) if shared and all(_takes(steps, one) for one in shared)), None)
     if steps is not None:
         facts["view"] = steps
+    if _detaches(name, chosen):
+        facts["detaches"] = ""
     return facts
+
+
+def _detaches(name: str, samples: Sequence[Sample]) -> bool:
+    """Whether autograd does not see that a result shares storage with an operand that requires gradients."""
+    seen = set()
+    for sample in (sample.copied() for sample in samples):
+        operand = sample.arguments[name]
+        if isinstance(operand, torch.Tensor) and _is_differentiable(operand):
+            operand.requires_grad_()
+            with torch.enable_grad():
+                shared = [one.result for other, one in _sharings(sample) if other == name and one.shared]
+            seen.update(result.requires_grad for result in shared if _is_differentiable(result))
+    return seen == {False}
+
+
+def _is_differentiable(tensor: torch.Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
 
 
 def _storage(tensor: torch.Tensor) -> int:

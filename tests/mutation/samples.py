@@ -9,7 +9,7 @@ from torch import nn
 from graphlint.ops.info import OpInfo
 from graphlint.ops.table import op_table
 
-INSTALLED = ".".join(torch.__version__.split(".")[:2])
+INSTALLED = op_table().of_version(".".join(torch.__version__.split(".")[:2]))
 
 Layout = str
 
@@ -130,8 +130,8 @@ class _Call(nn.Module):
 
 def in_place() -> Iterator[OpInfo]:
     """aten's in-place overloads."""
-    for name in op_table().names(INSTALLED):
-        info = op_table().lookup(name)
+    for name in INSTALLED.names():
+        info = INSTALLED.lookup(name)
         in_place = name.startswith("aten.") and name.rpartition(".")[0].endswith("_")
         if info is not None and in_place and not info.out_variant and "self" in info.writes:
             yield info

@@ -12,7 +12,7 @@ from tests.facts import samples as sampling
 from tests.facts.generate import REVIEWED
 
 from graphlint.ops.rows import Row
-from graphlint.ops.table import TABLE
+from graphlint.ops.table import TABLE, op_table
 
 EVERY = 12
 FIRST = datetime.datetime.now(datetime.timezone.utc).timetuple().tm_yday % EVERY
@@ -23,7 +23,8 @@ FIRST = datetime.datetime.now(datetime.timezone.utc).timetuple().tm_yday % EVERY
 def rows():
     lines = Path(TABLE).read_text(encoding="utf-8").splitlines()
     found = [Row.parse(line) for line in lines if not line.startswith("#")]
-    return {row.name: row for row in reversed(found)}
+    installed = op_table().of_version(".".join(torch.__version__.split(".")[:2]))
+    return {row.name: row for row in found if row.info() == installed.lookup(row.name)}
 
 
 def test_samples_contradict_no_fact(rows):

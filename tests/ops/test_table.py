@@ -13,7 +13,7 @@ from tests.facts.generate import COMMAND
 from graphlint.ir.model import Argument, NamedArgument, Node, TensorRef
 from graphlint.ops.conditions import Alias
 from graphlint.ops.declared import DeclaredOp
-from graphlint.ops.table import OpTable, op_name, op_table
+from graphlint.ops.table import TABLE, OpTable, op_name, op_table
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 VERSIONS = sorted(path.name for path in ARTIFACTS.iterdir() if path.is_dir())
@@ -199,6 +199,68 @@ def test_lookup_needs_sorted_lines_and_finds_first_and_last():
     assert op_table().lookup(names[0]).name == names[0]
     assert op_table().lookup(names[-1]).name == names[-1]
     assert OpTable([]).lookup("torch.ops.aten.add.Tensor") is None
+
+
+BY_VERSION = {version: op_table().of_version(version) for version in (f"2.{minor}" for minor in range(6, 16))}
+TORCH = list(BY_VERSION)
+
+
+def test_the_header_names_every_version():
+    _, covered, *_ = Path(TABLE).read_text(encoding="utf-8").splitlines()
+    assert covered.split() == ["#", "torch", *TORCH]
+
+
+@pytest.mark.parametrize("version", TORCH)
+def test_every_version_has_its_rows(version):
+    names = set(BY_VERSION[version].names())
+    assert len(names) > 3600
+    assert {"aten.add.Tensor", "aten.index_put_.default", "higher_order.cond", "_operator.ge"} <= names
+
+
+@pytest.mark.parametrize("version", sorted({version.rpartition(".")[0] for version in VERSIONS} & set(TORCH)))
+def test_every_target_of_an_artifact_is_an_op_of_its_version(version):
+    (folder,) = (name for name in VERSIONS if name.rpartition(".")[0] == version)
+    table = BY_VERSION[version]
+    unknown = {target for target in targets(folder) - OWN_OPS if table.lookup(target) is None}
+    assert {target for target in unknown if not target.startswith("torch.ops.torchvision.")} == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "since", "until"),
+    [
+        ("aten.add.Tensor", "2.6", "2.15"),
+        ("prims._low_memory_max_pool2d_with_offsets.default", "2.6", "2.7"),
+        ("aten.argsort.dimname", "2.6", "2.12"),
+        ("aten.cholesky.default", "2.6", "2.13"),
+        ("aten.qr.default", "2.6", "2.13"),
+        ("aten._scaled_grouped_mm.default", "2.7", "2.15"),
+        ("aten.mm.dtype", "2.8", "2.15"),
+        ("aten.hash_tensor.default", "2.9", "2.15"),
+        ("aten.rand_like.generator", "2.10", "2.15"),
+        ("aten._foreach_powsum.Scalar", "2.11", "2.15"),
+        ("aten._foreach_clone.default", "2.12", "2.15"),
+        ("aten._foreach_mm.default", "2.13", "2.15"),
+        ("aten.linalg_polar.default", "2.14", "2.15"),
+        ("aten._scaled_addmm.default", "2.15", "2.15"),
+        ("torchvision.nms.default", None, None),
+    ],
+)
+def test_which_versions_have_it(name, since, until):
+    having = [version for version in TORCH if BY_VERSION[version].lookup(name) is not None]
+    assert having == ([] if since is None else TORCH[TORCH.index(since) : TORCH.index(until) + 1])
+    assert op_table().lookup(name) is not None
+
+
+def test_a_schema_is_that_of_its_version():
+    name = "_c10d_functional.all_reduce.default"
+    types = {version: BY_VERSION[version].lookup(name).schema.argument("group_name").type for version in TORCH}
+    assert (types["2.6"], types["2.15"]) == ("str", "Any")
+
+
+def test_a_lookup_answers_of_the_last_version_that_has_the_op():
+    for name in op_table().names():
+        having = [info for version in TORCH if (info := BY_VERSION[version].lookup(name)) is not None]
+        assert not having or op_table().lookup(name) == having[-1]
 
 
 def test_table_is_up_to_date():

@@ -9,7 +9,7 @@ from tests import judge
 
 from graphlint.ops.table import op_table
 
-INSTALLED = ".".join(torch.__version__.split(".")[:2])
+INSTALLED = op_table().of_version(".".join(torch.__version__.split(".")[:2]))
 
 WITHOUT_TWIN = {
     "aten._fill_mem_eff_dropout_mask_.default",
@@ -39,8 +39,8 @@ NEEDED_BY_THE_TWIN = {("aten.bernoulli_.float", "p"), ("aten.bernoulli.float_out
 
 def in_place():
     """aten's in-place overloads."""
-    for name in op_table().names(INSTALLED):
-        info = op_table().lookup(name)
+    for name in INSTALLED.names():
+        info = INSTALLED.lookup(name)
         in_place = name.rpartition(".")[0].endswith("_") and not info.out_variant
         if name.startswith("aten.") and in_place and "self" in info.writes:
             yield info
@@ -88,11 +88,11 @@ def test_twin(name, twin):
 
 
 def test_twins_write_nothing_and_take_the_same_arguments():
-    for name in op_table().names(INSTALLED):
-        info = op_table().lookup(name)
+    for name in INSTALLED.names():
+        info = INSTALLED.lookup(name)
         if info.functional_twin is None or info.kind == "check":
             continue
-        twin = op_table().lookup(info.functional_twin)
+        twin = INSTALLED.lookup(info.functional_twin)
         assert not twin.writes, name
         theirs = {argument.name: argument for argument in twin.schema.arguments}
         for position, argument in enumerate(info.schema.arguments):
@@ -108,13 +108,11 @@ def test_twins_write_nothing_and_take_the_same_arguments():
 
 
 def test_check_twins_take_a_token_more_and_return_one():
-    checks = [
-        op_table().lookup(name) for name in op_table().names(INSTALLED) if op_table().lookup(name).kind == "check"
-    ]
+    checks = [INSTALLED.lookup(name) for name in INSTALLED.names() if INSTALLED.lookup(name).kind == "check"]
     paired = [info for info in checks if info.functional_twin]
     assert len(paired) == 5
     for info in paired:
-        twin = op_table().lookup(info.functional_twin)
+        twin = INSTALLED.lookup(info.functional_twin)
         mine = [argument.name for argument in info.schema.arguments]
         added = [argument.name for argument in twin.schema.arguments if argument.name not in mine]
         assert added == (["assert_msg", "dep_token"] if info.name == "aten._assert_async.default" else ["dep_token"])

@@ -120,6 +120,11 @@ Autocast = Literal[
     "promote",  # operands are brought to the widest dtype among them
 ]
 
+Region = Literal[
+    "gradients",  # whether autograd records: enabled, …
+    "autocast",  # device, dtype, enabled, …
+]
+
 
 class ViewStep(msgspec.Struct, frozen=True):
     """One step of a view. Its parameters are arguments of the op by name (a default is the schema's) or numbers.
@@ -164,7 +169,8 @@ class OpInfo(msgspec.Struct, frozen=True):
     schema: OpSchema | None = None
     """None for higher-order and symbolic operators, and for declared ops that the table does not know."""
     since: str = ""
-    """The first version of torch, of those that the table covers, that has the overload with this schema."""
+    """The first version of torch, of those that the table covers, that has the overload as it is described
+    here."""
     until: str = ""
     """The last one."""
     writes: tuple[str, ...] = ()
@@ -182,6 +188,9 @@ class OpInfo(msgspec.Struct, frozen=True):
     """
     view: tuple[ViewStep, ...] = ()
     """The steps from the aliased operand to what the result shows of it. None are known where this is empty."""
+    detaches: bool = False
+    """Whether autograd does not see that results share storage with the operand: neither what is written into them, nor
+    that they depend on it."""
     random: RandomCondition = RandomCondition("never")
     """When it draws from the global random number generator."""
     draw_order: DrawOrder = "elements"
@@ -226,6 +235,8 @@ class OpInfo(msgspec.Struct, frozen=True):
     """What kind of effect; also set for functional collectives, where ``effect`` is False."""
     calls: Convention | None = None
     """How it calls graphs. None where that is not known, or where it calls none."""
+    region: Region | None = None
+    """What holds in the graph that it calls, and not around it: the op of a region, whose operands say which."""
     closed: bool = True
     """Whether it neither writes nor keeps what it is given beyond what is told here, and returns memory of its own
     where no alias is told. False for higher-order ops of which nobody has said so."""

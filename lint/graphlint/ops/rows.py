@@ -86,11 +86,14 @@ class Row(msgspec.Struct):
             "effect": bool(effect) and not functional,
             "kind": effect or None,
             "calls": _convention(facts["calls"]) if "calls" in facts else None,
+            "region": facts.get("region"),
             "closed": not higher_order or "closed" in facts,
             "tags": tags,
         }
         values.update(
-            (flag, True) for flag in ("dropout", "elementwise", "same_bits", "raises_on_integers") if flag in facts
+            (flag, True)
+            for flag in ("detaches", "dropout", "elementwise", "same_bits", "raises_on_integers")
+            if flag in facts
         )
         values.update((flag, False) for flag in ("meta_layout", "casts_out") if f"no {flag}" in facts)
         return OpInfo(**values)

@@ -39,7 +39,7 @@ class OpTable:
         """What is known of a node's target; None where neither the table nor the configuration knows it.
 
         Nothing is concluded from an op's name: an op of a known namespace that the table lacks is unknown. Of an
-        overload whose schema has changed, the last one is found: the rows of later versions come first.
+        overload that has changed, the last one is found: the rows of later versions come first.
         """
         if target not in self._known:
             self._known[target] = self._find(op_name(target))
@@ -53,10 +53,13 @@ class OpTable:
         """
         return OpTable(self._lines, {**self._declared, **ops})
 
-    def names(self, version: str | None = None) -> Iterator[str]:
-        """All names in the table, or those of one version of torch (``2.13``), without declared ones."""
-        rows = (line.split("\t", 3) for line in self._lines)
-        return iter(dict.fromkeys(name for name, *rest in rows if version is None or _covers(rest[1:2], version)))
+    def of_version(self, version: str) -> OpTable:
+        """The table of one version of torch (``2.13``): its rows and no others."""
+        return OpTable([line for line in self._lines if _covers(line.split("\t", 3)[2:3], version)], self._declared)
+
+    def names(self) -> Iterator[str]:
+        """All names in the table, without declared ones."""
+        return iter(dict.fromkeys(line.partition("\t")[0] for line in self._lines))
 
     def with_fact(self, fact: str) -> Iterator[OpInfo]:
         """The ops of whose rows one field is ``fact`` (``effect=check``), without declared ones."""

@@ -56,7 +56,7 @@ class GradModeRegion(Rule):
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each region."""
         for site in view.sites:
-            if site.name == "higher_order.wrap_with_set_grad_enabled":
+            if site.op is not None and site.op.region == "gradients":
                 enabled = site.node.inputs[0].arg.as_bool if site.node.inputs else None
                 mode = {True: "on", False: "off"}.get(enabled) if enabled is not None else None
                 what = f"{site.name} switches gradients {mode}" if mode else f"{site.name} switches gradients"
@@ -89,7 +89,7 @@ class AutocastRegion(Rule):
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each region."""
         for site in view.sites:
-            if site.name == "higher_order.wrap_with_autocast":
+            if site.op is not None and site.op.region == "autocast":
                 yield Finding(
                     f"{site.name} leaves dtypes to the running torch", no_fix("cast explicitly in the model"), site
                 )

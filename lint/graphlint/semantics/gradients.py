@@ -15,9 +15,9 @@ def is_seen(write: Write) -> bool:
     modes = (
         caller.node.inputs[0].arg.as_bool
         for caller in write.site.scope.callers()
-        if caller.name == "higher_order.wrap_with_set_grad_enabled" and caller.node.inputs
+        if caller.op is not None and caller.op.region == "gradients" and caller.node.inputs
     )
     if next(modes, True) is False:
         return False
     steps = (ref.step for ref in write.target.chain())
-    return not any(step is not None and step.op.name.startswith(("aten.detach.", "aten.detach_.")) for step in steps)
+    return not any(step is not None and step.op.detaches for step in steps)

@@ -55,7 +55,7 @@ class Precision:
         casting = any(modes.values())
         for node in graph.nodes:
             if not node.target.startswith(ATEN):
-                entered = _entered(node, modes)
+                entered = self._entered(node, modes)
                 if entered is not modes and any(entered.values()):
                     yield None
                 for sub in node.subgraphs():
@@ -69,9 +69,18 @@ class Precision:
         doubts |= entering
         for node in graph.nodes:
             if not node.target.startswith(ATEN) and node.subgraphs():
-                doubts |= self._returned(graph, node, _entered(node, modes), doubts)
+                doubts |= self._returned(graph, node, self._entered(node, modes), doubts)
             elif modes or doubts:
                 doubts |= self._made(graph, node, modes, doubts)
+
+    def _entered(self, node: Node, modes: _Modes) -> _Modes:
+        """What casts inside the graphs that a node calls. A region names the device, the dtype, if it casts."""
+        op = self._ops.lookup(node.target)
+        if op is None or op.region != "autocast" or len(node.inputs) < 3:
+            return modes
+        device, dtype, enabled = (operand.arg for operand in node.inputs[:3])
+        casts = enabled.as_bool is not False and dtype.as_scalar_type in (None, *_LOWER)
+        return {**modes, device.as_string or "": casts}
 
     def _made(self, graph: Graph, node: Node, modes: _Modes, doubts: set[str]) -> set[str]:
         """The results of a node that are doubted."""
@@ -111,15 +120,6 @@ class Precision:
 
 def _at(places: AbstractSet[int], arguments: Iterable[Argument]) -> set[str]:
     return {name for index, name in enumerate(flat(arguments)) if index in places and name is not None}
-
-
-def _entered(node: Node, modes: _Modes) -> _Modes:
-    """What casts inside the graphs that a node calls. A region names the device, the dtype, and whether it casts."""
-    if node.target.rpartition(".")[2] != "wrap_with_autocast" or len(node.inputs) < 3:
-        return modes
-    device, dtype, enabled = (operand.arg for operand in node.inputs[:3])
-    casts = enabled.as_bool is not False and dtype.as_scalar_type in (None, *_LOWER)
-    return {**modes, device.as_string or "": casts}
 
 
 def _cast(graph: Graph, node: Node, modes: _Modes) -> set[int]:
