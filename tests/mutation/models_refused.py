@@ -438,6 +438,33 @@ def clamped_into_another_dtype(x):
     return wide
 
 
+@refused(
+    R(5, 3),
+    R(5, 3),
+    R(5, 3),
+    reasons={
+        "_functorch.predispatch._add_batch_dim shows it, which belongs to a scope",
+        "torch._functorch.predispatch._remove_batch_dim has no inverse to carry the write back through",
+        "torch._functorch.predispatch._add_batch_dim has no inverse to carry the write back through",
+    },
+    fixed=1,
+)
+def batches_show_what_is_written(x, y, z):
+    v = torch.vmap(lambda row: row.view(-1))(x)
+    x.mul_(2)
+    w = torch.vmap(lambda row: row)(y)
+    w.add_(1)
+    a = z * 1
+
+    def bumped(row):
+        row.add_(1)
+        return row.sum()
+
+    b = torch.vmap(bumped)(a)
+    b.mul_(2)
+    return v, w, a, b
+
+
 library = torch.library.Library("undeclared", "FRAGMENT")
 library.define("same(Tensor(a) x) -> Tensor(a)")
 library.impl("same", lambda x: x.view(x.shape), "CompositeExplicitAutograd")

@@ -511,3 +511,16 @@ class BytesOfAnotherSize(nn.Module):
         z.view(torch.float64).mul_(2)
         y.view(torch.int32)[0].zero_()
         return z, y.view(torch.complex64).real + 1
+
+
+@model(R(8), R(2, 3))
+class WrittenThroughWhatHasNoInverse(nn.Module):
+    """Nobody reads more of what is written than the view shows."""
+
+    def forward(self, x, y):
+        windows = (x * 1).unfold(0, 2, 2)
+        windows.add_(1)
+        windows[1].mul_(2)
+        sums = torch.vmap(lambda row: row.sum() + 1)(y)
+        sums.add_(1)
+        return windows, sums, windows.sum()

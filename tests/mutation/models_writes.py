@@ -414,3 +414,23 @@ class OutOfOpsThatFollowTheirOperands(nn.Module):
         torch.cat([x, x], out=joined)
         torch.fft.fft(z, dim=0, out=waves)
         return pooled.view(-1), joined.view(-1), waves.view(-1)
+
+
+@model(R(5, 3))
+class AmidBatchesAndDuals(nn.Module):
+    """What ``vmap`` and ``jvp`` become stays as it is: scopes that a label ATEN would lose."""
+
+    def forward(self, x):
+        y = x * 2
+        y.relu_()
+        sums = torch.vmap(lambda row: row.sum() + 1)(y)
+        sums.add_(1)
+        twice = torch.vmap(torch.vmap(lambda number: number * 2))(y)
+
+        def scaled(row):
+            weights = torch.zeros(3)
+            weights.add_(1)
+            return weights * row
+
+        value, tangent = torch.func.jvp(lambda z: z.sin() * 2, (y * 1,), (torch.ones_like(y),))
+        return sums, twice, torch.vmap(scaled)(y), value, tangent

@@ -24,6 +24,7 @@ EffectKind = Literal[
     "script-object",  # calls a method of an object with state
     "rng-state",  # reads or sets the state of a random number generator
     "profiler",  # opens or closes a profiler record
+    "scope",  # belongs to a scope in which ops act on batches or duals (`vmap`, `jvp`), from where it opens to its end
     "token",  # consumes effect tokens
     "effect",  # anything else: I/O, global state
 ]

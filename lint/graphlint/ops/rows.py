@@ -66,7 +66,7 @@ class Row(msgspec.Struct):
             "until": until or since,
             "writes": tuple(argument.name for argument in arguments if argument.written),
             "hidden_writes": _hidden_writes(facts["hidden"]) if "hidden" in facts else None,
-            "aliases": _aliases(schema, facts) if schema is not None else (),
+            "aliases": _aliases(schema, facts),
             "shares": facts.get("shares"),
             "returns_self": facts.get("returns_self", "never"),
             "view": _steps(facts["view"]) if "view" in facts else (),
@@ -118,13 +118,13 @@ def _random(text: str | None, tags: frozenset[str]) -> RandomCondition:
     return RandomCondition("unless", tuple(map(_condition, text.removeprefix("unless ").split())))
 
 
-def _aliases(schema: OpSchema, facts: dict[str, str]) -> tuple[Alias, ...]:
-    """Those that the schema annotates, and the one that it does not."""
+def _aliases(schema: OpSchema | None, facts: dict[str, str]) -> tuple[Alias, ...]:
+    """Those that the schema annotates, and the one that it does not; without a schema, of an argument by position."""
     certainty: Any = "maybe" if "shares" in facts else "always"
     annotated = tuple(
         Alias(argument.name, position, certainty)
-        for position, result in enumerate(schema.returns)
-        for argument in schema.arguments
+        for position, result in enumerate(schema.returns if schema is not None else ())
+        for argument in (schema.arguments if schema is not None else ())
         if _share(argument, result)
     )
     if "alias" not in facts:

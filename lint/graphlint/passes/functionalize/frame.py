@@ -63,6 +63,10 @@ class State(msgspec.Struct, eq=False):
     """Metadata of the node that wrote it last."""
     shown: dict[Ref, Value] = {}
     """Views of the current base that exist already, laid out as they were recorded."""
+    lost: str = ""
+    """Why the current base is not known, and what ``shown`` does not tell of it neither: a write was made through a view
+    without an inverse. It does not matter where nobody reads more of it.
+    """
 
 
 class Frame:
@@ -189,6 +193,8 @@ class Frame:
         while ref not in state.shown and ref.parent is not None and not ref.is_base:
             pending.append(ref)
             ref = ref.parent
+        if state.lost and ref not in state.shown:
+            raise Obstacle(state.lost)
         value = state.shown.get(ref, state.base)
         for one in reversed(pending):
             value = self._taken(one, value, state)
@@ -215,6 +221,8 @@ class Frame:
         state = self.state(ref)
         value = state.base
         try:
+            if state.lost:
+                raise Obstacle(state.lost)
             for one in ref.way():
                 value = self._taken(one, value, state)
         except Obstacle as reason:
@@ -475,19 +483,28 @@ class Frame:
         way = ref.way()
         if replaces and self._depends_on_layout(ref, way):
             value = restrided(self.builder, value, self._show(ref), always=True)
-        parents = [self._show(one.parent) for one in way if one.parent is not None]
         shown = {ref: value} if value.meta.same_strides(recorded) else {}
-        base = value
-        for one, parent in zip(reversed(way), reversed(parents), strict=True):
-            if one.step is not None:
-                base = invert(self.builder, self.view(one), parent, base)
-            if one.parent is not None and not one.parent.is_base and base.meta.same_strides(self.recorded(one.parent)):
-                shown[one.parent] = base
-        base = restrided(self.builder, base, state.base)
+        start, base = len(self.edit.nodes), value
+        try:
+            for one in reversed(way):
+                parent = self._show(one.parent) if one.parent is not None else state.base
+                if one.step is not None:
+                    base = invert(self.builder, self.view(one), parent, base)
+                if one.parent is not None and base.meta.same_strides(self.recorded(one.parent)):
+                    shown[one.parent] = base
+            base = restrided(self.builder, base, state.base)
+            state.lost = ""
+        except Obstacle as reason:
+            if not way or ref.storage.kind != "intermediate" or ref.base.parent is not None or ref not in shown:
+                raise
+            state.lost = str(reason)
+            self._views.update(range(start, len(self.edit.nodes)))
+            base = value
         state.base = base
         state.source = self.builder.source
         state.version += 1
-        shown[ref.base] = base
+        if not state.lost:
+            shown[ref.base] = base
         state.shown = shown
         current = value if way else base
         self._values[ref] = current, state.version

@@ -113,6 +113,8 @@ def replay(builder: Builder, view: View, parent: Value, current: Callable[[str],
     """
     if not parent.meta.same_strides(view.parent):
         raise Obstacle(f"{view.op.name} would be taken of a tensor with other strides")
+    if view.op.kind == "scope":
+        raise Obstacle(f"{_packet(view.op)} shows it, which belongs to a scope")
     node = view.node
     metas = [moved(view, meta.with_(strides=meta.strides, offset=meta.offset), parent.meta) for meta in view.metas]
     stem = node.results()[0]
