@@ -64,9 +64,15 @@ class State(msgspec.Struct, eq=False):
     shown: dict[Ref, Value] = {}
     """Views of the current base that exist already, laid out as they were recorded."""
     lost: str = ""
-    """Why the current base is not known, and what ``shown`` does not tell of it neither: a write was made through a view
-    without an inverse. It does not matter where nobody reads more of it.
+    """Why no more is known of the current base than what is ``shown``: a write was made through a view without an
+    inverse. It does not matter where nobody reads more of it.
     """
+
+    def whole(self) -> Value:
+        """The current base. Raises :class:`Obstacle` where it is not known."""
+        if self.lost:
+            raise Obstacle(self.lost)
+        return self.base
 
 
 class Frame:
@@ -193,9 +199,7 @@ class Frame:
         while ref not in state.shown and ref.parent is not None and not ref.is_base:
             pending.append(ref)
             ref = ref.parent
-        if state.lost and ref not in state.shown:
-            raise Obstacle(state.lost)
-        value = state.shown.get(ref, state.base)
+        value = state.shown[ref] if ref in state.shown else state.whole()
         for one in reversed(pending):
             value = self._taken(one, value, state)
         return value
@@ -219,10 +223,8 @@ class Frame:
     def _taken_anew(self, ref: Ref) -> None:
         """Take a chain of views of the current base again, in its memory, even where the value is at hand elsewhere."""
         state = self.state(ref)
-        value = state.base
         try:
-            if state.lost:
-                raise Obstacle(state.lost)
+            value = state.whole()
             for one in ref.way():
                 value = self._taken(one, value, state)
         except Obstacle as reason:
