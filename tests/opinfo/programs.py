@@ -27,7 +27,7 @@ DTYPES = {"float32": torch.float32, "int64": torch.int64, "bool": torch.bool}
 DTYPES |= {"bfloat16": torch.bfloat16, "complex64": torch.complex64}
 WIDER = {torch.float32: torch.float64, torch.int64: torch.float64, torch.bool: torch.int64}
 WIDER |= {torch.bfloat16: torch.float32, torch.complex64: torch.complex128}
-MOST_ELEMENTS = 20_000
+MOST_ELEMENTS, MOST_SAMPLES = 20_000, 20
 
 Place = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 """What an op writes, and the tensor that this is a view of (or is itself), made of a value, a buffer and an input."""
@@ -131,57 +131,66 @@ def entries() -> dict[str, Any]:
     return {f"{entry.name}{'.' * bool(entry.variant_test_name)}{entry.variant_test_name}": entry for entry in database}
 
 
-@functools.lru_cache(maxsize=8)
-def calls(name: str, dtype: str) -> list[Called]:
-    """Samples that are small, hold elements, and run: first one of a matrix at least, last the last of the database."""
-    entry, found = entries()[name], []
-    if DTYPES[dtype] not in entry.dtypes:
-        return found
+def _calls(name: str, dtype: str) -> Iterator[Called]:
+    """The first samples that are small and hold elements."""
     torch.manual_seed(0)
     random.seed(0)
     numpy.random.seed(0)
-    try:
-        for one in itertools.islice(entry.sample_inputs("cpu", DTYPES[dtype]), 20):
-            leaves, spec = pytree.tree_flatten((one.input, tuple(one.args), one.kwargs))
-            tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
-            if all(t.layout == torch.strided and 0 < t.numel() < MOST_ELEMENTS for t in tensors):
-                found.append(Called([t.detach().clone() for t in tensors], leaves, spec))
-    except Exception:  # noqa: BLE001 - a sampler may want a device that is not there
-        return found
-    found.sort(key=lambda call: not call.tensors or call.tensors[0].dim() < 2)
-    return [found[0], found[-1]] if len(found) > 1 else found
+    for one in itertools.islice(entries()[name].sample_inputs("cpu", DTYPES[dtype]), MOST_SAMPLES):
+        leaves, spec = pytree.tree_flatten((one.input, tuple(one.args), one.kwargs))
+        tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
+        fits = all(t.layout == torch.strided and 0 < t.numel() < MOST_ELEMENTS for t in tensors)
+        if fits and not one.broadcasts_input:  # its result is none that can be written in place
+            yield Called([t.detach().clone() for t in tensors], leaves, spec)
+
+
+@functools.lru_cache(maxsize=8)
+def call_of(name: str, dtype: str, number: int) -> Called:
+    """Sample 0 is the first one of a matrix or more, if there is any; 1 is the last one."""
+    calls = _calls(name, dtype)
+    first = next(calls)
+    if number:
+        return [first, *calls][-1]
+    return next((one for one in itertools.chain([first], calls) if one.tensors and one.tensors[0].dim() > 1), first)
 
 
 def names(dtypes: Iterable[str], sizes: Iterable[str], count: int = 1, entry: str = "") -> Iterator[Name]:
     """The names of all programs, of so many samples of each entry that a regular expression finds."""
     for name in entries():
-        for dtype in dtypes if re.search(entry, name) else ():
-            chosen = [size for size in sizes if size == "static" or dtype == "float32"]
-            for sample, one in enumerate(calls(name, dtype)[:count]):
-                for form in FORMS:
-                    if _has(entries()[name], one, form):
-                        yield from (Name(name, dtype, size, sample, form) for size in chosen)
+        if re.search(entry, name):
+            forms = _forms(name)
+            for dtype in _supported(name, dtypes):
+                chosen = [size for size in sizes if size == "static" or dtype == "float32"]
+                yield from (Name(name, dtype, *rest) for rest in itertools.product(chosen, range(count), forms))
 
 
-def _has(entry: Any, call: Called, form: str) -> bool:
-    if form.startswith("out="):
-        return bool(entry.supports_out)
-    operand, args, kwargs = call.copied()
-    if not isinstance(operand, torch.Tensor):
-        return False
-    if form.startswith("in-place"):
-        return entry.inplace_variant is not None and (form != "in-place permuted" or operand.dim() > 1)
+def _supported(name: str, dtypes: Iterable[str]) -> list[str]:
+    return [dtype for dtype in dtypes if DTYPES[dtype] in entries()[name].dtypes]
+
+
+def _forms(name: str) -> list[str]:
+    """The forms that an op has."""
+    entry = entries()[name]
+    has = {"in-place": entry.inplace_variant is not None, "out=": entry.supports_out} | dict.fromkeys(
+        ("view", "base"), _is_view(name)
+    )
+    return [form for form in FORMS if has[form.partition(" ")[0]]]
+
+
+def _is_view(name: str) -> bool:
+    """Whether a sample's result is in the memory of the operand."""
     try:
-        results = pytree.tree_leaves(entry.op(operand, *args, **kwargs))
-    except Exception:  # noqa: BLE001 - it is no view of anything
+        operand, args, kwargs = call_of(name, _supported(name, DTYPES)[0], 0).copied()
+        results = pytree.tree_leaves(entries()[name].op(operand, *args, **kwargs))
+        return (memory_of(operand) or -1) in map(memory_of, results)
+    except Exception:  # noqa: BLE001 - a sampler may want a device that is not there, or an op
         return False
-    return memory_of(operand) in map(memory_of, results)
 
 
 def build(name: Name) -> trial.Case:
     """The program of that name. Raises where eager torch does not run it."""
     entry = entries()[name.entry]
-    call = calls(name.entry, name.dtype)[name.sample]
+    call = call_of(name.entry, name.dtype, name.sample)
     kind, _, place = name.form.partition(" ")
     held, given = [], []
     if kind == "in-place":
@@ -189,7 +198,8 @@ def build(name: Name) -> trial.Case:
         body = functools.partial(_in_place, entry.inplace_variant, call, IN_PLACE[place])
     elif kind == "out=":
         operand, args, kwargs = call.copied()
-        results = [_filled(one) for one in pytree.tree_leaves(entry.op(operand, *args, **kwargs))]
+        results = pytree.tree_leaves(entry.op(operand, *args, **kwargs))
+        results = [_filled(one) for one in results if isinstance(one, torch.Tensor)]
         held, given = results * (place == "buffer"), results * (place == "input")
         body = functools.partial(_out, entry.op, call, OUT[place])
     else:
@@ -220,7 +230,8 @@ def _out(op: Any, call: Called, place: Place, held: list[torch.Tensor], tensors:
     values = list(results) if several else [results]
     given = tensors[len(call.tensors) :] or values
     bases, outs = zip(*map(place, values, held or values, given), strict=True)
-    return op(operand, *args, **kwargs, out=tuple(outs) if several else outs[0]), bases
+    written = op(operand, *args, **kwargs, out=tuple(outs) if several else outs[0])
+    return tuple(written) if several else written, bases  # named tuples are not always saved
 
 
 def _view(
