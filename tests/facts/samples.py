@@ -83,7 +83,7 @@ def collect(every: int = 1, first: int = 0) -> dict[str, list[Sample]]:
     logging.disable()  # calls that fail are expected
     torch.set_num_threads(1)  # the same sums each time, and processes can be forked
     recorder = _Recorder()
-    for database in _databases():
+    for database in databases():
         for entry in database[first::every]:
             _record(entry, recorder)
     if every == 1:
@@ -120,7 +120,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
             kept.append(Sample(op, sample.changed(lambda tensor: cloned(tensor.detach())).arguments))
 
 
-def _databases() -> Iterator[Any]:
+def databases() -> Iterator[Any]:
+    """OpInfo's lists of entries: that of all ops first, then those of ``_foreach`` ops."""
     if "expecttest" not in sys.modules:
         try:
             importlib.import_module("expecttest")
