@@ -23,7 +23,6 @@ class CheckRule(Rule):
     ops: ClassVar[frozenset[str]]
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
-        """One finding for each check."""
         for site in view.sites:
             if site.name in self.ops:
                 yield Finding(self.message(site), self.fix_for(view, site), site)
@@ -84,7 +83,6 @@ class AsyncAssert(CheckRule):
     """
 
     code = "GL201"
-    name = "async-assert"
     ops = frozenset({"aten._assert_async.msg"})
 
 
@@ -120,7 +118,6 @@ class BareAsyncAssert(CheckRule):
     """
 
     code = "GL202"
-    name = "bare-async-assert"
     ops = frozenset({"aten._assert_async.default"})
 
 
@@ -155,13 +152,9 @@ class ScalarAssert(CheckRule):
 
     ## Fix safety
     Safe: the fixed program raises the same message for the same inputs.
-
-    ## References
-    pytorch/TensorRT#3581, pytorch/pytorch#112622, pytorch/pytorch#110710
     """
 
     code = "GL203"
-    name = "scalar-assert"
     ops = frozenset({"aten._assert_scalar.default"})
 
 
@@ -196,7 +189,6 @@ class RangeConstraint(CheckRule):
     """
 
     code = "GL204"
-    name = "range-constraint"
     ops = frozenset({"aten.sym_constrain_range.default", "aten.sym_constrain_range_for_size.default"})
 
     def message(self, site: Site) -> str:
@@ -237,13 +229,9 @@ class MetadataAssert(CheckRule):
     Safe: a check is removed only where what it asserts is what the artifact records for that tensor, so that no
     input within the artifact's contract makes it fire. Others are reported and stay; so do checks of dtypes that
     autocast decides, where the artifact (of an export in strict mode) may not record what it decides.
-
-    ## References
-    pytorch/executorch#7277, pytorch/pytorch#145028, pytorch/pytorch#151001
     """
 
     code = "GL205"
-    name = "metadata-assert"
     fixer = REMOVE
     severity = "warning"
     ops = frozenset({"aten._assert_tensor_metadata.default", "aten._assert_tensor_metadata.msg"})

@@ -21,16 +21,11 @@ class MutableCustomOp(Rule):
 
     ## Use instead
     A custom op that returns its result, or `auto_functionalized`, which export uses below the training dialect.
-
-    ## References
-    pytorch/executorch#4042
     """
 
     code = "GL304"
-    name = "mutable-custom-op"
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
-        """One finding for each such op."""
         written = {write.site.position: write for write in reversed(view.writes)}
         for site in view.sites:
             if site.op is None:
@@ -71,11 +66,9 @@ class UnknownOp(Rule):
     """
 
     code = "GL305"
-    name = "unknown-op"
     severity = "warning"
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
-        """One finding for each node."""
         for site in view.sites:
             if site.op is not None:
                 continue

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
-from graphlint.rules.base import Rule
+from graphlint.rules.base import ISSUE, Rule
 
 REPOSITORY: Final = "https://github.com/graphlint/graphlint"
 
@@ -77,7 +77,7 @@ def reference(rules: Sequence[Rule]) -> str:
         body = re.sub(r"^# .*\n", f"## {rule.code} {rule.name}\n", explain(rule))
         head, _, sections = body.partition("\n## What it does")
         parts.append(head + re.sub(r"^## ", "### ", "\n## What it does" + sections, flags=re.MULTILINE))
-    return _linked("\n".join(parts)).rstrip() + "\n"
+    return ISSUE.sub(r"[\1#\2](https://github.com/\1/issues/\2)", "\n".join(parts)).rstrip() + "\n"
 
 
 def _table(rules: Sequence[Rule]) -> str:
@@ -97,11 +97,6 @@ def _fix(rule: Rule) -> str:
 
 def _anchor(name: str, code: str) -> str:
     return f"{code.lower()}-{name}"
-
-
-def _linked(text: str) -> str:
-    """``pytorch/pytorch#68301`` as a link, in prose; graphs have no such words."""
-    return re.sub(r"(?<![\w/.-])([\w.-]+/[\w.-]+)#(\d+)", r"[\1#\2](https://github.com/\1/issues/\2)", text)
 
 
 if __name__ == "__main__":

@@ -34,17 +34,12 @@ class RandomOp(Rule):
       %add: f32[3, 4] = aten.add.Tensor(%x, %noise)
       return %add
     ```
-
-    ## References
-    pytorch/executorch#4462
     """
 
     code = "GL302"
-    name = "random-op"
     severity = "warning"
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
-        """One finding for each op that draws."""
         for site in view.sites:
             if site.op is not None and site.op.draws(site.node) and not site.op.dropout:
                 message = f"{site.name} draws from the global random number generator"
@@ -74,16 +69,11 @@ class TrainingDropout(Rule):
       %dropout: f32[3, 4] = aten.dropout.default(%x, 0.5, False)
       return %dropout
     ```
-
-    ## References
-    pytorch/executorch#1062
     """
 
     code = "GL303"
-    name = "training-dropout"
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
-        """One finding for each dropout that drops."""
         for site in view.sites:
             if site.op is not None and site.op.dropout and site.op.draws(site.node):
                 yield Finding(

@@ -43,7 +43,6 @@ class RefusedByTarget(Rule):
     """
 
     code = "GL601"
-    name = "refused-by-target"
     follows_fixes = True
     fix = "safe"
     fixer = RESTORE
