@@ -196,7 +196,13 @@ class RangeConstraint(CheckRule):
         return f"{site.name} returns nothing, so its check may be dropped"
 
 
-TOKEN_RULES: Final = frozenset(rule.code for rule in (AsyncAssert, BareAsyncAssert, ScalarAssert, RangeConstraint))
+CHECK_RULES: Final = {
+    f"torch.ops.{op}": rule.code
+    for rule in (AsyncAssert, BareAsyncAssert, ScalarAssert, RangeConstraint)
+    for op in rule.ops
+}
+"""The target of each check with a functional twin to the code of the rule that flags it."""
+TOKEN_RULES: Final = frozenset(CHECK_RULES.values())
 """Codes of the rules whose fix makes dependency tokens."""
 
 

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from graphlint.rules.base import Rule
-from graphlint.rules.targets.model import OpRow, Target, all_targets
-from graphlint.rules.targets.profiles import row_of
+from graphlint.rules.targets.model import OpRow, Target, all_targets, row_of
 
 _FIXES: Final = {
     "functionalize": "fixed as usual",
