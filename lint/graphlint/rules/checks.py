@@ -28,14 +28,12 @@ class CheckRule(Rule):
                 yield Finding(self.message(site), self.fix_for(view, site), site)
 
     def message(self, site: Site) -> str:
-        """What is reported."""
         asserted = site.node.input("assert_msg")
         text = asserted.as_string if asserted is not None else None
         said = f" ({text!r})" if text else ""
         return f"{site.name} returns nothing, so its check{said} may be dropped"
 
     def fix_for(self, view: ProgramView, site: Site) -> Fix:
-        """The twin, or what keeps the token from the check."""
         reason = token_obstacle(view.program, site, view.token_sink)
         if reason is not None:
             return no_fix(reason)
@@ -243,12 +241,10 @@ class MetadataAssert(CheckRule):
     ops = frozenset({"aten._assert_tensor_metadata.default", "aten._assert_tensor_metadata.msg"})
 
     def message(self, site: Site) -> str:
-        """Which tensor it checks."""
         operand = site.node.input("a")
         name = next(iter(operand.tensors()), None) if operand is not None else None
         return f"{site.name} checks the metadata of %{name} at run time"
 
     def fix_for(self, view: ProgramView, site: Site) -> Fix:
-        """Removed where it cannot fire."""
         reason = metadata_obstacle(view, site)
         return no_fix(reason) if reason is not None else Fix("safe", "is removed: it cannot fire")

@@ -14,6 +14,7 @@ from graphlint.rules.base import ISSUE, Rule
 
 REPOSITORY: Final = "https://github.com/graphlint/graphlint"
 
+_KEYS: Final = ("code", "name", "severity", "enabled_by_default", "fix", "fix_sometimes", "summary", "documentation")
 _INTRODUCTION: Final = """\
 # Rules
 
@@ -42,18 +43,7 @@ def explain(rule: Rule) -> str:
 
 
 def described(rule: Rule) -> dict[str, Any]:
-    """One rule as JSON."""
-    return {
-        "code": rule.code,
-        "name": rule.name,
-        "severity": rule.severity,
-        "enabled_by_default": rule.enabled_by_default,
-        "fix": rule.fix,
-        "fix_sometimes": rule.fix_sometimes,
-        "summary": rule.summary,
-        "documentation": rule.documentation,
-        "url": link(rule.name, rule.code),
-    }
+    return {**{key: getattr(rule, key) for key in _KEYS}, "url": link(rule.name, rule.code)}
 
 
 def _availability(rule: Rule) -> str:
@@ -83,16 +73,11 @@ def reference(rules: Sequence[Rule]) -> str:
 def _table(rules: Sequence[Rule]) -> str:
     rows = [
         f"| [{rule.code}](#{_anchor(rule.name, rule.code)}) | {rule.name} | {rule.summary} "
-        f"| {'on' if rule.enabled_by_default else 'off'} | {rule.severity} | {_fix(rule)} |"
+        f"| {'on' if rule.enabled_by_default else 'off'} | {rule.severity} "
+        f"| {'-' if rule.fix == 'none' else rule.fix}{', sometimes' if rule.fix_sometimes else ''} |"
         for rule in rules
     ]
     return "\n".join(["| code | name | flags | default | severity | fix |", "|---|---|---|---|---|---|", *rows]) + "\n"
-
-
-def _fix(rule: Rule) -> str:
-    if rule.fix == "none":
-        return "-"
-    return rule.fix + (", sometimes" if rule.fix_sometimes else "")
 
 
 def _anchor(name: str, code: str) -> str:

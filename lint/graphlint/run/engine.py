@@ -210,7 +210,6 @@ class _Run:
             self._found["frames"] += model_lines(document.program)
 
     def _read_record(self) -> Record | None:
-        """What graphlint recorded in the artifact."""
         member = self._artifact.extra_member("graphlint.json")
         if member not in self._artifact.container.members:
             return None
@@ -250,7 +249,6 @@ class _Run:
 
 
 def _diff(name: str, before: Document, after: Document, afterwards: str) -> list[str]:
-    """Unified diff of the graph text of a changed program."""
     from graphlint.report.comparison.alignment import unified_diff
     from graphlint.report.formats.escaping import printable
     from graphlint.report.graphs.text import program_lines

@@ -42,7 +42,6 @@ class Change(msgspec.Struct, frozen=True, eq=False):
 
     @classmethod
     def of(cls, entry: ProgramEntry, before: Document, made: ChangedProgram, remaining: Sequence[Diagnostic]) -> Change:
-        """What became of a program."""
         data = made.document.to_bytes()
         digests = provenance.digest(before.to_bytes()), provenance.digest(data)
         record = provenance.ProgramRecord(dict(sorted(made.rules.items())), *digests)

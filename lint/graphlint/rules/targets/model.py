@@ -86,7 +86,6 @@ def load_target(name: str) -> Target:
 
 
 def all_targets() -> list[Target]:
-    """Every target there is."""
     files = os.listdir(os.path.dirname(__file__))
     found = [load_target(file.removesuffix(SUFFIX)) for file in files if file.endswith(SUFFIX)]
     return sorted(found, key=lambda target: (target.order, target.name))
