@@ -189,10 +189,6 @@ class RangeConstraint(CheckRule):
     code = "GL204"
     ops = frozenset({"aten.sym_constrain_range.default", "aten.sym_constrain_range_for_size.default"})
 
-    def message(self, site: Site) -> str:
-        """The bounds are in the node; the message need not repeat them."""
-        return f"{site.name} returns nothing, so its check may be dropped"
-
 
 CHECK_RULES: Final = {
     f"torch.ops.{op}": rule.code

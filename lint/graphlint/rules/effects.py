@@ -1,11 +1,160 @@
-"""GL306 to GL308: communication in place, calls of objects with state, and effect tokens of torch's own."""
+"""GL302 to GL308: draws, custom ops, communication, objects with state, and effect tokens of torch's own."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from graphlint.rules.base import Finding, Rule, no_fix
+from graphlint.rules.diagnostics import WrittenStorage
 from graphlint.rules.view import ProgramView
+
+
+class RandomOp(Rule):
+    """An op that draws from the global random number generator.
+
+    ## What it does
+    Flags ops that torch tags as nondeterministic (seeded), where they draw for the arguments given. Training
+    dropout has a rule of its own (GL303).
+
+    ## Why is this bad?
+    The result depends on hidden state: two runs differ, a backend's generator draws other numbers than torch's
+    (pytorch/executorch#4462), and reordering ops changes what each of them draws.
+
+    ## Example
+    ```graph
+    graph(%x: f32[3, 4]):
+      %noise: f32[3, 4] = aten.rand_like.default(%x)
+      %add: f32[3, 4] = aten.add.Tensor(%x, %noise)
+      return %add
+    ```
+
+    ## Use instead
+    Pass the noise in:
+    ```graph
+    graph(%x: f32[3, 4], %noise: f32[3, 4]):
+      %add: f32[3, 4] = aten.add.Tensor(%x, %noise)
+      return %add
+    ```
+    """
+
+    code = "GL302"
+    severity = "warning"
+
+    def check(self, view: ProgramView) -> Iterator[Finding]:
+        for site in view.sites:
+            if site.op is not None and site.op.draws(site.node) and not site.op.dropout:
+                message = f"{site.name} draws from the global random number generator"
+                yield Finding(message, no_fix("a draw has no functional form: pass the random values in"), site)
+
+
+class TrainingDropout(Rule):
+    """Dropout that was exported in training mode.
+
+    ## What it does
+    Flags dropout with `train=True` and a rate that drops something.
+
+    ## Why is this bad?
+    The artifact drops activations at inference. Usually `.eval()` was forgotten before the export
+    (pytorch/executorch#1062); some backends ignore the flag, so results differ from torch's.
+
+    ## Example
+    ```graph
+    graph(%x: f32[3, 4]):
+      %dropout: f32[3, 4] = aten.dropout.default(%x, 0.5, True)
+      return %dropout
+    ```
+
+    ## Use instead
+    ```graph
+    graph(%x: f32[3, 4]):
+      %dropout: f32[3, 4] = aten.dropout.default(%x, 0.5, False)
+      return %dropout
+    ```
+    """
+
+    code = "GL303"
+
+    def check(self, view: ProgramView) -> Iterator[Finding]:
+        for site in view.sites:
+            if site.op is not None and site.op.dropout and site.op.draws(site.node):
+                yield Finding(
+                    f"{site.name} was exported in training mode",
+                    no_fix("call .eval() before the export, unless this is meant"),
+                    site,
+                )
+
+
+class MutableCustomOp(Rule):
+    """A custom op that is known to write its arguments.
+
+    ## What it does
+    Flags custom ops that the configuration (`[tool.graphlint.ops]`) declares to write, and Triton kernels that do.
+
+    ## Why is this bad?
+    Only torch knows what such an op does to its arguments; other backends take it for a pure function
+    (pytorch/executorch#4042).
+
+    ## Use instead
+    A custom op that returns its result, or `auto_functionalized`, which export uses below the training dialect.
+    """
+
+    code = "GL304"
+
+    def check(self, view: ProgramView) -> Iterator[Finding]:
+        written = {write.site.position: write for write in reversed(view.writes)}
+        for site in view.sites:
+            if site.op is None:
+                continue
+            if site.op.source == "configuration" and site.op.writes:
+                write = written.get(site.position)
+                storage = WrittenStorage.of(write) if write is not None else None
+                what = storage.describe() if storage is not None else "its arguments"
+                yield Finding(
+                    f"{site.name} writes {what}", no_fix("what a custom op computes is not known"), site, storage
+                )
+            elif site.op.kind == "mutation":
+                yield Finding(
+                    f"{site.name} writes its arguments", no_fix("what the kernel computes is not known"), site
+                )
+
+
+class UnknownOp(Rule):
+    """An op that nobody has told graphlint about.
+
+    ## What it does
+    Flags ops that are in no namespace of torch's, and that the configuration does not declare.
+
+    ## Why is this bad?
+    Nobody can tell whether the graph is functional. Declare what the op does:
+    ```toml
+    [tool.graphlint.ops]
+    "mylib.scale_" = { writes = ["x"] }
+    "mylib.norm" = {}            # functional
+    ```
+
+    ## Example
+    ```graph
+    graph(%x: f32[3, 4]):
+      %y: f32[3, 4] = mylib.norm.default(%x)
+      return %y
+    ```
+    """
+
+    code = "GL305"
+    severity = "warning"
+
+    def check(self, view: ProgramView) -> Iterator[Finding]:
+        for site in view.sites:
+            if site.op is not None:
+                continue
+            packet = site.name.rpartition(".")[0] if site.name.count(".") > 1 else site.name
+            tensors = [operand.name for operand in site.node.inputs if operand.arg.tensors() and operand.name]
+            example = tensors[0] if tensors else "x"
+            advice = (
+                f'declare it under [tool.graphlint.ops]: "{packet}" = {{}} if it is functional, '
+                f'"{packet}" = {{ writes = ["{example}"] }} if it writes'
+            )
+            yield Finding(f"nobody has said what {site.name} does", no_fix(advice), site)
 
 
 class InPlaceCollective(Rule):

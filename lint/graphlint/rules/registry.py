@@ -9,14 +9,12 @@ from graphlint.rules.base import Rule
 
 MODULES: Final = (
     "checks",
-    "custom_ops",
     "effects",
     "files",
     "ignore_comments",
     "interface",
     "mutation",
     "prints",
-    "randomness",
     "regions",
     "target_refusals",
 )

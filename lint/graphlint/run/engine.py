@@ -203,7 +203,8 @@ class _Run:
         if self._settings.illustrate:
             from graphlint.report.illustrating import illustrate
 
-            self._found["illustrations"] += illustrate(view, [one for one in diagnostics if one.suppression is None])
+            reported = [one for one in diagnostics if one.suppression is None]
+            self._found["illustrations"] += illustrate(view, reported).values()
 
     def _note_lines(self, document: Document) -> None:
         if UnusedIgnore.code in self._settings.enabled:
