@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from tests import today
 from tests.text_form import document_of, tree_of
 
-from graphlint.rules.fixing import fix_program
-from graphlint.rules.restoring import restore_program
+from graphlint.rules.fixing import fix_program, restore_program
 from graphlint.run.engine import process
 
 TYPE = "f32[3]"

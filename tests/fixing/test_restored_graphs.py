@@ -10,8 +10,7 @@ from tests.text_form import document_of, parse_program, tree_of
 from graphlint.artifact.errors import ProgramError
 from graphlint.passes.restoring import restore_checks
 from graphlint.report.graphs.text import print_program
-from graphlint.rules.fixing import fix_program
-from graphlint.rules.restoring import restore_program
+from graphlint.rules.fixing import fix_program, restore_program
 
 BARE = "Expected Tensor with single nonzero value, but got zero"
 BUFFER = '%b_dep_token: f32[] = buffer "dep_token" non-persistent'

@@ -17,8 +17,7 @@ from graphlint.rules.registry import RULES
 from graphlint.rules.settings import Profile, Settings
 from graphlint.rules.target_refusals import RefusedByTarget
 from graphlint.rules.targets import documentation
-from graphlint.rules.targets.model import all_targets, load_target
-from graphlint.rules.targets.profiles import profile_of, row_of
+from graphlint.rules.targets.model import all_targets, load_target, profile_of, row_of
 
 TARGETS = all_targets()
 NAMES = [target.name for target in TARGETS]

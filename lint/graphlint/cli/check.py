@@ -7,15 +7,18 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from graphlint.cli import options as given
 from graphlint.cli.console import Console
 from graphlint.cli.options import choice, flag, option, path, switch
+from graphlint.report.formats.escaping import printable
 
 if TYPE_CHECKING:
     from graphlint.report.results import Action
+    from graphlint.rules.settings import Settings
     from graphlint.run.pool import Task
-    from graphlint.run.resolution import Resolver
+    from graphlint.run.resolution import Resolved, Resolver
 
 FIXING = "Fixing"
 RULES = "Rule selection"
@@ -204,9 +207,6 @@ def _check(paths: Sequence[str], options: Mapping[str, Any], console: Console) -
 
 def _show(tasks: Sequence[Task], resolver: Resolver, console: Console, *, files: bool) -> int:
     """``--show-files`` and ``--show-settings``."""
-    from graphlint.cli.settings import shown_settings
-    from graphlint.report.formats.escaping import printable
-
     for task in tasks:
         if task.error:
             console.error(f"{task.path}: {task.error}")
@@ -214,7 +214,48 @@ def _show(tasks: Sequence[Task], resolver: Resolver, console: Console, *, files:
     if files:
         console.out("".join(f"{printable(task.path)}\n" for task in found))
     elif found:
-        console.out(shown_settings(found[0].path, resolver.for_path(found[0].path), found[0].settings))
+        console.out(_shown_settings(found[0].path, resolver.for_path(found[0].path), found[0].settings))
     else:
-        console.out(shown_settings(os.curdir, resolver.run, resolver.run.settings))
+        console.out(_shown_settings(os.curdir, resolver.run, resolver.run.settings))
     return 2 if len(found) < len(tasks) else 0
+
+
+def _shown_settings(path: str, resolved: Resolved, settings: Settings) -> str:
+    """The settings for the artifact at ``path``, one ``key = value`` a line, close to the TOML that says the same."""
+    outputs = [str(output) for output in resolved.outputs]
+    accepted = settings.acceptance
+    sections: dict[str, dict[str, Any]] = {
+        "": {
+            "select": sorted(settings.enabled),
+            "fixable": sorted(settings.fixable),
+            "unsafe-fixes": settings.unsafe_fixes,
+            "exact": settings.exact,
+            "target": settings.profile.targets,
+            "exclude": [pattern.glob for pattern in resolved.exclude],
+            "force-exclude": resolved.said.force_exclude,
+            "output-format": outputs[0] if len(outputs) == 1 else outputs,
+            "step-summary": resolved.said.step_summary,
+            "source-roots": accepted.source_roots,
+            "baseline": accepted.baseline,
+            "cache-dir": resolved.cache_dir,
+        },
+        "per-file-ignores": {_toml(pattern.glob): sorted(codes) for pattern, codes in accepted.ignores},
+        "per-file-target": {_toml(pattern.glob): one.profile.targets for pattern, one in resolved.per_file_targets},
+        "fix": {"token-sink": settings.token_sink, "provenance": settings.provenance},
+        "limits": msgspec.to_builtins(settings.limits),
+        **{f"ops.{_toml(op)}": msgspec.structs.asdict(one) for op, one in sorted(settings.ops.items())},
+    }
+    text = f"# Resolved settings for: {printable(path)}\n# Configuration file: {printable(resolved.origin) or 'none'}\n"
+    for section, values in sections.items():
+        text += f"\n[{section}]\n" if section else ""
+        text += "".join(f"{key} = {_toml(value)}\n" for key, value in values.items())
+    return text
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_toml, value))}]"
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{printable(escaped)}"'
+    return str(value).lower()

@@ -100,7 +100,6 @@ class Console:
             self._line(label, color, text)
 
     def note(self, text: str) -> None:
-        """One line on stderr, unless quiet."""
         self.warning(text, "note:", "blue")
 
     def progress(self, text: str) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,12 +17,17 @@ if TYPE_CHECKING:
 @command(click.argument("rule", metavar="[CODE|NAME]", required=False, shell_complete=complete_rules), JSON)
 def rule(console: Console, /, rule: str | None, output_format: str) -> int:
     """Explain a rule; list them all if none is given."""
+    from graphlint.report.formats.escaping import encode
     from graphlint.rules.documentation import described, explain
     from graphlint.rules.registry import RULES
     from graphlint.rules.selection import find_rule
 
     chosen = None if rule is None else find_rule(RULES, rule)
-    return _told(console, output_format, RULES, chosen, described, explain, _list)
+    if output_format == "json":
+        console.out(encode([described(one) for one in RULES] if chosen is None else described(chosen)))
+    else:
+        console.out(_list(RULES) if chosen is None else explain(chosen))
+    return 0
 
 
 @command(JSON)
@@ -35,30 +39,17 @@ def rules(console: Console, /, output_format: str) -> int:
 @command(click.argument("target", metavar="[NAME]", required=False, shell_complete=complete_targets), JSON)
 def target(console: Console, /, target: str | None, output_format: str) -> int:
     """Explain a target; list them all if none is given."""
+    from graphlint.report.formats.escaping import encode
     from graphlint.rules.registry import RULES
-    from graphlint.rules.targets import documentation
+    from graphlint.rules.targets.documentation import described, explain
     from graphlint.rules.targets.model import all_targets, load_target
 
-    described, explain = partial(documentation.described, rules=RULES), partial(documentation.explain, rules=RULES)
     chosen = None if target is None else load_target(target)
-    return _told(console, output_format, all_targets(), chosen, described, explain, _titles)
-
-
-def _told(
-    console: Console,
-    output_format: str,
-    everything: Sequence[Any],
-    chosen: Any,
-    described: Callable[[Any], Any],
-    explain: Callable[[Any], str],
-    listed: Callable[[Sequence[Any]], str],
-) -> int:
     if output_format == "json":
-        from graphlint.report.formats.escaping import encode
-
-        console.out(encode(list(map(described, everything)) if chosen is None else described(chosen)))
+        every = [described(one, RULES) for one in all_targets()]
+        console.out(encode(every if chosen is None else described(chosen, RULES)))
     else:
-        console.out(listed(everything) if chosen is None else explain(chosen))
+        console.out(_titles(all_targets()) if chosen is None else explain(chosen, RULES))
     return 0
 
 

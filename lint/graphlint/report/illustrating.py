@@ -22,12 +22,8 @@ MOST: Final = 50
 _MOST_SUCCESSORS: Final = 3
 
 
-def illustrate(view: ProgramView, diagnostics: Iterable[Diagnostic]) -> list[Illustration]:
+def illustrate(view: ProgramView, diagnostics: Iterable[Diagnostic]) -> dict[Site, Illustration]:
     """A picture for the first finding of each group, each node once; ``diagnostics`` are those of the program."""
-    return list(_illustrated(view, diagnostics).values())
-
-
-def _illustrated(view: ProgramView, diagnostics: Iterable[Diagnostic]) -> dict[Site, Illustration]:
     flow: Flow | None = None
     sites = {(site.scope.path, site.node.label): site for site in view.sites}
     made: dict[Site, Illustration] = {}
@@ -42,7 +38,7 @@ def _illustrated(view: ProgramView, diagnostics: Iterable[Diagnostic]) -> dict[S
 
 def illustrate_fix(before: ProgramView, after: ProgramView, fixed: Iterable[Diagnostic]) -> list[Illustration]:
     """The same for what was fixed, with what takes its place."""
-    made = _illustrated(before, fixed)
+    made = illustrate(before, fixed)
     if not made:
         return []
     flow = Flow(after)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 import msgspec
 
@@ -14,6 +15,8 @@ from graphlint.rules.view import ProgramView
 from graphlint.semantics.sites import Site
 
 Applicability = Literal["safe", "unsafe", "none"]
+ISSUE: Final = re.compile(r"(?<![\w/.-])([\w.-]+/[\w.-]+)#(\d+)")
+"""``pytorch/pytorch#68301`` in prose; graphs have no such words."""
 
 
 class Finding(msgspec.Struct, frozen=True, eq=False):
@@ -29,11 +32,13 @@ class Finding(msgspec.Struct, frozen=True, eq=False):
 class Rule:
     """A rule. A subclass's docstring is its documentation: the first line says what it flags, the sections
     below (``What it does``, ``Why is this bad?``, ``Example``, ``Use instead``, ``Fix safety``, ``References``)
-    are Markdown; graphs in the example and in what to use instead are linted by the tests.
+    are Markdown; graphs in the example and in what to use instead are linted by the tests. The issues that the text
+    names are its references; a section of that name is for when there are others.
     """
 
     code: ClassVar[str]
     name: ClassVar[str]
+    """``in-place-op`` for the class ``InPlaceOp``."""
     severity: ClassVar[Severity] = "error"
     enabled_by_default: ClassVar[bool] = True
     fix: ClassVar[Applicability] = "none"
@@ -46,6 +51,9 @@ class Rule:
     """Whether fixes of other rules may bring about what it reports: of label, signature, and what targets refuse."""
     fix_sometimes: ClassVar[bool] = False
     """Whether some findings of the rule have no fix although others have."""
+
+    def __init_subclass__(cls) -> None:
+        cls.name = re.sub(r"\B(?=[A-Z])", "-", cls.__name__).lower()
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """The rule's findings in one program, in program order. Rules about files find nothing here: the
@@ -62,10 +70,10 @@ class Rule:
     def documentation(self) -> str:
         """Markdown, headings from level 2."""
         text = inspect.getdoc(self).partition("\n")[2].strip()  # type: ignore[union-attr]  # as above
-        if not self.fix_safety:
-            return text
-        before, references, after = text.partition("\n\n## References")
-        return f"{before}\n\n## Fix safety\n{self.fix_safety}{references}{after}"
+        before, _, references = text.partition("\n\n## References\n")
+        references = references or ", ".join(dict.fromkeys(one[0] for one in ISSUE.finditer(text)))
+        before += f"\n\n## Fix safety\n{self.fix_safety}" if self.fix_safety else ""
+        return f"{before}\n\n## References\n{references}" if references else before
 
 
 def no_fix(reason: str) -> Fix:

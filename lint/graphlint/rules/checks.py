@@ -23,20 +23,17 @@ class CheckRule(Rule):
     ops: ClassVar[frozenset[str]]
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
-        """One finding for each check."""
         for site in view.sites:
             if site.name in self.ops:
                 yield Finding(self.message(site), self.fix_for(view, site), site)
 
     def message(self, site: Site) -> str:
-        """What is reported."""
         asserted = site.node.input("assert_msg")
         text = asserted.as_string if asserted is not None else None
         said = f" ({text!r})" if text else ""
         return f"{site.name} returns nothing, so its check{said} may be dropped"
 
     def fix_for(self, view: ProgramView, site: Site) -> Fix:
-        """The twin, or what keeps the token from the check."""
         reason = token_obstacle(view.program, site, view.token_sink)
         if reason is not None:
             return no_fix(reason)
@@ -84,7 +81,6 @@ class AsyncAssert(CheckRule):
     """
 
     code = "GL201"
-    name = "async-assert"
     ops = frozenset({"aten._assert_async.msg"})
 
 
@@ -120,7 +116,6 @@ class BareAsyncAssert(CheckRule):
     """
 
     code = "GL202"
-    name = "bare-async-assert"
     ops = frozenset({"aten._assert_async.default"})
 
 
@@ -155,13 +150,9 @@ class ScalarAssert(CheckRule):
 
     ## Fix safety
     Safe: the fixed program raises the same message for the same inputs.
-
-    ## References
-    pytorch/TensorRT#3581, pytorch/pytorch#112622, pytorch/pytorch#110710
     """
 
     code = "GL203"
-    name = "scalar-assert"
     ops = frozenset({"aten._assert_scalar.default"})
 
 
@@ -196,15 +187,16 @@ class RangeConstraint(CheckRule):
     """
 
     code = "GL204"
-    name = "range-constraint"
     ops = frozenset({"aten.sym_constrain_range.default", "aten.sym_constrain_range_for_size.default"})
 
-    def message(self, site: Site) -> str:
-        """The bounds are in the node; the message need not repeat them."""
-        return f"{site.name} returns nothing, so its check may be dropped"
 
-
-TOKEN_RULES: Final = frozenset(rule.code for rule in (AsyncAssert, BareAsyncAssert, ScalarAssert, RangeConstraint))
+CHECK_RULES: Final = {
+    f"torch.ops.{op}": rule.code
+    for rule in (AsyncAssert, BareAsyncAssert, ScalarAssert, RangeConstraint)
+    for op in rule.ops
+}
+"""The target of each check with a functional twin to the code of the rule that flags it."""
+TOKEN_RULES: Final = frozenset(CHECK_RULES.values())
 """Codes of the rules whose fix makes dependency tokens."""
 
 
@@ -237,24 +229,18 @@ class MetadataAssert(CheckRule):
     Safe: a check is removed only where what it asserts is what the artifact records for that tensor, so that no
     input within the artifact's contract makes it fire. Others are reported and stay; so do checks of dtypes that
     autocast decides, where the artifact (of an export in strict mode) may not record what it decides.
-
-    ## References
-    pytorch/executorch#7277, pytorch/pytorch#145028, pytorch/pytorch#151001
     """
 
     code = "GL205"
-    name = "metadata-assert"
     fixer = REMOVE
     severity = "warning"
     ops = frozenset({"aten._assert_tensor_metadata.default", "aten._assert_tensor_metadata.msg"})
 
     def message(self, site: Site) -> str:
-        """Which tensor it checks."""
         operand = site.node.input("a")
         name = next(iter(operand.tensors()), None) if operand is not None else None
         return f"{site.name} checks the metadata of %{name} at run time"
 
     def fix_for(self, view: ProgramView, site: Site) -> Fix:
-        """Removed where it cannot fire."""
         reason = metadata_obstacle(view, site)
         return no_fix(reason) if reason is not None else Fix("safe", "is removed: it cannot fire")

@@ -10,10 +10,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
-from graphlint.rules.base import Rule
+from graphlint.rules.base import ISSUE, Rule
 
 REPOSITORY: Final = "https://github.com/graphlint/graphlint"
 
+_KEYS: Final = ("code", "name", "severity", "enabled_by_default", "fix", "fix_sometimes", "summary", "documentation")
 _INTRODUCTION: Final = """\
 # Rules
 
@@ -42,18 +43,7 @@ def explain(rule: Rule) -> str:
 
 
 def described(rule: Rule) -> dict[str, Any]:
-    """One rule as JSON."""
-    return {
-        "code": rule.code,
-        "name": rule.name,
-        "severity": rule.severity,
-        "enabled_by_default": rule.enabled_by_default,
-        "fix": rule.fix,
-        "fix_sometimes": rule.fix_sometimes,
-        "summary": rule.summary,
-        "documentation": rule.documentation,
-        "url": link(rule.name, rule.code),
-    }
+    return {**{key: getattr(rule, key) for key in _KEYS}, "url": link(rule.name, rule.code)}
 
 
 def _availability(rule: Rule) -> str:
@@ -77,31 +67,21 @@ def reference(rules: Sequence[Rule]) -> str:
         body = re.sub(r"^# .*\n", f"## {rule.code} {rule.name}\n", explain(rule))
         head, _, sections = body.partition("\n## What it does")
         parts.append(head + re.sub(r"^## ", "### ", "\n## What it does" + sections, flags=re.MULTILINE))
-    return _linked("\n".join(parts)).rstrip() + "\n"
+    return ISSUE.sub(r"[\1#\2](https://github.com/\1/issues/\2)", "\n".join(parts)).rstrip() + "\n"
 
 
 def _table(rules: Sequence[Rule]) -> str:
     rows = [
         f"| [{rule.code}](#{_anchor(rule.name, rule.code)}) | {rule.name} | {rule.summary} "
-        f"| {'on' if rule.enabled_by_default else 'off'} | {rule.severity} | {_fix(rule)} |"
+        f"| {'on' if rule.enabled_by_default else 'off'} | {rule.severity} "
+        f"| {'-' if rule.fix == 'none' else rule.fix}{', sometimes' if rule.fix_sometimes else ''} |"
         for rule in rules
     ]
     return "\n".join(["| code | name | flags | default | severity | fix |", "|---|---|---|---|---|---|", *rows]) + "\n"
 
 
-def _fix(rule: Rule) -> str:
-    if rule.fix == "none":
-        return "-"
-    return rule.fix + (", sometimes" if rule.fix_sometimes else "")
-
-
 def _anchor(name: str, code: str) -> str:
     return f"{code.lower()}-{name}"
-
-
-def _linked(text: str) -> str:
-    """``pytorch/pytorch#68301`` as a link, in prose; graphs have no such words."""
-    return re.sub(r"(?<![\w/.-])([\w.-]+/[\w.-]+)#(\d+)", r"[\1#\2](https://github.com/\1/issues/\2)", text)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,6 @@ class UnreadableArtifact(Rule):
     """
 
     code = "GL001"
-    name = "unreadable-artifact"
 
 
 class LfsPointer(Rule):
@@ -38,7 +37,6 @@ class LfsPointer(Rule):
     """
 
     code = "GL002"
-    name = "lfs-pointer"
 
 
 UNREADABLE: Final = frozenset({UnreadableArtifact.code, LfsPointer.code})
@@ -73,7 +71,6 @@ class CodeInArtifact(Rule):
     """
 
     code = "GL003"
-    name = "code-in-artifact"
 
 
 class UnloadableSchema(Rule):
@@ -88,12 +85,10 @@ class UnloadableSchema(Rule):
     """
 
     code = "GL004"
-    name = "unloadable-schema"
     severity = "note"
     enabled_by_default = False
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
-        """One finding for the program."""
         major, minor = view.program.schema
         if major != LOADABLE_MAJOR:
             message = (

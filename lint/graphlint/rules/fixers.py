@@ -80,10 +80,6 @@ def _chain(view: ProgramView, sites: Sequence[Site]) -> Made:
     return Made(made.program, buffers=(made.buffer,) if made.buffer is not None else ())
 
 
-def _relabel(view: ProgramView, sites: Sequence[Site]) -> Made:
-    return Made(view.document.relabelled("ATEN").program)
-
-
 REMOVE = Fixer(10, _remove)
 """The node goes."""
 GIVE_MESSAGE = Fixer(20, _give_messages)
@@ -96,5 +92,5 @@ INLINE = Fixer(50, _inline)
 """A region is inlined: after the writes in it are gone, and before tokens would have to be threaded through it."""
 CHAIN = Fixer(60, _chain)
 """Checks become data flow, chained by a dependency token."""
-RELABEL = Fixer(70, _relabel)
+RELABEL = Fixer(70, lambda view, sites: Made(view.document.relabelled("ATEN").program))
 """The program is labelled ATEN."""

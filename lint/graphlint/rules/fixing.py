@@ -1,44 +1,62 @@
-"""Fixing one program: fixer after fixer, each result checked before the next. Pure: no files, no output."""
+"""Fixing one program, fixer after fixer, and restoring one. Pure: no files, no output.
+
+Whatever changed a program, the result is checked before anything else happens to it: it makes sense, and its effects
+are those of the original. Each failure is a :class:`FixValidationError`, a bug of graphlint: nothing is written then.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import msgspec
 
-from graphlint.artifact.errors import FixValidationError
+from graphlint.artifact.errors import FixValidationError, ProgramError
 from graphlint.ir.document import Document
+from graphlint.ir.model import Program
 from graphlint.ops.table import check_twins
 from graphlint.passes.nodes import WITH_MESSAGE
+from graphlint.passes.restoring import Check, restore_checks
+from graphlint.rules.checks import CHECK_RULES, BareAsyncAssert
 from graphlint.rules.diagnostics import Diagnostic
 from graphlint.rules.fixers import GIVE_MESSAGE, REMOVE, Fixer, Made
 from graphlint.rules.linting import Found, Review, applies, lint_view, target_notes, writes_to_fix
 from graphlint.rules.registry import RULES
-from graphlint.rules.restoring import CHECK_RULES
 from graphlint.rules.settings import Profile, Settings
-from graphlint.rules.validation import check_effects, checked
 from graphlint.rules.view import ProgramView
-from graphlint.semantics.sites import Site
 
 
-class FixedProgram(msgspec.Struct, frozen=True, eq=False):
-    """A program after all fixes that apply to it."""
+class ChangedProgram(msgspec.Struct, frozen=True, eq=False, kw_only=True):
+    """What a program became; the same document where nothing changed."""
 
     document: Document
-    fixed: tuple[Diagnostic, ...]
-    """What was fixed; empty where nothing changed."""
-    before: tuple[Diagnostic, ...]
-    """What was found in the original."""
-    remaining: tuple[Diagnostic, ...]
-    new_buffers: tuple[str, ...]
+    rules: dict[str, int]
+    """How many findings of which rules were fixed, or came back."""
+    new_buffers: tuple[str, ...] = ()
     """Qualified names of new non-persistent buffers, each a 0-dimensional float32 zero, whose values the
     archive still lacks."""
     old_buffers: tuple[str, ...] = ()
     """Qualified names of buffers that are gone, whose values the archive still has."""
     notes: tuple[str, ...] = ()
-    """What becomes of the fixed program at its targets."""
+    """What else there is to know: what becomes of the program at its targets, that it has another label."""
+
+
+class FixedProgram(ChangedProgram, frozen=True, eq=False, kw_only=True):
+    """A program after all fixes that apply to it."""
+
+    fixed: tuple[Diagnostic, ...]
+    before: tuple[Diagnostic, ...]
+    """What was found in the original."""
+    remaining: tuple[Diagnostic, ...]
+
+
+class RestoredProgram(ChangedProgram, frozen=True, eq=False, kw_only=True):
+    """A program with plain checks, as far as they could be restored."""
+
+    restored: tuple[Check, ...] = ()
+    kept: tuple[Check, ...]
+    """What stays functional, and why."""
 
 
 class _State(msgspec.Struct, frozen=True, eq=False):
@@ -76,23 +94,53 @@ def fix_program(
         count = len(fixed)
         for fixer in _FIXERS:
             chosen = _chosen(fixer, state, settings)
-            made = fixer.run(state.view, _sites(chosen)) if chosen else None
+            made = fixer.run(state.view, [one.site for one in chosen if one.site is not None]) if chosen else None
             gone = [one for one in chosen if made is not None and (made.fixed is None or _position(one) in made.fixed)]
             if made is None or not gone:
                 continue
-            view = ProgramView(checked(state.document, made.program), settings)
+            view = ProgramView(_checked(state.document, made.program), settings)
             if view.labelled_wrongly:  # it is of the training dialect no more, and backends go by the label
                 view = view.relabelled("ATEN")
             result = _State.of(view, name, path, settings, review)
-            check_effects(state.view, result.view, made.checks or _replaced(gone, settings.profile))
+            _check_effects(state.view, result.view, made.checks or _replaced(gone, settings.profile))
             _check_findings(state.found, result.found, gone, made)
             state = result
             fixed += [one.diagnostic for one in gone]
             buffers += made.buffers
             old_buffers += made.old_buffers
-    remaining = tuple(one.diagnostic for one in state.found)
-    notes = tuple(target_notes(state.view, settings))
-    return FixedProgram(state.document, tuple(fixed), before, remaining, tuple(buffers), tuple(old_buffers), notes)
+    return FixedProgram(
+        document=state.document,
+        rules=Counter(one.code for one in fixed),
+        new_buffers=tuple(buffers),
+        old_buffers=tuple(old_buffers),
+        notes=tuple(target_notes(state.view, settings)),
+        fixed=tuple(fixed),
+        before=before,
+        remaining=tuple(one.diagnostic for one in state.found),
+    )
+
+
+def restore_program(document: Document, name: str, settings: Settings) -> RestoredProgram:
+    """Make the functional checks of a program plain ones.
+
+    Its label stays, unless checks come back that torch would drop under it. Raises :class:`FixValidationError` as
+    :func:`fix_program` does.
+    """
+    made = restore_checks(document)
+    if not made.restored:
+        return RestoredProgram(document=document, rules={}, kept=made.kept)
+    result = _checked(document, made.program)
+    replaced = [(check.target, check.plain) for check in made.restored]
+    _check_effects(ProgramView(document, settings), ProgramView(result, settings), replaced)
+    rules = Counter(CHECK_RULES[check.plain] for check in made.restored)
+    notes: tuple[str, ...] = ()
+    if BareAsyncAssert.code in rules and result.program.dialects == ("ATEN",) and result.program.schema >= (8, 0):
+        result = result.relabelled("TRAINING")
+        drops = "under ATEN, torch drops checks without a message (aten._assert_async.default) when it loads them"
+        notes = (f"program {name!r} is labelled TRAINING again: {drops}",)
+    return RestoredProgram(
+        document=result, rules=rules, old_buffers=made.buffers, notes=notes, restored=made.restored, kept=made.kept
+    )
 
 
 def _chosen(fixer: Fixer, state: _State, settings: Settings) -> list[Found]:
@@ -108,10 +156,6 @@ def _chosen(fixer: Fixer, state: _State, settings: Settings) -> list[Found]:
     return chosen if selected is None else [one for one in chosen if _position(one) in selected]
 
 
-def _sites(found: list[Found]) -> list[Site]:
-    return [one.site for one in found if one.site is not None]
-
-
 def _position(found: Found) -> int:
     return found.diagnostic.position
 
@@ -125,6 +169,34 @@ def _replaced(fixed: list[Found], profile: Profile) -> Iterator[tuple[str, str |
             yield target, check_twins().get(target)
         else:
             yield target, None if action.fix == "strip" else WITH_MESSAGE
+
+
+def _checked(document: Document, program: Program) -> Document:
+    """The document of a changed program, checked like one that was read."""
+    try:
+        return document.changed(program)
+    except ProgramError as error:
+        raise FixValidationError(f"the changed program contradicts itself: {error}") from error
+
+
+def _check_effects(before: ProgramView, after: ProgramView, replaced: Iterable[tuple[str, str | None]]) -> None:
+    """Every effect of the original is in the result: as it was, in another form, or removed on purpose.
+
+    ``replaced`` are the targets of nodes that are gone, each with that of the check, plain or functional, in its
+    place.
+    """
+    expected = Counter(before.effects)
+    for old, new in replaced:
+        if old in expected:  # regions have no effect of their own
+            expected[old] -= 1
+        if new is not None:
+            expected[new] += 1
+    actual = after.effects
+    for name in expected.keys() | actual.keys():
+        if expected[name] != actual[name]:
+            raise FixValidationError(
+                f"{name} occurs {actual[name]} times afterwards, {expected[name]} times were expected"
+            )
 
 
 def _check_findings(before: list[Found], after: list[Found], gone: list[Found], made: Made) -> None:

@@ -19,7 +19,6 @@ class UnusedIgnore(Rule):
     """
 
     code = "GL901"
-    name = "unused-ignore"
     severity = "warning"
     enabled_by_default = False
 
@@ -35,7 +34,6 @@ class BroadIgnore(Rule):
     """
 
     code = "GL902"
-    name = "broad-ignore"
     severity = "warning"
 
 
@@ -51,5 +49,4 @@ class InvalidIgnore(Rule):
     """
 
     code = "GL903"
-    name = "invalid-ignore"
     severity = "warning"

@@ -38,13 +38,9 @@ class TrainingDialect(Rule):
 
     ## Fix safety
     Safe: the label changes, nothing else. Every fix that makes a program functional relabels it too.
-
-    ## References
-    apple/coremltools#2743
     """
 
     code = "GL501"
-    name = "training-dialect"
     follows_fixes = True
     fix = "safe"
     fixer = RELABEL
@@ -52,7 +48,6 @@ class TrainingDialect(Rule):
     enabled_by_default = False
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
-        """One finding for the program."""
         if view.labelled_wrongly:
             what = "is functional" if view.functional else "writes nothing"
             yield Finding(f"the graph {what} but is labelled TRAINING", Fix("safe", "is relabelled ATEN"))
@@ -77,13 +72,11 @@ class MutationOutput(Rule):
     """
 
     code = "GL502"
-    name = "mutation-output"
     follows_fixes = True
     severity = "note"
     enabled_by_default = False
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
-        """One finding for each such output."""
         for spec in view.program.graph_module.signature.output_specs:
             what, _, mutation = spec.kind.rpartition("_")
             if mutation == "mutation":
@@ -116,13 +109,11 @@ class AliasedOutput(Rule):
     """
 
     code = "GL503"
-    name = "aliased-output"
     follows_fixes = True
     severity = "note"
     enabled_by_default = False
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
-        """One finding for each such output."""
         specs = view.program.graph_module.signature.output_specs
         shown: dict[Storage, str] = {}
         for index, output in enumerate(view.program.graph.outputs):

@@ -132,18 +132,13 @@ def _fix_for(code: str, finding: Finding, profile: Profile) -> Fix:
 def _diagnostic(rule: Rule, finding: Finding, name: str, path: str, profile: Profile) -> Diagnostic:
     site = finding.site
     fix = _fix_for(rule.code, finding, profile)
+    about = Diagnostic(rule.code, rule.name, rule.severity, finding.message, fix, path=path, program=name)
     if site is None:
-        return Diagnostic(rule.code, rule.name, rule.severity, finding.message, fix, path=path, program=name)
+        return about
     stack = _stack(site)
-    module = _module(site)
-    return Diagnostic(
-        code=rule.code,
-        rule=rule.name,
-        severity=rule.severity,
-        message=finding.message,
-        fix=fix,
-        path=path,
-        program=name,
+    module = next(filter(None, (module_of(one.node) for one in (site, *site.scope.callers()))), (None, None))
+    return msgspec.structs.replace(
+        about,
         subgraph=site.scope.path,
         node=site.node.label,
         op=site.name,
@@ -151,8 +146,8 @@ def _diagnostic(rule: Rule, finding: Finding, name: str, path: str, profile: Pro
         storage=finding.storage,
         source=model_frame(stack),
         stack=stack,
-        module_path=module[0] if module is not None else None,
-        module_type=module[1] if module is not None else None,
+        module_path=module[0],  # of the nearest caller that has a module, where the node itself has none
+        module_type=module[1],
     )
 
 
@@ -166,12 +161,3 @@ def _stack(site: Site) -> tuple[SourceFrame, ...]:
         if frames:
             return frames
     return ()
-
-
-def _module(site: Site) -> tuple[str, str] | None:
-    """The node's own module, or that of the nearest caller that has one."""
-    for one in (site, *site.scope.callers()):
-        module = module_of(one.node)
-        if module is not None:
-            return module
-    return None

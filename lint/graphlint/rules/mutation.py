@@ -1,4 +1,4 @@
-"""GL101 to GL106: ops that write their arguments."""
+"""GL101 to GL107: ops that write their arguments, whether their schema says so or not."""
 
 from __future__ import annotations
 
@@ -96,7 +96,6 @@ class InPlaceOp(MutationRule):
     """
 
     code = "GL101"
-    name = "in-place-op"
     kinds = ("intermediate", "unknown")
 
     def concerns(self, write: Write) -> bool:
@@ -128,13 +127,9 @@ class InputMutation(MutationRule):
       %relu: f32[3, 4] = aten.relu.default(%x)
       return input "x" <- %relu, %relu
     ```
-
-    ## References
-    pytorch/executorch#11870
     """
 
     code = "GL102"
-    name = "input-mutation"
     kinds = ("user input",)
 
 
@@ -162,13 +157,9 @@ class BufferMutation(MutationRule):
       %cache: f32[1, 8, 4] = aten.select_scatter.default(%b_cache, %x, 1, 0)
       return buffer "cache" <- %cache, %x
     ```
-
-    ## References
-    pytorch/TensorRT#4459, pytorch/executorch#3788
     """
 
     code = "GL103"
-    name = "buffer-mutation"
     kinds = ("buffer",)
 
 
@@ -200,7 +191,6 @@ class ParameterMutation(MutationRule):
     """
 
     code = "GL104"
-    name = "parameter-mutation"
     kinds = ("parameter",)
 
 
@@ -231,7 +221,6 @@ class ConstantMutation(MutationRule):
     """
 
     code = "GL105"
-    name = "constant-mutation"
     kinds = ("constant",)
 
 
@@ -262,9 +251,56 @@ class OutVariant(MutationRule):
     """
 
     code = "GL106"
-    name = "out-variant"
     kinds = ("intermediate", "unknown", "user input", "buffer", "parameter", "constant")
 
     def concerns(self, write: Write) -> bool:
         """Only the ops whose overload says `out=`."""
         return writes_openly(write) and write.site.op is not None and write.site.op.out_variant
+
+
+class HiddenUpdate(Rule):
+    """A normalization that updates its running statistics without its schema saying so.
+
+    ## What it does
+    Flags `batch_norm` in training mode, `instance_norm` with running statistics and the like.
+
+    ## Why is this bad?
+    The schema promises a pure function, so every tool that trusts schemas loses the update: the statistics stay
+    what they were at export (pytorch/executorch#2389, pytorch/pytorch#151726). Often it is a model that was
+    exported without `.eval()`.
+
+    ## Example
+    ```graph
+    graph(%b_mean: f32[4] = buffer "mean", %b_var: f32[4] = buffer "var", %x: f32[2, 4]):
+      %y: f32[2, 4] = aten.batch_norm.default(%x, None, None, %b_mean, %b_var, True, 0.1, 1e-05, True)
+      return %y
+    ```
+
+    ## Use instead
+    ```graph
+    graph(%b_mean: f32[4] = buffer "mean", %b_var: f32[4] = buffer "var", %x: f32[2, 4]):
+      %y: f32[2, 4] = aten.batch_norm.default(%x, None, None, %b_mean, %b_var, False, 0.1, 1e-05, True)
+      return %y
+    ```
+
+    ## Fix safety
+    Safe: the statistics become results of their own, written back to the buffers at the end.
+    """
+
+    code = "GL107"
+    fix = "safe"
+    fixer = FUNCTIONALIZE
+    fix_sometimes = True
+
+    def check(self, view: ProgramView) -> Iterator[Finding]:
+        """One finding for each such node, whatever number of statistics it writes."""
+        groups: dict[int, list[Write]] = {}
+        for write in view.writes:
+            op = write.site.op
+            if op is not None and write.argument not in op.writes and op.kind != "collective":
+                groups.setdefault(write.site.position, []).append(write)
+        for writes in groups.values():
+            first = writes[0]
+            written = " and ".join(WrittenStorage.of(write).describe() for write in writes)
+            message = f"{first.site.name} writes {written} without its schema saying so"
+            yield Finding(message, write_fix(view, first), first.site, WrittenStorage.of(first))

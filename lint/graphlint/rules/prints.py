@@ -34,12 +34,10 @@ class Print(Rule):
     """
 
     code = "GL301"
-    name = "print"
     fix = "unsafe"
     fixer = REMOVE
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
-        """One finding for each op that prints."""
         for site in view.sites:
             if site.op is not None and site.op.kind == "print":
                 fix = no_fix("its results are used") if site.node.results() else Fix("unsafe", "is removed")

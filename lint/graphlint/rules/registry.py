@@ -9,18 +9,13 @@ from graphlint.rules.base import Rule
 
 MODULES: Final = (
     "checks",
-    "collectives",
-    "custom_ops",
-    "effect_tokens",
+    "effects",
     "files",
-    "hidden_update",
     "ignore_comments",
     "interface",
     "mutation",
     "prints",
-    "randomness",
     "regions",
-    "script_objects",
     "target_refusals",
 )
 """The modules of this package that define rules."""

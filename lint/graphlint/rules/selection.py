@@ -67,7 +67,6 @@ def fixable_codes(
 
 
 def matching_codes(rules: Sequence[Rule], selectors: Iterable[str], key: str, origin: str) -> frozenset[str]:
-    """The codes that any of ``selectors`` matches."""
     return frozenset(code for _, codes in _expand(rules, selectors, key, origin) for code in codes)
 
 
@@ -118,20 +117,16 @@ def _expand(
     rules: Sequence[Rule], selectors: Iterable[str], key: str, origin: str
 ) -> Iterator[tuple[str, frozenset[str]]]:
     for selector in selectors:
-        codes = _codes_of(rules, selector)
+        begins = selector.startswith(NAMESPACE)
+        codes = frozenset(
+            one.code for one in rules if selector in ("ALL", one.name) or (begins and one.code.startswith(selector))
+        )
         if not codes:
             where = f" of {origin}" if origin else ""
-            hint = did_you_mean(selector, _codes_and_names(rules)) or did_you_mean(selector, _prefixes(rules))
+            prefixes = ["ALL", *(one.code[:end] for one in rules for end in range(len(NAMESPACE) + 1, CODE_LENGTH))]
+            hint = did_you_mean(selector, _codes_and_names(rules)) or did_you_mean(selector, prefixes)
             raise ConfigError(f"unknown rule selector '{selector}' in {key}{where}{hint}")
         yield selector, codes
-
-
-def _codes_of(rules: Sequence[Rule], selector: str) -> frozenset[str]:
-    if selector == "ALL":
-        return frozenset(rule.code for rule in rules)
-    if selector.startswith(NAMESPACE):
-        return frozenset(rule.code for rule in rules if rule.code.startswith(selector))
-    return frozenset(rule.code for rule in rules if rule.name == selector)
 
 
 def _specificity(selector: str) -> int:
@@ -143,8 +138,3 @@ def _specificity(selector: str) -> int:
 
 def _codes_and_names(rules: Sequence[Rule]) -> list[str]:
     return [text for rule in rules for text in (rule.code, rule.name)]
-
-
-def _prefixes(rules: Sequence[Rule]) -> list[str]:
-    lengths = range(len(NAMESPACE) + 1, CODE_LENGTH)
-    return ["ALL", *(rule.code[:length] for rule in rules for length in lengths)]

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from graphlint.rules.base import Finding, Rule, no_fix
 from graphlint.rules.diagnostics import Fix
 from graphlint.rules.fixers import RESTORE
-from graphlint.rules.settings import Refused
 from graphlint.rules.view import ProgramView
 
 
@@ -43,7 +42,6 @@ class RefusedByTarget(Rule):
     """
 
     code = "GL601"
-    name = "refused-by-target"
     follows_fixes = True
     fix = "safe"
     fixer = RESTORE
@@ -55,15 +53,11 @@ class RefusedByTarget(Rule):
             refused = view.profile.refused_op(site.name)
             if refused is not None:
                 message = f"{site.name} is refused by {', '.join(refused.targets)}: {refused.because}"
-                yield Finding(message, _fix(refused, view.token_obstacle(site) if refused.restore else None), site)
+                obstacle = view.token_obstacle(site) if refused.restore else refused.advice or "change the model"
+                fix = Fix("safe", "becomes plain checks again") if obstacle is None else no_fix(obstacle)
+                yield Finding(message, fix, site)
         for spec in view.program.graph_module.signature.output_specs:
             for kind, refused in view.profile.refused_outputs.items():
                 if getattr(spec, kind) is not None:
                     message = f"an output of kind {kind} is refused by {', '.join(refused.targets)}: {refused.because}"
                     yield Finding(message, no_fix(refused.advice or "change the model"))
-
-
-def _fix(refused: Refused, obstacle: str | None) -> Fix:
-    if not refused.restore:
-        return no_fix(refused.advice or "change the model")
-    return Fix("safe", "becomes plain checks again") if obstacle is None else no_fix(obstacle)

@@ -100,7 +100,6 @@ def reason(error: OSError) -> str:
 
 
 def _remote(url: str, resolver: Resolver) -> Iterator[Candidate]:
-    """The artifacts that a URL stands for."""
     from graphlint.artifact.errors import RemoteError
     from graphlint.artifact.remote import artifacts_at, is_pattern
 

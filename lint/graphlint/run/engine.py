@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -23,8 +23,7 @@ from graphlint.rules.settings import Settings
 from graphlint.rules.view import ProgramView
 
 if TYPE_CHECKING:
-    from graphlint.rules.fixing import FixedProgram
-    from graphlint.rules.restoring import RestoredProgram
+    from graphlint.rules.fixing import ChangedProgram
     from graphlint.run.provenance import Record
     from graphlint.run.writeback import Change
 
@@ -169,25 +168,20 @@ class _Run:
             self._illustrate(after, result.remaining)
             before = ProgramView(document, self._settings)
             self._found["illustrations"] += illustrate_fix(before, after, result.fixed)
-        self._changed(entry, document, result, Counter(one.code for one in result.fixed), result.remaining)
+        self._changed(entry, document, result, result.remaining)
 
     def _restore(self, entry: ProgramEntry, document: Document) -> None:
-        from graphlint.rules.restoring import restore_program
+        from graphlint.rules.fixing import restore_program
 
         result = restore_program(document, entry.name, self._settings)
         self._found["restored"] += (RestoredCheck.of(check, entry.name) for check in result.restored)
         self._found["kept"] += (RestoredCheck.of(check, entry.name) for check in result.kept)
         self._notes += result.notes
         found = lint_program(result.document, entry.name, self._path, self._settings) if result.restored else ()
-        self._changed(entry, document, result, result.rules, [one.diagnostic for one in found])
+        self._changed(entry, document, result, [one.diagnostic for one in found])
 
     def _changed(
-        self,
-        entry: ProgramEntry,
-        before: Document,
-        made: FixedProgram | RestoredProgram,
-        rules: dict[str, int],
-        remaining: Sequence[Diagnostic],
+        self, entry: ProgramEntry, before: Document, made: ChangedProgram, remaining: Sequence[Diagnostic]
     ) -> None:
         """Note that the program is another one now, if it is."""
         if made.document is before:
@@ -195,7 +189,7 @@ class _Run:
             return
         from graphlint.run.writeback import Change
 
-        self._changes.append(Change.of(entry, before, made, rules, remaining))
+        self._changes.append(Change.of(entry, before, made, remaining))
         if self._diff is not None:
             afterwards = "restored" if self._found["restored"] else "fixed"
             self._diff += _diff(f"{self._path}:{entry.name}", before, made.document, afterwards)
@@ -209,14 +203,14 @@ class _Run:
         if self._settings.illustrate:
             from graphlint.report.illustrating import illustrate
 
-            self._found["illustrations"] += illustrate(view, [one for one in diagnostics if one.suppression is None])
+            reported = [one for one in diagnostics if one.suppression is None]
+            self._found["illustrations"] += illustrate(view, reported).values()
 
     def _note_lines(self, document: Document) -> None:
         if UnusedIgnore.code in self._settings.enabled:
             self._found["frames"] += model_lines(document.program)
 
     def _read_record(self) -> Record | None:
-        """What graphlint recorded in the artifact."""
         member = self._artifact.extra_member("graphlint.json")
         if member not in self._artifact.container.members:
             return None
@@ -256,7 +250,6 @@ class _Run:
 
 
 def _diff(name: str, before: Document, after: Document, afterwards: str) -> list[str]:
-    """Unified diff of the graph text of a changed program."""
     from graphlint.report.comparison.alignment import unified_diff
     from graphlint.report.formats.escaping import printable
     from graphlint.report.graphs.text import program_lines

@@ -73,7 +73,6 @@ class Task(msgspec.Struct, frozen=True):
     """The folder to keep the result in; empty for not at all."""
 
     def illustrated(self) -> Task:
-        """The same with pictures."""
         replace = msgspec.structs.replace
         return replace(self, settings=replace(self.settings, illustrate=True), reviewing=True)
 
@@ -95,7 +94,6 @@ class WorkerDiedError(Exception):
 
 
 def tasks_for(candidates: Iterable[Candidate], settings_of: Callable[[str], Settings], action: Action) -> list[Task]:
-    """A task for each candidate."""
     return [Task(one.path, settings_of(one.path), action, one.error, action != "check") for one in candidates]
 
 

@@ -216,7 +216,7 @@ class Resolver:
         if targets == Profile().targets:
             return Profile(chosen=True)
         if targets not in self._profiles:
-            from graphlint.rules.targets.profiles import profile_of
+            from graphlint.rules.targets.model import profile_of
 
             try:
                 self._profiles[targets] = profile_of(targets, self._rules)

@@ -135,7 +135,6 @@ class Reviewer:
         return None if ignore is None else Suppression("comment", ignore.reason)
 
     def _ignore_for(self, diagnostic: Diagnostic, acceptance: Acceptance) -> Ignore | None:
-        """The comment that accepts the finding."""
         location = diagnostic.location
         if location is None or not _has_line(location):
             return None

@@ -15,9 +15,8 @@ from graphlint.artifact.limits import UNLIMITED
 from graphlint.artifact.rewrite import PendingReplacement
 from graphlint.ir.document import Document
 from graphlint.rules.diagnostics import Diagnostic
-from graphlint.rules.fixing import FixedProgram
+from graphlint.rules.fixing import ChangedProgram
 from graphlint.rules.linting import Review, lint_program
-from graphlint.rules.restoring import RestoredProgram
 from graphlint.rules.settings import Settings
 from graphlint.run import provenance
 from graphlint.run.engine import read_document
@@ -42,21 +41,12 @@ class Change(msgspec.Struct, frozen=True, eq=False):
     """Qualified names of buffers that are gone."""
 
     @classmethod
-    def of(
-        cls,
-        entry: ProgramEntry,
-        before: Document,
-        made: FixedProgram | RestoredProgram,
-        rules: dict[str, int],
-        remaining: Sequence[Diagnostic],
-    ) -> Change:
-        """What became of a program; ``rules`` says how many findings were fixed, or brought back."""
+    def of(cls, entry: ProgramEntry, before: Document, made: ChangedProgram, remaining: Sequence[Diagnostic]) -> Change:
         data = made.document.to_bytes()
         digests = provenance.digest(before.to_bytes()), provenance.digest(data)
-        record = provenance.ProgramRecord(dict(sorted(rules.items())), *digests)
+        record = provenance.ProgramRecord(dict(sorted(made.rules.items())), *digests)
         written = frozenset(written_buffers(made.document) - written_buffers(before))
-        new = made.new_buffers if isinstance(made, FixedProgram) else ()
-        return cls(entry, data, record, written, list(remaining), new, made.old_buffers)
+        return cls(entry, data, record, written, list(remaining), made.new_buffers, made.old_buffers)
 
 
 def write_back(

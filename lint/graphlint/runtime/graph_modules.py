@@ -114,7 +114,6 @@ class _Threading:
     def _node(
         self, graph: Any, target: Any, args: Any, meta: dict[str, Any], kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """A new node that gives a token."""
         node = graph.create_node("call_function", target, args, kwargs, name=_free_name(graph))
         node.meta = {**meta, **self._value}
         return node

@@ -72,7 +72,6 @@ class ProgramDiff(msgspec.Struct, frozen=True):
 
     @property
     def equal(self) -> bool:
-        """Whether there is no difference at all."""
         return not self.interface and not self.changes
 
 
@@ -88,5 +87,4 @@ class ArtifactDiff(msgspec.Struct, frozen=True):
 
     @property
     def equal(self) -> bool:
-        """Whether the same programs are in both."""
         return not self.added and not self.removed and all(program.equal for program in self.programs)

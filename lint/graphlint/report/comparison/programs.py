@@ -48,13 +48,14 @@ def _compared(matching: Matching, path: tuple[str, ...], *, metadata: bool) -> I
     """
     moved = _out_of_order(matching)
     for old, new in _in_order(matching):
+        facts = _facts(matching.old.graph, old), _facts(matching.new.graph, new)
         if old is None or new is None:
-            yield Change("added" if old is None else "removed", path, *_facts(matching, old, new))
+            yield Change("added" if old is None else "removed", path, *facts)
             continue
         details = [*_details(matching, old, new), *(_metadata(old, new) if metadata else ())]
         kind: Kind = "changed" if details else "moved"
         details += [moved[new.index]] if new.index in moved else []
-        yield Change(kind, path, *_facts(matching, old, new), tuple(details)) if details else None
+        yield Change(kind, path, *facts, tuple(details)) if details else None
         for inner, other, reference in zip(old.graphs, new.graphs, new.node.subgraphs(), strict=False):
             below = Matching(inner, other, dict(zip(other.inputs, inner.inputs, strict=False)))
             yield from _compared(below, (*path, new.node.caller_label, reference.name), metadata=metadata)
@@ -134,13 +135,7 @@ def _before(graph: CanonicalGraph, index: int) -> str:
     return f"%{graph.nodes[index - 1].node.label}" if index else "the inputs"
 
 
-def _facts(
-    matching: Matching, old: CanonicalNode | None, new: CanonicalNode | None
-) -> tuple[NodeFacts | None, NodeFacts | None]:
-    return _facts_of(matching.old.graph, old), _facts_of(matching.new.graph, new)
-
-
-def _facts_of(graph: Graph, node: CanonicalNode | None) -> NodeFacts | None:
+def _facts(graph: Graph, node: CanonicalNode | None) -> NodeFacts | None:
     if node is None:
         return None
     path, _ = module_of(node.node) or (None, None)

@@ -112,7 +112,6 @@ def _change(change: Change, options: ReportOptions) -> Iterator[str]:
 
 
 def summary(diff: ArtifactDiff) -> str:
-    """How much differs, in one line."""
     if diff.equal:
         return f"{count(len(diff.programs), 'program')} compared: no difference.\n"
     programs = len(diff.added) + len(diff.removed)
@@ -125,7 +124,6 @@ def summary(diff: ArtifactDiff) -> str:
 
 
 def render_json(diff: ArtifactDiff) -> str:
-    """The JSON text."""
     return encode(
         {
             "version": VERSION,

@@ -19,7 +19,6 @@ from graphlint.report.results import FileResult, ReportOptions
 
 
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
-    """One line per finding, or per group of them."""
     return "".join(_line(group, options) + "\n" for result in results for group in grouped(result.diagnostics))
 
 

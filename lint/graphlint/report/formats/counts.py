@@ -21,7 +21,6 @@ from graphlint.report.results import FileResult, ReportOptions
 
 
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
-    """One line per rule."""
     rows = _rows(results, options)
     width = max((len(str(row["count"])) for row in rows), default=0)
     lines = []
@@ -34,7 +33,6 @@ def render(results: Sequence[FileResult], options: ReportOptions) -> str:
 
 
 def render_json(results: Sequence[FileResult], options: ReportOptions) -> str:
-    """The JSON text."""
     return encode(_rows(results, options))
 
 

@@ -36,7 +36,6 @@ from graphlint.rules.diagnostics import Diagnostic, Location
 
 
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
-    """One block per finding or group of findings, with an empty line after each."""
     return "".join(_block(group, options) for result in results for group in grouped(result.diagnostics))
 
 

@@ -19,7 +19,6 @@ _UNREADABLE: Final = "blocker"
 
 
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
-    """The JSON array."""
     found = found_in(results)
     entries = []
     for one, fingerprint in zip(found, fingerprints(found, options), strict=True):

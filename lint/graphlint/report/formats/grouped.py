@@ -18,7 +18,6 @@ from graphlint.report.results import FileResult, ReportOptions
 
 
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
-    """A paragraph per artifact that has findings."""
     return "".join(_paragraph(result, options) for result in results if result.diagnostics)
 
 

@@ -35,7 +35,6 @@ _LOCATION: Final = ("path", "line", "column", "end_column", "text", "state")
 
 
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
-    """The JSON text."""
     files = [
         {
             **_described(result),
@@ -52,7 +51,6 @@ def render(results: Sequence[FileResult], options: ReportOptions) -> str:
 
 
 def render_lines(results: Sequence[FileResult], options: ReportOptions) -> str:
-    """One line per file and per finding, and one for the summary."""
     return "".join(encode(line, indent=None) for line in _lines(results, options))
 
 
@@ -76,7 +74,6 @@ def _described(result: FileResult) -> dict[str, Any]:
 
 
 def finding(diagnostic: Diagnostic, options: ReportOptions) -> dict[str, Any]:
-    """The diagnostic."""
     found: dict[str, Any] = {name: getattr(diagnostic, name) for name in _FIELDS}
     found["fix"] = {**msgspec.structs.asdict(diagnostic.fix), "enabled": options.applies(diagnostic)}
     found["position"] = None if diagnostic.node is None else diagnostic.position

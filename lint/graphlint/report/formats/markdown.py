@@ -24,7 +24,6 @@ _ROOM_FOR_THE_REST: Final = 200
 
 
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
-    """The Markdown text."""
     head = f"## graphlint: {headline(results)}\n\n{_counts(results, options)}\n"
     room = (options.size_limit or float("inf")) - len(head.encode()) - _ROOM_FOR_THE_REST
     parts = [head]

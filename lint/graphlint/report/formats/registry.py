@@ -58,7 +58,6 @@ STATISTICS: Final = tuple(name for name, one in FORMATS.items() if one.statistic
 
 
 def renderer(output_format: str, *, statistics: bool = False) -> Render:
-    """The function that renders ``output_format``."""
     chosen = FORMATS[output_format]
     module, function = ("counts", chosen.statistics) if statistics else (chosen.module, chosen.function)
     render: Render = getattr(importlib.import_module(f"graphlint.report.formats.{module}"), function)
@@ -75,7 +74,6 @@ class Output(msgspec.Struct, frozen=True):
 
     @property
     def is_text(self) -> bool:
-        """Whether it is for people at a terminal."""
         return FORMATS[self.format].text
 
     def __str__(self) -> str:

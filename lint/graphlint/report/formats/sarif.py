@@ -28,7 +28,6 @@ _SEVERITIES: Final = ("error", "warning", "note")
 
 
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
-    """The SARIF log, with one run."""
     found = [one for result in results for one in (*result.diagnostics, *result.suppressed)]
     codes = {diagnostic.code for diagnostic in found}
     rules = [rule for rule in RULES if rule.code in codes]
@@ -127,7 +126,6 @@ def _artifact(path: str) -> dict[str, Any]:
 
 
 def _logical(diagnostic: Diagnostic) -> list[dict[str, Any]]:
-    """Module and node."""
     found = []
     if diagnostic.module_path:
         found.append({"fullyQualifiedName": printable(diagnostic.module_path), "kind": "module"})

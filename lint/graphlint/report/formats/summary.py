@@ -84,7 +84,7 @@ def render_tokens(results: Sequence[FileResult], options: ReportOptions) -> str:
     fixed = _fixed_in([one for one in results if one.changed and one.path not in options.targeted_paths])
     if not any(one.code in TOKEN_RULES for one in fixed):
         return ""
-    from graphlint.rules.targets.profiles import refusing_tokens
+    from graphlint.rules.targets.model import refusing_tokens
 
     refusing = refusing_tokens()
     consumers = enumerated([target.consumer for target in refusing])

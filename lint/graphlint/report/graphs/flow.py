@@ -97,7 +97,6 @@ class Flow:
 
     @property
     def nodes(self) -> list[Vertex]:
-        """The vertices of nodes."""
         return list(self._at.values())
 
     def vertex(self, position: int) -> Vertex:

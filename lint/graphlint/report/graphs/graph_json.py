@@ -42,7 +42,6 @@ VERSION: Final = 1
 
 
 def render(path: str, programs: Sequence[ShownProgram], options: ReportOptions) -> str:
-    """The JSON text."""
     return encode(
         {
             "version": VERSION,

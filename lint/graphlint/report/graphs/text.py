@@ -86,8 +86,7 @@ def program_lines(program: Program) -> Iterator[Line]:
     for symbol, bounds in sorted(program.range_constraints.items()):
         low, high = range_bounds(bounds)
         yield Line(f"range {symbol} = [{low}, {high}]", (), "", 0, graph, kind="range")
-    yield _inputs("graph(", graph, 0, input_kinds(program))
-    yield from _body(graph, 2, output_targets(program))
+    yield from _graph("graph(", graph, 0, input_kinds(program), output_targets(program))
 
 
 def range_bounds(bounds: Any) -> tuple[Any, Any]:
@@ -106,22 +105,21 @@ def _node(graph: Graph, node: Node, indent: int) -> Line:
     return Line(f"{left}{node.op}(", tuple(_operands(node)), ")", indent, graph, node)
 
 
-def _inputs(head: str, graph: Graph, indent: int, kinds: list[str] | None = None) -> Line:
-    parts = (
+def _graph(
+    head: str, graph: Graph, indent: int, kinds: list[str] | None = None, targets: list[str] | None = None
+) -> Iterator[Line]:
+    inputs = (
         _typed(defined(graph, argument)) + (f" = {kind}" if kind else "")
         for argument, kind in zip(graph.inputs, kinds or [""] * len(graph.inputs), strict=True)
     )
-    return Line(head, tuple(parts), "):", indent, graph, kind="inputs")
-
-
-def _body(graph: Graph, indent: int, targets: list[str] | None = None) -> Iterator[Line]:
+    yield Line(head, tuple(inputs), "):", indent, graph, kind="inputs")
+    indent += 2
     for name in graph.constants:
         yield Line(f"constant %{name}", (), "", indent, graph, kind="constant")
     for node in graph.nodes:
         yield _node(graph, node, indent)
         for sub in node.subgraphs():
-            yield _inputs(f"@{sub.name}(", sub.graph, indent + 2)
-            yield from _body(sub.graph, indent + 4)
+            yield from _graph(f"@{sub.name}(", sub.graph, indent + 2)
     values = (
         f"{target} <- {print_value(argument)}" if target else print_value(argument)
         for target, argument in zip(targets or [""] * len(graph.outputs), graph.outputs, strict=True)
@@ -234,7 +232,6 @@ def _sizes(sizes: tuple[int | str, ...], spelled: Callable[[str], str]) -> str:
 
 
 def print_value(argument: Argument) -> str:
-    """An argument."""
     printer = _PRINTERS.get(argument.kind)
     return printer(argument.value) if printer else "?"
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from graphlint.rules.base import Rule
-from graphlint.rules.targets.model import OpRow, Target, all_targets
-from graphlint.rules.targets.profiles import row_of
+from graphlint.rules.targets.model import OpRow, Target, all_targets, row_of
 
+_KEYS: Final = ("name", "consumer", "title", "summary", "measured", "label", "references")
 _FIXES: Final = {
     "functionalize": "fixed as usual",
     "keep": "kept",
@@ -41,7 +41,6 @@ This file is made by `python -m graphlint.rules.targets.documentation`.
 
 
 def explain(target: Target, rules: Sequence[Rule]) -> str:
-    """One target."""
     versions = ", ".join(f"{package} {version}" for package, version in target.measured.items())
     lines = [f"# {target.name}: {target.title}", "", target.summary, ""]
     if versions:
@@ -85,13 +84,7 @@ def described(target: Target, rules: Sequence[Rule]) -> dict[str, Any]:
     """One target as JSON, with what it makes of every rule."""
     rows = {rule.code: row_of(target, rule) for rule in rules}
     return {
-        "name": target.name,
-        "consumer": target.consumer,
-        "title": target.title,
-        "summary": target.summary,
-        "measured": target.measured,
-        "label": target.label,
-        "references": target.references,
+        **{key: getattr(target, key) for key in _KEYS},
         "rules": {
             code: {"violation": row.violation, "fix": row.fix, "because": row.because, "warning": row.warning or None}
             for code, row in rows.items()

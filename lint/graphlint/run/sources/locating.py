@@ -85,7 +85,7 @@ def _current_line(source: SourceFile, frame: SourceFrame) -> tuple[SourceState, 
     inside = 1 <= frame.line <= len(lines)
     if inside and (not recorded or code_of(lines[frame.line - 1]) == recorded):
         return "current", frame.line
-    same = source.lines_with(recorded) if recorded else ()
+    same = source.by_code.get(recorded, ()) if recorded else ()
     within = [number for number in same if frame.function in source.functions_at(number)]
     nearest = min(within or same, key=lambda number: abs(number - frame.line), default=None)
     return ("changed", frame.line) if nearest is None else ("moved", nearest)

@@ -10,7 +10,7 @@ import io
 import re
 import tokenize
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 import msgspec
@@ -87,15 +87,12 @@ class SourceFile:
         return (one.name for one in self._functions if one.lineno <= line <= (one.end_lineno or one.lineno))
 
     @cached_property
-    def _by_code(self) -> dict[str, list[int]]:
+    def by_code(self) -> dict[str, list[int]]:
+        """The numbers of the lines with the same code (see :func:`code_of`), in order."""
         found: dict[str, list[int]] = {}
         for number, line in enumerate(self.lines, 1):
             found.setdefault(code_of(line), []).append(number)
         return found
-
-    def lines_with(self, code: str) -> Sequence[int]:
-        """The lines whose code (see :func:`code_of`) this is, in order."""
-        return self._by_code.get(code, ())
 
 
 _CODE = re.compile(r"""(?:[^"'#]|"(?:\\.|[^"\\])*\\?(?:"|\Z)|'(?:\\.|[^'\\])*\\?(?:'|\Z))*""", re.DOTALL)

@@ -47,7 +47,6 @@ _Found = Sequence[tuple[str, Diagnostic]]
 
 
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
-    """The page."""
     script = _part("page.js")
     found = [(status, one) for result in results for status, some in _by_status(result).items() for one in some]
     artifacts = (line for number, result in enumerate(results) for line in _artifact(number, result, options))

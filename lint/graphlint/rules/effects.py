@@ -1,0 +1,230 @@
+"""GL302 to GL308: draws, custom ops, communication, objects with state, and effect tokens of torch's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from graphlint.rules.base import Finding, Rule, no_fix
+from graphlint.rules.diagnostics import WrittenStorage
+from graphlint.rules.view import ProgramView
+
+
+class RandomOp(Rule):
+    """An op that draws from the global random number generator.
+
+    ## What it does
+    Flags ops that torch tags as nondeterministic (seeded), where they draw for the arguments given. Training
+    dropout has a rule of its own (GL303).
+
+    ## Why is this bad?
+    The result depends on hidden state: two runs differ, a backend's generator draws other numbers than torch's
+    (pytorch/executorch#4462), and reordering ops changes what each of them draws.
+
+    ## Example
+    ```graph
+    graph(%x: f32[3, 4]):
+      %noise: f32[3, 4] = aten.rand_like.default(%x)
+      %add: f32[3, 4] = aten.add.Tensor(%x, %noise)
+      return %add
+    ```
+
+    ## Use instead
+    Pass the noise in:
+    ```graph
+    graph(%x: f32[3, 4], %noise: f32[3, 4]):
+      %add: f32[3, 4] = aten.add.Tensor(%x, %noise)
+      return %add
+    ```
+    """
+
+    code = "GL302"
+    severity = "warning"
+
+    def check(self, view: ProgramView) -> Iterator[Finding]:
+        for site in view.sites:
+            if site.op is not None and site.op.draws(site.node) and not site.op.dropout:
+                message = f"{site.name} draws from the global random number generator"
+                yield Finding(message, no_fix("a draw has no functional form: pass the random values in"), site)
+
+
+class TrainingDropout(Rule):
+    """Dropout that was exported in training mode.
+
+    ## What it does
+    Flags dropout with `train=True` and a rate that drops something.
+
+    ## Why is this bad?
+    The artifact drops activations at inference. Usually `.eval()` was forgotten before the export
+    (pytorch/executorch#1062); some backends ignore the flag, so results differ from torch's.
+
+    ## Example
+    ```graph
+    graph(%x: f32[3, 4]):
+      %dropout: f32[3, 4] = aten.dropout.default(%x, 0.5, True)
+      return %dropout
+    ```
+
+    ## Use instead
+    ```graph
+    graph(%x: f32[3, 4]):
+      %dropout: f32[3, 4] = aten.dropout.default(%x, 0.5, False)
+      return %dropout
+    ```
+    """
+
+    code = "GL303"
+
+    def check(self, view: ProgramView) -> Iterator[Finding]:
+        for site in view.sites:
+            if site.op is not None and site.op.dropout and site.op.draws(site.node):
+                yield Finding(
+                    f"{site.name} was exported in training mode",
+                    no_fix("call .eval() before the export, unless this is meant"),
+                    site,
+                )
+
+
+class MutableCustomOp(Rule):
+    """A custom op that is known to write its arguments.
+
+    ## What it does
+    Flags custom ops that the configuration (`[tool.graphlint.ops]`) declares to write, and Triton kernels that do.
+
+    ## Why is this bad?
+    Only torch knows what such an op does to its arguments; other backends take it for a pure function
+    (pytorch/executorch#4042).
+
+    ## Use instead
+    A custom op that returns its result, or `auto_functionalized`, which export uses below the training dialect.
+    """
+
+    code = "GL304"
+
+    def check(self, view: ProgramView) -> Iterator[Finding]:
+        written = {write.site.position: write for write in reversed(view.writes)}
+        for site in view.sites:
+            if site.op is None:
+                continue
+            if site.op.source == "configuration" and site.op.writes:
+                write = written.get(site.position)
+                storage = WrittenStorage.of(write) if write is not None else None
+                what = storage.describe() if storage is not None else "its arguments"
+                yield Finding(
+                    f"{site.name} writes {what}", no_fix("what a custom op computes is not known"), site, storage
+                )
+            elif site.op.kind == "mutation":
+                yield Finding(
+                    f"{site.name} writes its arguments", no_fix("what the kernel computes is not known"), site
+                )
+
+
+class UnknownOp(Rule):
+    """An op that nobody has told graphlint about.
+
+    ## What it does
+    Flags ops that are in no namespace of torch's, and that the configuration does not declare.
+
+    ## Why is this bad?
+    Nobody can tell whether the graph is functional. Declare what the op does:
+    ```toml
+    [tool.graphlint.ops]
+    "mylib.scale_" = { writes = ["x"] }
+    "mylib.norm" = {}            # functional
+    ```
+
+    ## Example
+    ```graph
+    graph(%x: f32[3, 4]):
+      %y: f32[3, 4] = mylib.norm.default(%x)
+      return %y
+    ```
+    """
+
+    code = "GL305"
+    severity = "warning"
+
+    def check(self, view: ProgramView) -> Iterator[Finding]:
+        for site in view.sites:
+            if site.op is not None:
+                continue
+            packet = site.name.rpartition(".")[0] if site.name.count(".") > 1 else site.name
+            tensors = [operand.name for operand in site.node.inputs if operand.arg.tensors() and operand.name]
+            example = tensors[0] if tensors else "x"
+            advice = (
+                f'declare it under [tool.graphlint.ops]: "{packet}" = {{}} if it is functional, '
+                f'"{packet}" = {{ writes = ["{example}"] }} if it writes'
+            )
+            yield Finding(f"nobody has said what {site.name} does", no_fix(advice), site)
+
+
+class InPlaceCollective(Rule):
+    """A collective that writes the tensors it is given.
+
+    ## What it does
+    Flags the `c10d` ops, which receive into their arguments.
+
+    ## Why is this bad?
+    Ordering and waiting are implicit, and no value depends on the result. `_c10d_functional` has the same
+    collectives as functions.
+    """
+
+    code = "GL306"
+
+    def check(self, view: ProgramView) -> Iterator[Finding]:
+        for site in view.sites:
+            if site.op is not None and site.op.kind == "collective" and site.op.effect:
+                yield Finding(f"{site.name} communicates in place", no_fix("use a functional collective"), site)
+
+
+class ScriptObjectCall(Rule):
+    """A call of a script object's method.
+
+    ## What it does
+    Flags `call_torchbind`.
+
+    ## Why is this bad?
+    The object may hold state, which the call may change; no schema says so, and few backends know the class.
+    """
+
+    code = "GL307"
+    severity = "warning"
+
+    def check(self, view: ProgramView) -> Iterator[Finding]:
+        for site in view.sites:
+            if site.op is not None and site.op.kind == "script-object":
+                method = next((o.arg.as_string for o in site.node.inputs if o.arg.as_string is not None), None)
+                what = (
+                    f"{site.name} calls {method!r} of a script object"
+                    if method
+                    else f"{site.name} calls a script object"
+                )
+                yield Finding(what, no_fix("what the object's method does is not known"), site)
+
+
+class EffectToken(Rule):
+    """An effect token of torch's own.
+
+    ## What it does
+    Flags `with_effects` and token inputs and outputs, which torch 2.4 and 2.5 write for ops with side effects,
+    and later versions below the training dialect.
+
+    ## Why is this bad?
+    Stock torch cannot run a loaded program that has them: `.module()` has no place for the token.
+    """
+
+    code = "GL308"
+
+    def check(self, view: ProgramView) -> Iterator[Finding]:
+        """One finding for each `with_effects`, or one for the signature where there is none."""
+        fix = no_fix("export the model again with torch 2.6 or later")
+        found = False
+        for site in view.sites:
+            if site.name == "higher_order.with_effects":
+                found = True
+                wrapped = next((o.arg.as_operator for o in site.node.inputs if o.arg.as_operator), None)
+                what = f" around {wrapped.removeprefix('torch.ops.')}" if wrapped else ""
+                yield Finding(f"{site.name}{what} takes an effect token, which stock torch cannot run", fix, site)
+        signature = view.program.graph_module.signature
+        specs = (*signature.input_specs, *signature.output_specs)
+        if not found and any(spec.kind == "token" for spec in specs):
+            yield Finding("the signature has effect tokens, which stock torch cannot run", fix)
