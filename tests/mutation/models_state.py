@@ -2,6 +2,7 @@
 
 import torch
 from torch import nn
+from torch.ao.quantization import FusedMovingAvgObsFakeQuantize
 
 from .registry import model
 
@@ -615,3 +616,25 @@ class ReturnsABufferAndItsCopy(nn.Module):
     def forward(self, x):
         self.total.add_(x)
         return self.total, torch.empty_like(self.total).copy_(self.total)
+
+
+@model(R(3, 4))
+class TrainedForQuantization(nn.Module):
+    """What observers note is written by ops that return another tensor."""
+
+    def __init__(self):
+        super().__init__()
+        self.inputs = FusedMovingAvgObsFakeQuantize()
+        self.linear = nn.Linear(4, 4)
+        self.outputs = FusedMovingAvgObsFakeQuantize(quant_min=-128, quant_max=127, dtype=torch.qint8)
+        for name, value in (("least", -1.0), ("most", 1.0), ("scale", 0.1)):
+            self.register_buffer(name, torch.tensor([value]))
+        self.register_buffer("zero", torch.tensor([0], dtype=torch.int32))
+
+    def forward(self, x):
+        on = torch.tensor([1])
+        observed = (self.least, self.most, self.scale, self.zero)
+        helped = torch.ops.aten._fused_moving_avg_obs_fq_helper(x, on, on, *observed, 0.01, 0, 255, -1)
+        noise = torch.zeros_like(x)
+        leaky = torch.ops.aten.rrelu_with_noise(x, noise, 0.1, 0.3, False)
+        return self.outputs(self.linear(self.inputs(x))), helped[0], leaky, noise

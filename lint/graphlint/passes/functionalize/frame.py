@@ -30,7 +30,7 @@ from graphlint.ir.strides import Size
 from graphlint.ops.info import OpInfo
 from graphlint.passes.functionalize.build import Builder
 from graphlint.passes.functionalize.metas import Meta, Obstacle, Value
-from graphlint.passes.functionalize.twins import RESHAPED, Call, Target, copied, functional, normalization, restrided
+from graphlint.passes.functionalize.twins import RESHAPED, Call, Target, beside, copied, functional, restrided
 from graphlint.passes.functionalize.views import SCATTERING, VIEWING, View, invert, moved, replay
 from graphlint.semantics.analysis import Write
 from graphlint.semantics.calls import GraphCall, call_of
@@ -334,8 +334,8 @@ class Frame:
             self._check_apart(op, refs)
             resized = self._resized(node, refs) if op.out_variant else []
             call = self._call_of(node, op, writes, refs)
-            if op.substitute in ("batch-norm", "instance-norm"):
-                self._normalize(node, call, refs)
+            if op.schema is not None and any(one.alias is None for one in op.schema.returns):
+                self._write_beside(node, call, refs)
                 return
             results = self._results_of(node, op, writes)
             values = functional(self.builder, call, self.rewriter.ops)
@@ -580,16 +580,14 @@ class Frame:
         self._values[before] = value, state.version
         state.shown[before] = value
 
-    def _normalize(self, node: Node, call: Call, refs: list[Ref]) -> None:
-        """Batch norm in training mode: its results, and the statistics as results of their own."""
-        if call.autocast and "autocast" in call.op.tags:
-            raise Obstacle(f"autocast may cast what {call.op.name} is given")
+    def _write_beside(self, node: Node, call: Call, refs: list[Ref]) -> None:
+        """An op that returns other tensors than it writes: its results, and what it writes as results of their own."""
         names = [name for output in node.outputs for name in output.tensors() if name is not None]
         metas = [self.rewriter.meta(self.graph, name) for name in names]
-        results, statistics = normalization(self.builder, call, metas)
+        results, written = beside(self.builder, call, self.rewriter.ops, metas)
         for name, value in zip(names, results, strict=True):
             self._rename(value.name, name)
-        for ref, value in zip(refs, statistics, strict=True):
+        for ref, value in zip(refs, written, strict=True):
             self._settle(ref, value, [])
 
     # -- calls of graphs

@@ -404,6 +404,32 @@ def _elements(call: Call, target: Target) -> tuple[list[Value], list[Argument]]:
 
 _LISTS_OF_NUMBERS: Final = {"as_floats": "as_float", "as_ints": "as_int", "as_bools": "as_bool"}
 
+
+def beside(builder: Builder, call: Call, ops: OpTable, results: list[Meta]) -> tuple[list[Value], list[Value]]:
+    """What an op makes that returns other tensors than it writes: its own results, whose recorded metadata are
+    ``results``, and the new values of its targets.
+    """
+    op = call.op
+    normalizes = op.substitute in ("batch-norm", "instance-norm")
+    if call.autocast and ("autocast" in op.tags or ("composite" in op.tags and not normalizes)):
+        raise Obstacle(f"autocast may cast what {op.name} is given")
+    if normalizes:
+        return _normalization(builder, call, results)
+    twin = ops.lookup(op.functional_twin) if op.functional_twin is not None else None
+    if twin is None or twin.schema is None or op.schema is None:
+        raise Obstacle(f"{op.name} has no functional overload")
+    written = [target.value.meta for target in call.targets]
+    more = len(twin.schema.returns) - len(results) - len(written)
+    if more < 0 or op.hidden_writes is not None or any(0 in meta.shape for meta in written):
+        raise Obstacle(f"{op.name} writes other tensors than its functional overload returns")
+    _check_order_of_draws(call, twin)
+    # What stands between is a mask of the first result's shape (fake quantization), which nobody reads.
+    metas = [*results, *[results[0].contiguous(dtype=BOOL)] * more, *(meta.dense() for meta in written)]
+    operands = _operands(call, op.schema, twin.schema, twin.dtype_of(0))
+    made = _emit_twin(builder, twin.name, operands, metas, is_list=False)
+    return made[: len(results)], made[len(results) + more :]
+
+
 # --------------------------------------------------------------------------------------- casts and layouts
 
 
@@ -555,7 +581,7 @@ _SUBSTITUTES: Final[dict[Substitute, Callable[[Builder, Call], list[Value]]]] = 
 # -------------------------------------------------------------------------------------------- normalizations
 
 
-def normalization(builder: Builder, call: Call, results: Sequence[Meta]) -> tuple[list[Value], list[Value]]:
+def _normalization(builder: Builder, call: Call, results: Sequence[Meta]) -> tuple[list[Value], list[Value]]:
     """A normalization that updates running statistics: its own results, and the new statistics.
 
     The targets are ``running_mean`` and ``running_var``, in that order; ``results`` are the recorded metadata of
