@@ -12,6 +12,8 @@ from .trial import Case
 
 R = torch.randn
 BATCH = Dim("batch", min=3, max=32)
+OBJECTS = "whether {} changes another tensor, too, depends on more than the artifact tells"
+HELD, ROW = torch.zeros(4, 4), torch.zeros(1, 4)
 TOGETHER = "it is written together with a tensor that cannot be: "
 
 
@@ -154,6 +156,25 @@ def as_strided_of_a_transposed_tensor(x):
 def as_strided_of_an_input_with_an_offset(x):
     x.clamp_(max=3)
     return torch.as_strided(x, (2,), (1,), 1) * 2
+
+
+@refused(R(4, 4), R(4, 4), reasons="the artifact does not tell whether out= resizes a constant", fixed=2)
+def out_may_resize_a_constant(x, y):
+    """torch records of the sum that it has the constant's shape, whatever it has."""
+    torch.add(x, y, out=HELD)
+    torch.sum(x, 0, keepdim=True, out=ROW)
+    return HELD * 1, ROW * 1
+
+
+@refused(R(3, 4), R(4), reasons=OBJECTS.format("unsqueeze_"), state={"b": torch.zeros(1, 4)})
+def views_in_place_of_what_may_be_another(x, y, b):
+    """A matrix is at least two-dimensional, and a row flat: the ops return what they are given."""
+    v = torch.atleast_2d(b)
+    v.unsqueeze_(0)
+    row = y * 1
+    flat = row.flatten()
+    flat.unsqueeze_(0)
+    return v + 1, row, flat
 
 
 @refused(R(4, 4), R(4), reasons="out= is given a tensor of another shape, which the op resizes")

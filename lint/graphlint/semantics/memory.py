@@ -115,6 +115,16 @@ class Ref(msgspec.Struct, eq=False):
         """Where its graph begins to know the storage."""
         return self if self._base is None else self._base
 
+    @property
+    def may_be_operand(self) -> bool:
+        """Whether it may be the very object that it is a view of: some ops return what they are given where there is
+        nothing to do (``atleast_2d`` of a matrix).
+        """
+        if self.step is None or self.parent is None or self.step.op.returns_self == "never":
+            return False
+        own, other = self.graph.meta(self.name), self.parent.graph.meta(self.parent.name)
+        return own is None or other is None or own.shape == other.shape
+
     def way(self) -> list[Ref]:
         """The references from the one after :attr:`base` to this one."""
         found: list[Ref] = []

@@ -332,7 +332,7 @@ class Frame:
                 self._view_in_place(node, op, refs[0])
                 return
             self._check_apart(op, refs)
-            resized = self._resized(node, refs) if op.out_variant else []
+            resized = self._resized(node, op, refs) if op.out_variant else []
             call = self._call_of(node, op, writes, refs)
             if op.schema is not None and any(one.alias is None for one in op.schema.returns):
                 self._write_beside(node, call, refs)
@@ -425,17 +425,21 @@ class Frame:
             return self.state(ref).version > 0 or ref.storage.kind == "intermediate"
         return all(one.storage not in self.rewriter.written for one in self.rewriter.memory.refs(self.graph, name))
 
-    def _resized(self, node: Node, refs: list[Ref]) -> list[Ref]:
+    def _resized(self, node: Node, op: OpInfo, refs: list[Ref]) -> list[Ref]:
         """What ``out=`` resizes: tensors of another shape than the result that is recorded. One that the program made,
         and that has no elements, is from then on what the op makes of it; views of it show nothing.
 
         What is recorded of a tensor is how it was before the op: for inputs and buffers, too, in programs of torch 2.6
-        to 2.15. Strict exports resize the module's own buffer, and record that; they refuse to resize an input.
+        to 2.15. Strict exports resize the module's own buffer, and record that; they refuse to resize an input. But of
+        what is written to a constant, the record says that it was not resized.
         """
         results = [name for output in node.outputs for name in output.tensors() if name is not None]
+        twin = self.rewriter.ops.lookup(op.functional_twin) if op.functional_twin is not None else None
         found: list[Ref] = []
         for ref, result in zip(refs, results, strict=False):
             before, after = self.recorded(ref), self.rewriter.meta(self.graph, result)
+            if ref.storage.kind == "constant" and (twin is None or not twin.elementwise):
+                raise Obstacle("the artifact does not tell whether out= resizes a constant")
             if before.shape == after.shape:
                 continue
             if 0 not in before.shape or not ref.is_base or ref.storage.kind != "intermediate":

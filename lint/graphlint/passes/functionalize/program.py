@@ -337,6 +337,8 @@ def _write_obstacle(write: Write, analysis: Analysis) -> str | None:
         twin = analysis.ops.lookup(op.functional_twin) if op.functional_twin is not None else None
         if twin is None or not twin.view:
             return f"{packet} changes how much memory the tensor has, or which"
+        if any(ref.may_be_operand for ref in write.target.chain()):
+            return f"whether {packet} changes another tensor, too, depends on more than the artifact tells"
         if write.kind != "intermediate":
             return f"{packet} changes the sizes or strides of a tensor that the caller or the module holds"
     return _crossing(write)
