@@ -23,7 +23,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from graphlint.ops.rows import Row
 
 SEED: Final = 1299709
-_SAMPLES: Final = 6
+_SAMPLES: Final = 12
 """How many samples an experiment takes, of those that are different enough."""
 _DATA: Final = (torch.float64, torch.float16, torch.int32, torch.uint8, torch.bool, torch.complex64)
 _Facts = dict[str, str]
@@ -336,8 +336,12 @@ def _elementwise_in(sample: Sample) -> bool | None:
     shapes = {operand.shape for operand in sample.tensors() if operand.dim()}
     if "_foreach_" not in str(sample.op) and shapes != {one.shape for one in itertools.chain(*before)}:
         return None  # operands may be enlarged, or be something else than elements
-    for index, operand in enumerate(sample.tensors()):
+    tensors = sample.tensors()
+    floating = any(operand.is_floating_point() or operand.is_complex() for operand in tensors)
+    for index, operand in enumerate(tensors):
         if not operand.numel() or not operand.is_contiguous():
+            continue
+        if floating and operand.dtype in (torch.int32, torch.int64):  # positions; some ops do not look where they are
             continue
         for place in (0, -1):
             changed = sample.copied()
@@ -531,10 +535,15 @@ _ENLARGED: Final = 20_000
 
 
 def _enlarged(sample: Sample) -> Sample:
-    """The sample with more elements, so that it is seen in which order they are added up."""
+    """The sample with more elements, so that it is seen in which order they are added up. All tensors grow alike, and
+    none where one is empty: some ops do not look whether they fit.
+    """
+    tensors = sample.tensors()
+    times = 5 if all(tensor.numel() * 5 ** tensor.dim() < _ENLARGED for tensor in tensors) else 2
+    if not all(tensor.numel() for tensor in tensors):
+        times = 1
 
     def change(tensor: torch.Tensor) -> torch.Tensor:
-        times = 5 if tensor.numel() * 5 ** tensor.dim() < _ENLARGED else 2
         larger = tensor.contiguous().repeat([times] * tensor.dim())
         return larger + torch.rand(larger.shape) * 0.3 if larger.dtype == torch.float32 else larger
 

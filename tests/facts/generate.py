@@ -18,7 +18,7 @@ import itertools
 import pkgutil
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -154,6 +154,7 @@ def _render(versions: dict[str, list[Row]]) -> str:
     known = {row.name for rows in versions.values() for row in rows}
     supplement = [row for row in _supplement() if row.name not in known]
     _review([*itertools.chain.from_iterable(versions.values()), *supplement])
+    _agree(itertools.chain.from_iterable(versions.values()))
     rows = _merged([versions[one] for one in covered], covered) + supplement
     for row in rows:
         row.facts = {field: row.facts[field] for field in FIELDS if field in row.facts}
@@ -206,6 +207,21 @@ def _read_table() -> dict[str, list[Row]]:
             if first <= _order(version) <= last:
                 versions[version].append(Row(row.name, row.schema, dict(facts)))
     return versions
+
+
+def _agree(rows: Iterable[Row]) -> None:
+    """Leave out the shapes and the same bits that versions disagree about: the schema being the same, what samples of
+    one contradict is not so in the others either, or only in some builds.
+    """
+    of_schema: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        if "layout" in row.facts:  # else nothing of its results is known
+            of_schema.setdefault((row.name, row.schema), []).append(row)
+    for same in of_schema.values():
+        for field in ("shape", "same_bits"):
+            if len({row.facts.get(field) for row in same}) > 1:
+                for row in same:
+                    row.facts.pop(field, None)
 
 
 def _merged(versions: list[list[Row]], covered: list[str]) -> list[Row]:

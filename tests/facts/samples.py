@@ -18,7 +18,7 @@ import torch
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-MOST: Final = 24
+MOST: Final = 72
 """So many samples are kept of an overload."""
 _DTYPES: Final = (torch.float32, torch.int64, torch.complex64, torch.bool)
 """Those that the database is asked for samples of."""

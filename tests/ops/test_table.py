@@ -17,6 +17,8 @@ from graphlint.ops.table import TABLE, OpTable, op_name, op_table
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 VERSIONS = sorted(path.name for path in ARTIFACTS.iterdir() if path.is_dir())
+BY_VERSION = {version: op_table().of_version(version) for version in (f"2.{minor}" for minor in range(6, 16))}
+TORCH = list(BY_VERSION)
 OWN_OPS = {"torch.ops.sample.scale_.default"}
 """The custom ops of the artifacts, which nobody but they can know."""
 
@@ -141,6 +143,28 @@ def test_effects(name, kind, effect, returns_nothing):
     assert (info.kind, info.effect, info.returns_nothing) == (kind, effect, returns_nothing)
 
 
+def test_what_autograd_does_not_see():
+    found = {name for name in op_table().names() if op_table().lookup(name).detaches}
+    assert found == {"aten.detach.default", "aten.detach_.default", "aten.data.default"}
+
+
+@pytest.mark.parametrize("version", ["2.6", "2.15"])
+def test_regions(version):
+    table = BY_VERSION[version]
+    assert {name: region for name in table.names() if (region := table.lookup(name).region)} == {
+        "higher_order.wrap_with_set_grad_enabled": "gradients",
+        "higher_order.wrap_with_autocast": "autocast",
+    }
+
+
+@pytest.mark.parametrize("fact", ["effect=check", "autocast=lowered"])
+def test_ops_with_a_fact_are_those_that_lookups_know(fact):
+    found = [info.name for info in op_table().with_fact(fact)]
+    infos = {name: op_table().lookup(name) for name in found}
+    assert len(infos) == len(found) > 10
+    assert list(op_table().with_fact(fact)) == list(infos.values())
+
+
 def test_what_returns_nothing_writes_or_has_an_effect():
     infos = [op_table().lookup(name) for name in op_table().names()]
     assert [i.name for i in infos if i.returns_nothing and not i.writes and not i.effect] == []
@@ -199,10 +223,6 @@ def test_lookup_needs_sorted_lines_and_finds_first_and_last():
     assert op_table().lookup(names[0]).name == names[0]
     assert op_table().lookup(names[-1]).name == names[-1]
     assert OpTable([]).lookup("torch.ops.aten.add.Tensor") is None
-
-
-BY_VERSION = {version: op_table().of_version(version) for version in (f"2.{minor}" for minor in range(6, 16))}
-TORCH = list(BY_VERSION)
 
 
 def test_the_header_names_every_version():

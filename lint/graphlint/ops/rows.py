@@ -5,7 +5,7 @@ a fact that has its default is left out. The fields are those of :class:`~graphl
 
 | field | value |
 |---|---|
-| ``torch`` | the first and the last version that has the overload: ``2.9`` or ``2.6-2.12`` |
+| ``torch`` | the first and the last version that the row is of: ``2.9`` or ``2.6-2.12`` |
 | ``twin`` | the functional twin |
 | ``hidden`` | the hidden writes: ``running_mean running_var if training=True`` |
 | ``alias`` | an alias that the schema does not annotate: ``self``, ``bins of 1`` for a single result |

@@ -11,6 +11,7 @@ import os
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from itertools import pairwise
 from typing import TypeVar
 
 from graphlint.ops.conditions import Alias
@@ -62,10 +63,11 @@ class OpTable:
         return iter(dict.fromkeys(line.partition("\t")[0] for line in self._lines))
 
     def with_fact(self, fact: str) -> Iterator[OpInfo]:
-        """The ops of whose rows one field is ``fact`` (``effect=check``), without declared ones."""
+        """The ops of which one field is ``fact`` (``effect=check``), as lookups know them, without declared ones."""
         ending = f"\t{fact}"
-        for line in self._lines:
-            if ending in line and fact in line.split("\t"):
+        for later, line in pairwise(("", *self._lines)):
+            name, *fields = line.split("\t") if ending in line else ("",)
+            if fact in fields and not later.startswith(f"{name}\t"):
                 yield Row.parse(line).info()
 
     def _find(self, name: str) -> OpInfo | None:
