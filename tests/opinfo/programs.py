@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy
 import torch
+from tests import judge
 from tests.facts import samples
 from tests.mutation import trial
 from torch.utils import _pytree as pytree
@@ -211,6 +212,18 @@ def build(name: Name) -> trial.Case:
     if any(one.numel() > MOST_ELEMENTS for one in pytree.tree_leaves(copied[0](*copied[1]))):
         raise ValueError("its results are too many")
     return trial.Case(module, args, (tuple(map(_sizes, args)),) if name.sizes == "dynamic" else None)
+
+
+def eager_differs(name: Name) -> bool:
+    """Whether eager torch writes with ``out=`` something else than the op returns."""
+    if not name.form.startswith("out="):
+        return False
+    case = build(name)
+    operand, args, kwargs = call_of(name.entry, name.dtype, name.sample).copied()
+    returned = pytree.tree_leaves(entries()[name.entry].op(operand, *args, **kwargs))
+    written, _ = case.module(*copy.deepcopy(case.args))
+    pairs = zip(returned, pytree.tree_leaves(written), strict=True)
+    return not all(judge.close(one, other.to(one.dtype)) for one, other in pairs)
 
 
 def _sizes(tensor: torch.Tensor) -> dict[int, Any]:
