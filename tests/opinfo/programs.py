@@ -43,7 +43,7 @@ def _doubled(value: torch.Tensor) -> torch.Tensor:
 
 
 def _inner(base: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    return base, base.narrow(-1, 1, value.shape[-1]) if value.dim() else base[1]
+    return base, base[..., 1 : 1 + value.shape[-1]] if value.dim() else base[1]
 
 
 def _permuted(value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

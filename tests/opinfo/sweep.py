@@ -213,15 +213,16 @@ def table(found: list[Report]) -> str:
 
 
 def reasons(found: list[Report], outcome: str) -> Iterator[str]:
-    """Why programs had an outcome, the most frequent reason first, with the entries concerned and an example."""
+    """Why programs had an outcome, whatever the op, the most frequent reason first: an example, and all entries."""
     by_reason: defaultdict[str, list[programs.Name]] = defaultdict(list)
     for report in found:
         if report.outcome == outcome:
-            for reason in set(report.reasons):
+            for reason in {re.sub(r"\baten\.\w+\.\w+", "an op", one) for one in report.reasons}:
                 by_reason[reason].append(report.name)
     for reason, concerned in sorted(by_reason.items(), key=lambda pair: -len(pair[1])):
-        ops = list(dict.fromkeys(name.entry for name in concerned))
-        yield f"{len(concerned):6} {reason}\n       {concerned[0]}; {len(ops)} entries: {', '.join(ops[:12])}"
+        forms = [f"{count} {form}" for form, count in Counter(name.form for name in concerned).most_common()]
+        yield f"{len(concerned):6} {reason}\n       {concerned[0]}; {', '.join(forms)}"
+        yield f"       {', '.join(dict.fromkeys(name.entry for name in concerned))}"
 
 
 def main() -> int:
