@@ -52,7 +52,7 @@ def _permuted(value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _filled(value: torch.Tensor) -> torch.Tensor:
-    return torch.full_like(value, 3)  # what a write that gets lost would leave
+    return torch.full_like(value, 0 if value.dtype == torch.bool else 3)  # what a write that gets lost would leave
 
 
 IN_PLACE: dict[str, Place] = {
