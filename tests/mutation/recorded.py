@@ -65,9 +65,9 @@ class Recorder(Interpreter):
         strides = [self._number(stride) for stride in tensor.stride()]
         # The stride of a dimension of size 1 moves nothing, and ops do not agree on it; nor do any without elements,
         # which begin nowhere.
-        moves = [laid_out and size != 1 and tensor.numel() > 0 for size in shape]
+        moves = [laid_out and size != 1 and 0 not in shape for size in shape]
         strides = [stride if moving else "any" for stride, moving in zip(strides, moves, strict=True)]
-        begin = offset if tensor.numel() else "any"
+        begin = "any" if 0 in shape else offset
         return f"{tensor.dtype} {shape} strides {strides} offset {begin} {tensor.device} {tensor.layout}"
 
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy
 import torch
+from tests import judge
 from tests.facts import samples
 from tests.mutation import trial
 from torch.utils import _pytree as pytree
@@ -42,7 +43,7 @@ def _doubled(value: torch.Tensor) -> torch.Tensor:
 
 
 def _inner(base: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    return base, base.narrow(-1, 1, value.shape[-1]) if value.dim() else base[1]
+    return base, base[..., 1 : 1 + value.shape[-1]] if value.dim() else base[1]
 
 
 def _permuted(value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -51,7 +52,7 @@ def _permuted(value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _filled(value: torch.Tensor) -> torch.Tensor:
-    return torch.full_like(value, 3)  # what a write that gets lost would leave
+    return torch.full_like(value, 0 if value.dtype == torch.bool else 3)  # what a write that gets lost would leave
 
 
 IN_PLACE: dict[str, Place] = {
@@ -211,6 +212,18 @@ def build(name: Name) -> trial.Case:
     if any(one.numel() > MOST_ELEMENTS for one in pytree.tree_leaves(copied[0](*copied[1]))):
         raise ValueError("its results are too many")
     return trial.Case(module, args, (tuple(map(_sizes, args)),) if name.sizes == "dynamic" else None)
+
+
+def eager_differs(name: Name) -> bool:
+    """Whether eager torch writes with ``out=`` something else than the op returns."""
+    if not name.form.startswith("out="):
+        return False
+    case = build(name)
+    operand, args, kwargs = call_of(name.entry, name.dtype, name.sample).copied()
+    returned = pytree.tree_leaves(entries()[name.entry].op(operand, *args, **kwargs))
+    written, _ = case.module(*copy.deepcopy(case.args))
+    pairs = zip(returned, pytree.tree_leaves(written), strict=True)
+    return not all(judge.close(one, other.to(one.dtype)) for one, other in pairs)
 
 
 def _sizes(tensor: torch.Tensor) -> dict[int, Any]:
