@@ -1,7 +1,5 @@
 """``graphlint clean``: remove what earlier checks left."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """``graphlint diff``: what differs between the programs of two artifacts."""
 
-from __future__ import annotations
-
 import os
 import sys
 from typing import Any

@@ -1,7 +1,5 @@
 """The reports of a check, each written where it belongs."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """``graphlint show``: an artifact's graphs, with the findings where they are."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import sys

@@ -3,8 +3,6 @@
 python -m graphlint.rules.documentation > lint/RULES.md
 """
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Linting one program: rules in, diagnostics out. Pure: no files, no output."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Final
 

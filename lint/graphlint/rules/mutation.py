@@ -1,7 +1,5 @@
 """GL101 to GL107: ops that write their arguments, whether their schema says so or not."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from graphlint.rules.base import Finding, Rule, no_fix

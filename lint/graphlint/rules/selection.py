@@ -6,8 +6,6 @@ Within a layer the more specific selector wins, and ``ignore`` wins over ``selec
 layer wins over an earlier one, whatever the specificity. That is how ruff does it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec

@@ -1,7 +1,5 @@
 """What a run is told to do, resolved and immutable: the seam between configuration and engine."""
 
-from __future__ import annotations
-
 import sys
 from typing import Any, Literal
 

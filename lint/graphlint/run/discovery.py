@@ -1,7 +1,5 @@
 """Finding the artifacts that the paths on the command line stand for."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Iterator
 

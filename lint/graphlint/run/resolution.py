@@ -4,8 +4,6 @@ Sources, the later ones winning: the defaults, the nearest configuration file up
 given by ``--config FILE``), each ``--config KEY=VALUE``, the command line's own options.
 """
 
-from __future__ import annotations
-
 import os.path
 from collections.abc import Sequence
 from typing import Any, Final

@@ -3,8 +3,6 @@
 python -m graphlint.rules.targets.documentation > lint/TARGETS.md
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from typing import Any, Final

@@ -1,7 +1,5 @@
 """What a target's file says, read and checked; and several targets as one, which demands the strictest of each."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal

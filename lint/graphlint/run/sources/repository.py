@@ -8,8 +8,6 @@ outside the repository's root is ever taken.
 
 # Importing pathlib costs every run.
 
-from __future__ import annotations
-
 import contextlib
 import ntpath
 import os

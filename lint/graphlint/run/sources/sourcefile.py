@@ -2,8 +2,6 @@
 ``# graphlint: ignore[GL201] reason``.
 """
 
-from __future__ import annotations
-
 import ast
 import contextlib
 import io
