@@ -12,8 +12,6 @@ from graphlint.report.formats import summary
 from graphlint.report.formats.registry import FORMATS, Output, renderer
 from graphlint.report.results import FileResult, ReportOptions
 
-# Importing pathlib costs every run.
-
 SUMMARY_LIMIT: Final = 1 << 20
 """Bytes that GitHub takes from a step for the job summary; with more, it shows nothing at all."""
 

@@ -21,8 +21,6 @@ from graphlint.run.review import Reviewer
 if TYPE_CHECKING:
     from graphlint.run.fingerprints import Identity
 
-# Importing pathlib costs every run.
-
 NOTHING = "No .pt2 files found under the given path(s)"
 
 

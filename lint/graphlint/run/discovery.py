@@ -8,7 +8,7 @@ import msgspec
 from graphlint.artifact.urls import is_url
 from graphlint.run.resolution import Resolver
 
-# pathlib would make a walk over many folders several times slower, and its import costs every run.
+# pathlib would make a walk over many folders several times slower.
 
 SUFFIX = ".pt2"
 NO_MATCH = "nothing matches this pattern"

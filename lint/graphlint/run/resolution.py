@@ -23,8 +23,6 @@ from graphlint.run import config
 from graphlint.run.config import ConfigFile, Configuration
 from graphlint.run.globs import matches
 
-# Importing pathlib costs every run.
-
 COMMAND_LINE: Final = "the command line"
 CACHE_FOLDER: Final = ".graphlint_cache"
 _EXCLUDED: Final = (

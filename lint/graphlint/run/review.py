@@ -5,7 +5,7 @@ engine, which leaves alone what is accepted; for a check after it, so that resul
 is told it knows at the end of a run which comments accepted nothing, and which entries of a baseline no longer occur.
 """
 
-# Importing pathlib costs every run. What reads source files is imported once there is a finding.
+# What reads source files is imported once there is a finding.
 
 from __future__ import annotations
 

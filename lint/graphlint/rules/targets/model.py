@@ -10,7 +10,7 @@ from graphlint.artifact.errors import ConfigError
 from graphlint.rules.base import Rule
 from graphlint.rules.checks import TOKEN_RULES
 from graphlint.rules.selection import did_you_mean
-from graphlint.rules.settings import FixAction, Profile, Refused, TargetAction, Warned, parse_toml
+from graphlint.rules.settings import FixAction, Profile, Refused, TargetAction, parse_toml
 
 SUFFIX: Final = ".toml"
 """Each target is a file ``<name>.toml`` beside this one."""
@@ -109,7 +109,7 @@ def profile_of(names: Sequence[str], rules: Sequence[Rule]) -> Profile:
         warnings={
             code: warned
             for code, said in rows.items()
-            if (warned := tuple(Warned(name, row.warning) for name, row in said if row.warning))
+            if (warned := tuple((name, row.warning) for name, row in said if row.warning))
         },
         aten_label=any(target.label == "ATEN" for target in targets),
     )
