@@ -36,6 +36,7 @@ READABLE = {"GL001"}
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("graphlint.rules.selection.RULES", RULES)
     return tmp_path
 
 
@@ -46,7 +47,7 @@ def write(name: str, text: str) -> None:
 
 
 def resolver(*, inline=(), file=None, isolated=False, **options) -> Resolver:
-    return Resolver(RULES, Configuration(**options), inline, file, isolated=isolated)
+    return Resolver(Configuration(**options), inline, file, isolated=isolated)
 
 
 def enabled(path: str, **options) -> set[str]:

@@ -17,7 +17,6 @@ import pytest
 from graphlint.report.formats import summary
 from graphlint.report.formats.registry import FORMATS, STATISTICS, renderer
 from graphlint.report.results import Action, FileResult, ReportOptions
-from graphlint.rules.registry import RULES
 from graphlint.run.config import Configuration
 from graphlint.run.engine import process
 from graphlint.run.resolution import Resolver
@@ -47,8 +46,8 @@ def run(action: Action, names: tuple[str, ...]) -> tuple[FileResult, ...]:
     os.chdir(PROJECT)
     try:
         ignores = ACCEPTED if action == "check" else {}
-        resolver = Resolver(RULES, Configuration(per_file_ignores=ignores), isolated=True)
-        reviewer = Reviewer(RULES)
+        resolver = Resolver(Configuration(per_file_ignores=ignores), isolated=True)
+        reviewer = Reviewer()
         results = []
         for name in names:
             path = f"tests/artifacts/2.13.0/{name}.pt2"

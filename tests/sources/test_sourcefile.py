@@ -29,7 +29,7 @@ def test_code_of_a_line(line, code):
 
 def test_strings_are_no_comments():
     text = 'a = "# graphlint: ignore"\nb = """\n# graphlint: ignore\n"""\nc = 1  # real\n'
-    assert [(one.line, one.column, one.text) for one in source(text).comments] == [(5, 8, "# real")]
+    assert [(one.start, one.string) for one in source(text).comments] == [((5, 7), "# real")]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_broken_files_do_not_raise(content):
 
 
 def test_comments_before_the_place_where_a_file_breaks_off_count():
-    assert [one.text for one in source("x = 1  # first\ny = (\n").comments] == ["# first"]
+    assert [one.string for one in source("x = 1  # first\ny = (\n").comments] == ["# first"]
 
 
 def test_invalid_escapes_do_not_warn():

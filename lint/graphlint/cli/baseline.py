@@ -41,7 +41,6 @@ def baseline(console: Console, /, paths: tuple[str, ...], prune: bool, **options
     """
     from graphlint.cli import session
     from graphlint.rules.files import UNREADABLE
-    from graphlint.rules.registry import RULES
     from graphlint.run.baseline import DEFAULT_NAME, artifact_name, load
     from graphlint.run.discovery import discover
     from graphlint.run.fingerprints import identity
@@ -57,7 +56,7 @@ def baseline(console: Console, /, paths: tuple[str, ...], prune: bool, **options
     if not tasks:
         console.warning(session.NOTHING)
         return 0
-    results = session.lint(tasks, console, Reviewer(RULES))
+    results = session.lint(tasks, console, Reviewer())
     session.tell_unreadable(results, console, "; its findings stay as they were")
     linted: dict[str, tuple[frozenset[str], Counter[Identity]]] = {}
     for result, task in zip(results, tasks, strict=True):

@@ -147,7 +147,6 @@ def _check(paths: Sequence[str], options: Mapping[str, Any], console: Console) -
     from graphlint.report.formats import summary
     from graphlint.report.formats.registry import FORMATS, settled
     from graphlint.report.results import ReportOptions
-    from graphlint.rules import registry
     from graphlint.run.discovery import discover
     from graphlint.run.pool import cores, tasks_for, with_caches
     from graphlint.run.review import Reviewer
@@ -159,7 +158,7 @@ def _check(paths: Sequence[str], options: Mapping[str, Any], console: Console) -
     candidates = list(discover(paths, resolver))
     outputs = settled(resolver.run.outputs, options["output_file"], statistics=options["statistics"])
     # All settings come before the first artifact is touched: a broken configuration must not stop a run half-way.
-    reviewer = Reviewer(registry.RULES)
+    reviewer = Reviewer()
     tasks = tasks_for(candidates, resolver.settings_for, action)
     if any(FORMATS[output.format].illustrated for output in outputs):
         tasks = [task.illustrated() for task in tasks]

@@ -1,7 +1,5 @@
 """``graphlint clean``: remove what earlier checks left."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable
 
@@ -46,12 +44,11 @@ def _caches(folders: Iterable[str]) -> list[str]:
     """
     from graphlint.artifact.errors import ConfigError
     from graphlint.cli.session import shown_path
-    from graphlint.rules.registry import RULES
     from graphlint.run.cache import TAG
     from graphlint.run.config import Configuration
     from graphlint.run.resolution import CACHE_FOLDER, Resolver
 
-    resolver = Resolver(RULES, Configuration())
+    resolver = Resolver(Configuration())
     found: dict[str, None] = {}
     for start in folders:
         if not os.path.isdir(start):

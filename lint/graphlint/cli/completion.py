@@ -1,7 +1,5 @@
 """``graphlint completion``: the script that makes a shell complete graphlint's commands, options and arguments."""
 
-from __future__ import annotations
-
 import click
 
 from graphlint.cli.console import Console

@@ -17,8 +17,6 @@ from graphlint.report.formats.escaping import printable
 if TYPE_CHECKING:
     from graphlint.cli.progress import Progress
 
-# Importing pathlib costs every run.
-
 When = Literal["auto", "always", "never"]
 
 FIRST_VTE_WITH_LINKS = 5000

@@ -1,7 +1,5 @@
 """``graphlint diff``: what differs between the programs of two artifacts."""
 
-from __future__ import annotations
-
 import os
 import sys
 from typing import Any
@@ -17,7 +15,6 @@ from graphlint.report.comparison import report
 from graphlint.report.comparison.changes import ArtifactDiff
 from graphlint.report.comparison.programs import compare_programs
 from graphlint.report.results import ReportOptions
-from graphlint.rules.registry import RULES
 from graphlint.rules.selection import did_you_mean
 from graphlint.run.config import Configuration
 from graphlint.run.resolution import Resolver
@@ -56,7 +53,7 @@ def diff(console: Console, /, old: str, new: str, **options: Any) -> int:
 
 def _compared(old: str, new: str, wanted: str | None, *, metadata: bool) -> ArtifactDiff:
     """Compare two artifacts, program by program. Raises GraphlintError."""
-    resolver = Resolver(RULES, Configuration())
+    resolver = Resolver(Configuration())
     limits = [resolver.settings_for(path).limits for path in (old, new)]
     with opened(old, limits[0]) as before, opened(new, limits[1]) as after:
         for path, artifact in ((old, before), (new, after)):

@@ -1,7 +1,5 @@
 """A progress bar on stderr, for people who wait longer than a second."""
 
-from __future__ import annotations
-
 import os
 import sys
 import time

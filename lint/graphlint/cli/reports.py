@@ -1,7 +1,5 @@
 """The reports of a check, each written where it belongs."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,8 +11,6 @@ from graphlint.cli.console import Console, write_report
 from graphlint.report.formats import summary
 from graphlint.report.formats.registry import FORMATS, Output, renderer
 from graphlint.report.results import FileResult, ReportOptions
-
-# Importing pathlib costs every run.
 
 SUMMARY_LIMIT: Final = 1 << 20
 """Bytes that GitHub takes from a step for the job summary; with more, it shows nothing at all."""

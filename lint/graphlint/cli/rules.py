@@ -22,7 +22,7 @@ def rule(console: Console, /, rule: str | None, output_format: str) -> int:
     from graphlint.rules.registry import RULES
     from graphlint.rules.selection import find_rule
 
-    chosen = None if rule is None else find_rule(RULES, rule)
+    chosen = None if rule is None else find_rule(rule)
     if output_format == "json":
         console.out(encode([described(one) for one in RULES] if chosen is None else described(chosen)))
     else:
@@ -40,16 +40,14 @@ def rules(console: Console, /, output_format: str) -> int:
 def target(console: Console, /, target: str | None, output_format: str) -> int:
     """Explain a target; list them all if none is given."""
     from graphlint.report.formats.escaping import encode
-    from graphlint.rules.registry import RULES
     from graphlint.rules.targets.documentation import described, explain
     from graphlint.rules.targets.model import all_targets, load_target
 
     chosen = None if target is None else load_target(target)
     if output_format == "json":
-        every = [described(one, RULES) for one in all_targets()]
-        console.out(encode(every if chosen is None else described(chosen, RULES)))
+        console.out(encode([described(one) for one in all_targets()] if chosen is None else described(chosen)))
     else:
-        console.out(_titles(all_targets()) if chosen is None else explain(chosen, RULES))
+        console.out(_titles(all_targets()) if chosen is None else explain(chosen))
     return 0
 
 

@@ -21,15 +21,11 @@ from graphlint.run.review import Reviewer
 if TYPE_CHECKING:
     from graphlint.run.fingerprints import Identity
 
-# Importing pathlib costs every run.
-
 NOTHING = "No .pt2 files found under the given path(s)"
 
 
 def resolver_for(options: Mapping[str, Any]) -> Resolver:
     """What finds out the settings of each path. Raises ConfigError for what is wrong with the options."""
-    from graphlint.rules.registry import RULES
-
     files = [value for value in options["config"] if os.path.isfile(value)]
     inline = [value for value in options["config"] if value not in files]
     for value in inline:
@@ -46,7 +42,7 @@ def resolver_for(options: Mapping[str, Any]) -> Resolver:
         raise ConfigError("--select needs the code or the name of a rule, and is given none")
     if files and options["isolated"]:
         raise ConfigError(f"--config {files[0]} cannot be used with --isolated")
-    return Resolver(RULES, chosen, inline, files[0] if files else None, isolated=options["isolated"])
+    return Resolver(chosen, inline, files[0] if files else None, isolated=options["isolated"])
 
 
 def refuse_to_write(paths: Iterable[str], what: str) -> None:

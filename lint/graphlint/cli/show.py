@@ -1,7 +1,5 @@
 """``graphlint show``: an artifact's graphs, with the findings where they are."""
 
-from __future__ import annotations
-
 import importlib
 import os
 import sys
@@ -21,7 +19,6 @@ from graphlint.report.formats.phrasing import count
 from graphlint.report.graphs.flow import Flow, ShownProgram
 from graphlint.report.results import ReportOptions
 from graphlint.rules.linting import lint_view
-from graphlint.rules.registry import RULES
 from graphlint.rules.selection import did_you_mean
 from graphlint.rules.view import ProgramView
 from graphlint.run.config import Configuration
@@ -90,8 +87,8 @@ def show(console: Console, /, artifact: str, nodes: tuple[str, ...], around: int
     config, isolated, output_file = options["config"], options["isolated"], options["output_file"]
     if config is not None and isolated:
         raise click.UsageError("--config cannot be used with --isolated.")
-    settings = Resolver(RULES, Configuration(), (), config, isolated=isolated).settings_for(artifact)
-    reviewer = Reviewer(RULES)
+    settings = Resolver(Configuration(), (), config, isolated=isolated).settings_for(artifact)
+    reviewer = Reviewer()
     reviewer.baseline(settings.acceptance.baseline)
     review = partial(reviewer.accept, artifact, settings.acceptance)
     with opened(artifact, settings.limits) as archive:

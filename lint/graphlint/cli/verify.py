@@ -1,7 +1,5 @@
 """``graphlint verify``: run two artifacts in torch, and compare them."""
 
-from __future__ import annotations
-
 from graphlint.artifact.urls import is_url
 from graphlint.cli import options as given
 from graphlint.cli.console import Console

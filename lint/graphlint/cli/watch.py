@@ -1,7 +1,5 @@
 """``--watch``: check again whenever an artifact or a configuration changes."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import sys

@@ -1,7 +1,5 @@
 """Pictures of what is around findings, for reports that show them. Pure: no files, no output."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Final

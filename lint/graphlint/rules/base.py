@@ -1,7 +1,5 @@
 """What a rule is: a code, a name, documentation, and a pure function from a program to findings."""
 
-from __future__ import annotations
-
 import inspect
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """GL201 to GL205: runtime checks, which return nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import ClassVar, Final
 

@@ -5,8 +5,6 @@ compiled code, and puts parts of the program's JSON through ``eval`` and ``exec`
 the rest by :mod:`graphlint.artifact.pickles` and :mod:`graphlint.ir.executable`.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial

@@ -3,14 +3,13 @@
 python -m graphlint.rules.documentation > lint/RULES.md
 """
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
 from graphlint.rules.base import ISSUE, Rule
+from graphlint.rules.registry import FAMILIES, RULES
 
 REPOSITORY: Final = "https://github.com/graphlint/graphlint"
 
@@ -53,16 +52,14 @@ def _availability(rule: Rule) -> str:
     return f"{kind} {'sometimes' if rule.fix_sometimes else 'always'} available."
 
 
-def reference(rules: Sequence[Rule]) -> str:
+def reference() -> str:
     """``lint/RULES.md``."""
-    from graphlint.rules.registry import FAMILIES
-
     parts = [_INTRODUCTION]
     for prefix, title in FAMILIES.items():
-        family = [rule for rule in rules if rule.code.startswith(prefix)]
+        family = [rule for rule in RULES if rule.code.startswith(prefix)]
         if family:
             parts += [f"## {title}\n", _table(family)]
-    for rule in rules:
+    for rule in RULES:
         # GitHub makes an anchor of the heading: gl103-buffer-mutation.
         body = re.sub(r"^# .*\n", f"## {rule.code} {rule.name}\n", explain(rule))
         head, _, sections = body.partition("\n## What it does")
@@ -85,6 +82,4 @@ def _anchor(name: str, code: str) -> str:
 
 
 if __name__ == "__main__":
-    from graphlint.rules.registry import RULES
-
-    sys.stdout.write(reference(RULES))
+    sys.stdout.write(reference())

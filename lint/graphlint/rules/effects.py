@@ -1,7 +1,5 @@
 """GL302 to GL308: draws, custom ops, communication, objects with state, and effect tokens of torch's own."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from graphlint.rules.base import Finding, Rule, no_fix

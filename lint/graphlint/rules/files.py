@@ -1,7 +1,5 @@
 """GL001 to GL004: artifacts that cannot be read, not by everyone, or not without running what is in them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Final
 

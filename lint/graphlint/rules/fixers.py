@@ -3,8 +3,6 @@
 Passes are imported when a fix is applied: a check does without them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import msgspec

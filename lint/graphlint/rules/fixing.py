@@ -4,8 +4,6 @@ Whatever changed a program, the result is checked before anything else happens t
 are those of the original. Each failure is a :class:`FixValidationError`, a bug of graphlint: nothing is written then.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -59,18 +57,6 @@ class RestoredProgram(ChangedProgram, frozen=True, eq=False, kw_only=True):
     """What stays functional, and why."""
 
 
-class _State(msgspec.Struct, frozen=True, eq=False):
-    """A program between two passes."""
-
-    document: Document
-    view: ProgramView
-    found: list[Found]
-
-    @classmethod
-    def of(cls, view: ProgramView, name: str, path: str, settings: Settings, review: Review | None) -> _State:
-        return cls(view.document, view, lint_view(view, name, path, settings, review))
-
-
 _FIXERS: Final = sorted(
     {*(rule.fixer for rule in RULES if rule.fixer is not None), GIVE_MESSAGE}, key=lambda fixer: fixer.order
 )
@@ -84,8 +70,9 @@ def fix_program(
 
     Raises :class:`FixValidationError` where a result is not what the pass promises, which is a bug of graphlint.
     """
-    state = _State.of(ProgramView(document, settings), name, path, settings, review)
-    before = tuple(one.diagnostic for one in state.found)
+    view = ProgramView(document, settings)
+    found = lint_view(view, name, path, settings, review)
+    before = tuple(one.diagnostic for one in found)
     fixed: list[Diagnostic] = []
     buffers: list[str] = []
     old_buffers: list[str] = []
@@ -93,30 +80,30 @@ def fix_program(
     while count < len(fixed):  # a later pass may clear the way for an earlier one: a write to what a region returned
         count = len(fixed)
         for fixer in _FIXERS:
-            chosen = _chosen(fixer, state, settings)
-            made = fixer.run(state.view, [one.site for one in chosen if one.site is not None]) if chosen else None
+            chosen = _chosen(fixer, found, settings)
+            made = fixer.run(view, [one.site for one in chosen if one.site is not None]) if chosen else None
             gone = [one for one in chosen if made is not None and (made.fixed is None or _position(one) in made.fixed)]
             if made is None or not gone:
                 continue
-            view = ProgramView(_checked(state.document, made.program), settings)
-            if view.labelled_wrongly:  # it is of the training dialect no more, and backends go by the label
-                view = view.relabelled("ATEN")
-            result = _State.of(view, name, path, settings, review)
-            _check_effects(state.view, result.view, made.checks or _replaced(gone, settings.profile))
-            _check_findings(state.found, result.found, gone, made)
-            state = result
+            result = ProgramView(_checked(view.document, made.program), settings)
+            if result.labelled_wrongly:  # it is of the training dialect no more, and backends go by the label
+                result = result.relabelled("ATEN")
+            left = lint_view(result, name, path, settings, review)
+            _check_effects(view, result, made.checks or _replaced(gone, settings.profile))
+            _check_findings(found, left, gone, made)
+            view, found = result, left
             fixed += [one.diagnostic for one in gone]
             buffers += made.buffers
             old_buffers += made.old_buffers
     return FixedProgram(
-        document=state.document,
+        document=view.document,
         rules=Counter(one.code for one in fixed),
         new_buffers=tuple(buffers),
         old_buffers=tuple(old_buffers),
-        notes=tuple(target_notes(state.view, settings)),
+        notes=tuple(target_notes(view, settings)),
         fixed=tuple(fixed),
         before=before,
-        remaining=tuple(one.diagnostic for one in state.found),
+        remaining=tuple(one.diagnostic for one in found),
     )
 
 
@@ -143,7 +130,7 @@ def restore_program(document: Document, name: str, settings: Settings) -> Restor
     )
 
 
-def _chosen(fixer: Fixer, state: _State, settings: Settings) -> list[Found]:
+def _chosen(fixer: Fixer, found: list[Found], settings: Settings) -> list[Found]:
     """The findings that a fixer is to fix, the targets having their say."""
     profile = settings.profile
     codes = {rule.code for rule in RULES if rule.fixer is fixer} - profile.actions.keys()
@@ -151,8 +138,8 @@ def _chosen(fixer: Fixer, state: _State, settings: Settings) -> list[Found]:
         codes |= profile.codes("strip")
     if fixer is GIVE_MESSAGE:
         codes |= profile.codes("message")
-    chosen = [one for one in state.found if one.diagnostic.code in codes and applies(one, settings)]
-    selected = writes_to_fix(state.found, settings) if fixer.together else None
+    chosen = [one for one in found if one.diagnostic.code in codes and applies(one, settings)]
+    selected = writes_to_fix(found, settings) if fixer.together else None
     return chosen if selected is None else [one for one in chosen if _position(one) in selected]
 
 

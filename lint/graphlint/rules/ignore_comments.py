@@ -1,7 +1,5 @@
 """GL901, GL902 and GL903: comments in the model's source that accept findings, and do not do what they seem to."""
 
-from __future__ import annotations
-
 from graphlint.rules.base import Rule
 
 

@@ -1,7 +1,5 @@
 """GL501 to GL503: what a functional program's label and signature say."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from graphlint.rules.base import Finding, Rule, no_fix

@@ -1,7 +1,5 @@
 """Linting one program: rules in, diagnostics out. Pure: no files, no output."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -109,7 +107,7 @@ def target_notes(view: ProgramView, settings: Settings) -> list[str]:
     for rule in RULES:
         warned = settings.profile.warnings.get(rule.code)
         found = sum(1 for _ in rule.check(view)) if warned is not None else 0
-        notes += [f"{one.target}: {one.text.format(count=found)} ({rule.code})" for one in (warned or ()) if found]
+        notes += [f"{target}: {text.format(count=found)} ({rule.code})" for target, text in warned or () if found]
     return notes
 
 

@@ -1,7 +1,5 @@
 """GL101 to GL107: ops that write their arguments, whether their schema says so or not."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from graphlint.rules.base import Finding, Rule, no_fix
@@ -23,6 +21,8 @@ class MutationRule(Rule):
         "stays as it is, and so does everything else on the same memory; the diagnostic says why."
     )
     kinds: tuple[StorageKind, ...] = ()
+    out: bool | None = None
+    """Whether it is about `out=` overloads only, or about none of them."""
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each node and storage of the rule's kind that it writes."""
@@ -36,8 +36,11 @@ class MutationRule(Rule):
             yield Finding(message, write_fix(view, write), write.site, WrittenStorage.of(write))
 
     def concerns(self, write: Write) -> bool:
-        """Whether the rule is about that write, its storage being of the right kind."""
-        return writes_openly(write)
+        """Whether the op's schema declares the write, and no other rule is about the op as such."""
+        op = write.site.op
+        if op is None or op.source == "configuration" or op.kind in ("collective", "mutation"):
+            return False
+        return write.argument in op.writes and self.out in (None, op.out_variant)
 
 
 def write_fix(view: ProgramView, write: Write) -> Fix:
@@ -53,14 +56,6 @@ def write_fix(view: ProgramView, write: Write) -> Fix:
         what += ", and what it writes is written back at the end"
     exact = site.position not in view.write_plan.inexact
     return Fix("safe", what if exact else f"{what}; what it computes may differ in the last bits", exact)
-
-
-def writes_openly(write: Write) -> bool:
-    """Whether the op's schema declares the write, and no other rule is about the op as such."""
-    op = write.site.op
-    if op is None or op.source == "configuration" or op.kind in ("collective", "mutation"):
-        return False
-    return write.argument in op.writes
 
 
 class InPlaceOp(MutationRule):
@@ -97,10 +92,7 @@ class InPlaceOp(MutationRule):
 
     code = "GL101"
     kinds = ("intermediate", "unknown")
-
-    def concerns(self, write: Write) -> bool:
-        """Overloads with `out=` have a rule of their own."""
-        return writes_openly(write) and write.site.op is not None and not write.site.op.out_variant
+    out = False
 
 
 class InputMutation(MutationRule):
@@ -252,10 +244,7 @@ class OutVariant(MutationRule):
 
     code = "GL106"
     kinds = ("intermediate", "unknown", "user input", "buffer", "parameter", "constant")
-
-    def concerns(self, write: Write) -> bool:
-        """Only the ops whose overload says `out=`."""
-        return writes_openly(write) and write.site.op is not None and write.site.op.out_variant
+    out = True
 
 
 class HiddenUpdate(Rule):

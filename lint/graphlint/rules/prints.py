@@ -1,7 +1,5 @@
 """GL301: ops that print."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from graphlint.rules.base import Finding, Rule, no_fix

@@ -1,7 +1,5 @@
 """All rules, by code. A new rule is one file and its line here; a new family of rules has a line, too."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import Final
 

@@ -6,8 +6,6 @@ Within a layer the more specific selector wins, and ``ignore`` wins over ``selec
 layer wins over an earlier one, whatever the specificity. That is how ruff does it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
@@ -15,6 +13,7 @@ import msgspec
 from graphlint.artifact.errors import ConfigError
 from graphlint.rules.base import Rule
 from graphlint.rules.files import UNREADABLE
+from graphlint.rules.registry import RULES
 
 NAMESPACE = "GL"
 CODE_LENGTH = len("GL103")
@@ -38,44 +37,40 @@ def split_selectors(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(item for value in values for item in (part.strip() for part in value.split(",")) if item)
 
 
-def enabled_codes(
-    rules: Sequence[Rule], layers: Iterable[Layer], defaults: Iterable[str] | None = None
-) -> frozenset[str]:
+def enabled_codes(layers: Iterable[Layer], defaults: Iterable[str] | None = None) -> frozenset[str]:
     """The codes that are on after all ``layers``, earliest first; before them those in ``defaults`` are (None: those
     that are on by default). A ``select`` leaves on what reports unreadable artifacts: an artifact that nobody could
     read must not pass because only ``GL103`` was asked for.
 
     Raises ConfigError for a selector that no rule matches.
     """
-    enabled = {rule.code for rule in rules if rule.enabled_by_default} if defaults is None else set(defaults)
+    enabled = {rule.code for rule in RULES if rule.enabled_by_default} if defaults is None else set(defaults)
     for layer in layers:
         if layer.select is not None:
-            enabled = {rule.code for rule in rules if rule.code in UNREADABLE}
+            enabled = {rule.code for rule in RULES if rule.code in UNREADABLE}
         selecting = {"select": layer.select or (), "extend-select": layer.extend_select}
-        chosen = _decided(rules, selecting, {"ignore": layer.ignore}, layer.origin)
+        chosen = _decided(selecting, {"ignore": layer.ignore}, layer.origin)
         enabled = {code for code in enabled | chosen.keys() if chosen.get(code, True)}
     return frozenset(enabled)
 
 
-def fixable_codes(
-    rules: Sequence[Rule], fixable: Sequence[str] | None, unfixable: Sequence[str], origin: str
-) -> frozenset[str]:
+def fixable_codes(fixable: Sequence[str] | None, unfixable: Sequence[str], origin: str) -> frozenset[str]:
     """The codes whose fixes may be applied: ``fixable`` (all, if None) without ``unfixable``."""
     allowing = {"fixable": ("ALL",) if fixable is None else fixable}
-    decided = _decided(rules, allowing, {"unfixable": unfixable}, origin)
+    decided = _decided(allowing, {"unfixable": unfixable}, origin)
     return frozenset(code for code, allowed in decided.items() if allowed)
 
 
-def matching_codes(rules: Sequence[Rule], selectors: Iterable[str], key: str, origin: str) -> frozenset[str]:
-    return frozenset(code for _, codes in _expand(rules, selectors, key, origin) for code in codes)
+def matching_codes(selectors: Iterable[str], key: str, origin: str) -> frozenset[str]:
+    return frozenset(code for _, codes in _expand(selectors, key, origin) for code in codes)
 
 
-def find_rule(rules: Sequence[Rule], wanted: str) -> Rule:
+def find_rule(wanted: str) -> Rule:
     """The one rule with this code or name. Raises ConfigError with the nearest ones if there is none."""
-    for rule in rules:
+    for rule in RULES:
         if wanted.upper() == rule.code or wanted.lower() == rule.name:
             return rule
-    raise ConfigError(f"unknown rule '{wanted}'{did_you_mean(wanted, _codes_and_names(rules))}")
+    raise ConfigError(f"unknown rule '{wanted}'{did_you_mean(wanted, codes_and_names())}")
 
 
 def did_you_mean(wanted: str, known: Iterable[str]) -> str:
@@ -98,33 +93,29 @@ def did_you_mean(wanted: str, known: Iterable[str]) -> str:
     return "; did you mean " + " or ".join(f"'{name}'" for name in near[:2]) + "?"
 
 
-def _decided(
-    rules: Sequence[Rule], on: Mapping[str, Sequence[str]], off: Mapping[str, Sequence[str]], origin: str
-) -> dict[str, bool]:
+def _decided(on: Mapping[str, Sequence[str]], off: Mapping[str, Sequence[str]], origin: str) -> dict[str, bool]:
     """Whether each code that a selector matches is on; ``on`` and ``off`` are the selectors by their keys."""
     matches = [
         (_specificity(selector), keys is off, codes)
         for keys in (on, off)
         for key, selectors in keys.items()
-        for selector, codes in _expand(rules, selectors, key, origin)
+        for selector, codes in _expand(selectors, key, origin)
     ]
     # What is applied last is the most specific, and among equals what turns off.
     matches.sort(key=lambda match: match[:2])
     return {code: not turns_off for _, turns_off, codes in matches for code in codes}
 
 
-def _expand(
-    rules: Sequence[Rule], selectors: Iterable[str], key: str, origin: str
-) -> Iterator[tuple[str, frozenset[str]]]:
+def _expand(selectors: Iterable[str], key: str, origin: str) -> Iterator[tuple[str, frozenset[str]]]:
     for selector in selectors:
         begins = selector.startswith(NAMESPACE)
         codes = frozenset(
-            one.code for one in rules if selector in ("ALL", one.name) or (begins and one.code.startswith(selector))
+            one.code for one in RULES if selector in ("ALL", one.name) or (begins and one.code.startswith(selector))
         )
         if not codes:
             where = f" of {origin}" if origin else ""
-            prefixes = ["ALL", *(one.code[:end] for one in rules for end in range(len(NAMESPACE) + 1, CODE_LENGTH))]
-            hint = did_you_mean(selector, _codes_and_names(rules)) or did_you_mean(selector, prefixes)
+            prefixes = ["ALL", *(one.code[:end] for one in RULES for end in range(len(NAMESPACE) + 1, CODE_LENGTH))]
+            hint = did_you_mean(selector, codes_and_names()) or did_you_mean(selector, prefixes)
             raise ConfigError(f"unknown rule selector '{selector}' in {key}{where}{hint}")
         yield selector, codes
 
@@ -136,5 +127,5 @@ def _specificity(selector: str) -> int:
     return len(selector) if selector.startswith(NAMESPACE) else CODE_LENGTH
 
 
-def _codes_and_names(rules: Sequence[Rule]) -> list[str]:
-    return [text for rule in rules for text in (rule.code, rule.name)]
+def codes_and_names() -> list[str]:
+    return [text for rule in RULES for text in (rule.code, rule.name)]

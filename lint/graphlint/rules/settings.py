@@ -1,7 +1,5 @@
 """What a run is told to do, resolved and immutable: the seam between configuration and engine."""
 
-from __future__ import annotations
-
 import sys
 from typing import Any, Literal
 
@@ -41,14 +39,6 @@ class TargetAction(msgspec.Struct, frozen=True):
     because: str
 
 
-class Warned(msgspec.Struct, frozen=True):
-    """What becomes of a rule's findings at a target that takes them."""
-
-    target: str
-    text: str
-    """``{count}`` stands for how many there are."""
-
-
 class Profile(msgspec.Struct, frozen=True):
     """What the targets of an artifact demand together. The default is that of ``functional``, for which no file is
     read.
@@ -65,8 +55,9 @@ class Profile(msgspec.Struct, frozen=True):
     """By overload (``aten.to.dtype``), or by op for all overloads."""
     refused_outputs: dict[str, Refused] = {}
     """By kind: ``user_input_mutation`` and so on."""
-    warnings: dict[str, tuple[Warned, ...]] = {}
-    """By code."""
+    warnings: dict[str, tuple[tuple[str, str], ...]] = {}
+    """What becomes of findings at targets that take them, by code: the target, and the text, in which ``{count}``
+    stands for how many there are."""
     aten_label: bool = False
     """Whether the label has to be ATEN wherever the graph admits it: checks are no obstacle then, writes are."""
 

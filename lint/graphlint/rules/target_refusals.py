@@ -1,7 +1,5 @@
 """GL601: ops that a target refuses."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from graphlint.rules.base import Finding, Rule, no_fix

@@ -18,7 +18,6 @@ from graphlint.artifact.errors import ConfigError
 from graphlint.artifact.urls import is_url
 from graphlint.ops.declared import DeclaredOp
 from graphlint.report.results import Action, FileResult
-from graphlint.rules.registry import RULES
 from graphlint.rules.settings import Settings, TokenSink
 from graphlint.run.config import checked, configured
 from graphlint.run.resolution import Resolver
@@ -205,4 +204,4 @@ def _resolver(options: Mapping[str, Any], known: Any) -> tuple[Resolver, Reviewe
         raise ConfigError(f"ops: {error}") from None
     given = configured({**options, "ops": declared})
     isolated = options.get("isolated", False)
-    return Resolver(RULES, given, (), options.get("config"), isolated=isolated, origin="the call"), Reviewer(RULES)
+    return Resolver(given, (), options.get("config"), isolated=isolated, origin="the call"), Reviewer()

@@ -14,8 +14,6 @@ A baseline is JSON with one finding a line, sorted, so that a review shows what 
 ``graphlint.run.fingerprints`` goes by; ``count`` is how many such findings are accepted.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections import Counter

@@ -12,8 +12,6 @@ with an entry means that there is none. Entries are replaced in one step, so tha
 
 # Importing pathlib, tempfile and shutil would cost more than a lookup does.
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import hashlib

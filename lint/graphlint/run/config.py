@@ -4,10 +4,6 @@ A configuration is the table ``[tool.graphlint]`` of a ``pyproject.toml``, or a 
 ``.graphlint.toml``. How several of them and the command line combine is the business of ``graphlint.run.resolution``.
 """
 
-# Importing pathlib would cost every run more than reading the configuration does.
-
-from __future__ import annotations
-
 import os.path
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final, Literal, get_args, get_origin

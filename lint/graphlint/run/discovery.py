@@ -1,7 +1,5 @@
 """Finding the artifacts that the paths on the command line stand for."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Iterator
 
@@ -10,7 +8,7 @@ import msgspec
 from graphlint.artifact.urls import is_url
 from graphlint.run.resolution import Resolver
 
-# pathlib would make a walk over many folders several times slower, and its import costs every run.
+# pathlib would make a walk over many folders several times slower.
 
 SUFFIX = ".pt2"
 NO_MATCH = "nothing matches this pattern"

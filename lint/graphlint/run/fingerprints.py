@@ -6,8 +6,6 @@ something else is edited. Indices of repeated modules are left out (``layers.3.n
 layer put in front changes them all; findings that nothing else tells apart are numbered in program order.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 

@@ -6,8 +6,6 @@ path below the configuration's folder and against the path's last name alone. Pa
 slashes on every system.
 """
 
-from __future__ import annotations
-
 import fnmatch
 import functools
 import os.path

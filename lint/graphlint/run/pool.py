@@ -143,10 +143,9 @@ def _processed(task: Task, process: Process | None, reviewer: Reviewer | None) -
 @functools.cache
 def _own_reviewer() -> Reviewer:
     """Of a worker process, which does not outlive the run."""
-    from graphlint.rules.registry import RULES
     from graphlint.run.review import Reviewer
 
-    return Reviewer(RULES)
+    return Reviewer()
 
 
 def is_clean(result: FileResult) -> bool:

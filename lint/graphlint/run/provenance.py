@@ -18,8 +18,6 @@ Entries are in the order in which they came about. ``before`` and ``after`` are 
 archive's member. There are no times in it: the same input gives the same bytes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, Final, Literal
 

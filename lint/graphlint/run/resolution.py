@@ -4,8 +4,6 @@ Sources, the later ones winning: the defaults, the nearest configuration file up
 given by ``--config FILE``), each ``--config KEY=VALUE``, the command line's own options.
 """
 
-from __future__ import annotations
-
 import os.path
 from collections.abc import Sequence
 from typing import Any, Final
@@ -17,15 +15,12 @@ from graphlint.artifact.limits import Limits
 from graphlint.artifact.urls import is_url
 from graphlint.ops.declared import DeclaredOp
 from graphlint.report.formats.registry import Output, parse
-from graphlint.rules.base import Rule
 from graphlint.rules.ignore_comments import UnusedIgnore
 from graphlint.rules.selection import Layer, enabled_codes, fixable_codes, matching_codes
 from graphlint.rules.settings import Acceptance, Pattern, Profile, Settings
 from graphlint.run import config
 from graphlint.run.config import ConfigFile, Configuration
 from graphlint.run.globs import matches
-
-# Importing pathlib costs every run.
 
 COMMAND_LINE: Final = "the command line"
 CACHE_FOLDER: Final = ".graphlint_cache"
@@ -71,7 +66,6 @@ class Resolver:
 
     def __init__(
         self,
-        rules: Sequence[Rule],
         options: Configuration,
         inline: Sequence[str] = (),
         file: str | None = None,
@@ -84,7 +78,6 @@ class Resolver:
 
         Raises ConfigError for what is wrong with them.
         """
-        self._rules = rules
         self._folder = os.getcwd()
         self._isolated = isolated
         # As in ruff: patterns in a file that was named explicitly are relative to the current folder.
@@ -172,7 +165,7 @@ class Resolver:
         origin = allowing if fixable is not None else denying
         settings = Settings(
             enabled=frozenset(),
-            fixable=fixable_codes(self._rules, fixable, unfixable or (), origin=origin.path),
+            fixable=fixable_codes(fixable, unfixable or (), origin=origin.path),
             unsafe_fixes=bool(said.unsafe_fixes),
             exact=bool(said.exact),
             token_sink=said.token_sink or "buffer",
@@ -205,7 +198,7 @@ class Resolver:
         profile = self._profile(targets, f"{source.path}: {'--' if source.path == COMMAND_LINE else ''}{key}")
         said = ((one.configuration, one.path) for one in sources)
         layers = [Layer(one.select, one.extend_select or (), one.ignore or (), path) for one, path in said]
-        enabled = enabled_codes(self._rules, layers, profile.violations)
+        enabled = enabled_codes(layers, profile.violations)
         if _last(sources, "warn_unused_ignores")[1]:
             enabled |= {UnusedIgnore.code}
         return msgspec.structs.replace(settings, enabled=enabled, profile=profile)
@@ -219,7 +212,7 @@ class Resolver:
             from graphlint.rules.targets.model import profile_of
 
             try:
-                self._profiles[targets] = profile_of(targets, self._rules)
+                self._profiles[targets] = profile_of(targets)
             except ConfigError as error:
                 raise ConfigError(f"{origin}: {error}") from None
         return self._profiles[targets]
@@ -235,7 +228,7 @@ class Resolver:
                 raise ConfigError(f"{rooted.path}: source-roots: there is no folder {folder}")
         ignored = []
         for glob, selectors in (ignores or {}).items():
-            codes = matching_codes(self._rules, selectors, f'per-file-ignores."{glob}"', ignoring.path)
+            codes = matching_codes(selectors, f'per-file-ignores."{glob}"', ignoring.path)
             ignored.append((Pattern(glob, ignoring.root), codes))
         return Acceptance(root, roots, _below(naming, baseline) if baseline else "", tuple(ignored))
 

@@ -5,7 +5,7 @@ engine, which leaves alone what is accepted; for a check after it, so that resul
 is told it knows at the end of a run which comments accepted nothing, and which entries of a baseline no longer occur.
 """
 
-# Importing pathlib costs every run. What reads source files is imported once there is a finding.
+# What reads source files is imported once there is a finding.
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from graphlint.rules.base import Rule, no_fix
 from graphlint.rules.diagnostics import Diagnostic, Location, Suppression
 from graphlint.rules.files import UNREADABLE
 from graphlint.rules.ignore_comments import BroadIgnore, InvalidIgnore, UnusedIgnore
-from graphlint.rules.selection import did_you_mean
+from graphlint.rules.registry import RULES
+from graphlint.rules.selection import codes_and_names, did_you_mean
 from graphlint.rules.settings import Acceptance, Settings
 from graphlint.run.globs import matches
 
@@ -50,9 +51,7 @@ class _Seen(msgspec.Struct, frozen=True, eq=False):
 class Reviewer:
     """Reviews the findings of one run. The same findings always give the same result."""
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
-        """``rules`` are those that comments can name."""
-        self._rules = rules
+    def __init__(self) -> None:
         self._locators: dict[tuple[str, tuple[str, ...]], Locator] = {}
         self._baselines: dict[str, Baseline] = {}
         self._ignores: dict[str, tuple[Ignore, ...]] = {}
@@ -192,7 +191,7 @@ class Reviewer:
             codes = ", ".join(sorted(found)) or "GL103"
             yield BroadIgnore, message, f"name what it is to accept: `# graphlint: ignore[{codes}] reason`"
         for name in ignore.unknown:
-            hint = did_you_mean(name, [text for rule in self._rules for text in (rule.code, rule.name)])
+            hint = did_you_mean(name, codes_and_names())
             yield InvalidIgnore, f"no rule is called '{name}'{hint}", "`graphlint rule` lists the rules"
         unused = [code for code in ignore.codes if code in seen.enabled and (ignore, code) not in seen.used]
         if unused:
@@ -213,7 +212,7 @@ class Reviewer:
             from graphlint.run.sources.sourcefile import find_ignores
 
             source = locator.read(file)
-            names = {text: rule.code for rule in self._rules for text in (rule.code, rule.name)}
+            names = {text: rule.code for rule in RULES for text in (rule.code, rule.name)}
             self._ignores[file] = find_ignores(source, names) if source is not None else ()
         return self._ignores[file]
 

@@ -1,7 +1,5 @@
 """What one call of a program brings about, and what of that differs between two programs."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import ctypes

@@ -5,8 +5,6 @@ functional twin, and through control flow. The table of twins and the calling co
 artifacts (:mod:`graphlint.passes.tokens`).
 """
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import operator

@@ -1,7 +1,5 @@
 """Loading an artifact with stock torch, after a look at what that would run."""
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import logging

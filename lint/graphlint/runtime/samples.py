@@ -1,7 +1,5 @@
 """Inputs to run a program on: the artifact's own, and ones made from its recorded metadata and range constraints."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple

@@ -1,7 +1,5 @@
 """Whether two artifacts do the same, found out by running both."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

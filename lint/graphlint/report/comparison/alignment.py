@@ -5,8 +5,6 @@ them in common, as programs before and after a fix, are first aligned by the lin
 same order (the idea of patience diff): a value's name, and so its line, is unique.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence

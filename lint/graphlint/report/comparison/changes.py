@@ -1,7 +1,5 @@
 """What a comparison finds: plain, immutable data, whose fields are the keys of the JSON."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import msgspec

@@ -9,8 +9,6 @@ All of it takes time linear in the size of the graphs, but for the alignment by 
 distance. A match is no more than a proposal: what differs between two matched nodes is reported as a change.
 """
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence

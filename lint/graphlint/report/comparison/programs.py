@@ -1,7 +1,5 @@
 """Two programs compared: their interfaces, then their graphs."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterator
 

@@ -19,8 +19,6 @@ As JSON, for programs, a comparison has the keys ``version`` (1), ``tool``, ``ol
 says, field by field. The text is ASCII. Within one version keys are only ever added.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from typing import Final

@@ -9,8 +9,6 @@ The line of the model's source comes first, in the form that editors make a link
 where there is no such line.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from graphlint.report.formats.escaping import printable

@@ -10,8 +10,6 @@
 ``code``, ``name``, ``severity``, ``count``, ``fixable`` (whether ``--fix`` takes any away) and ``fixable_count``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

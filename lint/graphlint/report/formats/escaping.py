@@ -5,8 +5,6 @@ apart, terminal control sequences, bytes that are no text. All of that is shown 
 ``\xe9``, a line break as ``\n``, other characters that do not print as ``\x1b`` or ``\u202e``.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Any, Final
 

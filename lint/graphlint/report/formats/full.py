@@ -15,8 +15,6 @@ What is wrong; where in the model; where in the artifact; what can be done about
 where it is at hand, and has a marker under the expression then; otherwise it is what the artifact stores.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from graphlint.report.formats.escaping import printable

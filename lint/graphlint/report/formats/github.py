@@ -7,8 +7,6 @@
 GitHub shows ten annotations of a kind for each step. Where there are more, the tenth says how many others there are.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final

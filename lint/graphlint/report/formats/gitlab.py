@@ -4,8 +4,6 @@ Paths are relative to the project's folder. GitLab shows the description only, s
 what has the same fingerprint for the same.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Final
 

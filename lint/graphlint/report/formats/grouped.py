@@ -8,8 +8,6 @@
         GL201 [*] aten._assert_async.msg returns nothing
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from graphlint.report.formats.escaping import printable

@@ -14,8 +14,6 @@ Each file comes before its findings, the summary last. ``status`` says where ``j
 is in ``diagnostics``, the others are in the lists of that name.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 

@@ -4,8 +4,6 @@ What somebody has accepted is a skipped test, what could not be processed an err
 the same results give the same report.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from xml.sax.saxutils import escape, quoteattr

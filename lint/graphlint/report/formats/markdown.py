@@ -4,8 +4,6 @@ Names from artifacts can hold anything, so everything but the words of graphlint
 on the size, what no longer fits is counted.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from typing import Final

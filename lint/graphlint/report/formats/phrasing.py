@@ -1,7 +1,5 @@
 """What the formats share: findings in groups, how many there are, where they are, and what they say."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections import Counter

@@ -7,7 +7,6 @@ configuration ``FORMAT`` goes to stdout, ``FORMAT=FILE`` into a file.
 
 from __future__ import annotations
 
-# Importing pathlib costs every run.
 import importlib
 import os
 from collections.abc import Callable, Sequence

@@ -5,8 +5,6 @@ artifact, with program and node, follows as a related location. ``primaryLocatio
 fingerprint, so that an alert outlives another export of the model. What somebody has accepted is there as suppressed.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from typing import Any, Final

@@ -8,8 +8,6 @@
     Restored 2 checks, 1 functional check is left.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final

@@ -1,7 +1,5 @@
 """Drawing as Graphviz text, for ``dot -Tsvg`` and the like. What is called stands in clusters."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Final
 

@@ -1,7 +1,5 @@
 """What is on a picture of a program, and what is to be seen of each vertex: Graphviz text and SVG are made from it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final

@@ -6,8 +6,6 @@ its caller. Writes reach the values that show the written storage, and what read
 pictures are made from that.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator
 from functools import cached_property

@@ -23,8 +23,6 @@ and findings are as in ``check --output-format json``. With ``--node``, nodes an
 findings those of the nodes. The text is ASCII. Within one version keys are only ever added.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Final
 

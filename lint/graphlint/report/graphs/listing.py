@@ -15,8 +15,6 @@
 ``>`` beside the margin marks the node that was asked for. Lines are broken to fit :data:`WIDTH` columns.
 """
 
-from __future__ import annotations
-
 import re
 import textwrap
 from collections.abc import Iterator, Sequence

@@ -6,8 +6,6 @@ that wants the picture to shrink with it gives ``.glp-picture`` a ``max-width`` 
 take such rules in the picture itself for its size.
 """
 
-from __future__ import annotations
-
 import unicodedata
 from collections.abc import Iterator, Sequence
 from hashlib import sha256

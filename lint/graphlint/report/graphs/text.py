@@ -27,8 +27,6 @@ Printing what was parsed gives the same text. Parsing what was printed gives the
 text tells: node metadata, node names and the module call graph are not part of it.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator
 from functools import lru_cache

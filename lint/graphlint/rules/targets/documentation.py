@@ -3,13 +3,10 @@
 python -m graphlint.rules.targets.documentation > lint/TARGETS.md
 """
 
-from __future__ import annotations
-
 import sys
-from collections.abc import Sequence
 from typing import Any, Final
 
-from graphlint.rules.base import Rule
+from graphlint.rules.registry import RULES
 from graphlint.rules.targets.model import OpRow, Target, all_targets, row_of
 
 _KEYS: Final = ("name", "consumer", "title", "summary", "measured", "label", "references")
@@ -40,14 +37,14 @@ This file is made by `python -m graphlint.rules.targets.documentation`.
 """
 
 
-def explain(target: Target, rules: Sequence[Rule]) -> str:
+def explain(target: Target) -> str:
     versions = ", ".join(f"{package} {version}" for package, version in target.measured.items())
     lines = [f"# {target.name}: {target.title}", "", target.summary, ""]
     if versions:
         lines += [f"Measured with {versions}.", ""]
     label = "ATEN; a graph that allows it is relabelled" if target.label == "ATEN" else "any"
     lines += [f"Dialect label: {label}.", ""]
-    lines += _rules(target, rules)
+    lines += _rules(target)
     for heading, rows in (
         ("Ops that are refused (GL601)", target.ops),
         ("Outputs that are refused (GL601)", target.outputs),
@@ -58,8 +55,8 @@ def explain(target: Target, rules: Sequence[Rule]) -> str:
     return "\n".join(lines)
 
 
-def _rules(target: Target, rules: Sequence[Rule]) -> list[str]:
-    own = [rule for rule in rules if row_of(target, rule).because]
+def _rules(target: Target) -> list[str]:
+    own = [rule for rule in RULES if row_of(target, rule).because]
     if not own:
         return ["Every rule is as its documentation says (`graphlint rule`).", ""]
     lines = ["| rule | violation | `--fix` | why |", "|---|---|---|---|"]
@@ -80,9 +77,9 @@ def _refused(heading: str, rows: dict[Any, OpRow]) -> list[str]:
     return [*lines, ""]
 
 
-def described(target: Target, rules: Sequence[Rule]) -> dict[str, Any]:
+def described(target: Target) -> dict[str, Any]:
     """One target as JSON, with what it makes of every rule."""
-    rows = {rule.code: row_of(target, rule) for rule in rules}
+    rows = {rule.code: row_of(target, rule) for rule in RULES}
     return {
         **{key: getattr(target, key) for key in _KEYS},
         "rules": {
@@ -98,13 +95,11 @@ def _row(row: OpRow) -> dict[str, Any]:
     return {"because": row.because, "advice": row.advice or None, "restore": row.restore}
 
 
-def reference(rules: Sequence[Rule]) -> str:
+def reference() -> str:
     """``lint/TARGETS.md``."""
-    sections = (explain(target, rules).replace("# ", "## ", 1) for target in all_targets())
+    sections = (explain(target).replace("# ", "## ", 1) for target in all_targets())
     return "\n".join([_INTRODUCTION, *sections]).rstrip() + "\n"
 
 
 if __name__ == "__main__":
-    from graphlint.rules.registry import RULES
-
-    sys.stdout.write(reference(RULES))
+    sys.stdout.write(reference())

@@ -1,7 +1,5 @@
 """What a target's file says, read and checked; and several targets as one, which demands the strictest of each."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal
@@ -11,8 +9,9 @@ import msgspec
 from graphlint.artifact.errors import ConfigError
 from graphlint.rules.base import Rule
 from graphlint.rules.checks import TOKEN_RULES
+from graphlint.rules.registry import RULES
 from graphlint.rules.selection import did_you_mean
-from graphlint.rules.settings import FixAction, Profile, Refused, TargetAction, Warned, parse_toml
+from graphlint.rules.settings import FixAction, Profile, Refused, TargetAction, parse_toml
 
 SUFFIX: Final = ".toml"
 """Each target is a file ``<name>.toml`` beside this one."""
@@ -91,12 +90,12 @@ def all_targets() -> list[Target]:
     return sorted(found, key=lambda target: (target.order, target.name))
 
 
-def profile_of(names: Sequence[str], rules: Sequence[Rule]) -> Profile:
+def profile_of(names: Sequence[str]) -> Profile:
     """What the targets of these names demand together. Raises ConfigError for unknown ones and contradictions."""
     targets = [load_target(name) for name in dict.fromkeys(names)]
-    rows = {rule.code: [(target.name, row_of(target, rule)) for target in targets] for rule in rules}
+    rows = {rule.code: [(target.name, row_of(target, rule)) for target in targets] for rule in RULES}
     strictest = {code: max(said, key=lambda one: _STRICTER.index(one[1].fix)) for code, said in rows.items()}
-    _reject_contradictions(targets, rules)
+    _reject_contradictions(targets)
     return Profile(
         chosen=True,
         targets=tuple(target.name for target in targets),
@@ -111,7 +110,7 @@ def profile_of(names: Sequence[str], rules: Sequence[Rule]) -> Profile:
         warnings={
             code: warned
             for code, said in rows.items()
-            if (warned := tuple(Warned(name, row.warning) for name, row in said if row.warning))
+            if (warned := tuple((name, row.warning) for name, row in said if row.warning))
         },
         aten_label=any(target.label == "ATEN" for target in targets),
     )
@@ -144,12 +143,12 @@ def row_of(target: Target, rule: Rule) -> RuleRow:
     return RuleRow("functionalize", rule.enabled_by_default, "")
 
 
-def _reject_contradictions(targets: Sequence[Target], rules: Sequence[Rule]) -> None:
+def _reject_contradictions(targets: Sequence[Target]) -> None:
     """A fix for one target must not make what another refuses."""
     refusing = next((target for target in targets if TOKEN_OP in target.ops), None)
     if refusing is None:
         return
-    for rule in rules:
+    for rule in RULES:
         for target in targets:
             row = row_of(target, rule)
             if rule.code in TOKEN_RULES and row.violation and row.fix == "functionalize":

@@ -1,7 +1,5 @@
 """From a frame that an artifact records to a line of the repository, and the part of it that an op comes from."""
 
-from __future__ import annotations
-
 import ast
 import contextlib
 from collections.abc import Iterator, Sequence

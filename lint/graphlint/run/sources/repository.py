@@ -6,10 +6,6 @@ artifact says, too. What ``source-roots`` names is looked at first, and settles 
 outside the repository's root is ever taken.
 """
 
-# Importing pathlib costs every run.
-
-from __future__ import annotations
-
 import contextlib
 import ntpath
 import os

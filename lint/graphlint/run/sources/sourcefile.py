@@ -2,8 +2,6 @@
 ``# graphlint: ignore[GL201] reason``.
 """
 
-from __future__ import annotations
-
 import ast
 import contextlib
 import io
@@ -25,16 +23,6 @@ _IGNORE = re.compile(
 KEYWORD = "graphlint"
 
 
-class Comment(msgspec.Struct, frozen=True):
-    """A comment and where it is."""
-
-    line: int
-    column: int
-    """In characters, from 1."""
-    text: str
-    """From the ``#`` on."""
-
-
 class SourceFile:
     """A file that was read; nothing is parsed before it is asked for."""
 
@@ -54,14 +42,14 @@ class SourceFile:
             return None
 
     @cached_property
-    def comments(self) -> tuple[Comment, ...]:
+    def comments(self) -> tuple[tokenize.TokenInfo, ...]:
         """All comments, in order, as far as the file can be read as Python."""
-        found: list[Comment] = []
+        found: list[tokenize.TokenInfo] = []
         # What comes before the place at which the file stops being Python still counts.
         with contextlib.suppress(tokenize.TokenError, SyntaxError, RecursionError):
             for token in tokenize.generate_tokens(io.StringIO(self._text).readline):
                 if token.type == tokenize.COMMENT:
-                    found.append(Comment(token.start[0], token.start[1] + 1, token.string))  # noqa: PERF401
+                    found.append(token)  # noqa: PERF401
         return tuple(found)
 
     @cached_property
@@ -159,15 +147,16 @@ def find_ignores(source: SourceFile, rules: Mapping[str, str]) -> tuple[Ignore, 
         return ()
     found = []
     for comment in source.comments:
-        for match in _IGNORE.finditer(comment.text):
+        for match in _IGNORE.finditer(comment.string):
             names = [name for name in re.split(r"[,\s]+", match["codes"] or "") if name]
             codes = [rules.get(name.upper()) or rules.get(name.lower()) for name in names]
             closed = match["bracket"] is None or match["closed"] is not None
-            begin = comment.column + match.start()
-            first, last = source.statement(comment.line)
+            line, offset = comment.start
+            begin = offset + 1 + match.start()
+            first, last = source.statement(line)
             known = tuple(dict.fromkeys(code for code in codes if code is not None)) if closed else ()
             unknown = tuple(name for name, code in zip(names, codes, strict=True) if code is None)
             reason = match["reason"].strip(" \t:-") if closed else ""
             end = begin + len(match[0].rstrip())
-            found.append(Ignore(comment.line, begin, end, first, last, known, unknown, reason, closed))
+            found.append(Ignore(line, begin, end, first, last, known, unknown, reason, closed))
     return tuple(found)

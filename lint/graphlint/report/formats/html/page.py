@@ -4,8 +4,6 @@ Everything from outside is escaped: names from artifacts can hold anything. Besi
 load anything and to run any script but its own. Without scripts all findings are there, and the filters are not.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 from collections import Counter
