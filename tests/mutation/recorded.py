@@ -48,7 +48,7 @@ class Recorder(Interpreter):
             # torch loads every value with offset 0: what is recorded of it is in the JSON only, under the names of
             # single results. What a subgraph records of its inputs is left as it was.
             offset = real.storage_offset() if self._path else self._offsets.get(node.name, real.storage_offset())
-            described = partial(self._described, laid_out=not _laid_out_anew(node))
+            described = partial(self._described, laid_out=not _laid_out_anew(node), cast=_cast_anew(node))
             said, is_so = described(expected, offset), described(real, real.storage_offset())
             if said != is_so:
                 self._found[f"{self._path}{node.name}"] = f"{node.target}: recorded {said}, computed {is_so}"
@@ -60,7 +60,7 @@ class Recorder(Interpreter):
     def _number(self, size: Any) -> Any:
         return size.node.expr.xreplace(self._symbols) if isinstance(size, torch.SymInt) else size
 
-    def _described(self, tensor: torch.Tensor, offset: int, *, laid_out: bool) -> str:
+    def _described(self, tensor: torch.Tensor, offset: int, *, laid_out: bool, cast: bool) -> str:
         shape = [self._number(size) for size in tensor.shape]
         strides = [self._number(stride) for stride in tensor.stride()]
         # The stride of a dimension of size 1 moves nothing, and ops do not agree on it; nor do any without elements,
@@ -68,7 +68,8 @@ class Recorder(Interpreter):
         moves = [laid_out and size != 1 and 0 not in shape for size in shape]
         strides = [stride if moving else "any" for stride, moving in zip(strides, moves, strict=True)]
         begin = "any" if 0 in shape else offset
-        return f"{tensor.dtype} {shape} strides {strides} offset {begin} {tensor.device} {tensor.layout}"
+        dtype = "any" if cast else tensor.dtype
+        return f"{dtype} {shape} strides {strides} offset {begin} {tensor.device} {tensor.layout}"
 
 
 def _laid_out_anew(node: torch.fx.Node) -> bool:
@@ -76,6 +77,18 @@ def _laid_out_anew(node: torch.fx.Node) -> bool:
     rows = {"memory_format": torch.contiguous_format}
     clone = torch.ops.aten.clone.default
     return bool(node.users) and all(user.target is clone and user.kwargs == rows for user in node.users)
+
+
+def _cast_anew(node: torch.fx.Node) -> bool:
+    """Whether the value is only read to be cast to the dtype that is recorded of it, since its own is not known."""
+    value = node.meta.get("val")
+
+    def casts(user: torch.fx.Node) -> bool:
+        if user.target is torch.ops.aten._to_copy.default:
+            return isinstance(value, torch.Tensor) and user.kwargs.get("dtype") == value.dtype
+        return user.target is torch.ops.aten.clone.default and _cast_anew(user)
+
+    return bool(node.users) and all(map(casts, node.users))
 
 
 def mismatches(program: torch.export.ExportedProgram, tree: dict[str, Any], args: tuple[Any, ...]) -> Mismatches:

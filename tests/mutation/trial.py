@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import torch
 from tests.judge import DifferenceError, Seen, Witness, compare, decomposed, difference, load, quiet, unflattened
 from torch.utils import _pytree as pytree
@@ -26,6 +27,8 @@ ALL = frozenset(rule.code for rule in RULES)
 DEFAULT = frozenset(rule.code for rule in RULES if rule.enabled_by_default)
 SETTINGS = Settings(enabled=DEFAULT, fixable=ALL, exact=True)
 """The judge compares bits."""
+ROUNDING = msgspec.structs.replace(SETTINGS, exact=False)
+"""As graphlint is set by default."""
 
 
 class Case(NamedTuple):

@@ -98,6 +98,7 @@ ShapeRule = Literal[
 ]
 
 Substitute = Literal[
+    "keep",  # the tensor as it is
     "copy",  # the source, cast and expanded
     "fill",  # a tensor full of a number
     "fill-tensor",  # a tensor full of the one element of another

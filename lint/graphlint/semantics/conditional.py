@@ -44,6 +44,16 @@ def shares_storage(
     return None if doubtful or not dtypes_known else shares
 
 
+def returns_operand(node: Node, op: OpInfo, operand: TensorMeta) -> bool:
+    """Whether a conditional op, with a node's arguments, returns its operand as it is."""
+    decide = _DECISIONS.get(op.shares or "undecided")
+    return (
+        decide is not None
+        and [step.kind for step in op.view] == ["identity"]
+        and bool(decide(node, op, operand, operand))
+    )
+
+
 def _differs_in_single_steps_only(
     before: TensorMeta, after: TensorMeta, may_be_one: Callable[[int | str], bool]
 ) -> bool:

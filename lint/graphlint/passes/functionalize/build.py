@@ -17,17 +17,19 @@ from graphlint.semantics.memory import Memory
 from graphlint.semantics.sizes import Sizes
 
 
-class Twin(msgspec.Struct, frozen=True):
+class Twin(msgspec.Struct):
     """What takes the place of a writing op."""
 
     metas: list[Meta]
     """Of its results."""
     laid_out: list[bool]
     """Whether each is known to be laid out so."""
-    exact: bool
-    """Whether each rounds as what it takes the place of."""
+    told: list[bool]
+    """Whether the dtype of each is known."""
     disposable: bool
     """Whether it may go when nobody uses them."""
+    inexact: str = ""
+    """Why one may round otherwise than what it takes the place of."""
 
 
 class Builder:

@@ -333,6 +333,8 @@ class Frame:
                 return
             self._check_apart(op, refs)
             resized = self._resized(node, op, refs) if op.out_variant else []
+            if resized and op.substitute == "keep":  # nothing is left of what it was
+                op = msgspec.structs.replace(op, substitute=None)
             call = self._call_of(node, op, writes, refs)
             if op.schema is not None and any(one.alias is None for one in op.schema.returns):
                 self._write_beside(node, call, refs)
@@ -340,7 +342,10 @@ class Frame:
             results = self._results_of(node, op, writes)
             values = functional(self.builder, call, self.rewriter.ops)
             replaces = op.out_variant or op.substitute == "copy"
-            for ref, value, names in zip(refs, values, results, strict=True):
+            for ref, value, names, target in zip(refs, values, results, call.targets, strict=True):
+                if value is target.value:  # nothing was written
+                    self.gone.update((name, value.name) for name in names)
+                    continue
                 if ref in resized:
                     self._check_layout(op, value, ref)
                 self._settle(ref, value, names, replaces=replaces)

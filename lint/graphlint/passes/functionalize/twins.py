@@ -5,6 +5,7 @@ among their facts:
 
 | substitute | becomes |
 |---|---|
+| ``keep`` | the tensor as it is (``empty`` with ``out=`` leaves it so) |
 | ``copy`` | the source, cast by ``_to_copy`` and enlarged by ``expand`` where dtype, device or shape differ |
 | ``fill``, ``zero``, ``fill-tensor`` | ``full_like``; the value cast and expanded where it is a tensor |
 | ``batch-norm``, ``instance-norm`` | ``_native_batch_norm_legit_functional`` |
@@ -20,7 +21,7 @@ from typing import Final
 
 import msgspec
 
-from graphlint.ir.dtypes import BOOL, FLOAT64, INT64, category, is_number, promoted, real_part
+from graphlint.ir.dtypes import BOOL, COMPLEX128, FLOAT64, INT64, category, is_number, promoted, real_part
 from graphlint.ir.edit import of_kind, tensor
 from graphlint.ir.enums import FLOAT32
 from graphlint.ir.model import Argument, NamedArgument, Node, SymSize
@@ -40,6 +41,7 @@ from graphlint.ops.schema import OpSchema, SchemaArgument
 from graphlint.ops.table import OpTable
 from graphlint.passes.functionalize.build import Builder, Twin
 from graphlint.passes.functionalize.metas import Meta, Obstacle, Value
+from graphlint.semantics.conditional import returns_operand
 
 RESHAPED: Final = "out= is given a tensor of another shape, which the op resizes"
 _FORMATS: Final[dict[int, Callable[[Sequence[Size]], tuple[Size, ...] | None]]] = {
@@ -122,14 +124,18 @@ def _twin(builder: Builder, call: Call, ops: OpTable) -> list[Value]:
     twin = ops.lookup(op.functional_twin) if op.functional_twin is not None else None
     if twin is None or twin.schema is None or op.schema is None:
         raise Obstacle(f"{op.name} has no functional overload")
+    if twin.shares is not None and len(call.targets) == 1:
+        (target,) = call.targets
+        if not op.out_variant and returns_operand(call.node, twin, target.value.meta.raw):
+            return [target.value]
     alike = _alike(call, twin)
     known = builder.twins.get(alike) if alike is not None else None
     if known is None:
         known = _checked(call, twin, twin.schema)
         if alike is not None:
             builder.twins[alike] = known
-    if not known.exact:
-        call.rounds(f"how {op.name} rounds depends on the strides of what it writes")
+    if known.inexact:
+        call.rounds(known.inexact)
     operands = _operands(call, op.schema, twin.schema, twin.dtype_of(0))
     is_list = twin.schema.returns[0].type.endswith("[]")
     made = _emit_twin(builder, twin.name, operands, known.metas, is_list=is_list)
@@ -138,7 +144,10 @@ def _twin(builder: Builder, call: Call, ops: OpTable) -> list[Value]:
     made = [
         value if laid_out else in_rows(builder, value) for value, laid_out in zip(made, known.laid_out, strict=True)
     ]
-    return [cast(builder, value, target.value.meta) for value, target in zip(made, call.targets, strict=True)]
+    return [
+        cast(builder, value, target.value.meta, always=not told)
+        for value, target, told in zip(made, call.targets, known.told, strict=True)
+    ]
 
 
 def _alike(call: Call, twin: OpInfo) -> tuple[object, ...] | None:
@@ -164,8 +173,7 @@ def _checked(call: Call, twin: OpInfo, schema: OpSchema) -> Twin:
     op = call.op
     _check_overlap(call, twin)
     product = twin.autocast in ("lowered", "lowered-somewhere")
-    adds_up = not (twin.same_bits or twin.elementwise) and (op.out_variant or product)
-    exact = not adds_up or all(map(_exact_in_rows, call.targets))
+    adds_up = not twin.same_bits and (op.out_variant or (product and not twin.elementwise))
     if call.autocast and not twin.tags.isdisjoint(("autocast", "composite")):
         verb = "would" if "autocast" in twin.tags else "may"
         raise Obstacle(f"autocast {verb} cast what {twin.name} is given, as it does not for {op.name}")
@@ -173,25 +181,28 @@ def _checked(call: Call, twin: OpInfo, schema: OpSchema) -> Twin:
     if op.hidden_writes is not None or len(written) != len(schema.returns):
         raise Obstacle(f"{op.name} writes other tensors than its functional overload returns")
     _check_order_of_draws(call, twin)
-    metas: list[Meta] = []
-    laid_out: list[bool] = []
+    found = Twin([], [], [], _cannot_raise(twin, [target.value.meta for target in call.targets]))
     for target in call.targets:
         position = written.index(target.argument)
         dtype, strides = _result(call, twin, target, position)
         own = target.value.meta
-        metas.append(own.with_(dtype=dtype, strides=contiguous_strides(own.shape) if strides is None else strides))
+        meta = own.with_(
+            dtype=own.dtype if dtype is None else dtype,
+            strides=contiguous_strides(own.shape) if strides is None else strides,
+        )
+        found.metas.append(meta)
         # Of some ops, the CPU's result is laid out otherwise than that of `meta` tensors.
-        laid_out.append(strides is not None and (twin.meta_layout or own.is_contiguous))
+        found.laid_out.append(strides is not None and (twin.meta_layout or own.is_contiguous))
+        found.told.append(dtype is not None)
+        # In which order elements are added up, and so how a result is rounded, depends on the strides of where it goes.
+        alike = target.recorded.is_contiguous or (strides is not None and target.recorded.same_strides(meta))
+        if category(own.dtype) > 1 and dtype is None and op.casts_out:
+            found.inexact = f"the artifact does not tell the dtype that {twin.name} computes in"
+        elif category(own.dtype) > 1 and adds_up and not alike:
+            found.inexact = f"how {op.name} rounds depends on the strides of what it writes"
     if schema.returns[0].type.endswith("[]") and len(written) > 1:
         raise Obstacle(f"{op.name} writes several lists of tensors")
-    return Twin(metas, laid_out, exact, _cannot_raise(twin, [target.value.meta for target in call.targets]))
-
-
-def _exact_in_rows(target: Target) -> bool:
-    """Whether a sum or product comes out the same in a new tensor, which is row-major: in which order elements are
-    added up, and so how the result is rounded, depends on the strides of where it goes.
-    """
-    return category(target.recorded.dtype) < 2 or target.recorded.is_contiguous
+    return found
 
 
 def _cannot_raise(twin: OpInfo, metas: list[Meta]) -> bool:
@@ -288,16 +299,14 @@ def _literal(value: object, call: Call) -> Argument:
     raise Obstacle(f"{call.op.name} leaves out an argument that its functional overload needs")
 
 
-def _result(call: Call, twin: OpInfo, target: Target, position: int) -> tuple[int, tuple[Size, ...] | None]:
-    """The dtype and strides of what the twin returns, at that position among its results, in place of that target; no
-    strides where the artifact does not tell.
+def _result(call: Call, twin: OpInfo, target: Target, position: int) -> tuple[int | None, tuple[Size, ...] | None]:
+    """The dtype and strides of what the twin returns, at that position among its results, in place of that target; None
+    where the artifact does not tell.
     """
     own = target.value.meta
     elements, numbers = _elements(call, target)
     tensors = [value.meta for value in elements]
     dtype = _result_dtype(call, twin, own, position, tensors, numbers)
-    if dtype is None:
-        raise Obstacle(f"the artifact does not tell the dtype that {twin.name} computes in")
     return dtype, _result_strides(call, twin, own, position, tensors)
 
 
@@ -310,12 +319,12 @@ def _result_dtype(
     if rule == "bool":
         return BOOL
     if twin.elementwise:
-        return _elementwise_dtype(call, twin, own, tensors, numbers)
-    if rule == "int64":
-        return INT64
+        return _elementwise_dtype(call, rule, own, tensors, numbers)
     if twin.schema is not None and twin.schema.argument("dtype") is not None:
         given = call.argument("dtype")
         return own.dtype if given is None or given.as_scalar_type is None else given.as_scalar_type
+    if rule == "int64":
+        return INT64
     if not call.op.out_variant:
         return own.dtype
     read = call.read()
@@ -333,22 +342,23 @@ def _promoted(tensors: Sequence[Meta], numbers: Sequence[Argument]) -> int | Non
     return promoted(dimensional, [meta.dtype for meta in tensors if not meta.shape], numbers)
 
 
-def _elementwise_dtype(call: Call, twin: OpInfo, own: Meta, tensors: list[Meta], numbers: list[Argument]) -> int | None:
-    rule = twin.dtype_of(0)
+def _elementwise_dtype(
+    call: Call, rule: DtypeRule, own: Meta, tensors: list[Meta], numbers: list[Argument]
+) -> int | None:
     if rule in ("first", "real") and tensors:
         dtype: int | None = tensors[0].dtype if rule == "first" else real_part(tensors[0].dtype)
     else:
         dtype = _promoted(tensors, numbers) if tensors else None
-    if dtype is None:
+    if dtype is None or (rule == "unknown" and call.op.out_variant):
         return None
+    if rule == "double":
+        dtype = COMPLEX128 if category(dtype) == 3 else FLOAT64
     if not call.op.casts_out and dtype != own.dtype:
         raise Obstacle(f"torch refuses to run {call.op.name} with out= of another dtype")
     if category(dtype) > category(own.dtype) or (rule == "floating" and category(own.dtype) < 2):
         raise Obstacle(f"torch refuses to run {call.op.name}: its result cannot be cast to the dtype of what it writes")
     if rule == "floating" and category(dtype) < 2:
-        return (
-            FLOAT32  # unless another dtype was torch's default: the result is cast to that of the target all the same
-        )
+        return FLOAT32  # torch's default, unless it was changed: the result is cast to the target's dtype all the same
     keeps_integers = rule in ("promote", "first", "real")
     if call.op.out_variant and category(dtype) < 2 <= category(own.dtype) and not keeps_integers:
         return None
@@ -433,11 +443,11 @@ def beside(builder: Builder, call: Call, ops: OpTable, results: list[Meta]) -> t
 # --------------------------------------------------------------------------------------- casts and layouts
 
 
-def cast(builder: Builder, value: Value, like: Meta) -> Value:
-    """``value`` with the dtype and device of ``like``."""
+def cast(builder: Builder, value: Value, like: Meta, *, always: bool = False) -> Value:
+    """``value`` with the dtype and device of ``like``; ``always``, if its recorded dtype may not be the one it has."""
     changes: dict[str, Argument] = {}
     meta = value.meta
-    if meta.dtype != like.dtype:
+    if always or meta.dtype != like.dtype:
         changes["dtype"] = Argument(as_scalar_type=like.dtype)
     if str(meta.device) != str(like.device):
         changes["device"] = Argument(as_device=like.device)
@@ -568,7 +578,12 @@ def _polygamma(builder: Builder, call: Call) -> list[Value]:
     return builder.emit_all("aten.polygamma.default", arguments, [meta.dense()], "polygamma")
 
 
+def _keep(builder: Builder, call: Call) -> list[Value]:
+    return [target.value for target in call.targets]
+
+
 _SUBSTITUTES: Final[dict[Substitute, Callable[[Builder, Call], list[Value]]]] = {
+    "keep": _keep,
     "copy": _copy,
     "fill": _fill,
     "fill-tensor": _fill_tensor,
