@@ -21,7 +21,7 @@ REFUSED = {
     r"how aten\.\S+ rounds depends on the strides of what it writes": "a sum comes out otherwise in another layout",
     r"resize_ changes how much memory the tensor has, or which": "stock torch goes by the sizes at hand",
     # To be mended: the table does not tell the dtype, but the op's arguments do.
-    r"the artifact does not tell the dtype that aten\.fft_\w+\.default computes in": "complex, as precise as the operand",
+    r"the artifact does not tell the dtype that aten\.fft_\w+\.default computes in": "complex ones",
     r"torch refuses to run aten\.float_power\.\S+ with out= of another dtype": "double, or complex of doubles",
     r"torch refuses to run aten\.frexp\.Tensor_out: its result cannot be cast .*": "the second result is of integers",
 }
