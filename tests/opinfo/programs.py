@@ -172,9 +172,8 @@ def _supported(name: str, dtypes: Iterable[str]) -> list[str]:
 def _forms(name: str) -> list[str]:
     """The forms that an op has."""
     entry = entries()[name]
-    has = {"in-place": entry.inplace_variant is not None, "out=": entry.supports_out} | dict.fromkeys(
-        ("view", "base"), _is_view(name)
-    )
+    has = {"in-place": entry.inplace_variant is not None, "out=": entry.supports_out}
+    has["view"] = has["base"] = _is_view(name)
     return [form for form in FORMS if has[form.partition(" ")[0]]]
 
 
