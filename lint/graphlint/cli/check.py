@@ -1,24 +1,25 @@
 """``graphlint check``: find side effects, and with ``--fix`` take them away."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import msgspec
 
 from graphlint.cli import options as given
+from graphlint.cli import reports, session
 from graphlint.cli.console import Console
 from graphlint.cli.options import choice, flag, option, path, switch
+from graphlint.report.formats import summary
 from graphlint.report.formats.escaping import printable
-
-if TYPE_CHECKING:
-    from graphlint.report.results import Action
-    from graphlint.rules.settings import Settings
-    from graphlint.run.pool import Task
-    from graphlint.run.resolution import Resolved, Resolver
+from graphlint.report.formats.registry import FORMATS, settled
+from graphlint.report.results import Action, ReportOptions
+from graphlint.rules.settings import Settings
+from graphlint.run.discovery import discover
+from graphlint.run.pool import Task, cores, tasks_for, with_caches
+from graphlint.run.resolution import Resolved, Resolver
+from graphlint.run.review import Reviewer
 
 FIXING = "Fixing"
 RULES = "Rule selection"
@@ -37,8 +38,6 @@ def _targets() -> str:
 
 
 def _formats() -> str:
-    from graphlint.report.formats.registry import FORMATS
-
     default, *people, last = [name for name, one in FORMATS.items() if one.text]
     *others, least = [name for name, one in FORMATS.items() if not one.text]
     text = f"{default} (default), {', '.join(people)} or {last} for people; {', '.join(others)} or {least}"
@@ -142,14 +141,6 @@ def check(console: Console, /, paths: tuple[str, ...], watch: bool, **options: A
 
 def _check(paths: Sequence[str], options: Mapping[str, Any], console: Console) -> int:
     """Run the check and return the exit status. Raises GraphlintError for what concerns the run as a whole."""
-    from graphlint.cli import reports, session
-    from graphlint.report.formats import summary
-    from graphlint.report.formats.registry import FORMATS, settled
-    from graphlint.report.results import ReportOptions
-    from graphlint.run.discovery import discover
-    from graphlint.run.pool import cores, tasks_for, with_caches
-    from graphlint.run.review import Reviewer
-
     action: Action = "diff" if options["diff"] else "fix" if options["fix"] or options["fix_only"] else "check"
     if action == "fix":
         session.refuse_to_write(paths, "--fix")
