@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 import msgspec
+from msgspec.structs import replace
 
 from graphlint.cli import options as given
 from graphlint.cli import reports, session
@@ -151,7 +152,7 @@ def _check(paths: Sequence[str], options: Mapping[str, Any], console: Console) -
     reviewer = Reviewer()
     tasks = tasks_for(candidates, resolver.settings_for, action)
     if any(FORMATS[output.format].illustrated for output in outputs):
-        tasks = [task.illustrated() for task in tasks]
+        tasks = [replace(task, settings=replace(task.settings, illustrate=True), reviewing=True) for task in tasks]
     for task in tasks:
         reviewer.baseline(task.settings.acceptance.baseline)
     if options["show_files"] or options["show_settings"]:
