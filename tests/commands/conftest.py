@@ -16,8 +16,8 @@ from graphlint.report.results import Action, FileResult
 from graphlint.rules.diagnostics import Diagnostic, Fix
 from graphlint.rules.settings import Settings
 
-# They take the rules when they are imported, which must not happen while the rules are others, for those would stay.
-for name in ("graphlint.rules.linting", "graphlint.report.formats.sarif", "graphlint.cli.show", "graphlint.cli.diff"):
+# They take the engine when they are imported, which must not happen while it is another one, for that would stay.
+for name in ("graphlint.cli.show", "graphlint.cli.restore"):
     importlib.import_module(name)
 
 
@@ -67,10 +67,9 @@ def engine(monkeypatch, tmp_path) -> FakeEngine:
     fake = FakeEngine()
     engine_module = ModuleType("graphlint.run.engine")
     engine_module.process = fake.process  # type: ignore[attr-defined]
-    registry_module = ModuleType("graphlint.rules.registry")
-    registry_module.RULES = RULES  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "graphlint.run.engine", engine_module)
-    monkeypatch.setitem(sys.modules, "graphlint.rules.registry", registry_module)
+    for name in ("cli.rules", "rules.selection", "rules.targets.model", "run.review"):
+        monkeypatch.setattr(f"graphlint.{name}.RULES", RULES)
     for name in ("NO_COLOR", "FORCE_COLOR", "GRAPHLINT_OUTPUT_FORMAT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)

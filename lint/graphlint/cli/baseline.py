@@ -1,18 +1,22 @@
 """``graphlint baseline``: accept the findings that are there now."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from graphlint.artifact.urls import is_url
 from graphlint.cli import options as given
+from graphlint.cli import session
 from graphlint.cli.console import Console, write_report
 from graphlint.cli.options import flag, path
-
-if TYPE_CHECKING:
-    from graphlint.run.fingerprints import Identity
+from graphlint.report.formats.phrasing import count
+from graphlint.rules.files import UNREADABLE
+from graphlint.run.baseline import DEFAULT_NAME, artifact_name, load, render
+from graphlint.run.discovery import discover
+from graphlint.run.fingerprints import Identity, identity
+from graphlint.run.pool import tasks_for
+from graphlint.run.review import Reviewer
 
 FILE = "Baseline"
 GENERAL = "Configuration and output"
@@ -39,14 +43,6 @@ def baseline(console: Console, /, paths: tuple[str, ...], prune: bool, **options
     rule, op, module and source line, so that the baseline outlives another export of the model. PATHS are as for
     `graphlint check`; what the baseline holds of other artifacts and other rules stays, unless the artifact is gone.
     """
-    from graphlint.cli import session
-    from graphlint.rules.files import UNREADABLE
-    from graphlint.run.baseline import DEFAULT_NAME, artifact_name, load
-    from graphlint.run.discovery import discover
-    from graphlint.run.fingerprints import identity
-    from graphlint.run.pool import tasks_for
-    from graphlint.run.review import Reviewer
-
     told = options["baseline"] or session.resolver_for(options).run.settings.acceptance.baseline
     path = os.path.abspath(told or DEFAULT_NAME)
     old = load(path) if prune or os.path.lexists(path) else Counter()
@@ -79,8 +75,6 @@ def _merged(
     """The baseline after a run that ``linted`` some artifacts, by these rules with these findings; ``folder`` is the
     one that their names are relative to. With ``prune`` nothing is added.
     """
-    from graphlint.artifact.urls import is_url
-
     new: Counter[Identity] = Counter()
     for one, number in old.items():
         enabled, found = linted.get(one.artifact, (frozenset(), Counter()))
@@ -95,15 +89,11 @@ def _merged(
 
 
 def _write(path: str, old: Counter[Identity], new: Counter[Identity], console: Console, *, told: bool) -> None:
-    from graphlint.cli.session import described, shown_path
-    from graphlint.report.formats.phrasing import count
-    from graphlint.run.baseline import render
-
     added, removed = new - old, old - new
-    name = shown_path(path)
+    name = session.shown_path(path)
     for sign, counts in (("+", added), ("-", removed)):
         for one in sorted(counts):
-            console.progress(f"{sign}{counts[one]} {described(one)}")
+            console.progress(f"{sign}{counts[one]} {session.described(one)}")
     is_new = not os.path.lexists(path)
     if new == old and not is_new:
         console.say(f"{name} is up to date: {count(new.total(), 'finding')}.")

@@ -1,24 +1,26 @@
 """``graphlint check``: find side effects, and with ``--fix`` take them away."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import msgspec
+from msgspec.structs import replace
 
 from graphlint.cli import options as given
+from graphlint.cli import reports, session
 from graphlint.cli.console import Console
 from graphlint.cli.options import choice, flag, option, path, switch
+from graphlint.report.formats import summary
 from graphlint.report.formats.escaping import printable
-
-if TYPE_CHECKING:
-    from graphlint.report.results import Action
-    from graphlint.rules.settings import Settings
-    from graphlint.run.pool import Task
-    from graphlint.run.resolution import Resolved, Resolver
+from graphlint.report.formats.registry import FORMATS, settled
+from graphlint.report.results import Action, ReportOptions
+from graphlint.rules.settings import Settings
+from graphlint.run.discovery import discover
+from graphlint.run.pool import Task, cores, tasks_for, with_caches
+from graphlint.run.resolution import Resolved, Resolver
+from graphlint.run.review import Reviewer
 
 FIXING = "Fixing"
 RULES = "Rule selection"
@@ -37,8 +39,6 @@ def _targets() -> str:
 
 
 def _formats() -> str:
-    from graphlint.report.formats.registry import FORMATS
-
     default, *people, last = [name for name, one in FORMATS.items() if one.text]
     *others, least = [name for name, one in FORMATS.items() if not one.text]
     text = f"{default} (default), {', '.join(people)} or {last} for people; {', '.join(others)} or {least}"
@@ -143,14 +143,6 @@ def check(console: Console, /, paths: tuple[str, ...], watch: bool, **options: A
 
 def _check(paths: Sequence[str], options: Mapping[str, Any], console: Console) -> int:
     """Run the check and return the exit status. Raises GraphlintError for what concerns the run as a whole."""
-    from graphlint.cli import reports, session
-    from graphlint.report.formats import summary
-    from graphlint.report.formats.registry import FORMATS, settled
-    from graphlint.report.results import ReportOptions
-    from graphlint.run.discovery import discover
-    from graphlint.run.pool import cores, tasks_for, with_caches
-    from graphlint.run.review import Reviewer
-
     action: Action = "diff" if options["diff"] else "fix" if options["fix"] or options["fix_only"] else "check"
     if action == "fix":
         session.refuse_to_write(paths, "--fix")
@@ -161,7 +153,7 @@ def _check(paths: Sequence[str], options: Mapping[str, Any], console: Console) -
     reviewer = Reviewer()
     tasks = tasks_for(candidates, resolver.settings_for, action)
     if any(FORMATS[output.format].illustrated for output in outputs):
-        tasks = [task.illustrated() for task in tasks]
+        tasks = [replace(task, settings=replace(task.settings, illustrate=True), reviewing=True) for task in tasks]
     for task in tasks:
         reviewer.baseline(task.settings.acceptance.baseline)
     if options["show_files"] or options["show_settings"]:

@@ -3,8 +3,14 @@
 import os
 from collections.abc import Iterable
 
+from graphlint.artifact.errors import ConfigError, WriteError
 from graphlint.cli import options as given
 from graphlint.cli.console import Console
+from graphlint.cli.session import shown_path
+from graphlint.report.formats.phrasing import count
+from graphlint.run import cache
+from graphlint.run.config import Configuration
+from graphlint.run.resolution import CACHE_FOLDER, Resolver
 
 
 @given.command(
@@ -17,10 +23,6 @@ def clean(console: Console, /, folders: tuple[str, ...], cache_dir: str | None, 
 
     Only what graphlint has put there is removed.
     """
-    from graphlint.artifact.errors import WriteError
-    from graphlint.report.formats.phrasing import count
-    from graphlint.run import cache
-
     found = False
     for folder in [cache_dir] if cache_dir else _caches(folders or (os.curdir,)):
         try:
@@ -42,18 +44,12 @@ def _caches(folders: Iterable[str]) -> list[str]:
 
     Raises ConfigError.
     """
-    from graphlint.artifact.errors import ConfigError
-    from graphlint.cli.session import shown_path
-    from graphlint.run.cache import TAG
-    from graphlint.run.config import Configuration
-    from graphlint.run.resolution import CACHE_FOLDER, Resolver
-
     resolver = Resolver(Configuration())
     found: dict[str, None] = {}
     for start in folders:
         if not os.path.isdir(start):
             raise ConfigError(f"{start}: no such folder")
-        if os.path.isfile(os.path.join(start, TAG)):
+        if os.path.isfile(os.path.join(start, cache.TAG)):
             found[os.path.abspath(start)] = None  # it is a cache itself
             continue
         found[resolver.for_folder(os.path.abspath(start)).cache_dir] = None

@@ -1,19 +1,20 @@
 """``graphlint restore``: plain checks in the place of functional ones."""
 
-from __future__ import annotations
-
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from graphlint.cli import options as given
+from graphlint.cli import session
 from graphlint.cli.console import Console
 from graphlint.cli.options import flag
-
-if TYPE_CHECKING:
-    from graphlint.report.results import Action
+from graphlint.report.formats import summary
+from graphlint.report.results import Action, ReportOptions
+from graphlint.run import engine
+from graphlint.run.discovery import discover
+from graphlint.run.pool import Task
 
 RESTORING = "Restoring"
 
@@ -48,13 +49,6 @@ def restore(console: Console, /, paths: tuple[str, ...], diff: bool, **options: 
         raise click.UsageError("--verify and --diff cannot be used together.")
     if not options["verify"] and (options["trust"] or options["imports"]):
         raise click.UsageError("--trust and --import go with --verify.")
-    from graphlint.cli import session
-    from graphlint.report.formats import summary
-    from graphlint.report.results import ReportOptions
-    from graphlint.run import engine
-    from graphlint.run.discovery import discover
-    from graphlint.run.pool import Task
-
     if not diff:
         session.refuse_to_write(paths, "restore")
     action: Action = "diff" if diff else "fix"

@@ -1,32 +1,29 @@
 """``graphlint rule``, ``rules`` and ``target``: what a rule flags, what a consumer takes; all of them, a line each."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from graphlint.cli.console import Console
 from graphlint.cli.options import JSON, command, complete_rules, complete_targets
-
-if TYPE_CHECKING:
-    from graphlint.rules.base import Rule
+from graphlint.report.formats.escaping import encode
+from graphlint.rules import documentation
+from graphlint.rules.base import Rule
+from graphlint.rules.registry import RULES
+from graphlint.rules.selection import find_rule
+from graphlint.rules.targets import documentation as targets
+from graphlint.rules.targets.model import Target, all_targets, load_target
 
 
 @command(click.argument("rule", metavar="[CODE|NAME]", required=False, shell_complete=complete_rules), JSON)
 def rule(console: Console, /, rule: str | None, output_format: str) -> int:
     """Explain a rule; list them all if none is given."""
-    from graphlint.report.formats.escaping import encode
-    from graphlint.rules.documentation import described, explain
-    from graphlint.rules.registry import RULES
-    from graphlint.rules.selection import find_rule
-
-    chosen = None if rule is None else find_rule(rule)
-    if output_format == "json":
-        console.out(encode([described(one) for one in RULES] if chosen is None else described(chosen)))
+    as_json = output_format == "json"
+    if rule is None:
+        console.out(encode([documentation.described(one) for one in RULES]) if as_json else _list(RULES))
     else:
-        console.out(_list(RULES) if chosen is None else explain(chosen))
+        chosen = find_rule(rule)
+        console.out(encode(documentation.described(chosen)) if as_json else documentation.explain(chosen))
     return 0
 
 
@@ -39,15 +36,12 @@ def rules(console: Console, /, output_format: str) -> int:
 @command(click.argument("target", metavar="[NAME]", required=False, shell_complete=complete_targets), JSON)
 def target(console: Console, /, target: str | None, output_format: str) -> int:
     """Explain a target; list them all if none is given."""
-    from graphlint.report.formats.escaping import encode
-    from graphlint.rules.targets.documentation import described, explain
-    from graphlint.rules.targets.model import all_targets, load_target
-
-    chosen = None if target is None else load_target(target)
-    if output_format == "json":
-        console.out(encode([described(one) for one in all_targets()] if chosen is None else described(chosen)))
+    as_json = output_format == "json"
+    if target is None:
+        console.out(encode([targets.described(one) for one in all_targets()]) if as_json else _titles(all_targets()))
     else:
-        console.out(_titles(all_targets()) if chosen is None else explain(chosen))
+        chosen = load_target(target)
+        console.out(encode(targets.described(chosen)) if as_json else targets.explain(chosen))
     return 0
 
 
@@ -62,6 +56,6 @@ def _marks(rule: Rule) -> str:
     return f"{'on ' if rule.enabled_by_default else 'off'}  [{ {'safe': '*', 'unsafe': '!', 'none': ' '}[rule.fix] }]"
 
 
-def _titles(targets: Sequence[Any]) -> str:
+def _titles(targets: Sequence[Target]) -> str:
     width = max(len(one.name) for one in targets)
     return "".join(f"{one.name:<{width}}  {one.title}\n" for one in targets)

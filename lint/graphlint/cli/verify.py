@@ -1,8 +1,10 @@
 """``graphlint verify``: run two artifacts in torch, and compare them."""
 
+from graphlint.artifact.errors import ConfigError
 from graphlint.artifact.urls import is_url
 from graphlint.cli import options as given
 from graphlint.cli.console import Console
+from graphlint.runtime.loading import require_torch
 
 
 @given.command(
@@ -25,13 +27,9 @@ def verify(
 
     They are called with their sample inputs, with other values and, where sizes are symbolic, with other sizes.
     """
-    from graphlint.artifact.errors import ConfigError
-
     for path in (before, after):
         if is_url(path):
             raise ConfigError(f"{path}: torch loads files only: download it, and verify the copy")
-    from graphlint.runtime.loading import require_torch
-
     require_torch()
     from graphlint.runtime import verification
 

@@ -19,6 +19,8 @@ from graphlint.artifact.payloads import read_config
 from graphlint.artifact.pickles import Scan
 from graphlint.artifact.source import ByteSource
 from graphlint.ir.document import Document
+from graphlint.ir.executable import program_code
+from graphlint.ir.model import Program
 
 _UNKNOWN = "cannot be looked into, so that what it runs is not known"
 _MOST = 1000
@@ -54,9 +56,6 @@ def find_code(artifact: Artifact) -> Iterator[Code]:
 
 
 def _read_code(data: bytes, member: str) -> str | None:
-    from graphlint.ir.executable import program_code
-    from graphlint.ir.model import Program
-
     try:
         return find_program_code(Document.from_bytes(data, member, limits=UNLIMITED), strict=True)
     except ProgramError:
@@ -74,8 +73,6 @@ def find_program_code(document: Document, *, strict: bool = False) -> str | None
     Where it is ``strict``, what is not known counts. Raises :class:`~graphlint.artifact.errors.ProgramError` where
     there is something, but Python cannot read the JSON, and so neither can torch.
     """
-    from graphlint.ir.executable import program_code
-
     try:
         what = program_code(document.program, strict=strict)
     except (ValueError, RecursionError, AttributeError, KeyError, TypeError) as error:

@@ -1,16 +1,12 @@
 """What a rule finds: plain, immutable data that every reporter reads."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import msgspec
 
 from graphlint.ir.source import SourceFrame
+from graphlint.semantics.analysis import Write
 from graphlint.semantics.memory import LEFT_OUT, StorageKind
-
-if TYPE_CHECKING:
-    from graphlint.semantics.analysis import Write
 
 Severity = Literal["error", "warning", "note"]
 SourceState = Literal["current", "moved", "changed", "absent"]
@@ -59,7 +55,7 @@ class WrittenStorage(msgspec.Struct, frozen=True, omit_defaults=True):
     (``("aten.select.int", "aten.slice.Tensor")``), or :data:`LEFT_OUT`."""
 
     @classmethod
-    def of(cls, write: Write) -> WrittenStorage:
+    def of(cls, write: Write) -> "WrittenStorage":
         """The storage that a write reaches."""
         if write.made is not None:
             return cls(write.kind, write.made.name)

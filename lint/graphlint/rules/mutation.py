@@ -27,7 +27,7 @@ class MutationRule(Rule):
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each node and storage of the rule's kind that it writes."""
         for write, storages in view.first_writes:
-            if write.kind not in self.kinds or not self.concerns(write):
+            if write.kind not in self.kinds or not self._concerns(write):
                 continue
             verb = "writes" if write.certain else "may write"
             message = f"{write.site.name} {verb} {WrittenStorage.of(write).describe()}"
@@ -35,7 +35,7 @@ class MutationRule(Rule):
                 message += f" and {storages - 1} more of its kind"
             yield Finding(message, write_fix(view, write), write.site, WrittenStorage.of(write))
 
-    def concerns(self, write: Write) -> bool:
+    def _concerns(self, write: Write) -> bool:
         """Whether the op's schema declares the write, and no other rule is about the op as such."""
         op = write.site.op
         if op is None or op.source == "configuration" or op.kind in ("collective", "mutation"):

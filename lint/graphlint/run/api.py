@@ -20,6 +20,8 @@ from graphlint.ops.declared import DeclaredOp
 from graphlint.report.results import Action, FileResult
 from graphlint.rules.settings import Settings, TokenSink
 from graphlint.run.config import checked, configured
+from graphlint.run.discovery import discover
+from graphlint.run.pool import Task, cores, run, tasks_for
 from graphlint.run.resolution import Resolver
 from graphlint.run.review import Reviewer
 
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from graphlint.run.engine import Verifier
-    from graphlint.run.pool import Task
+
 
 Selectors = str | Sequence[str]
 Path = str | os.PathLike[str]
@@ -98,9 +100,6 @@ def lint_many(
     ``jobs`` processes of graphlint's own (default: as many as there are cores) are started if there is enough to do.
     The other options, and what is raised (at once, not with the first result), are as for :func:`lint`.
     """
-    from graphlint.run.discovery import discover
-    from graphlint.run.pool import tasks_for
-
     if jobs is not None and jobs < 1:
         raise ConfigError(f"jobs: expected a number of at least 1, found {jobs}")
     resolver, reviewer = _resolver(options, LintOptions)
@@ -114,8 +113,6 @@ def lint_many(
 def _results(
     tasks: Sequence[Task], reviewer: Reviewer, executor: Executor | None, jobs: int | None
 ) -> Iterator[FileResult]:
-    from graphlint.run.pool import cores, run
-
     with closing(run(tasks, jobs or cores(), reviewer, executor=executor)) as outcomes:
         for outcome in outcomes:
             yield outcome.result

@@ -15,6 +15,7 @@ from graphlint.ir.document import Document
 from graphlint.ir.source import model_lines
 from graphlint.report.results import Action, FileResult, RestoredCheck
 from graphlint.rules.base import Rule, no_fix
+from graphlint.rules.code import find_member_code, find_program_code
 from graphlint.rules.diagnostics import Diagnostic
 from graphlint.rules.files import CodeInArtifact, LfsPointer, UnreadableArtifact
 from graphlint.rules.ignore_comments import UnusedIgnore
@@ -231,8 +232,6 @@ class _Run:
 
     def _find_code(self) -> None:
         """What torch would run as code when it loads the artifact: what is found in the programs, then in members."""
-        from graphlint.rules.code import find_member_code
-
         if CodeInArtifact.code in self._settings.enabled:
             members = (
                 _about_file(CodeInArtifact, self._path, found.what, _RUNS, found.member)
@@ -242,8 +241,6 @@ class _Run:
 
     def _find_program_code(self, entry: ProgramEntry, document: Document, changed: Document) -> None:
         """Note what code there is in a program, and still is once it is ``changed``."""
-        from graphlint.rules.code import find_program_code
-
         what = find_program_code(document) if CodeInArtifact.code in self._settings.enabled else None
         if what is not None and (what := find_program_code(changed)) is not None:
             self._code.append(_about_file(CodeInArtifact, self._path, what, _RUNS, entry.member))

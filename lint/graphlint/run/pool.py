@@ -72,10 +72,6 @@ class Task(msgspec.Struct, frozen=True):
     cache: str = ""
     """The folder to keep the result in; empty for not at all."""
 
-    def illustrated(self) -> Task:
-        replace = msgspec.structs.replace
-        return replace(self, settings=replace(self.settings, illustrate=True), reviewing=True)
-
 
 class Outcome(msgspec.Struct, frozen=True):
     """What became of a task."""

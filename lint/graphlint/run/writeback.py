@@ -1,7 +1,5 @@
 """From changed programs to the file: written beside the old one, read and linted again, then put in its place."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -41,7 +39,9 @@ class Change(msgspec.Struct, frozen=True, eq=False):
     """Qualified names of buffers that are gone."""
 
     @classmethod
-    def of(cls, entry: ProgramEntry, before: Document, made: ChangedProgram, remaining: Sequence[Diagnostic]) -> Change:
+    def of(
+        cls, entry: ProgramEntry, before: Document, made: ChangedProgram, remaining: Sequence[Diagnostic]
+    ) -> "Change":
         data = made.document.to_bytes()
         digests = provenance.digest(before.to_bytes()), provenance.digest(data)
         record = provenance.ProgramRecord(dict(sorted(made.rules.items())), *digests)

@@ -4,8 +4,6 @@ Arguments are keyed by their schema's names, those that have their default are l
 as they come up.
 """
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Hashable
@@ -47,7 +45,7 @@ class CanonicalNode(msgspec.Struct, eq=False):
     arguments: dict[str, Taken]
     types: tuple[str, ...]
     """Of the results, with symbols numbered."""
-    graphs: list[CanonicalGraph]
+    graphs: list["CanonicalGraph"]
     results: list[str] = []
     operands: list[tuple[Slot, str]] = []
     """The values that it takes, by the names that the graph has for them."""

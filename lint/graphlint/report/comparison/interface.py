@@ -1,7 +1,5 @@
 """How two programs are called, compared: inputs, outputs, what is written back, label and ranges of sizes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from itertools import count
@@ -145,7 +143,7 @@ class _Spec(msgspec.Struct):
 
     type: str | None
     context: str | None = None
-    children_spec: list[_Spec] = []
+    children_spec: list["_Spec"] = []
 
 
 def _nesting(spec: str) -> str:

@@ -5,22 +5,18 @@ A format is a module of this package with a function ``render(results, options) 
 configuration ``FORMAT`` goes to stdout, ``FORMAT=FILE`` into a file.
 """
 
-from __future__ import annotations
-
 import importlib
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from graphlint.artifact.errors import ConfigError
+from graphlint.report.results import FileResult, ReportOptions
 from graphlint.rules.selection import did_you_mean
 
-if TYPE_CHECKING:
-    from graphlint.report.results import FileResult, ReportOptions
-
-    Render = Callable[[Sequence[FileResult], ReportOptions], str]
+Render = Callable[[Sequence[FileResult], ReportOptions], str]
 
 
 class Format(NamedTuple):

@@ -9,8 +9,6 @@ Reference: K. Sugiyama, S. Tagawa, M. Toda, "Methods for Visual Understanding of
 IEEE Transactions on Systems, Man, and Cybernetics 11 (1981).
 """
 
-from __future__ import annotations
-
 from bisect import bisect_right, insort
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -51,8 +49,8 @@ class _Place(msgspec.Struct, eq=False):
     height: float
     layer: int
     line: bool = False
-    above: list[_Place] = msgspec.field(default_factory=list)
-    below: list[_Place] = msgspec.field(default_factory=list)
+    above: list["_Place"] = msgspec.field(default_factory=list)
+    below: list["_Place"] = msgspec.field(default_factory=list)
     order: int = 0
     center: float = 0.0
 
