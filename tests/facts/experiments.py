@@ -1,4 +1,4 @@
-"""What ops do, found out by calling them on the CPU: layouts, dtypes, shapes and bits of results, views, draws.
+"""What ops do, found out by calling them on the CPU: layouts, dtypes and bits of results, views, draws.
 
 An experiment calls an overload with variations of its samples and keeps the first rule of a vocabulary that explains
 all that came out. Where samples cannot tell two rules apart, the one that promises less is kept.
@@ -76,11 +76,6 @@ def contradictions(row: Row, samples: Sequence[Sample]) -> Iterator[str]:
         dtype_rule = _DTYPE_RULES.get(info.dtype_of(position))
         if dtype_rule and not all(dtype_rule(one) == one.result.dtype for one in outcomes):
             yield f"{row.name}: dtype of result {position}"
-    if info.shape is not None:
-        for one in _outcomes(chosen, 1)[0]:
-            shape = _SHAPE_RULES[info.shape](one)
-            if shape is not None and tuple(shape) != tuple(one.result.shape):
-                yield f"{row.name}: shape"
     if info.elementwise and info.layout == ("elementwise",) and any(_elementwise_in(one) is False for one in chosen):
         yield f"{row.name}: elementwise"
 
@@ -240,9 +235,6 @@ def _of_results(row: Row, samples: Sequence[Sample]) -> _Facts:
     dtypes = [_dtype(outcomes, elementwise=elementwise) for outcomes in _outcomes(recast, count)]
     if recast:
         facts["dtype"] = _joined(dtypes)
-    shape = _shape(_outcomes(samples, 1)[0])
-    if shape is not None:
-        facts["shape"] = shape
     if elementwise and _raises_on_integers(chosen):
         facts["raises_on_integers"] = ""
     return facts
@@ -457,57 +449,6 @@ def _dtype(outcomes: Sequence[Outcome], *, elementwise: bool) -> str:
         if outcomes and all(_DTYPE_RULES[word](outcome) == outcome.result.dtype for outcome in outcomes):
             return word
     return "unknown"
-
-
-# -------------------------------------------------------------------------------------------------- shapes
-
-
-def _product_shape(outcome: Outcome) -> Sequence[int] | None:
-    if len(outcome.operands) < 2:
-        return None
-    left, right = (operand.shape for operand in outcome.operands[:2])
-    if len(left) != len(right) or left[:-2] != right[:-2] or len(left) < 2:
-        return None
-    return (*left[:-1], right[-1])
-
-
-def _reduced_shape(outcome: Outcome) -> Sequence[int] | None:
-    if not outcome.operands:
-        return None
-    shape, given = outcome.operands[0].shape, outcome.sample.arguments.get("dim")
-    dims = [] if given is None else list(given) if isinstance(given, (list, tuple)) else [given]
-    gone = {dim % max(len(shape), 1) for dim in dims} or set(range(len(shape)))
-    if outcome.sample.arguments.get("keepdim"):
-        return [1 if dim in gone else size for dim, size in enumerate(shape)]
-    return [size for dim, size in enumerate(shape) if dim not in gone]
-
-
-def _broadcast_shape(outcome: Outcome) -> Sequence[int] | None:
-    try:
-        return tuple(torch.broadcast_shapes(*(operand.shape for operand in outcome.operands)))
-    except RuntimeError:
-        return None
-
-
-_SHAPE_RULES: Final[dict[str, Callable[[Outcome], Sequence[int] | None]]] = {
-    "same": lambda outcome: outcome.operands[0].shape if outcome.operands else None,
-    "broadcast": _broadcast_shape,
-    "reduced": _reduced_shape,
-    "product": _product_shape,
-}
-
-
-def _shape(outcomes: Sequence[Outcome]) -> str | None:
-    for word, rule in _SHAPE_RULES.items():
-        pairs = [(rule(outcome), tuple(outcome.result.shape)) for outcome in outcomes]
-        claims = [(tuple(shape), found) for shape, found in pairs if shape is not None]
-        if claims and (word == "product" or len(claims) == len(pairs)) and all(map(_agree, claims)):
-            return word
-    return None
-
-
-def _agree(pair: tuple[object, object]) -> bool:
-    return pair[0] == pair[1]
 
 
 # -------------------------------------------------------------------------------------------------- values

@@ -40,7 +40,7 @@ SUPPLEMENT = Path(__file__).with_name("supplement.tsv")
 REVIEWED = TABLE.with_name("reviewed.tsv")
 FIELDS = (
     "torch", "tags", "twin", "substitute", "hidden", "alias", "shares", "returns_self", "view", "detaches", "draws",
-    "draw_order", "dropout", "elementwise", "layout", "no meta_layout", "dtype", "shape", "same_bits", "no casts_out",
+    "draw_order", "dropout", "elementwise", "layout", "no meta_layout", "dtype", "same_bits", "no casts_out",
     "raises_on_integers", "autocast", "effect", "calls", "region", "closed",
 )  # fmt: skip
 """The facts of a row, in their order."""
@@ -55,7 +55,6 @@ _RESULTS = frozenset(
         "layout",
         "no meta_layout",
         "dtype",
-        "shape",
         "same_bits",
     }
 )
@@ -210,18 +209,17 @@ def _read_table() -> dict[str, list[Row]]:
 
 
 def _agree(rows: Iterable[Row]) -> None:
-    """Leave out the shapes and the same bits that versions disagree about: the schema being the same, what samples of
-    one contradict is not so in the others either, or only in some builds.
+    """Leave out that bits are the same where versions disagree. With the same schema, what samples of one contradict
+    is not so in the others either, or only in some builds.
     """
     of_schema: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         if "layout" in row.facts:  # else nothing of its results is known
             of_schema.setdefault((row.name, row.schema), []).append(row)
     for same in of_schema.values():
-        for field in ("shape", "same_bits"):
-            if len({row.facts.get(field) for row in same}) > 1:
-                for row in same:
-                    row.facts.pop(field, None)
+        if len({row.facts.get("same_bits") for row in same}) > 1:
+            for row in same:
+                row.facts.pop("same_bits", None)
 
 
 def _merged(versions: list[list[Row]], covered: list[str]) -> list[Row]:

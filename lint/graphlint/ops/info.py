@@ -1,6 +1,6 @@
 """What is known of one op overload: the fields of a row of the table, and their vocabularies.
 
-Facts about results (:attr:`OpInfo.layout`, ``dtype``, ``shape``, …) stand on overloads that return new tensors. What
+Facts about results (:attr:`OpInfo.layout`, ``dtype``, …) stand on overloads that return new tensors. What
 an ``out=`` or an in-place overload computes is told by the row of its functional twin.
 """
 
@@ -88,13 +88,6 @@ DtypeRule = Literal[
     "bool",
     "int64",
     "unknown",
-]
-
-ShapeRule = Literal[
-    "same",  # the first tensor's
-    "broadcast",  # the common shape of all tensors
-    "product",  # of two tensors of the same number of dimensions: that of `matmul`
-    "reduced",  # the first tensor's without `dim` (all dimensions where it is left out), or with 1 there for `keepdim`
 ]
 
 Substitute = Literal[
@@ -218,8 +211,6 @@ class OpInfo(msgspec.Struct, frozen=True):
     """Whether ``meta`` tensors (and so what is recorded) have the strides that the CPU gives results."""
     dtype: tuple[DtypeRule, ...] = ()
     """The dtype of each new result where no ``dtype`` argument says another; one entry speaks for all results."""
-    shape: ShapeRule | None = None
-    """The shape of the first result, where it can be told from the operands' shapes."""
     same_bits: bool = False
     """Whether results come out the same, bit by bit, whatever the strides of what they are written to: nothing is
     rounded, or in an order that does not depend on them."""

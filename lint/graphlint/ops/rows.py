@@ -81,7 +81,6 @@ class Row(msgspec.Struct):
             "substitute": facts.get("substitute"),
             "layout": tuple(facts.get("layout", "").split()),
             "dtype": tuple(facts.get("dtype", "").split()),
-            "shape": facts.get("shape"),
             "autocast": facts.get("autocast"),
             "effect": bool(effect) and not functional,
             "kind": effect or None,
