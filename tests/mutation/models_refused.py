@@ -118,14 +118,6 @@ def written_through_windows_of_a_symbolic_number(x):
     return y
 
 
-@refused(R(8, 4), reasons="narrow ends at a position that nothing else computes",
-         dynamic={0: Dim("rows", min=5, max=32)})  # fmt: skip
-def narrowed_to_an_end_that_nobody_computes(x):
-    y = x * 1
-    y.narrow(0, 1, x.shape[0] - 2).add_(1)
-    return y
-
-
 @refused(R(4, 4), reasons="squeeze meets a dimension of symbolic size",
          dynamic={0: Dim("rows", max=8)})  # fmt: skip
 def squeezed_where_the_size_may_be_one(x):

@@ -524,3 +524,14 @@ class WrittenThroughWhatHasNoInverse(nn.Module):
         sums = torch.vmap(lambda row: row.sum() + 1)(y)
         sums.add_(1)
         return windows, sums, windows.sum()
+
+
+@model(R(8, 4), dynamic=({0: Dim("rows", min=5, max=32)},))
+class NarrowedToAnEndThatNobodyComputes(nn.Module):
+    def forward(self, x):
+        y = x * 1
+        y.narrow(0, 1, x.shape[0] - 2).add_(1)
+        z = torch.zeros(x.shape[0] + 3, 4)
+        z.narrow(0, 2, x.shape[0]).copy_(x)
+        z.narrow(0, 2, x.shape[0]).mul_(2)
+        return y, z

@@ -9,7 +9,7 @@ import msgspec
 
 from graphlint.ir.edit import Dialect, GraphEdit, tensor, tensors
 from graphlint.ir.expressions import as_expression, canonical
-from graphlint.ir.model import Argument, NamedArgument, SymRef, SymSize
+from graphlint.ir.model import Argument, NamedArgument, SymExpr, SymRef, SymSize
 from graphlint.ir.strides import Size
 from graphlint.ops.table import OpTable
 from graphlint.passes.functionalize.metas import Meta, Obstacle, Value
@@ -174,11 +174,25 @@ class Builder:
                 return self._size_of(like, dim, size, raw)
         raise Obstacle(f"no tensor at hand has size {size}")
 
+    def increased(self, length: Argument, number: int, total: str) -> Argument:
+        """A symbolic integer and a number added up: the expression ``total``."""
+        name = self._defined.get(total)
+        if name is None:
+            name = self.edit.claim("add")
+            operands = [self.dialect.operand("a", length), self.dialect.operand("b", Argument(as_int=number))]
+            outputs = [Argument(as_sym_int=SymRef(as_name=name))]
+            self.append(self.dialect.node("_operator.add", operands, outputs, name, self.source))
+            self._note_symbol(name, total, SymSize(as_expr=SymExpr(total)))
+        return Argument(as_sym_int=SymRef(as_name=name))
+
+    def _note_symbol(self, name: str, size: Size, raw: SymSize) -> None:
+        self.new_symbols[name] = msgspec.to_builtins(raw)
+        self.disposable.add(name)
+        self._defined[size] = name
+
     def _size_of(self, like: Value, dim: int, size: Size, raw: SymSize) -> str:
         name = self.edit.claim("sym_size_int")
         operands = self._operands("aten.sym_size.int", [tensor(like.name), Argument(as_int=dim)], {})
         self._finish("aten.sym_size.int", operands, [Argument(as_sym_int=SymRef(as_name=name))], name)
-        self.new_symbols[name] = msgspec.to_builtins(raw)
-        self.disposable.add(name)
-        self._defined[size] = name
+        self._note_symbol(name, size, raw)
         return name

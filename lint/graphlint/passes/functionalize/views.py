@@ -28,7 +28,7 @@ import msgspec
 from graphlint.ir.dtypes import category, item_size, real_part
 from graphlint.ir.edit import changed_node, renamed_operands, tensor, tensors, with_operand
 from graphlint.ir.expressions import as_expression
-from graphlint.ir.model import Argument, Node, SymRef, SymSize
+from graphlint.ir.model import Argument, Node, SymSize
 from graphlint.ir.strides import Size, contiguous_strides, elementwise_strides, is_dense, overlaps, view_strides
 from graphlint.ops.info import OpInfo, StepKind, ViewStep
 from graphlint.passes.functionalize.build import Builder
@@ -228,13 +228,7 @@ def _narrow(builder: Builder, view: View, parent: Value, child: Value) -> Value:
         return _sliced(builder, parent, child, dim, start, Argument(as_none=True))
     if not start:
         return _sliced(builder, parent, child, dim, start, view.argument("length"))
-    sizes = zip(parent.meta.shape, parent.meta.sizes, strict=True)
-    try:
-        raw = next((raw for one, raw in sizes if as_expression(one) == end), SymSize())
-        name = builder.symbol(parent, str(end), raw)
-    except Obstacle:
-        raise Obstacle("narrow ends at a position that nothing else computes") from None
-    return _sliced(builder, parent, child, dim, start, Argument(as_sym_int=SymRef(as_name=name)))
+    return _sliced(builder, parent, child, dim, start, builder.increased(view.argument("length"), start, str(end)))
 
 
 def _pieces(builder: Builder, view: View, parent: Value, child: Value) -> Value:
