@@ -56,6 +56,8 @@ def measure(rows: dict[str, Row], samples: dict[str, list[Sample]]) -> dict[str,
                 facts[writer] = _of_writes(rows[writer], samples[name], facts[name])
             if facts[name].pop("bits", None) == "same":
                 facts[name]["same_bits"] = ""
+            if facts[name].pop("complex bits", None) == "other":
+                facts[name]["no complex_bits"] = ""
         return facts
 
     with torch.no_grad():
@@ -492,6 +494,16 @@ def _enlarged(sample: Sample) -> Sample:
     return sample.changed(_plain(change))
 
 
+def _complex(sample: Sample) -> Sample:
+    """The sample with complex numbers in place of floating-point ones."""
+
+    def change(tensor: torch.Tensor) -> torch.Tensor:
+        imaginary = torch.rand(tensor.shape) - 0.5
+        return torch.complex(tensor + imaginary, imaginary * 3) if tensor.dtype == torch.float32 else tensor
+
+    return sample.changed(_plain(change))
+
+
 def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:
     return one.shape == other.shape and bool(((one == other) | ((one != one) & (other != other))).all())
 
@@ -509,6 +521,8 @@ def _of_writes(row: Row, samples: Sequence[Sample], results: _Facts) -> _Facts:
     elif (same := _same_bits(op, written, chosen, is_out=is_out)) is not None:
         same = same and ("elementwise" in results or _rounds_nothing(chosen))
         results["bits"] = "same" if same and results.get("bits", "same") == "same" else "other"
+        if _same_bits(op, written, [_complex(_enlarged(one)) for one in chosen], is_out=is_out) is False:
+            results["complex bits"] = "other"
     if is_out and _refuses_casts(op, written, chosen):
         facts["no casts_out"] = ""
     return facts

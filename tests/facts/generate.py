@@ -40,8 +40,8 @@ SUPPLEMENT = Path(__file__).with_name("supplement.tsv")
 REVIEWED = TABLE.with_name("reviewed.tsv")
 FIELDS = (
     "torch", "tags", "twin", "substitute", "hidden", "alias", "shares", "returns_self", "view", "detaches", "draws",
-    "draw_order", "dropout", "elementwise", "layout", "no meta_layout", "dtype", "same_bits", "no casts_out",
-    "raises_on_integers", "autocast", "effect", "calls", "region", "closed",
+    "draw_order", "dropout", "elementwise", "layout", "no meta_layout", "dtype", "same_bits", "no complex_bits",
+    "no casts_out", "raises_on_integers", "autocast", "effect", "calls", "region", "closed",
 )  # fmt: skip
 """The facts of a row, in their order."""
 _RESULTS = frozenset(
@@ -56,6 +56,7 @@ _RESULTS = frozenset(
         "no meta_layout",
         "dtype",
         "same_bits",
+        "no complex_bits",
     }
 )
 """Those about new results."""
@@ -209,7 +210,7 @@ def _read_table() -> dict[str, list[Row]]:
 
 
 def _agree(rows: Iterable[Row]) -> None:
-    """Leave out that bits are the same where versions disagree. With the same schema, what samples of one contradict
+    """Where versions disagree, bits are not the same. With the same schema, what samples of one contradict
     is not so in the others either, or only in some builds.
     """
     of_schema: dict[tuple[str, str], list[Row]] = {}
@@ -220,6 +221,11 @@ def _agree(rows: Iterable[Row]) -> None:
         if len({row.facts.get("same_bits") for row in same}) > 1:
             for row in same:
                 row.facts.pop("same_bits", None)
+        if any("no complex_bits" in row.facts for row in same):
+            for row in same:
+                row.facts = {
+                    field: row.facts.get(field, "") for field in FIELDS if field in {*row.facts, "no complex_bits"}
+                }
 
 
 def _merged(versions: list[list[Row]], covered: list[str]) -> list[Row]:

@@ -214,6 +214,8 @@ class OpInfo(msgspec.Struct, frozen=True):
     same_bits: bool = False
     """Whether results come out the same, bit by bit, whatever the strides of what they are written to: nothing is
     rounded, or in an order that does not depend on them."""
+    complex_bits: bool = True
+    """Whether complex numbers come out as those that the op's in-place and ``out=`` forms write, in every layout."""
     casts_out: bool = True
     """Of an ``out=`` overload: whether it casts its result to the dtype of what it is given. False where it raises for
     another dtype when it runs, although export takes it."""

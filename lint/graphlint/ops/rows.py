@@ -94,7 +94,7 @@ class Row(msgspec.Struct):
             for flag in ("detaches", "dropout", "elementwise", "same_bits", "raises_on_integers")
             if flag in facts
         )
-        values.update((flag, False) for flag in ("meta_layout", "casts_out") if f"no {flag}" in facts)
+        values.update((flag, False) for flag in ("meta_layout", "complex_bits", "casts_out") if f"no {flag}" in facts)
         return OpInfo(**values)
 
 

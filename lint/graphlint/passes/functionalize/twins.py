@@ -198,6 +198,8 @@ def _checked(call: Call, twin: OpInfo, schema: OpSchema) -> Twin:
         alike = target.recorded.is_contiguous or (strides is not None and target.recorded.same_strides(meta))
         if category(own.dtype) > 1 and dtype is None and op.casts_out:
             found.inexact = f"the artifact does not tell the dtype that {twin.name} computes in"
+        elif category(own.dtype) == 3 and not twin.complex_bits:
+            found.inexact = f"{op.name} and {twin.name} round complex numbers in different ways"
         elif category(own.dtype) > 1 and adds_up and not alike:
             found.inexact = f"how {op.name} rounds depends on the strides of what it writes"
     if schema.returns[0].type.endswith("[]") and len(written) > 1:
@@ -351,6 +353,8 @@ def _elementwise_dtype(
         dtype = _promoted(tensors, numbers) if tensors else None
     if dtype is None or (rule == "unknown" and call.op.out_variant):
         return None
+    if rule == "counting" and dtype == BOOL:
+        dtype = INT64
     if rule == "double":
         dtype = COMPLEX128 if category(dtype) == 3 else FLOAT64
     if not call.op.casts_out and dtype != own.dtype:
