@@ -68,9 +68,7 @@ def applies(found: Found, settings: Settings) -> bool:
 
 
 def writes_to_fix(found: list[Found], settings: Settings) -> frozenset[int]:
-    """The nodes whose writes are to be fixed: a node's are fixed together or not at all, so that one that is not to be
-    fixed keeps the others.
-    """
+    """Where writes are to be fixed: a node's are fixed together or not at all, so that one that stays keeps all."""
     writes = [one for one in found if one.diagnostic.code in _TOGETHER]
     left = {one.diagnostic.position for one in writes if not applies(one, settings)}
     return frozenset({one.diagnostic.position for one in writes} - left)
@@ -150,9 +148,7 @@ def _diagnostic(rule: Rule, finding: Finding, name: str, path: str, profile: Pro
 
 
 def _stack(site: Site) -> tuple[SourceFrame, ...]:
-    """The node's own frames, those of the first node inside it (export records none for regions), or those of
-    the nearest caller that has some.
-    """
+    """The node's own frames, or the first node's inside (export records none for regions), or the nearest caller's."""
     inner = (node for sub in site.node.subgraphs() for node in sub.graph.nodes)
     for node in (site.node, *inner, *(caller.node for caller in site.scope.callers())):
         frames = stack_frames(node)

@@ -40,9 +40,7 @@ class TargetAction(msgspec.Struct, frozen=True):
 
 
 class Profile(msgspec.Struct, frozen=True):
-    """What the targets of an artifact demand together. The default is that of ``functional``, for which no file is
-    read.
-    """
+    """What an artifact's targets demand together. The default is that of ``functional``, for which no file is read."""
 
     targets: tuple[str, ...] = ("functional",)
     chosen: bool = False

@@ -76,9 +76,7 @@ def render_rewritten(results: Sequence[FileResult]) -> str:
 
 
 def render_tokens(results: Sequence[FileResult], options: ReportOptions) -> str:
-    """The lines which say who cannot take the tokens that checks became, and what to do; empty if none did, or
-    targets were chosen.
-    """
+    """Who cannot take the tokens that checks became, and what to do; empty if none did, or targets were chosen."""
     fixed = _fixed_in([one for one in results if one.changed and one.path not in options.targeted_paths])
     if not any(one.code in TOKEN_RULES for one in fixed):
         return ""
