@@ -65,8 +65,6 @@ class Profile(msgspec.Struct, frozen=True):
 
     def refused_op(self, name: str) -> Refused | None:
         """What is said of the overload of that name, or of its op."""
-        if not self.refused_ops:
-            return None
         return self.refused_ops.get(name) or self.refused_ops.get(name.rpartition(".")[0])
 
 
