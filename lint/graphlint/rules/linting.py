@@ -5,7 +5,6 @@ from typing import Final
 
 import msgspec
 
-from graphlint.ir.document import Document
 from graphlint.ir.source import SourceFrame, model_frame, module_of, stack_frames
 from graphlint.rules.base import Finding, Rule
 from graphlint.rules.diagnostics import Diagnostic, Fix
@@ -30,19 +29,12 @@ class Found(msgspec.Struct, frozen=True, eq=False):
     site: Site | None
 
 
-def lint_program(
-    document: Document, name: str, path: str, settings: Settings, review: Review | None = None
-) -> list[Found]:
+def lint_view(view: ProgramView, name: str, path: str, settings: Settings, review: Review | None = None) -> list[Found]:
     """All findings of the enabled rules in one program, in program order, then by code; those that somebody has
     accepted by ``review`` are marked.
 
     ``name`` is the program's name in the archive, ``path`` the artifact's as it is reported.
     """
-    return lint_view(ProgramView(document, settings), name, path, settings, review)
-
-
-def lint_view(view: ProgramView, name: str, path: str, settings: Settings, review: Review | None = None) -> list[Found]:
-    """As :func:`lint_program`, for a view that is at hand."""
     found = [
         Found(_diagnostic(rule, finding, name, path, settings.profile), finding.site)
         for rule in RULES
