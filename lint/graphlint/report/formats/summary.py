@@ -60,11 +60,8 @@ def render_fix_only(results: Sequence[FileResult]) -> str:
 
 def render_fixed_files(results: Sequence[FileResult]) -> str:
     """Which files were rewritten, and how much was fixed in each."""
-    return "".join(
-        f"Fixed {count(len(result.fixed), 'finding')} in {printable(result.path)}\n"
-        for result in results
-        if result.changed
-    )
+    changed = [result for result in results if result.changed]
+    return "".join(f"Fixed {count(len(one.fixed), 'finding')} in {printable(one.path)}\n" for one in changed)
 
 
 def render_rewritten(results: Sequence[FileResult]) -> str:
