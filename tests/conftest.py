@@ -14,10 +14,10 @@ from tests.text_form import document_of
 
 from graphlint.ir.model import Program
 from graphlint.rules.diagnostics import Diagnostic
-from graphlint.rules.linting import lint_program
+from graphlint.rules.linting import lint_view
 from graphlint.rules.registry import RULES
 from graphlint.rules.settings import Settings
-from graphlint.rules.view import ops_for
+from graphlint.rules.view import ProgramView, ops_for
 
 _ALL = frozenset(rule.code for rule in RULES)
 
@@ -81,6 +81,6 @@ def lint_text() -> Callable[..., list[Diagnostic]]:
     def lint(text: str, **settings: Any) -> list[Diagnostic]:
         chosen = Settings(**{"enabled": _ALL, "fixable": _ALL, **settings})
         document = document_of(text, ops_for(chosen))
-        return [found.diagnostic for found in lint_program(document, "model", "model.pt2", chosen)]
+        return [found.diagnostic for found in lint_view(ProgramView(document, chosen), "model", "model.pt2", chosen)]
 
     return lint

@@ -202,7 +202,7 @@ def test_an_interrupt_ends_the_run_quietly(run, engine):
 
 
 def test_a_bug_outside_of_linting_shows_no_traceback(run, monkeypatch):
-    monkeypatch.setattr("graphlint.run.discovery.discover", lambda *_: 1 / 0)
+    monkeypatch.setattr("graphlint.run.pool.discover", lambda *_: 1 / 0)
     assert outcome(run("model.pt2")) == (
         "",
         (

@@ -14,7 +14,8 @@ from graphlint.artifact.errors import ProgramError
 from graphlint.artifact.limits import Limits, raise_it
 from graphlint.ir.decode import MAX_NESTING, decode_program
 from graphlint.ir.document import Document
-from graphlint.rules.linting import lint_program
+from graphlint.rules.linting import lint_view
+from graphlint.rules.view import ProgramView
 
 TEXT = """\
 graph(%b: f32[4] = buffer "b", %x: f32[4]):
@@ -258,7 +259,7 @@ def test_nesting_within_the_limit_is_read_and_linted(levels, all_rules):
         (sub,) = graph.nodes[0].subgraphs()
         depth, graph = depth + 1, sub.graph
     assert depth == levels
-    lint_program(document, "model", "model.pt2", all_rules)
+    lint_view(ProgramView(document, all_rules), "model", "model.pt2", all_rules)
 
 
 def test_infinities_and_nan_as_bare_words_and_as_strings():
@@ -293,8 +294,8 @@ def test_argument_kinds_of_a_newer_torch_are_tolerated(all_rules, default_rules)
     )
     argument = document.program.graph.nodes[0].inputs[0].arg
     assert (argument.kind, argument.value, argument.names()) == ("as_none", None, [])
-    assert lint_program(document, "model", "model.pt2", default_rules) == []
-    lint_program(document, "model", "model.pt2", all_rules)
+    assert lint_view(ProgramView(document, default_rules), "model", "model.pt2", default_rules) == []
+    lint_view(ProgramView(document, all_rules), "model", "model.pt2", all_rules)
 
 
 def flips(data: bytes, offset: int) -> list[bytes]:
@@ -319,7 +320,7 @@ def test_a_flipped_byte_decodes_or_is_a_program_error(of, case, programs, artifa
             continue
         decoded += 1
         try:
-            lint_program(document, "model", "model.pt2", all_rules)
+            lint_view(ProgramView(document, all_rules), "model", "model.pt2", all_rules)
         except ProgramError:
             refused += 1
     assert decoded > 40

@@ -8,7 +8,8 @@ import pytest
 from tests.text_form import parse_program
 
 from graphlint.ir.document import Document
-from graphlint.rules.linting import lint_program
+from graphlint.rules.linting import lint_view
+from graphlint.rules.view import ProgramView
 
 
 @pytest.fixture
@@ -248,7 +249,7 @@ def test_schemas_that_current_torch_refuses(all_rules):
         document = Document.from_bytes(json.dumps({**tree, "schema_version": version}).encode())
         return [
             (found.diagnostic.code, found.diagnostic.message)
-            for found in lint_program(document, "model", "model.pt2", all_rules)
+            for found in lint_view(ProgramView(document, all_rules), "model", "model.pt2", all_rules)
         ]
 
     assert codes({"major": 8, "minor": 0}) == []

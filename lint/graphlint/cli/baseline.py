@@ -13,7 +13,6 @@ from graphlint.cli.options import flag, path
 from graphlint.report.formats.phrasing import count
 from graphlint.rules.files import UNREADABLE
 from graphlint.run.baseline import DEFAULT_NAME, artifact_name, load, render
-from graphlint.run.discovery import discover
 from graphlint.run.fingerprints import Identity, identity
 from graphlint.run.pool import tasks_for
 from graphlint.run.review import Reviewer
@@ -48,7 +47,7 @@ def baseline(console: Console, /, paths: tuple[str, ...], prune: bool, **options
     old = load(path) if prune or os.path.lexists(path) else Counter()
     # Linted as if there were no baseline; comments in the source accept what they accept.
     resolver = session.resolver_for({**options, "baseline": ""})
-    tasks = tasks_for(list(discover(paths or (os.curdir,), resolver)), resolver.settings_for, "check")
+    tasks = tasks_for(paths or (os.curdir,), resolver, "check")
     if not tasks:
         console.warning(session.NOTHING)
         return 0

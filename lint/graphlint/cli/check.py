@@ -17,7 +17,6 @@ from graphlint.report.formats.escaping import printable
 from graphlint.report.formats.registry import FORMATS, settled
 from graphlint.report.results import Action, ReportOptions
 from graphlint.rules.settings import Settings
-from graphlint.run.discovery import discover
 from graphlint.run.pool import Task, cores, tasks_for, with_caches
 from graphlint.run.resolution import Resolved, Resolver
 from graphlint.run.review import Reviewer
@@ -147,11 +146,10 @@ def _check(paths: Sequence[str], options: Mapping[str, Any], console: Console) -
     if action == "fix":
         session.refuse_to_write(paths, "--fix")
     resolver = session.resolver_for(options)
-    candidates = list(discover(paths, resolver))
     outputs = settled(resolver.run.outputs, options["output_file"], statistics=options["statistics"])
     # All settings come before the first artifact is touched: a broken configuration must not stop a run half-way.
     reviewer = Reviewer()
-    tasks = tasks_for(candidates, resolver.settings_for, action)
+    tasks = tasks_for(paths, resolver, action)
     if any(FORMATS[output.format].illustrated for output in outputs):
         tasks = [replace(task, settings=replace(task.settings, illustrate=True), reviewing=True) for task in tasks]
     for task in tasks:

@@ -54,9 +54,7 @@ class Rule:
         cls.name = re.sub(r"\B(?=[A-Z])", "-", cls.__name__).lower()
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
-        """The rule's findings in one program, in program order. Rules about files find nothing here: the
-        engine reports them.
-        """
+        """The rule's findings in one program, in program order. Rules on files find none: the engine reports them."""
         yield from ()
 
     @property

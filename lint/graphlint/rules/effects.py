@@ -75,11 +75,8 @@ class TrainingDropout(Rule):
     def check(self, view: ProgramView) -> Iterator[Finding]:
         for site in view.sites:
             if site.op is not None and site.op.dropout and site.op.draws(site.node):
-                yield Finding(
-                    f"{site.name} was exported in training mode",
-                    no_fix("call .eval() before the export, unless this is meant"),
-                    site,
-                )
+                fix = no_fix("call .eval() before the export, unless this is meant")
+                yield Finding(f"{site.name} was exported in training mode", fix, site)
 
 
 class MutableCustomOp(Rule):
@@ -107,13 +104,11 @@ class MutableCustomOp(Rule):
                 write = written.get(site.position)
                 storage = WrittenStorage.of(write) if write is not None else None
                 what = storage.describe() if storage is not None else "its arguments"
-                yield Finding(
-                    f"{site.name} writes {what}", no_fix("what a custom op computes is not known"), site, storage
-                )
+                fix = no_fix("what a custom op computes is not known")
+                yield Finding(f"{site.name} writes {what}", fix, site, storage)
             elif site.op.kind == "mutation":
-                yield Finding(
-                    f"{site.name} writes its arguments", no_fix("what the kernel computes is not known"), site
-                )
+                fix = no_fix("what the kernel computes is not known")
+                yield Finding(f"{site.name} writes its arguments", fix, site)
 
 
 class UnknownOp(Rule):
@@ -191,12 +186,8 @@ class ScriptObjectCall(Rule):
         for site in view.sites:
             if site.op is not None and site.op.kind == "script-object":
                 method = next((o.arg.as_string for o in site.node.inputs if o.arg.as_string is not None), None)
-                what = (
-                    f"{site.name} calls {method!r} of a script object"
-                    if method
-                    else f"{site.name} calls a script object"
-                )
-                yield Finding(what, no_fix("what the object's method does is not known"), site)
+                called = f"{method!r} of a script object" if method else "a script object"
+                yield Finding(f"{site.name} calls {called}", no_fix("what the object's method does is not known"), site)
 
 
 class EffectToken(Rule):

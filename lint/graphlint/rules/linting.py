@@ -5,7 +5,6 @@ from typing import Final
 
 import msgspec
 
-from graphlint.ir.document import Document
 from graphlint.ir.source import SourceFrame, model_frame, module_of, stack_frames
 from graphlint.rules.base import Finding, Rule
 from graphlint.rules.diagnostics import Diagnostic, Fix
@@ -30,19 +29,12 @@ class Found(msgspec.Struct, frozen=True, eq=False):
     site: Site | None
 
 
-def lint_program(
-    document: Document, name: str, path: str, settings: Settings, review: Review | None = None
-) -> list[Found]:
+def lint_view(view: ProgramView, name: str, path: str, settings: Settings, review: Review | None = None) -> list[Found]:
     """All findings of the enabled rules in one program, in program order, then by code; those that somebody has
     accepted by ``review`` are marked.
 
     ``name`` is the program's name in the archive, ``path`` the artifact's as it is reported.
     """
-    return lint_view(ProgramView(document, settings), name, path, settings, review)
-
-
-def lint_view(view: ProgramView, name: str, path: str, settings: Settings, review: Review | None = None) -> list[Found]:
-    """As :func:`lint_program`, for a view that is at hand."""
     found = [
         Found(_diagnostic(rule, finding, name, path, settings.profile), finding.site)
         for rule in RULES
@@ -68,9 +60,7 @@ def applies(found: Found, settings: Settings) -> bool:
 
 
 def writes_to_fix(found: list[Found], settings: Settings) -> frozenset[int]:
-    """The nodes whose writes are to be fixed: a node's are fixed together or not at all, so that one that is not to be
-    fixed keeps the others.
-    """
+    """Where writes are to be fixed: a node's are fixed together or not at all, so that one that stays keeps all."""
     writes = [one for one in found if one.diagnostic.code in _TOGETHER]
     left = {one.diagnostic.position for one in writes if not applies(one, settings)}
     return frozenset({one.diagnostic.position for one in writes} - left)
@@ -150,9 +140,7 @@ def _diagnostic(rule: Rule, finding: Finding, name: str, path: str, profile: Pro
 
 
 def _stack(site: Site) -> tuple[SourceFrame, ...]:
-    """The node's own frames, those of the first node inside it (export records none for regions), or those of
-    the nearest caller that has some.
-    """
+    """The node's own frames, or the first node's inside (export records none for regions), or the nearest caller's."""
     inner = (node for sub in site.node.subgraphs() for node in sub.graph.nodes)
     for node in (site.node, *inner, *(caller.node for caller in site.scope.callers())):
         frames = stack_frames(node)

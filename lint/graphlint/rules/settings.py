@@ -40,9 +40,7 @@ class TargetAction(msgspec.Struct, frozen=True):
 
 
 class Profile(msgspec.Struct, frozen=True):
-    """What the targets of an artifact demand together. The default is that of ``functional``, for which no file is
-    read.
-    """
+    """What an artifact's targets demand together. The default is that of ``functional``, for which no file is read."""
 
     targets: tuple[str, ...] = ("functional",)
     chosen: bool = False
@@ -67,8 +65,6 @@ class Profile(msgspec.Struct, frozen=True):
 
     def refused_op(self, name: str) -> Refused | None:
         """What is said of the overload of that name, or of its op."""
-        if not self.refused_ops:
-            return None
         return self.refused_ops.get(name) or self.refused_ops.get(name.rpartition(".")[0])
 
 

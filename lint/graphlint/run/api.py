@@ -20,7 +20,6 @@ from graphlint.ops.declared import DeclaredOp
 from graphlint.report.results import Action, FileResult
 from graphlint.rules.settings import Settings, TokenSink
 from graphlint.run.config import checked, configured
-from graphlint.run.discovery import discover
 from graphlint.run.pool import Task, cores, run, tasks_for
 from graphlint.run.resolution import Resolver
 from graphlint.run.review import Reviewer
@@ -104,7 +103,7 @@ def lint_many(
         raise ConfigError(f"jobs: expected a number of at least 1, found {jobs}")
     resolver, reviewer = _resolver(options, LintOptions)
     given = [paths] if isinstance(paths, (str, os.PathLike)) else paths
-    tasks = tasks_for(discover([os.fspath(path) for path in given], resolver), resolver.settings_for, "check")
+    tasks = tasks_for([os.fspath(path) for path in given], resolver, "check")
     for task in tasks:
         reviewer.baseline(task.settings.acceptance.baseline)
     return _results(tasks, reviewer, executor, jobs)

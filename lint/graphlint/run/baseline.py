@@ -98,12 +98,8 @@ class Baseline:
     def gone(self, artifact: str, enabled: Collection[str]) -> Counter[Identity]:
         """How many of the artifact's entries for the ``enabled`` rules were not met."""
         name = artifact_name(artifact, self._path)
-        return (
-            Counter(
-                {one: number for one, number in self._accepted.items() if one.artifact == name and one.code in enabled}
-            )
-            - self._met
-        )
+        own = {one: number for one, number in self._accepted.items() if one.artifact == name and one.code in enabled}
+        return Counter(own) - self._met
 
 
 def render(counts: Mapping[Identity, int]) -> str:

@@ -19,7 +19,7 @@ from graphlint.rules.code import find_member_code, find_program_code
 from graphlint.rules.diagnostics import Diagnostic
 from graphlint.rules.files import CodeInArtifact, LfsPointer, UnreadableArtifact
 from graphlint.rules.ignore_comments import UnusedIgnore
-from graphlint.rules.linting import Review, lint_program, lint_view, target_notes
+from graphlint.rules.linting import Review, lint_view, target_notes
 from graphlint.rules.settings import Settings
 from graphlint.rules.view import ProgramView
 
@@ -178,7 +178,8 @@ class _Run:
         self._found["restored"] += (RestoredCheck.of(check, entry.name) for check in result.restored)
         self._found["kept"] += (RestoredCheck.of(check, entry.name) for check in result.kept)
         self._notes += result.notes
-        found = lint_program(result.document, entry.name, self._path, self._settings) if result.restored else ()
+        view = ProgramView(result.document, self._settings)
+        found = lint_view(view, entry.name, self._path, self._settings) if result.restored else ()
         self._changed(entry, document, result, [one.diagnostic for one in found])
 
     def _changed(

@@ -29,12 +29,13 @@ from graphlint.artifact.errors import GraphlintError
 from graphlint.artifact.urls import is_url
 from graphlint.report.results import Action, FileResult
 from graphlint.rules.settings import Settings
-from graphlint.run.discovery import Candidate, reason
+from graphlint.run.discovery import discover, reason
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
     from subprocess import Popen
 
+    from graphlint.run.resolution import Resolver
     from graphlint.run.review import Reviewer
 
 Process = Callable[..., FileResult]
@@ -89,8 +90,10 @@ class WorkerDiedError(Exception):
     """A worker process ended in the middle of a call."""
 
 
-def tasks_for(candidates: Iterable[Candidate], settings_of: Callable[[str], Settings], action: Action) -> list[Task]:
-    return [Task(one.path, settings_of(one.path), action, one.error, action != "check") for one in candidates]
+def tasks_for(paths: Iterable[str], resolver: Resolver, action: Action) -> list[Task]:
+    """A task for each artifact that ``paths`` stand for. Raises ConfigError for a configuration that is wrong."""
+    found, reviewing = discover(paths, resolver), action != "check"
+    return [Task(one.path, resolver.settings_for(one.path), action, one.error, reviewing) for one in found]
 
 
 def attempt(task: Task, process: Process | None = None, reviewer: Reviewer | None = None) -> Outcome:

@@ -143,9 +143,7 @@ class Reviewer:
     def stale(
         self, results: Sequence[FileResult], settings_of: Callable[[str], Settings]
     ) -> dict[str, Counter[Identity]]:
-        """For each baseline, how many of its entries no longer occur in the artifacts that were linted, for rules
-        that were on.
-        """
+        """For each baseline, how many of its entries no longer occur in what was linted, for rules that were on."""
         stale: dict[str, Counter[Identity]] = {}
         for result in results:
             if not (result.is_source or result.error or result.unreadable):

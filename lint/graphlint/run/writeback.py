@@ -14,8 +14,9 @@ from graphlint.artifact.rewrite import PendingReplacement
 from graphlint.ir.document import Document
 from graphlint.rules.diagnostics import Diagnostic
 from graphlint.rules.fixing import ChangedProgram
-from graphlint.rules.linting import Review, lint_program
+from graphlint.rules.linting import Review, lint_view
 from graphlint.rules.settings import Settings
+from graphlint.rules.view import ProgramView
 from graphlint.run import provenance
 from graphlint.run.engine import read_document
 
@@ -83,7 +84,8 @@ def write_back(
                 expected = {change.entry.name: change.remaining for change in changes}
                 for entry in written.programs:
                     if entry.name in expected:
-                        found = lint_program(read_document(written, entry), entry.name, path, settings, review)
+                        view = ProgramView(read_document(written, entry), settings)
+                        found = lint_view(view, entry.name, path, settings, review)
                         if [one.diagnostic for one in found] != expected[entry.name]:
                             raise FixValidationError(f"program {entry.name!r} lints otherwise after it was written")
         except ArtifactError as error:

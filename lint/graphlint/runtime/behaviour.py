@@ -80,9 +80,7 @@ class Runner:
         return Outcome(raised, result, returned, (args, kwargs), copies, printed[0], torch.get_rng_state())
 
     def tensors(self) -> dict[str, Any]:
-        """Parameters, buffers and constants by name. Of constants in the memory of a buffer only the buffer: a fix may
-        leave such a second name out.
-        """
+        """Parameters, buffers and constants by name; no constant in a buffer's memory: a fix may leave it out."""
         named = dict(self.module.named_parameters(remove_duplicate=False))
         named.update(self.module.named_buffers(remove_duplicate=False))
         memory = set(map(memory_of, named.values())) - {None}

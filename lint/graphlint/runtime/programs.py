@@ -15,7 +15,8 @@ from graphlint.artifact.errors import ProgramError
 from graphlint.ir.document import Document
 from graphlint.rules.diagnostics import Diagnostic
 from graphlint.rules.fixing import fix_program
-from graphlint.rules.linting import lint_program as lint_document
+from graphlint.rules.linting import lint_view
+from graphlint.rules.view import ProgramView
 from graphlint.run.api import ProgramOptions, program_settings
 from graphlint.run.writeback import written_buffers
 from graphlint.runtime.loading import first_line, quiet
@@ -61,7 +62,8 @@ def lint_program(program: ExportedProgram, **options: Unpack[ProgramOptions]) ->
     Options and errors are those of :func:`functionalize`.
     """
     settings = program_settings(**options)
-    return [found.diagnostic for found in lint_document(_document(program), NAME, "", settings)]
+    view = ProgramView(_document(program), settings)
+    return [found.diagnostic for found in lint_view(view, NAME, "", settings)]
 
 
 def _document(program: ExportedProgram) -> Document:

@@ -62,9 +62,7 @@ class Matching:
         )
 
     def _pair_equal(self, old: Sequence[Hashable], new: Sequence[Hashable]) -> None:
-        """Pair what has the same key, in order, where as much of it is left on both sides. There is one key for each
-        node.
-        """
+        """Pair what has the same key, in order, where as much of it is left on both sides; each node has one key."""
         groups: defaultdict[Hashable, tuple[list[CanonicalNode], list[CanonicalNode]]] = defaultdict(lambda: ([], []))
         for side, (keys, nodes) in enumerate(zip((old, new), self._unmatched(), strict=True)):
             for node in nodes:

@@ -60,11 +60,8 @@ def render_fix_only(results: Sequence[FileResult]) -> str:
 
 def render_fixed_files(results: Sequence[FileResult]) -> str:
     """Which files were rewritten, and how much was fixed in each."""
-    return "".join(
-        f"Fixed {count(len(result.fixed), 'finding')} in {printable(result.path)}\n"
-        for result in results
-        if result.changed
-    )
+    changed = [result for result in results if result.changed]
+    return "".join(f"Fixed {count(len(one.fixed), 'finding')} in {printable(one.path)}\n" for one in changed)
 
 
 def render_rewritten(results: Sequence[FileResult]) -> str:
@@ -76,9 +73,7 @@ def render_rewritten(results: Sequence[FileResult]) -> str:
 
 
 def render_tokens(results: Sequence[FileResult], options: ReportOptions) -> str:
-    """The lines which say who cannot take the tokens that checks became, and what to do; empty if none did, or
-    targets were chosen.
-    """
+    """Who cannot take the tokens that checks became, and what to do; empty if none did, or targets were chosen."""
     fixed = _fixed_in([one for one in results if one.changed and one.path not in options.targeted_paths])
     if not any(one.code in TOKEN_RULES for one in fixed):
         return ""

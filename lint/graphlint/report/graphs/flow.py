@@ -106,9 +106,7 @@ class Flow:
         return (self._at[site.position].number for site in vertex.scope.callers())
 
     def span(self, graph: Graph) -> range:
-        """The numbers of a graph's vertices, with those of the graphs that it calls: its inputs first, its ``return``
-        last.
-        """
+        """The numbers of a graph's vertices and of those of graphs it calls: its inputs first, its ``return`` last."""
         return self._spans[id(graph)]
 
     def named(self, name: str) -> list[Vertex]:

@@ -162,9 +162,7 @@ def _operands(node: Node) -> list[str]:
 
 
 def defined(graph: Graph, argument: Argument, spelled: Callable[[str], str] = str) -> tuple[str, str]:
-    """A value where it is defined, and its type; empty where none is recorded. ``spelled`` is for sizes that are
-    expressions.
-    """
+    """A value where it is defined, and its type, if one is recorded; ``spelled`` is for sizes that are expressions."""
     if argument.as_tensor is not None:
         return _tensor(graph, argument.as_tensor.name, spelled)
     for kind, table, ref in (
@@ -207,9 +205,7 @@ _contiguous = lru_cache(1 << 12)(contiguous_strides)
 
 
 def print_type(meta: TensorMeta, spelled: Callable[[str], str] = str) -> str:
-    """``f32[2, s0]`` and what is unusual about the tensor (see the module's docstring). ``spelled`` is for sizes that
-    are expressions.
-    """
+    """``f32[2, s0]`` and what is unusual (see the module's docstring); ``spelled`` is for sizes as expressions."""
     dtype = DTYPES.get(meta.dtype, f"dtype{meta.dtype}")
     shape, stride = tuple(size.shown for size in meta.sizes), tuple(size.shown for size in meta.strides)
     text = f"{SHORT_DTYPES.get(dtype, dtype)}[{_sizes(shape, spelled)}]"

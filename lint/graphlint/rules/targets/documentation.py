@@ -4,6 +4,7 @@ python -m graphlint.rules.targets.documentation > lint/TARGETS.md
 """
 
 import sys
+from collections.abc import Mapping
 from typing import Any, Final
 
 from graphlint.rules.registry import RULES
@@ -45,11 +46,7 @@ def explain(target: Target) -> str:
     label = "ATEN; a graph that allows it is relabelled" if target.label == "ATEN" else "any"
     lines += [f"Dialect label: {label}.", ""]
     lines += _rules(target)
-    for heading, rows in (
-        ("Ops that are refused (GL601)", target.ops),
-        ("Outputs that are refused (GL601)", target.outputs),
-    ):
-        lines += _refused(heading, rows)
+    lines += _refused("Ops", target.ops) + _refused("Outputs", target.outputs)
     if target.references:
         lines += [f"References: {', '.join(target.references)}", ""]
     return "\n".join(lines)
@@ -67,10 +64,10 @@ def _rules(target: Target) -> list[str]:
     return [*lines, "", "All other rules are as their documentation says (`graphlint rule`).", ""]
 
 
-def _refused(heading: str, rows: dict[Any, OpRow]) -> list[str]:
+def _refused(whats: str, rows: Mapping[Any, OpRow]) -> list[str]:
     if not rows:
         return []
-    lines = [f"{heading}:", ""]
+    lines = [f"{whats} that are refused (GL601):", ""]
     for what, row in rows.items():
         after = "; `--fix` brings the plain checks back" if row.restore else f"; {row.advice}" if row.advice else ""
         lines.append(f"- `{what}`: {row.because}{after}")

@@ -1,8 +1,8 @@
 """What a target's file says, read and checked; and several targets as one, which demands the strictest of each."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -105,8 +105,8 @@ def profile_of(names: Sequence[str]) -> Profile:
             for code, (name, row) in strictest.items()
             if row.fix != "functionalize"
         },
-        refused_ops=_refused(targets, lambda target: target.ops),
-        refused_outputs=_refused(targets, lambda target: target.outputs),
+        refused_ops=_refused((target.name, target.ops) for target in targets),
+        refused_outputs=_refused((target.name, target.outputs) for target in targets),
         warnings={
             code: warned
             for code, said in rows.items()
@@ -116,16 +116,14 @@ def profile_of(names: Sequence[str]) -> Profile:
     )
 
 
-def _refused(
-    targets: Sequence[Target], rows_of: Callable[[Target], Mapping[OutputKind, OpRow] | Mapping[str, OpRow]]
-) -> dict[str, Refused]:
-    """What each is refused by, and why; of several targets, the first one's words."""
+def _refused(rows: Iterable[tuple[str, Mapping[Any, OpRow]]]) -> dict[str, Refused]:
+    """What is refused by which targets, by name, and why; of several targets, the first one's words."""
     refused: dict[str, Refused] = {}
-    for target in targets:
-        for what, row in rows_of(target).items():
+    for target, refusing in rows:
+        for what, row in refusing.items():
             known = refused.get(what, Refused((), row.because))
             refused[what] = Refused(
-                (*known.targets, target.name), known.because, known.advice or row.advice, known.restore or row.restore
+                (*known.targets, target), known.because, known.advice or row.advice, known.restore or row.restore
             )
     return refused
 

@@ -75,9 +75,7 @@ def _read(path: str) -> SourceFile | None:
 
 
 def _current_line(source: SourceFile, frame: SourceFrame) -> tuple[SourceState, int]:
-    """Where the frame's line is: at its number, or the nearest one that reads the same, within the frame's function
-    if there is one there.
-    """
+    """Where the frame's line is: at its number, or the nearest that reads the same, in its function if there is one."""
     lines = source.lines
     recorded = code_of(frame.text)
     inside = 1 <= frame.line <= len(lines)

@@ -59,9 +59,7 @@ class SourceFile:
         return tuple((node.lineno, _last_line(node)) for node in nodes if isinstance(node, ast.stmt))
 
     def statement(self, line: int) -> tuple[int, int]:
-        """First and last line of the innermost statement that the line is part of; the line alone where that is
-        unknown.
-        """
+        """First and last line of the innermost statement that the line is in; the line alone where that is unknown."""
         spans = [span for span in self._statements if span[0] <= line <= span[1]]
         return min(spans, key=lambda span: span[1] - span[0], default=(line, line))
 
