@@ -335,7 +335,7 @@ class Frame:
             resized = self._resized(node, op, refs) if op.out_variant else []
             if resized and op.substitute == "keep":  # nothing is left of what it was
                 op = msgspec.structs.replace(op, substitute=None)
-            call = self._call_of(node, op, writes, refs)
+            call = self._call_of(node, op, writes, refs, resized)
             if op.schema is not None and any(one.alias is None for one in op.schema.returns):
                 self._write_beside(node, call, refs)
                 return
@@ -346,8 +346,6 @@ class Frame:
                 if value is target.value:  # nothing was written
                     self.gone.update((name, value.name) for name in names)
                     continue
-                if ref in resized:
-                    self._check_layout(op, value, ref)
                 self._settle(ref, value, names, replaces=replaces)
         except Obstacle as reason:
             raise Blocked([write.target.storage for write in writes], str(reason)) from None
@@ -369,7 +367,7 @@ class Frame:
                 raise Obstacle(f"{op.name} writes the same memory more than once")
             before.update(places)
 
-    def _call_of(self, node: Node, op: OpInfo, writes: list[Write], refs: list[Ref]) -> Call:
+    def _call_of(self, node: Node, op: OpInfo, writes: list[Write], refs: list[Ref], resized: list[Ref]) -> Call:
         if any(operand.arg.value is None for operand in node.inputs):
             raise Obstacle(f"an argument of {op.name} is of no known kind")
         exact = op.draws(node)  # random numbers are drawn in the order of strides
@@ -389,7 +387,7 @@ class Frame:
                 if not self._is_immutable(name, ref):
                     mutable.add(current)
         targets = tuple(
-            Target(write.argument, self.current(ref, exact=exact), self.recorded(ref))
+            Target(write.argument, self.current(ref, exact=exact), self.recorded(ref), ref in resized)
             for write, ref in zip(writes, refs, strict=True)
         )
         autocast = any(_enables_autocast(caller) for caller in self.scope.callers())
@@ -456,11 +454,6 @@ class Frame:
             self.rewriter.resized[ref] = after
             found.append(ref)
         return found
-
-    def _check_layout(self, op: OpInfo, value: Value, ref: Ref) -> None:
-        """A tensor that is resized is laid out as a new one would be."""
-        if not value.meta.same_strides(self.recorded(ref)):
-            raise Obstacle(f"{op.name} lays out what it resizes otherwise than the artifact records")
 
     def _results_of(self, node: Node, op: OpInfo, writes: list[Write]) -> list[list[str]]:
         """For each write, the node's results that are the written tensor itself."""

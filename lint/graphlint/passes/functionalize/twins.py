@@ -62,6 +62,8 @@ class Target(msgspec.Struct, frozen=True):
     """Its value before the write."""
     recorded: Meta
     """How it is laid out in the original, where its value may be broadcast."""
+    resized: bool = False
+    """Whether it had no elements, and is what the op makes of it."""
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -190,6 +192,8 @@ def _checked(call: Call, twin: OpInfo, schema: OpSchema) -> Twin:
             dtype=own.dtype if dtype is None else dtype,
             strides=contiguous_strides(own.shape) if strides is None else strides,
         )
+        if target.resized and (strides is None or not target.recorded.same_strides(meta)):
+            raise Obstacle(f"{op.name} lays out what it resizes otherwise than the artifact records")
         found.metas.append(meta)
         # Of some ops, the CPU's result is laid out otherwise than that of `meta` tensors.
         found.laid_out.append(strides is not None and (twin.meta_layout or own.is_contiguous))
