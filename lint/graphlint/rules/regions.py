@@ -41,13 +41,9 @@ class GradModeRegion(Rule):
     ## Fix safety
     Safe: the region is inlined, and what it returned is detached, so that autograd sees the same. A region stays
     where something in it has to stay an in-place write.
-
-    ## References
-    pytorch/executorch#22069
     """
 
     code = "GL401"
-    name = "grad-mode-region"
     severity = "warning"
     fix = "safe"
     fixer = INLINE
@@ -77,13 +73,9 @@ class AutocastRegion(Rule):
     ## Why is this bad?
     The dtypes inside are decided by the running torch's autocast rules, not by the graph; backends do not know
     the op (pytorch/pytorch#136545). Cast explicitly instead.
-
-    ## References
-    pytorch/pytorch#136545
     """
 
     code = "GL402"
-    name = "autocast-region"
     severity = "warning"
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
@@ -122,7 +114,6 @@ class DeadEffect(Rule):
     """
 
     code = "GL403"
-    name = "dead-effect"
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each such call; calls inside it are not reported again."""
