@@ -104,6 +104,13 @@ def written_through_unfold(x):
     return y, z
 
 
+@refused(R(2, 4), reasons="view.dtype reads numbers as booleans, and ops make 1 of whatever is not 0", fixed=1)
+def bytes_read_as_booleans(x):
+    y = x * 1
+    y.view(torch.bool).index_fill_(0, torch.tensor([1]), True)
+    return y
+
+
 @refused(R(2, 3, 4), reasons="view.dtype changes the element size, and what is written does not lie in rows")
 def bytes_that_do_not_lie_in_rows(x):
     y = x.transpose(0, 1) * 1

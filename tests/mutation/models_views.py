@@ -535,3 +535,15 @@ class NarrowedToAnEndThatNobodyComputes(nn.Module):
         z.narrow(0, 2, x.shape[0]).copy_(x)
         z.narrow(0, 2, x.shape[0]).mul_(2)
         return y, z
+
+
+@model(R(2, 2, 4, 3).to(memory_format=torch.channels_last), dynamic=({0: BATCH},))
+class PartOfASymbolicNumberOfImages(nn.Module):
+    """The strides are numbers: they tell the order of dimensions, whatever the sizes."""
+
+    def forward(self, x):
+        part = x.split([1, 3], 2)[0]
+        part.clamp_(max=3)
+        rows = x[:, :, 1:3] * 2
+        rows.mul_(part)
+        return part, rows

@@ -152,10 +152,14 @@ def _packed(shape: Sequence[Size], operands: Sequence[Sequence[Size]]) -> tuple[
     """Dense strides in the order of dimensions that the operands' strides suggest, the first of them before the others.
 
     The insertion sort of ``TensorIteratorBase::reorder_dimensions`` and of ``infer_dense_strides``. With symbolic
-    sizes, of which it is not known which is larger, the first operand's order where it is dense.
+    strides, or sizes that decide and of which it is not known which is larger, the first operand's order where it is
+    dense.
     """
     if any(isinstance(number, str) for numbers in (shape, *operands) for number in numbers):
-        return next((tuple(strides) for strides in operands if is_dense(shape, strides)), contiguous_strides(shape))
+        dense = next((tuple(strides) for strides in operands if is_dense(shape, strides)), None)
+        told = all(len(set(strides)) == len(strides) and all(map(_is_step, strides)) for strides in operands[:1])
+        if dense is not None or not told:
+            return dense or contiguous_strides(shape)
 
     def order(one: int, other: int) -> int:
         for strides in operands:
@@ -179,11 +183,17 @@ def _packed(shape: Sequence[Size], operands: Sequence[Sequence[Size]]) -> tuple[
             elif found < 0:
                 break
     packed: list[Size] = [0] * len(shape)
-    step = 1
+    step = Expression.number(1)
     for dim in dims:
-        packed[dim] = step
-        step *= max(int(shape[dim]), 1)
+        packed[dim] = str(step) if step.constant is None else step.constant
+        size = shape[dim]
+        step = step * as_expression(max(size, 1) if isinstance(size, int) else size)
     return tuple(packed)
+
+
+def _is_step(stride: Size) -> bool:
+    """Whether a stride is a number that moves."""
+    return isinstance(stride, int) and stride != 0
 
 
 def broadcast(shapes: Sequence[Sequence[Size]]) -> tuple[Size, ...]:

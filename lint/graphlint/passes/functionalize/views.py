@@ -25,7 +25,7 @@ from typing import Final
 
 import msgspec
 
-from graphlint.ir.dtypes import category, item_size, real_part
+from graphlint.ir.dtypes import BOOL, category, item_size, real_part
 from graphlint.ir.edit import changed_node, renamed_operands, tensor, tensors, with_operand
 from graphlint.ir.expressions import as_expression
 from graphlint.ir.model import Argument, Node, SymSize
@@ -382,6 +382,8 @@ def _expand(builder: Builder, view: View, parent: Value, child: Value) -> Value:
 
 def _bitcast(builder: Builder, view: View, parent: Value, child: Value) -> Value:
     dtype, meta = view.parent.dtype, child.meta
+    if meta.dtype == BOOL != dtype:
+        raise Obstacle(f"{_packet(view.op)} reads numbers as booleans, and ops make 1 of whatever is not 0")
     if view.parent.shape == meta.shape:
         meta = meta.with_(dtype=dtype, strides=meta.strides, offset=meta.offset)
     elif meta.is_contiguous and meta.offset == 0:
