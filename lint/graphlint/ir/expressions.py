@@ -163,10 +163,11 @@ def stride_of(size: str) -> int | str:
     """A stride in its canonical spelling without the floors of 1 that torch gives it, ``Max(1, s0 - 1)``. They count
     where a size is 0; then there are no elements to be found.
     """
-    if _FLOOR not in size:
+    terms = as_expression(size).terms if _FLOOR in size else {}
+    if not terms or any(power > _MAX_FACTORS for monomial in terms for _, power in monomial):
         return size
     parts: list[Expression] = []
-    for monomial, factor in as_expression(size).terms.items():
+    for monomial, factor in terms.items():
         factors = [_unfloored(atom) for atom, power in monomial for _ in range(power)]
         parts.append(reduce(mul, factors, Expression.number(factor)))
     found = Expression.total(parts)

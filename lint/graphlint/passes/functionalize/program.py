@@ -337,7 +337,10 @@ def _write_obstacle(write: Write, analysis: Analysis) -> str | None:
         twin = analysis.ops.lookup(op.functional_twin) if op.functional_twin is not None else None
         if twin is None or not twin.view:
             return f"{packet} changes how much memory the tensor has, or which"
-        if any(ref.may_be_operand for ref in write.target.chain()):
+        changed = write.target
+        while changed.step is not None and changed.step.op.in_place_view and changed.parent is not None:
+            changed = changed.parent
+        if changed.may_be_operand:
             return f"whether {packet} changes another tensor, too, depends on more than the artifact tells"
         if write.kind != "intermediate":
             return f"{packet} changes the sizes or strides of a tensor that the caller or the module holds"

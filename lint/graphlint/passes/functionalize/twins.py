@@ -438,7 +438,7 @@ def beside(builder: Builder, call: Call, ops: OpTable, results: list[Meta]) -> t
         raise Obstacle(f"{op.name} has no functional overload")
     written = [target.value.meta for target in call.targets]
     more = len(twin.schema.returns) - len(results) - len(written)
-    if more < 0 or op.hidden_writes is not None or any(0 in meta.shape for meta in written):
+    if not results or more < 0 or op.hidden_writes is not None or any(0 in meta.shape for meta in written):
         raise Obstacle(f"{op.name} writes other tensors than its functional overload returns")
     _check_order_of_draws(call, twin)
     # What stands between is a mask of the first result's shape (fake quantization), which nobody reads.
