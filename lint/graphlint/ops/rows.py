@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 
 from graphlint.ops.conditions import Alias, ArgumentIs, HiddenWrites, RandomCondition
-from graphlint.ops.info import Convention, OpInfo, ViewStep
+from graphlint.ops.info import HIGHER_ORDER, Convention, OpInfo, ViewStep
 from graphlint.ops.schema import OpSchema, SchemaArgument, SchemaReturn, literal, parse_schema
 
 NEVER = RandomCondition("never")
@@ -58,7 +58,6 @@ class Row(msgspec.Struct):
         tags = frozenset(facts.get("tags", "").split())
         since, _, until = facts.get("torch", "").partition("-")
         functional, _, effect = facts.get("effect", "").rpartition(" ")
-        higher_order = self.name.startswith("higher_order.")
         values: dict[str, Any] = {
             "name": self.name,
             "schema": schema,
@@ -86,7 +85,8 @@ class Row(msgspec.Struct):
             "kind": effect or None,
             "calls": _convention(facts["calls"]) if "calls" in facts else None,
             "region": facts.get("region"),
-            "closed": not higher_order or "closed" in facts,
+            "role": facts.get("role"),
+            "closed": not self.name.startswith(HIGHER_ORDER) or "closed" in facts,
             "tags": tags,
         }
         values.update(

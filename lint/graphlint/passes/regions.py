@@ -38,6 +38,7 @@ from graphlint.ir.edit import (
     with_operand,
 )
 from graphlint.ir.model import Argument, Graph, GraphRef, Node, Program
+from graphlint.ops.table import op_of
 from graphlint.semantics.sites import Site
 
 _TABLES: Final = ("sym_int_values", "sym_float_values", "sym_bool_values", "custom_obj_values")
@@ -126,7 +127,7 @@ class _Inliner:
                 continue
             metadata = edit.nodes[-1].metadata if len(edit.nodes) > start else node.metadata
             operands = [self._dialect.operand("self", tensor(value))]
-            target = "torch.ops.aten.detach.default"
+            target = op_of("detach").target
             edit.nodes.append(self._dialect.node(target, operands, [tensor(result)], result, metadata))
 
     def _adopt(self, node: Node, graph: Graph, edit: GraphEdit, inner: dict[str, str]) -> None:

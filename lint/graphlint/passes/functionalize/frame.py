@@ -85,7 +85,7 @@ class Frame:
         self.entries = entries or {}
         """Inputs that the caller hands in from another place in their storage than was recorded, and from which."""
         self.edit = GraphEdit(scope.graph)
-        self.builder = Builder(self.edit, rewriter.dialect, rewriter.ops, rewriter.sizes, rewriter.memory)
+        self.builder = Builder(self.edit, rewriter.dialect, rewriter.sizes, rewriter.memory)
         self.shown = rewriter.memory.showing(scope.graph, rewriter.active)
         """The graph's values that may show a storage which is rewritten."""
         self.gone: dict[str, str] = {}
@@ -150,10 +150,10 @@ class Frame:
             raise AssertionError("it is no view")
         node, op = step.node, step.op
         if op.in_place_view:
-            twin = self.rewriter.ops.lookup(op.functional_twin) if op.functional_twin is not None else None
+            twin = self.rewriter.ops.twin_of(op)
             if twin is None:
                 raise Obstacle(f"{op.name} has no out-of-place form")
-            node, op = changed_node(node, target=f"torch.ops.{twin.name}"), twin
+            node, op = changed_node(node, target=twin.target), twin
         names = [name for output in node.outputs for name in output.tensors() if name is not None]
         metas = tuple(self.rewriter.meta(step.graph, name) for name in names)
         view = View(node, op, step.operand, ref.index, self.recorded(parent), metas)
@@ -437,7 +437,7 @@ class Frame:
         what is written to a constant, the record says that it was not resized.
         """
         results = [name for output in node.outputs for name in output.tensors() if name is not None]
-        twin = self.rewriter.ops.lookup(op.functional_twin) if op.functional_twin is not None else None
+        twin = self.rewriter.ops.twin_of(op)
         found: list[Ref] = []
         for ref, result in zip(refs, results, strict=False):
             before, after = self.recorded(ref), self.rewriter.meta(self.graph, result)
@@ -563,7 +563,8 @@ class Frame:
 
     def _view_in_place(self, node: Node, op: OpInfo, ref: Ref) -> None:
         """``t_`` and the like: the object becomes another view of the same storage."""
-        if op.functional_twin is None:
+        twin = self.rewriter.ops.twin_of(op)
+        if twin is None:
             raise Obstacle(f"{op.name} has no out-of-place form")
         if len(node.results()) != 1:
             raise Obstacle(f"this file says that {op.name} has {len(node.results())} results")
@@ -572,7 +573,7 @@ class Frame:
         if before is None or before.parent is not ref or ref.base.parent is not None:
             raise Obstacle(f"{op.name} changes a tensor from outside its graph")
         current = self._renamed(node, exact=True)
-        self.builder.append(changed_node(current, target=f"torch.ops.{op.functional_twin}"))
+        self.builder.append(changed_node(current, target=twin.target))
         self._views.add(len(self.edit.nodes) - 1)
         self._moved[ref] = before
         view, parent, state = self.view(before), self.value(ref), self.state(ref)

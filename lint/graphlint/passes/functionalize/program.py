@@ -333,17 +333,16 @@ def _write_obstacle(write: Write, analysis: Analysis) -> str | None:
         if program.schema < _PARAMETER_OUTPUTS:
             return "files of torch before 2.9 have no mutation outputs for parameters"
     if op.in_place_view:
-        packet = op.name.split(".")[1]
-        twin = analysis.ops.lookup(op.functional_twin) if op.functional_twin is not None else None
+        twin = analysis.ops.twin_of(op)
         if twin is None or not twin.view:
-            return f"{packet} changes how much memory the tensor has, or which"
+            return f"{op.packet} changes how much memory the tensor has, or which"
         changed = write.target
         while changed.step is not None and changed.step.op.in_place_view and changed.parent is not None:
             changed = changed.parent
         if changed.may_be_operand:
-            return f"whether {packet} changes another tensor, too, depends on more than the artifact tells"
+            return f"whether {op.packet} changes another tensor, too, depends on more than the artifact tells"
         if write.kind != "intermediate":
-            return f"{packet} changes the sizes or strides of a tensor that the caller or the module holds"
+            return f"{op.packet} changes the sizes or strides of a tensor that the caller or the module holds"
     return _crossing(write)
 
 

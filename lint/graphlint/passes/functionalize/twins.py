@@ -38,7 +38,7 @@ from graphlint.ir.strides import (
 )
 from graphlint.ops.info import DtypeRule, OpInfo, Substitute
 from graphlint.ops.schema import OpSchema, SchemaArgument
-from graphlint.ops.table import OpTable
+from graphlint.ops.table import OpTable, op_of
 from graphlint.passes.functionalize.build import Builder, Twin
 from graphlint.passes.functionalize.metas import Meta, Obstacle, Value
 from graphlint.semantics.conditional import returns_operand
@@ -123,7 +123,7 @@ def functional(builder: Builder, call: Call, ops: OpTable) -> list[Value]:
 
 def _twin(builder: Builder, call: Call, ops: OpTable) -> list[Value]:
     op = call.op
-    twin = ops.lookup(op.functional_twin) if op.functional_twin is not None else None
+    twin = ops.twin_of(op)
     if twin is None or twin.schema is None or op.schema is None:
         raise Obstacle(f"{op.name} has no functional overload")
     if twin.shares is not None and len(call.targets) == 1:
@@ -140,7 +140,7 @@ def _twin(builder: Builder, call: Call, ops: OpTable) -> list[Value]:
         call.rounds(known.inexact)
     operands = _operands(call, op.schema, twin.schema, twin.dtype_of(0))
     is_list = twin.schema.returns[0].type.endswith("[]")
-    made = _emit_twin(builder, twin.name, operands, known.metas, is_list=is_list)
+    made = _emit_twin(builder, twin, operands, known.metas, is_list=is_list)
     if known.disposable:
         builder.disposable.update(value.name for value in made)
     made = [
@@ -243,14 +243,14 @@ def _check_order_of_draws(call: Call, twin: OpInfo) -> None:
 
 
 def _emit_twin(
-    builder: Builder, name: str, operands: list[NamedArgument], metas: list[Meta], *, is_list: bool
+    builder: Builder, twin: OpInfo, operands: list[NamedArgument], metas: list[Meta], *, is_list: bool
 ) -> list[Value]:
     positional = [operand.arg for operand in operands if operand.arg_kind != 2]
     keywords = {operand.name: operand.arg for operand in operands if operand.arg_kind == 2}
     if not builder.dialect.kinds:
         # Files before torch 2.7 do not say how an argument was passed; its name decides.
         positional, keywords = [], {operand.name: operand.arg for operand in operands}
-    return builder.emit_all(name, positional, metas, name.split(".")[1], keywords, as_list=is_list)
+    return builder.emit_all(twin, positional, metas, keywords, as_list=is_list)
 
 
 def _operands(call: Call, schema: OpSchema, twin: OpSchema, rule: DtypeRule) -> list[NamedArgument]:
@@ -433,7 +433,7 @@ def beside(builder: Builder, call: Call, ops: OpTable, results: list[Meta]) -> t
         raise Obstacle(f"autocast may cast what {op.name} is given")
     if normalizes:
         return _normalization(builder, call, results)
-    twin = ops.lookup(op.functional_twin) if op.functional_twin is not None else None
+    twin = ops.twin_of(op)
     if twin is None or twin.schema is None or op.schema is None:
         raise Obstacle(f"{op.name} has no functional overload")
     written = [target.value.meta for target in call.targets]
@@ -444,7 +444,7 @@ def beside(builder: Builder, call: Call, ops: OpTable, results: list[Meta]) -> t
     # What stands between is a mask of the first result's shape (fake quantization), which nobody reads.
     metas = [*results, *[results[0].contiguous(dtype=BOOL)] * more, *(meta.dense() for meta in written)]
     operands = _operands(call, op.schema, twin.schema, twin.dtype_of(0))
-    made = _emit_twin(builder, twin.name, operands, metas, is_list=False)
+    made = _emit_twin(builder, twin, operands, metas, is_list=False)
     return made[: len(results)], made[len(results) + more :]
 
 
@@ -462,18 +462,18 @@ def cast(builder: Builder, value: Value, like: Meta, *, always: bool = False) ->
     if not changes:
         return value
     made = meta.dense(dtype=like.dtype, device=like.device)
-    return builder.emit("aten._to_copy.default", [tensor(value.name)], made, "_to_copy", changes)
+    return builder.emit("cast", [tensor(value.name)], made, **changes)
 
 
 def copied(builder: Builder, value: Value) -> Value:
     """``value`` in memory of its own."""
-    return builder.emit("aten.clone.default", [tensor(value.name)], value.meta.dense(), "clone")
+    return builder.emit("copy", [tensor(value.name)], value.meta.dense())
 
 
 def in_rows(builder: Builder, value: Value) -> Value:
     """A row-major copy of ``value``."""
-    layout = {"memory_format": Argument(as_memory_format=1)}
-    return builder.emit("aten.clone.default", [tensor(value.name)], value.meta.contiguous(), "clone", layout)
+    layout = Argument(as_memory_format=1)
+    return builder.emit("copy", [tensor(value.name)], value.meta.contiguous(), memory_format=layout)
 
 
 def expanded(builder: Builder, value: Value, like: Value) -> Value:
@@ -492,7 +492,7 @@ def expanded(builder: Builder, value: Value, like: Value) -> Value:
     raw = like.meta.sizes
     meta = value.meta.with_(sizes=raw, strides=strides, offset=value.meta.offset)
     sizes = builder.sizes(like, shape, raw)
-    return builder.emit("aten.expand.default", [tensor(value.name), sizes], meta, "expand")
+    return builder.emit("expand", [tensor(value.name), sizes], meta)
 
 
 def restrided(builder: Builder, value: Value, before: Value, *, always: bool = False) -> Value:
@@ -505,11 +505,10 @@ def restrided(builder: Builder, value: Value, before: Value, *, always: bool = F
     meta = old.with_(strides=old.strides)
     for number, strides in ((1, contiguous_strides(old.shape)), (2, channels_last(old.shape))):
         if old.strides == strides:
-            layout = {"memory_format": Argument(as_memory_format=number)}
-            return builder.emit("aten.clone.default", [tensor(value.name)], meta, "clone", layout)
+            return builder.emit("copy", [tensor(value.name)], meta, memory_format=Argument(as_memory_format=number))
     # The functional form of copy_ keeps the strides of its first operand.
     meta = old.with_(strides=old.strides, offset=old.offset)
-    return builder.emit("aten.copy.default", [tensor(before.name), tensor(value.name)], meta, "copy")
+    return builder.emit("overwrite", [tensor(before.name), tensor(value.name)], meta)
 
 
 # ----------------------------------------------------------------------------------------------- substitutes
@@ -537,7 +536,7 @@ def _copy(builder: Builder, call: Call) -> list[Value]:
 
 
 def _filled(builder: Builder, target: Value, value: Argument) -> Value:
-    return builder.emit("aten.full_like.default", [tensor(target.name), value], target.meta.dense(), "full_like")
+    return builder.emit("fill", [tensor(target.name), value], target.meta.dense())
 
 
 def _fill(builder: Builder, call: Call) -> list[Value]:
@@ -570,11 +569,10 @@ def _fill_diagonal(builder: Builder, call: Call) -> list[Value]:
         raise Obstacle("fill_diagonal_ wraps around")
     length = SymSize(as_int=min(height, width))
     shown = meta.with_(sizes=[length], strides=[row + column], offset=meta.offset)
-    diagonal = builder.emit("aten.diagonal.default", [tensor(target.value.name)], shown, "diagonal")
+    diagonal = builder.emit("diagonal", [tensor(target.value.name)], shown)
     filled = _filled(builder, diagonal, value)
     made = meta.with_(strides=meta.strides, offset=meta.offset)
-    arguments = [tensor(target.value.name), tensor(filled.name)]
-    return [builder.emit("aten.diagonal_scatter.default", arguments, made, "diagonal_scatter")]
+    return [builder.emit("scatter-diagonal", [tensor(target.value.name), tensor(filled.name)], made)]
 
 
 def _polygamma(builder: Builder, call: Call) -> list[Value]:
@@ -582,8 +580,7 @@ def _polygamma(builder: Builder, call: Call) -> list[Value]:
     order, meta = call.argument("n"), target.value.meta
     if order is None or category(meta.dtype) != 2:
         raise Obstacle("polygamma_ is recorded without its order, or of a tensor that is not floating")
-    arguments = [order, tensor(target.value.name)]
-    return builder.emit_all("aten.polygamma.default", arguments, [meta.dense()], "polygamma")
+    return builder.emit_all(op_of("polygamma"), [order, tensor(target.value.name)], [meta.dense()], {})
 
 
 def _keep(builder: Builder, call: Call) -> list[Value]:
@@ -625,7 +622,7 @@ def _normalized(builder: Builder, arguments: list[Argument], out: Meta, statisti
     """Result, saved mean, saved inverse deviation, new running mean, new running variance."""
     running = statistics.contiguous()
     metas = [out, running.contiguous(dtype=saved), running.contiguous(dtype=saved), running, running]
-    return builder.emit_all("aten._native_batch_norm_legit_functional.default", arguments, metas, "getitem")
+    return builder.emit_all(op_of("batch-norm"), arguments, metas, {}, "getitem")
 
 
 def _statistics_dtype(call: Call) -> int:
@@ -652,7 +649,7 @@ def _instance_norm(builder: Builder, call: Call, out: Meta) -> tuple[list[Value]
     flat_shape = (1, batch * channels, *rest)
     flat_meta = data.meta.with_(sizes=flat, strides=contiguous_strides(flat_shape), offset=data.meta.offset)
     sizes = builder.sizes(data, flat_shape, flat)
-    viewed = builder.emit("aten.view.default", [tensor(data.name), sizes], flat_meta, "view")
+    viewed = builder.emit("view", [tensor(data.name), sizes], flat_meta)
 
     def repeated(name: str) -> Argument:
         argument = call.argument(name)
@@ -661,7 +658,7 @@ def _instance_norm(builder: Builder, call: Call, out: Meta) -> tuple[list[Value]
         value = call.operand(name)
         meta = value.meta.with_(sizes=[count], strides=(1,))
         times = Argument(as_ints=[batch])
-        return tensor(builder.emit("aten.repeat.default", [tensor(value.name), times], meta, "repeat").name)
+        return tensor(builder.emit("repeat", [tensor(value.name), times], meta).name)
 
     arguments = [tensor(viewed.name), *map(repeated, ("weight", "bias", "running_mean", "running_var"))]
     arguments += [Argument(as_bool=True)]
@@ -669,12 +666,12 @@ def _instance_norm(builder: Builder, call: Call, out: Meta) -> tuple[list[Value]
     long = call.targets[0].value.meta.with_(sizes=[count], strides=(1,))
     made = _normalized(builder, arguments, flat_meta, long, _statistics_dtype(call))
     shape = builder.sizes(data, data.meta.shape, data.meta.sizes)
-    result = builder.emit("aten.view.default", [tensor(made[0].name), shape], out.contiguous(), "view")
+    result = builder.emit("view", [tensor(made[0].name), shape], out.contiguous())
     statistics = []
     for target, value in zip(call.targets, made[3:], strict=True):
         table = value.meta.with_(sizes=[SymSize(as_int=batch), SymSize(as_int=channels)], strides=(channels, 1))
         rows = Argument(as_ints=[batch, channels])
-        by_instance = builder.emit("aten.view.default", [tensor(value.name), rows], table, "view")
+        by_instance = builder.emit("view", [tensor(value.name), rows], table)
         over = [tensor(by_instance.name), Argument(as_ints=[0])]
-        statistics.append(builder.emit("aten.mean.dim", over, target.value.meta.contiguous(), "mean"))
+        statistics.append(builder.emit("mean", over, target.value.meta.contiguous()))
     return [result], statistics
