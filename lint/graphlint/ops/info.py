@@ -4,8 +4,6 @@ Facts about results (:attr:`OpInfo.layout`, ``dtype``, …) stand on overloads t
 an ``out=`` or an in-place overload computes is told by the row of its functional twin.
 """
 
-from __future__ import annotations
-
 from typing import Any, Final, Literal
 
 import msgspec

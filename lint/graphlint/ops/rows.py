@@ -16,8 +16,6 @@ a fact that has its default is left out. The fields are those of :class:`~graphl
 | flags | the name of the field alone: ``elementwise``, ``dropout``; ``no meta_layout`` for False |
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgspec
@@ -39,7 +37,7 @@ class Row(msgspec.Struct):
     """Field to value; a flag's value is empty."""
 
     @classmethod
-    def parse(cls, line: str) -> Row:
+    def parse(cls, line: str) -> "Row":
         """The row that a line of the table holds."""
         name, schema, *facts = line.split("\t")
         pairs = (fact.partition("=") for fact in facts)

@@ -6,8 +6,6 @@ annotations are what graphlint reads it for: ``(a)`` names a set of storages, ``
 of several sets afterwards.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 

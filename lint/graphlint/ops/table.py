@@ -5,8 +5,6 @@ torch has registered, from experiments, and from ``reviewed.tsv``. A line is par
 op is looked up: a program has dozens of ops, the table thousands.
 """
 
-from __future__ import annotations
-
 import os
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
@@ -63,7 +61,7 @@ class OpTable:
         parts = (line.partition("\trole=") for line in self._lines)
         return {role: line.partition("\t")[0] for line, _, role in parts if role}
 
-    def with_declared(self, ops: Mapping[str, DeclaredOp]) -> OpTable:
+    def with_declared(self, ops: Mapping[str, DeclaredOp]) -> "OpTable":
         """The table with what a configuration says of ops.
 
         An overload (``mylib.scale_.default``) goes before an op (``mylib.scale_``), and both go before what the
@@ -71,7 +69,7 @@ class OpTable:
         """
         return OpTable(self._lines, {**self._declared, **ops})
 
-    def of_version(self, version: str) -> OpTable:
+    def of_version(self, version: str) -> "OpTable":
         """The table of one version of torch (``2.13``): its rows and no others."""
         return OpTable([line for line in self._lines if _covers(line.split("\t", 3)[2:3], version)], self._declared)
 

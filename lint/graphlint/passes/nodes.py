@@ -8,8 +8,6 @@ that it computes; removing a check that a target would not run changes what stoc
 that is given one raises the same, and is known to more consumers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 
 from graphlint.ir.edit import Dialect, changed_node, mapped, with_graph

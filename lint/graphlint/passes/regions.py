@@ -16,8 +16,6 @@ A region stays (:func:`graphlint.rules.regions.region_obstacle`) where something
 such a write may be allowed only while gradients are off.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Final
 

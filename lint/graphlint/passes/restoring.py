@@ -22,8 +22,6 @@ Tokens that are chained, over whatever calls, are undone together or not at all.
 a token that is no part of it, or when its end cannot be taken away; :class:`Check` says why.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet

@@ -29,8 +29,6 @@ Source of the shape of the result:
 sink is graphlint's own: stock torch runs neither an output without a place in the out_spec nor a TOKEN output.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Final

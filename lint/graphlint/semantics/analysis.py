@@ -1,7 +1,5 @@
 """What a program does: its nodes in order, what they write, and which memory that is."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property

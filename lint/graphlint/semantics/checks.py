@@ -1,7 +1,5 @@
 """Runtime checks: why one cannot be fixed."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Final, TypeGuard
 

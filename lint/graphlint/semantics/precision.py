@@ -9,8 +9,6 @@ result of another precision than what it is made of, the regions were recorded a
 What a region does to the operands of an op is a fact (``OpInfo.autocast``).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final

@@ -1,7 +1,5 @@
 """What is known of symbolic sizes from the ranges that the artifact gives their symbols."""
 
-from __future__ import annotations
-
 from graphlint.ir.expressions import as_expression
 from graphlint.ir.model import Program
 

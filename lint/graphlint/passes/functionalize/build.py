@@ -1,7 +1,5 @@
 """Emitting nodes: names, operands by schema, metadata, sizes that are symbolic, and which memory a result lives in."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

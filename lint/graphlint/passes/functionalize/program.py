@@ -4,8 +4,6 @@ What cannot be rewritten blocks its whole storage: all writes to it stay as they
 are what :func:`plan` returns, for the rules to show.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import cache, cached_property
 from typing import Final

@@ -14,8 +14,6 @@ dtypes and strides of results follow the facts about ops and torch's rules (``c1
 ``TensorIterator``); the tests compare them with what torch computes for every op here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Final
 

@@ -18,8 +18,6 @@ Which steps an op takes is a fact (:attr:`~graphlint.ops.info.OpInfo.view`). Oth
 write through them stays as it is.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Final
 
