@@ -13,7 +13,7 @@ from graphlint.ops.info import OpInfo, Role
 from graphlint.ops.table import op_of
 from graphlint.passes.functionalize.metas import Meta, Obstacle, Value
 from graphlint.semantics.memory import Memory
-from graphlint.semantics.sizes import Sizes
+from graphlint.semantics.sizes import Sizes, expression_of
 
 
 class Twin(msgspec.Struct):
@@ -42,7 +42,6 @@ class Builder:
         self.source: dict[str, str] = {}
         self.twins: dict[tuple[object, ...], Twin] = {}
         """Those that are known, by all that they depend on."""
-        self._symbols: Mapping[str, Any] = edit.graph.sym_int_values
         self._defined: dict[Size, str] = {}
         self._memory = memory
         self.roots: dict[str, str] = {}
@@ -60,13 +59,10 @@ class Builder:
 
     def define(self, names: Sequence[str]) -> None:
         """These symbolic integers are defined from here on."""
-        if not self._symbols:
-            return
-        for name in names:
-            recorded = self._symbols.get(name)
-            expression = recorded.get("as_expr") if isinstance(recorded, dict) else None
-            if isinstance(expression, dict):
-                self._defined.setdefault(canonical(str(expression.get("expr_str"))), name)
+        for name in names if self.edit.graph.sym_int_values else ():
+            expression = expression_of(self.edit.graph, name)
+            if expression is not None:
+                self._defined.setdefault(canonical(expression), name)
 
     def root(self, name: str) -> str:
         """Which memory a value lives in."""
