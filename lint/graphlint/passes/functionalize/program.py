@@ -25,7 +25,7 @@ from graphlint.ir.edit import (
 )
 from graphlint.ir.model import Graph, InputSpec, OutputSpec, Program, Spec
 from graphlint.ir.names import is_kept, kept_stem
-from graphlint.passes.functionalize.frame import Blocked, Frame
+from graphlint.passes.functionalize.frame import Blocked, Frame, blocking
 from graphlint.passes.functionalize.metas import Meta, Obstacle
 from graphlint.passes.functionalize.views import View
 from graphlint.semantics.analysis import Analysis, Write
@@ -209,10 +209,8 @@ class Rewriter:
                 ref = frame.ref(name)
                 if name is None or ref is None or ref.name == name:
                     continue
-                try:
+                with blocking(ref.storage):
                     meta = self.meta(self.program.graph, name)
-                except Obstacle as reason:
-                    raise Blocked([ref.storage], str(reason)) from None
                 first = frame.state(ref).origin.meta
                 if not meta.same_layout(first) or meta.offset != first.offset:
                     raise Blocked([ref.storage], f"%{name} shows its memory in another shape")
