@@ -160,7 +160,7 @@ class Frame:
         if op.in_place_view:
             twin = self.rewriter.ops.twin_of(op)
             if twin is None:
-                raise Obstacle(f"{op.name} has no out-of-place form")
+                raise AssertionError("a view in place without another form is an obstacle")
             node, op = changed_node(node, target=twin.target), twin
         names = [name for output in node.outputs for name in output.tensors() if name is not None]
         metas = tuple(self.rewriter.meta(step.graph, name) for name in names)
@@ -510,8 +510,8 @@ class Frame:
         return ref.storage in self.rewriter.seen_by_strides
 
     def _rename(self, name: str, new: str) -> bool:
-        """Give a value that was just emitted the name that a node's result had, so that the graph changes little;
-        whether it is such a value.
+        """Give a value that was just emitted, and that nobody has read yet, the name that a node's result had, so that
+        the graph changes little; whether it is such a value.
         """
         builder, nodes = self.builder, self.edit.nodes
         start = self._visited[-1][1]
@@ -521,42 +521,28 @@ class Frame:
                 return False
             if not any(output.as_tensor is not None and output.as_tensor.name == name for output in node.outputs):
                 continue
-            mapping = {name: new}
-            outputs = [renamed(output, mapping) for output in node.outputs]
+            outputs = [renamed(output, {name: new}) for output in node.outputs]
             named = new if node.name == name else node.name
             nodes[index] = msgspec.structs.replace(node, outputs=outputs, name=named)
-            for later in range(index + 1, len(nodes)):
-                nodes[later] = renamed_operands(nodes[later], mapping)
             self.edit.rename(name, new)
-            self._rename_roots(name, new, nodes[index:])
+            root = builder.roots.pop(name)
+            builder.roots[new] = new if root == name else root
+            builder.born[new] = builder.born.pop(name)
             # What shows nothing that is rewritten is read by nodes that are not looked at, and must stay.
             if name in builder.disposable and new in self.shown:
                 builder.disposable.add(new)
             return True
         return False
 
-    def _rename_roots(self, name: str, new: str, nodes: list[Node]) -> None:
-        builder = self.builder
-        builder.born[new] = builder.born.pop(name)
-        builder.roots[new] = builder.roots.pop(name)
-        if name in builder.last_read:
-            builder.last_read[new] = builder.last_read.pop(name)
-        for node in nodes:
-            builder.roots.update((one, new) for one in node.results() if builder.roots.get(one) == name)
-
     def _view_in_place(self, node: Node, op: OpInfo, ref: Ref) -> None:
         """``t_`` and the like: the object becomes another view of the same storage."""
-        twin = self.rewriter.ops.twin_of(op)
-        if twin is None:
-            raise Obstacle(f"{op.name} has no out-of-place form")
         if len(node.results()) != 1:
             raise Obstacle(f"this file says that {op.name} has {len(node.results())} results")
         (result,) = node.results()
         before = self.ref(result)
         if before is None or before.parent is not ref or ref.base.parent is not None:
             raise Obstacle(f"{op.name} changes a tensor from outside its graph")
-        current = self._renamed(node, exact=True)
-        self.builder.append(changed_node(current, target=twin.target))
+        self.builder.append(changed_node(self._renamed(node, exact=True), target=self.view(before).op.target))
         self._moved[ref] = before
         self._note_views(node)
 
@@ -781,25 +767,24 @@ class Frame:
         """
         state = self.state(ref)
         value = state.base
-        read_last = self.builder.last_read.get(ref.base.name, -1)
-        if value.name not in taken and self._is_made(value.name) and read_last < self._born(value.name):
+        born = self._born(value.name)
+        if value.name not in taken and born is not None and self.builder.last_read.get(ref.base.name, -1) < born:
             return value.name
         self.builder.source = state.source
         return copied(self.builder, value).name
-
-    def _is_made(self, name: str) -> bool:
-        return name in self.builder.born or name in self._nodes_by_result
 
     @cached_property
     def _nodes_by_result(self) -> dict[str, int]:
         """The nodes that define the graph's values."""
         return {name: index for index, node in enumerate(self.graph.nodes) for name in node.results()}
 
-    def _born(self, value: str) -> int:
-        """From where in ``edit.nodes`` on the value is there."""
+    def _born(self, value: str) -> int | None:
+        """From where in ``edit.nodes`` on the value is there; None for an input."""
         if value in self.builder.born:
             return self.builder.born[value] + 1
-        index = self._nodes_by_result[value]
+        index = self._nodes_by_result.get(value)
+        if index is None:
+            return None
         return self._visited[bisect_right(self._visited, (index, len(self.edit.nodes) + 1))][1]
 
     def output(self, argument: Argument) -> Argument:
