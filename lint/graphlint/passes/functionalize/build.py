@@ -1,6 +1,6 @@
 """Emitting nodes: names, operands by schema, metadata, sizes that are symbolic, and which memory a result lives in."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -16,19 +16,24 @@ from graphlint.semantics.memory import Memory
 from graphlint.semantics.sizes import Sizes, expression_of
 
 
-class Twin(msgspec.Struct):
+class Result(msgspec.Struct, frozen=True):
+    """A result of a functional twin."""
+
+    meta: Meta
+    laid_out: bool
+    """Whether it is known to be laid out so."""
+    told: bool
+    """Whether its dtype is known."""
+
+
+class Twin(msgspec.Struct, frozen=True):
     """What takes the place of a writing op."""
 
-    metas: list[Meta]
-    """Of its results."""
-    laid_out: list[bool]
-    """Whether each is known to be laid out so."""
-    told: list[bool]
-    """Whether the dtype of each is known."""
+    results: list[Result]
     disposable: bool
     """Whether it may go when nobody uses them."""
-    inexact: str = ""
-    """Why one may round otherwise than what it takes the place of."""
+    inexact: str
+    """Why one may round otherwise than what it takes the place of; empty where none does."""
 
 
 class Builder:
@@ -83,28 +88,19 @@ class Builder:
 
     def emit(self, role: Role, arguments: Sequence[Argument], meta: Meta, **keywords: Argument) -> Value:
         """Append a node with one tensor result, which may go when nobody uses it."""
-        (value,) = self.emit_all(op_of(role), arguments, [meta], keywords)
+        op = op_of(role)
+        (value,) = self.emit_all(op, self.operands(op, arguments, **keywords), [meta])
         self.disposable.add(value.name)
         return value
 
-    def emit_all(
-        self,
-        op: OpInfo,
-        arguments: Sequence[Argument],
-        metas: Sequence[Meta],
-        keywords: Mapping[str, Argument],
-        stem: str = "",
-        *,
-        as_list: bool = False,
-    ) -> list[Value]:
-        """Append a node with several tensor results, or one list of tensors; positional ``arguments`` get their
-        names from the op's schema.
-        """
-        operands = self._operands(op, arguments, keywords)
+    def emit_all(self, op: OpInfo, operands: list[NamedArgument], metas: Sequence[Meta], stem: str = "") -> list[Value]:
+        """Append a node with several tensor results, or the list of tensors that the op returns."""
         values = [Value(self.edit.claim(stem or op.packet), meta) for meta in metas]
         names = [value.name for value in values]
-        outputs = [tensors(names)] if as_list else [tensor(name) for name in names]
-        self._finish(op, operands, outputs, names[0] if len(outputs) == 1 and not as_list else None)
+        listed = op.schema is not None and op.schema.returns[0].type.endswith("[]")
+        outputs = [tensors(names)] if listed else [tensor(name) for name in names]
+        name = names[0] if len(names) == 1 and not listed else self.edit.claim(op.packet) if self.dialect.names else ""
+        self.append(self.dialect.node(op.target, operands, outputs, name, self.source))
         # The operand whose memory the results show, or may show.
         viewed = {rule.argument for rule in op.aliases}
         shown = next((one.arg.as_tensor.name for one in operands if one.name in viewed and one.arg.as_tensor), None)
@@ -118,17 +114,11 @@ class Builder:
         self.roots[value.name] = value.name if shown is None else self.root(shown)
         self.born[value.name] = len(self.edit.nodes) - 1
 
-    def _operands(
-        self, op: OpInfo, arguments: Sequence[Argument], keywords: Mapping[str, Argument]
-    ) -> list[NamedArgument]:
+    def operands(self, op: OpInfo, arguments: Sequence[Argument], **keywords: Argument) -> list[NamedArgument]:
+        """Operands for an op; positional ``arguments`` get their names from its schema."""
         names = [argument.name for argument in op.schema.arguments] if op.schema is not None else ["a", "b"]
         operands = [self.dialect.operand(name, value) for name, value in zip(names, arguments, strict=False)]
         return operands + [self.dialect.operand(name, value, keyword=True) for name, value in keywords.items()]
-
-    def _finish(self, op: OpInfo, operands: list[NamedArgument], outputs: list[Argument], name: str | None) -> None:
-        if name is None and self.dialect.names:
-            name = self.edit.claim(op.packet)
-        self.append(self.dialect.node(op.target, operands, outputs, name or "", self.source))
 
     def sizes(self, like: Value, shape: Sequence[Size], raw: Sequence[SymSize]) -> Argument:
         """The argument for a list of sizes. Symbolic ones are read off ``like``, which must have them, or off a
@@ -166,7 +156,8 @@ class Builder:
     def _computed(self, role: Role, arguments: list[Argument], stem: str, size: Size, raw: SymSize) -> str:
         """The name of a symbolic integer that a new node computes."""
         op, name = op_of(role), self.edit.claim(stem)
-        self._finish(op, self._operands(op, arguments, {}), [Argument(as_sym_int=SymRef(as_name=name))], name)
+        outputs = [Argument(as_sym_int=SymRef(as_name=name))]
+        self.append(self.dialect.node(op.target, self.operands(op, arguments), outputs, name, self.source))
         self.new_symbols[name] = msgspec.to_builtins(raw)
         self.disposable.add(name)
         self._defined[size] = name

@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from graphlint.ir.dtypes import BOOL, COMPLEX128, FLOAT64, INT64, category, is_number, promoted, real_part
-from graphlint.ir.edit import of_kind, tensor
+from graphlint.ir.edit import KEYWORD, of_kind, tensor
 from graphlint.ir.enums import FLOAT32
 from graphlint.ir.model import Argument, NamedArgument, Node, SymSize
 from graphlint.ir.strides import (
@@ -37,7 +37,7 @@ from graphlint.ir.strides import (
 from graphlint.ops.info import DtypeRule, OpInfo, Substitute
 from graphlint.ops.schema import OpSchema, SchemaArgument
 from graphlint.ops.table import OpTable, op_of
-from graphlint.passes.functionalize.build import Builder, Twin
+from graphlint.passes.functionalize.build import Builder, Result, Twin
 from graphlint.passes.functionalize.metas import Meta, Obstacle, Value
 from graphlint.semantics.conditional import returns_operand
 
@@ -136,17 +136,14 @@ def _twin(builder: Builder, call: Call, ops: OpTable) -> list[Value]:
             builder.twins[alike] = known
     if known.inexact:
         call.rounds(known.inexact)
-    operands = _operands(call, op.schema, twin.schema, twin.dtype_of(0))
-    is_list = twin.schema.returns[0].type.endswith("[]")
-    made = _emit_twin(builder, twin, operands, known.metas, is_list=is_list)
+    operands = _operands(builder, call, op.schema, twin.schema, twin.dtype_of(0))
+    made = builder.emit_all(twin, operands, [one.meta for one in known.results])
     if known.disposable:
         builder.disposable.update(value.name for value in made)
-    made = [
-        value if laid_out else in_rows(builder, value) for value, laid_out in zip(made, known.laid_out, strict=True)
-    ]
+    made = [value if one.laid_out else in_rows(builder, value) for value, one in zip(made, known.results, strict=True)]
     return [
-        cast(builder, value, target.value.meta, always=not told)
-        for value, target, told in zip(made, call.targets, known.told, strict=True)
+        cast(builder, value, target.value.meta, always=not one.told)
+        for value, target, one in zip(made, call.targets, known.results, strict=True)
     ]
 
 
@@ -181,32 +178,35 @@ def _checked(call: Call, twin: OpInfo, schema: OpSchema) -> Twin:
     if op.hidden_writes is not None or len(written) != len(schema.returns):
         raise Obstacle(f"{op.name} writes other tensors than its functional overload returns")
     _check_order_of_draws(call, twin)
-    found = Twin([], [], [], _cannot_raise(twin, [target.value.meta for target in call.targets]))
+    results: list[Result] = []
+    inexact = ""
     for target in call.targets:
         position = written.index(target.argument)
-        dtype, strides = _result(call, twin, target, position)
         own = target.value.meta
+        elements, numbers = _elements(call, target)
+        read = [value.meta for value in elements]
+        dtype = _result_dtype(call, twin, own, position, read, numbers)
+        strides = _result_strides(call, twin, own, position, read)
         meta = own.with_(
             dtype=own.dtype if dtype is None else dtype,
             strides=contiguous_strides(own.shape) if strides is None else strides,
         )
         if target.resized and (strides is None or not target.recorded.same_strides(meta)):
             raise Obstacle(f"{op.name} lays out what it resizes otherwise than the artifact records")
-        found.metas.append(meta)
         # Of some ops, the CPU's result is laid out otherwise than that of `meta` tensors.
-        found.laid_out.append(strides is not None and (twin.meta_layout or own.is_contiguous))
-        found.told.append(dtype is not None)
+        laid_out = strides is not None and (twin.meta_layout or own.is_contiguous)
+        results.append(Result(meta, laid_out, told=dtype is not None))
         # In which order elements are added up, and so how a result is rounded, depends on the strides of where it goes.
         alike = target.recorded.is_contiguous or (strides is not None and target.recorded.same_strides(meta))
         if category(own.dtype) > 1 and dtype is None and op.casts_out:
-            found.inexact = f"the artifact does not tell the dtype that {twin.name} computes in"
+            inexact = f"the artifact does not tell the dtype that {twin.name} computes in"
         elif category(own.dtype) == 3 and not twin.complex_bits:
-            found.inexact = f"{op.name} and {twin.name} round complex numbers in different ways"
+            inexact = f"{op.name} and {twin.name} round complex numbers in different ways"
         elif category(own.dtype) > 1 and adds_up and not alike:
-            found.inexact = f"how {op.name} rounds depends on the strides of what it writes"
+            inexact = f"how {op.name} rounds depends on the strides of what it writes"
     if schema.returns[0].type.endswith("[]") and len(written) > 1:
         raise Obstacle(f"{op.name} writes several lists of tensors")
-    return found
+    return Twin(results, _cannot_raise(twin, [target.value.meta for target in call.targets]), inexact)
 
 
 def _cannot_raise(twin: OpInfo, metas: list[Meta]) -> bool:
@@ -240,18 +240,7 @@ def _check_order_of_draws(call: Call, twin: OpInfo) -> None:
         raise Obstacle("it draws in the order of memory, and its tensor is not contiguous")
 
 
-def _emit_twin(
-    builder: Builder, twin: OpInfo, operands: list[NamedArgument], metas: list[Meta], *, is_list: bool
-) -> list[Value]:
-    positional = [operand.arg for operand in operands if operand.arg_kind != 2]
-    keywords = {operand.name: operand.arg for operand in operands if operand.arg_kind == 2}
-    if not builder.dialect.kinds:
-        # Files before torch 2.7 do not say how an argument was passed; its name decides.
-        positional, keywords = [], {operand.name: operand.arg for operand in operands}
-    return builder.emit_all(twin, positional, metas, keywords, as_list=is_list)
-
-
-def _operands(call: Call, schema: OpSchema, twin: OpSchema, rule: DtypeRule) -> list[NamedArgument]:
+def _operands(builder: Builder, call: Call, schema: OpSchema, twin: OpSchema, rule: DtypeRule) -> list[NamedArgument]:
     """The operands under the twin's names; ``out=`` is left out, defaults that the twin lacks are filled in."""
     kept: list[SchemaArgument] = [
         argument for argument in schema.arguments if not (call.op.out_variant and argument.written)
@@ -270,9 +259,10 @@ def _operands(call: Call, schema: OpSchema, twin: OpSchema, rule: DtypeRule) -> 
         if argument.name in given or argument.default is not None:
             continue
         default = ours[argument.name].default_value if argument.name in ours else None
-        operands.append(NamedArgument(argument.name, _literal(default, call), 2))
+        operands.append(NamedArgument(argument.name, _literal(default, call), KEYWORD))
     operands = [one for one in operands if one.name != "dtype" or one.arg.kind != "as_none"]
-    return [*operands, *_dtype_of_target(call, twin, rule)]
+    operands += _dtype_of_target(call, twin, rule)
+    return [builder.dialect.operand(one.name, one.arg, keyword=one.arg_kind == KEYWORD) for one in operands]
 
 
 def _dtype_of_target(call: Call, schema: OpSchema, rule: DtypeRule) -> list[NamedArgument]:
@@ -287,9 +277,9 @@ def _dtype_of_target(call: Call, schema: OpSchema, rule: DtypeRule) -> list[Name
     read = {real_part(value.meta.dtype) if rule == "real" else value.meta.dtype for value in tensors}
     if category(own.dtype) > 1 and read == {own.dtype}:
         return []
-    added = [NamedArgument("dtype", Argument(as_scalar_type=own.dtype), 2)]
+    added = [NamedArgument("dtype", Argument(as_scalar_type=own.dtype), KEYWORD)]
     if not tensors and schema.argument("device") is not None:
-        added.append(NamedArgument("device", Argument(as_device=own.device), 2))
+        added.append(NamedArgument("device", Argument(as_device=own.device), KEYWORD))
     return added
 
 
@@ -301,17 +291,6 @@ def _literal(value: object, call: Call) -> Argument:
     if isinstance(value, float):
         return Argument(as_float=value)
     raise Obstacle(f"{call.op.name} leaves out an argument that its functional overload needs")
-
-
-def _result(call: Call, twin: OpInfo, target: Target, position: int) -> tuple[int | None, tuple[Size, ...] | None]:
-    """The dtype and strides of what the twin returns, at that position among its results, in place of that target; None
-    where the artifact does not tell.
-    """
-    own = target.value.meta
-    elements, numbers = _elements(call, target)
-    tensors = [value.meta for value in elements]
-    dtype = _result_dtype(call, twin, own, position, tensors, numbers)
-    return dtype, _result_strides(call, twin, own, position, tensors)
 
 
 def _result_dtype(
@@ -441,8 +420,7 @@ def beside(builder: Builder, call: Call, ops: OpTable, results: list[Meta]) -> t
     _check_order_of_draws(call, twin)
     # What stands between is a mask of the first result's shape (fake quantization), which nobody reads.
     metas = [*results, *[results[0].contiguous(dtype=BOOL)] * more, *(meta.dense() for meta in written)]
-    operands = _operands(call, op.schema, twin.schema, twin.dtype_of(0))
-    made = _emit_twin(builder, twin, operands, metas, is_list=False)
+    made = builder.emit_all(twin, _operands(builder, call, op.schema, twin.schema, twin.dtype_of(0)), metas)
     return made[: len(results)], made[len(results) + more :]
 
 
@@ -578,7 +556,8 @@ def _polygamma(builder: Builder, call: Call) -> list[Value]:
     order, meta = call.argument("n"), target.value.meta
     if order is None or category(meta.dtype) != 2:
         raise Obstacle("polygamma_ is recorded without its order, or of a tensor that is not floating")
-    return builder.emit_all(op_of("polygamma"), [order, tensor(target.value.name)], [meta.dense()], {})
+    twin = op_of("polygamma")
+    return builder.emit_all(twin, builder.operands(twin, [order, tensor(target.value.name)]), [meta.dense()])
 
 
 def _keep(builder: Builder, call: Call) -> list[Value]:
@@ -620,7 +599,8 @@ def _normalized(builder: Builder, arguments: list[Argument], out: Meta, statisti
     """Result, saved mean, saved inverse deviation, new running mean, new running variance."""
     running = statistics.contiguous()
     metas = [out, running.contiguous(dtype=saved), running.contiguous(dtype=saved), running, running]
-    return builder.emit_all(op_of("batch-norm"), arguments, metas, {}, "getitem")
+    op = op_of("batch-norm")
+    return builder.emit_all(op, builder.operands(op, arguments), metas, "getitem")
 
 
 def _statistics_dtype(call: Call) -> int:

@@ -25,7 +25,7 @@ import msgspec
 
 from graphlint.ir.dtypes import BOOL, category, item_size, real_part
 from graphlint.ir.edit import changed_node, renamed_operands, tensor, tensors, with_operand
-from graphlint.ir.expressions import as_expression
+from graphlint.ir.expressions import Expression, as_expression
 from graphlint.ir.model import Argument, Node, SymSize
 from graphlint.ir.strides import Size, contiguous_strides, elementwise_strides, is_dense, overlaps, view_strides
 from graphlint.ops.info import OpInfo, Role, StepKind, ViewStep
@@ -193,13 +193,9 @@ def _scatter(builder: Builder, role: Role, parent: Value, child: Value, *argumen
 
 
 def _select(builder: Builder, view: View, parent: Value, child: Value) -> Value:
-    dim, index = Argument(as_int=view.dim()), view.argument("index")
-    return _scatter(builder, "scatter-select", parent, child, dim, index)
-
-
-def _unbind(builder: Builder, view: View, parent: Value, child: Value) -> Value:
-    dim, index = Argument(as_int=view.dim()), Argument(as_int=view.index)
-    return _scatter(builder, "scatter-select", parent, child, dim, index)
+    unbound = view.step is not None and view.step.kind == "unbind"
+    index = Argument(as_int=view.index) if unbound else view.argument("index")
+    return _scatter(builder, "scatter-select", parent, child, Argument(as_int=view.dim()), index)
 
 
 def _slice(builder: Builder, view: View, parent: Value, child: Value) -> Value:
@@ -262,10 +258,10 @@ def _reordered(meta: Meta, order: list[int]) -> Meta:
     )
 
 
-def _permuted(builder: Builder, child: Value, order: list[int]) -> Value:
-    numbers = Argument(as_ints=order)
-    meta = _reordered(child.meta, order)
-    return builder.emit("permute", [tensor(child.name), numbers], meta)
+def _permuted(builder: Builder, child: Value, forward: list[int]) -> Value:
+    """The dimensions put back from where a view has put them."""
+    order = sorted(range(len(forward)), key=forward.__getitem__)
+    return builder.emit("permute", [tensor(child.name), Argument(as_ints=order)], _reordered(child.meta, order))
 
 
 def _transpose(builder: Builder, view: View, parent: Value, child: Value) -> Value:
@@ -283,15 +279,8 @@ def _reverse(builder: Builder, view: View, parent: Value, child: Value) -> Value
     return child if rank < 2 else _permuted(builder, child, list(reversed(range(rank))))
 
 
-def _inverted(forward: list[int]) -> list[int]:
-    order = [0] * len(forward)
-    for position, dim in enumerate(forward):
-        order[dim] = position
-    return order
-
-
 def _permute(builder: Builder, view: View, parent: Value, child: Value) -> Value:
-    return _permuted(builder, child, _inverted(view.dims("dims")))
+    return _permuted(builder, child, view.dims("dims"))
 
 
 def _move(builder: Builder, view: View, parent: Value, child: Value) -> Value:
@@ -299,11 +288,10 @@ def _move(builder: Builder, view: View, parent: Value, child: Value) -> Value:
     if not rank:
         return child
     source, destination = view.dims("source"), view.dims("destination")
-    forward = [-1] * rank
-    for one, other in zip(source, destination, strict=True):
-        forward[other] = one
-    rest = iter(dim for dim in range(rank) if dim not in source)
-    return _permuted(builder, child, _inverted([dim if dim >= 0 else next(rest) for dim in forward]))
+    forward = [dim for dim in range(rank) if dim not in source]
+    for place, dim in sorted(zip(destination, source, strict=True)):
+        forward.insert(place, dim)
+    return _permuted(builder, child, forward)
 
 
 def _reshape(builder: Builder, view: View, parent: Value, child: Value) -> Value:
@@ -348,10 +336,7 @@ def unsqueezed(builder: Builder, child: Value, dim: int) -> Value:
     """``child`` with a dimension of size 1 at ``dim``."""
     meta = child.meta
     shape, strides = list(meta.shape), list(meta.strides)
-    step: Size = 1
-    if dim < len(shape):
-        product = as_expression(shape[dim]) * as_expression(strides[dim])
-        step = str(product) if product.constant is None else product.constant
+    step = _product(shape[dim], strides[dim]) if dim < len(shape) else 1
     sizes = list(meta.sizes)
     sizes.insert(dim, SymSize(as_int=1))
     strides.insert(dim, step)
@@ -399,8 +384,8 @@ def _part(other: Role, place: int) -> Callable[[Builder, View, Value, Value], Va
     def joined(builder: Builder, view: View, parent: Value, child: Value) -> Value:
         if category(view.parent.dtype) < 3:
             return child
-        first, *strides = (_doubled(number) for number in (parent.meta.offset, *parent.meta.strides))
-        offset = _number(str(as_expression(first) + as_expression(1 - place)))
+        first, *strides = (_product(2, number) for number in (parent.meta.offset, *parent.meta.strides))
+        offset = _size(as_expression(first) + as_expression(1 - place))
         kept_meta = parent.meta.with_(dtype=real_part(view.parent.dtype), strides=strides, offset=offset)
         kept = builder.emit(other, [tensor(parent.name)], kept_meta)
         parts = [kept, kept]
@@ -412,12 +397,12 @@ def _part(other: Role, place: int) -> Callable[[Builder, View, Value, Value], Va
     return joined
 
 
-def _doubled(number: Size) -> Size:
-    return _number(str(as_expression(2) * as_expression(number)))
+def _product(one: Size, other: Size) -> Size:
+    return _size(as_expression(one) * as_expression(other))
 
 
-def _number(size: str) -> Size:
-    return int(size) if size.isdecimal() else size
+def _size(expression: Expression) -> Size:
+    return str(expression) if expression.constant is None else expression.constant
 
 
 def _packet(op: OpInfo) -> str:
@@ -441,7 +426,7 @@ _INVERSES: Final[dict[StepKind, Callable[[Builder, View, Value, Value], Value]]]
     "slice": _slice,
     "narrow": _narrow,
     "pieces": _pieces,
-    "unbind": _unbind,
+    "unbind": _select,
     "diagonal": _diagonal,
     "as_strided": _as_strided,
     "transpose": _transpose,
