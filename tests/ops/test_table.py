@@ -198,7 +198,7 @@ class TestDeclared:
     def test_positions_find_the_recorded_arguments(self):
         tensor = Argument(as_tensor=TensorRef("t"))
         node = Node("", [NamedArgument("x", tensor), NamedArgument("factor", Argument(as_int=2))], [])
-        assert self.TABLE.lookup("torch.ops.mylib.scale_.both").written_arguments(node) == ("x",)
+        assert self.TABLE.lookup("torch.ops.mylib.scale_.both").written(node) == {"0": tensor}
 
     def test_configuration_overrules_the_table_for_single_ops(self):
         assert self.TABLE.lookup("torch.ops.aten.add_.Tensor").writes == ("other",)

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from graphlint.ir.model import NamedArgument, Node
+from graphlint.ir.model import Argument, Node
 from graphlint.ops.conditions import Alias, HiddenWrites, RandomCondition
 from graphlint.ops.schema import OpSchema
 
@@ -118,35 +118,24 @@ Autocast = Literal[
 ]
 
 Role = Literal[
+    StepKind,  # takes that step, and does nothing else
     # what passes make, and look for
     "copy",  # in memory of its own
     "overwrite",  # the second operand, laid out as the first
     "cast",
     "fill",  # a tensor like another, full of a number
-    "expand",
     "repeat",
     "mean",
     "alias",
     "detach",
-    "view",
-    "reshape",  # a view, or a copy where there is none
-    "bitcast",
-    "permute",
-    "transpose",
-    "squeeze",  # of one dimension
-    "unsqueeze",
-    "diagonal",
+    "view",  # in another shape, never a copy
+    "conjugated",  # each element, in memory of its own
+    "negated",
+    "complex",  # of real and imaginary parts
     "scatter-select",  # the first operand with the second in the place that the step shows
     "scatter-slice",
     "scatter-diagonal",
     "scatter-strided",
-    "conjugate",  # each element, in memory of its own
-    "negate",
-    "real",
-    "imag",
-    "complex",  # of real and imaginary parts
-    "view-as-real",
-    "view-as-complex",
     "polygamma",
     "batch-norm",  # which returns new running statistics
     "size",  # of a dimension
@@ -160,7 +149,7 @@ Role = Literal[
     "make-token",
     "effect-token",  # runs an op that is given an effect token of torch's own
 ]
-"""What an op is to graphlint itself: code asks for the role, and the table says which op has it."""
+"""What an op is to graphlint itself: code asks for the role, and the table tells which op has it."""
 
 Region = Literal[
     "gradients",  # whether autograd records: enabled, …
@@ -310,13 +299,14 @@ class OpInfo(msgspec.Struct, frozen=True):
         """Whether the node, with the arguments it records, draws from the global random number generator."""
         return self.random.holds(node, self.schema)
 
-    def written_arguments(self, node: Node) -> tuple[str, ...]:
-        """Names of the node's arguments that it writes: recorded ones that are tensors or lists of tensors."""
-        names = dict.fromkeys(self.writes)
-        if self.hidden_writes is not None and self.hidden_writes.holds(node, self.schema):
-            names.update(dict.fromkeys(self.hidden_writes.arguments))
-        operands = (_operand(node, name) for name in names)
-        return tuple(operand.name for operand in operands if operand is not None and any(operand.arg.tensors()))
+    def written(self, node: Node) -> dict[str, Argument]:
+        """The arguments, tensors or lists of them, that the node writes, under the names that ``writes`` and
+        ``hidden_writes`` have for them.
+        """
+        hidden = self.hidden_writes
+        updated = hidden.arguments if hidden is not None and hidden.holds(node, self.schema) else ()
+        recorded = ((name, node.input(name)) for name in (*self.writes, *updated))
+        return {name: argument for name, argument in recorded if argument is not None and any(argument.tensors())}
 
     def layout_of(self, result: int) -> Layout:
         """The layout of the new result at that position."""
@@ -332,11 +322,3 @@ def _of(facts: tuple[str, ...], result: int) -> Any:
     if len(facts) == 1:
         return facts[0]
     return facts[result] if result < len(facts) else None
-
-
-def _operand(node: Node, name: str) -> NamedArgument | None:
-    """The operand of that name, or at that position."""
-    if name.isdecimal():
-        position = int(name)
-        return node.inputs[position] if position < len(node.inputs) else None
-    return next((operand for operand in node.inputs if operand.name == name), None)

@@ -145,7 +145,7 @@ class Analysis:
         counts: Counter[str] = Counter()
         for site in self.sites:
             op = site.op
-            if op is None or op.written_arguments(site.node) or op.effect or op.returns_nothing:
+            if op is None or op.written(site.node) or op.effect or op.returns_nothing:
                 counts[site.node.target] += 1
             if op is not None and op.draws(site.node):
                 counts["a random op"] += 1

@@ -25,7 +25,7 @@ from graphlint.ir.model import Graph, Node, Program
 from graphlint.ops.conditions import Alias
 from graphlint.ops.info import OpInfo
 from graphlint.ops.table import OpTable
-from graphlint.semantics.calls import GraphCall, call_of
+from graphlint.semantics.calls import call_of
 from graphlint.semantics.conditional import shares_storage
 from graphlint.semantics.precision import Precision
 from graphlint.semantics.sites import Site
@@ -230,17 +230,9 @@ class Memory:
         return refs[0] if refs else None
 
     def written(self, site: Site) -> Iterator[tuple[str, str, tuple[Ref, ...]]]:
-        """Argument name, value and what it refers to for each tensor that the node writes. The name is the one in
-        ``writes`` or ``hidden_writes``, which for declared ops may be a position.
-        """
-        op = site.op
-        if op is None:
-            return
-        hidden = op.hidden_writes
-        updated = hidden.arguments if hidden is not None and hidden.holds(site.node, op.schema) else ()
-        for name in dict.fromkeys((*op.writes, *updated)):
-            argument = site.node.input(name)
-            for value in argument.tensors() if argument is not None else ():
+        """Argument name, value and what it refers to for each tensor that the node writes."""
+        for name, argument in (site.op.written(site.node) if site.op is not None else {}).items():
+            for value in argument.tensors():
                 if value is not None:
                     yield name, value, self.refs(site.scope.graph, value)
 
@@ -322,7 +314,7 @@ class Memory:
                 for rule in rules:
                     if rule.result in (None, position):
                         place = (index, len(results), number - 1)
-                        refs, decided = self._shared(graph, op, rule, steps[rule.argument], result, place)
+                        refs, decided = self._shared(rule, steps[rule.argument], result, place)
                         found += refs
                         uncertain |= not decided
                 if not found or uncertain:
@@ -331,15 +323,13 @@ class Memory:
                     raise ProgramError(f"%{result} may show the memory of more than {MOST_STORAGES} values")
                 binding[result] = tuple(found)
 
-    def _shared(
-        self, graph: Graph, op: OpInfo, rule: Alias, step: Step, result: str, place: tuple[int, int, int]
-    ) -> tuple[list[Ref], bool]:
+    def _shared(self, rule: Alias, step: Step, result: str, place: tuple[int, int, int]) -> tuple[list[Ref], bool]:
         """What the result shows by one rule, and whether that is for certain.
 
         ``place`` is the result's index in its list, and the list's length (0 and 1 for a result of its own), and its
         index over all results.
         """
-        node = step.node
+        graph, node, op = step.graph, step.node, step.op
         argument = node.input(rule.argument)
         if argument is None:
             return [], True
@@ -381,8 +371,10 @@ class Memory:
         outer = self._count
         around = self._in_loop
         self._in_loop = rule.exact and (around or (rule.repeats and rule.fresh_results))
+        # What a called graph is given each time it runs, all but what a loop carries, is the caller's own.
+        fixed = range(call.carried if rule.repeats else 0, len(handed) if rule.exact else 0)
         for called in call.graphs.values():
-            self._analyze(called, self._entries(call, called, handed))
+            self._analyze(called, self._entries(called, handed, fixed))
         self._in_loop = around
         outputs = [flat(one.outputs) for one in returning]
         single = len(returning) == 1 and not rule.repeats
@@ -416,11 +408,12 @@ class Memory:
                     for one in binding[result]
                 )
 
-    def _entries(self, call: GraphCall, graph: Graph, handed: Sequence[tuple[Ref, ...]]) -> _Binding:
-        """What the inputs of a called graph show, ``handed`` being what the caller's operands do."""
+    def _entries(self, graph: Graph, handed: Sequence[tuple[Ref, ...]], fixed: range) -> _Binding:
+        """What the inputs of a called graph show, ``handed`` being what the caller's operands do; ``fixed`` are those
+        that are the caller's own tensors each time it runs.
+        """
         inputs: _Binding = {}
         known: dict[Ref, Ref] = {}
-        fixed = _handed_as_is(call, len(handed))
         for index, name in enumerate(flat(graph.inputs)):
             if name is None:
                 continue
@@ -439,9 +432,7 @@ class Memory:
             self._opaque.append((node, graph))
         around, self._in_loop = self._in_loop, False
         for sub in node.subgraphs():
-            names = [name for name in flat(sub.graph.inputs) if name is not None]
-            unknown: _Binding = {name: (self._born(sub.graph, "unknown", name, certain=False),) for name in names}
-            self._analyze(sub.graph, unknown)
+            self._analyze(sub.graph, self._entries(sub.graph, (), range(0)))
         self._in_loop = around
         for result in node.results():
             binding[result] = (self._born(graph, "unknown", result, certain=False),)
@@ -452,15 +443,6 @@ def moved_to(moved: Mapping[Ref, Ref], ref: Ref) -> Ref:
     while ref in moved:
         ref = moved[ref]
     return ref
-
-
-def _handed_as_is(call: GraphCall, count: int) -> range:
-    """The inputs of called graphs that are the caller's own tensors each time one runs, by position: of ``count`` all
-    but those that a loop carries.
-    """
-    if not call.rule.exact:
-        return range(0)
-    return range(call.carried if call.rule.repeats else 0, count)
 
 
 def _handed_out(ref: Ref, result: str, graph: Graph, *, certain: bool) -> Ref:

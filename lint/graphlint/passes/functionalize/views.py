@@ -176,7 +176,7 @@ def invert(builder: Builder, view: View, parent: Value, child: Value) -> Value:
     return inverse(builder, view, parent, child)
 
 
-_BITS: Final[dict[StepKind, Role]] = {"conjugate": "conjugate", "negate": "negate"}
+_BITS: Final[dict[StepKind, Role]] = {"conjugate": "conjugated", "negate": "negated"}
 """Steps that set a bit which tells how to read each element, and the ops that undo them."""
 
 SCATTERING: Final[frozenset[StepKind]] = frozenset(
@@ -440,6 +440,6 @@ _INVERSES: Final[dict[StepKind, Callable[[Builder, View, Value, Value], Value]]]
     "bitcast": _bitcast,
     "real": _part("imag", 0),
     "imag": _part("real", 1),
-    "view_as_real": _counterpart("view-as-complex"),
-    "view_as_complex": _counterpart("view-as-real"),
+    "view_as_real": _counterpart("view_as_complex"),
+    "view_as_complex": _counterpart("view_as_real"),
 }
