@@ -84,7 +84,7 @@ def plan(
         try:
             rewriter = Rewriter(document.program, analysis, active, exact=exact)
             assemble, inexact = rewriter.run(), rewriter.inexact
-            _keep_effects_alive(document.program, analysis, assemble, active)
+            _keep_effects_alive(analysis, assemble, active)
             break
         except Blocked as reason:
             for storage in reason.storages:
@@ -171,10 +171,9 @@ class Rewriter:
         frame = Frame(self, Scope(graph))
         self._check_inputs(frame)
         frame.walk()
-        frame.separate(handed_out=False)
         signature = self.program.graph_module.signature
         input_specs, output_specs = list(signature.input_specs), list(signature.output_specs)
-        outputs = [frame.output(argument) for argument in graph.outputs]
+        outputs = frame.edit.outputs
         declared = {mutated(spec) for spec in output_specs}
         taken: dict[str, Ref] = {}
         new_specs: list[OutputSpec] = []
@@ -354,9 +353,7 @@ def _crossing(write: Write) -> str | None:
     return None
 
 
-def _keep_effects_alive(
-    program: Program, analysis: Analysis, assemble: Callable[[], Program], active: set[Storage]
-) -> None:
+def _keep_effects_alive(analysis: Analysis, assemble: Callable[[], Program], active: set[Storage]) -> None:
     """Raises :class:`Blocked` where nobody uses any more what a call of a subgraph returns, although effects are left
     inside: dead-code elimination would take them away.
     """
@@ -365,14 +362,9 @@ def _keep_effects_alive(
         for site in analysis.sites
         if site.scope.caller is not None and _stays(site, analysis, active)
         for caller in site.scope.callers()
-        if caller.node.results()
+        if caller.node.results() and analysis.is_used(caller)
     }
-    if not calls:
-        return
-    dead = set(_dead_calls(assemble().graph)).intersection(calls)
-    if dead:
-        dead.difference_update(_dead_calls(program.graph))
-    for place in dead:
+    for place in calls.keys() & set(_dead_calls(assemble().graph) if calls else ()):
         caller = calls[place]
         results = caller.node.results()
         shown = {ref.storage for name in results for ref in analysis.memory.refs(caller.scope.graph, name)}
