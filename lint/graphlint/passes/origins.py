@@ -21,11 +21,6 @@ def noted(node: Node, key: str, value: str) -> Node:
     return changed_node(node, metadata={**node.metadata, key: value})
 
 
-def note(node: Node, key: str) -> str | None:
-    """What is noted under ``key``."""
-    return node.metadata.get(key)
-
-
 def without_notes(node: Node) -> Node:
     """The node as it was before anything was noted."""
     if NAME not in node.metadata and SINGLE not in node.metadata:
