@@ -199,11 +199,6 @@ class OpInfo(msgspec.Struct, frozen=True):
     """As people write it: ``aten.add_.Tensor``, ``higher_order.cond``, ``_operator.ge``."""
     schema: OpSchema | None = None
     """None for higher-order and symbolic operators, and for declared ops that the table does not know."""
-    since: str = ""
-    """The first version of torch, of those that the table covers, that has the overload as it is described
-    here."""
-    until: str = ""
-    """The last one."""
     writes: tuple[str, ...] = ()
     """Names of the arguments that it always writes; a declared op's may be positions (``"0"``) as well."""
     hidden_writes: HiddenWrites | None = None

@@ -55,7 +55,6 @@ class Row(msgspec.Struct):
         schema = parse_schema(self.schema) if self.schema else None
         arguments = schema.arguments if schema is not None else ()
         tags = frozenset(facts.get("tags", "").split())
-        since, _, until = facts.get("torch", "").partition("-")
         functional, _, effect = facts.get("effect", "").rpartition(" ")
         said: dict[str, Any] = {field: facts[field] for field in _WORDS if field in facts}
         said.update((field, tuple(facts[field].split())) for field in ("layout", "dtype") if field in facts)
@@ -66,8 +65,6 @@ class Row(msgspec.Struct):
         return OpInfo(
             name=self.name,
             schema=schema,
-            since=since,
-            until=until or since,
             writes=tuple(argument.name for argument in arguments if argument.written),
             aliases=_aliases(schema, facts),
             random=_random(facts.get("draws"), tags),
