@@ -8,8 +8,7 @@ op is looked up: a program has dozens of ops, the table thousands.
 import os
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache, cached_property
-from itertools import pairwise
+from functools import cache
 from typing import TypeVar
 
 from graphlint.ops.conditions import Alias
@@ -30,7 +29,7 @@ class OpTable:
 
     def __init__(self, lines: Sequence[str], declared: Mapping[str, DeclaredOp] | None = None) -> None:
         """``lines`` are the table's, sorted by name, and ``declared`` is what a configuration says."""
-        self._lines = lines
+        self.lines = lines
         self._declared = dict(declared or {})
         self._known: dict[str, OpInfo | None] = {}
 
@@ -48,48 +47,23 @@ class OpTable:
         """The functional twin of an op, None where it has none."""
         return None if op.functional_twin is None else self.lookup(op.functional_twin)
 
-    def of_role(self, role: Role) -> OpInfo:
-        """The op that has a role, without what is declared of it."""
-        found = self.lookup(self._roles[role])
-        if found is None:
-            raise AssertionError("what has a role is in the table")
-        return found
-
-    @cached_property
-    def _roles(self) -> Mapping[str, str]:
-        """The names of ops by their roles, the last fact of a line."""
-        parts = (line.partition("\trole=") for line in self._lines)
-        return {role: line.partition("\t")[0] for line, _, role in parts if role}
-
     def with_declared(self, ops: Mapping[str, DeclaredOp]) -> "OpTable":
         """The table with what a configuration says of ops.
 
         An overload (``mylib.scale_.default``) goes before an op (``mylib.scale_``), and both go before what the
         table says. A namespace (``mylib.*``) speaks only for ops that the table does not know.
         """
-        return OpTable(self._lines, {**self._declared, **ops})
-
-    def of_version(self, version: str) -> "OpTable":
-        """The table of one version of torch (``2.13``): its rows and no others."""
-        return OpTable([line for line in self._lines if _covers(line.split("\t", 3)[2:3], version)], self._declared)
+        return OpTable(self.lines, {**self._declared, **ops})
 
     def names(self) -> Iterator[str]:
         """All names in the table, without declared ones."""
-        return iter(dict.fromkeys(line.partition("\t")[0] for line in self._lines))
-
-    def with_fact(self, fact: str) -> Iterator[OpInfo]:
-        """The ops of which one field is ``fact`` (``effect=check``), as lookups know them, without declared ones."""
-        ending = f"\t{fact}"
-        for later, line in pairwise(("", *self._lines)):
-            name, *fields = line.split("\t") if ending in line else ("",)
-            if fact in fields and not later.startswith(f"{name}\t"):
-                yield Row.parse(line).info()
+        return iter(dict.fromkeys(line.partition("\t")[0] for line in self.lines))
 
     def _find(self, name: str) -> OpInfo | None:
         key = f"{name}\t"
-        at = bisect_left(self._lines, key)
-        found = at < len(self._lines) and self._lines[at].startswith(key)
-        registered = Row.parse(self._lines[at]).info() if found else None
+        at = bisect_left(self.lines, key)
+        found = at < len(self.lines) and self.lines[at].startswith(key)
+        registered = Row.parse(self.lines[at]).info() if found else None
         declared = _most_specific(self._declared, name, namespaces=registered is None)
         return registered if declared is None else _declared(name, declared, registered)
 
@@ -105,13 +79,30 @@ def op_table() -> OpTable:
 @cache
 def check_twins() -> Mapping[str, str]:
     """A runtime check's target to its functional twin's."""
-    checks = ((op, op_table().twin_of(op)) for op in op_table().with_fact("effect=check"))
-    return {op.target: twin.target for op, twin in checks if twin is not None}
+    checks = (
+        op_table().lookup(name) for role, names in _roles().items() if role.startswith("assert") for name in names
+    )
+    twins = ((op, op_table().twin_of(op)) for op in checks if op is not None)
+    return {op.target: twin.target for op, twin in twins if twin is not None}
+
+
+@cache
+def _roles() -> Mapping[str, list[str]]:
+    """The names of the ops that have a role: the last fact of a line."""
+    found: dict[str, list[str]] = {}
+    for line in op_table().lines:
+        known, _, role = line.partition("\trole=")
+        if role:
+            found.setdefault(role, []).append(known.partition("\t")[0])
+    return found
 
 
 def op_of(role: Role) -> OpInfo:
     """The op that has a role."""
-    return op_table().of_role(role)
+    found = op_table().lookup(_roles()[role][0])
+    if found is None:
+        raise AssertionError("what has a role is in the table")
+    return found
 
 
 def role_of(target: str) -> Role | None:
@@ -132,15 +123,6 @@ def op_name(target: str) -> str:
     if target.startswith("torch._higher_order_ops."):
         return f"{HIGHER_ORDER}{target.rpartition('.')[2]}"
     return target
-
-
-def _covers(span: Sequence[str], version: str) -> bool:
-    """Whether a row's ``torch=2.6-2.12`` includes a version. Rows that say nothing are of versions before."""
-    if not span or not span[0].startswith("torch="):
-        return False
-    since, _, until = span[0].removeprefix("torch=").partition("-")
-    first, last, wanted = (tuple(map(int, one.split("."))) for one in (since, until or since, version))
-    return first <= wanted <= last
 
 
 def _most_specific(facts: Mapping[str, _Fact], name: str, *, namespaces: bool = True) -> _Fact | None:
