@@ -33,13 +33,10 @@ class ArgumentIs(msgspec.Struct, frozen=True):
 
 def _constant(argument: Argument) -> bool | float | str | None:
     """The constant that a node records, None for everything else."""
-    for value in (argument.as_bool, argument.as_int, argument.as_float):
-        if value is not None:
-            return value
-    for symbol in (argument.as_sym_bool, argument.as_sym_int, argument.as_sym_float):
-        if symbol is not None:
-            return symbol.literal
-    return None
+    symbols = (argument.as_sym_bool, argument.as_sym_int, argument.as_sym_float)
+    literals = (symbol.literal for symbol in symbols if symbol is not None)
+    known = (argument.as_bool, argument.as_int, argument.as_float, *literals)
+    return next((value for value in known if value is not None), None)
 
 
 class RandomCondition(msgspec.Struct, frozen=True):

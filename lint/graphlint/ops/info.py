@@ -4,7 +4,7 @@ Facts about results (:attr:`OpInfo.layout`, ``dtype``, …) stand on overloads t
 an ``out=`` or an in-place overload computes is told by the row of its functional twin.
 """
 
-from typing import Any, Final, Literal
+from typing import Final, Literal, TypeVar
 
 import msgspec
 
@@ -12,6 +12,7 @@ from graphlint.ir.model import Argument, Node
 from graphlint.ops.conditions import Alias, HiddenWrites, RandomCondition
 from graphlint.ops.schema import OpSchema
 
+_Fact = TypeVar("_Fact")
 Source = Literal["table", "configuration"]
 DISPATCHED: Final = "torch.ops."
 """How the targets of ops begin that the dispatcher knows, and of higher-order ones."""
@@ -95,8 +96,7 @@ DtypeRule = Literal[
 Substitute = Literal[
     "keep",  # the tensor as it is
     "copy",  # the source, cast and expanded
-    "fill",  # a tensor full of a number
-    "fill-tensor",  # a tensor full of the one element of another
+    "fill",  # a tensor full of a number, or of the one element of another
     "zero",  # a tensor full of zeros
     "fill-diagonal",  # the diagonal filled, and scattered back
     "polygamma",  # the functional overload, which takes its arguments in another order
@@ -305,15 +305,13 @@ class OpInfo(msgspec.Struct, frozen=True):
 
     def layout_of(self, result: int) -> Layout:
         """The layout of the new result at that position."""
-        return _of(self.layout, result) or "unknown"
+        return _of(self.layout, result)
 
     def dtype_of(self, result: int) -> DtypeRule:
         """The dtype rule of the new result at that position."""
-        return _of(self.dtype, result) or "unknown"
+        return _of(self.dtype, result)
 
 
-def _of(facts: tuple[str, ...], result: int) -> Any:
+def _of(facts: tuple[_Fact, ...], result: int) -> _Fact | Literal["unknown"]:
     """The fact about one result; a single one speaks for all."""
-    if len(facts) == 1:
-        return facts[0]
-    return facts[result] if result < len(facts) else None
+    return facts[0] if len(facts) == 1 else dict(enumerate(facts)).get(result, "unknown")

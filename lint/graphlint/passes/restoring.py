@@ -154,8 +154,8 @@ class _Chains:
         larger.tokens += smaller.tokens
         self.found.update(dict.fromkeys(smaller.tokens, larger))
 
-    def refuse(self, graph: Graph, name: str | None, reason: str) -> None:
-        """The chain stays that this value belongs to, if it is a token."""
+    def refuse(self, graph: Graph, name: str | None, reason: str | None) -> None:
+        """The chain stays that this value belongs to, if it is a token and there is a reason."""
         if name is not None and (chain := self.found.get((id(graph), name))) is not None:
             chain.obstacle = chain.obstacle or reason
 
@@ -212,9 +212,9 @@ class _Chains:
         """Follow a node that hands tokens on into the graphs it calls, and takes them back; False for other nodes."""
         node, graphs, given, returning = call.node, call.graphs.values(), call.operands, call.returning
         outputs = [name for output in node.outputs for name in value_list(output)]
-        if any(len(one.inputs) != len(given) for one in graphs):
-            return False
-        if any(len(one.outputs) != len(outputs) for one in returning):
+        if {len(one.inputs) for one in graphs} != {len(given)} or {len(one.outputs) for one in returning} != {
+            len(outputs)
+        }:
             return False
         passed = {
             place
@@ -262,9 +262,7 @@ class _Ends:
         for index, output in enumerate(self._graph.outputs):
             for name in output.names():
                 if chains.holds(self._graph, name):
-                    reason = self._obstacle(index, name)
-                    if reason is not None:
-                        chains.refuse(self._graph, name, reason)
+                    chains.refuse(self._graph, name, self._obstacle(index, name))
         for entry in self._calls:
             signature = entry.signature if entry.fqn else None
             for argument in (*signature.inputs, *signature.outputs) if signature is not None else ():

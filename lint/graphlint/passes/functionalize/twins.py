@@ -7,7 +7,7 @@ among their facts:
 |---|---|
 | ``keep`` | the tensor as it is (``empty`` with ``out=`` leaves it so) |
 | ``copy`` | the source, cast by ``_to_copy`` and enlarged by ``expand`` where dtype, device or shape differ |
-| ``fill``, ``zero``, ``fill-tensor`` | ``full_like``; the value cast and expanded where it is a tensor |
+| ``fill``, ``zero`` | ``full_like``; the value cast and expanded where it is a tensor |
 | ``batch-norm``, ``instance-norm`` | ``_native_batch_norm_legit_functional`` |
 
 dtypes and strides of results follow the facts about ops and torch's rules (``c10/core/ScalarType``,
@@ -512,22 +512,15 @@ def _filled(builder: Builder, target: Value, value: Argument) -> Value:
 
 
 def _fill(builder: Builder, call: Call) -> list[Value]:
-    value = call.node.input("value")
+    value = Argument(as_int=0) if call.op.substitute == "zero" else call.node.input("value")
     if value is None:
         raise Obstacle(f"{call.op.name} is recorded without its value")
-    return [_filled(builder, target.value, value) for target in call.targets]
-
-
-def _fill_tensor(builder: Builder, call: Call) -> list[Value]:
-    (target,) = call.targets
-    value = call.operand("value")
-    if value.meta.shape:
+    if value.as_tensor is None:
+        return [_filled(builder, target.value, value) for target in call.targets]
+    source = call.operand("value")
+    if source.meta.shape:
         raise Obstacle("fill_ is given a tensor with dimensions")
-    return [_copied(builder, call, value, target.value)]
-
-
-def _zero(builder: Builder, call: Call) -> list[Value]:
-    return [_filled(builder, target.value, Argument(as_int=0)) for target in call.targets]
+    return [_copied(builder, call, source, target.value) for target in call.targets]
 
 
 def _fill_diagonal(builder: Builder, call: Call) -> list[Value]:
@@ -556,16 +549,11 @@ def _polygamma(builder: Builder, call: Call) -> list[Value]:
     return builder.emit_all(twin, builder.operands(twin, [order, tensor(target.value.name)]), [meta.dense()])
 
 
-def _keep(builder: Builder, call: Call) -> list[Value]:
-    return [target.value for target in call.targets]
-
-
 _SUBSTITUTES: Final[dict[Substitute, Callable[[Builder, Call], list[Value]]]] = {
-    "keep": _keep,
+    "keep": lambda builder, call: [target.value for target in call.targets],
     "copy": _copy,
     "fill": _fill,
-    "fill-tensor": _fill_tensor,
-    "zero": _zero,
+    "zero": _fill,
     "fill-diagonal": _fill_diagonal,
     "polygamma": _polygamma,
 }

@@ -353,10 +353,6 @@ def _unsqueeze(builder: Builder, view: View, parent: Value, child: Value) -> Val
     return builder.emit("squeeze", [tensor(child.name), Argument(as_int=dim)], changed)
 
 
-def _identity(builder: Builder, view: View, parent: Value, child: Value) -> Value:
-    return child
-
-
 def _expand(builder: Builder, view: View, parent: Value, child: Value) -> Value:
     if view.parent.shape != view.meta.shape:
         raise Obstacle("the tensor is expanded: several of its elements are one in memory")
@@ -421,7 +417,7 @@ def _counterpart(role: Role) -> Callable[[Builder, View, Value, Value], Value]:
 
 
 _INVERSES: Final[dict[StepKind, Callable[[Builder, View, Value, Value], Value]]] = {
-    "identity": _identity,
+    "identity": lambda builder, view, parent, child: child,
     "select": _select,
     "slice": _slice,
     "narrow": _narrow,
