@@ -204,7 +204,7 @@ class TestDeclared:
     def test_overload(self):
         info = self.TABLE.lookup("torch.ops.mylib.scale_.both")
         assert info.writes == ("0", "1")
-        assert info.aliases == (Alias("x", None, "maybe"),)
+        assert (info.aliases, info.shares) == ((Alias("x"),), "undecided")
         assert info.draws(Node("", [], []))
 
     def test_positions_find_the_recorded_arguments(self):

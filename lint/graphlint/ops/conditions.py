@@ -75,5 +75,3 @@ class Alias(msgspec.Struct, frozen=True):
     """The argument's name; for lists of tensors, any tensor of the list."""
     result: int | None = None
     """The result's position among the schema's returns; None means any result."""
-    certainty: Literal["always", "maybe"] = "always"
-    """``maybe`` where it depends on dtype, device, sizes, strides or other arguments."""

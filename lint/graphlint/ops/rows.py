@@ -101,23 +101,20 @@ def _random(text: str | None, tags: frozenset[str]) -> RandomCondition:
 
 def _aliases(schema: OpSchema | None, facts: dict[str, str]) -> tuple[Alias, ...]:
     """Those that the schema annotates, and the one that it does not; without a schema, of an argument by position."""
-    certainty: Any = "maybe" if "shares" in facts else "always"
     annotated = tuple(
-        Alias(argument.name, position, certainty)
+        Alias(argument.name, position)
         for position, result in enumerate(schema.returns if schema is not None else ())
         for argument in (schema.arguments if schema is not None else ())
-        if _share(argument, result)
+        if not _sets(argument).isdisjoint(_sets(result))
     )
     if "alias" not in facts:
         return annotated
     argument, _, result = facts["alias"].partition(" of ")
-    return (*annotated, Alias(argument, int(result) if result else None, certainty))
+    return (*annotated, Alias(argument, int(result) if result else None))
 
 
-def _share(argument: SchemaArgument, result: SchemaReturn) -> bool:
-    if argument.alias is None or result.alias is None:
-        return False
-    return not set(argument.alias.split("|")).isdisjoint(result.alias.split("|"))
+def _sets(part: SchemaArgument | SchemaReturn) -> set[str]:
+    return set(part.alias.split("|")) if part.alias is not None else set()
 
 
 def _steps(text: str) -> tuple[ViewStep, ...]:

@@ -147,9 +147,7 @@ def _declared(name: str, op: DeclaredOp, registered: OpInfo | None) -> OpInfo:
     schema = registered.schema if registered is not None else None
 
     def named(arguments: tuple[str, ...]) -> tuple[str, ...]:
-        if schema is None:
-            return arguments
-        known = [argument.name for argument in schema.arguments]
+        known = [argument.name for argument in schema.arguments] if schema is not None else []
         return tuple(
             known[int(argument)] if argument.isdecimal() and int(argument) < len(known) else argument
             for argument in arguments
@@ -159,7 +157,7 @@ def _declared(name: str, op: DeclaredOp, registered: OpInfo | None) -> OpInfo:
         name=name,
         schema=schema,
         writes=named(op.writes),
-        aliases=tuple(Alias(argument, certainty="maybe") for argument in named(op.aliases)),
+        aliases=tuple(Alias(argument) for argument in named(op.aliases)),
         shares="undecided" if op.aliases else None,
         random=ALWAYS if op.random else NEVER,
         returns_nothing=schema is not None and not schema.returns,

@@ -341,7 +341,7 @@ class Memory:
         decided = len(names) <= 1
         for name in names:
             shares: bool | None = True
-            if rule.certainty == "maybe":
+            if op.shares is not None:
                 doubted = not self._precision.doubts(graph).isdisjoint((name, result))
                 shares = shares_storage(
                     graph, node, op, name, result, dtypes_known=not doubted, may_be_one=self._sizes.may_be_one
