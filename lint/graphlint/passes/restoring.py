@@ -55,8 +55,7 @@ from graphlint.ir.model import (
 )
 from graphlint.ir.structure import leaves, read_structure
 from graphlint.ops.table import check_twins, op_of, role_of
-from graphlint.passes.origins import NAME, SINGLE, without_notes
-from graphlint.passes.tokens import BARE_MESSAGE, TOKEN, required_operands
+from graphlint.passes.tokens import BARE_MESSAGE, NAME, SINGLE, TOKEN, required_operands
 from graphlint.semantics.calls import GraphCall, call_of, value_list
 
 _COPIES: Final = ("copy", "detach", "alias")
@@ -393,7 +392,7 @@ class _Rebuilding:
         _, packet, overload = target.rsplit(".", 2)
         stem = packet if role_of(target) in ("assert", "assert-message") else f"{packet}_{overload}"
         name = edit.claim(node.metadata.get(NAME) or stem) if node.name else node.name
-        return changed_node(without_notes(node), target=target, inputs=inputs, outputs=[], name=name)
+        return changed_node(_without_notes(node), target=target, inputs=inputs, outputs=[], name=name)
 
     def _call(self, node: Node, graph: Graph, *, taken: bool) -> Node:
         """A node that calls graphs, with its tokens gone, those that it returns if any are ``taken``; the same object
@@ -420,7 +419,7 @@ class _Rebuilding:
         name = node.metadata.get(NAME)
         if single and name in node.results():
             fields["name"] = name
-        return changed_node(without_notes(node), **fields)
+        return changed_node(_without_notes(node), **fields)
 
     def _called(self, graph: Graph, *, single: bool) -> Graph:
         """A called graph, which returns a tensor instead of a tuple of one if it is ``single``; the same object where
@@ -458,6 +457,13 @@ def _is_bare(node: Node) -> bool:
     if operand is None or node.target != check_twins()[op_of("assert").target]:
         return False
     return operand.arg.as_string == BARE_MESSAGE and operand.arg_kind in (None, KEYWORD)
+
+
+def _without_notes(node: Node) -> Node:
+    """The node as it was before anything was noted."""
+    if NAME not in node.metadata and SINGLE not in node.metadata:
+        return node
+    return changed_node(node, metadata={k: value for k, value in node.metadata.items() if k not in (NAME, SINGLE)})
 
 
 def _name_of(argument: Argument) -> str | None:

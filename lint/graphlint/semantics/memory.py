@@ -384,17 +384,14 @@ class Memory:
         for index, result in enumerate(results):
             if result is None:
                 continue
-            found: list[Ref] = []
-            for one, names in zip(returning, outputs, strict=True):
-                value = names[index] if index < len(names) else None
-                found += self._now(one, value) if value is not None else ()
-            outside = [ref for ref in found if ref.storage.serial <= outer]
+            values = ((one, names[index]) for one, names in zip(returning, outputs, strict=True) if index < len(names))
+            found = [ref for one, value in values if value is not None for ref in self._now(one, value)]
             inside = [ref.storage for ref in found if ref.storage.serial > outer]
-            refs = [_handed_out(ref, result, graph, certain=single) for ref in outside]
+            refs = [_handed_out(ref, result, graph, certain=single) for ref in found if ref.storage.serial <= outer]
             if inside or not refs:
                 ref = next((born[one] for one in inside if one in born), None)
                 if ref is None:
-                    ref = self._born(graph, "intermediate", result, certain=not outside)
+                    ref = self._born(graph, "intermediate", result, certain=not refs)
                 else:
                     together.add(ref.storage)
                 born.update(dict.fromkeys(inside, ref))

@@ -288,13 +288,9 @@ class Frame:
 
     def _renamed(self, node: Node, *, exact: bool) -> Node:
         """The node with its operands under their current names."""
-        mapping: dict[str, str] = {}
-        for operand in node.inputs:
-            for name in operand.arg.tensors():
-                current = self.use(name, exact=exact) if name is not None else None
-                if name is not None and current is not None and current != name:
-                    mapping[name] = current
-        return renamed_operands(node, mapping)
+        names = (name for operand in node.inputs for name in operand.arg.tensors() if name is not None)
+        current = {name: self.use(name, exact=exact) for name in names}
+        return renamed_operands(node, {name: new for name, new in current.items() if new != name})
 
     def _keep(self, node: Node) -> None:
         """A node that writes nothing, or whose writes stay."""

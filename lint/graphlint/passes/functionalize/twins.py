@@ -280,13 +280,10 @@ def _dtype_of_target(call: Call, schema: OpSchema, rule: DtypeRule) -> list[Name
 
 
 def _literal(value: object, call: Call) -> Argument:
-    if isinstance(value, bool):
-        return Argument(as_bool=value)
-    if isinstance(value, int):
-        return Argument(as_int=value)
-    if isinstance(value, float):
-        return Argument(as_float=value)
-    raise Obstacle(f"{call.op.name} leaves out an argument that its functional overload needs")
+    kind = {bool: "as_bool", int: "as_int", float: "as_float"}.get(type(value))
+    if kind is None:
+        raise Obstacle(f"{call.op.name} leaves out an argument that its functional overload needs")
+    return of_kind(kind, value)
 
 
 def _result_dtype(
