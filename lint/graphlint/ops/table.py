@@ -9,7 +9,6 @@ import os
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from typing import TypeVar
 
 from graphlint.ops.conditions import Alias
 from graphlint.ops.declared import DeclaredOp
@@ -20,8 +19,6 @@ __all__ = ["TABLE", "OpInfo", "OpTable", "op_name", "op_table"]
 
 TABLE = os.path.join(os.path.dirname(__file__), "table.tsv")  # pathlib is slow to import
 """The generated file: comment lines, then rows, sorted by name."""
-
-_Fact = TypeVar("_Fact")
 
 
 class OpTable:
@@ -64,7 +61,11 @@ class OpTable:
         at = bisect_left(self.lines, key)
         found = at < len(self.lines) and self.lines[at].startswith(key)
         registered = Row.parse(self.lines[at]).info() if found else None
-        declared = _most_specific(self._declared, name, namespaces=registered is None)
+        declared = None
+        if self._declared:
+            # The overload goes before its op, and that before its namespace.
+            names = (name, packet_of(name), *([f"{name.partition('.')[0]}.*"] if registered is None else []))
+            declared = next((self._declared[one] for one in names if one in self._declared), None)
         return registered if declared is None else _declared(name, declared, registered)
 
 
@@ -125,19 +126,7 @@ def op_name(target: str) -> str:
     return target
 
 
-def _most_specific(facts: Mapping[str, _Fact], name: str, *, namespaces: bool = True) -> _Fact | None:
-    """The fact about the overload, else the one about its op, else the one about its namespace."""
-    if not facts:
-        return None
-    fact = facts.get(name)
-    if fact is None:
-        fact = facts.get(_op(name))
-    if fact is None and namespaces:
-        fact = facts.get(f"{name.partition('.')[0]}.*")
-    return fact
-
-
-def _op(name: str) -> str:
+def packet_of(name: str) -> str:
     """``aten.add`` for ``aten.add.Tensor``; ``higher_order.cond`` for itself."""
     return name.rpartition(".")[0] if name.count(".") > 1 else name
 

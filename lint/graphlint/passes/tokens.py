@@ -126,7 +126,7 @@ class _Threading:
                 continue
             if token is None:
                 token = self._apply("make-token", [], edit, _place(node))
-            token = (self._carry if id(node) in self._carriers else self._check)(node, token, edit)
+            token = self._carry(node, token, edit) if id(node) in self._carriers else self._check(node, token, edit)
         if token is None:
             raise AssertionError("a graph was threaded that holds no check")
         return token

@@ -206,7 +206,12 @@ class Memory:
         """Objects that an in-place view has made another view, so far."""
         binding: _Binding = {}
         shared: dict[str, Ref] = {}
-        for name, kind, qualified in classified_inputs(program):
+        for spec, argument in zip(program.graph_module.signature.input_specs, program.graph.inputs, strict=True):
+            name = next(iter(argument.tensors()), None)
+            if name is None:
+                continue
+            kind = _KINDS.get(spec.kind, "user input")
+            qualified = (spec.target or name) if kind in _HELD else name
             payload = (payloads or {}).get(qualified) if kind in _HELD else None
             ref = shared.get(payload) if payload is not None else None
             if ref is None:
@@ -451,15 +456,6 @@ def _handed_out(ref: Ref, result: str, graph: Graph, *, certain: bool) -> Ref:
     for one in steps:
         shown = shown.viewed(result, graph, one.step, one.index, certain=certain and ref.certain)
     return shown if steps else shown.viewed(result, graph, None, 0, certain=certain and ref.certain)
-
-
-def classified_inputs(program: Program) -> Iterator[tuple[str, StorageKind, str]]:
-    """Value, kind and qualified name of each tensor input of the root graph."""
-    for spec, argument in zip(program.graph_module.signature.input_specs, program.graph.inputs, strict=True):
-        name = next(iter(argument.tensors()), None)
-        if name is not None:
-            kind = _KINDS.get(spec.kind, "user input")
-            yield name, kind, (spec.target or name) if kind in _HELD else name
 
 
 def _is_told(op: OpInfo) -> bool:

@@ -30,7 +30,6 @@ from graphlint.passes.functionalize.metas import Meta, Obstacle
 from graphlint.passes.functionalize.views import View
 from graphlint.semantics.analysis import Analysis, Write
 from graphlint.semantics.calls import call_of
-from graphlint.semantics.gradients import is_seen
 from graphlint.semantics.memory import Ref, Storage
 from graphlint.semantics.precision import UNSURE_DTYPE
 from graphlint.semantics.sites import Scope, Site
@@ -294,12 +293,15 @@ def _obstacles(analysis: Analysis, writes: list[Write]) -> dict[Storage, str]:
 
 
 def _leaves(writes: list[Write], program: Program) -> Iterator[Storage]:
-    """The inputs and buffers that are written, but require gradients."""
+    """The inputs and buffers that are written, but require gradients. Export records so of those that do, and also of
+    those into which the model writes something that does. In place, autograd admits no write to the former, but for
+    those that it does not see: with gradients off, or through ``detach``.
+    """
     written = dict.fromkeys(ref.storage for write in writes for ref in write.refs)
     metas = {one: program.graph.meta(one.value) for one in written if one.kind in _WRITTEN_BACK}
     demanding = {one for one, meta in metas.items() if meta is not None and meta.requires_grad}
     if demanding:
-        seen = {ref.storage for write in writes for ref in write.refs if ref.storage in demanding and is_seen(write)}
+        seen = {ref.storage for write in writes for ref in write.refs if ref.storage in demanding and write.is_seen}
         yield from demanding - seen
 
 

@@ -620,7 +620,7 @@ def _instance_norm(builder: Builder, call: Call, out: Meta) -> tuple[list[Value]
         return tensor(builder.emit("repeat", [tensor(value.name), times], meta).name)
 
     arguments = [tensor(viewed.name), *map(repeated, ("weight", "bias", "running_mean", "running_var"))]
-    arguments += [Argument(as_bool=True)]
+    arguments.append(Argument(as_bool=True))
     arguments += [call.node.input(name) or Argument(as_none=True) for name in ("momentum", "eps")]
     long = call.targets[0].value.meta.with_(sizes=[count], strides=(1,))
     made = _normalized(builder, arguments, flat_meta, long, _statistics_dtype(call))

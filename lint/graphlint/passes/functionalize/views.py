@@ -328,20 +328,13 @@ def _squeeze(builder: Builder, view: View, parent: Value, child: Value) -> Value
     if rank - len(removed) != len(child.meta.shape) or any(map(builder.known.may_be_one, doubtful)):
         raise Obstacle("squeeze meets a dimension of symbolic size")
     for dim in removed:
-        child = unsqueezed(builder, child, dim)
+        meta = child.meta
+        sizes, strides = list(meta.sizes), list(meta.strides)
+        strides.insert(dim, _product(meta.shape[dim], strides[dim]) if dim < len(strides) else 1)
+        sizes.insert(dim, SymSize(as_int=1))
+        changed = meta.with_(sizes=sizes, strides=strides, offset=meta.offset)
+        child = builder.emit("unsqueeze", [tensor(child.name), Argument(as_int=dim)], changed)
     return child
-
-
-def unsqueezed(builder: Builder, child: Value, dim: int) -> Value:
-    """``child`` with a dimension of size 1 at ``dim``."""
-    meta = child.meta
-    shape, strides = list(meta.shape), list(meta.strides)
-    step = _product(shape[dim], strides[dim]) if dim < len(shape) else 1
-    sizes = list(meta.sizes)
-    sizes.insert(dim, SymSize(as_int=1))
-    strides.insert(dim, step)
-    changed = meta.with_(sizes=sizes, strides=strides, offset=meta.offset)
-    return builder.emit("unsqueeze", [tensor(child.name), Argument(as_int=dim)], changed)
 
 
 def _unsqueeze(builder: Builder, view: View, parent: Value, child: Value) -> Value:
