@@ -297,7 +297,7 @@ class Dialect(msgspec.Struct, frozen=True):
         for graph in every_graph(root):
             for node in graph.nodes:
                 kinds = kinds or any(operand.arg_kind is not None for operand in node.inputs)
-                names = names or node.name is not None
+                names = names or bool(node.name)
                 flag = flag or node.is_hop_single_tensor_return is not msgspec.UNSET
                 if kinds and names and flag:
                     return cls(kinds, names, flag)
@@ -317,7 +317,7 @@ class Dialect(msgspec.Struct, frozen=True):
     ) -> Node:
         """A node; ``name`` is what files that name nodes call it."""
         flag = None if self.single_return_flag else msgspec.UNSET
-        return Node(target, inputs, outputs, metadata, flag, name if self.names else None)
+        return Node(target, inputs, outputs, metadata, flag, name if self.names else msgspec.UNSET)
 
     def returning_also(self, node: Node, names: Iterable[str], place: int | None = None) -> dict[str, Any]:
         """The fields of a node that calls graphs which change when it returns more tensors, ``names``, behind its

@@ -140,7 +140,7 @@ def _of_graph(graph: Graph, strict: bool) -> Iterator[str]:
         yield from [f"has a value named {_shown(name)}" for name in recorded if not name.isidentifier()]
     expressions: dict[str, None] = {}
     for meta in graph.tensor_values.values():
-        for own in (meta,) if meta.meta is None else (meta, meta.meta):  # which one torch reads depends on its version
+        for own in (meta, meta.meta) if meta.meta else (meta,):  # which one torch reads depends on its version
             for size in chain(own.sizes, own.strides):
                 if size.as_expr is not None:
                     expressions[size.as_expr.expr_str] = None

@@ -116,7 +116,7 @@ class TensorMeta(_Part):
     requires_grad: bool = False
     device: Device | None = None
     layout: int = 0
-    meta: TensorMeta | None = None
+    meta: TensorMeta | msgspec.UnsetType | None = msgspec.UNSET
     """torch 2.1 wraps the metadata in one more object."""
 
     @property
@@ -269,7 +269,7 @@ class Node(_Part):
     metadata: dict[str, str] = {}
     is_hop_single_tensor_return: bool | msgspec.UnsetType | None = msgspec.UNSET
     """Absent in files before torch 2.7."""
-    name: str | None = None
+    name: str | msgspec.UnsetType | None = msgspec.UNSET
     """Absent in files before torch 2.11."""
 
     def input(self, name: str) -> Argument | None:
@@ -333,7 +333,7 @@ class Graph(_Part):
     def meta(self, name: str) -> TensorMeta | None:
         """Recorded metadata of a tensor value of this graph, or None where there is none."""
         meta = self.tensor_values.get(name)
-        return meta.meta if meta is not None and meta.meta is not None else meta
+        return meta.meta or meta if meta is not None else None
 
     def callers(self) -> list[Node]:
         """The nodes that call graphs, in order."""
