@@ -53,7 +53,8 @@ class Precision:
         cast, None that there is a region at all.
         """
         casting = any(modes.values())
-        for node in graph.nodes:
+        for index in graph.of_targets(lambda target: casting or not target.startswith(ATEN)):
+            node = graph.nodes[index]
             if not node.target.startswith(ATEN):
                 entered = self._entered(node, modes)
                 if entered is not modes and any(entered.values()):
