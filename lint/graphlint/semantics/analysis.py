@@ -156,7 +156,7 @@ class Analysis:
         twins = frozenset(check_twins().values())  # plain functions, which are no sites
         called = (sub.graph for site in self.sites for sub in site.node.subgraphs())
         for graph in (self.program.graph, *called):
-            counts.update([node.target for node in graph.nodes if node.target in twins])
+            counts.update({target: len(graph.by_target[target]) for target in graph.by_target.keys() & twins})
         return counts
 
     @cached_property
