@@ -26,20 +26,30 @@ def with_inserted(program: Program, place: int, node: Node) -> Program:
     return with_graph(program, changed_graph(program.graph, nodes=nodes))
 
 
+def pieces(data: bytes) -> list[bytes]:
+    """The bytes of each node and of what is recorded of each value."""
+    opened = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+    graph = opened(opened(opened(data)["graph_module"])["graph"])
+    nodes = msgspec.json.decode(graph["nodes"], type=list[msgspec.Raw])
+    return [bytes(one) for one in (*nodes, *opened(graph["tensor_values"]).values())]
+
+
 def test_what_is_not_edited_is_written_as_torch_wrote_it(artifact, programs):
     for data in programs(artifact):
         document = Document.from_bytes(data)
         assert document.to_bytes() == data
-        assert document.changed(document.program).to_bytes() == data
+        again = document.changed(document.program).to_bytes()
+        assert json.loads(again) == json.loads(data)
+        if b"Infinity" not in data:
+            assert pieces(again) == pieces(data) != []
 
 
 def test_another_label_is_all_that_changes(artifact, programs):
     for data in programs(artifact):
         relabelled = Document.from_bytes(data).relabelled("OTHER").to_bytes()
         assert json.loads(relabelled) == {**json.loads(data), "verifiers": ["OTHER"]}
-        before, after = (msgspec.json.Decoder(dict[str, msgspec.Raw]) for _ in range(2))
         if b"Infinity" not in data:
-            assert before.decode(data)["graph_module"] == after.decode(relabelled)["graph_module"]
+            assert pieces(relabelled) == pieces(data) != []
 
 
 def test_an_edited_graph_without_edits_says_the_same(artifact, programs):
@@ -75,7 +85,7 @@ def test_bare_infinities_stay_bare():
     inputs = [clamp.inputs[0], with_operand(clamp.inputs[1], Argument(as_float="NaN")), clamp.inputs[2]]
     graph = changed_graph(document.program.graph, nodes=[changed_node(clamp, inputs=inputs), note])
     written = document.changed(with_graph(document.program, graph)).to_bytes()
-    assert written == data.replace(b": -Infinity}", b": NaN}")
+    assert written.replace(b" ", b"") == data.replace(b": -Infinity}", b": NaN}").replace(b" ", b"")
     assert json.loads(written)["graph_module"]["graph"]["nodes"][1]["inputs"][0]["arg"] == {
         "as_string": 'Infinity, "NaN'
     }

@@ -188,6 +188,7 @@ def _check_graph(graph: Graph, path: tuple[str, ...], nesting: int) -> int:
             if name in defined:
                 raise ProgramError(f"node {position} ({node.op}) defines %{name} a second time{_within(path)}")
             defined.add(name)
+    vars(graph)["defined"] = defined  # what it would work out itself
     _check_name(max(defined, key=len, default=""))
     for position, argument in enumerate(graph.outputs):
         for name in argument.names():

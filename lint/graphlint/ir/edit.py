@@ -14,7 +14,6 @@ import msgspec
 from graphlint.ir.enums import FLOAT32, STRIDED
 from graphlint.ir.model import (
     Argument,
-    CustomObjRef,
     Device,
     Graph,
     GraphRef,
@@ -297,7 +296,7 @@ class Dialect(msgspec.Struct, frozen=True):
         for graph in every_graph(root):
             for node in graph.nodes:
                 kinds = kinds or any(operand.arg_kind is not None for operand in node.inputs)
-                names = names or node.name is not None
+                names = names or bool(node.name)
                 flag = flag or node.is_hop_single_tensor_return is not msgspec.UNSET
                 if kinds and names and flag:
                     return cls(kinds, names, flag)
@@ -317,7 +316,7 @@ class Dialect(msgspec.Struct, frozen=True):
     ) -> Node:
         """A node; ``name`` is what files that name nodes call it."""
         flag = None if self.single_return_flag else msgspec.UNSET
-        return Node(target, inputs, outputs, metadata, flag, name if self.names else None)
+        return Node(target, inputs, outputs, metadata, flag, name if self.names else msgspec.UNSET)
 
     def returning_also(self, node: Node, names: Iterable[str], place: int | None = None) -> dict[str, Any]:
         """The fields of a node that calls graphs which change when it returns more tensors, ``names``, behind its
@@ -355,15 +354,8 @@ class GraphEdit:
         """What is recorded of symbolic values and of objects, where it is more than it was."""
         self._numbers: dict[str, int] = {}
         """Up to which number the names that begin with a stem are taken."""
-        self._names = {name for argument in graph.inputs for name in _all_names(argument)}
-        self._names.update(graph.tensor_values, graph.constants, graph.sym_int_values, graph.sym_bool_values)
-        recorded = graph.tensor_values  # most nodes have one result, which stands there
-        others = [
-            node
-            for node in graph.nodes
-            if len(node.outputs) != 1 or (one := node.outputs[0].as_tensor) is None or one.name not in recorded
-        ]
-        self._names.update(name for node in others for name in node.results())
+        self._names = {*graph.defined, *graph.tensor_values, *graph.sym_int_values, *graph.sym_bool_values}
+        self._names.update(one.as_custom_obj.name for one in graph.inputs if one.as_custom_obj is not None)
         self._names.update([node.name for node in graph.nodes if node.name])
         self._names.update(sub.name for node in graph.callers() for sub in node.subgraphs())
 
@@ -423,8 +415,3 @@ class GraphEdit:
                 values[name] = meta
         edited = {"inputs": self.inputs, "outputs": self.outputs, "nodes": self.nodes, "tensor_values": values}
         return changed_graph(self.graph, **{**edited, **self._tables, **changes})
-
-
-def _all_names(argument: Argument) -> list[str]:
-    held: CustomObjRef | None = argument.as_custom_obj
-    return argument.names() if held is None else [held.name]

@@ -116,10 +116,8 @@ def _of_graph(graph: Graph, strict: bool) -> Iterator[str]:
     # Each node is looked at once only: this is a part of every check, and takes as long as it takes to fetch them into
     # the processor's cache.
     names: dict[str, None] = {}
-    targets: dict[str, None] = {}
     arguments: list[Argument] = []
     for node in graph.nodes:
-        targets[node.target] = None
         if node.name and not node.name.isidentifier():
             names[node.name] = None
         for operand in node.inputs:
@@ -133,14 +131,14 @@ def _of_graph(graph: Graph, strict: bool) -> Iterator[str]:
     yield from _walk(graph.inputs, strict)
     yield from _walk(graph.outputs, strict)
     yield from (found for name in names for found in _string("name", name))
-    yield from (found for target in targets for found in _string("target", target))
+    yield from (found for target in graph.by_target for found in _string("target", target))
     yield from _walk(arguments, strict)
     symbols = (graph.sym_int_values, graph.sym_float_values, graph.sym_bool_values, graph.custom_obj_values)
     for recorded in (graph.tensor_values, *symbols):
         yield from [f"has a value named {_shown(name)}" for name in recorded if not name.isidentifier()]
     expressions: dict[str, None] = {}
     for meta in graph.tensor_values.values():
-        for own in (meta,) if meta.meta is None else (meta, meta.meta):  # which one torch reads depends on its version
+        for own in (meta, meta.meta) if meta.meta else (meta,):  # which one torch reads depends on its version
             for size in chain(own.sizes, own.strides):
                 if size.as_expr is not None:
                     expressions[size.as_expr.expr_str] = None

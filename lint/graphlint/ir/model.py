@@ -10,7 +10,9 @@ what is skipped here is not lost there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Annotated, Any, Final, TypedDict
 
 import msgspec
@@ -116,7 +118,7 @@ class TensorMeta(_Part):
     requires_grad: bool = False
     device: Device | None = None
     layout: int = 0
-    meta: TensorMeta | None = None
+    meta: TensorMeta | msgspec.UnsetType | None = msgspec.UNSET
     """torch 2.1 wraps the metadata in one more object."""
 
     @property
@@ -269,7 +271,7 @@ class Node(_Part):
     metadata: dict[str, str] = {}
     is_hop_single_tensor_return: bool | msgspec.UnsetType | None = msgspec.UNSET
     """Absent in files before torch 2.7."""
-    name: str | None = None
+    name: str | msgspec.UnsetType | None = msgspec.UNSET
     """Absent in files before torch 2.11."""
 
     def input(self, name: str) -> Argument | None:
@@ -317,7 +319,7 @@ class Node(_Part):
         return [graph for one in self.inputs if (graph := one.arg.as_graph) is not None]
 
 
-class Graph(_Part):
+class Graph(_Part, dict=True, gc=True):
     inputs: list[Argument]
     outputs: list[Argument]
     nodes: list[Node]
@@ -333,17 +335,40 @@ class Graph(_Part):
     def meta(self, name: str) -> TensorMeta | None:
         """Recorded metadata of a tensor value of this graph, or None where there is none."""
         meta = self.tensor_values.get(name)
-        return meta.meta if meta is not None and meta.meta is not None else meta
+        return meta.meta or meta if meta is not None else None
+
+    @cached_property
+    def by_target(self) -> dict[str, list[int]]:
+        """The nodes of each target, by their index in :attr:`nodes`."""
+        found: defaultdict[str, list[int]] = defaultdict(list)
+        for index, node in enumerate(self.nodes):
+            found[node.target].append(index)
+        return found
+
+    @cached_property
+    def defined(self) -> set[str]:
+        """Names of the values that inputs, constants and nodes define."""
+        given = {name for argument in self.inputs for name in argument.names()}
+        return given.union(self.constants, (name for node in self.nodes for name in node.results()))
+
+    def of_targets(self, wanted: Callable[[str], bool]) -> list[int]:
+        """The nodes whose target is a wanted one, by their index, in order."""
+        return sorted(index for target, places in self.by_target.items() if wanted(target) for index in places)
 
     def callers(self) -> list[Node]:
         """The nodes that call graphs, in order."""
-        return [node for node in self.nodes if not node.target.startswith(ATEN) and node.subgraphs()]
+        nodes = [self.nodes[index] for index in self.of_targets(lambda target: not target.startswith(ATEN))]
+        return [node for node in nodes if node.subgraphs()]
 
     def used(self) -> set[str]:
         """Names of all values that nodes read or that the graph returns."""
         used = {name for output in self.outputs for name in output.names()}
         for node in self.nodes:
-            used.update(node.reads())
+            for operand in node.inputs:  # most are one tensor or a number: a list for each would take longer
+                if operand.arg.as_tensor is not None:
+                    used.add(operand.arg.as_tensor.name)
+                elif not operand.arg.is_constant:
+                    used.update(operand.arg.names())
         return used
 
 

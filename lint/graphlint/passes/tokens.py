@@ -156,7 +156,7 @@ class _Threading:
             if node.input(name) is None
         ]
         inputs.append(self._dialect.operand(TOKEN, tensor(token), keyword=True))
-        name = None if node.name is None else result
+        name = result if node.name else node.name
         edited = changed_node(node, target=target, inputs=inputs, outputs=[tensor(result)], name=name)
         edit.nodes.append(noted(edited, NAME, node.name) if node.name else edited)
         return result

@@ -165,7 +165,7 @@ class Analysis:
                 counts["a random op"] += 1
         twins = frozenset(check_twins().values())  # plain functions, which are no sites
         for graph in every_graph(self.program.graph):
-            counts.update([node.target for node in graph.nodes if node.target in twins])
+            counts.update({target: len(graph.by_target[target]) for target in graph.by_target.keys() & twins})
         return counts
 
     @cached_property

@@ -196,8 +196,6 @@ class Memory:
         self._sizes = Sizes(program)
         self._graphs: dict[int, _Binding] = {}
         self._count = 0
-        self._fresh: dict[str, bool] = {}
-        """By target: whether all that such a node makes are tensors of its own, and nothing else is to be noted."""
         self._opaque: list[tuple[Node, Graph]] = []
         self._loops: set[int] = set()
         """Graphs of loops, and in them, that are given the operands as they are."""
@@ -241,9 +239,13 @@ class Memory:
                 if value is not None:
                     yield name, value, self.refs(site.scope.graph, value)
 
-    def showing(self, graph: Graph, storages: AbstractSet[Storage]) -> set[str]:
-        """The values of a graph that may show one of these storages."""
-        return {name for name, refs in self._binding(graph).items() if any(ref.storage in storages for ref in refs)}
+    def showing(self, graph: Graph, storages: AbstractSet[Storage]) -> dict[str, Ref | None]:
+        """The values of a graph that may show one of these storages, each with what it refers to; None for several."""
+        return {
+            name: refs[0] if len(refs) == 1 else None
+            for name, refs in self._binding(graph).items()
+            if refs[0].storage in storages or (len(refs) > 1 and any(ref.storage in storages for ref in refs))
+        }
 
     def uncertain(self) -> Iterator[tuple[str, tuple[Ref, ...]]]:
         """Values that may or may not show some storage, of all graphs. In loops, those are left out that show it the
@@ -288,12 +290,8 @@ class Memory:
             self._loops.add(id(graph))
         for name in graph.constants:
             binding.setdefault(name, (self._born(graph, "constant", name, name),))
-        for node in graph.nodes:
-            target = node.target
-            if target not in self._fresh:
-                self._fresh[target] = _makes_its_own(self._ops.lookup(target))
-            if self._fresh[target]:
-                continue
+        for index in graph.of_targets(lambda target: not _makes_its_own(self._ops.lookup(target))):
+            node = graph.nodes[index]
             if node.subgraphs():
                 self._call(graph, node, binding)
             else:

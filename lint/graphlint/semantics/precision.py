@@ -56,7 +56,8 @@ class Precision:
         casting = any(modes.values())
         if casting:
             yield None
-        for node in graph.nodes:
+        for index in graph.of_targets(lambda target: casting or not target.startswith(ATEN)):
+            node = graph.nodes[index]
             if not node.target.startswith(ATEN):
                 for sub in node.subgraphs():
                     yield from self._told(sub.graph, self._entered(node, modes))

@@ -54,28 +54,27 @@ def walk(program: Program, ops: OpTable, leave_out: Callable[[OpInfo], bool]) ->
     """The nodes in program order, each caller followed by the nodes of its subgraphs; but for those of ops that
     ``leave_out`` says yes to, none of which may have subgraphs.
     """
-    return _nodes(Scope(program.graph), ops, leave_out, {}, 0)
+    return _nodes(Scope(program.graph), ops, leave_out, 0)
 
 
 def _nodes(
     scope: Scope,
     ops: OpTable,
     leave_out: Callable[[OpInfo], bool],
-    known: dict[str, tuple[OpInfo | None, bool]],
     start: int,
 ) -> Generator[Site, None, int]:
     """Those of a graph, the position of whose first node is ``start``; returns how many there are in all."""
-    nodes, first = scope.graph.nodes, start
-    for target in {node.target for node in nodes} - known.keys():
+    graph, first = scope.graph, start
+
+    def is_wanted(target: str) -> bool:
         op = ops.lookup(target)
-        known[target] = op, op is not None and leave_out(op)
-    left_out = {target for target, (_, leaves) in known.items() if leaves}
-    for index, node in enumerate(nodes):
-        if node.target in left_out:
-            continue
-        site = Site(scope, index, start + index, node, known[node.target][0])
+        return op is None or not leave_out(op)
+
+    for index in graph.of_targets(is_wanted):
+        node = graph.nodes[index]
+        site = Site(scope, index, start + index, node, ops.lookup(node.target))
         yield site
         for sub in node.subgraphs():
             inner = Scope(sub.graph, (*scope.path, node.caller_label, sub.name), site)
-            start += yield from _nodes(inner, ops, leave_out, known, start + index + 1)
-    return len(nodes) + start - first
+            start += yield from _nodes(inner, ops, leave_out, start + index + 1)
+    return len(graph.nodes) + start - first

@@ -98,7 +98,7 @@ class Frame:
         self.edit = GraphEdit(scope.graph)
         self.builder = Builder(self.edit, rewriter.dialect, rewriter.sizes, rewriter.memory)
         self.shown = rewriter.memory.showing(scope.graph, rewriter.active)
-        """The graph's values that may show a storage which is rewritten."""
+        """The graph's values that may show a storage which is rewritten, and what those refer to that show no other."""
         self.gone: dict[str, str] = {}
         """Names that the rewrite does away with, and what stands for them."""
         self._values: dict[Ref, tuple[Value, int]] = {}
@@ -118,12 +118,8 @@ class Frame:
 
     def ref(self, name: str | None) -> Ref | None:
         """What a value refers to now, if that is in a storage which is rewritten."""
-        if name not in self.shown:
-            return None
-        refs = self.rewriter.memory.refs(self.graph, str(name))
-        if len(refs) != 1 or refs[0].storage not in self.rewriter.active:
-            return None
-        return moved_to(self._moved, refs[0])
+        ref = self.shown.get(name) if name is not None else None
+        return ref if ref is None or not self._moved else moved_to(self._moved, ref)
 
     def _known(self, name: str | None) -> Ref:
         """What a value refers to now that is written, which obstacles keep certain."""
@@ -267,7 +263,7 @@ class Frame:
         """The nodes that have to do with what is rewritten, each with its index: those that take a value in a storage
         which is rewritten, or call graphs (True); those that compute a size (False).
         """
-        shown = self.shown
+        shown = self.shown.keys()
         sized = bool(self.graph.sym_int_values)
         for index, node in enumerate(self.graph.nodes):
             # Most operands and results are one tensor or a number: a list for each would cost more than the rest.
@@ -300,7 +296,7 @@ class Frame:
     def _note_views(self, node: Node) -> None:
         """What the results of a node that was just appended show, where they are views."""
         names = [name for output in node.outputs for name in output.tensors()]
-        if self.shown.isdisjoint(names):
+        if self.shown.keys().isdisjoint(names):
             return
         for name in names:
             ref = self.ref(name)

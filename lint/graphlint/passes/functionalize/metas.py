@@ -123,13 +123,6 @@ class Meta:
         return mine is not None and others is not None and not set(mine).isdisjoint(others)
 
     @property
-    def key(self) -> tuple[object, ...]:
-        """What tells it from other metadata, expressions by their spelling."""
-        raw = self.raw
-        spelled = [size.as_int if size.as_expr is None else size.as_expr.expr_str for size in raw.sizes]
-        return (raw.dtype, *spelled, self.strides, self.offset, str(raw.device), raw.requires_grad)
-
-    @property
     def plain(self) -> bool:
         """Whether it is a strided tensor with dtype, device, and as many strides as sizes recorded, which is all that
         rewriting handles.

@@ -132,7 +132,7 @@ class Rewriter:
         """What ``out=`` made of tensors without elements."""
         self._precision = analysis.precision
         self._metas: dict[tuple[int, str], Meta] = {}
-        self._alike: dict[tuple[object, ...], Meta] = {}
+        self._alike: dict[bytes, Meta] = {}
         """Metadata by content: most values of a program are like many others."""
 
     def meta(self, graph: Graph, name: str) -> Meta:
@@ -142,10 +142,13 @@ class Rewriter:
             if name in self._precision.doubts(graph):
                 raise Obstacle(UNSURE_DTYPE.format(name))
             raw = graph.meta(name)
-            meta = None if raw is None else Meta(raw)
-            if meta is None or not meta.plain:
-                raise Obstacle(f"the artifact records too little of %{name}")
-            meta = self._metas[id(graph), name] = self._alike.setdefault(meta.key, meta)
+            content = msgspec.json.encode(raw)
+            meta = self._alike.get(content)
+            if meta is None:
+                if raw is None or not (meta := Meta(raw)).plain:
+                    raise Obstacle(f"the artifact records too little of %{name}")
+                self._alike[content] = meta
+            self._metas[id(graph), name] = meta
         return meta
 
     @cached_property

@@ -133,7 +133,7 @@ def replay(builder: Builder, view: View, parent: Value, current: Callable[[str],
         for operand in renamed_operands(node, others).inputs
     ]
     outputs = [tensors(names)] if is_list else [tensor(name) for name in names]
-    name = None if node.name is None else names[0] if len(names) == 1 and not is_list else builder.edit.claim(stem)
+    name = node.name and (names[0] if len(names) == 1 and not is_list else builder.edit.claim(stem))
     builder.append(changed_node(node, inputs=inputs, outputs=outputs, name=name))
     for value in values:
         builder.note(value, parent.name)
