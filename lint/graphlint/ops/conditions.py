@@ -1,7 +1,5 @@
 """Conditions on the arguments that a node records, as data."""
 
-from typing import Literal
-
 import msgspec
 
 from graphlint.ir.model import Argument, Node
@@ -42,15 +40,14 @@ def _constant(argument: Argument) -> bool | float | str | None:
 class RandomCondition(msgspec.Struct, frozen=True):
     """When an op draws from the global random number generator."""
 
-    draws: Literal["never", "always", "unless"]
+    draws: bool = False
+    """Whether it may draw at all."""
     unless: tuple[ArgumentIs, ...] = ()
     """Any one of these is enough for it to draw nothing."""
 
     def holds(self, node: Node, schema: OpSchema | None) -> bool:
         """Whether a call with the node's recorded arguments draws."""
-        if self.draws == "unless":
-            return not any(condition.holds(node, schema) for condition in self.unless)
-        return self.draws == "always"
+        return self.draws and not any(condition.holds(node, schema) for condition in self.unless)
 
 
 class HiddenWrites(msgspec.Struct, frozen=True):

@@ -217,7 +217,7 @@ class OpInfo(msgspec.Struct, frozen=True):
     detaches: bool = False
     """Whether autograd does not see that results share storage with the operand: neither what is written into them, nor
     that they depend on it."""
-    random: RandomCondition = RandomCondition("never")
+    random: RandomCondition = RandomCondition()
     """When it draws from the global random number generator."""
     draw_order: DrawOrder = "elements"
     """Of an op that draws into a tensor: whether it draws the same numbers as its functional twin."""
@@ -277,8 +277,8 @@ class OpInfo(msgspec.Struct, frozen=True):
     @property
     def target(self) -> str:
         """What a node that calls it has for a target."""
-        dispatched = self.schema is not None or self.name.startswith(HIGHER_ORDER)
-        return f"{DISPATCHED}{self.name}" if dispatched else self.name
+        symbolic = self.schema is None and self.first_order  # an operator on symbolic scalars, which is Python's
+        return self.name if symbolic else f"{DISPATCHED}{self.name}"
 
     @property
     def packet(self) -> str:

@@ -25,9 +25,6 @@ from graphlint.ops.conditions import Alias, ArgumentIs, HiddenWrites, RandomCond
 from graphlint.ops.info import HIGHER_ORDER, Convention, OpInfo, ViewStep
 from graphlint.ops.schema import OpSchema, SchemaArgument, SchemaReturn, literal, parse_schema
 
-NEVER = RandomCondition("never")
-ALWAYS = RandomCondition("always")
-
 
 class Row(msgspec.Struct):
     """One line of the table."""
@@ -93,10 +90,9 @@ def _hidden_writes(text: str) -> HiddenWrites:
 
 def _random(text: str | None, tags: frozenset[str]) -> RandomCondition:
     if text is None:
-        return ALWAYS if "nondeterministic_seeded" in tags else NEVER
-    if text in ("always", "never"):
-        return ALWAYS if text == "always" else NEVER
-    return RandomCondition("unless", tuple(map(_condition, text.removeprefix("unless ").split())))
+        return RandomCondition("nondeterministic_seeded" in tags)
+    when, *conditions = text.split()
+    return RandomCondition(when != "never", tuple(map(_condition, conditions)))
 
 
 def _aliases(schema: OpSchema | None, facts: dict[str, str]) -> tuple[Alias, ...]:

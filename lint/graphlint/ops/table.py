@@ -10,10 +10,10 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 
-from graphlint.ops.conditions import Alias
+from graphlint.ops.conditions import Alias, RandomCondition
 from graphlint.ops.declared import DeclaredOp
 from graphlint.ops.info import DISPATCHED, HIGHER_ORDER, OpInfo, Role
-from graphlint.ops.rows import ALWAYS, NEVER, Row
+from graphlint.ops.rows import Row
 
 __all__ = ["TABLE", "OpInfo", "OpTable", "op_name", "op_table"]
 
@@ -148,7 +148,7 @@ def _declared(name: str, op: DeclaredOp, registered: OpInfo | None) -> OpInfo:
         writes=named(op.writes),
         aliases=tuple(Alias(argument) for argument in named(op.aliases)),
         shares="undecided" if op.aliases else None,
-        random=ALWAYS if op.random else NEVER,
+        random=RandomCondition(op.random),
         returns_nothing=schema is not None and not schema.returns,
         effect=op.effect,
         kind="effect" if op.effect else None,

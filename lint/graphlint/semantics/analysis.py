@@ -89,7 +89,7 @@ class Analysis:
         return op.first_order and not (
             op.writes
             or op.hidden_writes is not None
-            or op.random.draws != "never"
+            or op.random.draws
             or op.returns_nothing
             or op.kind is not None
             or op.effect
