@@ -211,9 +211,8 @@ class _Chains:
         """Follow a node that hands tokens on into the graphs it calls, and takes them back; False for other nodes."""
         node, graphs, given, returning = call.node, call.graphs.values(), call.operands, call.returning
         outputs = [name for output in node.outputs for name in value_list(output)]
-        if {len(one.inputs) for one in graphs} != {len(given)} or {len(one.outputs) for one in returning} != {
-            len(outputs)
-        }:
+        taken, returned = {len(one.inputs) for one in graphs}, {len(one.outputs) for one in returning}
+        if taken != {len(given)} or returned != {len(outputs)}:
             return False
         passed = {
             place
