@@ -219,11 +219,10 @@ def test_permission_denied(tmp_path, monkeypatch):
         open_artifact(tmp_path / "x.pt2")
 
 
-@pytest.mark.skipif(not hasattr(os, "pread"), reason="the platform has no os.pread")
 def test_failing_disk(tmp_path, monkeypatch):
     def fail(*args):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(os, "pread", fail)
+    monkeypatch.setattr(os, "read", fail)
     with pytest.raises(ArtifactError, match="cannot be read: Input/output error"):
         open_artifact(ALL[0])

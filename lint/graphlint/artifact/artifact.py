@@ -5,22 +5,17 @@ archive first, whose reader takes the first member's first folder as the root an
 ``pt2`` and ``<root>/archive_version`` to be ``0``; only then the flat layout of torch 2.7 and before.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import msgspec
 
 from graphlint.artifact.container import DEFAULT, Container, Member, folded, quoted
 from graphlint.artifact.errors import ArtifactError, LfsPointerError
 from graphlint.artifact.limits import Limits
-from graphlint.artifact.source import ByteSource, open_source
-
-if TYPE_CHECKING:
-    from _typeshed import StrOrBytesPath
+from graphlint.artifact.source import AnyPath, ByteSource, open_source
 
 Layout = Literal["legacy", "flat", "pt2-pickled", "pt2"]
 """``legacy``: torch 2.1 and 2.2; ``flat``: 2.3 to 2.7; ``pt2-pickled``: 2.8; ``pt2``: 2.9 and later."""
@@ -73,7 +68,7 @@ class Artifact(AbstractContextManager["Artifact"]):
         return self.container.read(entry.member, self.limits.program_bytes, "program-bytes")
 
 
-def open_artifact(path: StrOrBytesPath, limits: Limits = DEFAULT) -> Artifact:
+def open_artifact(path: AnyPath, limits: Limits = DEFAULT) -> Artifact:
     """Opens an artifact and lists its programs; reads the archive's directory and nothing of the programs yet.
 
     Raises LfsPointerError for a Git LFS pointer, ArtifactError for whatever else is no readable artifact, and

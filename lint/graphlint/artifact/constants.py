@@ -7,8 +7,6 @@ run any code, so its pickle is only *followed*, opcode by opcode: what adds an i
 item that goes is cut out. What the pickle holds otherwise does not matter.
 """
 
-from __future__ import annotations
-
 import io
 import itertools
 import json

@@ -6,22 +6,16 @@ contradictions that make two readers see two archives, bounded reads, and raw re
 APPNOTE.TXT (sections 4.3 to 4.5).
 """
 
-from __future__ import annotations
-
 import itertools
 import struct
 import zlib
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from graphlint.artifact.errors import ArtifactError
 from graphlint.artifact.limits import Limits, raise_it
-from graphlint.artifact.source import ByteSource, BytesSource, FileSource, SectionSource
-
-if TYPE_CHECKING:
-    from _typeshed import StrOrBytesPath
+from graphlint.artifact.source import AnyPath, ByteSource, BytesSource, FileSource, SectionSource
 
 LOCAL_SIGNATURE = b"PK\x03\x04"
 CENTRAL_SIGNATURE = b"PK\x01\x02"
@@ -106,20 +100,15 @@ class Container(AbstractContextManager["Container"]):
     the order of the central directory.
     """
 
-    def __init__(self, source: ByteSource | StrOrBytesPath, limits: Limits = DEFAULT) -> None:
-        self.source = source = source if isinstance(source, ByteSource) else FileSource(source)
+    def __init__(self, source: ByteSource | AnyPath, limits: Limits = DEFAULT) -> None:
+        self.source = source if isinstance(source, ByteSource) else FileSource(source)
         self.limits = limits
         try:
-            self._tail_offset = max(0, source.size - END.size - LOCATOR.size - END64.size - MAX16)
-            self._tail = source.read_at(self._tail_offset, source.size - self._tail_offset)
             self.end = self._find_end()
             self.members = self._read_directory()
         except BaseException:
-            source.close()
+            self.close()
             raise
-        # Artifacts of a few KiB are common, and the tail then is all of them; otherwise it has served its purpose.
-        if self._tail_offset:
-            self._tail_offset, self._tail = source.size, b""
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -129,9 +118,6 @@ class Container(AbstractContextManager["Container"]):
 
     def read_at(self, offset: int, length: int) -> bytes:
         """The raw bytes of the archive at ``offset``; fewer than ``length`` where it ends."""
-        if offset >= self._tail_offset:
-            start = offset - self._tail_offset
-            return self._tail[start : start + length]
         return self.source.read_at(offset, length)
 
     def read(self, name: str, limit: int = READ_LIMIT, key: str = "") -> bytes:
@@ -215,19 +201,20 @@ class Container(AbstractContextManager["Container"]):
 
     def _find_end(self) -> EndRecords:
         """The end records that torch's reader (miniz) takes: the last signature that leaves room for the record."""
-        tail = self._tail
+        tail_offset = max(0, self.source.size - END.size - LOCATOR.size - END64.size - MAX16)
+        tail = self.read_at(tail_offset, self.source.size - tail_offset)
         position = tail.rfind(END_SIGNATURE, 0, max(0, len(tail) - END.size + len(END_SIGNATURE)))
         if position < 0:
             raise ArtifactError(_CUT_SHORT if self._begins_well() else "not a zip archive")
         _, disk, first_disk, entries_here, entries, size, offset, _ = END.unpack_from(tail, position)
-        end_offset = limit = self._tail_offset + position
+        end_offset = limit = tail_offset + position
         end64_offset = None
         locator = position - LOCATOR.size
         if locator >= 0 and tail.startswith(LOCATOR_SIGNATURE, locator):
             _, _, end64_offset, disks = LOCATOR.unpack_from(tail, locator)
             limit = end64_offset
             narrow = ((entries_here, MAX16), (entries, MAX16), (size, MAX32), (offset, MAX32))
-            disk, first_disk, *wide = self._wide_end(end64_offset, self._tail_offset + locator)
+            disk, first_disk, *wide = self._wide_end(end64_offset, tail_offset + locator)
             # Readers differ in which of the two records they believe, so they must say the same.
             if any(value not in {top, real} for (value, top), real in zip(narrow, wide, strict=True)):
                 raise _broken("its two end records contradict each other")

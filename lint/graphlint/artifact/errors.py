@@ -14,13 +14,6 @@
 The message says what is wrong and where; where there is something to do about it, it says that too.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
 
 class GraphlintError(Exception):
     """Root of all errors that graphlint raises on purpose."""
@@ -39,7 +32,7 @@ class ArtifactError(GraphlintError):
         super().__init__(message)
         self.member = member
 
-    def of_limits(self) -> Self:
+    def of_limits(self) -> "ArtifactError":
         """The same, where it is a limit that is in the way."""
         self.advice = "if it is not, do not load it either"
         return self

@@ -13,8 +13,6 @@ restraint; what its data-only unpickler (``torch/_weights_only_unpickler.py``) a
 # pickletools is not used: loading it takes longer than following the pickles of a common artifact, and where it is
 # stricter than the C unpickler (spellings of numbers, encodings, escapes) it would lose sight of what runs behind.
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Final
 
@@ -297,7 +295,7 @@ class Followed:
     def _next_buffer(self) -> None:
         raise DefectError("it refers to a buffer outside")
 
-    _BY_OPCODES: ClassVar[dict[bytes, Callable[[Followed], object]]] = {
+    _BY_OPCODES: ClassVar[dict[bytes, Callable[["Followed"], object]]] = {
         b"N]\x88\x89\x8f\x98": _nothing,
         b"FP": lambda self: _nothing(self.line()),
         b"G": lambda self: _nothing(self.take(8)),

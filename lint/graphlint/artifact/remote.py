@@ -4,8 +4,6 @@ What a check reads is the end of the archive (its directory), some small members
 asked for.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import os
@@ -17,7 +15,7 @@ from typing import Any
 
 from graphlint.artifact.errors import RemoteError
 from graphlint.artifact.source import ByteSource
-from graphlint.artifact.urls import SEPARATOR
+from graphlint.artifact.source import SEPARATOR
 
 BLOCK = 1 << 17
 """What is fetched and kept at once: the directory of most artifacts, some small members. What is larger, a program, is

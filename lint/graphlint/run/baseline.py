@@ -23,7 +23,7 @@ from typing import Annotated, Final
 import msgspec
 
 from graphlint.artifact.errors import ConfigError
-from graphlint.artifact.urls import is_url
+from graphlint.artifact.source import is_url
 from graphlint.rules.diagnostics import Diagnostic, Suppression
 from graphlint.run.fingerprints import Identity, identity
 

@@ -26,10 +26,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import msgspec
 
 from graphlint.artifact.errors import GraphlintError
-from graphlint.artifact.urls import is_url
+from graphlint.artifact.source import is_url, reason_of
 from graphlint.report.results import Action, FileResult
 from graphlint.rules.settings import Settings
-from graphlint.run.discovery import discover, reason
+from graphlint.run.discovery import discover
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
@@ -101,7 +101,7 @@ def attempt(task: Task, process: Process | None = None, reviewer: Reviewer | Non
     try:
         return Outcome(_processed(task, process, reviewer))
     except OSError as error:
-        return _failure(task, reason(error))
+        return _failure(task, reason_of(error))
     except GraphlintError as error:
         return _failure(task, str(error))
     except MemoryError:

@@ -12,7 +12,7 @@ import msgspec
 
 from graphlint.artifact.errors import ConfigError
 from graphlint.artifact.limits import Limits
-from graphlint.artifact.urls import is_url
+from graphlint.artifact.source import is_url
 from graphlint.ops.declared import DeclaredOp
 from graphlint.report.formats.registry import Output, parse
 from graphlint.rules.ignore_comments import UnusedIgnore

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from graphlint.artifact.urls import is_url
+from graphlint.artifact.source import is_url
 from graphlint.report.results import FileResult
 from graphlint.rules.base import Rule, no_fix
 from graphlint.rules.diagnostics import Diagnostic, Location, Suppression
