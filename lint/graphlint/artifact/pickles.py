@@ -96,6 +96,8 @@ class Followed:
         """Every global that loading looks up, in order, and whether it is called."""
         self.acts: dict[str, None] = {}
         """What loading does to or with things that have no name, as phrases (``calls what it has worked out``)."""
+        self.storages: set[str] = set()
+        """The keys of the storages that it refers to."""
         self.quoted: str | None = None
         """The first of the pickle's strings (and of its bytes) that has, or may have, a quote in it."""
         self.frame: int | None = None
@@ -278,7 +280,10 @@ class Followed:
         """``("storage", class, key, device, size)``: how torch.save refers to a storage."""
         identity = self.stack.pop()
         key = identity[2] if isinstance(identity, tuple) and len(identity) > 2 and identity[0] == "storage" else None
-        return Storage(key) if type(key) is str else MADE
+        if type(key) is not str:
+            return MADE
+        self.storages.add(key)
+        return Storage(key)
 
     def _stop(self) -> None:
         if self.end < self.frame_end:

@@ -67,7 +67,6 @@ ALIGNMENT = 64
 """torch's ``kFieldAlignment`` (caffe2/serialize/inline_container.h)."""
 ZIP64_VERSION = 45
 """The version (4.5) that a reader must support to read zip64 records."""
-TAIL_LIMIT = 1 << 20
 CHUNK = 1 << 20
 """How many bytes are in memory at most while a member is copied."""
 KERNEL_CHUNK = 1 << 30
@@ -107,7 +106,7 @@ def write_archive(container: Container, changes: Changes, out: BinaryIO | int, *
     files = (member for name, member in members.items() if not name.endswith("/"))
     template = next(itertools.chain(replaced, files))
     layout = _Layout(container)
-    layout.copy(0, starts[0] if ordered else 0)
+    layout.copy(0, starts[0])
     records: dict[str, bytes] = {}
     for name in order:
         data = changes.get(name)
@@ -118,18 +117,13 @@ def write_archive(container: Container, changes: Changes, out: BinaryIO | int, *
     offset = layout.position
     layout.add(b"".join(records[name] for name in listed))
     start = end.directory_offset + end.directory_size
-    length = container.source.size - start
-    if length > TAIL_LIMIT:
-        raise ArtifactError(f"the zip archive is damaged: {length} bytes follow its directory")
-    tail = container.read_at(start, length)
+    tail = container.read_at(start, container.source.size - start)
     layout.add(_end_records(end, tail, len(order), offset, layout.position - offset))
     for piece in layout.pieces:
         if isinstance(piece, bytes):
             _write(piece, out)
         else:
             _copy(container.source, *piece, out)
-    if not isinstance(out, int):
-        out.flush()
 
 
 def _orders(
