@@ -14,8 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from graphlint.artifact.errors import RemoteError
-from graphlint.artifact.source import ByteSource
-from graphlint.artifact.source import SEPARATOR
+from graphlint.artifact.source import SEPARATOR, ByteSource
 
 BLOCK = 1 << 17
 """What is fetched and kept at once: the directory of most artifacts, some small members. What is larger, a program, is
