@@ -108,9 +108,8 @@ class Reviewer:
             elif by in (None, "baseline") and _has_line(one.location):
                 seen.left.add((one.location.line, one.code))
         baseline = self.baseline(settings.acceptance.baseline)
-        if baseline is not None:
-            baseline.meet(result.path, result.before)
-            baseline.meet(result.path, result.suppressed)
+        if baseline is not None and not (result.error or result.unreadable):
+            baseline.meet(result, settings.enabled)
         return msgspec.structs.replace(result, frames=(), before=())
 
     def _note(self, file: str, settings: Settings) -> _Seen:
@@ -140,19 +139,9 @@ class Reviewer:
         ignores = self._ignores_in(location.file, self._locator(acceptance))
         return next((ignore for ignore in ignores if ignore.accepts(diagnostic.code, location.line)), None)
 
-    def stale(
-        self, results: Sequence[FileResult], settings_of: Callable[[str], Settings]
-    ) -> dict[str, Counter[Identity]]:
-        """For each baseline, how many of its entries no longer occur in what was linted, for rules that were on."""
-        stale: dict[str, Counter[Identity]] = {}
-        for result in results:
-            if not (result.is_source or result.error or result.unreadable):
-                settings = settings_of(result.path)
-                baseline = self.baseline(settings.acceptance.baseline)
-                gone = baseline.gone(result.path, settings.enabled) if baseline is not None else None
-                if gone:
-                    stale[settings.acceptance.baseline] = stale.get(settings.acceptance.baseline, Counter()) | gone
-        return stale
+    def stale(self) -> dict[str, Counter[Identity]]:
+        """For each baseline of the run that holds such, the entries that no longer occur."""
+        return {path: gone for path, baseline in self._baselines.items() if (gone := baseline.gone())}
 
     def source_results(self, settings_of: Callable[[str], Settings], shown: Callable[[str], str]) -> list[FileResult]:
         """What is wrong with the comments in the source files of this run, a result for each file that has such.
