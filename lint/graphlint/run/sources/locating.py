@@ -153,10 +153,9 @@ def _on_line(tree: ast.AST, line: int) -> Iterator[ast.AST]:
 
 def _names(function: ast.expr) -> tuple[str, ...]:
     """The last two names of what is called: ``aten.add_.Tensor`` is called by its overload."""
-    names: list[str] = []
-    while isinstance(function, ast.Attribute) and len(names) < 2:
-        names.append(function.attr)
-        function = function.value
-    if isinstance(function, ast.Name) and len(names) < 2:
-        names.append(function.id)
-    return tuple(names)
+    match function:
+        case ast.Attribute(attr=last, value=ast.Attribute(attr=before) | ast.Name(id=before)):
+            return last, before
+        case ast.Attribute(attr=last) | ast.Name(id=last):
+            return (last,)
+    return ()

@@ -13,7 +13,6 @@ import posixpath
 import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from itertools import takewhile
 
 from graphlint.run.resolution import DEFAULT_EXCLUDE
 
@@ -117,19 +116,15 @@ class Repository:
         Links to folders are not followed; what no one keeps own sources in is left out.
         """
         found: dict[str, list[tuple[str, ...]]] = {}
-        folders: list[tuple[str, ...]] = [()]
-        for _ in range(self._limit):
-            if not folders:
-                break
-            folder = folders.pop()
-            # A folder that may not be listed holds nothing to find.
-            with contextlib.suppress(OSError), os.scandir(os.path.join(self.root, *folder)) as entries:
-                for entry in entries:
-                    if entry.name.endswith(SUFFIX) and entry.is_file():
-                        found.setdefault(entry.name, []).append((*folder, entry.name))
-                    elif entry.name not in DEFAULT_EXCLUDE and entry.is_dir(follow_symlinks=False):
-                        folders.append((*folder, entry.name))
-        return {} if folders else found
+        for number, (folder, folders, names) in enumerate(os.walk(self.root)):
+            if number == self._limit:
+                return {}
+            folders[:] = (name for name in folders if name not in DEFAULT_EXCLUDE)
+            for name in names:
+                if name.endswith(SUFFIX):
+                    below = components(os.path.join(folder, name).removeprefix(self.root))
+                    found.setdefault(name, []).append(below)
+        return found
 
     def _holds(self, path: str) -> bool:
         """Whether it is a file, and below the root even when links are followed."""
@@ -143,8 +138,7 @@ def repository_of(folder: str, source_roots: Sequence[str] = ()) -> Repository:
 
 
 def _common_ending(one: tuple[str, ...], other: tuple[str, ...]) -> int:
-    pairs = zip(reversed(one), reversed(other), strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    return len(os.path.commonprefix([one[::-1], other[::-1]]))  # noqa: RUF071 - of tuples
 
 
 def _is_below(path: str, folder: str) -> bool:
