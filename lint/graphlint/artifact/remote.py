@@ -41,23 +41,23 @@ class RemoteSource(ByteSource):
         self._url = url
         with failures(url):
             self._filesystem, self._path = connect(url)
-            options: dict[str, Any] = {"cache_type": "blockcache", "block_size": BLOCK}
-            if protocol_of(url) in HTTP:
-                # Opening asks for the size too, but goes on without ranges where it is not told.
-                information = self._filesystem.info(self._path)
-                options["size"] = self.size = _size(information["size"])
-                # What is as small as this comes whole anyway.
-                if information.get("partial") is False and self.size > BLOCK:
-                    raise RemoteError(
-                        f"the server does not answer range requests, so all {self.size / 2**20:,.1f} MiB would "
-                        "have to be fetched: download it, and lint the copy"
-                    )
-            elif self._filesystem.isdir(self._path):
+            # Opening asks for the size too, but goes on without ranges where it is not told.
+            information = self._filesystem.info(self._path)
+            if information.get("type") == "directory":
                 raise RemoteError("it is a folder")
+            self.size = information.get("size")
+            if not isinstance(self.size, int):
+                raise RemoteError("the server does not tell the size: download it, and lint the copy")
+            # What is as small as this comes whole anyway.
+            if information.get("partial") is False and self.size > BLOCK:
+                raise RemoteError(
+                    f"the server does not answer range requests, so all {self.size / 2**20:,.1f} MiB would "
+                    "have to be fetched: download it, and lint the copy"
+                )
             self._file: Any = None
-            if options.get("size") != 0:
+            if self.size:
+                options = {"cache_type": "blockcache", "block_size": BLOCK, "size": self.size}
                 self._file = self._filesystem.open(self._path, "rb", **options)
-                self.size = options.get("size") or _size(getattr(self._file, "size", None))
 
     def read_at(self, offset: int, length: int) -> bytes:
         """The bytes at ``offset``: ``length`` of them, or fewer at the end."""
@@ -234,12 +234,6 @@ def failures(url: str) -> Iterator[None]:
         raise RemoteError(_describe(error)) from error
 
 
-def _size(size: Any) -> int:
-    if not isinstance(size, int):
-        raise RemoteError("the server does not tell the size: download it, and lint the copy")
-    return size
-
-
 def _unnumbered(said: str) -> str:
     """The words of ``[Errno -2] Name or service not known``, in one line."""
     words = " ".join(said.split())
@@ -249,7 +243,7 @@ def _unnumbered(said: str) -> str:
 def _describe(error: BaseException) -> str:
     """What went wrong, in words. The packages that raise are known by the names of their exceptions only."""
     # fsspec says "not found" of whatever a web server answers, and keeps the answer as the cause.
-    causes = [error]
+    causes: list[Any] = [error]
     while (cause := causes[-1].__cause__) is not None and len(causes) < 10:
         causes.append(cause)
     names = {kind.__name__ for one in causes for kind in type(one).__mro__}
@@ -265,13 +259,14 @@ def _describe(error: BaseException) -> str:
         return f"credentials are missing or wrong: {said}"
     if any("Timeout" in name for name in names):
         return f"the server did not answer within {silence():g} s ({TIMEOUT_VARIABLE} sets another limit)"
-    if "ClientPayloadError" in names or "IncompleteReadError" in names:
+    if names & {"ClientPayloadError", "IncompleteReadError"}:
         return "the answer is cut short: the connection was closed too early"
     if "ServerDisconnectedError" in names:
         return "the server closed the connection without an answer"
     if "ClientConnectorError" in names:
-        below = next((one for one in reversed(causes) if getattr(one, "os_error", None) is not None), None)
-        below = getattr(below, "os_error", None) or causes[-1]
+        below = next(
+            (one.os_error for one in reversed(causes) if getattr(one, "os_error", None) is not None), causes[-1]
+        )
         number = getattr(below, "errno", None)
         return f"no connection: {os.strerror(number) if number and number > 0 else _unnumbered(str(below))}"
     if names & {"ConnectError", "ConnectionError", "EndpointConnectionError"}:
