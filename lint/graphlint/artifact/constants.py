@@ -10,7 +10,7 @@ item that goes is cut out. What the pickle holds otherwise does not matter.
 import io
 import json
 import struct
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from itertools import count, pairwise
 from typing import Any
 
@@ -28,31 +28,58 @@ STRIDED = 7
 ZERO = bytes(4)
 
 
-def add_constants(
-    artifact: Artifact, entry: ProgramEntry, names: Collection[str], planned: Changes | None = None
-) -> dict[str, bytes]:
-    """The changes to the archive (member name → new content) by which the program has constants of these names too (the
-    signature's ``buffer_name`` or ``tensor_constant_name``): each is a 0-dimensional float32 zero on the CPU.
+def changed_constants(
+    artifact: Artifact,
+    entry: ProgramEntry,
+    planned: Changes,
+    *,
+    detached: Collection[str] = (),
+    removed: Collection[str] = (),
+    added: Collection[str] = (),
+) -> dict[str, bytes | None]:
+    """The changes to the archive by which a program's constants are others, named as in the signature (``buffer_name``,
+    ``tensor_constant_name``).
+
+    Constants that are ``detached``, and whatever has the same payload, no longer require gradients. Export records that
+    they do of constants that the model writes with gradients on. It does no harm as long as they are no buffers, for
+    torch detaches other constants; but it cannot write back a buffer that requires gradients.
+
+    What is ``removed`` need not be there. A payload goes with the last constant that shows it.
+
+    What is ``added`` is a 0-dimensional float32 zero on the CPU, each.
 
     ``planned`` are changes that are already decided on: they count as part of the archive, and the result goes on top
     of them (it does not repeat them). Raises ArtifactError when the layout has no place for constants (torch 2.1, 2.2),
-    when what is there is not as torch writes it, or when a name is taken.
+    when what is there is not as torch writes it, when what is to go cannot be told apart from the rest, or when a name
+    is taken.
     """
-    if not names:
+    if not (detached or removed or added):
         return {}
     if entry.constants_pickle is not None:
-        return _edited_pickle(artifact, entry.constants_pickle, planned, extend_saved_dict, names, "added to")
-    if entry.constants_config is None:
+        return _changed_pickle(artifact, entry.constants_pickle, planned, removed, added)
+    if entry.constants_config is None and added:
         raise ArtifactError(
             "constants cannot be added to an artifact of torch 2.1 or 2.2: export the model with a newer torch"
             if entry.layout == "legacy"
             else f"the archive has no member for the constants of program {quoted(entry.name)}"
         )
+    if entry.constants_config is None:
+        return {}
     listing = _Listing(artifact, entry.constants_config, planned)
-    taken = {member.lower() for member in (*artifact.container.members, *(planned or ()))}  # torch ignores case
+    before = listing.encoded()
+    payloads, gone = listing.paths(detached), listing.paths(removed)
+    for _, path, one in listing.entries():
+        meta = one.get("tensor_meta")
+        if path in payloads and isinstance(meta, dict) and meta.get("requires_grad"):
+            meta["requires_grad"] = False
+    for name in removed:
+        listing.config.pop(name, None)
+    others = {one.constants_config for one in artifact.programs} - {listing.member, None} if gone else ()
+    used = listing.paths().union(*(_Listing(artifact, str(other), planned).paths() for other in others))
+    changes: dict[str, bytes | None] = dict.fromkeys(gone - used & artifact.container.members.keys())
+    taken = {member.lower() for member in (*artifact.container.members, *planned)}  # torch's reader ignores case
     free = (number for number in count() if f"{listing.folder}/tensor_{number}".lower() not in taken)
-    changes: dict[str, bytes] = {}
-    for name, number in zip(names, free, strict=False):
+    for name, number in zip(added, free, strict=False):
         if name in listing.config:
             what = f"{quoted(listing.member)} already has a constant {quoted(name)}"
             raise ArtifactError(what, member=listing.member)
@@ -73,61 +100,14 @@ def add_constants(
                 "layout": STRIDED,
             },
         }
-    return {**changes, listing.member: listing.encoded()}
-
-
-def remove_constants(
-    artifact: Artifact, entry: ProgramEntry, names: Collection[str], planned: Changes | None = None
-) -> dict[str, bytes | None]:
-    """The changes to the archive by which the program lacks the constants of these names: the inverse of
-    :func:`add_constants`. What is not there need not be removed.
-
-    A payload goes with the last constant that shows it. Raises ArtifactError when it cannot be told apart from the
-    rest.
-    """
-    if not names:
-        return {}
-    if entry.constants_pickle is not None:
-        return {**_edited_pickle(artifact, entry.constants_pickle, planned, without_items, names, "removed from")}
-    if entry.constants_config is None:
-        return {}
-    listing = _Listing(artifact, entry.constants_config, planned)
-    present = listing.config.keys() & set(names)
-    if not present:
-        return {}
-    gone = listing.paths(names)
-    for name in present:
-        del listing.config[name]
-    others = {one.constants_config for one in artifact.programs} - {listing.member, None}
-    used = set(listing.paths()).union(*(_Listing(artifact, str(other), planned).paths() for other in others))
-    changes: dict[str, bytes | None] = dict.fromkeys(gone - used & artifact.container.members.keys())
-    changes[listing.member] = listing.encoded()
-    return changes
-
-
-def without_gradients(
-    artifact: Artifact, entry: ProgramEntry, names: Collection[str], planned: Changes | None = None
-) -> dict[str, bytes]:
-    """The changes by which constants of these names, and whatever has the same payload, no longer require gradients.
-
-    Export records that they do of constants that the model writes with gradients on. It does no harm as long as they
-    are no buffers, for torch detaches other constants; but it cannot write back a buffer that requires gradients.
-    """
-    if entry.constants_config is None or not names:
-        return {}
-    listing = _Listing(artifact, entry.constants_config, planned)
-    payloads = listing.paths(names)
-    metas = (one.get("tensor_meta") for _, path, one in listing.entries() if path in payloads)
-    demanding = [meta for meta in metas if isinstance(meta, dict) and meta.get("requires_grad")]
-    for meta in demanding:
-        meta["requires_grad"] = False
-    return {listing.member: listing.encoded()} if demanding else {}
+    after = listing.encoded()
+    return changes if after == before else {**changes, listing.member: after}
 
 
 class _Listing:
     """The JSON file that lists constants (torch 2.9 and later)."""
 
-    def __init__(self, artifact: Artifact, member: str, planned: Changes | None) -> None:
+    def __init__(self, artifact: Artifact, member: str, planned: Changes) -> None:
         self.member = member
         self.folder = member.rpartition("/")[0]
         try:
@@ -154,21 +134,21 @@ class _Listing:
         return json.dumps(self.document).encode()
 
 
-def _content(artifact: Artifact, member: str, planned: Changes | None) -> bytes:
-    content = (planned or {}).get(member)
+def _content(artifact: Artifact, member: str, planned: Changes) -> bytes:
+    content = planned.get(member)
     return artifact.container.read(member) if content is None else content
 
 
-_Edit = Callable[[bytes, Collection[str]], bytes]
-
-
-def _edited_pickle(
-    artifact: Artifact, member: str, planned: Changes | None, edit: _Edit, names: Collection[str], what: str
-) -> dict[str, bytes]:
-    try:
-        return {member: edit(_content(artifact, member, planned), names)}
-    except ArtifactError as error:
-        raise ArtifactError(f"constants cannot be {what} {quoted(member)}: {error}", member=member) from error
+def _changed_pickle(
+    artifact: Artifact, member: str, planned: Changes, removed: Collection[str], added: Collection[str]
+) -> dict[str, bytes | None]:
+    content = _content(artifact, member, planned) if removed or added else None
+    for edit, names, what in ((without_items, removed, "removed from"), (extend_saved_dict, added, "added to")):
+        try:
+            content = edit(content, names) if content is not None and names else content
+        except ArtifactError as error:
+            raise ArtifactError(f"constants cannot be {what} {quoted(member)}: {error}", member=member) from error
+    return {} if content is None else {member: content}
 
 
 def extend_saved_dict(saved: bytes, names: Collection[str]) -> bytes:
@@ -188,7 +168,7 @@ def extend_saved_dict(saved: bytes, names: Collection[str]) -> bytes:
             raise ArtifactError(f"it already has a constant {quoted(name)}")
         changes[f"{root}/data/{number}"] = ZERO
         items += _item(name, str(number))
-    changes[f"{root}/data.pkl"] = with_items(pickle, items, followed.frame)
+    changes[f"{root}/data.pkl"] = reframed(pickle[:-1] + items + pickle[-1:], followed.frame)  # the last one is STOP
     # torch.save puts the storages one after the other and then `version`; its loader can be told to rely on that.
     return _rewritten(container, changes, before=f"{root}/version")
 
@@ -206,13 +186,10 @@ def _rewritten(container: Container, changes: Changes, before: str | None = None
     return out.getvalue()
 
 
-def with_items(pickle: bytes, items: bytes, frame: int | None) -> bytes:
-    """The pickle of a dict with opcodes put in front of its last one, STOP; ``frame`` as :class:`Followed` tells it."""
-    return _reframed(pickle[:-1] + items + pickle[-1:], frame)
-
-
-def _reframed(pickle: bytes, frame: int | None) -> bytes:
-    """A pickle of another length than it had. The last frame, whose length stands at ``frame``, reaches to its end."""
+def reframed(pickle: bytes, frame: int | None) -> bytes:
+    """A pickle of another length than it had. The last frame, whose length :class:`Followed` has found at ``frame``,
+    reaches to its end.
+    """
     if frame is None:
         return pickle
     return pickle[:frame] + struct.pack("<Q", len(pickle) - frame - 8) + pickle[frame + 8 :]
@@ -296,7 +273,7 @@ def _cut(pickle: bytes, names: Collection[str]) -> bytes:
         elif code == _FRAME:
             frame = sum(map(len, pieces)) + 1
         pieces.append(piece)
-    return _reframed(b"".join(pieces), frame)
+    return reframed(b"".join(pieces), frame)
 
 
 def _items(pickle: bytes) -> tuple[list[int], list[tuple[object, int, int]]]:
