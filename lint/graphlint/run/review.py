@@ -189,9 +189,9 @@ class Reviewer:
         key = (acceptance.root, acceptance.source_roots)
         if key not in self._locators:
             from graphlint.run.sources.locating import Locator
-            from graphlint.run.sources.repository import repository_of
+            from graphlint.run.sources.repository import Repository
 
-            self._locators[key] = Locator(repository_of(*key))
+            self._locators[key] = Locator(Repository(*key))
         return self._locators[key]
 
     def _ignores_in(self, file: str, locator: Locator) -> tuple[Ignore, ...]:

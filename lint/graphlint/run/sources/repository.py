@@ -50,14 +50,14 @@ def components(path: str) -> tuple[str, ...]:
 
 
 class Repository:
-    """Finds files below one root, whose folders are listed once at most."""
+    """Finds files below the root of the repository that a folder is in; its folders are listed once at most."""
 
-    def __init__(self, root: str, source_roots: Sequence[str] = (), *, limit: int = FOLDERS_IN_REPOSITORY) -> None:
-        """``root`` and ``source_roots`` are absolute folders; ``limit`` is how many of them are listed at most."""
-        self.root = root
-        self._real_root = os.path.realpath(root)
-        self._source_roots = tuple(source_roots)
-        self._limit = limit
+    def __init__(self, folder: str, source_roots: Sequence[str] = (), *, limit: int | None = None) -> None:
+        """``folder`` and ``source_roots`` are absolute; ``limit`` is another one than usual on what is listed."""
+        self.root, is_repository = root_of(folder)
+        self._real_root = os.path.realpath(self.root)
+        self._source_roots = source_roots
+        self._limit = (FOLDERS_IN_REPOSITORY if is_repository else FOLDERS_ELSEWHERE) if limit is None else limit
 
     def find(self, path: str, reads_as_recorded: Callable[[str], bool]) -> str | None:
         """The absolute path of the file that ``path``, as an artifact has it, stands for; None where there is none,
@@ -129,12 +129,6 @@ class Repository:
     def _holds(self, path: str) -> bool:
         """Whether it is a file, and below the root even when links are followed."""
         return os.path.isfile(path) and _is_below(os.path.realpath(path), self._real_root)
-
-
-def repository_of(folder: str, source_roots: Sequence[str] = ()) -> Repository:
-    """The repository that the absolute ``folder`` is in."""
-    root, is_repository = root_of(folder)
-    return Repository(root, source_roots, limit=FOLDERS_IN_REPOSITORY if is_repository else FOLDERS_ELSEWHERE)
 
 
 def _common_ending(one: tuple[str, ...], other: tuple[str, ...]) -> int:
