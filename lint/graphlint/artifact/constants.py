@@ -60,7 +60,7 @@ def changed_constants(
     if entry.constants_config is None and added:
         raise ArtifactError(
             "constants cannot be added to an artifact of torch 2.1 or 2.2: export the model with a newer torch"
-            if entry.layout == "legacy"
+            if entry.weights_pickle is not None
             else f"the archive has no member for the constants of program {quoted(entry.name)}"
         )
     if entry.constants_config is None:
