@@ -159,23 +159,22 @@ def _write(data: bytes, out: BinaryIO | int) -> None:
 
 def _copy(source: ByteSource, offset: int, end: int, out: BinaryIO | int) -> None:
     """Copies a part of the old file, in the kernel (or by reference) where it can do that."""
-    in_kernel = sys.platform == "linux"
-    while offset < end:
-        count = 0
-        if in_kernel and isinstance(source, FileSource) and isinstance(out, int):
-            try:
+    if sys.platform == "linux" and isinstance(source, FileSource) and isinstance(out, int):
+        try:
+            while offset < end:
                 count = os.copy_file_range(source.descriptor, out, min(end - offset, KERNEL_CHUNK), offset)
-            except OSError as error:
-                if error.errno not in NO_KERNEL_COPY:
-                    raise
-            in_kernel = count > 0  # which the kernel also says of a file that ends
-        if not count:
-            chunk = source.read_at(offset, min(end - offset, CHUNK))
-            if not chunk:
-                raise ArtifactError("the file became shorter while it was copied: run graphlint again")
-            _write(chunk, out)
-            count = len(chunk)
-        offset += count
+                if not count:  # which the kernel says of a file that ends, and of some that it can't copy
+                    break
+                offset += count
+        except OSError as error:
+            if error.errno not in NO_KERNEL_COPY:
+                raise
+    while offset < end:
+        chunk = source.read_at(offset, min(end - offset, CHUNK))
+        if not chunk:
+            raise ArtifactError("the file became shorter while it was copied: run graphlint again")
+        _write(chunk, out)
+        offset += len(chunk)
 
 
 class _Layout:

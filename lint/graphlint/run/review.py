@@ -13,6 +13,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -52,9 +53,9 @@ class Reviewer:
     """Reviews the findings of one run. The same findings always give the same result."""
 
     def __init__(self) -> None:
-        self._locators: dict[tuple[str, tuple[str, ...]], Locator] = {}
+        self._locator = cache(_locator_of)
+        self._ignores_in = cache(_read_ignores)
         self._baselines: dict[str, Baseline] = {}
-        self._ignores: dict[str, tuple[Ignore, ...]] = {}
         self._seen: dict[str, _Seen] = {}
 
     def baseline(self, path: str) -> Baseline | None:
@@ -185,23 +186,20 @@ class Reviewer:
             message = f"nothing on this line for this comment to accept: {', '.join(unused)}"
             yield UnusedIgnore, message, "remove it, or lint the artifact that it is meant for in the same run"
 
-    def _locator(self, acceptance: Acceptance) -> Locator:
-        key = (acceptance.root, acceptance.source_roots)
-        if key not in self._locators:
-            from graphlint.run.sources.locating import Locator
-            from graphlint.run.sources.repository import Repository
 
-            self._locators[key] = Locator(Repository(*key))
-        return self._locators[key]
+def _locator_of(acceptance: Acceptance) -> Locator:
+    from graphlint.run.sources.locating import Locator
+    from graphlint.run.sources.repository import Repository
 
-    def _ignores_in(self, file: str, locator: Locator) -> tuple[Ignore, ...]:
-        if file not in self._ignores:
-            from graphlint.run.sources.sourcefile import find_ignores
+    return Locator(Repository(acceptance.root, acceptance.source_roots))
 
-            source = locator.read(file)
-            names = {text: rule.code for rule in RULES for text in (rule.code, rule.name)}
-            self._ignores[file] = find_ignores(source, names) if source is not None else ()
-        return self._ignores[file]
+
+def _read_ignores(file: str, locator: Locator) -> tuple[Ignore, ...]:
+    from graphlint.run.sources.sourcefile import find_ignores
+
+    source = locator.read(file)
+    names = {text: rule.code for rule in RULES for text in (rule.code, rule.name)}
+    return find_ignores(source, names) if source is not None else ()
 
 
 def _has_line(location: Location) -> bool:
