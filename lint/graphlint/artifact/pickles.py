@@ -63,11 +63,8 @@ class Storage:
         self.key = key
 
 
-class Made:
-    """What calling a name has given."""
-
-
-MADE: Final = Made()
+MADE: Final = object()
+"""What calling a name has given."""
 
 
 class DefectError(Exception):
@@ -105,7 +102,7 @@ class Followed:
         self.frame_end = 0
         self.stopped = False
         self.value: object = None
-        """What loading gives: a Dict, Storage, Made or Name; a string, a number of common size, a tuple; None for
+        """What loading gives: a Dict, Storage, MADE or Name; a string, a number of common size, a tuple; None for
         anything else, and where the end was not reached."""
         self.defect: str | None = None
         """Why the pickle could not be followed to its end."""
@@ -149,12 +146,6 @@ class Followed:
     def counted(self, size: int, *, signed: bool = False) -> bytes:
         """The next bytes, as many as a number in front of them says."""
         return self.take(self.number(size, signed=signed))
-
-    def byte(self) -> int:
-        """The next byte: it can't reach over the end of a frame."""
-        value = self.data[self.end]
-        self.end += 1
-        return value
 
     def number(self, size: int, *, signed: bool = False) -> int:
         """The next bytes as an integer."""
@@ -273,7 +264,7 @@ class Followed:
         target = self.stack[-1]
         if isinstance(target, Name):
             self.acts[f"sets attributes of {target}"] = None
-        elif not (isinstance(target, (Made, Storage)) or (isinstance(target, Dict) and target.ordered)):
+        elif not (target is MADE or isinstance(target, Storage) or (isinstance(target, Dict) and target.ordered)):
             self.acts["sets the state of what is neither a tensor nor an OrderedDict"] = None
 
     def _persistent(self) -> object:
@@ -305,7 +296,7 @@ class Followed:
         b"FP": lambda self: _nothing(self.line()),
         b"G": lambda self: _nothing(self.take(8)),
         b"l\x91": lambda self: _nothing(self.marked()),
-        b"K": byte,
+        b"K": lambda self: self.number(1),
         b"M": lambda self: self.number(2),
         b"J": lambda self: self.number(4, signed=True),
         b"IL": _decimal,
@@ -351,7 +342,7 @@ class Followed:
         b"e\x90": lambda self: (self.marked(), self.stack[-1]),
         b"s": lambda self: self._add(self._short_tuple(2)),
         b"u": lambda self: self._add(self.marked()),
-        b"q": lambda self: self._put(self.stack[-1], self.byte()),
+        b"q": lambda self: self._put(self.stack[-1], self.number(1)),
         b"r": lambda self: self._put(self.stack[-1], self.number(4)),
         b"p": lambda self: self._put(self.stack[-1], self._index()),
         b"\x94": lambda self: self._put(self.stack[-1], len(self.memo)),
