@@ -142,13 +142,14 @@ def _content(artifact: Artifact, member: str, planned: Changes) -> bytes:
 def _changed_pickle(
     artifact: Artifact, member: str, planned: Changes, removed: Collection[str], added: Collection[str]
 ) -> dict[str, bytes | None]:
-    content = _content(artifact, member, planned) if removed or added else None
+    changes: dict[str, bytes | None] = {}
     for edit, names, what in ((without_items, removed, "removed from"), (extend_saved_dict, added, "added to")):
         try:
-            content = edit(content, names) if content is not None and names else content
+            if names:
+                changes[member] = edit(_content(artifact, member, {**planned, **changes}), names)
         except ArtifactError as error:
             raise ArtifactError(f"constants cannot be {what} {quoted(member)}: {error}", member=member) from error
-    return {} if content is None else {member: content}
+    return changes
 
 
 def extend_saved_dict(saved: bytes, names: Collection[str]) -> bytes:
