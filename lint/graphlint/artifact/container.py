@@ -116,10 +116,6 @@ class Container(AbstractContextManager["Container"]):
     def close(self) -> None:
         self.source.close()
 
-    def read_at(self, offset: int, length: int) -> bytes:
-        """The raw bytes of the archive at ``offset``; fewer than ``length`` where it ends."""
-        return self.source.read_at(offset, length)
-
     def read(self, name: str, limit: int = READ_LIMIT, key: str = "") -> bytes:
         """The inflated content of a member.
 
@@ -139,7 +135,7 @@ class Container(AbstractContextManager["Container"]):
                 f"is a zip bomb, or close to one: {member.compressed_size} bytes are to become {member.size}, and the "
                 f"limit is {self.limits.ratio} times as many ({raise_it('ratio')})",
             ).of_limits()
-        data = self.read_at(self._start(member), member.compressed_size)
+        data = self.source.read_at(self._start(member), member.compressed_size)
         if len(data) != member.compressed_size:
             raise ArtifactError(f"the file ends in the middle of member {quoted(name)} (truncated?)", member=name)
         if member.method == DEFLATED:
@@ -159,13 +155,13 @@ class Container(AbstractContextManager["Container"]):
 
     def data_offset(self, member: Member) -> int:
         """Where the member's data starts, by its local header, which must agree with the directory."""
-        header = self.read_at(member.header_offset, LOCAL.size)
+        header = self.source.read_at(member.header_offset, LOCAL.size)
         if len(header) < LOCAL.size or not header.startswith(LOCAL_SIGNATURE):
             raise _damaged(member, "is damaged: there is no header where the archive's directory says")
         name_length: int
         extra_length: int
         _, _, flags, method, _, _, crc, compressed_size, size, name_length, extra_length = LOCAL.unpack(header)
-        name = self.read_at(member.header_offset + LOCAL.size, name_length)
+        name = self.source.read_at(member.header_offset + LOCAL.size, name_length)
         agrees = name == encoded_name(member.name) and method == member.method
         if not flags & FLAG_DESCRIPTOR:
             agrees &= crc == member.crc
@@ -202,7 +198,7 @@ class Container(AbstractContextManager["Container"]):
     def _find_end(self) -> EndRecords:
         """The end records that torch's reader (miniz) takes: the last signature that leaves room for the record."""
         tail_offset = max(0, self.source.size - END.size - LOCATOR.size - END64.size - MAX16)
-        tail = self.read_at(tail_offset, self.source.size - tail_offset)
+        tail = self.source.read_at(tail_offset, self.source.size - tail_offset)
         position = tail.rfind(END_SIGNATURE, 0, max(0, len(tail) - END.size + len(END_SIGNATURE)))
         if position < 0:
             raise ArtifactError(_CUT_SHORT if self._begins_well() else "not a zip archive")
@@ -228,7 +224,7 @@ class Container(AbstractContextManager["Container"]):
 
     def _wide_end(self, offset: int, locator_offset: int) -> tuple[int, ...]:
         """The zip64 end record, from the field that tells its disk on."""
-        record = self.read_at(offset, END64.size) if offset + END64.size <= locator_offset else b""
+        record = self.source.read_at(offset, END64.size) if offset + END64.size <= locator_offset else b""
         if not record.startswith(END64_SIGNATURE):
             raise self._misplaced(
                 END64_SIGNATURE, locator_offset - END64.size, offset, "its zip64 end record is not where it should be"
@@ -249,7 +245,7 @@ class Container(AbstractContextManager["Container"]):
             ).of_limits()
         if end.directory_size > max(end.entries * LARGE_RECORD, LARGE_DIRECTORY):
             raise _broken(f"its directory of {end.directory_size} bytes lists {end.entries} members")
-        directory = self.read_at(end.directory_offset, end.directory_size)
+        directory = self.source.read_at(end.directory_offset, end.directory_size)
         following = end.end_offset if end.end64_offset is None else end.end64_offset
         if directory and not directory.startswith(CENTRAL_SIGNATURE):
             raise self._misplaced(
@@ -283,12 +279,12 @@ class Container(AbstractContextManager["Container"]):
         return members
 
     def _begins_well(self) -> bool:
-        return self.read_at(0, len(LOCAL_SIGNATURE)) == LOCAL_SIGNATURE
+        return self.source.read_at(0, len(LOCAL_SIGNATURE)) == LOCAL_SIGNATURE
 
     def _misplaced(self, signature: bytes, found: int, told: int, what: str) -> ArtifactError:
         """The error for a record that is not at the offset that is told; it may be where it would end well."""
         surplus = found - told
-        if self.read_at(found, len(signature)) != signature:
+        if self.source.read_at(found, len(signature)) != signature:
             return _broken(what)
         if surplus > 0 and self._begins_well():  # then the end that was found is that of an archive inside it
             return ArtifactError(_CUT_SHORT)

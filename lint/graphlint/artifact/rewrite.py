@@ -117,7 +117,7 @@ def write_archive(container: Container, changes: Changes, out: BinaryIO | int, *
     offset = layout.position
     layout.add(b"".join(records[name] for name in listed))
     start = end.directory_offset + end.directory_size
-    tail = container.read_at(start, container.source.size - start)
+    tail = container.source.read_at(start, container.source.size - start)
     layout.add(_end_records(end, tail, len(order), offset, layout.position - offset))
     for piece in layout.pieces:
         if isinstance(piece, bytes):
@@ -264,7 +264,7 @@ class _Layout:
 
     def _header(self, member: Member) -> "Header":
         length = self.container.data_offset(member) - member.header_offset
-        return Header(LOCAL, self.container.read_at(member.header_offset, length))
+        return Header(LOCAL, self.container.source.read_at(member.header_offset, length))
 
 
 class Header:
