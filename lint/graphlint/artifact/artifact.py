@@ -14,7 +14,7 @@ import msgspec
 from graphlint.artifact.container import DEFAULT, Container, Member, folded, quoted
 from graphlint.artifact.errors import ArtifactError, LfsPointerError
 from graphlint.artifact.limits import Limits
-from graphlint.artifact.source import AnyPath, ByteSource, open_source
+from graphlint.artifact.source import AnyPath, ByteSource, FileSource, is_url
 
 LFS_PREFIX = b"version https://git-lfs.github.com/spec/"
 FLAT_PROGRAM = "serialized_exported_program.json"
@@ -70,10 +70,16 @@ def open_artifact(path: AnyPath, limits: Limits = DEFAULT) -> Artifact:
     Raises LfsPointerError for a Git LFS pointer, ArtifactError for whatever else is no readable artifact, and
     RemoteError for a remote one that cannot be had.
     """
-    source = open_source(path)
+    name = os.fsdecode(path)
+    if is_url(name):
+        from graphlint.artifact.remote import RemoteSource
+
+        source: ByteSource = RemoteSource(name)
+    else:
+        source = FileSource(path)
     try:
         _refuse_other_files(source)
-        return Artifact(os.fsdecode(path), Container(source, limits))
+        return Artifact(name, Container(source, limits))
     except BaseException:
         source.close()
         raise

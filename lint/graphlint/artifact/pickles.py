@@ -429,10 +429,9 @@ _FACTORIES: Final = frozenset(
 )
 """What a ``defaultdict`` may call; here they may be looked up, no more."""
 
-_MAGIC: Final = (0x1950A86A20F9469CFC6C, 1001)
-"""What the first two pickles of torch.save's old format hold: a magic number and a version."""
-_OLD_FORMAT: Final = 5
-"""Pickles in that format: these two, the system's properties, the object, and the keys of its storages."""
+_OLD_FORMAT: Final = (0x1950A86A20F9469CFC6C, 1001, None, None, None)
+"""What the pickles of torch.save's old format hold: a magic number, a version, and anything in the system's properties,
+the object, and the keys of its storages."""
 
 _MOST_NAMES: Final = 20
 """How many names are told of one pickle."""
@@ -482,16 +481,16 @@ class Scan:
         start = saved.read_at(0, self.limits.pickle_bytes)
         found: list[str] = []
         position = 0
-        for number in range(_OLD_FORMAT):
-            if number and position == saved.size:
+        for expected in _OLD_FORMAT:
+            if position == saved.size:
                 break
             followed = self._follow(start, position)
             found += _told(followed, inputs=inputs)
             position = followed.end
             # Much is equal to a number without being one (floats, tensors), and numbers have spellings that are not
             # followed: these values certainly differ.
-            told = isinstance(followed.value, (int, str, tuple, Dict))
-            if followed.defect is not None or (number < len(_MAGIC) and told and followed.value != _MAGIC[number]):
+            told = expected is not None and isinstance(followed.value, (int, str, tuple, Dict))
+            if followed.defect is not None or (told and followed.value != expected):
                 break
         return list(dict.fromkeys(found))
 

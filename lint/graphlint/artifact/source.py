@@ -86,19 +86,6 @@ class SectionSource(ByteSource):
         return self._source.read_at(self._offset + offset, max(min(length, self.size - offset), 0))
 
 
-def open_source(path: AnyPath) -> ByteSource:
-    """What ``path`` stands for: a file, or something remote.
-
-    Raises ArtifactError for what is no file that can be read, RemoteError for what cannot be had from where it is.
-    """
-    name = os.fsdecode(path)
-    if is_url(name):
-        from graphlint.artifact.remote import RemoteSource
-
-        return RemoteSource(name)
-    return FileSource(path)
-
-
 def is_url(path: str) -> bool:
     """Whether ``path`` begins with a protocol (``s3://``): letters, digits, ``+``, ``-`` and ``.``, then ``://``."""
     protocol, separator, _ = path.partition(SEPARATOR)

@@ -20,7 +20,6 @@ import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
-from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
@@ -328,9 +327,7 @@ class WorkerPool(contextlib.AbstractContextManager["WorkerPool"]):
         """Call ``function`` in a worker. The future raises WorkerDiedError when the worker dies of it."""
         return self._threads.submit(self._call, function, arguments)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Wait for the workers. When there was an exception, or nobody wants the rest of the results, end them now:
         they drop what they are doing, and remove their temporary files.
         """
@@ -438,7 +435,7 @@ def serve() -> None:
     os._exit(0)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
+def _interrupt(number: int, frame: object) -> None:
     signal.signal(number, signal.SIG_IGN)  # once is enough: what it sets off is to be left in peace
     raise _Interrupted
 

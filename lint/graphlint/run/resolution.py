@@ -18,7 +18,7 @@ from graphlint.ops.declared import DeclaredOp
 from graphlint.report.formats.registry import Output, parse
 from graphlint.rules.ignore_comments import UnusedIgnore
 from graphlint.rules.selection import Layer, enabled_codes, fixable_codes, matching_codes
-from graphlint.rules.settings import Acceptance, Pattern, Profile, Settings
+from graphlint.rules.settings import Acceptance, Pattern, Profile, Settings, parse_toml
 from graphlint.run import config
 from graphlint.run.config import ConfigFile, Configuration
 from graphlint.run.globs import matches
@@ -85,7 +85,10 @@ class Resolver:
         self._file = None if file is None else config.load(file, self._folder)
         if file is not None and self._file is None:
             raise ConfigError(f"{file}: there is no [tool.graphlint] in it")
-        self._overrides = [config.load_inline(text, self._folder) for text in inline]
+        self._overrides = []
+        for text in inline:
+            table = parse_toml(text.encode("utf-8", "surrogateescape"), f"--config '{text}'")
+            self._overrides.append(ConfigFile("--config", self._folder, config.check(table, "--config", "")))
         self._overrides.append(ConfigFile(origin, self._folder, options))
         self._files: dict[str, ConfigFile | None] = {}
         self._resolved: dict[str, Resolved] = {}

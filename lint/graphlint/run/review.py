@@ -14,7 +14,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -68,14 +67,13 @@ class Reviewer:
 
     def review(self, result: FileResult, settings: Settings) -> FileResult:
         """The ``result`` of a check by these settings, what is accepted set aside."""
-        reviewed: list[Diagnostic] = []
-        for program, group in groupby(result.diagnostics, lambda one: None if one.code in UNREADABLE else one.program):
-            found = list(group)
-            reviewed += found if program is None else self.accept(result.path, settings.acceptance, found)
-        return msgspec.structs.replace(result, diagnostics=tuple(reviewed)).without_suppressed()
+        found = [one for one in result.diagnostics if one.program is not None and one.code not in UNREADABLE]
+        reviewed = dict(zip(map(id, found), self.accept(result.path, settings.acceptance, found), strict=True))
+        diagnostics = tuple(reviewed.get(id(one), one) for one in result.diagnostics)
+        return msgspec.structs.replace(result, diagnostics=diagnostics).without_suppressed()
 
     def accept(self, path: str, acceptance: Acceptance, diagnostics: Sequence[Diagnostic]) -> Sequence[Diagnostic]:
-        """The findings of one program of the artifact at ``path``, with place, fingerprint and suppression."""
+        """Findings in programs of the artifact at ``path``, with place, fingerprint and suppression."""
         if not diagnostics:
             return diagnostics
         from graphlint.run.fingerprints import fingerprints
