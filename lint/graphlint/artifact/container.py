@@ -126,12 +126,14 @@ class Container(AbstractContextManager["Container"]):
         member = self._member(name)
         if member.size > limit:
             advice = f": {raise_it(key)}" if key else ""
-            error = _damaged(member, f"is too large to be read ({member.size} bytes; the limit is {limit}{advice})")
+            error = _damaged(
+                member.name, f"is too large to be read ({member.size} bytes; the limit is {limit}{advice})"
+            )
             raise error.of_limits() if key else error
         most = self.limits.ratio * member.compressed_size
         if member.method == DEFLATED and member.size > max(most, RATIO_COUNTS_FROM):
             raise _damaged(
-                member,
+                name,
                 f"is a zip bomb, or close to one: {member.compressed_size} bytes are to become {member.size}, and the "
                 f"limit is {self.limits.ratio} times as many ({raise_it('ratio')})",
             ).of_limits()
@@ -141,7 +143,7 @@ class Container(AbstractContextManager["Container"]):
         if member.method == DEFLATED:
             data = _inflate(member, data)
         if zlib.crc32(data) != member.crc:
-            raise _damaged(member, "is damaged: its checksum does not match its content")
+            raise _damaged(member.name, "is damaged: its checksum does not match its content")
         return data
 
     def source_of(self, name: str, limit: int = READ_LIMIT, key: str = "") -> ByteSource:
@@ -157,7 +159,7 @@ class Container(AbstractContextManager["Container"]):
         """Where the member's data starts, by its local header, which must agree with the directory."""
         header = self.source.read_at(member.header_offset, LOCAL.size)
         if len(header) < LOCAL.size or not header.startswith(LOCAL_SIGNATURE):
-            raise _damaged(member, "is damaged: there is no header where the archive's directory says")
+            raise _damaged(member.name, "is damaged: there is no header where the archive's directory says")
         name_length: int
         extra_length: int
         _, _, flags, method, _, _, crc, compressed_size, size, name_length, extra_length = LOCAL.unpack(header)
@@ -167,9 +169,9 @@ class Container(AbstractContextManager["Container"]):
             agrees &= crc == member.crc
             agrees &= compressed_size in {member.compressed_size, MAX32} and size in {member.size, MAX32}
         if not agrees:
-            raise _damaged(member, "is damaged: its header contradicts the archive's directory")
+            raise _damaged(member.name, "is damaged: its header contradicts the archive's directory")
         if flags & FLAG_ENCRYPTED:
-            raise _damaged(member, "is encrypted")
+            raise _damaged(member.name, "is encrypted")
         return member.header_offset + LOCAL.size + name_length + extra_length
 
     def _member(self, name: str) -> Member:
@@ -181,18 +183,18 @@ class Container(AbstractContextManager["Container"]):
     def _start(self, member: Member) -> int:
         """Where the data of a member starts that can be read, and fits into the archive."""
         if member.flags & FLAG_ENCRYPTED:
-            raise _damaged(member, "is encrypted")
+            raise _damaged(member.name, "is encrypted")
         if member.method not in {STORED, DEFLATED}:
             what = f"is compressed by method {member.method}; only stored and deflated ones can be read"
-            raise _damaged(member, what)
+            raise _damaged(member.name, what)
         if member.method == STORED and member.compressed_size != member.size:
-            raise _damaged(member, "is damaged: it is stored, but its two sizes differ")
+            raise _damaged(member.name, "is damaged: it is stored, but its two sizes differ")
         if CENTRAL.unpack_from(member.record)[15] & FOLDER:
             # torch's reader then leaves the memory for its content as it found it.
-            raise _damaged(member, "is marked as a folder, and torch reads no content of those")
+            raise _damaged(member.name, "is marked as a folder, and torch reads no content of those")
         start = self.data_offset(member)
         if start + member.compressed_size > self.end.directory_offset:
-            raise _damaged(member, "does not fit into the archive (truncated, or its directory is damaged)")
+            raise _damaged(member.name, "does not fit into the archive (truncated, or its directory is damaged)")
         return start
 
     def _find_end(self) -> EndRecords:
@@ -265,9 +267,9 @@ class Container(AbstractContextManager["Container"]):
             member = _central_member(directory, position)
             if member.name in members:
                 what = "is in the archive twice: which one is meant depends on the reader"
-                raise _damaged(member, what)
+                raise _damaged(member.name, what)
             if member.header_offset + LOCAL.size > end.directory_offset:
-                raise _damaged(member, "does not fit into the archive (truncated, or its directory is damaged)")
+                raise _damaged(member.name, "does not fit into the archive (truncated, or its directory is damaged)")
             members[member.name] = member
             position += len(member.record)
         if len(members) != end.entries:
@@ -275,7 +277,7 @@ class Container(AbstractContextManager["Container"]):
         # No writer makes members that share bytes; they make little out to be much.
         for member, other in itertools.pairwise(in_file_order(members)):
             if member.least_end > other.header_offset:
-                raise _damaged(member, f"overlaps member {quoted(other.name)} in the archive")
+                raise _damaged(member.name, f"overlaps member {quoted(other.name)} in the archive")
         return members
 
     def _begins_well(self) -> bool:
@@ -302,8 +304,8 @@ def _broken(what: str) -> ArtifactError:
     return ArtifactError(f"the zip archive is damaged: {what}")
 
 
-def _damaged(member: Member, what: str) -> ArtifactError:
-    return ArtifactError(f"member {quoted(member.name)} {what}", member=member.name)
+def _damaged(member: str, what: str) -> ArtifactError:
+    return ArtifactError(f"member {quoted(member)} {what}", member=member)
 
 
 def in_file_order(members: dict[str, Member]) -> list[Member]:
@@ -317,10 +319,10 @@ def _inflate(member: Member, data: bytes) -> bytes:
     try:
         inflated = inflater.decompress(data, member.size + 1)
     except zlib.error as error:
-        raise _damaged(member, "is damaged: it cannot be inflated") from error
+        raise _damaged(member.name, "is damaged: it cannot be inflated") from error
     if len(inflated) != member.size or not inflater.eof:
         what = f"is damaged: it does not inflate to the {member.size} bytes that the directory announces"
-        raise _damaged(member, what)
+        raise _damaged(member.name, what)
     return inflated
 
 
@@ -336,25 +338,21 @@ def _central_member(directory: bytes, position: int) -> Member:
         raise _broken(ended)
     # torch's reader goes by the raw bytes and its writer writes UTF-8: code page 437, the format's old default, is out.
     name = record[CENTRAL.size : CENTRAL.size + name_length].decode("utf-8", "surrogateescape")
-    member = Member(name, method, flags, crc, compressed_size, size, offset, record)
     if "\0" in name:
-        raise _damaged(member, "has a NUL in its name: readers disagree on what it is called")
+        raise _damaged(name, "has a NUL in its name: readers disagree on what it is called")
     extra = record[CENTRAL.size + name_length : CENTRAL.size + name_length + extra_length]
     if extra and any(kind == EXTRA_UNICODE_PATH for kind, _, _ in extra_fields(extra)):
-        raise _damaged(member, "has a second name in an extra field: readers disagree on what it is called")
-    if MAX32 not in (compressed_size, size, offset):
-        return member
-    # What says "see zip64" stands in its extra field, in this order.
-    wide = extra_field(extra, EXTRA_ZIP64)
-    values = []
-    for value in (size, compressed_size, offset):
-        if value == MAX32:
+        raise _damaged(name, "has a second name in an extra field: readers disagree on what it is called")
+    places = [size, compressed_size, offset]
+    if MAX32 in places:
+        # What says "see zip64" stands in its extra field, in this order.
+        wide = extra_field(extra, EXTRA_ZIP64)
+        for index in (index for index, value in enumerate(places) if value == MAX32):
             if len(wide) < 8:
-                raise _damaged(member, "is damaged: its zip64 sizes are missing")
-            value, wide = int.from_bytes(wide[:8], "little"), wide[8:]  # noqa: PLW2901
-        values.append(value)
-    size, compressed_size, offset = values
-    return msgspec.structs.replace(member, size=size, compressed_size=compressed_size, header_offset=offset)
+                raise _damaged(name, "is damaged: its zip64 sizes are missing")
+            places[index], wide = int.from_bytes(wide[:8], "little"), wide[8:]
+    size, compressed_size, offset = places
+    return Member(name, method, flags, crc, compressed_size, size, offset, record)
 
 
 def extra_fields(extra: bytes) -> list[tuple[int, int, int]]:

@@ -38,8 +38,7 @@ class RemoteSource(ByteSource):
     """What a URL stands for, read by ranges. Raises RemoteError for whatever goes wrong."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
-        with failures(url):
+        with failures():
             self._filesystem, self._path = connect(url)
             # Opening asks for the size too, but goes on without ranges where it is not told.
             information = self._filesystem.info(self._path)
@@ -64,7 +63,7 @@ class RemoteSource(ByteSource):
         length = min(length, self.size - offset)
         if length <= 0:
             return b""
-        with failures(self._url):
+        with failures():
             if length > BLOCK:
                 data: bytes = self._filesystem.cat_file(self._path, start=offset, end=offset + length)
             else:
@@ -90,7 +89,7 @@ def artifacts_at(url: str, suffix: str) -> list[str]:
     # On web servers, everything is a file.
     if not pattern and (url.endswith(suffix) or protocol_of(url) in HTTP):
         return [url]
-    with failures(url):
+    with failures():
         filesystem, path = connect(url)
         if pattern:
             matches = filesystem.glob(path, detail=True).items()
@@ -224,7 +223,7 @@ def silence() -> float:
 
 
 @contextlib.contextmanager
-def failures(url: str) -> Iterator[None]:
+def failures() -> Iterator[None]:
     """Turn what fsspec and the packages below it raise into RemoteError."""
     try:
         yield
