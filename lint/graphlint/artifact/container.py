@@ -126,9 +126,7 @@ class Container(AbstractContextManager["Container"]):
         member = self._member(name)
         if member.size > limit:
             advice = f": {raise_it(key)}" if key else ""
-            error = _damaged(
-                member.name, f"is too large to be read ({member.size} bytes; the limit is {limit}{advice})"
-            )
+            error = _damaged(name, f"is too large to be read ({member.size} bytes; the limit is {limit}{advice})")
             raise error.of_limits() if key else error
         most = self.limits.ratio * member.compressed_size
         if member.method == DEFLATED and member.size > max(most, RATIO_COUNTS_FROM):
@@ -143,7 +141,7 @@ class Container(AbstractContextManager["Container"]):
         if member.method == DEFLATED:
             data = _inflate(member, data)
         if zlib.crc32(data) != member.crc:
-            raise _damaged(member.name, "is damaged: its checksum does not match its content")
+            raise _damaged(name, "is damaged: its checksum does not match its content")
         return data
 
     def source_of(self, name: str, limit: int = READ_LIMIT, key: str = "") -> ByteSource:

@@ -38,10 +38,8 @@ RACY_NS = 2 * 10**9
 """The coarsest clock in use is that of FAT."""
 SEAL_SIZE = 16
 
-Stamp = tuple[int, ...]
 
-
-def stamp_of(path: str) -> Stamp | None:
+def stamp_of(path: str) -> tuple[int, ...] | None:
     """What tells that the file at ``path`` was not written to; None where it may be without another stamp."""
     with contextlib.suppress(OSError, ValueError):
         status = os.stat(path)
@@ -61,7 +59,7 @@ def lookup(folder: str, path: str, settings: Settings) -> FileResult | None:
     return None
 
 
-def store(folder: str, path: str, settings: Settings, stamp: Stamp | None, result: FileResult) -> None:
+def store(folder: str, path: str, settings: Settings, stamp: tuple[int, ...] | None, result: FileResult) -> None:
     """Keep the result of a check of the artifact at ``path``, which had the stamp before the check, in ``folder``."""
     # What could not be read may be readable next time, for reasons that are not in the file.
     if result.unreadable or stamp is None or stamp_of(path) != stamp:
@@ -80,7 +78,7 @@ def store(folder: str, path: str, settings: Settings, stamp: Stamp | None, resul
                 os.unlink(temporary)
 
 
-def seal(settings: Settings, stamp: Stamp, body: bytes) -> bytes:
+def seal(settings: Settings, stamp: tuple[int, ...], body: bytes) -> bytes:
     """The digest of a result and of what it holds for."""
     # What is accepted comes after a check.
     plain = msgspec.structs.replace(settings, acceptance=Acceptance())
