@@ -139,10 +139,8 @@ def _orders(
         if name in container.members or data is None:
             continue
         folder = name.rpartition("/")[0]
-        behind = (place for place in range(len(order), 0, -1) if order[place - 1].rpartition("/")[0] == folder)
-        place = order.index(before) if before in order else len(order)
-        if before is None:
-            place = next(behind, place)
+        beside = [place for place, other in enumerate(order, 1) if other.rpartition("/")[0] == folder]
+        place = order.index(before) if before in order else beside[-1] if beside else len(order)
         listed.insert(listed.index(order[place - 1]) + 1 if place else 0, name)
         order.insert(place, name)
     return order, listed

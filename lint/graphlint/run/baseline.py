@@ -79,8 +79,8 @@ class Baseline:
         """The artifacts of the run, and the rules that were on."""
 
     def suppress(self, artifact: str, diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
-        """The findings, of which as many of each identity are accepted as the baseline has, the first
-        ones; what is accepted for another reason does not count.
+        """The findings, of which as many of each identity are accepted as the baseline has, the first ones; what is
+        accepted for another reason does not count.
         """
         name, left = artifact_name(artifact, self._path), self._accepted.copy()
         reviewed = []
