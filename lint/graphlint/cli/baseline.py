@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from graphlint.artifact.urls import is_url
+from graphlint.artifact.source import is_url
 from graphlint.cli import options as given
 from graphlint.cli import session
 from graphlint.cli.console import Console, write_report

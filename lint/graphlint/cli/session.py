@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from graphlint.artifact.errors import ConfigError
-from graphlint.artifact.urls import is_url
+from graphlint.artifact.source import is_url
 from graphlint.cli.console import EXIT_FAILURE, Console, raise_on_termination
 from graphlint.report.formats.phrasing import count
 from graphlint.report.results import Action, FileResult

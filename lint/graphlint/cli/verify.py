@@ -1,7 +1,7 @@
 """``graphlint verify``: run two artifacts in torch, and compare them."""
 
 from graphlint.artifact.errors import ConfigError
-from graphlint.artifact.urls import is_url
+from graphlint.artifact.source import is_url
 from graphlint.cli import options as given
 from graphlint.cli.console import Console
 from graphlint.runtime.loading import require_torch

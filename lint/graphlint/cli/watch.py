@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 
 from graphlint.artifact.errors import ConfigError
-from graphlint.artifact.urls import is_url
+from graphlint.artifact.source import is_url
 from graphlint.cli.console import EXIT_FAILURE, Console, Terminated
 from graphlint.run.config import FILE_NAMES
 from graphlint.run.discovery import SUFFIX
