@@ -1,7 +1,5 @@
 """The only place that writes to the terminal: report on stdout, everything else on stderr."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal
