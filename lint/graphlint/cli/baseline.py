@@ -30,8 +30,8 @@ GENERAL = "Configuration and output"
     *given.rules("What the artifacts are for, as for `graphlint check`."),
     *given.FILES,
     *given.configuration(GENERAL),
-    given.quiet("Say nothing unless something is wrong.", GENERAL),
-    given.verbose("Say what was linted, and what was added and removed.", GENERAL),
+    given.quiet(GENERAL, text="Say nothing unless something is wrong."),
+    given.verbose(GENERAL, text="Say what was linted, and what was added and removed."),
     epilog="Exit status: 0 if the baseline is up to date or was written, 1 if an artifact could not be read, 2 if "
     "something went wrong.",
 )

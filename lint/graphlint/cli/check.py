@@ -8,13 +8,14 @@ import click
 import msgspec
 from msgspec.structs import replace
 
+from graphlint.artifact.errors import ConfigError
 from graphlint.cli import options as given
 from graphlint.cli import reports, session
 from graphlint.cli.console import Console
-from graphlint.cli.options import choice, flag, option, path, switch
+from graphlint.cli.options import choice, flag, option, path, quiet, switch, verbose
 from graphlint.report.formats import summary
 from graphlint.report.formats.escaping import printable
-from graphlint.report.formats.registry import FORMATS, settled
+from graphlint.report.formats.registry import FORMATS, parse, settled
 from graphlint.report.results import Action, ReportOptions
 from graphlint.rules.settings import Settings
 from graphlint.run.pool import Task, cores, tasks_for, with_caches
@@ -42,6 +43,16 @@ def _formats() -> str:
     *others, least = [name for name, one in FORMATS.items() if not one.text]
     text = f"{default} (default), {', '.join(people)} or {last} for people; {', '.join(others)} or {least}"
     return f"How to show findings: {text}. Can be given several times, all but one with a file."
+
+
+def _known_outputs(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Check what ``--output-format`` is given, each ``FORMAT`` or ``FORMAT=FILE``; the values stay as spelled."""
+    try:
+        for value in values:
+            parse(value)
+    except ConfigError as error:
+        raise click.BadParameter(str(error), ctx, parameter) from None
+    return values
 
 
 @given.command(
@@ -91,8 +102,8 @@ def _formats() -> str:
         OUTPUT,
         "--output-format",
         _formats,
-        callback=given.known_outputs,
-        shell_complete=given.complete_outputs,
+        callback=_known_outputs,
+        shell_complete=given.completing(lambda: ((name, None) for name in FORMATS)),
         multiple=True,
         metavar="FORMAT[=FILE]",
         envvar="GRAPHLINT_OUTPUT_FORMAT",
@@ -101,8 +112,8 @@ def _formats() -> str:
     path(OUTPUT, "-o --output-file", "Write the report that has no file of its own to this one."),
     switch(OUTPUT, "step-summary", "Whether to add to the job summary in GitHub Actions (on by default)."),
     flag(OUTPUT, "--statistics", "Show only how often each rule was violated."),
-    given.quiet("Show findings, but nothing else."),
-    given.verbose("Say what was linted, and show tracebacks of internal errors."),
+    quiet(OUTPUT, text="Show findings, but nothing else."),
+    verbose(OUTPUT, text="Say what was linted, and show tracebacks of internal errors."),
     given.COLOR,
     flag(EXIT, "-e --exit-zero", "Exit with 0 even if there are findings or changes."),
     switch(

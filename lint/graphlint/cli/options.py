@@ -1,20 +1,17 @@
 """What the commands share: how they end, help texts by section, options that several of them have, completion."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from graphlint.cli.console import Console
 
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
 CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
 Decorator = Callable[[Any], Any]
+Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
 class Option(click.Option):
@@ -89,6 +86,8 @@ flag = partial(option, is_flag=True)
 path = partial(option, metavar="FILE", type=click.UNPROCESSED)
 argument = partial(click.argument, type=click.UNPROCESSED)
 """For a path, or several."""
+quiet = partial(flag, names="-q --quiet")
+verbose = partial(flag, names="-v --verbose")
 
 
 def switch(section: str, name: str, text: str, *, default: bool | None = None) -> Decorator:
@@ -101,9 +100,40 @@ def choice(section: str, names: str, choices: str, text: str, **attributes: Any)
     return option(section, names, text, type=click.Choice(choices.split()), **attributes)
 
 
+def completing(known: Callable[[], Iterable[tuple[str, str | None]]], separator: str = "") -> Completion:
+    """Completes a word by those in ``known``, each with what it means; with a ``separator`` the last of several."""
+
+    def complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        before = incomplete[: incomplete.rfind(separator) + 1] if separator else ""
+        begin = incomplete.removeprefix(before).lower()
+        return [CompletionItem(before + word, help=said) for word, said in known() if word.lower().startswith(begin)]
+
+    return complete
+
+
+def complete_artifacts(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Files and folders, which the shell knows best."""
+    return [CompletionItem(incomplete, type="file")]
+
+
+def _codes() -> Iterable[tuple[str, str]]:
+    from graphlint.rules.registry import RULES
+
+    return ((rule.code, rule.name) for rule in RULES)
+
+
+def _targets() -> Iterable[tuple[str, str]]:
+    from graphlint.rules.targets.model import all_targets
+
+    return ((target.name, target.title) for target in all_targets())
+
+
+complete_targets = completing(_targets, ",")
+
+
 def rules(target: str | Callable[[], str]) -> tuple[Decorator, ...]:
     """Which rules are on; ``target`` is the help of ``--target``."""
-    section, codes = "Rule selection", {"multiple": True, "metavar": "RULES", "shell_complete": complete_selectors}
+    section, codes = "Rule selection", {"multiple": True, "metavar": "RULES", "shell_complete": completing(_codes, ",")}
     return (
         option(section, "--select", "Enable only these rules (comma-separated, or ALL).", **codes),
         option(section, "--ignore", "Disable these rules.", **codes),
@@ -138,14 +168,6 @@ def configuration(section: str) -> tuple[Decorator, ...]:
     )
 
 
-def quiet(text: str, section: str = "Output") -> Decorator:
-    return flag(section, "-q --quiet", text)
-
-
-def verbose(text: str, section: str = "Output") -> Decorator:
-    return flag(section, "-v --verbose", text)
-
-
 def provenance(section: str, done: str) -> Decorator:
     """``--provenance``; ``done`` says what is recorded."""
     text = f"Record in the artifact, as its extra file graphlint.json, what was {done} (the default); or do not."
@@ -165,58 +187,3 @@ def loading(section: str, before: str = "With --verify: ") -> tuple[Decorator, .
 
 def cache_folder(section: str, text: str) -> Decorator:
     return path(section, "--cache-dir", text, metavar="FOLDER", envvar="GRAPHLINT_CACHE_DIR", show_envvar=True)
-
-
-def known_outputs(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """Check what ``--output-format`` is given, each ``FORMAT`` or ``FORMAT=FILE``; the values stay as spelled."""
-    from graphlint.artifact.errors import ConfigError
-    from graphlint.report.formats.registry import parse
-
-    try:
-        for value in values:
-            parse(value)
-    except ConfigError as error:
-        raise click.BadParameter(str(error), ctx, parameter) from None
-    return values
-
-
-def complete_outputs(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    from graphlint.report.formats.registry import FORMATS
-
-    return _matching(((name, None) for name in FORMATS), incomplete)
-
-
-def complete_artifacts(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Files and folders, which the shell knows best."""
-    from click.shell_completion import CompletionItem
-
-    return [CompletionItem(incomplete, type="file")]
-
-
-def complete_selectors(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Codes of rules, the last of a comma-separated list."""
-    from graphlint.rules.registry import RULES
-
-    return _matching(((rule.code, rule.name) for rule in RULES), incomplete, ",")
-
-
-def complete_rules(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    from graphlint.rules.registry import RULES
-
-    known = (pair for rule in RULES for pair in ((rule.code, rule.name), (rule.name, rule.summary)))
-    return _matching(known, incomplete)
-
-
-def complete_targets(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of targets, the last of a comma-separated list."""
-    from graphlint.rules.targets.model import all_targets
-
-    return _matching(((target.name, target.title) for target in all_targets()), incomplete, ",")
-
-
-def _matching(known: Iterable[tuple[str, str | None]], begin: str, separator: str = "") -> list[CompletionItem]:
-    from click.shell_completion import CompletionItem
-
-    before = begin[: begin.rfind(separator) + 1] if separator else ""
-    begin = begin.removeprefix(before)
-    return [CompletionItem(before + text, help=said) for text, said in known if text.lower().startswith(begin.lower())]

@@ -17,7 +17,7 @@ from graphlint.runtime.loading import require_torch
         "Whether floating-point numbers have to be equal to the last bit (the default), or up to rounding.",
         default=True,
     ),
-    given.quiet("Say nothing unless they differ."),
+    given.quiet("Output", text="Say nothing unless they differ."),
     epilog="Exit status: 0 if both do the same, 2 if they differ or cannot be run.",
 )
 def verify(
