@@ -92,7 +92,7 @@ def _write(path: str, old: Counter[Identity], new: Counter[Identity], console: C
     name = session.shown_path(path)
     for sign, counts in (("+", added), ("-", removed)):
         for one in sorted(counts):
-            console.progress(f"{sign}{counts[one]} {session.described(one)}")
+            console.progress(f"{sign}{counts[one]} {_described(one)}")
     is_new = not os.path.lexists(path)
     if new == old and not is_new:
         console.say(f"{name} is up to date: {count(new.total(), 'finding')}.")
@@ -102,6 +102,25 @@ def _write(path: str, old: Counter[Identity], new: Counter[Identity], console: C
     console.say(f"Wrote {count(new.total(), 'finding')} to {name}{changes}.")
     if is_new and not told:
         console.say(f'To use it: baseline = "{os.path.basename(path)}" in the configuration, or --baseline {name}.')
+
+
+def tell_stale(stale: Mapping[str, Mapping[Identity, int]], console: Console) -> None:
+    """Say which baselines hold what no longer occurs."""
+    for baseline, identities in stale.items():
+        number = sum(identities.values())
+        verb = "occurs" if number == 1 else "occur"
+        console.note(
+            f"{session.shown_path(baseline)}: {count(number, 'finding')} in it no longer {verb}; "
+            "`graphlint baseline --prune` removes what is gone"
+        )
+        for one in sorted(identities):
+            console.progress(f"  {identities[one]} x {_described(one)}")
+
+
+def _described(one: Identity) -> str:
+    """A finding of a baseline on one line."""
+    module = f" in {one.module}" if one.module else ""
+    return f"{one.artifact}: {one.code} {one.op}{module}: {one.text}".rstrip(": ")
 
 
 baseline.examples = """\

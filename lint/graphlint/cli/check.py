@@ -201,7 +201,11 @@ def _check(paths: Sequence[str], options: Mapping[str, Any], console: Console) -
         session.tell_unreadable(results, console)
         if not console.quiet:
             console.err(summary.render_would_fix(results, report))
-    session.tell_stale(reviewer.stale(results, resolver.settings_for), console)
+    stale = reviewer.stale(results, resolver.settings_for)
+    if stale:
+        from graphlint.cli.baseline import tell_stale
+
+        tell_stale(stale, console)
     return session.exit_status(results, action, options)
 
 

@@ -1,19 +1,14 @@
 """The command line: ``graphlint [check] [OPTIONS] [PATHS...]`` and, by name, the commands in :data:`COMMANDS`."""
 
-from __future__ import annotations
-
 import gc
 import importlib
 import os
 import sys
-from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
 from graphlint import __version__
-
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
 
 COMMANDS = {
     "check": "[check] [OPTIONS] [PATHS]...",
