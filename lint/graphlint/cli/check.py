@@ -188,7 +188,7 @@ def _check(paths: Sequence[str], options: Mapping[str, Any], console: Console) -
         color=console.colors(stream),
         hyperlinks=console.hyperlinks(stream),
         folder=folder,
-        root=reports.report_root(outputs, folder, always=bool(summary_file)),
+        root=reports.report_root(folder) if summary_file or not all(one.is_text for one in outputs) else "",
         source_url=reports.source_address(),
         unsafe_paths=frozenset(task.path for task in tasks if task.settings.unsafe_fixes),
         targeted_paths=frozenset(task.path for task in tasks if task.settings.profile.chosen),

@@ -24,7 +24,9 @@ _SPELLED: Final = re.compile(r"^(?:(?:ints|floats|bools)\$|(?:tensors|optionals|
 
 
 Slot = tuple[str, int]
-"""Where a node takes a value: in which argument, and at which place in it."""
+"""Where a node takes a value: in which argument, and at which place in it; or which of its values a graph returns."""
+END: Final = -1
+"""Stands for the end of a graph, which takes what it returns."""
 
 
 class Taken(NamedTuple):
@@ -74,11 +76,15 @@ class CanonicalGraph(msgspec.Struct, eq=False):
     """The same for graphs that compute the same from their inputs."""
     uses: defaultdict[str, dict[Slot, list[int]]] = msgspec.field(default_factory=lambda: defaultdict(dict))
     """Which nodes take which value at which slot."""
+    takes: dict[tuple[int, Slot], str] = msgspec.field(default_factory=dict)
+    """The value that each node takes at which slot."""
 
     def __post_init__(self) -> None:
-        for node in self.nodes:
-            for slot, name in node.operands:
-                self.uses[name].setdefault(slot, []).append(node.index)
+        taken = [(node.index, slot, name) for node in self.nodes for slot, name in node.operands]
+        taken += [(END, ("", place), name) for place, (_, names) in enumerate(self.outputs) for name in names]
+        for index, slot, name in taken:
+            self.uses[name].setdefault(slot, []).append(index)
+            self.takes[index, slot] = name
         values, numbers = self.digests({name: hash(("input", position)) for position, name in enumerate(self.inputs)})
         outputs = tuple((text, tuple(values.get(name) for name in names)) for text, names in self.outputs)
         self.digest = hash((self.input_types, tuple(numbers), outputs))
@@ -93,24 +99,6 @@ class CanonicalGraph(msgspec.Struct, eq=False):
             numbers.append(number)
             values.update((name, hash((number, index))) for index, name in enumerate(node.results))
         return values, numbers
-
-    def use_digests(self) -> list[int]:
-        """For each node a number that is the same for what leads to the same results the same way."""
-        returned: defaultdict[str, list[int]] = defaultdict(list)
-        for position, (_, names) in enumerate(self.outputs):
-            for name in names:
-                returned[name].append(position)
-        numbers = [0] * len(self.nodes)
-        for node in reversed(self.nodes):
-            used = [
-                (index, slot, numbers[user])
-                for index, name in enumerate(node.results)
-                for slot, users in self.uses[name].items()
-                for user in users
-            ]
-            ends = [(index, position) for index, name in enumerate(node.results) for position in returned[name]]
-            numbers[node.index] = hash((node.key, tuple(sorted(used)), tuple(ends)))
-        return numbers
 
 
 class Symbols(dict[str, str]):

@@ -1,9 +1,9 @@
 """Which node of one graph is which of the other.
 
-What computes the same from the same inputs is the same (a digest of all that leads to a node), and so is what is used
-for the same (a digest of all that it leads to). Between changes neither holds: there, neighbours of what is matched
-are tried, then names, which torch keeps where it can, then order. Last come nodes in each other's place: another op on
-the same operands is a change, not a removal and an addition.
+What computes the same from the same inputs is the same (a digest of all that leads to a node). After a change that does
+not hold: there, neighbours of what is matched are tried, from the end of the graph up, too, then names, which torch
+keeps where it can, then order. Last come nodes in each other's place: another op on the same operands is a change, not
+a removal and an addition.
 
 All of it takes time linear in the size of the graphs, but for the alignment by order, which looks ahead a bounded
 distance. A match is no more than a proposal: what differs between two matched nodes is reported as a change.
@@ -15,7 +15,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from typing import Final
 
 from graphlint.report.comparison.alignment import AHEAD, aligned
-from graphlint.report.comparison.canonical import CanonicalGraph, CanonicalNode
+from graphlint.report.comparison.canonical import END, CanonicalGraph, CanonicalNode
 
 _ROUNDS: Final = 6
 
@@ -29,13 +29,12 @@ class Matching:
         self.new = new
         self.values: dict[str, str] = dict(inputs)
         """Names of new values to those of the old ones that they are."""
-        self.to_new: dict[int, int] = {}
-        self.to_old: dict[int, int] = {}
+        self.to_new: dict[int, int] = {END: END}
+        self.to_old: dict[int, int] = {END: END}
         self._made_by = {name: node.index for node in old.nodes for name in node.results}
         seeds = {theirs: hash(("input", position)) for position, theirs in enumerate(inputs.values())}
         by_origin = new.digests({name: seeds[theirs] for name, theirs in inputs.items()})[1]
         self._pair_equal(old.digests(dict(seeds))[1], by_origin)
-        self._pair_equal(old.use_digests(), new.use_digests())
         for _ in range(_ROUNDS):
             before = len(self.to_new)
             self._by_neighbours(lambda one: one.key)
@@ -86,26 +85,26 @@ class Matching:
                 yield self.old.nodes[index]
 
     def _makers(self, new: CanonicalNode) -> Iterator[CanonicalNode]:
-        """Old nodes whose result is taken by the same node at the same slot."""
+        """Old nodes whose result is taken by the same node, or returned, at the same slot."""
         for result in new.results:
             for slot, users in self.new.uses[result].items():
                 for theirs in (self.to_old[user] for user in users[:AHEAD] if user in self.to_old):
-                    value = dict(self.old.nodes[theirs].operands).get(slot)
+                    value = self.old.takes.get((theirs, slot))
                     if value in self._made_by:
                         yield self.old.nodes[self._made_by[value]]
 
     def _pair_best(
         self, new: CanonicalNode, candidates: Iterable[CanonicalNode], key: Callable[[CanonicalNode], Hashable]
     ) -> None:
+        def score(old: CanonicalNode) -> tuple[int, bool, int]:
+            takes = ((self.old.takes.get((old.index, slot)), value) for slot, value in new.operands)
+            alike = sum(theirs is not None and theirs == self.values.get(value) for theirs, value in takes)
+            return alike, old.node.label == new.node.label, -old.index
+
         wanted = key(new)
-        scores = []
-        for old in candidates:
-            if old.index not in self.to_new and key(old) == wanted:
-                mine = dict(old.operands)
-                alike = sum(mine.get(slot) == self.values.get(value, "") for slot, value in new.operands)
-                scores.append((alike, old.node.label == new.node.label, -old.index))
-        if scores:
-            self._pair(self.old.nodes[-max(scores)[2]], new)
+        free = [old for old in candidates if old.index not in self.to_new and key(old) == wanted]
+        if free:
+            self._pair(max(free, key=score), new)
 
     def _in_place(self) -> None:
         """What is left, and stands where another op stood: under the same name or on the same operands, with the same
