@@ -138,8 +138,6 @@ def check(console: Console, /, paths: tuple[str, ...], watch: bool, **options: A
     fixing = options["fix"] or options["fix_only"]
     if options["verify"] and (options["diff"] or not fixing):
         raise click.UsageError("--verify goes with --fix.")
-    if not options["verify"] and (options["trust"] or options["imports"]):
-        raise click.UsageError("--trust and --import go with --verify.")
     if not watch:
         return _check(paths or (os.curdir,), options, console)
     if fixing or options["diff"]:

@@ -47,8 +47,6 @@ def restore(console: Console, /, paths: tuple[str, ...], diff: bool, **options: 
     """  # noqa: D301 - click takes the backspace for "leave these lines as they are"
     if options["verify"] and diff:
         raise click.UsageError("--verify and --diff cannot be used together.")
-    if not options["verify"] and (options["trust"] or options["imports"]):
-        raise click.UsageError("--trust and --import go with --verify.")
     if not diff:
         session.refuse_to_write(paths, "restore")
     action: Action = "diff" if diff else "fix"

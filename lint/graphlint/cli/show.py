@@ -13,17 +13,16 @@ import msgspec
 from graphlint.artifact.artifact import Artifact, ProgramEntry, opened
 from graphlint.artifact.errors import ArtifactError, ConfigError
 from graphlint.cli import options as given
+from graphlint.cli import session
 from graphlint.cli.console import Console, write_report
-from graphlint.cli.options import choice, flag, option, path, switch
+from graphlint.cli.options import choice, option, path, switch
 from graphlint.report.formats.phrasing import count
 from graphlint.report.graphs.flow import Flow, ShownProgram
 from graphlint.report.results import ReportOptions
 from graphlint.rules.linting import lint_view
 from graphlint.rules.selection import did_you_mean
 from graphlint.rules.view import ProgramView
-from graphlint.run.config import Configuration
 from graphlint.run.engine import read_document
-from graphlint.run.resolution import Resolver
 from graphlint.run.review import Reviewer
 
 WHAT = "What to show"
@@ -65,8 +64,7 @@ _MOST_REACHED: Final = 500_000
     ),
     path(OUTPUT, "-o --output-file", "Write to this file."),
     given.COLOR,
-    path("Configuration", "--config", "Use this configuration file."),
-    flag("Configuration", "--isolated", "Ignore all configuration files."),
+    *given.configuration("Configuration"),
     epilog="""\b
 Examples:
   graphlint show model.pt2                           the graphs, findings in the margin
@@ -84,10 +82,8 @@ def show(console: Console, /, artifact: str, nodes: tuple[str, ...], around: int
     """
     if around is not None and not nodes:
         raise click.UsageError("--around goes with --node.")
-    config, isolated, output_file = options["config"], options["isolated"], options["output_file"]
-    if config is not None and isolated:
-        raise click.UsageError("--config cannot be used with --isolated.")
-    settings = Resolver(Configuration(), (), config, isolated=isolated).settings_for(artifact)
+    output_file = options["output_file"]
+    settings = session.resolver_for({key: options[key] for key in ("config", "isolated")}).settings_for(artifact)
     reviewer = Reviewer()
     reviewer.baseline(settings.acceptance.baseline)
     review = partial(reviewer.accept, artifact, settings.acceptance)

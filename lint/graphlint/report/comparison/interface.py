@@ -10,15 +10,7 @@ import msgspec
 from graphlint.ir.model import Program
 from graphlint.report.comparison.canonical import Symbols
 from graphlint.report.comparison.changes import InterfaceChange, What
-from graphlint.report.graphs.text import (
-    NOT_PERSISTENT,
-    defined,
-    input_kinds,
-    output_targets,
-    print_type,
-    print_value,
-    range_bounds,
-)
+from graphlint.report.graphs import text as form
 
 _NESTED: Final[tuple[What, ...]] = ("arguments", "result")
 _LEAF: Final = "*"
@@ -54,27 +46,27 @@ class Interface:
         graph, symbols = program.graph, Symbols()
         self.dialect = " ".join(program.dialects)
         self.inputs: list[Input] = []
-        for argument, text in zip(graph.inputs, input_kinds(program), strict=True):
-            value, type_ = defined(graph, argument)
-            kind, numbered = text.removesuffix(NOT_PERSISTENT), defined(graph, argument, symbols.numbered)[1]
+        for argument, text in zip(graph.inputs, form.input_kinds(program), strict=True):
+            value, type_ = form.defined(graph, argument)
+            kind, numbered = text.removesuffix(form.NOT_PERSISTENT), form.defined(graph, argument, symbols.numbered)[1]
             part = _Part(kind or value, (numbered, text), " = ".join(filter(None, (type_, text))))
             self.inputs.append(Input(value, kind, part))
         results = count()
-        self.output_names = [target or f"result {next(results)}" for target in output_targets(program)]
+        self.output_names = [target or f"result {next(results)}" for target in form.output_targets(program)]
         """What each output is: ``buffer "cache"`` where it is written back, ``result 0`` for what the caller gets."""
         self.outputs: dict[str, _Part] = {}
         known = deepcopy(symbols)
         for name, argument in zip(self.output_names, graph.outputs, strict=True):
             meta = graph.meta(argument.as_tensor.name) if argument.as_tensor is not None else None
             if meta is not None:
-                self.outputs[name] = _Part(name, print_type(meta, known.numbered), print_type(meta))
+                self.outputs[name] = _Part(name, form.print_type(meta, known.numbered), form.print_type(meta))
             else:
-                shown = "a symbolic scalar" if argument.names() else print_value(argument)
+                shown = "a symbolic scalar" if argument.names() else form.print_value(argument)
                 self.outputs[name] = _Part(name, shown, shown)
         self.ranges: dict[str, _Part] = {}
         """The ranges of symbols by their numbered names."""
         for symbol, bounds in sorted(program.range_constraints.items(), key=lambda item: (len(item[0]), item[0])):
-            low, high = range_bounds(bounds)
+            low, high = form.range_bounds(bounds)
             shown = f"[{low}, {high}]"
             self.ranges[symbols.numbered(symbol)] = _Part(symbol, shown, shown)
         entries = program.graph_module.module_call_graph
