@@ -17,21 +17,18 @@ from graphlint.run.fingerprints import Identity, identity
 from graphlint.run.pool import tasks_for
 from graphlint.run.review import Reviewer
 
-FILE = "Baseline"
-GENERAL = "Configuration and output"
-
 
 @given.command(
     given.argument("paths", nargs=-1),
-    path(
-        FILE, "-b --baseline", "The file to write; by default what the configuration names, or graphlint-baseline.json."
-    ),
-    flag(FILE, "--prune", "Only remove what no longer occurs; add nothing."),
+    "Baseline",
+    path("-b --baseline", "The file to write; by default what the configuration names, or graphlint-baseline.json."),
+    flag("--prune", "Only remove what no longer occurs; add nothing."),
     *given.rules("What the artifacts are for, as for `graphlint check`."),
     *given.FILES,
-    *given.configuration(GENERAL),
-    given.quiet(GENERAL, text="Say nothing unless something is wrong."),
-    given.verbose(GENERAL, text="Say what was linted, and what was added and removed."),
+    "Configuration and output",
+    *given.CONFIGURATION,
+    given.quiet("Say nothing unless something is wrong."),
+    given.verbose("Say what was linted, and what was added and removed."),
     epilog="Exit status: 0 if the baseline is up to date or was written, 1 if an artifact could not be read, 2 if "
     "something went wrong.",
 )

@@ -23,10 +23,12 @@ from graphlint.run.resolution import Resolver
 @given.command(
     given.argument("old"),
     given.argument("new"),
-    option("Comparison", "--program", "Only the program of that name; all by default.", metavar="NAME"),
-    flag("Comparison", "--metadata", "Compare the modules and source lines of ops, too."),
-    choice("Output", "--format output_format", "text json", "text by default.", default="text"),
-    given.quiet("Output", text="Print nothing: the exit status tells."),
+    "Comparison",
+    option("--program", "Only the program of that name; all by default.", metavar="NAME"),
+    flag("--metadata", "Compare the modules and source lines of ops, too."),
+    "Output",
+    choice("--format output_format", "text json", "text by default.", default="text"),
+    given.quiet("Print nothing: the exit status tells."),
     given.COLOR,
     epilog="""\b
 Examples:

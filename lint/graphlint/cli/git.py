@@ -60,12 +60,11 @@ def git() -> None:
 
 _WHERE: Final = (
     path(
-        "Options",
         "--attributes",
         "The file that names the driver, in place of .gitattributes (with --global: the user's own), "
         "for example .git/info/attributes, which is not committed.",
     ),
-    flag("Options", "--global everywhere", "All repositories of this user; by default only this one."),
+    flag("--global everywhere", "All repositories of this user; by default only this one."),
 )
 
 
@@ -113,7 +112,7 @@ def uninstall(console: Console, /, attributes: str | None, everywhere: bool) -> 
 
 
 @command(
-    click.option("--text-version", type=int, hidden=True, help="Tells git which texts it may keep."),
+    click.Option(["--text-version"], type=int, hidden=True, help="Tells git which texts it may keep."),
     argument("file"),
 )
 def textconv(console: Console, /, text_version: int | None, file: str) -> int:

@@ -25,9 +25,6 @@ from graphlint.rules.view import ProgramView
 from graphlint.run.engine import read_document
 from graphlint.run.review import Reviewer
 
-WHAT = "What to show"
-OUTPUT = "Output"
-
 _FORMATS: Final = {"text": "listing", "json": "graph_json", "dot": "dot", "svg": "svg"}
 """The module of each format, with a function ``render(path, programs, options)``."""
 _SUFFIXES: Final = {".json": "json", ".dot": "dot", ".gv": "dot", ".svg": "svg"}
@@ -40,31 +37,31 @@ _MOST_REACHED: Final = 500_000
 
 @given.command(
     given.argument("artifact"),
-    option(WHAT, "--program", "Only the program of that name; all by default.", metavar="NAME"),
+    "What to show",
+    option("--program", "Only the program of that name; all by default.", metavar="NAME"),
     option(
-        WHAT,
         "--node nodes",
         "Only this node and what is around it: a node, a value or an op. Can be given several times.",
         multiple=True,
         metavar="NAME",
     ),
     option(
-        WHAT,
         "--around",
         "With --node: up to N steps up and down from it; 1 by default.",
         type=click.IntRange(min=0),
         metavar="N",
     ),
-    switch(WHAT, "findings", "Whether to lint and show findings (on by default).", default=True),
+    switch("findings", "Whether to lint and show findings (on by default).", default=True),
+    "Output",
     choice(
-        OUTPUT,
         "--format output_format",
         " ".join(_FORMATS),
         "By default what -o FILE is called, else text; dot is for Graphviz, svg a picture.",
     ),
-    path(OUTPUT, "-o --output-file", "Write to this file."),
+    path("-o --output-file", "Write to this file."),
     given.COLOR,
-    *given.configuration("Configuration"),
+    "Configuration",
+    *given.CONFIGURATION,
     epilog="""\b
 Examples:
   graphlint show model.pt2                           the graphs, findings in the margin

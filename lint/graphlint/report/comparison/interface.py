@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from graphlint.ir.model import Program
-from graphlint.report.comparison.canonical import Symbols
 from graphlint.report.comparison.changes import InterfaceChange, What
+from graphlint.report.comparison.matching import Symbols
 from graphlint.report.graphs import text as form
 
 _NESTED: Final[tuple[What, ...]] = ("arguments", "result")

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from graphlint.ir.model import Graph, Program
 from graphlint.ir.source import model_frame, module_of, stack_frames
 from graphlint.report.comparison.alignment import longest_increasing
-from graphlint.report.comparison.canonical import CanonicalGraph, CanonicalNode, Symbols, canonical_graph
 from graphlint.report.comparison.changes import Change, Detail, Kind, NodeFacts, ProgramDiff
 from graphlint.report.comparison.interface import Interface, compare_interfaces, matched_inputs
-from graphlint.report.comparison.matching import Matching
+from graphlint.report.comparison.matching import CanonicalGraph, CanonicalNode, Matching, Symbols, canonical_graph
 from graphlint.report.graphs.text import print_node, print_type, print_value
 
 

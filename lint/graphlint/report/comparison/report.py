@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
-import msgspec
+from msgspec.structs import asdict
 
 from graphlint import __version__
 from graphlint.report.comparison.changes import ArtifactDiff, Change, InterfaceChange, Kind, ProgramDiff
@@ -132,8 +132,7 @@ def render_json(diff: ArtifactDiff) -> str:
             "programs_added": diff.added,
             "programs_removed": diff.removed,
             "programs": [
-                {"name": one.name, "old_name": one.old_name, "equal": one.equal, **msgspec.structs.asdict(one)}
-                for one in diff.programs
+                {"name": one.name, "old_name": one.old_name, "equal": one.equal, **asdict(one)} for one in diff.programs
             ],
         }
     )

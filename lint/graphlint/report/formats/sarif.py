@@ -41,7 +41,7 @@ def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     run = {
         "tool": {"driver": {**named, "rules": [_rule(rule) for rule in rules]}},
         "automationDetails": {"id": "graphlint/"},
-        "originalUriBaseIds": {_ROOT: {"description": _text("The root of the repository.")}},
+        "originalUriBaseIds": {_ROOT: {"description": {"text": "The root of the repository."}}},
         "columnKind": "unicodeCodePoints",
         "invocations": [_invocation(results, left_out, options)],
         "results": entries[:MOST_RESULTS],
@@ -49,17 +49,13 @@ def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     return encode({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]})
 
 
-def _text(text: str) -> dict[str, str]:
-    return {"text": text}
-
-
 def _rule(rule: Rule) -> dict[str, Any]:
     what_it_does = rule.documentation.partition("## What it does\n")[2].partition("\n## ")[0]
     return {
         "id": rule.code,
         "name": rule.name,
-        "shortDescription": _text(rule.summary),
-        "fullDescription": _text(" ".join(what_it_does.split()) or rule.summary),
+        "shortDescription": {"text": rule.summary},
+        "fullDescription": {"text": " ".join(what_it_does.split()) or rule.summary},
         "helpUri": link(rule.name, rule.code),
         "help": {"text": rule.documentation, "markdown": rule.documentation},
         "defaultConfiguration": {"level": rule.severity},
@@ -80,9 +76,9 @@ def _result(diagnostic: Diagnostic, rule: int, fingerprint: str, options: Report
         "ruleId": diagnostic.code,
         "ruleIndex": rule,
         "level": diagnostic.severity,
-        "message": _text(_message(diagnostic, linked=linked)),
+        "message": {"text": _message(diagnostic, linked=linked)},
         "locations": [place],
-        "relatedLocations": [{"id": 1, **artifact, "message": _text(where)}] if linked else None,
+        "relatedLocations": [{"id": 1, **artifact, "message": {"text": where}}] if linked else None,
         "partialFingerprints": {"primaryLocationLineHash": fingerprint},
         "suppressions": why and [{"kind": kind, "justification": printable(why.reason) or f"by {why.by}"}],
         "properties": {"fix": diagnostic.fix.applicability, "fixEnabled": options.applies(diagnostic)},
@@ -138,7 +134,7 @@ def _invocation(results: Sequence[FileResult], left_out: int, options: ReportOpt
     notifications: list[dict[str, Any]] = [
         {
             "level": "error",
-            "message": _text(printable(result.error)),
+            "message": {"text": printable(result.error)},
             "locations": [{"physicalLocation": {"artifactLocation": _artifact(path_of(result.path, options))}}],
         }
         for result in results
@@ -147,5 +143,5 @@ def _invocation(results: Sequence[FileResult], left_out: int, options: ReportOpt
     invocation = {"executionSuccessful": not notifications}
     if left_out:
         text = f"{left_out} more findings are left out: code scanning takes {MOST_RESULTS} of a run"
-        notifications.append({"level": "warning", "message": _text(text)})
+        notifications.append({"level": "warning", "message": {"text": text}})
     return {**invocation, "toolExecutionNotifications": notifications} if notifications else invocation
