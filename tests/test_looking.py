@@ -352,7 +352,7 @@ def test_help_has_examples(run, command):
     assert status == 0
 
 
-DRAWING = {"report.graphs.drawing", "report.graphs.svg", "report.illustrating"}
+DRAWING = {"report.graphs.drawing", "report.graphs.svg"}
 """What draws; results can hold a picture, so that its type is always there."""
 
 

@@ -33,11 +33,6 @@ class Input(NamedTuple):
     """``buffer "cache"`` and the like, without what may change; empty for what the caller passes."""
     part: _Part
 
-    @property
-    def held_name(self) -> str:
-        """The qualified name of a parameter, buffer or constant, in quotes; empty where it has none."""
-        return self.kind.partition(" ")[2]
-
 
 class Interface:
     """How a program is called."""
@@ -80,16 +75,16 @@ def matched_inputs(old: list[Input], new: list[Input]) -> list[tuple[Input | Non
 
     What the artifact holds is matched by kind and name, then by name; what the caller passes by name, then in order.
     """
-    alike: tuple[Callable[[Input, Input], bool], ...] = (
-        lambda was, now: was.kind == now.kind and (now.kind != "" or was.value == now.value),
-        lambda was, now: was.held_name != "" and was.held_name == now.held_name,
-        lambda was, now: not was.kind and not now.kind,
+    keys: tuple[Callable[[Input], str], ...] = (
+        lambda one: one.kind or f"%{one.value}",
+        lambda one: one.kind.partition(" ")[2],  # the qualified name of what the artifact holds
+        lambda one: "" if one.kind else "handed in",
     )
     pairs: dict[int, Input] = {}
     left = list(old)
-    for are_alike in alike:
+    for key in keys:
         for index, now in enumerate(new):
-            found = next((was for was in left if are_alike(was, now)), None) if index not in pairs else None
+            found = next((was for was in left if key(was) == key(now) != ""), None) if index not in pairs else None
             if found is not None:
                 pairs[index] = found
                 left.remove(found)
