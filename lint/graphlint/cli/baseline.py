@@ -29,8 +29,15 @@ from graphlint.run.review import Reviewer
     *given.CONFIGURATION,
     given.quiet("Say nothing unless something is wrong."),
     given.verbose("Say what was linted, and what was added and removed."),
-    epilog="Exit status: 0 if the baseline is up to date or was written, 1 if an artifact could not be read, 2 if "
-    "something went wrong.",
+    epilog="""\b
+Examples:
+  graphlint baseline                                  accept every finding below the current folder
+  graphlint baseline models/net.pt2                   the same for one artifact; what is known of others stays
+  graphlint baseline --prune                          forget what no longer occurs, accept nothing new
+  graphlint --baseline graphlint-baseline.json        report only what is not in it
+
+Exit status: 0 if the baseline is up to date or was written, 1 if an artifact could not be read, 2 if something went
+wrong.""",
 )
 def baseline(console: Console, /, paths: tuple[str, ...], prune: bool, **options: Any) -> int:
     """Write the current findings to a baseline, a JSON file to be committed.
@@ -118,11 +125,3 @@ def _described(one: Identity) -> str:
     """A finding of a baseline on one line."""
     module = f" in {one.module}" if one.module else ""
     return f"{one.artifact}: {one.code} {one.op}{module}: {one.text}".rstrip(": ")
-
-
-baseline.examples = """\
-graphlint baseline                                  accept every finding below the current folder
-graphlint baseline models/net.pt2                   the same for one artifact; what is known of others stays
-graphlint baseline --prune                          forget what no longer occurs, accept nothing new
-graphlint --baseline graphlint-baseline.json        report only what is not in it
-"""

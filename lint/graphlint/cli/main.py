@@ -99,9 +99,8 @@ class DefaultGroup(click.Group):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write examples, the commands, and the options of the one that can be left out."""
-        from graphlint.cli.options import write_examples
-
-        write_examples(EXAMPLES, formatter)
+        with formatter.section("Examples"):
+            formatter.write("".join(f"  {line}\n" for line in EXAMPLES.splitlines()))
         self.format_commands(ctx, formatter)
         check = self.get_command(ctx, DEFAULT)
         if check is not None:

@@ -31,7 +31,6 @@ class Command(click.Command):
     headings, in the order in which they were declared.
     """
 
-    examples = ""
     headings: Mapping[str | None, str] = {}
     """Each by the name of the first option under it."""
 
@@ -45,8 +44,6 @@ class Command(click.Command):
             ctx.exit(super().invoke(ctx))
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        if self.examples:
-            write_examples(self.examples, formatter)
         heading, sections = "Options", dict[str, list[tuple[str, str]]]()
         for parameter in self.get_params(ctx):
             heading = self.headings.get(parameter.name, heading)
@@ -56,12 +53,6 @@ class Command(click.Command):
         for title, records in sections.items():
             with formatter.section(title):
                 formatter.write_dl(records)
-
-
-def write_examples(examples: str, formatter: click.HelpFormatter) -> None:
-    with formatter.section("Examples"):
-        for line in examples.splitlines():
-            formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
 
 
 def command(*parameters: str | click.Parameter, **attributes: Any) -> Callable[[Callable[..., int]], Command]:

@@ -49,9 +49,11 @@ class Progress:
         free = _columns() - 1 - len(f"Linting  []{facts}")
         width = max(1, min(_WIDEST, free if free < 2 * _SHORTEST else free // 2))
         room = min(free - width - 2, _LONGEST)
-        shown = f"  {_short(printable(path), room)}" if room >= _SHORTEST else ""
+        name = printable(path) if room >= _SHORTEST else ""
+        if len(name) > max(room, 0):
+            name = f"...{name[3 - room :]}"
         bar = "#" * (width * self._done // self._total)
-        sys.stderr.write(f"{_CLEAR}{_HIDE_CURSOR}Linting  [{bar:-<{width}}]{facts}{shown}")
+        sys.stderr.write(f"{_CLEAR}{_HIDE_CURSOR}Linting  [{bar:-<{width}}]{facts}  {name}".rstrip())
         sys.stderr.flush()
 
     def clear(self) -> None:
@@ -67,7 +69,3 @@ def _columns() -> int:
         return os.get_terminal_size(sys.stderr.fileno()).columns or 80
     except (OSError, ValueError):
         return 80
-
-
-def _short(text: str, room: int) -> str:
-    return text if len(text) <= room else f"...{text[3 - room :]}"

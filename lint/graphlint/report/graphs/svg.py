@@ -210,10 +210,8 @@ class _Svg:
 
     def _stubs(self, number: int, x: float, top: float, bottom: float) -> Iterator[str]:
         """Short ends of the lines that lead to what is not on the picture."""
-        for more, how, start in (
-            (self._drawing.more_above(number), "taken from", top - 12),
-            (self._drawing.more_below(number), "used by", bottom),
-        ):
+        above, below = self._drawing.more(number)
+        for more, how, start in ((above, "taken from", top - 12), (below, "used by", bottom)):
             if more:
                 self._marks.add("stub")
                 verb = "is" if more == 1 else "are"
