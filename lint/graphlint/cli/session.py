@@ -11,7 +11,7 @@ import click
 from graphlint.artifact.errors import ConfigError
 from graphlint.artifact.urls import is_url
 from graphlint.cli.console import EXIT_FAILURE, Console, raise_on_termination
-from graphlint.report.formats.phrasing import ACCEPTED_BY, count
+from graphlint.report.formats.phrasing import ACCEPTED_BY, count, relative
 from graphlint.report.results import Action, FileResult
 from graphlint.run.config import configured
 from graphlint.run.pool import Outcome, Process, Task, run
@@ -144,7 +144,7 @@ def tell_unreadable(results: Iterable[FileResult], console: Console, more: str =
 
 def shown_path(path: str) -> str:
     """The absolute ``path`` as it is shown: relative where it is below the current folder."""
-    return path.removeprefix(os.getcwd().rstrip(os.sep) + os.sep)
+    return relative(path, os.getcwd())
 
 
 def exit_status(results: Sequence[FileResult], action: Action, options: Mapping[str, Any]) -> int:

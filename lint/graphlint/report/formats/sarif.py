@@ -14,7 +14,7 @@ from graphlint.report.formats.escaping import encode, printable
 from graphlint.report.formats.phrasing import advice, fingerprints, is_absolute, path_of, place_in_artifact, spot_of
 from graphlint.report.results import FileResult, ReportOptions
 from graphlint.rules.base import Rule
-from graphlint.rules.diagnostics import Diagnostic, Location
+from graphlint.rules.diagnostics import Diagnostic
 from graphlint.rules.documentation import REPOSITORY, link
 from graphlint.rules.registry import RULES
 
@@ -64,7 +64,9 @@ def _rule(rule: Rule) -> dict[str, Any]:
 
 def _result(diagnostic: Diagnostic, rule: int, fingerprint: str, options: ReportOptions) -> dict[str, Any]:
     spot = spot_of(diagnostic, options)
-    place: dict[str, Any] = {"physicalLocation": _physical(spot)}
+    columns = {"startColumn": spot.column, "endColumn": spot.end_column if spot.end_column > spot.column else 0}
+    region = {"startLine": max(spot.line, 1)} | {key: at for key, at in columns.items() if at}
+    place: dict[str, Any] = {"physicalLocation": {"artifactLocation": _artifact(spot.path), "region": region}}
     artifact: dict[str, Any] = {"physicalLocation": {"artifactLocation": _artifact(path_of(diagnostic.path, options))}}
     logical = _logical(diagnostic)
     (artifact if spot.file else place).update({"logicalLocations": logical} if logical else {})
@@ -101,15 +103,6 @@ def _message(diagnostic: Diagnostic, *, linked: bool) -> str:
 def _plain(text: str) -> str:
     """Brackets make links in messages."""
     return printable(text).replace("\\", "\\\\").replace("[", "\\[").replace("]", "\\]")
-
-
-def _physical(spot: Location) -> dict[str, Any]:
-    region = {
-        "startLine": max(spot.line, 1),
-        "startColumn": spot.column,
-        "endColumn": spot.end_column if spot.end_column > spot.column else 0,
-    }
-    return {"artifactLocation": _artifact(spot.path), "region": {key: at for key, at in region.items() if at}}
 
 
 def _artifact(path: str) -> dict[str, Any]:
