@@ -174,13 +174,9 @@ def provenance(done: str) -> Option:
 
 def loading(before: str = "With --verify: ") -> tuple[Option, ...]:
     """What is needed for torch to load an artifact; ``before`` begins the help."""
-
-    def said(words: str) -> str:
-        return before + words if before else words.capitalize()
-
-    trust = flag("--trust", said("load artifacts whose code runs when they are loaded."))
-    text = said("import this first, since it registers custom ops or classes.")
-    return trust, option("--import imports", text, multiple=True, metavar="MODULE")
+    trust = f"{before}{'l' if before else 'L'}oad artifacts whose code runs when they are loaded."
+    first = f"{before}{'i' if before else 'I'}mport this first, since it registers custom ops or classes."
+    return flag("--trust", trust), option("--import imports", first, multiple=True, metavar="MODULE")
 
 
 def cache_folder(text: str) -> Option:
