@@ -61,6 +61,7 @@ class Progress:
         if self._drawn:
             sys.stderr.write(_CLEAR + _SHOW_CURSOR)
             sys.stderr.flush()
+            self._drawn = False
 
 
 def _columns() -> int:

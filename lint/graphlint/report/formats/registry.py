@@ -46,11 +46,8 @@ FORMATS: Final = {
     "html": Format("html.page", illustrated=True),
 }
 """What ``--output-format`` takes."""
-_COUNTS: Final = Format("counts")
 STATISTICS: Final = {
-    "full": _COUNTS,
-    "concise": _COUNTS,
-    "grouped": _COUNTS,
+    **{name: Format("counts") for name, one in FORMATS.items() if one.text},
     "json": Format("counts", function="render_json"),
 }
 """The formats in which ``--statistics`` can be shown, and where they are made then."""
