@@ -10,6 +10,7 @@ a fact that has its default is left out. The fields are those of :class:`~graphl
 | ``hidden`` | the hidden writes: ``running_mean running_var if training=True`` |
 | ``alias`` | an alias that the schema does not annotate: ``self``, ``bins of 1`` for a single result |
 | ``draws`` | ``always``, ``never``, ``unless train=False p=0.0``; torch's tag tells where it is left out |
+| ``autocast`` | policies, each with the devices: ``none cpu mps, float32 cuda``; without any where it is of all |
 | ``effect`` | the kind of effect; ``functional collective`` where it is data flow |
 | ``view`` | steps, from the operand outwards: ``view_as_real, select dim=-1 index=0`` |
 | ``calls`` | the convention: ``graphs=1,2 lists=3 results_of=0,1 fresh_results carries`` |
@@ -18,12 +19,13 @@ a fact that has its default is left out. The fields are those of :class:`~graphl
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from graphlint.ops.conditions import Alias, ArgumentIs, HiddenWrites, RandomCondition
-from graphlint.ops.info import Convention, OpInfo, ViewStep
+from graphlint.ops.info import AUTOCAST_DEVICES, Convention, OpInfo, ViewStep
 from graphlint.ops.schema import OpSchema, SchemaArgument, SchemaReturn, literal, parse_schema
 
 NEVER = RandomCondition("never")
@@ -81,7 +83,7 @@ class Row(msgspec.Struct):
             "substitute": facts.get("substitute"),
             "layout": tuple(facts.get("layout", "").split()),
             "dtype": tuple(facts.get("dtype", "").split()),
-            "autocast": facts.get("autocast"),
+            "autocast": _autocast(facts["autocast"]) if "autocast" in facts else {},
             "effect": bool(effect) and not functional,
             "kind": effect or None,
             "calls": _convention(facts["calls"]) if "calls" in facts else None,
@@ -115,6 +117,24 @@ def _random(text: str | None, tags: frozenset[str]) -> RandomCondition:
     if text in ("always", "never"):
         return ALWAYS if text == "always" else NEVER
     return RandomCondition("unless", tuple(map(_condition, text.removeprefix("unless ").split())))
+
+
+def _autocast(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for part in text.split(", "):
+        policy, *devices = part.split(" ")
+        found.update(dict.fromkeys(devices or AUTOCAST_DEVICES, policy))
+    return found
+
+
+def autocast_fact(policies: Mapping[str, str]) -> str:
+    """Policies by device as rows spell them."""
+    devices: dict[str, list[str]] = {}
+    for device in AUTOCAST_DEVICES:
+        if device in policies:
+            devices.setdefault(policies[device], []).append(device)
+    whole = len(policies) == len(AUTOCAST_DEVICES) and len(devices) == 1
+    return ", ".join(policy if whole else " ".join([policy, *some]) for policy, some in devices.items())
 
 
 def _aliases(schema: OpSchema | None, facts: dict[str, str]) -> tuple[Alias, ...]:

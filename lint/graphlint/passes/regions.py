@@ -1,4 +1,4 @@
-"""Grad-mode regions are inlined.
+"""Regions are inlined.
 
 ::
 
@@ -14,11 +14,22 @@ a buffer from them does not carry a history from call to call.
 
 A region stays (:func:`graphlint.rules.regions.region_obstacle`) where something in it is still written in place:
 such a write may be allowed only while gradients are off.
+
+Of an autocast region, what it casts is written out (:mod:`graphlint.semantics.autocast`)::
+
+    before                                                    after
+    %z = higher_order.wrap_with_autocast(                     %_to_copy = aten._to_copy.default(%x, dtype=torch.bfloat16)
+        "cpu", torch.bfloat16, True, True, @r, %x, %y)        %_to_copy_1 = aten._to_copy.default(%y, dtype=torch.bfloat16)
+      @r(%x, %y):                                             %mm = aten.mm.default(%_to_copy, %_to_copy_1)
+        %mm = aten.mm.default(%x, %y)
+        return %mm
+
+Each operand has a cast of its own, as gradients come back through each; but for the casts that torch keeps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -37,16 +48,22 @@ from graphlint.ir.edit import (
     with_graphs,
     with_operand,
 )
-from graphlint.ir.model import Argument, Graph, GraphRef, Node, Program
+from graphlint.ir.model import Argument, Graph, GraphRef, NamedArgument, Node, Program
+from graphlint.passes.functionalize.metas import Meta
+from graphlint.semantics.autocast import Casting
+from graphlint.semantics.calls import call_of
 from graphlint.semantics.sites import Site
 
+_CAST: Final = "torch.ops.aten._to_copy.default"
 _TABLES: Final = ("sym_int_values", "sym_float_values", "sym_bool_values", "custom_obj_values")
 
 
-def inline_regions(program: Program, sites: Iterable[Site]) -> Program:
-    """The program with the regions at ``sites`` inlined."""
+def inline_regions(program: Program, sites: Iterable[Site], castings: Mapping[int, Casting] | None = None) -> Program:
+    """The program with the regions at ``sites`` inlined; ``castings`` are what autocast makes of the operands of nodes in
+    them, by the identity of the node.
+    """
     module = program.graph_module
-    inliner = _Inliner({id(site.node) for site in sites}, Dialect.of(program.graph))
+    inliner = _Inliner({id(site.node) for site in sites}, Dialect.of(program.graph), castings or {})
     edited, gone = inliner.graph(program.graph, named_by_calls(program))
     specs = [respecified(*pair) for pair in zip(module.signature.output_specs, edited.outputs, strict=True)]
     signature = msgspec.structs.replace(module.signature, output_specs=specs)
@@ -55,9 +72,12 @@ def inline_regions(program: Program, sites: Iterable[Site]) -> Program:
 
 
 class _Inliner:
-    def __init__(self, chosen: set[int], dialect: Dialect) -> None:
+    def __init__(self, chosen: set[int], dialect: Dialect, castings: Mapping[int, Casting]) -> None:
         self._chosen = chosen
         self._dialect = dialect
+        self._castings = castings
+        self._kept_casts: dict[str, str] = {}
+        """The casts that torch keeps, of the outermost region and in the graph that are being copied."""
         self._used: set[str] = set()
         """What is read in the graph that is being copied: results of regions that nobody uses are left out."""
 
@@ -66,16 +86,18 @@ class _Inliner:
         that something besides the graph refers to.
         """
         outer, self._used = self._used, graph.used().union(named)
+        outer_casts, self._kept_casts = self._kept_casts, {}
         edit = GraphEdit(graph)
         gone: dict[str, str] = {}
         for node in graph.nodes:
             current = renamed_operands(node, gone)
             if id(node) in self._chosen:
                 self._inline(current, edit, gone)
+                self._kept_casts = {}
             else:
-                edit.nodes.append(self._kept(current))
+                self._add(node, self._kept(current), edit)
         edit.outputs = [renamed(output, gone) for output in graph.outputs]
-        self._used = outer
+        self._used, self._kept_casts = outer, outer_casts
         return edit.finish(), gone
 
     def _kept(self, node: Node) -> Node:
@@ -89,19 +111,19 @@ class _Inliner:
 
     def _holds(self, graph: Graph) -> bool:
         return any(
-            id(node) in self._chosen or any(self._holds(s.graph) for s in node.subgraphs()) for node in graph.nodes
+            id(node) in self._chosen or id(node) in self._castings or any(self._holds(s.graph) for s in node.subgraphs()) for node in graph.nodes
         )
 
     def _inline(self, node: Node, edit: GraphEdit, gone: dict[str, str]) -> None:
         """Copy a region's nodes into ``edit``. ``gone`` maps names of the graph that the region stands in to those
         of ``edit``, where they differ.
         """
-        reference = node.inputs[1].arg.as_graph
-        if reference is None:
+        call = call_of(node)
+        if call is None:
             raise AssertionError("a region without a graph")
-        graph = reference.graph
+        (graph,) = call.returning
         names = [name for argument in graph.inputs for name in argument.names()]
-        given = [operand.arg.names()[0] for operand in node.inputs[2:]]
+        given = [node.inputs[place].arg.names()[0] for place in call.places]
         inner: dict[str, str] = dict(zip(names, given, strict=True))
         start = len(edit.nodes)
         used, self._used = self._used, graph.used()
@@ -112,9 +134,9 @@ class _Inliner:
             if id(sub) in self._chosen:
                 self._inline(_renamed_node(sub, inner, edit), edit, inner)
             else:
-                edit.nodes.append(_renamed_node(self._kept(sub), inner, edit))
+                self._add(sub, _renamed_node(self._kept(sub), inner, edit), edit)
         self._used = used
-        detached = node.inputs[0].arg.as_bool is False
+        detached = node.inputs[0].arg.as_bool is False  # gradients are off
         for output, outer in zip(graph.outputs, (n for o in node.outputs for n in o.names()), strict=True):
             value, result = inner[output.names()[0]], gone.get(outer, outer)
             if outer not in self._used:
@@ -128,6 +150,51 @@ class _Inliner:
             operands = [self._dialect.operand("self", tensor(value))]
             target = "torch.ops.aten.detach.default"
             edit.nodes.append(self._dialect.node(target, operands, [tensor(result)], result, metadata))
+
+    def _add(self, original: Node, node: Node, edit: GraphEdit) -> None:
+        """Copy a node, after the casts of its operands."""
+        casting = self._castings.get(id(original))
+        if casting is not None and casting.argument:
+            told = [operand for operand in node.inputs if operand.name != "dtype"]
+            dtype = self._dialect.operand("dtype", Argument(as_scalar_type=casting.dtype), keyword=True)
+            node = changed_node(node, inputs=[*told, dtype])
+        elif casting is not None:
+            pairs = zip(original.inputs, node.inputs, strict=True)
+            node = changed_node(node, inputs=[self._cast_operand(*pair, casting, node, edit) for pair in pairs])
+        edit.nodes.append(node)
+
+    def _cast_operand(
+        self, original: NamedArgument, operand: NamedArgument, casting: Casting, node: Node, edit: GraphEdit
+    ) -> NamedArgument:
+        """The operand with what its tensors are cast to."""
+        if casting.operands.isdisjoint(original.arg.tensors()):
+            return operand
+        pairs = zip(original.arg.tensors(), operand.arg.tensors(), strict=True)
+        names = [
+            self._cast(current, casting, node, edit) if name in casting.operands and current is not None else current
+            for name, current in pairs
+        ]
+        if operand.arg.as_tensors is not None:
+            return with_operand(operand, tensors(name for name in names if name is not None))
+        return with_operand(operand, tensor(names[0] or ""))
+
+    def _cast(self, name: str, casting: Casting, node: Node, edit: GraphEdit) -> str:
+        """The cast of a value, which torch keeps where it was not computed and requires gradients."""
+        meta = edit.meta(name)
+        if meta is None:
+            raise AssertionError(f"%{name} is cast, whose dtype is not recorded")
+        kept = casting.keeps and meta.requires_grad and any(name in one.names() for one in edit.inputs)
+        if kept and name in self._kept_casts:
+            return self._kept_casts[name]
+        made = edit.claim("_to_copy")
+        recorded = Meta(meta).dense(dtype=casting.dtype).raw
+        edit.record(made, msgspec.structs.replace(recorded, requires_grad=meta.requires_grad))
+        dtype = self._dialect.operand("dtype", Argument(as_scalar_type=casting.dtype), keyword=True)
+        operands = [self._dialect.operand("self", tensor(name)), dtype]
+        edit.nodes.append(self._dialect.node(_CAST, operands, [tensor(made)], made, node.metadata))
+        if kept:
+            self._kept_casts[name] = made
+        return made
 
     def _adopt(self, node: Node, graph: Graph, edit: GraphEdit, inner: dict[str, str]) -> None:
         """What is recorded of a node's results goes with it."""

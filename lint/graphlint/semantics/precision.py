@@ -22,9 +22,9 @@ from graphlint.ops.table import OpTable
 from graphlint.semantics.calls import call_of
 
 _FLOAT32: Final = 7
-_LOWER: Final = (6, 13)
+LOWER: Final = (6, 13)
 """float16 and bfloat16, the dtypes that torch lets a region cast to."""
-_VARYING: Final = (*_LOWER, _FLOAT32, 9, 10)
+_VARYING: Final = (*LOWER, _FLOAT32, 9, 10)
 """Dtypes of values, complex ones among them, that would have another one if an operand had been cast."""
 
 UNSURE_DTYPE: Final = "autocast decides the dtype of %{}, and the artifact may not record which"
@@ -79,7 +79,7 @@ class Precision:
         if op is None or op.region != "autocast" or len(node.inputs) < 3:
             return modes
         device, dtype, enabled = (operand.arg for operand in node.inputs[:3])
-        casts = enabled.as_bool is not False and dtype.as_scalar_type in (None, *_LOWER)
+        casts = enabled.as_bool is not False and dtype.as_scalar_type in (None, *LOWER)
         return {**modes, device.as_string or "": casts}
 
     def _made(self, graph: Graph, node: Node, modes: _Modes, doubts: set[str]) -> set[str]:
@@ -128,7 +128,7 @@ def _cast(graph: Graph, node: Node, modes: _Modes) -> set[int]:
 
 
 def _admits(meta: TensorMeta, modes: _Modes) -> bool:
-    return meta.dtype in (*_LOWER, _FLOAT32) and modes.get(meta.device.type if meta.device else "", False)
+    return meta.dtype in (*LOWER, _FLOAT32) and modes.get(meta.device.type if meta.device else "", False)
 
 
 def _metas(graph: Graph, node: Node) -> Iterator[TensorMeta]:
@@ -150,11 +150,12 @@ def _tells(graph: Graph, node: Node, op: OpInfo | None, modes: _Modes) -> Iterat
     recorded = graph.meta(next(iter(node.results()), ""))
     if op is None or op.writes or not given or recorded is None or _is_asked_for(node):
         return
-    lowered = _FLOAT32 in given and recorded.dtype in _LOWER
+    lowered = _FLOAT32 in given and recorded.dtype in LOWER
     raised = _FLOAT32 not in given and recorded.dtype == _FLOAT32
-    if op.autocast == "lowered" and _FLOAT32 in given:
+    policies = _policies(graph, node, op, modes)
+    if policies == {"lowered"} and _FLOAT32 in given:
         yield lowered
-    elif not op.tags.isdisjoint(("autocast", "composite")) and (raised or (lowered and len(given) == 1)):
+    elif policies != {"none"} and _may_cast(op) and (raised or (lowered and len(given) == 1)):
         yield True
 
 
@@ -165,12 +166,26 @@ def _casts(graph: Graph, node: Node, op: OpInfo | None, modes: _Modes) -> bool:
         return False
     if op is None:
         return True
-    lowered = op.autocast in ("lowered", "lowered-somewhere")
-    if op.writes or (op.aliases and not lowered):
+    policies = _policies(graph, node, op, modes)
+    if op.writes or (op.aliases and "lowered" not in policies):
         return False
-    if "autocast" not in op.tags:
-        return "composite" in op.tags
-    return _FLOAT32 in given if lowered else given != {_FLOAT32}
+    if None in policies:
+        return _may_cast(op)
+    return (_FLOAT32 in given and "lowered" in policies) or (given != {_FLOAT32} and not policies <= {"none", "lowered"})
+
+
+def _policies(graph: Graph, node: Node, op: OpInfo, modes: _Modes) -> set[str | None]:
+    """What regions make of an op, on each of the devices of what they may cast; None where that is not known."""
+    return {
+        op.autocast.get(meta.device.type)
+        for meta in _metas(graph, node)
+        if meta.device is not None and _admits(meta, modes)
+    }
+
+
+def _may_cast(op: OpInfo) -> bool:
+    """Whether autocast has a kernel for the op on some device, or the op is made of others that it may have one for."""
+    return not op.tags.isdisjoint(("autocast", "composite"))
 
 
 def _varying(graph: Graph, node: Node) -> Iterator[str]:
