@@ -37,23 +37,20 @@ def measure_autocast(rows: dict[str, Row], samples: dict[str, list[Sample]]) -> 
     """The policies of each overload that there are samples of, by name."""
     known = {**_more(rows), **samples}
     known |= _writing(rows, known)
-    quiet = in_parts(sorted(known), lambda part: {name: _left_alone(known[name]) for name in part})
-    found: dict[str, dict[str, str]] = {}
-    for name, ones in sorted(known.items()):
-        told: dict[str, str] = {}
-        for device in AUTOCAST_DEVICES:
-            policy = (
-                _policy(_varied(ones), device)
-                if _qualified(ones[0].op) in _with_kernel(device)
-                else "none"
-                if device in quiet.get(name, ()) and _changes_nothing(ones, device)
-                else None
-            )
-            if policy is not None:
-                told[device] = policy
-        if told:
-            found[name] = {"autocast": autocast_fact(told)}
-    return found
+    policies = in_parts(sorted(known), lambda part: {name: _policies(known[name]) for name in part})
+    return {name: {"autocast": autocast_fact(told)} for name, told in policies.items() if told}
+
+
+def _policies(samples: list[Sample]) -> dict[str, str]:
+    """The policies of an overload, by the type of the device."""
+    told: dict[str, str | None] = {}
+    quiet = _left_alone(samples)
+    for device in AUTOCAST_DEVICES:
+        if _qualified(samples[0].op) in _with_kernel(device):
+            told[device] = _policy(_varied(samples), device)
+        elif device in quiet and _changes_nothing(samples, device):
+            told[device] = "none"
+    return {device: policy for device, policy in told.items() if policy is not None}
 
 
 @cache

@@ -44,11 +44,12 @@ from graphlint.ir.edit import (
     renamed_operands,
     respecified,
     tensor,
+    tensors,
     with_graph,
     with_graphs,
     with_operand,
 )
-from graphlint.ir.model import Argument, Graph, GraphRef, NamedArgument, Node, Program
+from graphlint.ir.model import Argument, Graph, GraphRef, NamedArgument, Node, Program, TensorMeta
 from graphlint.passes.functionalize.metas import Meta
 from graphlint.semantics.autocast import Casting
 from graphlint.semantics.calls import call_of
@@ -58,12 +59,21 @@ _CAST: Final = "torch.ops.aten._to_copy.default"
 _TABLES: Final = ("sym_int_values", "sym_float_values", "sym_bool_values", "custom_obj_values")
 
 
-def inline_regions(program: Program, sites: Iterable[Site], castings: Mapping[int, Casting] | None = None) -> Program:
-    """The program with the regions at ``sites`` inlined; ``castings`` are what autocast makes of the operands of nodes in
-    them, by the identity of the node.
+_Dtypes = Mapping[int, Mapping[str, int]]
+
+
+def inline_regions(
+    program: Program,
+    sites: Iterable[Site],
+    castings: Mapping[int, Casting] | None = None,
+    dtypes: _Dtypes | None = None,
+) -> Program:
+    """The program with the regions at ``sites`` inlined. ``castings`` are what autocast makes of the operands of nodes in
+    them, by the identity of the node; ``dtypes`` are those of values that are recorded with another, by the identity of
+    their graph.
     """
     module = program.graph_module
-    inliner = _Inliner({id(site.node) for site in sites}, Dialect.of(program.graph), castings or {})
+    inliner = _Inliner({id(site.node) for site in sites}, Dialect.of(program.graph), castings or {}, dtypes or {})
     edited, gone = inliner.graph(program.graph, named_by_calls(program))
     specs = [respecified(*pair) for pair in zip(module.signature.output_specs, edited.outputs, strict=True)]
     signature = msgspec.structs.replace(module.signature, output_specs=specs)
@@ -72,10 +82,13 @@ def inline_regions(program: Program, sites: Iterable[Site], castings: Mapping[in
 
 
 class _Inliner:
-    def __init__(self, chosen: set[int], dialect: Dialect, castings: Mapping[int, Casting]) -> None:
+    def __init__(
+        self, chosen: set[int], dialect: Dialect, castings: Mapping[int, Casting], dtypes: _Dtypes
+    ) -> None:
         self._chosen = chosen
         self._dialect = dialect
         self._castings = castings
+        self._dtypes = dtypes
         self._kept_casts: dict[str, str] = {}
         """The casts that torch keeps, of the outermost region and in the graph that are being copied."""
         self._used: set[str] = set()
@@ -88,11 +101,13 @@ class _Inliner:
         outer, self._used = self._used, graph.used().union(named)
         outer_casts, self._kept_casts = self._kept_casts, {}
         edit = GraphEdit(graph)
+        for name in self._dtypes.get(id(graph), ()):
+            edit.record(name, self._meta(graph, name))
         gone: dict[str, str] = {}
         for node in graph.nodes:
             current = renamed_operands(node, gone)
             if id(node) in self._chosen:
-                self._inline(current, edit, gone)
+                gone |= self._inline(node, current, edit)
                 self._kept_casts = {}
             else:
                 self._add(node, self._kept(current), edit)
@@ -110,13 +125,16 @@ class _Inliner:
         return changed_node(node, inputs=with_graphs(node, graphs)) if graphs else node
 
     def _holds(self, graph: Graph) -> bool:
-        return any(
-            id(node) in self._chosen or id(node) in self._castings or any(self._holds(s.graph) for s in node.subgraphs()) for node in graph.nodes
+        return id(graph) in self._dtypes or any(
+            id(node) in self._chosen
+            or id(node) in self._castings
+            or any(self._holds(sub.graph) for sub in node.subgraphs())
+            for node in graph.nodes
         )
 
-    def _inline(self, node: Node, edit: GraphEdit, gone: dict[str, str]) -> None:
-        """Copy a region's nodes into ``edit``. ``gone`` maps names of the graph that the region stands in to those
-        of ``edit``, where they differ.
+    def _inline(self, original: Node, node: Node, edit: GraphEdit) -> dict[str, str]:
+        """Copy a region's nodes into ``edit``, where ``original`` is called ``node``; what stands for those of the
+        original's results that are gone.
         """
         call = call_of(node)
         if call is None:
@@ -132,13 +150,14 @@ class _Inliner:
                 inner[name] = edit.claim(name)
             self._adopt(sub, graph, edit, inner)
             if id(sub) in self._chosen:
-                self._inline(_renamed_node(sub, inner, edit), edit, inner)
+                inner |= self._inline(sub, _renamed_node(sub, inner, edit), edit)
             else:
                 self._add(sub, _renamed_node(self._kept(sub), inner, edit), edit)
         self._used = used
         detached = node.inputs[0].arg.as_bool is False  # gradients are off
-        for output, outer in zip(graph.outputs, (n for o in node.outputs for n in o.names()), strict=True):
-            value, result = inner[output.names()[0]], gone.get(outer, outer)
+        gone: dict[str, str] = {}
+        for output, outer, result in zip(graph.outputs, original.results(), node.results(), strict=True):
+            value = inner[output.names()[0]]
             if outer not in self._used:
                 edit.forget([result])
                 continue
@@ -150,6 +169,7 @@ class _Inliner:
             operands = [self._dialect.operand("self", tensor(value))]
             target = "torch.ops.aten.detach.default"
             edit.nodes.append(self._dialect.node(target, operands, [tensor(result)], result, metadata))
+        return gone
 
     def _add(self, original: Node, node: Node, edit: GraphEdit) -> None:
         """Copy a node, after the casts of its operands."""
@@ -196,12 +216,17 @@ class _Inliner:
             self._kept_casts[name] = made
         return made
 
+    def _meta(self, graph: Graph, name: str) -> TensorMeta:
+        """What is to be recorded of a value."""
+        dtype = self._dtypes.get(id(graph), {}).get(name)
+        meta = graph.tensor_values[name]
+        return meta if dtype is None else msgspec.structs.replace(meta, dtype=dtype)
+
     def _adopt(self, node: Node, graph: Graph, edit: GraphEdit, inner: dict[str, str]) -> None:
         """What is recorded of a node's results goes with it."""
         for name in node.results():
-            meta = graph.tensor_values.get(name)
-            if meta is not None:
-                edit.record(inner[name], meta)
+            if name in graph.tensor_values:
+                edit.record(inner[name], self._meta(graph, name))
             for table in _TABLES:
                 recorded = getattr(graph, table).get(name)
                 if recorded is not None:
