@@ -35,7 +35,7 @@ _Calls = list[Any]
 
 def measure_autocast(rows: dict[str, Row], samples: dict[str, list[Sample]]) -> dict[str, dict[str, str]]:
     """The policies of each overload that there are samples of, by name."""
-    known = {**_more(rows), **samples}
+    known = {name: ones for name, ones in {**more_samples(), **samples}.items() if name in rows}
     known |= _writing(rows, known)
     policies = in_parts(sorted(known), lambda part: {name: _policies(known[name]) for name in part})
     return {name: {"autocast": autocast_fact(told)} for name, told in policies.items() if told}
@@ -65,7 +65,7 @@ def _qualified(op: Any) -> str:
     return str(op.name())
 
 
-def _more(rows: Mapping[str, Row]) -> dict[str, list[Sample]]:
+def more_samples() -> dict[str, list[Sample]]:
     """Samples of ops that the database has none of."""
 
     def floats(*shape: int) -> torch.Tensor:
@@ -100,9 +100,9 @@ def _more(rows: Mapping[str, Row]) -> dict[str, list[Sample]]:
     ]  # fmt: skip
     found: dict[str, list[Sample]] = {}
     for name, arguments in calls:
-        if f"aten.{name}" in rows:
-            packet, overload = name.split(".")
-            op = getattr(getattr(aten, packet), overload)
+        packet, _, overload = name.partition(".")
+        op = getattr(getattr(aten, packet, None), overload, None)
+        if op is not None:  # not in each version
             given = [argument.name for argument in op._schema.arguments]
             found.setdefault(f"aten.{name}", []).append(Sample(op, dict(zip(given, arguments, strict=False))))
     return found

@@ -153,9 +153,9 @@ def _render(versions: dict[str, list[Row]]) -> str:
     covered = sorted(versions, key=_order)
     known = {row.name for rows in versions.values() for row in rows}
     supplement = [row for row in _supplement() if row.name not in known]
+    _agree_on_autocast(versions.values())
     _review([*itertools.chain.from_iterable(versions.values()), *supplement])
     _agree(itertools.chain.from_iterable(versions.values()))
-    _agree_on_autocast(versions.values())
     rows = _merged([versions[one] for one in covered], covered) + supplement
     for row in rows:
         row.facts = {field: row.facts[field] for field in FIELDS if field in row.facts}

@@ -11,6 +11,7 @@ from graphlint.ir.model import Argument
 BOOL: Final = 12
 INT64: Final = 5
 FLOAT64: Final = 8
+COMPLEX64: Final = 10
 COMPLEX128: Final = 11
 FLOATING: Final = 2
 """The category of floating dtypes."""

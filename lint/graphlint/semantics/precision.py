@@ -167,7 +167,7 @@ def _casts(graph: Graph, node: Node, op: OpInfo | None, modes: _Modes) -> bool:
     if op is None:
         return True
     policies = _policies(graph, node, op, modes)
-    if op.writes or (op.aliases and "lowered" not in policies):
+    if op.writes or (op.aliases and "lowered" not in op.autocast.values()):
         return False
     if None in policies:
         return _may_cast(op)

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from graphlint.ir.dtypes import FLOAT64, promoted, real_part
+from graphlint.ir.dtypes import COMPLEX64, FLOAT64, FLOATING, category, promoted, real_part
 from graphlint.ir.edit import flat
+from graphlint.ir.enums import FLOAT32
 from graphlint.ir.model import Argument, Graph, Node, Program
 from graphlint.ops.info import OpInfo
 from graphlint.ops.table import OpTable
@@ -108,15 +109,20 @@ class RunningDtypes:
             for name in operand.arg.tensors()
             if name is not None
         }
+        single = casting is not None and casting.dtype == FLOAT32
+        single = single and all(dtype == FLOAT32 for dtype in operands.values() if category(dtype) >= FLOATING)
         asked = casting is not None and casting.argument
         if not asked and all(self._recorded(graph, name) == dtype for name, dtype in operands.items()):
             return
         for place, output in enumerate(node.outputs):
             for index, name in enumerate(output.tensors()):
                 if name in doubts and name is not None:
-                    dtype = casting.dtype if asked and casting is not None else None
+                    dtype = FLOAT32 if asked else None
                     if dtype is None and op is not None:
                         dtype = _dtype(op, node, place, index, graph, operands)
+                    recorded = self._recorded(graph, name)
+                    if dtype is None and single and recorded is not None:  # of single precision nothing else is made
+                        dtype = FLOAT32 if category(recorded) == FLOATING else COMPLEX64
                     if dtype is None:
                         raise Unknown(UNSURE_DTYPE.format(name))
                     yield name, dtype
