@@ -168,7 +168,10 @@ def _more_of_nn(floats: Callable[..., torch.Tensor]) -> Iterator[tuple[str, tupl
     yield "_is_all_true.default", (yes,)
     yield "_is_any_true.default", (yes,)
     yield "_shape_as_tensor.default", (matrix,)
-    yield "rnn_tanh.input", (floats(2, 1, 4), floats(1, 1, 3), [floats(3, 4), floats(3, 3)], False, 1, 0.0, False, False, False)
+    yield (
+        "rnn_tanh.input",
+        (floats(2, 1, 4), floats(1, 1, 3), [floats(3, 4), floats(3, 3)], False, 1, 0.0, False, False, False),
+    )
 
 
 def _writing(rows: Mapping[str, Row], samples: Mapping[str, list[Sample]]) -> dict[str, list[Sample]]:
@@ -210,8 +213,12 @@ def _left_alone(samples: Sequence[Sample]) -> list[str]:
     try:
         for dtype in (torch.float32, _OTHER, torch.float64):
             called |= _called([one.changed(lambda t, to=dtype: _as_floating(t, to)) for one in chosen])
-        if not all(_same_bits(one.changed(lambda t, to=dtype: _as_floating(t, to)), region)
-                   for one in chosen for dtype in (torch.float32, _OTHER, _LOWER) for region in (_OTHER, _LOWER)):
+        if not all(
+            _same_bits(one.changed(lambda t, to=dtype: _as_floating(t, to)), region)
+            for one in chosen
+            for dtype in (torch.float32, _OTHER, _LOWER)
+            for region in (_OTHER, _LOWER)
+        ):
             return []
     except Exception:  # noqa: BLE001  # what cannot be watched is not known
         return []
@@ -241,9 +248,10 @@ def _called(samples: Sequence[Sample]) -> set[tuple[str, str]]:
     """The ops that are called, those that ops call included."""
     config = _overload_names()
     given = [one.copied() for one in samples]
-    with torch.no_grad(), torch.profiler.profile(
-        activities=[torch.profiler.ProfilerActivity.CPU], experimental_config=config
-    ) as profile:
+    with (
+        torch.no_grad(),
+        torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], experimental_config=config) as profile,
+    ):
         for one in given:
             with contextlib.suppress(Exception):  # not for each dtype
                 torch.manual_seed(0)
@@ -282,7 +290,8 @@ def _equal(left: Any, right: Any, *, values: bool) -> bool:
     if not values or left.is_quantized or left.layout != torch.strided:
         return True
     return torch.equal(*(torch.nan_to_num(one) if one.is_floating_point() else one for one in (left, right))) or (
-        left.is_complex() and torch.equal(*(torch.nan_to_num(torch.view_as_real(one.resolve_conj())) for one in (left, right)))
+        left.is_complex()
+        and torch.equal(*(torch.nan_to_num(torch.view_as_real(one.resolve_conj())) for one in (left, right)))
     )
 
 

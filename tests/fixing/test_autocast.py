@@ -63,9 +63,8 @@ class OtherDevice(nn.Module):
     """Nothing here is on the region's device; inside, the CPU's own casts."""
 
     def forward(self, x, y):
-        with amp():
-            with torch.autocast("cuda", dtype=F16, enabled=False):
-                return x @ y
+        with amp(), torch.autocast("cuda", dtype=F16, enabled=False):
+            return x @ y
 
 
 class InBranch(nn.Module):
@@ -359,7 +358,11 @@ KEPT = {
     "an op that is made of casts": (MadeOfCasts(), False, "what autocast makes of aten.einsum.default is not known"),
     "dtypes in each other": (TwoDtypes(), False, "regions in each other lower to different dtypes"),
     "an inner region": (InnerKept(), False, "what autocast makes of aten.einsum.default is not known"),
-    "a write to what is kept": (WritesWhatIsKept(), True, "aten.add_.Tensor writes what autocast may have kept a cast of"),
+    "a write to what is kept": (
+        WritesWhatIsKept(),
+        True,
+        "aten.add_.Tensor writes what autocast may have kept a cast of",
+    ),
 }
 
 

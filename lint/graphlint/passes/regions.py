@@ -17,11 +17,11 @@ such a write may be allowed only while gradients are off.
 
 Of an autocast region, what it casts is written out (:mod:`graphlint.semantics.autocast`)::
 
-    before                                                    after
-    %z = higher_order.wrap_with_autocast(                     %_to_copy = aten._to_copy.default(%x, dtype=torch.bfloat16)
-        "cpu", torch.bfloat16, True, True, @r, %x, %y)        %_to_copy_1 = aten._to_copy.default(%y, dtype=torch.bfloat16)
-      @r(%x, %y):                                             %mm = aten.mm.default(%_to_copy, %_to_copy_1)
-        %mm = aten.mm.default(%x, %y)
+    before                                            after
+    %z = higher_order.wrap_with_autocast(             %a = aten._to_copy.default(%x, dtype=torch.bfloat16)
+        "cpu", torch.bfloat16, True, True, @r, %x)    %b = aten._to_copy.default(%x, dtype=torch.bfloat16)
+      @r(%x):                                         %mm = aten.mm.default(%a, %b)
+        %mm = aten.mm.default(%x, %x)
         return %mm
 
 Each operand has a cast of its own, as gradients come back through each; but for the casts that torch keeps.
@@ -51,8 +51,8 @@ from graphlint.ir.edit import (
 )
 from graphlint.ir.model import Argument, Graph, GraphRef, NamedArgument, Node, Program, TensorMeta
 from graphlint.passes.functionalize.metas import Meta
-from graphlint.semantics.autocast import Casting
 from graphlint.semantics.calls import call_of
+from graphlint.semantics.casting import Casting
 from graphlint.semantics.sites import Site
 
 _CAST: Final = "torch.ops.aten._to_copy.default"
@@ -68,9 +68,9 @@ def inline_regions(
     castings: Mapping[int, Casting] | None = None,
     dtypes: _Dtypes | None = None,
 ) -> Program:
-    """The program with the regions at ``sites`` inlined. ``castings`` are what autocast makes of the operands of nodes in
-    them, by the identity of the node; ``dtypes`` are those of values that are recorded with another, by the identity of
-    their graph.
+    """The program with the regions at ``sites`` inlined. ``castings`` are what autocast makes of the operands of nodes
+    in them, by the identity of the node; ``dtypes`` are those of values that are recorded with another, by the identity
+    of their graph.
     """
     module = program.graph_module
     inliner = _Inliner({id(site.node) for site in sites}, Dialect.of(program.graph), castings or {}, dtypes or {})
@@ -82,9 +82,7 @@ def inline_regions(
 
 
 class _Inliner:
-    def __init__(
-        self, chosen: set[int], dialect: Dialect, castings: Mapping[int, Casting], dtypes: _Dtypes
-    ) -> None:
+    def __init__(self, chosen: set[int], dialect: Dialect, castings: Mapping[int, Casting], dtypes: _Dtypes) -> None:
         self._chosen = chosen
         self._dialect = dialect
         self._castings = castings

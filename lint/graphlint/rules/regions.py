@@ -173,7 +173,9 @@ def region_obstacle(view: ProgramView, site: Site) -> str | None:
     obstacle = inlining_obstacle(node)
     if obstacle is not None or node.inputs[0].arg.as_bool is None:
         return obstacle or "it is recorded in a way that is not known"
-    for storage in dict.fromkeys(ref.storage for name in node.results() for ref in view.memory.refs(site.scope.graph, name)):
+    for storage in dict.fromkeys(
+        ref.storage for name in node.results() for ref in view.memory.refs(site.scope.graph, name)
+    ):
         for write in view.reshaping_writes.get(storage, ()):
             if write.site.position in view.write_plan.blocked:
                 # Outside, a result may be the very tensor that was handed in; detached, it would be another.

@@ -71,13 +71,17 @@ class AutocastRegions:
             for site in sites:
                 _check_shape(site.node)
             _check_dtypes(sites)
-            if self.dtypes.obstacle is not None and any(site.node.inputs[2].arg.as_bool for site in sites):
-                raise Unknown(self.dtypes.obstacle)
+            self._check_records(sites)
             self._walk(sites[0].node, entered(self._analysis.ops, sites[0].node, Modes()), castings)
             self._check_kept(sites[0], castings)
         except Unknown as reason:
             return AutocastRegion(sites, {}, str(reason))
         return AutocastRegion(sites, castings)
+
+    def _check_records(self, sites: tuple[Site, ...]) -> None:
+        """What is recorded may be wrong where something casts."""
+        if self.dtypes.obstacle is not None and any(site.node.inputs[2].arg.as_bool for site in sites):
+            raise Unknown(self.dtypes.obstacle)
 
     def _walk(self, caller: Node, modes: Modes, castings: dict[int, Casting]) -> None:
         """Note what is cast in the graphs that a node calls."""

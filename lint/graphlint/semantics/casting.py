@@ -85,13 +85,15 @@ def casting_of(
                 raise Unknown(f"%{name} is of {DTYPES.get(dtype, 'an unknown dtype')}, or not strided")
             eligible[name] = dtype
     for operand in node.inputs:
-        if (operand.arg.as_optional_tensors or operand.arg.as_nested_tensors) and eligible.keys() & _tensors(operand.arg):
+        if (operand.arg.as_optional_tensors or operand.arg.as_nested_tensors) and eligible.keys() & _tensors(
+            operand.arg
+        ):
             raise Unknown(f"{op.name} is given tensors in a kind of list that autocast leaves alone")
     return _by_policy(node, op, policy, modes.devices[device], eligible, keeps=modes.keeps)
 
 
 def _devices(op: OpInfo, metas: Collection[TensorMeta | None], modes: Modes) -> set[str]:
-    """The devices whose autocast looks at a node: that of what it is given. It looks at what is made of nothing, too."""
+    """The devices whose autocast looks at a node: that of what it is given, and all where it is given no tensor."""
     if op.schema is None:  # arithmetic on numbers
         return set()
     if not metas:

@@ -171,7 +171,9 @@ def _casts(graph: Graph, node: Node, op: OpInfo | None, modes: _Modes) -> bool:
         return False
     if None in policies:
         return _may_cast(op)
-    return (_FLOAT32 in given and "lowered" in policies) or (given != {_FLOAT32} and not policies <= {"none", "lowered"})
+    return (_FLOAT32 in given and "lowered" in policies) or (
+        given != {_FLOAT32} and not policies <= {"none", "lowered"}
+    )
 
 
 def _policies(graph: Graph, node: Node, op: OpInfo, modes: _Modes) -> set[str | None]:

@@ -76,62 +76,72 @@ class RunningDtypes:
             return
         within = entered(self._ops, node, modes)
         for called in call.graphs.values():
-            pairs = [pair for pair in zip(call.operands, flat(called.inputs), strict=False) if None not in pair]
-            entering = {
-                inner: self.of(graph, outer) for outer, inner in pairs if outer and inner and outer in graph.tensor_values
+            inputs = flat(called.inputs)
+            given = {
+                inner: self.of(graph, outer)
+                for outer, inner in zip(call.operands, inputs, strict=False)
+                if outer in graph.tensor_values and inner is not None and outer is not None
             }
-            self._flow(called, within, {name: one for name, one in entering.items() if one != self._recorded(called, name)})
-            if call.rule.repeats:
-                for place, (_, inner) in enumerate(zip(flat(called.outputs), flat(called.inputs), strict=False)):
-                    name = flat(called.outputs)[place]
-                    if called in call.returning and name in self._precision.doubts(called) and inner in entering:
-                        if self.of(called, name) != entering[inner]:
-                            raise Unknown(UNSURE_DTYPE.format(name))
+            self._flow(
+                called, within, {name: dtype for name, dtype in given.items() if _recorded(called, name) != dtype}
+            )
+            if call.rule.repeats and any(called is one for one in call.returning):
+                self._check_carried(called, inputs, given)
         for place, name in enumerate(flat(node.outputs)):
-            if name in doubts and name is not None:
-                inner = [flat(called.outputs)[place] for called in call.returning]
-                dtypes = {self.of(called, one) for called, one in zip(call.returning, inner, strict=True) if one is not None}
+            if name is not None and name in doubts:
+                returned = [(called, flat(called.outputs)[place]) for called in call.returning]
+                dtypes = {self.of(called, inner) for called, inner in returned if inner is not None}
                 if len(dtypes) != 1:
                     raise Unknown(UNSURE_DTYPE.format(name))
                 yield name, dtypes.pop()
 
-    def _recorded(self, graph: Graph, name: str) -> int | None:
-        meta = graph.meta(name)
-        return meta.dtype if meta is not None else None
+    def _check_carried(self, called: Graph, inputs: list[str | None], given: Mapping[str, int]) -> None:
+        """What a loop hands to its next turn has to be of the dtype that the first one was given."""
+        doubts = self._precision.doubts(called)
+        for name, entering in zip(flat(called.outputs), inputs, strict=False):
+            dtype = given.get(entering or "")
+            if name is not None and name in doubts and dtype is not None and self.of(called, name) != dtype:
+                raise Unknown(UNSURE_DTYPE.format(name))
 
     def _made(self, graph: Graph, node: Node, casting: Casting | None) -> Iterator[tuple[str, int]]:
         """The dtypes of the results of a node that calls no graph."""
         op = self._ops.lookup(node.target)
-        doubts = self._precision.doubts(graph)
         operands = {
             name: casting.dtype if casting is not None and name in casting.operands else self.of(graph, name)
             for operand in node.inputs
             for name in operand.arg.tensors()
             if name is not None
         }
+        told = FLOAT32 if casting is not None and casting.argument else None
+        if told is None and all(_recorded(graph, name) == dtype for name, dtype in operands.items()):
+            return
         single = casting is not None and casting.dtype == FLOAT32
         single = single and all(dtype == FLOAT32 for dtype in operands.values() if category(dtype) >= FLOATING)
-        asked = casting is not None and casting.argument
-        if not asked and all(self._recorded(graph, name) == dtype for name, dtype in operands.items()):
-            return
         for place, output in enumerate(node.outputs):
             for index, name in enumerate(output.tensors()):
-                if name in doubts and name is not None:
-                    dtype = FLOAT32 if asked else None
-                    if dtype is None and op is not None:
-                        dtype = _dtype(op, node, place, index, graph, operands)
-                    recorded = self._recorded(graph, name)
-                    if dtype is None and single and recorded is not None:  # of single precision nothing else is made
-                        dtype = FLOAT32 if category(recorded) == FLOATING else COMPLEX64
-                    if dtype is None:
-                        raise Unknown(UNSURE_DTYPE.format(name))
-                    yield name, dtype
+                if name is None or name not in self._precision.doubts(graph):
+                    continue
+                recorded = _recorded(graph, name)
+                dtype = told
+                if dtype is None and op is not None:
+                    dtype = _dtype(op, node, (place, index), graph, operands)
+                if dtype is None and single and recorded is not None:  # of single precision nothing else is made
+                    dtype = FLOAT32 if category(recorded) == FLOATING else COMPLEX64
+                if dtype is None:
+                    raise Unknown(UNSURE_DTYPE.format(name))
+                yield name, dtype
 
 
-def _dtype(op: OpInfo, node: Node, place: int, index: int, graph: Graph, operands: Mapping[str, int]) -> int | None:
-    """The dtype of a result, the one at ``index`` where it is of a list, made of operands of these dtypes; None where it
-    is not known.
+def _recorded(graph: Graph, name: str) -> int | None:
+    meta = graph.meta(name)
+    return meta.dtype if meta is not None else None
+
+
+def _dtype(op: OpInfo, node: Node, result: tuple[int, int], graph: Graph, operands: Mapping[str, int]) -> int | None:
+    """The dtype of a result (which one, and which of its list), made of operands of these dtypes; None where it is not
+    known.
     """
+    place, index = result
     of_argument = {one.name: [operands[n] for n in one.arg.tensors() if n is not None] for one in node.inputs}
     given = [dtype for dtypes in of_argument.values() for dtype in dtypes]
     if op.writes:
@@ -142,7 +152,8 @@ def _dtype(op: OpInfo, node: Node, place: int, index: int, graph: Graph, operand
         viewed = viewed if len(viewed) == 1 else viewed[index : index + 1]
         keeps = bool(op.view) and _REREADING.isdisjoint(step.kind for step in op.view)
         return viewed[0] if keeps and viewed and sum(map(bool, of_argument.values())) == 1 else None
-    dimensional, scalars = [], []
+    dimensional: list[int] = []
+    scalars: list[int] = []
     for name, dtype in operands.items():
         meta = graph.meta(name)
         (dimensional if meta is None or meta.shape else scalars).append(dtype)
@@ -162,6 +173,6 @@ def _numbers(op: OpInfo, node: Node) -> Iterator[Argument]:
     """The numbers that take part in arithmetic."""
     for operand in node.inputs:
         schema = op.schema.argument(operand.name) if op.schema is not None else None
-        if schema is not None and schema.type.startswith(("Scalar", "Tensor")) and operand.name != "value":
-            if operand.arg.kind != "as_none" and not operand.arg.tensors():
-                yield operand.arg
+        takes = schema is not None and schema.type.startswith(("Scalar", "Tensor")) and operand.name != "value"
+        if takes and operand.arg.kind != "as_none" and not operand.arg.tensors():
+            yield operand.arg
