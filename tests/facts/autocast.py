@@ -207,22 +207,21 @@ def _as_writing(op: Any, sample: Sample, written: Sequence[str]) -> Sample | Non
 
 
 def _left_alone(samples: Sequence[Sample]) -> list[str]:
-    """The devices whose autocast has no kernel for any op that the overload calls. None where results differ."""
-    chosen = _varied(samples)
-    called: set[tuple[str, str]] = set()
+    """The devices whose autocast has no kernel for any op that the overload calls. Not the CPU where results differ
+    there.
+    """
+    chosen = [
+        [one.changed(lambda tensor, to=dtype: _as_floating(tensor, to)) for one in _varied(samples)]
+        for dtype in (torch.float32, _OTHER, _LOWER, torch.float64)
+    ]
     try:
-        for dtype in (torch.float32, _OTHER, torch.float64):
-            called |= _called([one.changed(lambda t, to=dtype: _as_floating(t, to)) for one in chosen])
-        if not all(
-            _same_bits(one.changed(lambda t, to=dtype: _as_floating(t, to)), region)
-            for one in chosen
-            for dtype in (torch.float32, _OTHER, _LOWER)
-            for region in (_OTHER, _LOWER)
-        ):
-            return []
+        called = set().union(*(_called(ones) for ones in chosen))
+        regions = (_OTHER, _LOWER)
+        differs = not all(_same_bits(one, region) for ones in chosen for one in ones for region in regions)
     except Exception:  # noqa: BLE001  # what cannot be watched is not known
         return []
-    return [device for device in AUTOCAST_DEVICES if called.isdisjoint(_kernels(device))]
+    quiet = [device for device in AUTOCAST_DEVICES if called.isdisjoint(_kernels(device))]
+    return [device for device in quiet if device != "cpu" or not differs]
 
 
 @cache

@@ -9,9 +9,16 @@ from typing import Any
 import pytest
 import torch
 from tests.judge import compare, load, quiet
-from tests.mutation.trial import fix, tree_of
+from tests.mutation.trial import SETTINGS, fix, tree_of
+from tests.text_form import document_of
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
+
+from graphlint.report.graphs.text import print_program
+from graphlint.rules.fixing import fix_program
 
 BF16, F16 = torch.bfloat16, torch.float16
 
@@ -375,3 +382,104 @@ def test_a_region_is_kept_with_a_reason(name, tmp_path):
     assert set(told) == {reason}
     assert len(told) == str(tree_of(before, tmp_path)).count("'target': 'torch.ops.higher_order.wrap_with_autocast'")
     compare(load(before), load(fixed.after), [(SQUARES[:1], {})], written_back=True)
+
+
+# ----------------------------------------------------------------------------------------------------- shapes
+
+CUDA = """graph(%x: f32[4, 4] @cuda:0, %h: f16[4, 4] @cuda:0, %c: f32[4, 4]):
+  %sum_1: f32[] @cuda:0, %cat: f32[8, 4] @cuda:0, %mm_1: f32[4, 4] = higher_order.wrap_with_autocast("cuda", torch.float16, True, False, @region, %x, %h, %c)
+    @region(%x: f32[4, 4] @cuda:0, %h: f16[4, 4] @cuda:0, %c: f32[4, 4]):
+      %mm: f16[4, 4] @cuda:0 = aten.mm.default(%x, %h)
+      %sum_1: f32[] @cuda:0 = aten.sum.default(%mm)
+      %cat: f32[8, 4] @cuda:0 = aten.cat.default([%x, %mm])
+      %exp: f32[4, 4] @cuda:0 = aten.exp.default(%mm)
+      %relu: f32[4, 4] @cuda:0 = aten.relu.default(%exp)
+      %mm_1: f32[4, 4] = aten.mm.default(%c, %c)
+      return %sum_1, %cat, %mm_1
+  return %sum_1, %cat, %mm_1
+"""  # noqa: E501
+WRITTEN_OUT = """graph(%x: f32[4, 4] @cuda:0, %h: f16[4, 4] @cuda:0, %c: f32[4, 4]):
+  %_to_copy: f16[4, 4] @cuda:0 = aten._to_copy.default(%x, dtype=torch.float16)
+  %mm: f16[4, 4] @cuda:0 = aten.mm.default(%_to_copy, %h)
+  %sum_1_1: f32[] @cuda:0 = aten.sum.default(%mm, dtype=torch.float32)
+  %cat_1: f32[8, 4] @cuda:0 = aten.cat.default([%x, %mm])
+  %_to_copy_1: f32[4, 4] @cuda:0 = aten._to_copy.default(%mm, dtype=torch.float32)
+  %exp: f32[4, 4] @cuda:0 = aten.exp.default(%_to_copy_1)
+  %relu: f32[4, 4] @cuda:0 = aten.relu.default(%exp)
+  %mm_1_1: f32[4, 4] = aten.mm.default(%c, %c)
+  return %sum_1_1, %cat_1, %mm_1_1
+"""
+AROUND = """graph(%p: b8[], %x: f32[4, 4]):
+  %z: bf16[4, 4] = higher_order.wrap_with_autocast("cpu", torch.bfloat16, True, False, @region, %p, %x)
+    @region(%p: b8[], %x: f32[4, 4]):
+      %z: bf16[4, 4] = higher_order.cond(%p, @yes, @no, [%x])
+        @yes(%x: f32[4, 4]):
+          %mm: bf16[4, 4] = aten.mm.default(%x, %x)
+          return %mm
+        @no(%x: f32[4, 4]):
+          %w: f32[4, 4] = higher_order.wrap_with_autocast("cpu", None, False, False, @off, %x)
+            @off(%x: f32[4, 4]):
+              %mm: f32[4, 4] = aten.mm.default(%x, %x)
+              return %mm
+          %to: bf16[4, 4] = aten.to.dtype(%w, torch.bfloat16)
+          return %to
+      return %z
+  return %z
+"""
+IN_BRANCHES = """graph(%p: b8[], %x: f32[4, 4]):
+  %z_1: bf16[4, 4] = higher_order.cond(%p, @yes, @no, [%x])
+    @yes(%x: f32[4, 4]):
+      %_to_copy: bf16[4, 4] = aten._to_copy.default(%x, dtype=torch.bfloat16)
+      %_to_copy_1: bf16[4, 4] = aten._to_copy.default(%x, dtype=torch.bfloat16)
+      %mm: bf16[4, 4] = aten.mm.default(%_to_copy, %_to_copy_1)
+      return %mm
+    @no(%x: f32[4, 4]):
+      %mm: f32[4, 4] = aten.mm.default(%x, %x)
+      %to: bf16[4, 4] = aten.to.dtype(%mm, torch.bfloat16)
+      return %to
+  return %z_1
+"""
+
+
+@pytest.mark.parametrize(("before", "after"), [(CUDA, WRITTEN_OUT), (AROUND, IN_BRANCHES)], ids=["cuda", "around cond"])
+def test_what_a_region_becomes(before, after):
+    fixed = fix_program(document_of(before), "model", "model.pt2", SETTINGS)
+    assert print_program(fixed.document.program).partition("\n")[2].strip() == after.strip()
+
+
+def test_cuda_computes_in_the_same_dtypes():
+    """The program in text form above, in a region and written out, on tensors that have no values."""
+    aten = torch.ops.aten
+
+    def region(x, h, c):
+        mm = aten.mm(x, h)
+        return aten.sum(mm), aten.cat([x, mm]), aten.relu(aten.exp(mm)), aten.mm(c, c)
+
+    def written_out(x, h, c):
+        mm = aten.mm(aten._to_copy(x, dtype=F16), h)
+        total, joined = aten.sum(mm, dtype=torch.float32), aten.cat([x, mm])
+        return total, joined, aten.relu(aten.exp(aten._to_copy(mm, dtype=torch.float32))), aten.mm(c, c)
+
+    assert _dispatched(region, enabled=True) == _dispatched(written_out, enabled=False)
+
+
+def _dispatched(function, *, enabled) -> list[Any]:
+    calls = []
+
+    class Recorder(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            if func.namespace == "aten":
+                tensors = [one.dtype for one in pytree.tree_leaves((args, kwargs)) if isinstance(one, torch.Tensor)]
+                calls.append((str(func), tensors, (kwargs or {}).get("dtype")))
+            return func(*args, **(kwargs or {}))
+
+    with FakeTensorMode():
+        x, c = torch.empty(4, 4, device="cuda:0"), torch.empty(4, 4)
+        h = torch.empty(4, 4, device="cuda:0", dtype=F16)
+        torch.set_autocast_enabled("cuda", enabled)
+        try:
+            with Recorder():
+                results = function(x, h, c)
+        finally:
+            torch.set_autocast_enabled("cuda", False)
+    return [*calls, [one.dtype for one in results]]
