@@ -2,7 +2,6 @@
 
 import io
 
-import msgspec
 import pytest
 import torch
 from torch import nn
@@ -12,7 +11,6 @@ from graphlint.ops.table import op_table
 from . import campaign, trial
 from .trial import Case, quiet
 
-KEEPING = msgspec.structs.replace(trial.SETTINGS, fixable=trial.ALL - {"GL402"})
 UNSURE = "autocast decides the dtype of %{}, and the artifact may not record which"
 
 
@@ -140,7 +138,7 @@ def left(fixed):
 @pytest.mark.parametrize("strict", [True, False])
 def test_what_strict_exports_record_of_autocast_is_not_believed(module, reasons, strict, tmp_path):
     data, args = exported(module, strict=strict)
-    fixed = trial.fix(data, tmp_path, args, KEEPING)
+    fixed = trial.fix(data, tmp_path, args, trial.KEEPING)
     assert left(fixed) == (reasons if strict else set())
     campaign.check(fixed, tmp_path, ())
 
