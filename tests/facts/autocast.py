@@ -37,11 +37,11 @@ def measure_autocast(rows: dict[str, Row], samples: dict[str, list[Sample]]) -> 
     """The policies of each overload that there are samples of, by name."""
     known = {name: ones for name, ones in {**more_samples(), **samples}.items() if name in rows}
     known |= _writing(rows, known)
-    policies = in_parts(sorted(known), lambda part: {name: _policies(known[name]) for name in part})
+    policies = in_parts(sorted(known), lambda part: {name: policies_of(known[name]) for name in part})
     return {name: {"autocast": autocast_fact(told)} for name, told in policies.items() if told}
 
 
-def _policies(samples: list[Sample]) -> dict[str, str]:
+def policies_of(samples: list[Sample]) -> dict[str, str]:
     """The policies of an overload, by the type of the device."""
     told: dict[str, str | None] = {}
     quiet = _left_alone(samples)
