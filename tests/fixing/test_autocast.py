@@ -10,14 +10,13 @@ import pytest
 import torch
 from tests.judge import compare, load, quiet
 from tests.mutation.trial import SETTINGS, fix, tree_of
-from tests.text_form import document_of
+from tests.text_form import document_of, print_program
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.checkpoint import checkpoint
 
-from graphlint.report.graphs.text import print_program
 from graphlint.rules.fixing import fix_program
 
 BF16, F16 = torch.bfloat16, torch.float16

@@ -201,7 +201,7 @@ class _Inliner:
         kept = casting.keeps and meta.requires_grad and any(name in one.names() for one in edit.inputs)
         if kept and name in self._kept_casts:
             return self._kept_casts[name]
-        made = edit.claim("_to_copy")
+        made = edit.claim(op_of("cast").packet)
         recorded = Meta(meta).dense(dtype=casting.dtype).raw
         edit.record(made, msgspec.structs.replace(recorded, requires_grad=meta.requires_grad))
         dtype = self._dialect.operand("dtype", Argument(as_scalar_type=casting.dtype), keyword=True)
