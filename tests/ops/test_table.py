@@ -13,12 +13,13 @@ from tests.facts.generate import COMMAND
 from graphlint.ir.model import Argument, NamedArgument, Node, TensorRef
 from graphlint.ops.conditions import Alias
 from graphlint.ops.declared import DeclaredOp
-from graphlint.ops.table import TABLE, OpTable, op_name, op_table
+from graphlint.ops.table import TABLE, OpTable, covered, op_name, op_table, version_of
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 VERSIONS = sorted(path.name for path in ARTIFACTS.iterdir() if path.is_dir())
 BY_VERSION = {version: op_table().of_version(version) for version in (f"2.{minor}" for minor in range(6, 16))}
 TORCH = list(BY_VERSION)
+NAMES = {version: set(table.names()) for version, table in BY_VERSION.items()}
 OWN_OPS = {"torch.ops.sample.scale_.default"}
 """The custom ops of the artifacts, which nobody but they can know."""
 
@@ -226,13 +227,14 @@ def test_lookup_needs_sorted_lines_and_finds_first_and_last():
 
 
 def test_the_header_names_every_version():
-    _, covered, *_ = Path(TABLE).read_text(encoding="utf-8").splitlines()
-    assert covered.split() == ["#", "torch", *TORCH]
+    _, header, *_ = Path(TABLE).read_text(encoding="utf-8").splitlines()
+    assert header.split() == ["#", "torch", *TORCH]
+    assert covered() == tuple(TORCH)
 
 
 @pytest.mark.parametrize("version", TORCH)
 def test_every_version_has_its_rows(version):
-    names = set(BY_VERSION[version].names())
+    names = NAMES[version]
     assert len(names) > 3600
     assert {"aten.add.Tensor", "aten.index_put_.default", "higher_order.cond", "_operator.ge"} <= names
 
@@ -240,8 +242,7 @@ def test_every_version_has_its_rows(version):
 @pytest.mark.parametrize("version", sorted({version.rpartition(".")[0] for version in VERSIONS} & set(TORCH)))
 def test_every_target_of_an_artifact_is_an_op_of_its_version(version):
     (folder,) = (name for name in VERSIONS if name.rpartition(".")[0] == version)
-    table = BY_VERSION[version]
-    unknown = {target for target in targets(folder) - OWN_OPS if table.lookup(target) is None}
+    unknown = {target for target in targets(folder) - OWN_OPS if version not in op_table().versions(target)}
     assert {target for target in unknown if not target.startswith("torch.ops.torchvision.")} == set()
 
 
@@ -266,9 +267,38 @@ def test_every_target_of_an_artifact_is_an_op_of_its_version(version):
     ],
 )
 def test_which_versions_have_it(name, since, until):
-    having = [version for version in TORCH if BY_VERSION[version].lookup(name) is not None]
-    assert having == ([] if since is None else TORCH[TORCH.index(since) : TORCH.index(until) + 1])
-    assert op_table().lookup(name) is not None
+    having = [] if since is None else TORCH[TORCH.index(since) : TORCH.index(until) + 1]
+    assert list(op_table().versions(name)) == having
+    assert [version for version in TORCH if name in NAMES[version]] == having
+    # A version that lacks it, says the table, may be a build that has it: the last row answers.
+    last = op_table().lookup(name)
+    assert last is not None
+    assert [BY_VERSION[version].lookup(name) == last for version in TORCH if version not in having] == [True] * (
+        len(TORCH) - len(having)
+    )
+
+
+def test_versions_that_have_an_op_follow_each_other():
+    for name in op_table().names():
+        having = list(op_table().versions(name))
+        assert not having or having == TORCH[TORCH.index(having[0]) : TORCH.index(having[-1]) + 1], name
+
+
+@pytest.mark.parametrize(
+    ("version", "covers"),
+    [
+        ("2.13.0+cpu", "2.13"),
+        ("2.10.0a0+git1f2e3d4", "2.10"),
+        ("2.6", "2.6"),
+        ("2.5.1+cu124", None),
+        ("2.16.0", None),
+        ("2", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_which_version_a_build_is_of(version, covers):
+    assert version_of(version) == covers
 
 
 def test_a_schema_is_that_of_its_version():
@@ -279,8 +309,8 @@ def test_a_schema_is_that_of_its_version():
 
 def test_a_lookup_answers_of_the_last_version_that_has_the_op():
     for name in op_table().names():
-        having = [info for version in TORCH if (info := BY_VERSION[version].lookup(name)) is not None]
-        assert not having or op_table().lookup(name) == having[-1]
+        having = op_table().versions(name)
+        assert not having or op_table().lookup(name) == BY_VERSION[having[-1]].lookup(name)
 
 
 def test_table_is_up_to_date():

@@ -101,6 +101,9 @@ def choice(section: str, names: str, choices: str, text: str, **attributes: Any)
     return option(section, names, text, type=click.Choice(choices.split()), **attributes)
 
 
+_REQUIRES_TORCH: Final = "The versions of torch to run in, such as '>=2.9': flag ops that one of them lacks (GL602)."
+
+
 def rules(target: str | Callable[[], str]) -> tuple[Decorator, ...]:
     """Which rules are on; ``target`` is the help of ``--target``."""
     section, codes = "Rule selection", {"multiple": True, "metavar": "RULES", "shell_complete": complete_selectors}
@@ -109,6 +112,7 @@ def rules(target: str | Callable[[], str]) -> tuple[Decorator, ...]:
         option(section, "--ignore", "Disable these rules.", **codes),
         option(section, "--extend-select", "Enable these rules, too.", **codes),
         option(section, "--target", target, multiple=True, metavar="NAME", shell_complete=complete_targets),
+        option(section, "--requires-torch", _REQUIRES_TORCH, metavar="SPECIFIER"),
     )
 
 

@@ -25,6 +25,7 @@ from graphlint.run.config import Configuration
 from graphlint.run.engine import read_document
 from graphlint.run.resolution import Resolver
 from graphlint.run.review import Reviewer
+from graphlint.semantics.versions import loads_in
 
 WHAT = "What to show"
 OUTPUT = "Output"
@@ -130,7 +131,7 @@ def _shown(artifact: Artifact, entry: ProgramEntry, *, settings: Any, review: An
     except ArtifactError as error:
         raise ArtifactError(f"{artifact.path}, program {entry.name}: {error}", member=error.member) from None
     reported = tuple(one.diagnostic for one in found if one.diagnostic.suppression is None)
-    return ShownProgram(entry.name, Flow(view), reported)
+    return ShownProgram(entry.name, Flow(view), loads_in(view.program, view.ops, entry.layout), reported)
 
 
 def _centered(programs: Sequence[ShownProgram], path: str, nodes: Sequence[str], hops: int) -> list[ShownProgram]:

@@ -18,6 +18,7 @@ a fact that has its default is left out. The fields are those of :class:`~graphl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -49,6 +50,11 @@ class Row(msgspec.Struct):
         """The row's line."""
         facts = (f"{field}={value}" if value else field for field, value in self.facts.items())
         return "\t".join([self.name, self.schema, *facts])
+
+    def versions(self, known: Sequence[str]) -> Sequence[str]:
+        """Those of the ``known`` versions of torch, in their order, that the row is of; none where it does not say."""
+        since, _, until = self.facts.get("torch", "").partition("-")
+        return known[known.index(since) : known.index(until or since) + 1] if since else ()
 
     def info(self) -> OpInfo:
         """What the row says of the op."""

@@ -11,7 +11,6 @@ import os
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from itertools import pairwise
 from typing import TypeVar
 
 from graphlint.ops.conditions import Alias
@@ -19,7 +18,7 @@ from graphlint.ops.declared import DeclaredOp
 from graphlint.ops.info import OpInfo
 from graphlint.ops.rows import ALWAYS, NEVER, Row
 
-__all__ = ["TABLE", "OpInfo", "OpTable", "op_name", "op_table"]
+__all__ = ["TABLE", "OpInfo", "OpTable", "covered", "op_name", "op_table", "version_of"]
 
 TABLE = os.path.join(os.path.dirname(__file__), "table.tsv")  # pathlib is slow to import
 """The generated file: comment lines, then rows, sorted by name."""
@@ -30,17 +29,24 @@ _Fact = TypeVar("_Fact")
 class OpTable:
     """Ops by name. Lookups are cached; the table itself never changes."""
 
-    def __init__(self, lines: Sequence[str], declared: Mapping[str, DeclaredOp] | None = None) -> None:
-        """``lines`` are the table's, sorted by name, and ``declared`` is what a configuration says."""
+    def __init__(
+        self, lines: Sequence[str], declared: Mapping[str, DeclaredOp] | None = None, version: str | None = None
+    ) -> None:
+        """``lines`` are the table's, sorted by name, ``declared`` is what a configuration says, and ``version`` is the
+        version of torch that is asked about.
+        """
         self._lines = lines
         self._declared = dict(declared or {})
+        self._version = version
         self._known: dict[str, OpInfo | None] = {}
+        self._of_version: dict[str, OpTable] = {}
 
     def lookup(self, target: str) -> OpInfo | None:
         """What is known of a node's target; None where neither the table nor the configuration knows it.
 
         Nothing is concluded from an op's name: an op of a known namespace that the table lacks is unknown. Of an
-        overload that has changed, the last one is found: the rows of later versions come first.
+        overload that has changed, the row of the table's version is found, and the last one where it has no version, or
+        has none of that: the rows of later versions come first.
         """
         if target not in self._known:
             self._known[target] = self._find(op_name(target))
@@ -52,29 +58,51 @@ class OpTable:
         An overload (``mylib.scale_.default``) goes before an op (``mylib.scale_``), and both go before what the
         table says. A namespace (``mylib.*``) speaks only for ops that the table does not know.
         """
-        return OpTable(self._lines, {**self._declared, **ops})
+        return OpTable(self._lines, {**self._declared, **ops}, self._version)
 
     def of_version(self, version: str) -> OpTable:
-        """The table of one version of torch (``2.13``): its rows and no others."""
-        return OpTable([line for line in self._lines if _covers(line.split("\t", 3)[2:3], version)], self._declared)
+        """The table as of one version of torch (``2.13``). Rows are chosen when an op is asked for."""
+        if version not in self._of_version:
+            self._of_version[version] = OpTable(self._lines, self._declared, version)
+        return self._of_version[version]
 
     def names(self) -> Iterator[str]:
-        """All names in the table, without declared ones."""
-        return iter(dict.fromkeys(line.partition("\t")[0] for line in self._lines))
+        """All names in the table, or those that its version has, without declared ones."""
+        names = dict.fromkeys(line.partition("\t")[0] for line in self._lines)
+        return (name for name in names if self._version is None or self._version in self.versions(name))
+
+    def versions(self, target: str) -> tuple[str, ...]:
+        """The versions of torch that have the op, in their order; none where the table tells none."""
+        rows = reversed(list(self.rows(target)))
+        return tuple(version for row in rows for version in row.versions(covered()))
+
+    def rows(self, target: str) -> Iterator[Row]:
+        """What the table has of a target, the last versions first."""
+        key = f"{op_name(target)}\t"
+        at = bisect_left(self._lines, key)
+        while at < len(self._lines) and self._lines[at].startswith(key):
+            yield Row.parse(self._lines[at])
+            at += 1
 
     def with_fact(self, fact: str) -> Iterator[OpInfo]:
         """The ops of which one field is ``fact`` (``effect=check``), as lookups know them, without declared ones."""
-        ending = f"\t{fact}"
-        for later, line in pairwise(("", *self._lines)):
-            name, *fields = line.split("\t") if ending in line else ("",)
-            if fact in fields and not later.startswith(f"{name}\t"):
-                yield Row.parse(line).info()
+        field, _, value = fact.partition("=")
+        for name in dict.fromkeys(line.partition("\t")[0] for line in self._lines if f"\t{fact}" in line):
+            row = self._row(name)
+            if row is not None and row.facts.get(field) == value:
+                yield row.info()
+
+    def _row(self, name: str) -> Row | None:
+        """The row that speaks for the op."""
+        rows = self.rows(name)
+        last = next(rows, None)
+        if self._version is None or last is None or self._version in last.versions(covered()):
+            return last
+        return next((row for row in rows if self._version in row.versions(covered())), last)
 
     def _find(self, name: str) -> OpInfo | None:
-        key = f"{name}\t"
-        at = bisect_left(self._lines, key)
-        found = at < len(self._lines) and self._lines[at].startswith(key)
-        registered = Row.parse(self._lines[at]).info() if found else None
+        row = self._row(name)
+        registered = row.info() if row is not None else None
         declared = _most_specific(self._declared, name, namespaces=registered is None)
         return registered if declared is None else _declared(name, declared, registered)
 
@@ -82,9 +110,28 @@ class OpTable:
 @cache
 def op_table() -> OpTable:
     """The table that graphlint ships, without declared ops."""
+    return OpTable(_read()[1])
+
+
+@cache
+def covered() -> tuple[str, ...]:
+    """The versions of torch that the table covers, in their order: ``2.6`` and so on."""
+    return tuple(next(line.split()[2:] for line in _read()[0] if line.startswith("# torch ")))
+
+
+def version_of(torch: str | None) -> str | None:
+    """The version that ``2.13.0+cpu`` is of, where the table covers it."""
+    version = ".".join((torch or "").split(".")[:2])
+    return version if version in covered() else None
+
+
+@cache
+def _read() -> tuple[list[str], list[str]]:
+    """The comment lines of the file, and its rows."""
     with open(TABLE, encoding="utf-8") as file:  # as above
         lines = file.read().splitlines()
-    return OpTable(lines[bisect_left(lines, "$") :])  # comment lines begin with '#' and so sort before all names
+    start = bisect_left(lines, "$")  # comment lines begin with '#' and so sort before all names
+    return lines[:start], lines[start:]
 
 
 @cache
@@ -106,15 +153,6 @@ def op_name(target: str) -> str:
     if target.startswith("torch._higher_order_ops."):
         return f"higher_order.{target.rpartition('.')[2]}"
     return target
-
-
-def _covers(span: Sequence[str], version: str) -> bool:
-    """Whether a row's ``torch=2.6-2.12`` includes a version. Rows that say nothing are of versions before."""
-    if not span or not span[0].startswith("torch="):
-        return False
-    since, _, until = span[0].removeprefix("torch=").partition("-")
-    first, last, wanted = (tuple(map(int, one.split("."))) for one in (since, until or since, version))
-    return first <= wanted <= last
 
 
 def _most_specific(facts: Mapping[str, _Fact], name: str, *, namespaces: bool = True) -> _Fact | None:

@@ -49,6 +49,8 @@ class ProgramOptions(TypedDict, total=False):
     """Whether what rounds otherwise once it is functional stays as it is."""
     token_sink: TokenSink | None
     target: Selectors | None
+    requires_torch: str | None
+    """A version specifier, such as ``">=2.9"``; empty for none, whatever the configuration says."""
     ops: Mapping[str, DeclaredOp | Mapping[str, Any]] | None
 
 

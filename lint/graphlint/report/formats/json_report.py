@@ -68,7 +68,13 @@ def _lines(results: Sequence[FileResult], options: ReportOptions) -> Iterator[di
 def _described(result: FileResult) -> dict[str, Any]:
     """What there is to say of an artifact, or of a source file, in front of its findings."""
     kind = "source" if result.is_source else "artifact"
-    return {"path": result.path, "kind": kind, "programs": result.programs, "changed": result.changed}
+    return {
+        "path": result.path,
+        "kind": kind,
+        "programs": result.programs,
+        "loads_in": result.loads_in,
+        "changed": result.changed,
+    }
 
 
 def finding(diagnostic: Diagnostic, options: ReportOptions) -> dict[str, Any]:
