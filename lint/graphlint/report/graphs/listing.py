@@ -3,7 +3,7 @@
 ::
 
     key_value_cache.pt2, program model: 8 nodes, 1 finding
-    loads in torch 2.8 to 2.15
+    loads in torch 2.9 to 2.15
 
            | program TRAINING
            | graph(
