@@ -14,7 +14,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from msgspec.structs import replace
 
 import graphlint.run.cache
 import graphlint.run.engine
@@ -111,7 +110,7 @@ def test_a_result_is_of_the_versions_that_are_required(check, look_up, default_r
     result = check()
     assert result.loads_in == {"model": covered()[covered().index("2.9") :]}
     assert look_up() == result
-    assert look_up(settings=replace(default_rules, requires_torch=required(">=2.9", covered()))) is None
+    assert look_up(settings=msgspec.structs.replace(default_rules, requires_torch=required(">=2.9", covered()))) is None
 
 
 def test_a_result_is_found_again(check, look_up):

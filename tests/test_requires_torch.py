@@ -151,12 +151,23 @@ def test_what_is_wrong_with_the_option(model):
     assert str(caught.value) == f"the call: requires-torch: {error}"
 
 
-def test_unknown_versions_are_said_to_be_unknown(model):
-    notes = ["requires-torch '>=2.4' admits other versions than 2.6 to 2.15, whose ops are not known"]
-    assert list(graphlint.lint(model, requires_torch=">=2.4").notes) == notes
-    assert list(graphlint.fix(model, requires_torch=">=2.4", diff=True).notes) == notes
-    assert list(graphlint.lint(model, requires_torch=">=2.4", ignore="GL602").notes) == []
-    assert list(graphlint.lint(model, requires_torch=">=2.9").notes) == []
+READING = "torch {} cannot read the file, although requires-torch admits it"
+UNKNOWN = "requires-torch '>=2.4' admits other versions than 2.6 to 2.15, whose ops are not known"
+
+
+@pytest.mark.parametrize(
+    ("specifier", "options", "notes"),
+    [
+        (">=2.9", {}, []),
+        (">=2.4,!=2.6.*,!=2.7.*", {}, [UNKNOWN.replace("2.4", "2.4,!=2.6.*,!=2.7.*"), READING.format("2.8")]),
+        (">=2.4", {}, [UNKNOWN, READING.format("2.6, 2.7, 2.8")]),
+        (">=2.4", {"ignore": "GL602"}, []),
+        ("==2.7.*", {}, [READING.format("2.7")]),
+    ],
+)
+def test_what_is_no_matter_of_ops_is_a_note(model, specifier, options, notes):
+    assert list(graphlint.lint(model, requires_torch=specifier, **options).notes) == notes
+    assert list(graphlint.fix(model, requires_torch=specifier, diff=True, **options).notes) == notes
 
 
 def test_a_baseline_accepts_it(model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -40,6 +41,12 @@ def test_the_rules_own_examples(found, lint_text):
     assert len(found(bad, bad_version)) == 1
     assert found(good, good_version) == []
     assert not [one for one in lint_text(bad) if one.code == "GL602"]
+
+
+def test_the_documentation_names_the_versions_that_are_known():
+    said = f"the ops of torch {TORCH[0]} to {TORCH[-1]}"
+    for text in (UnavailableOp().documentation, (Path(__file__).parents[2] / "README.md").read_text()):
+        assert said in " ".join(text.split())
 
 
 OTHER = "use another op in the model"

@@ -1,11 +1,17 @@
 """GL602: ops that the torch which a program is to run in does not have."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from graphlint.ops.table import covered
 from graphlint.rules.base import Finding, Rule, no_fix
 from graphlint.rules.view import ProgramView
-from graphlint.semantics.versions import misfits, spanned
+from graphlint.semantics.versions import misfits, readers, spanned
+
+if TYPE_CHECKING:
+    from graphlint.artifact.artifact import Layout
 
 
 class UnavailableOp(Rule):
@@ -17,8 +23,9 @@ class UnavailableOp(Rule):
     message names the first such version. Finds nothing where no version is required.
 
     The setting is a version specifier (PEP 440): `>=2.9`, `==2.9.*`, `>=2.9,<2.13`. What is known are the ops of torch
-    2.6 to 2.15. Of other versions nothing is said, nor of custom ops, nor of types of arguments. Whether a version
-    reads the file at all is another question: `graphlint show` tells which do.
+    2.6 to 2.15. Of other versions nothing is said, nor of custom ops, nor of types of arguments. Where a version does
+    not read the file at all, for its schema or the layout of the archive, a note says so; `graphlint show` tells which
+    versions load it.
 
     ## Why is this bad?
     torch refuses a program with an op that it does not have when it loads it. An argument that its overload does not
@@ -57,6 +64,21 @@ class UnavailableOp(Rule):
             newer = bool(having) and covered().index(version) < covered().index(having[0])
             again = f"export the model again in torch {version}, or " if newer else ""
             yield Finding(message, no_fix(f"{again}use another op in the model"), misfit.site)
+
+
+def version_notes(view: ProgramView, layout: Layout) -> list[str]:
+    """What there is to say of the required versions that is no matter of ops."""
+    required = view.requires_torch
+    if required is None:
+        return []
+    known = f"{covered()[0]} to {covered()[-1]}"
+    notes = [f"requires-torch '{required.specifier}' admits other versions than {known}, whose ops are not known"]
+    able = readers(view.program, layout)
+    unable = [version for version in required.versions if version not in able]
+    return [
+        *(notes if required.others else ()),
+        *([f"torch {', '.join(unable)} cannot read the file, although requires-torch admits it"] if unable else ()),
+    ]
 
 
 def _when(having: Sequence[str]) -> str:

@@ -13,7 +13,6 @@ from graphlint.artifact.artifact import Artifact, ProgramEntry, open_artifact
 from graphlint.artifact.errors import ArtifactError, FixValidationError, LfsPointerError, VerificationError, WriteError
 from graphlint.ir.document import Document
 from graphlint.ir.source import model_lines
-from graphlint.ops.table import covered
 from graphlint.report.results import Action, FileResult, RestoredCheck
 from graphlint.rules.base import Rule, no_fix
 from graphlint.rules.code import find_member_code, find_program_code
@@ -22,9 +21,9 @@ from graphlint.rules.files import CodeInArtifact, LfsPointer, UnreadableArtifact
 from graphlint.rules.ignore_comments import UnusedIgnore
 from graphlint.rules.linting import Review, lint_view, target_notes
 from graphlint.rules.settings import Settings
-from graphlint.rules.torch_versions import UnavailableOp
+from graphlint.rules.torch_versions import UnavailableOp, version_notes
 from graphlint.rules.view import ProgramView
-from graphlint.semantics.versions import loads_in, spanned
+from graphlint.semantics.versions import loads_in
 
 if TYPE_CHECKING:
     from graphlint.rules.fixing import ChangedProgram
@@ -216,12 +215,10 @@ class _Run:
             self._found["illustrations"] += illustrate(view, reported).values()
 
     def _note_versions(self, entry: ProgramEntry, view: ProgramView) -> None:
-        """Note which versions of torch load a program, and what is not known of those that are required."""
+        """Note which versions of torch load a program, and what is to be said of those that are required."""
         self._loads_in[entry.name] = loads_in(view.program, view.ops, entry.layout)
-        required = self._settings.requires_torch
-        if required is not None and required.others and UnavailableOp.code in self._settings.enabled:
-            unknown = f"other versions than {spanned(covered())}, whose ops are not known"
-            self._notes.append(f"requires-torch '{required.specifier}' admits {unknown}")
+        if view.requires_torch is not None and UnavailableOp.code in self._settings.enabled:
+            self._notes += version_notes(view, entry.layout)
 
     def _note_lines(self, document: Document) -> None:
         if UnusedIgnore.code in self._settings.enabled:

@@ -70,22 +70,19 @@ def loads_in(program: Program, ops: OpTable, layout: Layout) -> tuple[str, ...]:
     """The versions of torch, of those that the table covers, that load a program from an archive of that layout, as
     far as that can be told. They follow each other.
     """
-    lacking = {version for version in covered() if not _reads(version, program, layout)}
-    if len(lacking) < len(covered()):
-        lacking.update(version for misfit in misfits(program, ops) for version in misfit.missing)
-    return tuple(version for version in covered() if version not in lacking)
+    versions = readers(program, layout)
+    lacking = {version for misfit in misfits(program, ops) for version in misfit.missing} if versions else ()
+    return tuple(version for version in versions if version not in lacking)
 
 
-def _reads(version: str, program: Program, layout: Layout) -> bool:
-    """Whether a version reads such a program from an archive of that layout, whatever ops there are."""
+def readers(program: Program, layout: Layout) -> tuple[str, ...]:
+    """The versions that read such a program from an archive of that layout, whatever ops there are."""
     major, minor = program.schema
-    order = covered().index
-    return (
-        major == LOADABLE_MAJOR
-        and order(version) >= order(_FIRST_READER.get(layout, covered()[0]))
-        and (version != _STRICT or minor <= _STRICT_MINOR)
-        and (order(version) <= order(_LAST_READER_OF_UNMARKED) or not _has_unmarked(program.graph))
-    )
+    if major != LOADABLE_MAJOR:
+        return ()
+    first = covered().index(_FIRST_READER.get(layout, covered()[0]))
+    end = covered().index(_LAST_READER_OF_UNMARKED) + 1 if _has_unmarked(program.graph) else None
+    return tuple(version for version in covered()[first:end] if version != _STRICT or minor <= _STRICT_MINOR)
 
 
 def _has_unmarked(graph: Graph) -> bool:
