@@ -364,7 +364,11 @@ class Graph(_Part, dict=True, gc=True):
         """Names of all values that nodes read or that the graph returns."""
         used = {name for output in self.outputs for name in output.names()}
         for node in self.nodes:
-            used.update(node.reads())
+            for operand in node.inputs:  # most are one tensor or a number: a list for each would take longer
+                if operand.arg.as_tensor is not None:
+                    used.add(operand.arg.as_tensor.name)
+                elif not operand.arg.is_constant:
+                    used.update(operand.arg.names())
         return used
 
 

@@ -1,7 +1,5 @@
 """Conditions on the arguments that a node records, as data."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import msgspec

@@ -1,7 +1,5 @@
 """What a configuration says of custom ops."""
 
-from __future__ import annotations
-
 import msgspec
 
 

@@ -4,9 +4,7 @@ Facts about results (:attr:`OpInfo.layout`, ``dtype``, …) stand on overloads t
 an ``out=`` or an in-place overload computes is told by the row of its functional twin.
 """
 
-from __future__ import annotations
-
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -15,6 +13,10 @@ from graphlint.ops.conditions import Alias, HiddenWrites, RandomCondition
 from graphlint.ops.schema import OpSchema
 
 Source = Literal["table", "configuration"]
+DISPATCHED: Final = "torch.ops."
+"""How the targets of ops begin that the dispatcher knows, and of higher-order ones."""
+HIGHER_ORDER: Final = "higher_order."
+"""How the names of higher-order ops begin."""
 
 EffectKind = Literal[
     "check",  # raises where a condition does not hold
@@ -115,6 +117,51 @@ Autocast = Literal[
     "promote",  # operands are brought to the widest dtype among them
 ]
 
+Role = Literal[
+    # what passes make, and look for
+    "copy",  # in memory of its own
+    "overwrite",  # the second operand, laid out as the first
+    "cast",
+    "fill",  # a tensor like another, full of a number
+    "expand",
+    "repeat",
+    "mean",
+    "alias",
+    "detach",
+    "view",
+    "reshape",  # a view, or a copy where there is none
+    "bitcast",
+    "permute",
+    "transpose",
+    "squeeze",  # of one dimension
+    "unsqueeze",
+    "diagonal",
+    "scatter-select",  # the first operand with the second in the place that the step shows
+    "scatter-slice",
+    "scatter-diagonal",
+    "scatter-strided",
+    "conjugate",  # each element, in memory of its own
+    "negate",
+    "real",
+    "imag",
+    "complex",  # of real and imaginary parts
+    "view-as-real",
+    "view-as-complex",
+    "polygamma",
+    "batch-norm",  # which returns new running statistics
+    "size",  # of a dimension
+    "sum",  # of two numbers
+    # checks, and the tokens that chain them
+    "assert",  # without a message
+    "assert-message",
+    "assert-scalar",
+    "assert-range",
+    "assert-metadata",
+    "make-token",
+    "effect-token",  # runs an op that is given an effect token of torch's own
+]
+"""What an op is to graphlint itself: code asks for the role, and the table says which op has it."""
+
 Region = Literal[
     "gradients",  # whether autograd records: enabled, …
     "autocast",  # device, dtype, enabled, …
@@ -190,6 +237,7 @@ class OpInfo(msgspec.Struct, frozen=True):
     """When it draws from the global random number generator."""
     draw_order: DrawOrder = "elements"
     """Of an op that draws into a tensor: whether it draws the same numbers as its functional twin."""
+    role: Role | None = None
     dropout: bool = False
     """Whether it drops elements at random in training mode, and does nothing else."""
     returns_nothing: bool = False
@@ -241,6 +289,22 @@ class OpInfo(msgspec.Struct, frozen=True):
     autocast may cast (it leaves ``out=`` and in-place overloads alone).
     """
     source: Source = "table"
+
+    @property
+    def target(self) -> str:
+        """What a node that calls it has for a target."""
+        dispatched = self.schema is not None or self.name.startswith(HIGHER_ORDER)
+        return f"{DISPATCHED}{self.name}" if dispatched else self.name
+
+    @property
+    def packet(self) -> str:
+        """Its name without namespace and overload: ``add_``."""
+        return self.name.split(".")[1]
+
+    @property
+    def first_order(self) -> bool:
+        """Whether it is known to take no graphs. What the configuration declares may be a higher-order op."""
+        return self.source == "table" and not self.name.startswith(HIGHER_ORDER)
 
     def draws(self, node: Node) -> bool:
         """Whether the node, with the arguments it records, draws from the global random number generator."""

@@ -16,15 +16,13 @@ a fact that has its default is left out. The fields are those of :class:`~graphl
 | flags | the name of the field alone: ``elementwise``, ``dropout``; ``no meta_layout`` for False |
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import msgspec
 
 from graphlint.ops.conditions import Alias, ArgumentIs, HiddenWrites, RandomCondition
-from graphlint.ops.info import Convention, OpInfo, ViewStep
+from graphlint.ops.info import HIGHER_ORDER, Convention, OpInfo, ViewStep
 from graphlint.ops.schema import OpSchema, SchemaArgument, SchemaReturn, literal, parse_schema
 
 NEVER = RandomCondition("never")
@@ -40,7 +38,7 @@ class Row(msgspec.Struct):
     """Field to value; a flag's value is empty."""
 
     @classmethod
-    def parse(cls, line: str) -> Row:
+    def parse(cls, line: str) -> "Row":
         """The row that a line of the table holds."""
         name, schema, *facts = line.split("\t")
         pairs = (fact.partition("=") for fact in facts)
@@ -64,44 +62,30 @@ class Row(msgspec.Struct):
         tags = frozenset(facts.get("tags", "").split())
         since, _, until = facts.get("torch", "").partition("-")
         functional, _, effect = facts.get("effect", "").rpartition(" ")
-        higher_order = self.name.startswith("higher_order.")
-        values: dict[str, Any] = {
-            "name": self.name,
-            "schema": schema,
-            "since": since,
-            "until": until or since,
-            "writes": tuple(argument.name for argument in arguments if argument.written),
-            "hidden_writes": _hidden_writes(facts["hidden"]) if "hidden" in facts else None,
-            "aliases": _aliases(schema, facts),
-            "shares": facts.get("shares"),
-            "returns_self": facts.get("returns_self", "never"),
-            "view": _steps(facts["view"]) if "view" in facts else (),
-            "random": _random(facts.get("draws"), tags),
-            "draw_order": facts.get("draw_order", "elements"),
-            "returns_nothing": schema is not None and not schema.returns and not schema.variadic,
-            "out_variant": any(
-                a.written and (a.keyword_only or self.name.endswith((".out", "_out"))) for a in arguments
-            ),
-            "in_place_view": "inplace_view" in tags,
-            "functional_twin": facts.get("twin"),
-            "substitute": facts.get("substitute"),
-            "layout": tuple(facts.get("layout", "").split()),
-            "dtype": tuple(facts.get("dtype", "").split()),
-            "autocast": facts.get("autocast"),
-            "effect": bool(effect) and not functional,
-            "kind": effect or None,
-            "calls": _convention(facts["calls"]) if "calls" in facts else None,
-            "region": facts.get("region"),
-            "closed": not higher_order or "closed" in facts,
-            "tags": tags,
-        }
-        values.update(
-            (flag, True)
-            for flag in ("detaches", "dropout", "elementwise", "same_bits", "raises_on_integers")
-            if flag in facts
+        said: dict[str, Any] = {field: facts[field] for field in _WORDS if field in facts}
+        said.update((field, tuple(facts[field].split())) for field in ("layout", "dtype") if field in facts)
+        said.update((field, read(facts[fact])) for fact, (field, read) in _READ.items() if fact in facts)
+        for flag in _FLAGS:
+            if flag in facts or f"no {flag}" in facts:
+                said[flag] = flag in facts
+        return OpInfo(
+            name=self.name,
+            schema=schema,
+            since=since,
+            until=until or since,
+            writes=tuple(argument.name for argument in arguments if argument.written),
+            aliases=_aliases(schema, facts),
+            random=_random(facts.get("draws"), tags),
+            returns_nothing=schema is not None and not schema.returns and not schema.variadic,
+            out_variant=any(a.written and (a.keyword_only or self.name.endswith((".out", "_out"))) for a in arguments),
+            in_place_view="inplace_view" in tags,
+            functional_twin=facts.get("twin"),
+            effect=bool(effect) and not functional,
+            kind=effect or None,  # type: ignore[arg-type]  # the generator holds that words are of the vocabularies
+            closed=not self.name.startswith(HIGHER_ORDER) or "closed" in facts,
+            tags=tags,
+            **said,
         )
-        values.update((flag, False) for flag in ("meta_layout", "complex_bits", "casts_out") if f"no {flag}" in facts)
-        return OpInfo(**values)
 
 
 def _condition(text: str) -> ArgumentIs:
@@ -166,3 +150,14 @@ def _convention(text: str) -> Convention:
         else:
             values[field] = tuple(map(int, value.split(",")))
     return Convention(**values)
+
+
+_WORDS: Final = ("shares", "returns_self", "draw_order", "substitute", "autocast", "region", "role")
+_FLAGS: Final = (
+    "detaches", "dropout", "elementwise", "same_bits", "raises_on_integers", "meta_layout", "complex_bits", "casts_out",
+)  # fmt: skip
+_READ: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
+    "hidden": ("hidden_writes", _hidden_writes),
+    "view": ("view", _steps),
+    "calls": ("calls", _convention),
+}

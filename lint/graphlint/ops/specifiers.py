@@ -4,8 +4,6 @@ What is told apart is what the table of ops tells apart: ``2.9`` stands for all 
 where one of them is. Pre-releases and builds are not told apart.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from typing import Final

@@ -5,17 +5,15 @@ torch has registered, from experiments, and from ``reviewed.tsv``. A line is par
 op is looked up: a program has dozens of ops, the table thousands.
 """
 
-from __future__ import annotations
-
 import os
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from typing import TypeVar
 
 from graphlint.ops.conditions import Alias
 from graphlint.ops.declared import DeclaredOp
-from graphlint.ops.info import OpInfo
+from graphlint.ops.info import DISPATCHED, HIGHER_ORDER, OpInfo, Role
 from graphlint.ops.rows import ALWAYS, NEVER, Row
 
 __all__ = ["TABLE", "OpInfo", "OpTable", "covered", "op_name", "op_table", "version_of"]
@@ -52,7 +50,24 @@ class OpTable:
             self._known[target] = self._find(op_name(target))
         return self._known[target]
 
-    def with_declared(self, ops: Mapping[str, DeclaredOp]) -> OpTable:
+    def twin_of(self, op: OpInfo) -> OpInfo | None:
+        """The functional twin of an op, None where it has none."""
+        return None if op.functional_twin is None else self.lookup(op.functional_twin)
+
+    def of_role(self, role: Role) -> OpInfo:
+        """The op that has a role, without what is declared of it."""
+        found = self.lookup(self._roles[role])
+        if found is None:
+            raise AssertionError("what has a role is in the table")
+        return found
+
+    @cached_property
+    def _roles(self) -> Mapping[str, str]:
+        """The names of ops by their roles, the last fact of a line."""
+        parts = (line.partition("\trole=") for line in self._lines)
+        return {role: line.partition("\t")[0] for line, _, role in parts if role}
+
+    def with_declared(self, ops: Mapping[str, DeclaredOp]) -> "OpTable":
         """The table with what a configuration says of ops.
 
         An overload (``mylib.scale_.default``) goes before an op (``mylib.scale_``), and both go before what the
@@ -60,7 +75,7 @@ class OpTable:
         """
         return OpTable(self._lines, {**self._declared, **ops}, self._version)
 
-    def of_version(self, version: str) -> OpTable:
+    def of_version(self, version: str) -> "OpTable":
         """The table as of one version of torch (``2.13``). Rows are chosen when an op is asked for."""
         if version not in self._of_version:
             self._of_version[version] = OpTable(self._lines, self._declared, version)
@@ -137,8 +152,19 @@ def _read() -> tuple[list[str], list[str]]:
 @cache
 def check_twins() -> Mapping[str, str]:
     """A runtime check's target to its functional twin's."""
-    checks = op_table().with_fact("effect=check")
-    return {f"torch.ops.{op.name}": f"torch.ops.{op.functional_twin}" for op in checks if op.functional_twin}
+    checks = ((op, op_table().twin_of(op)) for op in op_table().with_fact("effect=check"))
+    return {op.target: twin.target for op, twin in checks if twin is not None}
+
+
+def op_of(role: Role) -> OpInfo:
+    """The op that has a role."""
+    return op_table().of_role(role)
+
+
+def role_of(target: str) -> Role | None:
+    """The role of the op that is a node's target."""
+    op = op_table().lookup(target)
+    return op.role if op is not None else None
 
 
 def op_name(target: str) -> str:
@@ -147,11 +173,11 @@ def op_name(target: str) -> str:
     ``torch.ops.aten.add.Tensor`` becomes ``aten.add.Tensor``; what torch 2.4 calls
     ``torch._higher_order_ops.wrap.wrap_with_set_grad_enabled`` becomes ``higher_order.wrap_with_set_grad_enabled``.
     """
-    for prefix in ("torch.ops.", "torch._ops."):
+    for prefix in (DISPATCHED, "torch._ops."):
         if target.startswith(prefix):
             return target[len(prefix) :]
     if target.startswith("torch._higher_order_ops."):
-        return f"higher_order.{target.rpartition('.')[2]}"
+        return f"{HIGHER_ORDER}{target.rpartition('.')[2]}"
     return target
 
 
@@ -195,6 +221,7 @@ def _declared(name: str, op: DeclaredOp, registered: OpInfo | None) -> OpInfo:
         returns_nothing=schema is not None and not schema.returns,
         effect=op.effect,
         kind="effect" if op.effect else None,
-        closed=not name.startswith("higher_order."),
+        closed=not name.startswith(HIGHER_ORDER),
+        role=registered.role if registered is not None else None,
         source="configuration",
     )

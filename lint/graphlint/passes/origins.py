@@ -4,8 +4,6 @@ Both are what a node says of itself and loses by the pass. Readers of a program 
 and torch does not save it again: restoring does without them then, with a name and a form that mean the same.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 from graphlint.ir.edit import changed_node

@@ -22,8 +22,6 @@ Tokens that are chained, over whatever calls, are undone together or not at all.
 a token that is no part of it, or when its end cannot be taken away; :class:`Check` says why.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
@@ -55,12 +53,13 @@ from graphlint.ir.model import (
     SymRef,
 )
 from graphlint.ir.structure import leaves, read_structure
-from graphlint.ops.table import check_twins
+from graphlint.ops.table import check_twins, op_of, role_of
 from graphlint.passes.origins import NAME, SINGLE, note, without_notes
-from graphlint.passes.tokens import BARE, BARE_MESSAGE, CLONE, DETACH, MAKE, TOKEN, required_operands
+from graphlint.passes.tokens import BARE_MESSAGE, TOKEN, required_operands
 from graphlint.semantics.calls import GraphCall, call_of, value_list
 
-_COPIES: Final = frozenset({CLONE, DETACH, "torch.ops.aten.alias.default"})
+_COPIES: Final = ("copy", "detach", "alias")
+"""Roles of the ops that hand a token on."""
 
 Json = dict[str, Any]
 Key = tuple[int, str]
@@ -112,7 +111,7 @@ def restore_checks(document: Document) -> Restoration:
 
 def plain_checks() -> dict[str, str]:
     """A functional check's target to the plain one's."""
-    return {twin: check for check, twin in check_twins().items() if check != BARE}
+    return {twin: check for check, twin in check_twins().items() if check != op_of("assert").target}
 
 
 class _Chain:
@@ -162,9 +161,10 @@ class _Chains:
     def follow(self, graph: Graph, path: tuple[str, ...]) -> None:
         """Find the tokens of a graph, those among its inputs being known, and of the graphs that it calls."""
         for node in graph.nodes:
-            copied = node.input("self") if node.target in _COPIES else None
+            role = role_of(node.target)
+            copied = node.input("self") if role in _COPIES else None
             source = _name_of(copied) if copied is not None else None
-            if node.target == MAKE:
+            if role == "make-token":
                 for name in node.results():
                     self.chain((id(graph), name))
             elif node.target in self._plain:
@@ -184,7 +184,7 @@ class _Chains:
             return
         token = (id(graph), results[0])
         self.chain(token).has_check = True
-        plain = BARE if _is_bare(node) else self._plain[node.target]
+        plain = op_of("assert").target if _is_bare(node) else self._plain[node.target]
         self.checks.append((token, Check(node.label, path, node.target, plain)))
         for operand in node.inputs:
             if operand.name == TOKEN:
@@ -372,7 +372,7 @@ class _Rebuilding:
             taken = self._goes(graph, *node.results())
             if taken and node.target in self._plain:
                 edit.nodes.append(self._check(node, edit))
-            elif not (taken and (node.target == MAKE or node.target in _COPIES)):
+            elif not (taken and role_of(node.target) in ("make-token", *_COPIES)):
                 edit.nodes.append(self._call(node, graph, taken=taken) if node.subgraphs() else node)
         return edit
 
@@ -393,10 +393,10 @@ class _Rebuilding:
             elif operand.arg.kind != "as_none":  # twins need bounds that there are none of, checks do not
                 # Bounds are positional in the twin's schema and keywords in the check's.
                 inputs.append(self._dialect.operand(operand.name, operand.arg, keyword=True))
-        target = BARE if bare else self._plain[node.target]
+        target = op_of("assert").target if bare else self._plain[node.target]
         # torch names a node of the op so: ``_assert_async``, ``_assert_scalar_default``.
-        _, stem, overload = target.rsplit(".", 2)
-        stem = stem if stem == "_assert_async" else f"{stem}_{overload}"
+        _, packet, overload = target.rsplit(".", 2)
+        stem = packet if role_of(target) in ("assert", "assert-message") else f"{packet}_{overload}"
         name = edit.claim(note(node, NAME) or stem) if node.name else node.name
         return changed_node(without_notes(node), target=target, inputs=inputs, outputs=[], name=name)
 
@@ -455,7 +455,7 @@ def _is_bare(node: Node) -> bool:
     this one raises, as a keyword; torch's exporter writes messages without.
     """
     operand = next((one for one in node.inputs if one.name == "assert_msg"), None)
-    if operand is None or node.target != check_twins()[BARE]:
+    if operand is None or node.target != check_twins()[op_of("assert").target]:
         return False
     return operand.arg.as_string == BARE_MESSAGE and operand.arg_kind in (None, KEYWORD)
 

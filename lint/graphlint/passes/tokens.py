@@ -29,8 +29,6 @@ Source of the shape of the result:
 sink is graphlint's own: stock torch runs neither an output without a place in the out_spec nor a TOKEN output.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -60,19 +58,14 @@ from graphlint.ir.model import (
     TensorRef,
 )
 from graphlint.ir.structure import read_structure
-from graphlint.ops.table import check_twins, op_table
+from graphlint.ops.info import Role
+from graphlint.ops.table import check_twins, op_of, op_table
 from graphlint.passes.origins import NAME, SINGLE, noted
 from graphlint.semantics.calls import GraphCall, call_of, value_list
 from graphlint.semantics.sites import Site
 
-BARE: Final = "torch.ops.aten._assert_async.default"
-"""The check that has no message."""
 BARE_MESSAGE: Final = "Expected Tensor with single nonzero value, but got zero"
-"""What ``_assert_async.default`` raises (``aten/src/ATen/native/TensorCompare.cpp``)."""
-
-MAKE: Final = "torch.ops.aten._make_dep_token.default"
-CLONE: Final = "torch.ops.aten.clone.default"
-DETACH: Final = "torch.ops.aten.detach.default"
+"""What the check without a message raises (``aten/src/ATen/native/TensorCompare.cpp``)."""
 TOKEN: Final = "dep_token"
 
 
@@ -125,14 +118,13 @@ class _Threading:
                 edit.nodes.append(node)
                 continue
             if token is None:
-                token = self._token(edit)
-                edit.nodes.append(self._dialect.node(MAKE, [], [tensor(token)], token, _place(node)))
+                token = self._apply("make-token", [], edit, _place(node))
             following = self._token(edit)
             if id(node) in self._carriers:
                 edit.nodes.append(self._carry(node, token, following, edit))
                 call = call_of(node)
                 if call is not None and call.rule.fresh_results:
-                    following = self._apply(DETACH, following, edit, _place(node))
+                    following = self._apply("detach", [following], edit, _place(node))
             else:
                 edit.nodes.append(self._twin(node, token, following))
             token = following
@@ -145,17 +137,17 @@ class _Threading:
         edit.record(name, scalar_meta())
         return name
 
-    def _apply(self, target: str, token: str, edit: GraphEdit, metadata: dict[str, str]) -> str:
-        """The result of an op that takes nothing but the token."""
+    def _apply(self, role: Role, given: list[str], edit: GraphEdit, metadata: dict[str, str]) -> str:
+        """The token that an op makes, which takes another one or nothing."""
         result = self._token(edit)
-        operands = [self._dialect.operand("self", tensor(token))]
-        edit.nodes.append(self._dialect.node(target, operands, [tensor(result)], result, metadata))
+        operands = [self._dialect.operand("self", tensor(token)) for token in given]
+        edit.nodes.append(self._dialect.node(op_of(role).target, operands, [tensor(result)], result, metadata))
         return result
 
     def _twin(self, node: Node, token: str, result: str) -> Node:
         target = check_twins()[node.target]
         inputs = list(node.inputs)
-        if node.target == BARE:
+        if node.target == op_of("assert").target:
             inputs.append(self._dialect.operand("assert_msg", Argument(as_string=BARE_MESSAGE), keyword=True))
         inputs += [
             self._dialect.operand(name, Argument(as_none=True), keyword=True)
@@ -199,7 +191,7 @@ class _Threading:
             return edit.untouched()
         last = self.run(edit, token)
         if copied is not None:
-            last = self._apply(CLONE, last, edit, copied)
+            last = self._apply("copy", [last], edit, copied)
         edit.outputs.insert(len(edit.outputs) if call.returned is None else call.returned, tensor(last))
         return edit.finish(is_single_tensor_return=False)
 

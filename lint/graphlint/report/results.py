@@ -8,6 +8,7 @@ import msgspec
 
 from graphlint import __version__
 from graphlint.ir.source import SourceFrame
+from graphlint.ops.table import op_name
 from graphlint.rules.diagnostics import Diagnostic, Fix
 from graphlint.rules.files import UNREADABLE
 
@@ -36,7 +37,7 @@ class RestoredCheck(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, check: Check, program: str) -> RestoredCheck:
         """What the pass says of a check in the program of that name."""
-        op, plain = (target.removeprefix("torch.ops.") for target in (check.target, check.plain))
+        op, plain = map(op_name, (check.target, check.plain))
         return cls(program, check.subgraph, check.node, op, plain, check.reason)
 
 

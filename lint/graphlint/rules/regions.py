@@ -1,7 +1,5 @@
 """GL401 to GL403: regions and subgraphs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from graphlint.rules.base import Finding, Rule, no_fix

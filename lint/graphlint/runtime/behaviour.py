@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.utils import _pytree as pytree
 
+from graphlint.ops.table import role_of
 from graphlint.runtime.samples import SEED, Call
 
 _ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")
@@ -43,7 +44,7 @@ class Runner:
         self.module = program.module() if module is None else module
         self._tokens: set[str] = set()
         """Names of the buffers that dependency tokens end in, whose values mean nothing."""
-        if any(str(node.target) == "aten._make_dep_token.default" for node in program.graph.nodes):
+        if any(role_of(str(node.target)) == "make-token" for node in program.graph.nodes):
             written = program.graph_signature.buffers_to_mutate.values()
             self._tokens = {one for one in written if one.startswith("dep_token") and one not in program.state_dict}
         self.initial = {name: value.detach().clone() for name, value in self.tensors().items()}

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from graphlint.artifact.errors import VerificationError
+from graphlint.ops.table import role_of
 from graphlint.report.formats.phrasing import count
 from graphlint.runtime.behaviour import (
     Outcome,
@@ -184,5 +185,5 @@ def _returns_token(original: Any, fixed: Any) -> bool:
         and after.num_children == 2
         and after.children()[0] == before
         and after.children()[1].is_leaf()
-        and any(str(node.target).endswith("_make_dep_token.default") for node in fixed.graph.nodes)
+        and any(role_of(str(node.target)) == "make-token" for node in fixed.graph.nodes)
     )

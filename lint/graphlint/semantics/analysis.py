@@ -1,7 +1,5 @@
 """What a program does: its nodes in order, what they write, and which memory that is."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
@@ -74,15 +72,13 @@ class Analysis:
 
     def _left_out(self, op: OpInfo) -> bool:
         """Whether nodes of an op are of no interest."""
-        # What the configuration declares may be a higher-order op, with graphs among its operands.
-        return op.source == "table" and not (
+        return op.first_order and not (
             op.writes
             or op.hidden_writes is not None
             or op.random.draws != "never"
             or op.returns_nothing
             or op.kind is not None
             or op.effect
-            or op.name.startswith("higher_order.")
         )
 
     @cached_property
@@ -156,7 +152,7 @@ class Analysis:
         twins = frozenset(check_twins().values())  # plain functions, which are no sites
         called = (sub.graph for site in self.sites for sub in site.node.subgraphs())
         for graph in (self.program.graph, *called):
-            counts.update([node.target for node in graph.nodes if node.target in twins])
+            counts.update({target: len(graph.by_target[target]) for target in graph.by_target.keys() & twins})
         return counts
 
     @cached_property

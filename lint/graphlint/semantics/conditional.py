@@ -7,8 +7,6 @@ Source of the conditions: ``aten/src/ATen/native`` of torch 2.13 (``TensorConver
 ``Dropout.cpp``); the tests run each case in torch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Final
 

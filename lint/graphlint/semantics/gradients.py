@@ -5,8 +5,6 @@ something into it that does. In place, autograd admits no write to the former, b
 gradients off, or through ``detach``.
 """
 
-from __future__ import annotations
-
 from graphlint.semantics.analysis import Write
 
 

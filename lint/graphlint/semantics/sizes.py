@@ -1,9 +1,7 @@
 """What is known of symbolic sizes from the ranges that the artifact gives their symbols."""
 
-from __future__ import annotations
-
 from graphlint.ir.expressions import as_expression
-from graphlint.ir.model import Program
+from graphlint.ir.model import Graph, Program
 
 
 class Sizes:
@@ -30,3 +28,11 @@ class Sizes:
                 term *= self._lowest[atom] ** min(power, 2)
             lowest += term
         return lowest < 2
+
+
+def expression_of(graph: Graph, symbol: str) -> str | None:
+    """What is recorded of a symbolic integer of a graph, None where that is no expression."""
+    recorded = graph.sym_int_values.get(symbol)
+    expression = recorded.get("as_expr") if isinstance(recorded, dict) else None
+    spelled = expression.get("expr_str") if isinstance(expression, dict) else None
+    return spelled if isinstance(spelled, str) else None

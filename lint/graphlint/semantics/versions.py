@@ -14,7 +14,7 @@ import msgspec
 
 from graphlint.ir.model import Graph, NamedArgument, Node, Program
 from graphlint.ops.conditions import ArgumentIs
-from graphlint.ops.info import OpInfo
+from graphlint.ops.info import HIGHER_ORDER, OpInfo
 from graphlint.ops.rows import Row
 from graphlint.ops.schema import OpSchema, SchemaArgument, parse_schema
 from graphlint.ops.table import OpTable, covered
@@ -58,7 +58,7 @@ def misfits(program: Program, ops: OpTable) -> Iterator[Misfit]:
     def fits(op: OpInfo) -> bool:
         """Whether all versions take all of its nodes, which have no subgraphs."""
         history = histories[op.name] = _History(ops.rows(op.name))
-        return history.fits and op.source == "table" and not op.name.startswith("higher_order.")
+        return history.fits and op.source == "table" and not op.name.startswith(HIGHER_ORDER)
 
     for site in walk(program, ops, fits):
         history = histories.get(site.name)

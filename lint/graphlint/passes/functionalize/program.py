@@ -4,8 +4,6 @@ What cannot be rewritten blocks its whole storage: all writes to it stay as they
 are what :func:`plan` returns, for the rules to show.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import cache, cached_property
 from typing import Final
@@ -27,7 +25,7 @@ from graphlint.ir.edit import (
 )
 from graphlint.ir.model import Graph, InputSpec, OutputSpec, Program, Spec
 from graphlint.ir.names import is_kept, kept_stem
-from graphlint.passes.functionalize.frame import Blocked, Frame
+from graphlint.passes.functionalize.frame import Blocked, Frame, blocking
 from graphlint.passes.functionalize.metas import Meta, Obstacle
 from graphlint.passes.functionalize.views import View
 from graphlint.semantics.analysis import Analysis, Write
@@ -214,10 +212,8 @@ class Rewriter:
                 ref = frame.ref(name)
                 if name is None or ref is None or ref.name == name:
                     continue
-                try:
+                with blocking(ref.storage):
                     meta = self.meta(self.program.graph, name)
-                except Obstacle as reason:
-                    raise Blocked([ref.storage], str(reason)) from None
                 first = frame.state(ref).origin.meta
                 if not meta.same_layout(first) or meta.offset != first.offset:
                     raise Blocked([ref.storage], f"%{name} shows its memory in another shape")
@@ -336,17 +332,16 @@ def _write_obstacle(write: Write, analysis: Analysis) -> str | None:
         if program.schema < _PARAMETER_OUTPUTS:
             return "files of torch before 2.9 have no mutation outputs for parameters"
     if op.in_place_view:
-        packet = op.name.split(".")[1]
-        twin = analysis.ops.lookup(op.functional_twin) if op.functional_twin is not None else None
+        twin = analysis.ops.twin_of(op)
         if twin is None or not twin.view:
-            return f"{packet} changes how much memory the tensor has, or which"
+            return f"{op.packet} changes how much memory the tensor has, or which"
         changed = write.target
         while changed.step is not None and changed.step.op.in_place_view and changed.parent is not None:
             changed = changed.parent
         if changed.may_be_operand:
-            return f"whether {packet} changes another tensor, too, depends on more than the artifact tells"
+            return f"whether {op.packet} changes another tensor, too, depends on more than the artifact tells"
         if write.kind != "intermediate":
-            return f"{packet} changes the sizes or strides of a tensor that the caller or the module holds"
+            return f"{op.packet} changes the sizes or strides of a tensor that the caller or the module holds"
     return _crossing(write)
 
 
