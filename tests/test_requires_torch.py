@@ -149,6 +149,8 @@ def test_what_is_wrong_with_the_option(model):
     with pytest.raises(ConfigError) as caught:
         graphlint.lint(model, requires_torch="new")
     assert str(caught.value) == f"the call: requires-torch: {error}"
+    with pytest.raises(ConfigError, match=r"^requires_torch: expected a string, found the number 2\.9$"):
+        graphlint.lint(model, requires_torch=2.9)
 
 
 READING = "torch {} cannot read the file, although requires-torch admits it"

@@ -93,33 +93,41 @@ class OpTable:
 
     def rows(self, target: str) -> Iterator[Row]:
         """What the table has of a target, the last versions first."""
-        key = f"{op_name(target)}\t"
-        at = bisect_left(self._lines, key)
-        while at < len(self._lines) and self._lines[at].startswith(key):
-            yield Row.parse(self._lines[at])
-            at += 1
+        return map(Row.parse, self._lines_of(op_name(target)))
 
     def with_fact(self, fact: str) -> Iterator[OpInfo]:
         """The ops of which one field is ``fact`` (``effect=check``), as lookups know them, without declared ones."""
-        field, _, value = fact.partition("=")
         for name in dict.fromkeys(line.partition("\t")[0] for line in self._lines if f"\t{fact}" in line):
-            row = self._row(name)
-            if row is not None and row.facts.get(field) == value:
-                yield row.info()
+            line = self._line(name)
+            if line is not None and fact in line.split("\t"):
+                yield _info(line)
 
-    def _row(self, name: str) -> Row | None:
-        """The row that speaks for the op."""
-        rows = self.rows(name)
-        last = next(rows, None)
-        if self._version is None or last is None or self._version in last.versions(covered()):
-            return last
-        return next((row for row in rows if self._version in row.versions(covered())), last)
+    def _lines_of(self, name: str) -> Iterator[str]:
+        key = f"{name}\t"
+        at = bisect_left(self._lines, key)
+        while at < len(self._lines) and self._lines[at].startswith(key):
+            yield self._lines[at]
+            at += 1
+
+    def _line(self, name: str) -> str | None:
+        """The line that speaks for the op."""
+        lines = list(self._lines_of(name))
+        if self._version is not None and len(lines) > 1:
+            own = (line for line in lines if self._version in Row.parse(line).versions(covered()))
+            return next(own, lines[0])
+        return lines[0] if lines else None
 
     def _find(self, name: str) -> OpInfo | None:
-        row = self._row(name)
-        registered = row.info() if row is not None else None
+        line = self._line(name)
+        registered = _info(line) if line is not None else None
         declared = _most_specific(self._declared, name, namespaces=registered is None)
         return registered if declared is None else _declared(name, declared, registered)
+
+
+@cache
+def _info(line: str) -> OpInfo:
+    """What a line says, whichever version is asked about."""
+    return Row.parse(line).info()
 
 
 @cache
