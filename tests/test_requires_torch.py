@@ -24,12 +24,12 @@ MEASURED = json.loads(LOADS.read_text())
 
 
 class Decomposed(torch.nn.Module):
-    """What torch 2.14 dropped, and what it has since 2.9."""
+    """What torch 2.14 dropped, and what torch 2.8 has with other arguments, and torch 2.6 not at all."""
 
     def forward(self, x):
         lower = torch.cholesky(x)
         q, r = torch.qr(x)
-        return lower + q + r, torch.hash_tensor(x)
+        return lower + q + r, torch.ops.aten._fused_rms_norm(x, [3], None, 1e-5)
 
 
 def program():
@@ -46,6 +46,9 @@ GONE = [
     "aten.cholesky.default is not in torch 2.14 (gone since 2.14)",
     "aten.qr.default is not in torch 2.14 (gone since 2.14)",
 ]
+
+
+NORM = "aten._fused_rms_norm.default"
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +93,8 @@ def test_the_model_s_line_says_what_is_missing(model):
         (">=2.9", GONE),
         (">=2.9,<2.14", []),
         ("==2.13.*", []),
-        ("==2.8.*", ["aten.hash_tensor.default is not in torch 2.8 (only since 2.9)"]),
-        ("~=2.6", [*GONE, "aten.hash_tensor.default is not in torch 2.6 (only since 2.9)"]),
+        ("==2.8.*", [f"{NORM} takes no argument 'normalized_shape' in torch 2.8 (only since 2.9)"]),
+        ("~=2.6", [*GONE, f"{NORM} is not in torch 2.6 (only since 2.8)"]),
         ("", []),
     ],
 )
