@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -249,6 +251,11 @@ def test_artifacts_load_in_what_is_said(writer):
         expected = tuple(version for version in covered() if names.isdisjoint(MEASURED[version]))
         result = graphlint.lint(path, isolated=True)
         assert result.loads_in == dict.fromkeys(result.programs, expected), path.name
+
+
+def test_what_was_measured_is_what_the_installed_version_does():
+    done = subprocess.run([sys.executable, "-m", "tests.facts.loading", "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, f"run python -m tests.facts.loading\n{done.stderr}"
 
 
 def test_the_installed_version_refuses_what_is_said(model, newer):

@@ -1,9 +1,11 @@
 """Write which artifacts of the test suite torch loads (``tests/facts/loads.json``).
 
-``python -m tests.facts.loading`` writes what the installed torch refuses, and leaves what other versions do. It needs
-torch and nothing else. What is refused is ``<version>/<case>``, or ``<version>/*`` for all that a version wrote.
+``python -m tests.facts.loading`` writes what the installed torch refuses, and leaves what other versions do; with
+``--check`` it writes nothing, and exits 1 where the file is stale. It needs torch and nothing else. What is refused is
+``<version>/<case>``, or ``<version>/*`` for all that a version wrote.
 """
 
+import contextlib
 import importlib
 import json
 import logging
@@ -39,22 +41,24 @@ def refused() -> list[str]:
     return told
 
 
-def main() -> None:
-    """Write it."""
+def main(arguments: list[str]) -> int:
+    """Write or check the file; the exit code."""
     logging.disable(logging.CRITICAL)
     # What a program calls has to be registered: the custom op of the artifacts, and ops that register late.
     torch.library.define("sample::scale_", "(Tensor(a!) x, float factor) -> ()")
     ops = importlib.import_module("torch._higher_order_ops")
     for module in pkgutil.iter_modules(ops.__path__, "torch._higher_order_ops."):
-        try:
+        with contextlib.suppress(ImportError):
             importlib.import_module(module.name)
-        except ImportError:
-            continue
     known = json.loads(LOADS.read_text()) if LOADS.exists() else {}
-    known[".".join(torch.__version__.split(".")[:2])] = refused()
-    ordered = sorted(known.items(), key=lambda one: tuple(map(int, one[0].split("."))))
+    version = ".".join(torch.__version__.split(".")[:2])
+    found = refused()
+    if arguments == ["--check"]:
+        return int(known.get(version) != found)
+    ordered = sorted({**known, version: found}.items(), key=lambda one: tuple(map(int, one[0].split("."))))
     LOADS.write_text(json.dumps(dict(ordered), indent=1) + "\n")
+    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
