@@ -13,6 +13,8 @@ PACKETS = {name.rpartition(".")[0] for name in NAMES if name.count(".") > 1}
 PRIVATE = {word for packet in PACKETS if re.match(r"_[^_]", word := packet.rpartition(".")[2])}
 OPS = NAMES | PACKETS | PRIVATE
 """Ops as code could name them: overloads, ops, and ops without a namespace that are no words."""
+BELOW = ("executable.py", "torch.ops.aten.from_file")
+"""What opens a file is told with what else torch runs as code, which asks no facts: it is a layer below them."""
 NAMESPACES = {packet.partition(".")[0] for packet in PACKETS} - {"torch"}  # dtypes are of torch, too
 
 
@@ -50,7 +52,7 @@ def test_no_op_is_named_outside_of_ops():
         for path in PACKAGE.rglob("*.py")
         if "ops" not in path.relative_to(PACKAGE).parts
         for line, string in strings(path)
-        for word in re.findall(r"[\w.*]+", string)
-        if is_op(word)
+        for word in re.findall(r"[\w.*]+", re.sub(r"\\(.)", lambda one: "." if one[1] == "." else " ", string))
+        if is_op(word) and (path.name, word) != BELOW
     ]
     assert named == []

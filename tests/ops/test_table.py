@@ -5,21 +5,24 @@ import re
 import subprocess
 import sys
 import zipfile
+from collections import Counter
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from tests.facts.generate import COMMAND
+from tests.facts.versions import of_version
 
 from graphlint.ir.model import Argument, NamedArgument, Node, TensorRef
 from graphlint.ops.conditions import Alias
 from graphlint.ops.declared import DeclaredOp
-from graphlint.ops.table import TABLE, OpTable, covered, op_name, op_table, version_of
+from graphlint.ops.info import Role, StepKind
+from graphlint.ops.table import TABLE, OpTable, check_twins, covered, op_name, op_of, op_table, version_of
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 VERSIONS = sorted(path.name for path in ARTIFACTS.iterdir() if path.is_dir())
-BY_VERSION = {version: op_table().of_version(version) for version in (f"2.{minor}" for minor in range(6, 16))}
+BY_VERSION = {version: of_version(version) for version in (f"2.{minor}" for minor in range(6, 16))}
 TORCH = list(BY_VERSION)
-NAMES = {version: set(table.names()) for version, table in BY_VERSION.items()}
 OWN_OPS = {"torch.ops.sample.scale_.default"}
 """The custom ops of the artifacts, which nobody but they can know."""
 
@@ -158,12 +161,20 @@ def test_regions(version):
     }
 
 
-@pytest.mark.parametrize("fact", ["effect=check", "autocast=lowered"])
-def test_ops_with_a_fact_are_those_that_lookups_know(fact):
-    found = [info.name for info in op_table().with_fact(fact)]
-    infos = {name: op_table().lookup(name) for name in found}
-    assert len(infos) == len(found) > 10
-    assert list(op_table().with_fact(fact)) == list(infos.values())
+def test_ops_that_are_looked_for_by_what_they_are():
+    infos = [op_table().lookup(name) for name in op_table().names()]
+    checks = {op.target: f"torch.ops.{op.functional_twin}" for op in infos if op.kind == "check" and op.functional_twin}
+    assert check_twins() == checks != {}
+    roles = Counter(op.role for op in infos if op.role is not None)
+    assert {role for role, count in roles.items() if count > 1} == {"assert-range"}
+    assert {role: op_of(role).role for role in roles} == {role: role for role in roles}
+    steps = {op.role: [step.kind for step in op.view] for op in infos if op.role in get_args(StepKind)}
+    assert len(steps) > 10
+    assert {kind: kinds for kind, kinds in steps.items() if kinds != [kind]} == {}
+
+
+def test_each_role_is_that_of_an_op():
+    assert {role for role in {*get_args(Role)} - {*get_args(StepKind)} if not op_of(role)} == set()
 
 
 def test_what_returns_nothing_writes_or_has_an_effect():
@@ -193,13 +204,13 @@ class TestDeclared:
     def test_overload(self):
         info = self.TABLE.lookup("torch.ops.mylib.scale_.both")
         assert info.writes == ("0", "1")
-        assert info.aliases == (Alias("x", None, "maybe"),)
+        assert (info.aliases, info.shares) == ((Alias("x"),), "undecided")
         assert info.draws(Node("", [], []))
 
     def test_positions_find_the_recorded_arguments(self):
         tensor = Argument(as_tensor=TensorRef("t"))
         node = Node("", [NamedArgument("x", tensor), NamedArgument("factor", Argument(as_int=2))], [])
-        assert self.TABLE.lookup("torch.ops.mylib.scale_.both").written_arguments(node) == ("x",)
+        assert self.TABLE.lookup("torch.ops.mylib.scale_.both").written(node) == {"0": tensor}
 
     def test_configuration_overrules_the_table_for_single_ops(self):
         assert self.TABLE.lookup("torch.ops.aten.add_.Tensor").writes == ("other",)
@@ -234,7 +245,7 @@ def test_the_header_names_every_version():
 
 @pytest.mark.parametrize("version", TORCH)
 def test_every_version_has_its_rows(version):
-    names = NAMES[version]
+    names = set(BY_VERSION[version].names())
     assert len(names) > 3600
     assert {"aten.add.Tensor", "aten.index_put_.default", "higher_order.cond", "_operator.ge"} <= names
 
@@ -242,7 +253,8 @@ def test_every_version_has_its_rows(version):
 @pytest.mark.parametrize("version", sorted({version.rpartition(".")[0] for version in VERSIONS} & set(TORCH)))
 def test_every_target_of_an_artifact_is_an_op_of_its_version(version):
     (folder,) = (name for name in VERSIONS if name.rpartition(".")[0] == version)
-    unknown = {target for target in targets(folder) - OWN_OPS if version not in op_table().versions(target)}
+    table = BY_VERSION[version]
+    unknown = {target for target in targets(folder) - OWN_OPS if table.lookup(target) is None}
     assert {target for target in unknown if not target.startswith("torch.ops.torchvision.")} == set()
 
 
@@ -267,25 +279,43 @@ def test_every_target_of_an_artifact_is_an_op_of_its_version(version):
     ],
 )
 def test_which_versions_have_it(name, since, until):
-    having = [] if since is None else TORCH[TORCH.index(since) : TORCH.index(until) + 1]
-    assert list(op_table().versions(name)) == having
-    assert [version for version in TORCH if name in NAMES[version]] == having
-    # A version that lacks it, says the table, may be a build that has it: the last row answers.
-    last = op_table().lookup(name)
-    assert last is not None
-    assert [BY_VERSION[version].lookup(name) == last for version in TORCH if version not in having] == [True] * (
-        len(TORCH) - len(having)
-    )
+    having = [version for version in TORCH if BY_VERSION[version].lookup(name) is not None]
+    assert having == ([] if since is None else TORCH[TORCH.index(since) : TORCH.index(until) + 1])
+    assert op_table().lookup(name) is not None
 
 
-def test_versions_that_have_an_op_follow_each_other():
+def test_a_schema_is_that_of_its_version():
+    name = "_c10d_functional.all_reduce.default"
+    types = {version: BY_VERSION[version].lookup(name).schema.argument("group_name").type for version in TORCH}
+    assert (types["2.6"], types["2.15"]) == ("str", "Any")
+
+
+def test_the_table_tells_which_versions_have_an_op():
     for name in op_table().names():
-        having = list(op_table().versions(name))
-        assert not having or having == TORCH[TORCH.index(having[0]) : TORCH.index(having[-1]) + 1], name
+        having = tuple(version for version in TORCH if BY_VERSION[version].lookup(name) is not None)
+        assert op_table().versions(name) == having, name
+        # They follow each other.
+        assert not having or list(having) == TORCH[TORCH.index(having[0]) : TORCH.index(having[-1]) + 1], name
+
+
+@pytest.mark.parametrize("version", TORCH)
+def test_a_lookup_of_a_version_is_of_its_row(version):
+    table, rows = op_table().of_version(version), BY_VERSION[version]
+    assert op_table().of_version(version) is table
+    for name in op_table().names():
+        # A version that lacks an op, says the table, may be a build that has it: the last row answers.
+        assert table.lookup(name) == (rows.lookup(name) or op_table().lookup(name)), name
+
+
+def test_declared_ops_are_those_of_a_version_too():
+    ops = {"mylib.scale_": DeclaredOp(writes=("x",))}
+    for table in (op_table().with_declared(ops).of_version("2.11"), op_table().of_version("2.11").with_declared(ops)):
+        assert table.lookup("torch.ops.mylib.scale_.default").writes == ("x",)
+        assert table.lookup("aten.addmv.default") == BY_VERSION["2.11"].lookup("aten.addmv.default")
 
 
 @pytest.mark.parametrize(
-    ("version", "covers"),
+    ("torch", "version"),
     [
         ("2.13.0+cpu", "2.13"),
         ("2.10.0a0+git1f2e3d4", "2.10"),
@@ -297,20 +327,14 @@ def test_versions_that_have_an_op_follow_each_other():
         (None, None),
     ],
 )
-def test_which_version_a_build_is_of(version, covers):
-    assert version_of(version) == covers
-
-
-def test_a_schema_is_that_of_its_version():
-    name = "_c10d_functional.all_reduce.default"
-    types = {version: BY_VERSION[version].lookup(name).schema.argument("group_name").type for version in TORCH}
-    assert (types["2.6"], types["2.15"]) == ("str", "Any")
+def test_which_version_a_build_is_of(torch, version):
+    assert version_of(torch) == version
 
 
 def test_a_lookup_answers_of_the_last_version_that_has_the_op():
     for name in op_table().names():
-        having = op_table().versions(name)
-        assert not having or op_table().lookup(name) == BY_VERSION[having[-1]].lookup(name)
+        having = [info for version in TORCH if (info := BY_VERSION[version].lookup(name)) is not None]
+        assert not having or op_table().lookup(name) == having[-1]
 
 
 def test_table_is_up_to_date():

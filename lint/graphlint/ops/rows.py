@@ -25,9 +25,6 @@ from graphlint.ops.conditions import Alias, ArgumentIs, HiddenWrites, RandomCond
 from graphlint.ops.info import HIGHER_ORDER, Convention, OpInfo, ViewStep
 from graphlint.ops.schema import OpSchema, SchemaArgument, SchemaReturn, literal, parse_schema
 
-NEVER = RandomCondition("never")
-ALWAYS = RandomCondition("always")
-
 
 class Row(msgspec.Struct):
     """One line of the table."""
@@ -60,7 +57,6 @@ class Row(msgspec.Struct):
         schema = parse_schema(self.schema) if self.schema else None
         arguments = schema.arguments if schema is not None else ()
         tags = frozenset(facts.get("tags", "").split())
-        since, _, until = facts.get("torch", "").partition("-")
         functional, _, effect = facts.get("effect", "").rpartition(" ")
         said: dict[str, Any] = {field: facts[field] for field in _WORDS if field in facts}
         said.update((field, tuple(facts[field].split())) for field in ("layout", "dtype") if field in facts)
@@ -71,8 +67,6 @@ class Row(msgspec.Struct):
         return OpInfo(
             name=self.name,
             schema=schema,
-            since=since,
-            until=until or since,
             writes=tuple(argument.name for argument in arguments if argument.written),
             aliases=_aliases(schema, facts),
             random=_random(facts.get("draws"), tags),
@@ -101,31 +95,27 @@ def _hidden_writes(text: str) -> HiddenWrites:
 
 def _random(text: str | None, tags: frozenset[str]) -> RandomCondition:
     if text is None:
-        return ALWAYS if "nondeterministic_seeded" in tags else NEVER
-    if text in ("always", "never"):
-        return ALWAYS if text == "always" else NEVER
-    return RandomCondition("unless", tuple(map(_condition, text.removeprefix("unless ").split())))
+        return RandomCondition("nondeterministic_seeded" in tags)
+    when, *conditions = text.split()
+    return RandomCondition(when != "never", tuple(map(_condition, conditions)))
 
 
 def _aliases(schema: OpSchema | None, facts: dict[str, str]) -> tuple[Alias, ...]:
     """Those that the schema annotates, and the one that it does not; without a schema, of an argument by position."""
-    certainty: Any = "maybe" if "shares" in facts else "always"
     annotated = tuple(
-        Alias(argument.name, position, certainty)
+        Alias(argument.name, position)
         for position, result in enumerate(schema.returns if schema is not None else ())
         for argument in (schema.arguments if schema is not None else ())
-        if _share(argument, result)
+        if not _sets(argument).isdisjoint(_sets(result))
     )
     if "alias" not in facts:
         return annotated
     argument, _, result = facts["alias"].partition(" of ")
-    return (*annotated, Alias(argument, int(result) if result else None, certainty))
+    return (*annotated, Alias(argument, int(result) if result else None))
 
 
-def _share(argument: SchemaArgument, result: SchemaReturn) -> bool:
-    if argument.alias is None or result.alias is None:
-        return False
-    return not set(argument.alias.split("|")).isdisjoint(result.alias.split("|"))
+def _sets(part: SchemaArgument | SchemaReturn) -> set[str]:
+    return set(part.alias.split("|")) if part.alias is not None else set()
 
 
 def _steps(text: str) -> tuple[ViewStep, ...]:

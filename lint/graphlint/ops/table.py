@@ -8,20 +8,17 @@ op is looked up: a program has dozens of ops, the table thousands.
 import os
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache, cached_property
-from typing import TypeVar
+from functools import cache
 
-from graphlint.ops.conditions import Alias
+from graphlint.ops.conditions import Alias, RandomCondition
 from graphlint.ops.declared import DeclaredOp
 from graphlint.ops.info import DISPATCHED, HIGHER_ORDER, OpInfo, Role
-from graphlint.ops.rows import ALWAYS, NEVER, Row
+from graphlint.ops.rows import Row
 
 __all__ = ["TABLE", "OpInfo", "OpTable", "covered", "op_name", "op_table", "version_of"]
 
 TABLE = os.path.join(os.path.dirname(__file__), "table.tsv")  # pathlib is slow to import
 """The generated file: comment lines, then rows, sorted by name."""
-
-_Fact = TypeVar("_Fact")
 
 
 class OpTable:
@@ -33,7 +30,7 @@ class OpTable:
         """``lines`` are the table's, sorted by name, ``declared`` is what a configuration says, and ``version`` is the
         version of torch that is asked about.
         """
-        self._lines = lines
+        self.lines = lines
         self._declared = dict(declared or {})
         self._version = version
         self._known: dict[str, OpInfo | None] = {}
@@ -54,37 +51,23 @@ class OpTable:
         """The functional twin of an op, None where it has none."""
         return None if op.functional_twin is None else self.lookup(op.functional_twin)
 
-    def of_role(self, role: Role) -> OpInfo:
-        """The op that has a role, without what is declared of it."""
-        found = self.lookup(self._roles[role])
-        if found is None:
-            raise AssertionError("what has a role is in the table")
-        return found
-
-    @cached_property
-    def _roles(self) -> Mapping[str, str]:
-        """The names of ops by their roles, the last fact of a line."""
-        parts = (line.partition("\trole=") for line in self._lines)
-        return {role: line.partition("\t")[0] for line, _, role in parts if role}
-
     def with_declared(self, ops: Mapping[str, DeclaredOp]) -> "OpTable":
         """The table with what a configuration says of ops.
 
         An overload (``mylib.scale_.default``) goes before an op (``mylib.scale_``), and both go before what the
         table says. A namespace (``mylib.*``) speaks only for ops that the table does not know.
         """
-        return OpTable(self._lines, {**self._declared, **ops}, self._version)
+        return OpTable(self.lines, {**self._declared, **ops}, self._version)
 
     def of_version(self, version: str) -> "OpTable":
         """The table as of one version of torch (``2.13``). Rows are chosen when an op is asked for."""
         if version not in self._of_version:
-            self._of_version[version] = OpTable(self._lines, self._declared, version)
+            self._of_version[version] = OpTable(self.lines, self._declared, version)
         return self._of_version[version]
 
     def names(self) -> Iterator[str]:
-        """All names in the table, or those that its version has, without declared ones."""
-        names = dict.fromkeys(line.partition("\t")[0] for line in self._lines)
-        return (name for name in names if self._version is None or self._version in self.versions(name))
+        """All names in the table, without declared ones."""
+        return iter(dict.fromkeys(line.partition("\t")[0] for line in self.lines))
 
     def versions(self, target: str) -> tuple[str, ...]:
         """The versions of torch that have the op, in their order; none where the table tells none."""
@@ -95,18 +78,11 @@ class OpTable:
         """What the table has of a target, the last versions first."""
         return map(Row.parse, self._lines_of(op_name(target)))
 
-    def with_fact(self, fact: str) -> Iterator[OpInfo]:
-        """The ops of which one field is ``fact`` (``effect=check``), as lookups know them, without declared ones."""
-        for name in dict.fromkeys(line.partition("\t")[0] for line in self._lines if f"\t{fact}" in line):
-            line = self._line(name)
-            if line is not None and fact in line.split("\t"):
-                yield _info(line)
-
     def _lines_of(self, name: str) -> Iterator[str]:
         key = f"{name}\t"
-        at = bisect_left(self._lines, key)
-        while at < len(self._lines) and self._lines[at].startswith(key):
-            yield self._lines[at]
+        at = bisect_left(self.lines, key)
+        while at < len(self.lines) and self.lines[at].startswith(key):
+            yield self.lines[at]
             at += 1
 
     def _line(self, name: str) -> str | None:
@@ -120,7 +96,11 @@ class OpTable:
     def _find(self, name: str) -> OpInfo | None:
         line = self._line(name)
         registered = _info(line) if line is not None else None
-        declared = _most_specific(self._declared, name, namespaces=registered is None)
+        declared = None
+        if self._declared:
+            # The overload goes before its op, and that before its namespace.
+            names = (name, packet_of(name), *([f"{name.partition('.')[0]}.*"] if registered is None else []))
+            declared = next((self._declared[one] for one in names if one in self._declared), None)
         return registered if declared is None else _declared(name, declared, registered)
 
 
@@ -160,13 +140,30 @@ def _read() -> tuple[list[str], list[str]]:
 @cache
 def check_twins() -> Mapping[str, str]:
     """A runtime check's target to its functional twin's."""
-    checks = ((op, op_table().twin_of(op)) for op in op_table().with_fact("effect=check"))
-    return {op.target: twin.target for op, twin in checks if twin is not None}
+    checks = (
+        op_table().lookup(name) for role, names in _roles().items() if role.startswith("assert") for name in names
+    )
+    twins = ((op, op_table().twin_of(op)) for op in checks if op is not None)
+    return {op.target: twin.target for op, twin in twins if twin is not None}
+
+
+@cache
+def _roles() -> Mapping[str, list[str]]:
+    """The names of the ops that have a role: the last fact of a line."""
+    found: dict[str, list[str]] = {}
+    for line in op_table().lines:
+        known, _, role = line.partition("\trole=")
+        if role:
+            found.setdefault(role, []).append(known.partition("\t")[0])
+    return found
 
 
 def op_of(role: Role) -> OpInfo:
     """The op that has a role."""
-    return op_table().of_role(role)
+    found = op_table().lookup(_roles()[role][0])
+    if found is None:
+        raise AssertionError("what has a role is in the table")
+    return found
 
 
 def role_of(target: str) -> Role | None:
@@ -189,19 +186,7 @@ def op_name(target: str) -> str:
     return target
 
 
-def _most_specific(facts: Mapping[str, _Fact], name: str, *, namespaces: bool = True) -> _Fact | None:
-    """The fact about the overload, else the one about its op, else the one about its namespace."""
-    if not facts:
-        return None
-    fact = facts.get(name)
-    if fact is None:
-        fact = facts.get(_op(name))
-    if fact is None and namespaces:
-        fact = facts.get(f"{name.partition('.')[0]}.*")
-    return fact
-
-
-def _op(name: str) -> str:
+def packet_of(name: str) -> str:
     """``aten.add`` for ``aten.add.Tensor``; ``higher_order.cond`` for itself."""
     return name.rpartition(".")[0] if name.count(".") > 1 else name
 
@@ -211,9 +196,7 @@ def _declared(name: str, op: DeclaredOp, registered: OpInfo | None) -> OpInfo:
     schema = registered.schema if registered is not None else None
 
     def named(arguments: tuple[str, ...]) -> tuple[str, ...]:
-        if schema is None:
-            return arguments
-        known = [argument.name for argument in schema.arguments]
+        known = [argument.name for argument in schema.arguments] if schema is not None else []
         return tuple(
             known[int(argument)] if argument.isdecimal() and int(argument) < len(known) else argument
             for argument in arguments
@@ -223,9 +206,9 @@ def _declared(name: str, op: DeclaredOp, registered: OpInfo | None) -> OpInfo:
         name=name,
         schema=schema,
         writes=named(op.writes),
-        aliases=tuple(Alias(argument, certainty="maybe") for argument in named(op.aliases)),
+        aliases=tuple(Alias(argument) for argument in named(op.aliases)),
         shares="undecided" if op.aliases else None,
-        random=ALWAYS if op.random else NEVER,
+        random=RandomCondition(op.random),
         returns_nothing=schema is not None and not schema.returns,
         effect=op.effect,
         kind="effect" if op.effect else None,

@@ -112,12 +112,9 @@ class _Inliner:
         detached = node.inputs[0].arg.as_bool is False
         for output, outer in zip(graph.outputs, (n for o in node.outputs for n in o.names()), strict=True):
             value, result = inner[output.names()[0]], gone.get(outer, outer)
-            if outer not in self._used:
+            if outer not in self._used or output.as_tensor is None or not detached:
                 edit.forget([result])
-                continue
-            if output.as_tensor is None or not detached:
                 gone[outer] = value
-                edit.forget([result])
                 continue
             metadata = edit.nodes[-1].metadata if len(edit.nodes) > start else node.metadata
             operands = [self._dialect.operand("self", tensor(value))]

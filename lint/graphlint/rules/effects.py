@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from graphlint.ops.table import op_name
+from graphlint.ops.table import op_name, packet_of
 from graphlint.rules.base import Finding, Rule, no_fix
 from graphlint.rules.diagnostics import WrittenStorage
 from graphlint.rules.view import ProgramView
@@ -141,7 +141,7 @@ class UnknownOp(Rule):
         for site in view.sites:
             if site.op is not None:
                 continue
-            packet = site.name.rpartition(".")[0] if site.name.count(".") > 1 else site.name
+            packet = packet_of(site.name)
             tensors = [operand.name for operand in site.node.inputs if operand.arg.tensors() and operand.name]
             example = tensors[0] if tensors else "x"
             advice = (

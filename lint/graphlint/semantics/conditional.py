@@ -10,12 +10,12 @@ Source of the conditions: ``aten/src/ATen/native`` of torch 2.13 (``TensorConver
 from collections.abc import Callable
 from typing import Final
 
+from graphlint.ir.dtypes import category
 from graphlint.ir.model import Graph, Node, TensorMeta
 from graphlint.ir.strides import contiguous_strides, view_strides
 from graphlint.ops.info import OpInfo, Sharing
 
 _Decision = Callable[[Node, OpInfo, TensorMeta, TensorMeta], bool | None]
-_COMPLEX: Final = (9, 10, 11)
 
 
 def shares_storage(
@@ -117,7 +117,7 @@ def _dropped(node: Node, op: OpInfo, before: TensorMeta, after: TensorMeta) -> b
 
 def _real(node: Node, op: OpInfo, before: TensorMeta, after: TensorMeta) -> bool | None:
     """Conjugation and its like return a real operand as it is."""
-    return None if before.dtype in _COMPLEX else True
+    return None if category(before.dtype) == 3 else True
 
 
 def _single(node: Node, op: OpInfo, before: TensorMeta, after: TensorMeta) -> bool | None:

@@ -14,15 +14,15 @@ from collections.abc import Set as AbstractSet
 from typing import Final
 
 from graphlint.ir.edit import flat
+from graphlint.ir.enums import FLOAT32
 from graphlint.ir.model import ATEN, Argument, Graph, NamedArgument, Node, Program
 from graphlint.ops.info import OpInfo
 from graphlint.ops.table import OpTable
 from graphlint.semantics.calls import call_of
 
-_FLOAT32: Final = 7
 _LOWER: Final = (6, 13)
 """float16 and bfloat16, the dtypes that torch lets a region cast to."""
-_VARYING: Final = (*_LOWER, _FLOAT32, 9, 10)
+_VARYING: Final = (*_LOWER, FLOAT32, 9, 10)
 """Dtypes of values, complex ones among them, that would have another one if an operand had been cast."""
 
 UNSURE_DTYPE: Final = "autocast decides the dtype of %{}, and the artifact may not record which"
@@ -129,7 +129,7 @@ def _cast(graph: Graph, node: Node, modes: _Modes) -> set[int]:
     """The dtypes of operands that a region may cast: floating ones but double, on its device."""
     metas = (graph.meta(name) for operand in node.inputs for name in operand.arg.tensors() if name is not None)
     cast = [meta for meta in metas if meta is not None and modes.get(meta.device.type if meta.device else "", False)]
-    return {meta.dtype for meta in cast}.intersection((*_LOWER, _FLOAT32))
+    return {meta.dtype for meta in cast}.intersection((*_LOWER, FLOAT32))
 
 
 def _is_asked_for(node: Node) -> bool:
@@ -143,9 +143,9 @@ def _tells(graph: Graph, node: Node, op: OpInfo | None, modes: _Modes) -> Iterat
     recorded = graph.meta(next(iter(node.results()), ""))
     if op is None or op.writes or not given or recorded is None or _is_asked_for(node):
         return
-    lowered = _FLOAT32 in given and recorded.dtype in _LOWER
-    raised = _FLOAT32 not in given and recorded.dtype == _FLOAT32
-    if op.autocast == "lowered" and _FLOAT32 in given:
+    lowered = FLOAT32 in given and recorded.dtype in _LOWER
+    raised = FLOAT32 not in given and recorded.dtype == FLOAT32
+    if op.autocast == "lowered" and FLOAT32 in given:
         yield lowered
     elif not op.tags.isdisjoint(("autocast", "composite")) and (raised or (lowered and len(given) == 1)):
         yield True
@@ -163,7 +163,7 @@ def _casts(graph: Graph, node: Node, op: OpInfo | None, modes: _Modes) -> bool:
         return False
     if "autocast" not in op.tags:
         return "composite" in op.tags
-    return _FLOAT32 in given if lowered else given != {_FLOAT32}
+    return FLOAT32 in given if lowered else given != {FLOAT32}
 
 
 def _varying(graph: Graph, node: Node) -> Iterator[str]:

@@ -99,7 +99,9 @@ class Builder:
         names = [value.name for value in values]
         listed = op.schema is not None and op.schema.returns[0].type.endswith("[]")
         outputs = [tensors(names)] if listed else [tensor(name) for name in names]
-        name = names[0] if len(names) == 1 and not listed else self.edit.claim(op.packet) if self.dialect.names else ""
+        name = names[0] if len(names) == 1 and not listed else ""
+        if not name and self.dialect.names:
+            name = self.edit.claim(op.packet)
         self.append(self.dialect.node(op.target, operands, outputs, name, self.source))
         # The operand whose memory the results show, or may show.
         viewed = {rule.argument for rule in op.aliases}
@@ -115,7 +117,7 @@ class Builder:
         self.born[value.name] = len(self.edit.nodes) - 1
 
     def operands(self, op: OpInfo, arguments: Sequence[Argument], **keywords: Argument) -> list[NamedArgument]:
-        """Operands for an op; positional ``arguments`` get their names from its schema."""
+        """Operands for an op; positional ``arguments`` get their names from its schema, if it has one."""
         names = [argument.name for argument in op.schema.arguments] if op.schema is not None else ["a", "b"]
         operands = [self.dialect.operand(name, value) for name, value in zip(names, arguments, strict=False)]
         return operands + [self.dialect.operand(name, value, keyword=True) for name, value in keywords.items()]

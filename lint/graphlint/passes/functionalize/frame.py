@@ -113,7 +113,6 @@ class Frame:
         """
         self._views: set[int] = set()
         """Indices into ``edit.nodes`` of views, which may go when nobody uses them."""
-        self._returned = False
 
     # -- what values show
 
@@ -121,6 +120,13 @@ class Frame:
         """What a value refers to now, if that is in a storage which is rewritten."""
         ref = self.shown.get(name) if name is not None else None
         return ref if ref is None or not self._moved else moved_to(self._moved, ref)
+
+    def _known(self, name: str | None) -> Ref:
+        """What a value refers to now that is written, which obstacles keep certain."""
+        ref = self.ref(name)
+        if ref is None:
+            raise AssertionError(f"%{name} is written, and what it refers to is not known")
+        return ref
 
     def state(self, ref: Ref) -> State:
         """The state of a reference's storage."""
@@ -234,7 +240,7 @@ class Frame:
     # -- nodes
 
     def walk(self) -> None:
-        """Rewrite what has to be."""
+        """Rewrite what has to be, and what the graph returns."""
         for argument in self.graph.inputs:
             self.builder.define(argument.symbols())
         for index, node, takes in self._concerned():
@@ -250,6 +256,8 @@ class Frame:
                     self._keep(node)
             self.builder.define(node.results())
         self._visited.append((len(self.graph.nodes), len(self.edit.nodes)))
+        self._separate()
+        self.edit.outputs = [self._output(argument) for argument in self.graph.outputs]
 
     def _concerned(self) -> Iterator[tuple[int, Node, bool]]:
         """The nodes that have to do with what is rewritten, each with its index: those that take a value in a storage
@@ -276,13 +284,9 @@ class Frame:
 
     def _renamed(self, node: Node, *, exact: bool) -> Node:
         """The node with its operands under their current names."""
-        mapping: dict[str, str] = {}
-        for operand in node.inputs:
-            for name in operand.arg.tensors():
-                current = self.use(name, exact=exact) if name is not None else None
-                if name is not None and current is not None and current != name:
-                    mapping[name] = current
-        return renamed_operands(node, mapping)
+        names = (name for operand in node.inputs for name in operand.arg.tensors() if name is not None)
+        current = {name: self.use(name, exact=exact) for name in names}
+        return renamed_operands(node, {name: new for name, new in current.items() if new != name})
 
     def _keep(self, node: Node) -> None:
         """A node that writes nothing, or whose writes stay."""
@@ -325,7 +329,7 @@ class Frame:
             storages = [write.target.storage for write in writes]
             raise Blocked(storages, f"this file says that {op.name} returns a number")
         with blocking(*(write.target.storage for write in writes)):
-            refs = [self._target(write) for write in writes]
+            refs = [self._known(write.value) for write in writes]
             if op.in_place_view:
                 self._view_in_place(node, op, refs[0])
                 return
@@ -345,12 +349,6 @@ class Frame:
                     self.gone.update((name, value.name) for name in names)
                     continue
                 self._settle(ref, value, names, replaces=replaces)
-
-    def _target(self, write: Write) -> Ref:
-        ref = self.ref(write.value)
-        if ref is None:
-            raise Obstacle(f"%{write.value} shows its memory in a way that cannot be followed")
-        return ref
 
     def _check_apart(self, op: OpInfo, refs: list[Ref]) -> None:
         """Each target must have memory of its own: the order of writes within one op is not ours to tell."""
@@ -575,7 +573,7 @@ class Frame:
         handed: list[Value] = []
         if written and call is not None:
             handed = self._handed(call, site, frames, written)
-        graphs = {position: frame.finished() for position, frame in frames.items()}
+        graphs = {position: frame.finish() for position, frame in frames.items()}
         offsets: dict[int, Size] = {}
         if call is not None and len(call.rule.results_of) == 1:
             returning = frames.get(call.rule.graphs[call.rule.results_of[0]])
@@ -591,9 +589,7 @@ class Frame:
             meta = value.meta.with_(strides=value.meta.strides, offset=value.meta.offset)
             result = Value(name, meta)
             self.builder.note(result, None)
-            ref = self.ref(call.operands[place]) if call is not None else None
-            if ref is None:
-                raise AssertionError("a write to what is not known outside")
+            ref = self._known(call.operands[place] if call is not None else None)
             with blocking(ref.storage):
                 self._settle(ref, result, [])
         self._note_results(node, offsets)
@@ -653,28 +649,13 @@ class Frame:
         """Return the current values of these inputs too, in memory of their own."""
         names = flat(self.graph.inputs)
         found: list[Value] = []
-        self._return()
         for place in places:
-            ref = self.ref(names[place])
-            if ref is None:
-                raise AssertionError("a written input is known")
-            value = self.state(ref).base
+            value = self.state(self._known(names[place])).base
             if self.builder.root(value.name) in names or any(one.name == value.name for one in found):
                 value = copied(self.builder, value)
             found.append(value)
         self.edit.outputs += [tensor(value.name) for value in found]
         return found
-
-    def finished(self) -> Graph:
-        """The rewritten subgraph."""
-        self._return()
-        return self.finish()
-
-    def _return(self) -> None:
-        if not self._returned:
-            self.separate(handed_out=True)
-            self.edit.outputs = [self.output(argument) for argument in self.graph.outputs]
-            self._returned = True
 
     def offsets(self) -> dict[int, Size]:
         """Where the outputs that are rewritten begin in their storage, by position."""
@@ -704,13 +685,14 @@ class Frame:
 
     # -- what shares memory
 
-    def separate(self, *, handed_out: bool) -> None:
+    def _separate(self) -> None:
         """Copy what has come to share memory that it did not share before, and take again what no longer does.
 
         What the graph returns stays apart from the inputs that it came to be, or to be a view of: the caller may write
-        to it. Where it is ``handed_out`` to a calling graph, results that were views of one tensor, made inside, stay
+        to it. Where it is handed out to a calling graph, results that were views of one tensor, made inside, stay
         that, and begin in it where they did.
         """
+        handed_out = self.scope.caller is not None
         entries = {name for name in flat(self.graph.inputs) if name is not None}
         groups: dict[Ref, list[Ref]] = {}
         for name in flat(self.graph.outputs):
@@ -783,7 +765,7 @@ class Frame:
             return None
         return self._visited[bisect_right(self._visited, (index, len(self.edit.nodes) + 1))][1]
 
-    def output(self, argument: Argument) -> Argument:
+    def _output(self, argument: Argument) -> Argument:
         """An output of the graph under its current name."""
         names = (name for name in argument.tensors() if name is not None)
         return renamed(argument, {name: self.use(name, exact=True) for name in names})

@@ -30,7 +30,6 @@ from graphlint.passes.functionalize.metas import Meta, Obstacle
 from graphlint.passes.functionalize.views import View
 from graphlint.semantics.analysis import Analysis, Write
 from graphlint.semantics.calls import call_of
-from graphlint.semantics.gradients import is_seen
 from graphlint.semantics.memory import Ref, Storage
 from graphlint.semantics.precision import UNSURE_DTYPE
 from graphlint.semantics.sites import Scope, Site
@@ -84,7 +83,7 @@ def plan(
         try:
             rewriter = Rewriter(document.program, analysis, active, exact=exact)
             assemble, inexact = rewriter.run(), rewriter.inexact
-            _keep_effects_alive(document.program, analysis, assemble, active)
+            _keep_effects_alive(analysis, assemble, active)
             break
         except Blocked as reason:
             for storage in reason.storages:
@@ -174,10 +173,9 @@ class Rewriter:
         frame = Frame(self, Scope(graph))
         self._check_inputs(frame)
         frame.walk()
-        frame.separate(handed_out=False)
         signature = self.program.graph_module.signature
         input_specs, output_specs = list(signature.input_specs), list(signature.output_specs)
-        outputs = [frame.output(argument) for argument in graph.outputs]
+        outputs = frame.edit.outputs
         declared = {mutated(spec) for spec in output_specs}
         taken: dict[str, Ref] = {}
         new_specs: list[OutputSpec] = []
@@ -298,12 +296,15 @@ def _obstacles(analysis: Analysis, writes: list[Write]) -> dict[Storage, str]:
 
 
 def _leaves(writes: list[Write], program: Program) -> Iterator[Storage]:
-    """The inputs and buffers that are written, but require gradients."""
+    """The inputs and buffers that are written, but require gradients. Export records so of those that do, and also of
+    those into which the model writes something that does. In place, autograd admits no write to the former, but for
+    those that it does not see: with gradients off, or through ``detach``.
+    """
     written = dict.fromkeys(ref.storage for write in writes for ref in write.refs)
     metas = {one: program.graph.meta(one.value) for one in written if one.kind in _WRITTEN_BACK}
     demanding = {one for one, meta in metas.items() if meta is not None and meta.requires_grad}
     if demanding:
-        seen = {ref.storage for write in writes for ref in write.refs if ref.storage in demanding and is_seen(write)}
+        seen = {ref.storage for write in writes for ref in write.refs if ref.storage in demanding and write.is_seen}
         yield from demanding - seen
 
 
@@ -357,9 +358,7 @@ def _crossing(write: Write) -> str | None:
     return None
 
 
-def _keep_effects_alive(
-    program: Program, analysis: Analysis, assemble: Callable[[], Program], active: set[Storage]
-) -> None:
+def _keep_effects_alive(analysis: Analysis, assemble: Callable[[], Program], active: set[Storage]) -> None:
     """Raises :class:`Blocked` where nobody uses any more what a call of a subgraph returns, although effects are left
     inside: dead-code elimination would take them away.
     """
@@ -368,14 +367,9 @@ def _keep_effects_alive(
         for site in analysis.sites
         if site.scope.caller is not None and _stays(site, analysis, active)
         for caller in site.scope.callers()
-        if caller.node.results()
+        if caller.node.results() and analysis.is_used(caller)
     }
-    if not calls:
-        return
-    dead = set(_dead_calls(assemble().graph)).intersection(calls)
-    if dead:
-        dead.difference_update(_dead_calls(program.graph))
-    for place in dead:
+    for place in calls.keys() & set(_dead_calls(assemble().graph) if calls else ()):
         caller = calls[place]
         results = caller.node.results()
         shown = {ref.storage for name in results for ref in analysis.memory.refs(caller.scope.graph, name)}

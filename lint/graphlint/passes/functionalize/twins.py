@@ -7,7 +7,7 @@ among their facts:
 |---|---|
 | ``keep`` | the tensor as it is (``empty`` with ``out=`` leaves it so) |
 | ``copy`` | the source, cast by ``_to_copy`` and enlarged by ``expand`` where dtype, device or shape differ |
-| ``fill``, ``zero``, ``fill-tensor`` | ``full_like``; the value cast and expanded where it is a tensor |
+| ``fill``, ``zero`` | ``full_like``; the value cast and expanded where it is a tensor |
 | ``batch-norm``, ``instance-norm`` | ``_native_batch_norm_legit_functional`` |
 
 dtypes and strides of results follow the facts about ops and torch's rules (``c10/core/ScalarType``,
@@ -81,13 +81,9 @@ class Call(msgspec.Struct, frozen=True):
     autocast: bool = False
     """Whether it stands in a region that casts."""
 
-    def argument(self, name: str) -> Argument | None:
-        """The operand of that name."""
-        return next((operand.arg for operand in self.node.inputs if operand.name == name), None)
-
     def operand(self, name: str) -> Value:
         """The tensor operand of that name."""
-        argument = self.argument(name)
+        argument = self.node.input(name)
         if argument is None or argument.as_tensor is None:
             raise Obstacle(f"{self.op.name} is recorded without its tensor {name!r}")
         return self.value(argument.as_tensor.name)
@@ -211,7 +207,7 @@ def _checked(call: Call, twin: OpInfo, schema: OpSchema) -> Twin:
 
 def _cannot_raise(twin: OpInfo, metas: list[Meta]) -> bool:
     """Whether a twin may go when nobody uses its results: elementwise arithmetic, which on integers can divide by 0."""
-    if twin.random.draws != "never" or not twin.elementwise:
+    if twin.random.draws or not twin.elementwise:
         return False
     safe = twin.dtype_of(0) in ("bool", "promote") and not twin.raises_on_integers
     return safe or all(category(meta.dtype) > 1 for meta in metas)
@@ -269,7 +265,7 @@ def _dtype_of_target(call: Call, schema: OpSchema, rule: DtypeRule) -> list[Name
     """Running sums, reductions and factories compute in the dtype of the tensor that they write, where they are not
     given another; their twins would take their operands'.
     """
-    given = call.argument("dtype")
+    given = call.node.input("dtype")
     if schema.argument("dtype") is None or (given is not None and given.as_scalar_type is not None):
         return []
     own = call.targets[0].value.meta
@@ -284,13 +280,10 @@ def _dtype_of_target(call: Call, schema: OpSchema, rule: DtypeRule) -> list[Name
 
 
 def _literal(value: object, call: Call) -> Argument:
-    if isinstance(value, bool):
-        return Argument(as_bool=value)
-    if isinstance(value, int):
-        return Argument(as_int=value)
-    if isinstance(value, float):
-        return Argument(as_float=value)
-    raise Obstacle(f"{call.op.name} leaves out an argument that its functional overload needs")
+    kind = {bool: "as_bool", int: "as_int", float: "as_float"}.get(type(value))
+    if kind is None:
+        raise Obstacle(f"{call.op.name} leaves out an argument that its functional overload needs")
+    return of_kind(kind, value)
 
 
 def _result_dtype(
@@ -304,7 +297,7 @@ def _result_dtype(
     if twin.elementwise:
         return _elementwise_dtype(call, rule, own, tensors, numbers)
     if twin.schema is not None and twin.schema.argument("dtype") is not None:
-        given = call.argument("dtype")
+        given = call.node.input("dtype")
         return own.dtype if given is None or given.as_scalar_type is None else given.as_scalar_type
     if rule == "int64":
         return INT64
@@ -353,7 +346,7 @@ def _elementwise_dtype(
 def _result_strides(call: Call, twin: OpInfo, own: Meta, position: int, tensors: list[Meta]) -> tuple[Size, ...] | None:
     layout = twin.layout_of(position)
     shape = own.shape
-    given = call.argument("memory_format")
+    given = call.node.input("memory_format")
     if given is not None and given.as_memory_format in _FORMATS:
         return _FORMATS[given.as_memory_format](shape)
     if layout == "elementwise" and tensors:
@@ -499,7 +492,7 @@ def _copied(builder: Builder, call: Call, source: Value, target: Value) -> Value
 
 
 def _copy(builder: Builder, call: Call) -> list[Value]:
-    source = call.argument("src")
+    source = call.node.input("src")
     if source is not None and source.as_tensors is not None:
         if len(source.as_tensors) != len(call.targets):
             raise Obstacle(f"{call.op.name} has another number of sources than of targets")
@@ -516,27 +509,20 @@ def _filled(builder: Builder, target: Value, value: Argument) -> Value:
 
 
 def _fill(builder: Builder, call: Call) -> list[Value]:
-    value = call.argument("value")
+    value = Argument(as_int=0) if call.op.substitute == "zero" else call.node.input("value")
     if value is None:
         raise Obstacle(f"{call.op.name} is recorded without its value")
-    return [_filled(builder, target.value, value) for target in call.targets]
-
-
-def _fill_tensor(builder: Builder, call: Call) -> list[Value]:
-    (target,) = call.targets
-    value = call.operand("value")
-    if value.meta.shape:
+    if value.as_tensor is None:
+        return [_filled(builder, target.value, value) for target in call.targets]
+    source = call.operand("value")
+    if source.meta.shape:
         raise Obstacle("fill_ is given a tensor with dimensions")
-    return [_copied(builder, call, value, target.value)]
-
-
-def _zero(builder: Builder, call: Call) -> list[Value]:
-    return [_filled(builder, target.value, Argument(as_int=0)) for target in call.targets]
+    return [_copied(builder, call, source, target.value) for target in call.targets]
 
 
 def _fill_diagonal(builder: Builder, call: Call) -> list[Value]:
     (target,) = call.targets
-    meta, value, wrap = target.value.meta, call.argument("fill_value"), call.argument("wrap")
+    meta, value, wrap = target.value.meta, call.node.input("fill_value"), call.node.input("wrap")
     numbers = [number for number in (*meta.shape, *meta.strides) if isinstance(number, int)]
     if value is None or len(meta.shape) != 2 or len(numbers) != 4:
         raise Obstacle("fill_diagonal_ is given a tensor of other than two dimensions, or of symbolic sizes")
@@ -553,23 +539,18 @@ def _fill_diagonal(builder: Builder, call: Call) -> list[Value]:
 
 def _polygamma(builder: Builder, call: Call) -> list[Value]:
     (target,) = call.targets
-    order, meta = call.argument("n"), target.value.meta
+    order, meta = call.node.input("n"), target.value.meta
     if order is None or category(meta.dtype) != 2:
         raise Obstacle("polygamma_ is recorded without its order, or of a tensor that is not floating")
     twin = op_of("polygamma")
     return builder.emit_all(twin, builder.operands(twin, [order, tensor(target.value.name)]), [meta.dense()])
 
 
-def _keep(builder: Builder, call: Call) -> list[Value]:
-    return [target.value for target in call.targets]
-
-
 _SUBSTITUTES: Final[dict[Substitute, Callable[[Builder, Call], list[Value]]]] = {
-    "keep": _keep,
+    "keep": lambda builder, call: [target.value for target in call.targets],
     "copy": _copy,
     "fill": _fill,
-    "fill-tensor": _fill_tensor,
-    "zero": _zero,
+    "zero": _fill,
     "fill-diagonal": _fill_diagonal,
     "polygamma": _polygamma,
 }
@@ -589,7 +570,7 @@ def _normalization(builder: Builder, call: Call, results: Sequence[Meta]) -> tup
     if call.op.substitute == "instance-norm":
         return _instance_norm(builder, call, results[0])
     names = ("input", "weight", "bias", "running_mean", "running_var", "training", "momentum", "eps")
-    arguments = [call.argument(name) or Argument(as_none=True) for name in names]
+    arguments = [call.node.input(name) or Argument(as_none=True) for name in names]
     mean = call.targets[0].value.meta
     made = _normalized(builder, arguments, results[0], mean, _statistics_dtype(call))
     return made[: len(results)], made[3:]
@@ -630,7 +611,7 @@ def _instance_norm(builder: Builder, call: Call, out: Meta) -> tuple[list[Value]
     viewed = builder.emit("view", [tensor(data.name), sizes], flat_meta)
 
     def repeated(name: str) -> Argument:
-        argument = call.argument(name)
+        argument = call.node.input(name)
         if argument is None or argument.as_tensor is None:
             return Argument(as_none=True)
         value = call.operand(name)
@@ -639,8 +620,8 @@ def _instance_norm(builder: Builder, call: Call, out: Meta) -> tuple[list[Value]
         return tensor(builder.emit("repeat", [tensor(value.name), times], meta).name)
 
     arguments = [tensor(viewed.name), *map(repeated, ("weight", "bias", "running_mean", "running_var"))]
-    arguments += [Argument(as_bool=True)]
-    arguments += [call.argument(name) or Argument(as_none=True) for name in ("momentum", "eps")]
+    arguments.append(Argument(as_bool=True))
+    arguments += [call.node.input(name) or Argument(as_none=True) for name in ("momentum", "eps")]
     long = call.targets[0].value.meta.with_(sizes=[count], strides=(1,))
     made = _normalized(builder, arguments, flat_meta, long, _statistics_dtype(call))
     shape = builder.sizes(data, data.meta.shape, data.meta.sizes)

@@ -176,7 +176,7 @@ def invert(builder: Builder, view: View, parent: Value, child: Value) -> Value:
     return inverse(builder, view, parent, child)
 
 
-_BITS: Final[dict[StepKind, Role]] = {"conjugate": "conjugate", "negate": "negate"}
+_BITS: Final[dict[StepKind, Role]] = {"conjugate": "conjugated", "negate": "negated"}
 """Steps that set a bit which tells how to read each element, and the ops that undo them."""
 
 SCATTERING: Final[frozenset[StepKind]] = frozenset(
@@ -328,20 +328,13 @@ def _squeeze(builder: Builder, view: View, parent: Value, child: Value) -> Value
     if rank - len(removed) != len(child.meta.shape) or any(map(builder.known.may_be_one, doubtful)):
         raise Obstacle("squeeze meets a dimension of symbolic size")
     for dim in removed:
-        child = unsqueezed(builder, child, dim)
+        meta = child.meta
+        sizes, strides = list(meta.sizes), list(meta.strides)
+        strides.insert(dim, _product(meta.shape[dim], strides[dim]) if dim < len(strides) else 1)
+        sizes.insert(dim, SymSize(as_int=1))
+        changed = meta.with_(sizes=sizes, strides=strides, offset=meta.offset)
+        child = builder.emit("unsqueeze", [tensor(child.name), Argument(as_int=dim)], changed)
     return child
-
-
-def unsqueezed(builder: Builder, child: Value, dim: int) -> Value:
-    """``child`` with a dimension of size 1 at ``dim``."""
-    meta = child.meta
-    shape, strides = list(meta.shape), list(meta.strides)
-    step = _product(shape[dim], strides[dim]) if dim < len(shape) else 1
-    sizes = list(meta.sizes)
-    sizes.insert(dim, SymSize(as_int=1))
-    strides.insert(dim, step)
-    changed = meta.with_(sizes=sizes, strides=strides, offset=meta.offset)
-    return builder.emit("unsqueeze", [tensor(child.name), Argument(as_int=dim)], changed)
 
 
 def _unsqueeze(builder: Builder, view: View, parent: Value, child: Value) -> Value:
@@ -351,10 +344,6 @@ def _unsqueeze(builder: Builder, view: View, parent: Value, child: Value) -> Val
     del sizes[dim], strides[dim]
     changed = meta.with_(sizes=sizes, strides=strides, offset=meta.offset)
     return builder.emit("squeeze", [tensor(child.name), Argument(as_int=dim)], changed)
-
-
-def _identity(builder: Builder, view: View, parent: Value, child: Value) -> Value:
-    return child
 
 
 def _expand(builder: Builder, view: View, parent: Value, child: Value) -> Value:
@@ -421,7 +410,7 @@ def _counterpart(role: Role) -> Callable[[Builder, View, Value, Value], Value]:
 
 
 _INVERSES: Final[dict[StepKind, Callable[[Builder, View, Value, Value], Value]]] = {
-    "identity": _identity,
+    "identity": lambda builder, view, parent, child: child,
     "select": _select,
     "slice": _slice,
     "narrow": _narrow,
@@ -440,6 +429,6 @@ _INVERSES: Final[dict[StepKind, Callable[[Builder, View, Value, Value], Value]]]
     "bitcast": _bitcast,
     "real": _part("imag", 0),
     "imag": _part("real", 1),
-    "view_as_real": _counterpart("view-as-complex"),
-    "view_as_complex": _counterpart("view-as-real"),
+    "view_as_real": _counterpart("view_as_complex"),
+    "view_as_complex": _counterpart("view_as_real"),
 }

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from graphlint.artifact.errors import ConfigError
-from graphlint.ops.table import op_of
+from graphlint.ops.table import op_of, packet_of
 from graphlint.rules.base import Rule
 from graphlint.rules.checks import TOKEN_RULES
 from graphlint.rules.registry import RULES
@@ -133,7 +133,7 @@ def refusing_tokens() -> list[Target]:
 
 def _refuses_tokens(target: Target) -> bool:
     """Whether it refuses what dependency tokens begin with, by the name of all overloads."""
-    return op_of("make-token").name.rpartition(".")[0] in target.ops
+    return packet_of(op_of("make-token").name) in target.ops
 
 
 def row_of(target: Target, rule: Rule) -> RuleRow:
