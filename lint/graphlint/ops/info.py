@@ -60,6 +60,7 @@ StepKind = Literal[
     "expand",  # to the result's shape
     "unfold",  # dim, size, step: windows
     "as_strided",  # size, stride, offset
+    "resize",  # to another size, in other memory where that is too small
     "bitcast",  # the bytes read as the result's dtype
     "view_as_real",
     "view_as_complex",
@@ -140,6 +141,8 @@ Role = Literal[
     "batch-norm",  # which returns new running statistics
     "size",  # of a dimension
     "sum",  # of two numbers
+    "difference",
+    "product",
     # checks, and the tokens that chain them
     "assert",  # without a message
     "assert-message",
@@ -230,6 +233,10 @@ class OpInfo(msgspec.Struct, frozen=True):
     in_place_view: bool = False
     """Whether it changes its operand's sizes, strides or storage rather than its elements. Where ``view`` tells steps
     (``t_``), it becomes another view of the same memory; else (``resize_``, ``set_``) the memory is another.
+    """
+    resized: Literal["as the twin", "rows", "never"] = "as the twin"
+    """How ``out=`` lays out a tensor without elements that it resizes: as the functional twin lays out its result, in
+    rows, or it does not resize it as it should.
     """
     functional_twin: str | None = None
     """The overload that computes the same without writing (or, for checks, with tokens)."""

@@ -142,7 +142,7 @@ def _convention(text: str) -> Convention:
     return Convention(**values)
 
 
-_WORDS: Final = ("shares", "returns_self", "draw_order", "substitute", "autocast", "region", "role")
+_WORDS: Final = ("shares", "returns_self", "draw_order", "substitute", "resized", "autocast", "region", "role")
 _FLAGS: Final = (
     "detaches", "dropout", "elementwise", "same_bits", "raises_on_integers", "meta_layout", "complex_bits", "casts_out",
 )  # fmt: skip

@@ -112,14 +112,16 @@ class _Inliner:
         detached = node.inputs[0].arg.as_bool is False
         for output, outer in zip(graph.outputs, (n for o in node.outputs for n in o.names()), strict=True):
             value, result = inner[output.names()[0]], gone.get(outer, outer)
-            if outer not in self._used or output.as_tensor is None or not detached:
+            if outer not in self._used:
                 edit.forget([result])
+            elif output.as_tensor is None or not detached:
                 gone[outer] = value
-                continue
-            metadata = edit.nodes[-1].metadata if len(edit.nodes) > start else node.metadata
-            operands = [self._dialect.operand("self", tensor(value))]
-            target = op_of("detach").target
-            edit.nodes.append(self._dialect.node(target, operands, [tensor(result)], result, metadata))
+                edit.forget([result])
+            else:
+                metadata = edit.nodes[-1].metadata if len(edit.nodes) > start else node.metadata
+                operands = [self._dialect.operand("self", tensor(value))]
+                target = op_of("detach").target
+                edit.nodes.append(self._dialect.node(target, operands, [tensor(result)], result, metadata))
 
     def _adopt(self, node: Node, graph: Graph, edit: GraphEdit, inner: dict[str, str]) -> None:
         """What is recorded of a node's results goes with it."""

@@ -205,11 +205,8 @@ def _between_states(before: dict[str, Any], after: dict[str, Any], same: Same) -
         return f"there is no {missing[0]!r} among the parameters, buffers and constants any more"
     if new := sorted(after.keys() - before.keys()):
         return f"there is a new parameter, buffer or constant {new[0]!r}"
-    for name, value in before.items():
-        found = _between_leaves(value, after[name], same)
-        if found:
-            return f"{name!r} after the call: {found}"
-    return None
+    pairs = ((value, after[name], f"{name!r} after the call") for name, value in before.items())
+    return next((found for value, other, what in pairs if (found := between(value, other, what, same))), None)
 
 
 def between(before: Any, after: Any, what: str, same: Same = same_bits) -> str | None:

@@ -42,6 +42,16 @@ def shares_storage(
     return None if doubtful or not dtypes_known else shares
 
 
+def stays_as_is(before: TensorMeta | None, after: TensorMeta | None, op: OpInfo) -> bool:
+    """Whether an in-place view makes of its operand what that is already (``squeeze_`` where no size is 1,
+    ``resize_`` to the size that it has).
+    """
+    if before is None or after is None or not op.view:
+        return False
+    shown = [(meta.dtype, meta.shape, meta.stride, str(meta.storage_offset or 0)) for meta in (before, after)]
+    return shown[0] == shown[1]
+
+
 def returns_operand(node: Node, op: OpInfo, operand: TensorMeta) -> bool:
     """Whether a conditional op, with a node's arguments, returns its operand as it is."""
     decide = _DECISIONS.get(op.shares or "undecided")

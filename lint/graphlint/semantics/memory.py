@@ -26,7 +26,7 @@ from graphlint.ops.conditions import Alias
 from graphlint.ops.info import OpInfo
 from graphlint.ops.table import OpTable
 from graphlint.semantics.calls import call_of
-from graphlint.semantics.conditional import shares_storage
+from graphlint.semantics.conditional import shares_storage, stays_as_is
 from graphlint.semantics.precision import Precision
 from graphlint.semantics.sites import Site
 from graphlint.semantics.sizes import Sizes
@@ -353,9 +353,10 @@ class Memory:
                 continue
             certain = shares is True and decided
             decided = decided and shares is True
-            same = certain and not op.in_place_view and (rule.argument in op.writes or op.returns_self == "shared")
+            same = certain and (rule.argument in op.writes or op.returns_self == "shared")
+            unchanged = op.in_place_view and stays_as_is(graph.meta(name), graph.meta(result), op)
             for ref in self._now(graph, name):
-                if same:
+                if same and (not op.in_place_view or (unchanged and ref in self.refs(graph, name))):
                     found.append(ref)
                     continue
                 viewed = ref.viewed(result, graph, step, number, certain=certain)

@@ -80,7 +80,7 @@ def readers(program: Program, layout: Layout) -> tuple[str, ...]:
     major, minor = program.schema
     if major != LOADABLE_MAJOR:
         return ()
-    first = covered().index(_FIRST_READER.get(layout, covered()[0]))
+    first = covered().index(_FIRST_READER[layout])
     end = covered().index(_LAST_READER_OF_UNMARKED) + 1 if _has_unmarked(program.graph) else None
     return tuple(version for version in covered()[first:end] if version != _STRICT or minor <= _STRICT_MINOR)
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from graphlint.ir.edit import Dialect, GraphEdit, tensor, tensors
-from graphlint.ir.expressions import as_expression, canonical
+from graphlint.ir.expressions import Expression, as_expression, canonical
 from graphlint.ir.model import Argument, NamedArgument, SymExpr, SymRef, SymSize
 from graphlint.ir.strides import Size
 from graphlint.ops.info import OpInfo, Role
@@ -147,13 +147,32 @@ class Builder:
                 return self._computed("size", arguments, "sym_size_int", size, raw)
         raise Obstacle(f"no tensor at hand has size {size}")
 
-    def increased(self, length: Argument, number: int, total: str) -> Argument:
-        """A symbolic integer and a number added up: the expression ``total``."""
-        name = self._defined.get(total)
+    def size(self, like: Value, dim: int) -> Argument:
+        """The argument for the size of a dimension."""
+        size = like.meta.shape[dim]
+        if isinstance(size, int):
+            return Argument(as_int=size)
+        return Argument(as_sym_int=SymRef(as_name=self.symbol(like, size, like.meta.sizes[dim])))
+
+    def computed(self, role: Role, one: Argument, other: Argument, result: Expression) -> Argument:
+        """The sum, the product or the difference of two integers, which is the expression ``result``."""
+        if result.constant is not None:
+            return Argument(as_int=result.constant)
+        expression = str(result)
+        name = self._defined.get(expression)
         if name is None:
-            raw = SymSize(as_expr=SymExpr(total))
-            name = self._computed("sum", [length, Argument(as_int=number)], "add", total, raw)
+            name = self._computed(
+                role, [one, other], op_of(role).packet, expression, SymSize(as_expr=SymExpr(expression))
+            )
         return Argument(as_sym_int=SymRef(as_name=name))
+
+    def expression(self, number: Argument) -> Expression | None:
+        """What an integer of the graph is; None where nothing is recorded of it."""
+        if number.as_int is not None:
+            return as_expression(number.as_int)
+        name = number.as_sym_int.as_name if number.as_sym_int is not None else None
+        known = expression_of(self.edit.graph, name) if name is not None else None
+        return None if known is None else as_expression(known)
 
     def _computed(self, role: Role, arguments: list[Argument], stem: str, size: Size, raw: SymSize) -> str:
         """The name of a symbolic integer that a new node computes."""

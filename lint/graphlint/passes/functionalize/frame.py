@@ -331,7 +331,10 @@ class Frame:
         with blocking(*(write.target.storage for write in writes)):
             refs = [self._known(write.value) for write in writes]
             if op.in_place_view:
-                self._view_in_place(node, op, refs[0])
+                if any(self.ref(name) is refs[0] for name in node.results()):  # it is such a view already
+                    self.gone.update((name, self.current(refs[0], exact=True).name) for name in node.results())
+                else:
+                    self._view_in_place(node, op, refs[0])
                 return
             self._check_apart(op, refs)
             resized = self._resized(node, op, refs) if op.out_variant else []

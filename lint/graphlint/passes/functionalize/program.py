@@ -332,7 +332,8 @@ def _write_obstacle(write: Write, analysis: Analysis) -> str | None:
             return _REQUIRES_GRADIENTS.format("a parameter")
         if program.schema < _PARAMETER_OUTPUTS:
             return "files of torch before 2.9 have no mutation outputs for parameters"
-    if op.in_place_view:
+    memory, graph = analysis.memory, write.site.scope.graph
+    if op.in_place_view and not any(memory.known(graph, name) is write.target for name in write.site.node.results()):
         twin = analysis.ops.twin_of(op)
         if twin is None or not twin.view:
             return f"{op.packet} changes how much memory the tensor has, or which"

@@ -187,10 +187,13 @@ def _checked(call: Call, twin: OpInfo, schema: OpSchema) -> Twin:
             dtype=own.dtype if dtype is None else dtype,
             strides=contiguous_strides(own.shape) if strides is None else strides,
         )
-        if target.resized and (strides is None or not target.recorded.same_strides(meta)):
-            raise Obstacle(f"{op.name} lays out what it resizes otherwise than the artifact records")
         # Of some ops, the CPU's result is laid out otherwise than that of `meta` tensors.
         laid_out = strides is not None and (twin.meta_layout or own.is_contiguous)
+        if target.resized:
+            in_rows = op.resized == "rows"
+            if not twin.layout or op.resized == "never" or (in_rows and not own.is_contiguous):
+                raise Obstacle(f"how {op.name} lays out what it resizes is not known")
+            meta, laid_out = own.with_(dtype=meta.dtype, strides=own.strides), not in_rows
         results.append(Result(meta, laid_out, told=dtype is not None))
         # In which order elements are added up, and so how a result is rounded, depends on the strides of where it goes.
         alike = target.recorded.is_contiguous or (strides is not None and target.recorded.same_strides(meta))

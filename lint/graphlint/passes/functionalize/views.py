@@ -203,36 +203,42 @@ def _slice(builder: Builder, view: View, parent: Value, child: Value) -> Value:
     return _scatter(builder, "scatter-slice", parent, child, dim, *ends, view.argument("step"))
 
 
-def _sliced(builder: Builder, parent: Value, child: Value, dim: int, start: int, end: Argument) -> Value:
-    place = Argument(as_int=dim), Argument(as_int=start), end
-    return _scatter(builder, "scatter-slice", parent, child, *place)
+def _sliced(
+    builder: Builder, view: View, parent: Value, child: Value, start: Argument, first: Expression, length: Argument
+) -> Value:
+    """As many positions of a dimension as the child has, from ``start`` on, which is ``first``."""
+    dim = view.dim()
+    stop = first + as_expression(view.meta.shape[dim])
+    to_the_end = stop == as_expression(view.parent.shape[dim]) and stop.constant is None
+    end = Argument(as_none=True) if to_the_end else builder.computed("sum", length, start, stop)
+    return _scatter(builder, "scatter-slice", parent, child, Argument(as_int=dim), start, end)
 
 
 def _narrow(builder: Builder, view: View, parent: Value, child: Value) -> Value:
-    dim = view.dim()
-    start, length, size = view.number("start"), view.meta.shape[dim], view.parent.shape[dim]
-    if start < 0:
-        if not isinstance(size, int):
-            raise Obstacle("narrow counts from the end of a dimension of symbolic size")
-        start += size
-    if isinstance(length, int):
-        return _sliced(builder, parent, child, dim, start, Argument(as_int=start + length))
-    end = as_expression(start) + as_expression(length)
-    if end == as_expression(size):
-        return _sliced(builder, parent, child, dim, start, Argument(as_none=True))
-    if not start:
-        return _sliced(builder, parent, child, dim, start, view.argument("length"))
-    return _sliced(builder, parent, child, dim, start, builder.increased(view.argument("length"), start, str(end)))
+    start, size = view.argument("start"), view.parent.shape[view.dim()]
+    if start.as_int is not None and start.as_int < 0 and isinstance(size, int):
+        start = Argument(as_int=start.as_int + size)
+    first = builder.expression(start)
+    lowest = builder.known.lowest(str(first)) if first is not None else None
+    if first is None or lowest is None or lowest < 0:
+        raise Obstacle(f"where {view.op.name} begins may count from the end")
+    return _sliced(builder, view, parent, child, start, first, view.argument("length"))
 
 
 def _pieces(builder: Builder, view: View, parent: Value, child: Value) -> Value:
     """One of the pieces that a dimension was cut into: where it starts is known from the sizes of those before it."""
-    dim = view.dim()
-    lengths = [meta.shape[dim] for meta in view.metas[: view.index + 1]]
-    numbers = [length for length in lengths if isinstance(length, int)]
-    if len(numbers) != len(lengths):
-        raise Obstacle(f"{view.op.name} makes pieces of symbolic sizes")
-    return _sliced(builder, parent, child, dim, sum(numbers[:-1]), Argument(as_int=sum(numbers)))
+    dim, index = view.dim(), view.index
+    before = [as_expression(meta.shape[dim]) for meta in view.metas[:index]]
+    own, start = as_expression(view.meta.shape[dim]), Expression.total(before)
+    length = builder.size(child, dim)
+    place = Argument(as_int=start.constant)
+    if start.constant is None and all(one == own for one in before):
+        place = builder.computed("product", length, Argument(as_int=index), start)
+    elif start.constant is None and start + own == as_expression(view.parent.shape[dim]):
+        place = builder.computed("difference", builder.size(parent, dim), length, start)
+    elif start.constant is None:
+        raise Obstacle(f"{view.op.name} makes pieces of different symbolic sizes")
+    return _sliced(builder, view, parent, child, place, start, length)
 
 
 def _diagonal(builder: Builder, view: View, parent: Value, child: Value) -> Value:

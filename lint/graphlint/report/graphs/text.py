@@ -72,11 +72,6 @@ class Line(NamedTuple):
         return f"{' ' * self.indent}{self.head}{', '.join(self.parts)}{self.tail}".rstrip()
 
 
-def print_program(program: Program) -> str:
-    """The text form of a whole program, ending in a newline."""
-    return "".join(f"{line.text}\n" for line in program_lines(program))
-
-
 def program_lines(program: Program) -> Iterator[Line]:
     """The lines of the text form of a whole program, each with what it is of."""
     graph = program.graph
