@@ -22,6 +22,8 @@ from graphlint import __version__
 from graphlint.artifact.container import Container
 from graphlint.artifact.rewrite import write_archive
 from graphlint.artifact.source import FileSource
+from graphlint.ops.specifiers import required
+from graphlint.ops.table import covered
 from graphlint.report.results import FileResult
 from graphlint.run.cache import SEAL_SIZE, TAG, clean, lookup, seal, stamp_of, store
 from graphlint.run.pool import Task, attempt, is_clean, known_outcome, with_caches
@@ -102,6 +104,13 @@ def settled(monkeypatch):
     """The change time of a test's files is now, so nothing would ever be old enough: let that be half a day ago."""
     real = time.time_ns
     monkeypatch.setattr(time, "time_ns", lambda: real() + 12 * 3600 * 10**9)
+
+
+def test_a_result_is_of_the_versions_that_are_required(check, look_up, default_rules):
+    result = check()
+    assert result.loads_in == {"model": covered()[covered().index("2.9") :]}
+    assert look_up() == result
+    assert look_up(settings=msgspec.structs.replace(default_rules, requires_torch=required(">=2.9", covered()))) is None
 
 
 def test_a_result_is_found_again(check, look_up):

@@ -44,6 +44,7 @@ def test_the_graph_with_its_finding_in_the_margin(run):
     assert run("show", "key_value_cache.pt2") == (
         """\
 key_value_cache.pt2, program model: 8 nodes, 1 finding
+loads in torch 2.9 to 2.15
 
         | program TRAINING
         | graph(
@@ -72,6 +73,7 @@ def test_a_node_in_a_branch_and_what_is_next_to_it(run):
     assert run("show", "cond_mutation.pt2", "--node", "%mul_") == (
         """\
 cond_mutation.pt2, program model: 6 nodes, 1 finding
+loads in torch 2.9 to 2.15
 
         | program TRAINING
         | graph(... 1 input):

@@ -149,6 +149,7 @@ def test_show_settings(run, engine):
         "unsafe-fixes = false\n"
         "exact = false\n"
         'target = ["functional"]\n'
+        'requires-torch = ""\n'
         'exclude = ["a\\"b"]\n'
         "force-exclude = false\n"
         'output-format = "full"\n'

@@ -17,7 +17,7 @@ from graphlint.ir.model import Argument, NamedArgument, Node, TensorRef
 from graphlint.ops.conditions import Alias
 from graphlint.ops.declared import DeclaredOp
 from graphlint.ops.info import Role, StepKind
-from graphlint.ops.table import TABLE, OpTable, check_twins, op_name, op_of, op_table
+from graphlint.ops.table import TABLE, OpTable, check_twins, covered, op_name, op_of, op_table, version_of
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 VERSIONS = sorted(path.name for path in ARTIFACTS.iterdir() if path.is_dir())
@@ -238,8 +238,9 @@ def test_lookup_needs_sorted_lines_and_finds_first_and_last():
 
 
 def test_the_header_names_every_version():
-    _, covered, *_ = Path(TABLE).read_text(encoding="utf-8").splitlines()
-    assert covered.split() == ["#", "torch", *TORCH]
+    _, header, *_ = Path(TABLE).read_text(encoding="utf-8").splitlines()
+    assert header.split() == ["#", "torch", *TORCH]
+    assert covered() == tuple(TORCH)
 
 
 @pytest.mark.parametrize("version", TORCH)
@@ -287,6 +288,47 @@ def test_a_schema_is_that_of_its_version():
     name = "_c10d_functional.all_reduce.default"
     types = {version: BY_VERSION[version].lookup(name).schema.argument("group_name").type for version in TORCH}
     assert (types["2.6"], types["2.15"]) == ("str", "Any")
+
+
+def test_the_table_tells_which_versions_have_an_op():
+    for name in op_table().names():
+        having = tuple(version for version in TORCH if BY_VERSION[version].lookup(name) is not None)
+        assert op_table().versions(name) == having, name
+        # They follow each other.
+        assert not having or list(having) == TORCH[TORCH.index(having[0]) : TORCH.index(having[-1]) + 1], name
+
+
+@pytest.mark.parametrize("version", TORCH)
+def test_a_lookup_of_a_version_is_of_its_row(version):
+    table, rows = op_table().of_version(version), BY_VERSION[version]
+    assert op_table().of_version(version) is table
+    for name in op_table().names():
+        # A version that lacks an op, says the table, may be a build that has it: the last row answers.
+        assert table.lookup(name) == (rows.lookup(name) or op_table().lookup(name)), name
+
+
+def test_declared_ops_are_those_of_a_version_too():
+    ops = {"mylib.scale_": DeclaredOp(writes=("x",))}
+    for table in (op_table().with_declared(ops).of_version("2.11"), op_table().of_version("2.11").with_declared(ops)):
+        assert table.lookup("torch.ops.mylib.scale_.default").writes == ("x",)
+        assert table.lookup("aten.addmv.default") == BY_VERSION["2.11"].lookup("aten.addmv.default")
+
+
+@pytest.mark.parametrize(
+    ("torch", "version"),
+    [
+        ("2.13.0+cpu", "2.13"),
+        ("2.10.0a0+git1f2e3d4", "2.10"),
+        ("2.6", "2.6"),
+        ("2.5.1+cu124", None),
+        ("2.16.0", None),
+        ("2", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_which_version_a_build_is_of(torch, version):
+    assert version_of(torch) == version
 
 
 def test_a_lookup_answers_of_the_last_version_that_has_the_op():

@@ -22,6 +22,7 @@ def test_a_finding_has_all_keys_in_order(buffer_mutation):
                 "path": "model.pt2",
                 "kind": "artifact",
                 "programs": ["model"],
+                "loads_in": {},
                 "changed": False,
                 "diagnostics": [
                     {

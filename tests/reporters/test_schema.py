@@ -32,7 +32,16 @@ def everything(results, buffer_mutation):
     accepted = msgspec.structs.replace(placed, suppression=Suppression("comment", "ours"))
     return [
         *results,
-        FileResult("a.pt2", (placed,), (accepted,), (placed,), ("model",), changed=True, notes=("onnx: lost",)),
+        FileResult(
+            "a.pt2",
+            (placed,),
+            (accepted,),
+            (placed,),
+            ("model",),
+            {"model": ("2.9",)},
+            changed=True,
+            notes=("onnx: lost",),
+        ),
         FileResult("b.pt2", error="disk full"),
         FileResult("models.py", is_source=True),
     ]
@@ -71,6 +80,7 @@ def test_every_line_is_valid(everything):
         lambda document: document["files"][0]["diagnostics"][0].update(severity="fatal"),
         lambda document: document["files"][0]["diagnostics"][0].update(code="X1"),
         lambda document: document["files"][0]["diagnostics"][0]["fix"].pop("enabled"),
+        lambda document: document["files"][0].update(loads_in={"model": "2.9"}),
         lambda document: document.update(version=2),
     ],
 )

@@ -8,6 +8,7 @@ archive first, whose reader takes the first member's first folder as the root an
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from typing import Literal
 
 import msgspec
 
@@ -20,6 +21,9 @@ LFS_PREFIX = b"version https://git-lfs.github.com/spec/"
 FLAT_PROGRAM = "serialized_exported_program.json"
 AOTINDUCTOR = "data/aotinductor/"
 EXPORT_IT = "export the model with torch.export and save it with torch.export.save"
+
+Layout = Literal["flat", "pt2-pickled", "pt2"]
+"""``flat``: torch 2.7 and before; ``pt2-pickled``: 2.8; ``pt2``: 2.9 and later."""
 
 
 class ProgramEntry(msgspec.Struct, frozen=True):
@@ -37,6 +41,13 @@ class ProgramEntry(msgspec.Struct, frozen=True):
     """As for the weights (2.3 to 2.8), for constants and non-persistent buffers."""
     constants_config: str | None = None
     sample_inputs: str | None = None
+
+    @property
+    def layout(self) -> Layout:
+        """The layout of torch's that the archive has."""
+        if self.member == FLAT_PROGRAM:
+            return "flat"
+        return "pt2-pickled" if self.weights_pickle or self.constants_pickle else "pt2"
 
 
 class Artifact(AbstractContextManager["Artifact"]):

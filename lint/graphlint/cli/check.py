@@ -221,6 +221,7 @@ def _shown_settings(path: str, resolved: Resolved, settings: Settings) -> str:
             "unsafe-fixes": settings.unsafe_fixes,
             "exact": settings.exact,
             "target": settings.profile.targets,
+            "requires-torch": settings.requires_torch.specifier if settings.requires_torch is not None else "",
             "exclude": [pattern.glob for pattern in resolved.exclude],
             "force-exclude": resolved.said.force_exclude,
             "output-format": outputs[0] if len(outputs) == 1 else outputs,

@@ -127,6 +127,7 @@ def _targets() -> Iterable[tuple[str, str]]:
 
 
 complete_targets = completing(_targets, ",")
+_REQUIRES_TORCH: Final = "The versions of torch to run in, such as '>=2.9': flag ops that one of them lacks (GL602)."
 
 
 def rules(target: str | Callable[[], str]) -> tuple[str | Option, ...]:
@@ -138,6 +139,7 @@ def rules(target: str | Callable[[], str]) -> tuple[str | Option, ...]:
         codes("--ignore", "Disable these rules."),
         codes("--extend-select", "Enable these rules, too."),
         option("--target", target, multiple=True, metavar="NAME", shell_complete=complete_targets),
+        option("--requires-torch", _REQUIRES_TORCH, metavar="SPECIFIER"),
     )
 
 

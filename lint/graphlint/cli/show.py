@@ -24,6 +24,7 @@ from graphlint.rules.selection import did_you_mean
 from graphlint.rules.view import ProgramView
 from graphlint.run.engine import read_document
 from graphlint.run.review import Reviewer
+from graphlint.semantics.versions import loads_in
 
 _FORMATS: Final = {"text": "listing", "json": "graph_json", "dot": "dot", "svg": "svg"}
 """The module of each format, with a function ``render(path, programs, options)``."""
@@ -123,7 +124,7 @@ def _shown(artifact: Artifact, entry: ProgramEntry, *, settings: Any, review: An
     except ArtifactError as error:
         raise ArtifactError(f"{artifact.path}, program {entry.name}: {error}", member=error.member) from None
     reported = tuple(one.diagnostic for one in found if one.diagnostic.suppression is None)
-    return ShownProgram(entry.name, Flow(view), reported)
+    return ShownProgram(entry.name, Flow(view), loads_in(view.program, view.ops, entry.layout), reported)
 
 
 def _centered(programs: Sequence[ShownProgram], path: str, nodes: Sequence[str], hops: int) -> list[ShownProgram]:

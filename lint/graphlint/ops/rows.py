@@ -17,7 +17,7 @@ a fact that has its default is left out. The fields are those of :class:`~graphl
 | flags | the name of the field alone: ``elementwise``, ``dropout``; ``no meta_layout`` for False |
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -46,6 +46,11 @@ class Row(msgspec.Struct):
         """The row's line."""
         facts = (f"{field}={value}" if value else field for field, value in self.facts.items())
         return "\t".join([self.name, self.schema, *facts])
+
+    def versions(self, known: Sequence[str]) -> Sequence[str]:
+        """Those of the ``known`` versions of torch, in their order, that the row is of; none where it does not say."""
+        since, _, until = self.facts.get("torch", "").partition("-")
+        return known[known.index(since) : known.index(until or since) + 1] if since else ()
 
     def info(self) -> OpInfo:
         """What the row says of the op."""

@@ -15,7 +15,7 @@ from graphlint.ops.declared import DeclaredOp
 from graphlint.ops.info import DISPATCHED, HIGHER_ORDER, OpInfo, Role
 from graphlint.ops.rows import Row
 
-__all__ = ["TABLE", "OpInfo", "OpTable", "op_name", "op_table"]
+__all__ = ["TABLE", "OpInfo", "OpTable", "covered", "op_name", "op_table", "version_of"]
 
 TABLE = os.path.join(os.path.dirname(__file__), "table.tsv")  # pathlib is slow to import
 """The generated file: comment lines, then rows, sorted by name."""
@@ -24,17 +24,24 @@ TABLE = os.path.join(os.path.dirname(__file__), "table.tsv")  # pathlib is slow 
 class OpTable:
     """Ops by name. Lookups are cached; the table itself never changes."""
 
-    def __init__(self, lines: Sequence[str], declared: Mapping[str, DeclaredOp] | None = None) -> None:
-        """``lines`` are the table's, sorted by name, and ``declared`` is what a configuration says."""
+    def __init__(
+        self, lines: Sequence[str], declared: Mapping[str, DeclaredOp] | None = None, version: str | None = None
+    ) -> None:
+        """``lines`` are the table's, sorted by name, ``declared`` is what a configuration says, and ``version`` is the
+        version of torch that is asked about.
+        """
         self.lines = lines
         self._declared = dict(declared or {})
+        self._version = version
         self._known: dict[str, OpInfo | None] = {}
+        self._of_version: dict[str, OpTable] = {}
 
     def lookup(self, target: str) -> OpInfo | None:
         """What is known of a node's target; None where neither the table nor the configuration knows it.
 
         Nothing is concluded from an op's name: an op of a known namespace that the table lacks is unknown. Of an
-        overload that has changed, the last one is found: the rows of later versions come first.
+        overload that has changed, the row of the table's version is found, and the last one where it has no version, or
+        has none of that: the rows of later versions come first.
         """
         if target not in self._known:
             self._known[target] = self._find(op_name(target))
@@ -50,17 +57,45 @@ class OpTable:
         An overload (``mylib.scale_.default``) goes before an op (``mylib.scale_``), and both go before what the
         table says. A namespace (``mylib.*``) speaks only for ops that the table does not know.
         """
-        return OpTable(self.lines, {**self._declared, **ops})
+        return OpTable(self.lines, {**self._declared, **ops}, self._version)
+
+    def of_version(self, version: str) -> "OpTable":
+        """The table as of one version of torch (``2.13``). Rows are chosen when an op is asked for."""
+        if version not in self._of_version:
+            self._of_version[version] = OpTable(self.lines, self._declared, version)
+        return self._of_version[version]
 
     def names(self) -> Iterator[str]:
         """All names in the table, without declared ones."""
         return iter(dict.fromkeys(line.partition("\t")[0] for line in self.lines))
 
-    def _find(self, name: str) -> OpInfo | None:
+    def versions(self, target: str) -> tuple[str, ...]:
+        """The versions of torch that have the op, in their order; none where the table tells none."""
+        rows = reversed(list(self.rows(target)))
+        return tuple(version for row in rows for version in row.versions(covered()))
+
+    def rows(self, target: str) -> Iterator[Row]:
+        """What the table has of a target, the last versions first."""
+        return map(Row.parse, self._lines_of(op_name(target)))
+
+    def _lines_of(self, name: str) -> Iterator[str]:
         key = f"{name}\t"
         at = bisect_left(self.lines, key)
-        found = at < len(self.lines) and self.lines[at].startswith(key)
-        registered = Row.parse(self.lines[at]).info() if found else None
+        while at < len(self.lines) and self.lines[at].startswith(key):
+            yield self.lines[at]
+            at += 1
+
+    def _line(self, name: str) -> str | None:
+        """The line that speaks for the op."""
+        lines = list(self._lines_of(name))
+        if self._version is not None and len(lines) > 1:
+            own = (line for line in lines if self._version in Row.parse(line).versions(covered()))
+            return next(own, lines[0])
+        return lines[0] if lines else None
+
+    def _find(self, name: str) -> OpInfo | None:
+        line = self._line(name)
+        registered = _info(line) if line is not None else None
         declared = None
         if self._declared:
             # The overload goes before its op, and that before its namespace.
@@ -70,11 +105,36 @@ class OpTable:
 
 
 @cache
+def _info(line: str) -> OpInfo:
+    """What a line says, whichever version is asked about."""
+    return Row.parse(line).info()
+
+
+@cache
 def op_table() -> OpTable:
     """The table that graphlint ships, without declared ops."""
+    return OpTable(_read()[1])
+
+
+@cache
+def covered() -> tuple[str, ...]:
+    """The versions of torch that the table covers, in their order: ``2.6`` and so on."""
+    return tuple(next(line.split()[2:] for line in _read()[0] if line.startswith("# torch ")))
+
+
+def version_of(torch: str | None) -> str | None:
+    """The version that ``2.13.0+cpu`` is of, where the table covers it."""
+    version = ".".join((torch or "").split(".")[:2])
+    return version if version in covered() else None
+
+
+@cache
+def _read() -> tuple[list[str], list[str]]:
+    """The comment lines of the file, and its rows."""
     with open(TABLE, encoding="utf-8") as file:  # as above
         lines = file.read().splitlines()
-    return OpTable(lines[bisect_left(lines, "$") :])  # comment lines begin with '#' and so sort before all names
+    start = bisect_left(lines, "$")  # comment lines begin with '#' and so sort before all names
+    return lines[:start], lines[start:]
 
 
 @cache

@@ -81,6 +81,9 @@ class FileResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """What could not."""
     programs: tuple[str, ...] = ()
     """Names of the programs that were linted."""
+    loads_in: dict[str, tuple[str, ...]] = {}
+    """The versions of torch that load each program that could be read, as far as is known; after a fix, what it made
+    of it."""
     changed: bool = False
     """Whether the file was rewritten."""
     diff: str = ""

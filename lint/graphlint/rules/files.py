@@ -5,9 +5,7 @@ from typing import Final
 
 from graphlint.rules.base import Finding, Rule, no_fix
 from graphlint.rules.view import ProgramView
-
-LOADABLE_MAJOR = 8
-"""The schema major that torch 2.6 and later load; each torch refuses every other one."""
+from graphlint.semantics.versions import LOADABLE_MAJOR
 
 
 class UnreadableArtifact(Rule):

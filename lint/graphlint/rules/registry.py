@@ -15,6 +15,7 @@ MODULES: Final = (
     "prints",
     "regions",
     "target_refusals",
+    "torch_versions",
 )
 """The modules of this package that define rules."""
 FAMILIES: Final = {

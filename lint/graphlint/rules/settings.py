@@ -8,6 +8,7 @@ import msgspec
 from graphlint.artifact.errors import ConfigError
 from graphlint.artifact.limits import Limits
 from graphlint.ops.declared import DeclaredOp
+from graphlint.ops.specifiers import RequiredTorch
 
 TokenSink = Literal["buffer", "output"]
 
@@ -102,6 +103,8 @@ class Settings(msgspec.Struct, frozen=True):
     token_sink: TokenSink = "buffer"
     ops: dict[str, DeclaredOp] = {}
     profile: Profile = Profile()
+    requires_torch: RequiredTorch | None = None
+    """The versions of torch that programs are to run in; None where nobody says."""
     provenance: bool = True
     """Whether what was done is recorded in the artifact."""
     illustrate: bool = False

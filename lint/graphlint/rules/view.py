@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from graphlint.ir.document import Document
 from graphlint.ops.info import OpInfo
-from graphlint.ops.table import OpTable, op_table
+from graphlint.ops.table import OpTable, op_table, version_of
 from graphlint.rules.settings import Settings
 from graphlint.semantics.analysis import Analysis, Write, has_effect
 from graphlint.semantics.autocast import AutocastRegions
@@ -23,11 +23,13 @@ class ProgramView(Analysis):
     """A program as rules see it. What it comes to is worked out when a rule first asks for it."""
 
     def __init__(self, document: Document, settings: Settings) -> None:
-        super().__init__(document.program, ops_for(settings), document.payloads)
+        ops = ops_for(settings, version_of(document.program.torch_version))
+        super().__init__(document.program, ops, document.payloads)
         self.document = document
         self.token_sink = settings.token_sink
         self.exact = settings.exact
         self.profile = settings.profile
+        self.requires_torch = settings.requires_torch
 
     @cached_property
     def write_plan(self) -> Plan:
@@ -108,6 +110,7 @@ class ProgramView(Analysis):
         return super()._left_out(op) and self.profile.refused_op(op.name) is None
 
 
-def ops_for(settings: Settings) -> OpTable:
-    """The table of ops with what the configuration declares."""
-    return op_table().with_declared(settings.ops) if settings.ops else op_table()
+def ops_for(settings: Settings, version: str | None = None) -> OpTable:
+    """The table of ops, as of a version of torch if one is given, with what the configuration declares."""
+    table = op_table() if version is None else op_table().of_version(version)
+    return table.with_declared(settings.ops) if settings.ops else table

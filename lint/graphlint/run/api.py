@@ -49,6 +49,8 @@ class ProgramOptions(TypedDict, total=False):
     """Whether what rounds otherwise once it is functional stays as it is."""
     token_sink: TokenSink | None
     target: Selectors | None
+    requires_torch: str | None
+    """A version specifier, such as ``">=2.9"``; empty for none, whatever the configuration says."""
     ops: Mapping[str, DeclaredOp | Mapping[str, Any]] | None
 
 
@@ -192,8 +194,9 @@ def _resolver(options: Mapping[str, Any], known: Any) -> tuple[Resolver, Reviewe
     unknown = sorted(options.keys() - known.__optional_keys__)
     if unknown:
         raise TypeError(f"there is no option '{unknown[0]}'")
-    if options.get("token_sink") is not None:
-        checked(options["token_sink"], TokenSink, "token_sink")
+    for key, kind in (("token_sink", TokenSink), ("requires_torch", str)):
+        if options.get(key) is not None:
+            checked(options[key], kind, key)
     try:
         declared = msgspec.convert(dict(options.get("ops") or {}), dict[str, DeclaredOp])
     except msgspec.ValidationError as error:

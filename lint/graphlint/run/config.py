@@ -50,6 +50,8 @@ class Configuration(Fixing, frozen=True):
     """Whether to add to the job summary of GitHub Actions."""
     target: Several | None = None
     per_file_target: dict[str, Several] | None = None
+    requires_torch: str | None = None
+    """A version specifier; empty for none."""
     source_roots: tuple[str, ...] | None = None
     baseline: str | None = None
     warn_unused_ignores: bool | None = None

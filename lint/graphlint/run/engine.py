@@ -21,7 +21,9 @@ from graphlint.rules.files import CodeInArtifact, LfsPointer, UnreadableArtifact
 from graphlint.rules.ignore_comments import UnusedIgnore
 from graphlint.rules.linting import Review, lint_view, target_notes
 from graphlint.rules.settings import Settings
+from graphlint.rules.torch_versions import UnavailableOp, version_notes
 from graphlint.rules.view import ProgramView
+from graphlint.semantics.versions import loads_in
 
 if TYPE_CHECKING:
     from graphlint.rules.fixing import ChangedProgram
@@ -91,6 +93,7 @@ class _Run:
         self._review = review
         self._found: defaultdict[str, list[Any]] = defaultdict(list)
         """What there is for the fields of the result."""
+        self._loads_in: dict[str, tuple[str, ...]] = {}
         self._notes: list[str] = [artifact.note] if artifact.note else []
         self._code: list[Diagnostic] = []
         self._changes: list[Change] = []
@@ -142,6 +145,7 @@ class _Run:
         self._note_lines(document)
         self._find_program_code(entry, document, document)
         view = ProgramView(document, self._settings)
+        self._note_versions(entry, view)
         found = [one.diagnostic for one in lint_view(view, entry.name, self._path, self._settings, self._review)]
         self._found["diagnostics"] += found
         self._illustrate(view, found)
@@ -158,6 +162,7 @@ class _Run:
             changed = result.document
         finally:  # what is left, like all else that is reported: a fix may take code away
             self._find_program_code(entry, document, changed)
+        self._note_versions(entry, ProgramView(changed, self._settings))
         self._found["before"] += result.before if self._review is not None else ()
         self._found["diagnostics"] += result.remaining
         self._found["fixed"] += result.fixed
@@ -199,7 +204,8 @@ class _Run:
     def _result(self) -> FileResult:
         programs = tuple(entry.name for entry in self._artifact.programs)
         found: dict[str, Any] = {field: tuple(values) for field, values in self._found.items()}
-        return FileResult(self._path, programs=programs, notes=tuple(dict.fromkeys(self._notes)), **found)
+        notes = tuple(dict.fromkeys(self._notes))
+        return FileResult(self._path, programs=programs, loads_in=self._loads_in, notes=notes, **found)
 
     def _illustrate(self, view: ProgramView, diagnostics: Sequence[Diagnostic]) -> None:
         if self._settings.illustrate:
@@ -207,6 +213,12 @@ class _Run:
 
             reported = [one for one in diagnostics if one.suppression is None]
             self._found["illustrations"] += illustrate(view, reported).values()
+
+    def _note_versions(self, entry: ProgramEntry, view: ProgramView) -> None:
+        """Note which versions of torch load a program, and what is to be said of those that are required."""
+        self._loads_in[entry.name] = loads_in(view.program, view.ops, entry.layout)
+        if view.requires_torch is not None and UnavailableOp.code in self._settings.enabled:
+            self._notes += version_notes(view, entry.layout)
 
     def _note_lines(self, document: Document) -> None:
         if UnusedIgnore.code in self._settings.enabled:

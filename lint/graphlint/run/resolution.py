@@ -15,6 +15,8 @@ from graphlint.artifact.errors import ConfigError
 from graphlint.artifact.limits import Limits
 from graphlint.artifact.source import is_url
 from graphlint.ops.declared import DeclaredOp
+from graphlint.ops.specifiers import RequiredTorch
+from graphlint.ops.table import covered
 from graphlint.report.formats.registry import Output, parse
 from graphlint.rules.ignore_comments import UnusedIgnore
 from graphlint.rules.selection import Layer, enabled_codes, fixable_codes, matching_codes
@@ -173,6 +175,7 @@ class Resolver:
             exact=bool(said.exact),
             token_sink=said.token_sink or "buffer",
             ops=ops,
+            requires_torch=_required_torch(*_last(sources, "requires_torch")),
             provenance=bool(said.provenance),
             limits=msgspec.convert(limits, Limits) if limits else Limits(),
             acceptance=self._acceptance(root, sources),
@@ -201,7 +204,7 @@ class Resolver:
         try:
             profile = _profile(targets)
         except ConfigError as error:
-            raise ConfigError(f"{source.path}: {'--' if source.path == COMMAND_LINE else ''}{key}: {error}") from None
+            raise ConfigError(f"{_named(source, key)}: {error}") from None
         said = ((one.configuration, one.path) for one in sources)
         layers = [Layer(one.select, one.extend_select or (), one.ignore or (), path) for one, path in said]
         enabled = enabled_codes(layers, profile.violations)
@@ -241,6 +244,23 @@ def _last(sources: Sequence[ConfigFile], key: str) -> tuple[ConfigFile, Any]:
         if value is not None and not (value in ("", ()) and key in ("cache_dir", "output_format")):
             return source, value
     return sources[0], None
+
+
+def _required_torch(source: ConfigFile, specifier: str | None) -> RequiredTorch | None:
+    """Raises ConfigError for what is no specifier, or admits no version that is known."""
+    if not specifier:
+        return None
+    from graphlint.ops.specifiers import required
+
+    try:
+        return required(specifier, covered())
+    except ConfigError as error:
+        raise ConfigError(f"{_named(source, 'requires-torch')}: {error}") from None
+
+
+def _named(source: ConfigFile, key: str) -> str:
+    """A key as its source spells it."""
+    return f"{source.path}: {'--' if source.path == COMMAND_LINE else ''}{key}"
 
 
 def _patterns(source: ConfigFile, globs: tuple[str, ...] | None) -> tuple[Pattern, ...]:

@@ -46,6 +46,7 @@ def _document(results: Sequence[FileResult], options: ReportOptions) -> dict[str
             "path": result.path,
             "kind": "source" if result.is_source else "artifact",
             "programs": result.programs,
+            "loads_in": result.loads_in,
             "changed": result.changed,
             "diagnostics": [finding(one, options) for one in result.diagnostics],
             "suppressed": [{**finding(one, options), "suppression": _suppression(one)} for one in result.suppressed],

@@ -270,6 +270,8 @@ class ShownProgram(msgspec.Struct, frozen=True, eq=False):
 
     name: str
     flow: Flow
+    loads_in: tuple[str, ...]
+    """The versions of torch that load it, as far as is known."""
     diagnostics: tuple[Diagnostic, ...] = ()
     centers: tuple[Vertex, ...] = ()
     """What was asked for; empty for the whole program."""

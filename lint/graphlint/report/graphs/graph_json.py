@@ -9,6 +9,7 @@ r"""A program's graph as JSON, for programs. Version 1:
       "programs": [{
         "name": "model",
         "dialects": ["TRAINING"], "schema_version": [8, 20], "torch_version": "2.13.0",
+        "loads_in": ["2.9", "2.10"],                 the versions of torch, as in check --output-format json
         "range_constraints": {"s77": {"min": 2, "max": 64}},    a bound is null where there is none
         "nodes": [...], "edges": [...], "writes": [...], "findings": [...]
       }]
@@ -60,6 +61,7 @@ def _program(shown: ShownProgram, options: ReportOptions) -> dict[str, Any]:
         "dialects": program.dialects,
         "schema_version": program.schema,
         "torch_version": program.torch_version,
+        "loads_in": shown.loads_in,
         "range_constraints": {symbol: {"min": low, "max": high} for symbol, (low, high) in ranges},
         "nodes": [_node(vertex) for vertex in flow.vertices if vertex.number in here],
         "edges": [

@@ -3,6 +3,7 @@
 ::
 
     key_value_cache.pt2, program model: 8 nodes, 1 finding
+    loads in torch 2.9 to 2.15
 
            | program TRAINING
            | graph(
@@ -21,12 +22,14 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
+from graphlint.ops.table import covered
 from graphlint.report.formats.escaping import printable
 from graphlint.report.formats.phrasing import COLORS, count, in_function, paint, source_line
 from graphlint.report.graphs.flow import ShownProgram
 from graphlint.report.graphs.text import Line
 from graphlint.report.results import ReportOptions
 from graphlint.rules.diagnostics import Diagnostic
+from graphlint.semantics.versions import spanned
 
 WIDTH: Final = 100
 _MARGIN: Final = 7
@@ -46,7 +49,8 @@ def _program(path: str, program: ShownProgram, options: ReportOptions) -> str:
     if program.diagnostics:
         facts += f", {count(len(program.diagnostics), 'finding')}"
     heading = paint(printable(f"{path}, program {program.name}: {facts}"), options, bold=True)
-    return "".join(f"{line}\n" for line in (heading, "", *_Listing(program, options).lines()))
+    versions = f"torch {spanned(program.loads_in)}" if program.loads_in else f"none of torch {spanned(covered())}"
+    return "".join(f"{line}\n" for line in (heading, f"loads in {versions}", "", *_Listing(program, options).lines()))
 
 
 class _Listing:
