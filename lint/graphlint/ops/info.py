@@ -14,7 +14,11 @@ from graphlint.ir.model import NamedArgument, Node
 from graphlint.ops.conditions import Alias, HiddenWrites, RandomCondition
 from graphlint.ops.schema import OpSchema
 
-Source = Literal["table", "configuration"]
+Source = Literal[
+    "table",  # torch's own
+    "library",  # the table of a library
+    "configuration",
+]
 
 EffectKind = Literal[
     "check",  # raises where a condition does not hold
@@ -241,6 +245,11 @@ class OpInfo(msgspec.Struct, frozen=True):
     autocast may cast (it leaves ``out=`` and in-place overloads alone).
     """
     source: Source = "table"
+
+    @property
+    def is_custom(self) -> bool:
+        """Whether it is none of torch's own."""
+        return self.source != "table"
 
     def draws(self, node: Node) -> bool:
         """Whether the node, with the arguments it records, draws from the global random number generator."""

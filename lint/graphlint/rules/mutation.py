@@ -38,7 +38,7 @@ class MutationRule(Rule):
     def _concerns(self, write: Write) -> bool:
         """Whether the op's schema declares the write, and no other rule is about the op as such."""
         op = write.site.op
-        if op is None or op.source == "configuration" or op.kind in ("collective", "mutation"):
+        if op is None or op.is_custom or op.kind in ("collective", "mutation"):
             return False
         return write.argument in op.writes and self.out in (None, op.out_variant)
 
@@ -52,6 +52,8 @@ def write_fix(view: ProgramView, write: Write) -> Fix:
     twin = site.op.functional_twin if site.op is not None else None
     known = twin is not None and site.op is not None and site.op.substitute is None
     what = f"becomes {twin}" if known else "becomes data flow"
+    if site.op is not None and site.op.is_custom:
+        what = "is called on a copy by higher_order.auto_functionalized_v2"
     if write.kind not in ("intermediate", "unknown"):
         what += ", and what it writes is written back at the end"
     exact = site.position not in view.write_plan.inexact
