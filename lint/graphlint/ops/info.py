@@ -260,7 +260,7 @@ class OpInfo(msgspec.Struct, frozen=True):
         names = dict.fromkeys(self.writes)
         if self.hidden_writes is not None and self.hidden_writes.holds(node, self.schema):
             names.update(dict.fromkeys(self.hidden_writes.arguments))
-        operands = (_operand(node, name) for name in names)
+        operands = (operand_of(node, name) for name in names)
         return tuple(operand.name for operand in operands if operand is not None and any(operand.arg.tensors()))
 
     def layout_of(self, result: int) -> Layout:
@@ -279,7 +279,7 @@ def _of(facts: tuple[str, ...], result: int) -> Any:
     return facts[result] if result < len(facts) else None
 
 
-def _operand(node: Node, name: str) -> NamedArgument | None:
+def operand_of(node: Node, name: str) -> NamedArgument | None:
     """The operand of that name, or at that position."""
     if name.isdecimal():
         position = int(name)

@@ -17,6 +17,7 @@ from typing import TypeVar
 from graphlint.ops.conditions import Alias
 from graphlint.ops.declared import DeclaredOp
 from graphlint.ops.info import OpInfo
+from graphlint.ops.library import library_op
 from graphlint.ops.rows import ALWAYS, NEVER, Row
 
 __all__ = ["TABLE", "OpInfo", "OpTable", "op_name", "op_table"]
@@ -37,7 +38,8 @@ class OpTable:
         self._known: dict[str, OpInfo | None] = {}
 
     def lookup(self, target: str) -> OpInfo | None:
-        """What is known of a node's target; None where neither the table nor the configuration knows it.
+        """What is known of a node's target; None where neither the table, nor that of a library, nor the configuration
+        knows it.
 
         Nothing is concluded from an op's name: an op of a known namespace that the table lacks is unknown. Of an
         overload that has changed, the last one is found: the rows of later versions come first.
@@ -74,7 +76,7 @@ class OpTable:
         key = f"{name}\t"
         at = bisect_left(self._lines, key)
         found = at < len(self._lines) and self._lines[at].startswith(key)
-        registered = Row.parse(self._lines[at]).info() if found else None
+        registered = Row.parse(self._lines[at]).info() if found else library_op(name)
         declared = _most_specific(self._declared, name, namespaces=registered is None)
         return registered if declared is None else _declared(name, declared, registered)
 
@@ -136,7 +138,8 @@ def _op(name: str) -> str:
 
 def _declared(name: str, op: DeclaredOp, registered: OpInfo | None) -> OpInfo:
     """An op that the configuration declares, with the schema where the table has one."""
-    schema = registered.schema if registered is not None else None
+    told = Row(name, op.schema).info() if op.schema else None
+    schema = told.schema if told is not None else registered.schema if registered is not None else None
 
     def named(arguments: tuple[str, ...]) -> tuple[str, ...]:
         if schema is None:
@@ -150,8 +153,11 @@ def _declared(name: str, op: DeclaredOp, registered: OpInfo | None) -> OpInfo:
     return OpInfo(
         name=name,
         schema=schema,
-        writes=named(op.writes),
-        aliases=tuple(Alias(argument, certainty="maybe") for argument in named(op.aliases)),
+        writes=tuple(dict.fromkeys((*(told.writes if told is not None else ()), *named(op.writes)))),
+        aliases=(
+            *(told.aliases if told is not None else ()),
+            *(Alias(argument, certainty="maybe") for argument in named(op.aliases)),
+        ),
         shares="undecided" if op.aliases else None,
         random=ALWAYS if op.random else NEVER,
         returns_nothing=schema is not None and not schema.returns,

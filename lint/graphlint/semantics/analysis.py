@@ -75,7 +75,7 @@ class Analysis:
     def _left_out(self, op: OpInfo) -> bool:
         """Whether nodes of an op are of no interest."""
         # What the configuration declares may be a higher-order op, with graphs among its operands.
-        return op.source == "table" and not (
+        return op.source != "configuration" and not (
             op.writes
             or op.hidden_writes is not None
             or op.random.draws != "never"

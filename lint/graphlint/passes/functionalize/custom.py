@@ -23,14 +23,16 @@ import msgspec
 from graphlint.ir.edit import tensor, tensors
 from graphlint.ir.model import Argument, Node
 from graphlint.ir.strides import overlaps
-from graphlint.ops.info import OpInfo
+from graphlint.ops.info import OpInfo, operand_of
 from graphlint.passes.functionalize.build import Builder
 from graphlint.passes.functionalize.metas import Meta, Obstacle, Value
 from graphlint.passes.functionalize.twins import Call
 
 WRAPPER: Final = "higher_order.auto_functionalized_v2"
-_OLDEST: Final = (8, 0)
-"""The schema from which on every torch that loads a file has the wrapper (torch 2.6)."""
+_OLDEST: Final = (8, 7)
+"""The schema from which on every torch that loads a file finds the wrapper (torch 2.7). torch 2.6 does not load what it
+writes itself of it, unless something else has imported ``torch._higher_order_ops.auto_functionalize``.
+"""
 _BUILT_IN: Final = ("aten", "prim", "prims")
 """Namespaces whose ops the wrapper refuses."""
 
@@ -40,9 +42,11 @@ def obstacle(op: OpInfo, node: Node, schema: tuple[int, int]) -> str | None:
     if op.name.partition(".")[0] in (*_BUILT_IN, "higher_order"):
         return f"what {op.name} computes is not known"
     if schema < _OLDEST:
-        return "torch before 2.6, which loads this file, cannot wrap custom ops that write"
+        return "torch before 2.7, which loads this file, does not load custom ops that are wrapped"
     if op.random.draws != "never":
         return f"{op.name} draws random numbers, and torch may leave out the wrapped op where nobody uses what it writes"
+    if op.hidden_writes is not None:
+        return f"the schema of {op.name} does not tell torch what it writes"
     returns = op.schema.returns if op.schema is not None else ()
     if op.aliases or any(one.alias is not None for one in returns):
         return f"{op.name} may return what it is given, which torch does not wrap"
@@ -116,13 +120,11 @@ def _written(op: OpInfo, node: Node) -> Iterator[tuple[str, Argument | None, boo
     """
     for name in op.writes:
         declared = op.schema.argument(name) if op.schema is not None else None
-        operand = next((one for one in node.inputs if one.name == name), None)
-        if operand is None and name.isdecimal() and int(name) < len(node.inputs):
-            operand = node.inputs[int(name)]
+        operand = operand_of(node, name)
         argument = operand.arg if operand is not None else None
         is_none = argument is None or argument.kind == "as_none"
         if declared is None and is_none:
-            raise Obstacle(f"without the schema of {op.name}, its argument {name!r}, left out here, may be a list")
+            raise Obstacle(f"declare the schema of {op.name}: {name!r}, left out here, may be a list of tensors")
         is_list = "[" in declared.type if declared is not None else argument is not None and argument.as_tensor is None
         listed = argument is not None and (argument.as_tensors is not None or argument.as_optional_tensors is not None)
         fits = argument is not None and (listed if is_list else argument.kind in ("as_tensor", "as_optional_tensor"))

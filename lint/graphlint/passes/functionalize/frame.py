@@ -27,7 +27,7 @@ from graphlint.ir.edit import (
 )
 from graphlint.ir.model import Argument, Graph, NamedArgument, Node
 from graphlint.ir.strides import Size
-from graphlint.ops.info import OpInfo
+from graphlint.ops.info import OpInfo, operand_of
 from graphlint.passes.functionalize.build import Builder
 from graphlint.passes.functionalize.custom import wrapped
 from graphlint.passes.functionalize.metas import Meta, Obstacle, Value
@@ -329,7 +329,7 @@ class Frame:
                 self._view_in_place(node, op, refs[0])
                 return
             self._check_apart(op, refs)
-            resized = self._resized(node, op, refs) if op.out_variant else []
+            resized = self._resized(node, op, refs) if op.out_variant and not op.is_custom else []
             if resized and op.substitute == "keep":  # nothing is left of what it was
                 op = msgspec.structs.replace(op, substitute=None)
             call = self._call_of(node, op, writes, refs, resized)
@@ -406,7 +406,7 @@ class Frame:
         another element of a list, which may have been written before it is read, or some of a target's but not in its
         order, which torch refuses or leaves undefined.
         """
-        if ref is None or any(write.argument == operand.name for write in writes):
+        if ref is None or any(operand_of(write.site.node, write.argument) is operand for write in writes):
             return False
         shared = [place for place, one in enumerate(refs) if one.base is ref.base]
         if len(refs) > 1 and operand.arg.as_tensors is not None and shared not in ([], [index]):
