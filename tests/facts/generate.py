@@ -261,8 +261,8 @@ def _span(row: Row) -> tuple[str, str]:
 
 
 def review(rows: list[Row], reviewed: Path = REVIEWED, namespaces: Container[str] | None = None) -> None:
-    """Add what is written down in a file like ``reviewed.tsv``, of some namespaces or of all. What is said of an overload
-    goes before what is said of its op, and that before what is said of its namespace.
+    """Add what is written down in ``reviewed.tsv`` or its like, of some namespaces or of all. What is said of an
+    overload goes before what is said of its op, and that before what is said of its namespace.
     """
     said: dict[str, dict[str, str]] = {}
     for line in reviewed.read_text(encoding="utf-8").splitlines():
@@ -308,7 +308,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def registered(namespaces: Container[str]) -> Iterator[Row]:
-    """The dispatcher's ops of some namespaces. TorchScript's own (``aten::append.t``) are not among them: no graph has those."""
+    """The dispatcher's ops of some namespaces. TorchScript's own (``aten::append.t``) are not among them: no graph has
+    those.
+    """
     for module in _REGISTERING_MODULES:
         with contextlib.suppress(ImportError):  # some are newer than the oldest versions
             importlib.import_module(module)

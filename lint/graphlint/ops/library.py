@@ -1,7 +1,8 @@
 """The ops that come with popular libraries: a table for each, opened when a program uses a namespace of it.
 
-``python -m tests.facts.libraries`` writes the tables, in ``libraries/``, from what each library has registered, and from
-``libraries/reviewed.tsv``. A table's head says which library it is, of which version, and which namespaces it answers for.
+``python -m tests.facts.libraries`` writes the tables, in ``libraries/``, from what each library has registered and from
+``libraries/reviewed.tsv``. A table's head says which library it is of, in which version, and for which namespaces it
+answers.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ a fact that has its default is left out. The fields are those of :class:`~graphl
 | ``torch`` | the first and the last version that the row is of: ``2.9`` or ``2.6-2.12`` |
 | ``twin`` | the functional twin |
 | ``hidden`` | the hidden writes: ``running_mean running_var if training=True`` |
-| ``alias`` | aliases that the schema does not annotate: ``self``, ``bins of 1`` for a single result, ``x of 0, y of 1`` |
+| ``alias`` | aliases that no schema annotates: ``self``, ``bins of 1`` for a single result; several with commas |
 | ``draws`` | ``always``, ``never``, ``unless train=False p=0.0``; torch's tag tells where it is left out |
 | ``effect`` | the kind of effect; ``functional collective`` where it is data flow |
 | ``view`` | steps, from the operand outwards: ``view_as_real, select dim=-1 index=0`` |

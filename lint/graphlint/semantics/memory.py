@@ -491,4 +491,6 @@ def _is_told(op: OpInfo) -> bool:
 
 def _makes_its_own(op: OpInfo | None) -> bool:
     # What the configuration declares may be a higher-order op, with graphs among its operands.
-    return op is not None and op.source != "configuration" and not op.aliases and not op.name.startswith("higher_order.")
+    if op is None or op.source == "configuration":
+        return False
+    return not op.aliases and not op.name.startswith("higher_order.")

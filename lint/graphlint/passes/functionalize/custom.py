@@ -44,7 +44,7 @@ def obstacle(op: OpInfo, node: Node, schema: tuple[int, int]) -> str | None:
     if schema < _OLDEST:
         return "torch before 2.7, which loads this file, does not load custom ops that are wrapped"
     if op.random.draws != "never":
-        return f"{op.name} draws random numbers, and torch may leave out the wrapped op where nobody uses what it writes"
+        return f"{op.name} draws random numbers, and wrapped it may be left out where nobody uses what it writes"
     if op.hidden_writes is not None:
         return f"the schema of {op.name} does not tell torch what it writes"
     returns = op.schema.returns if op.schema is not None else ()
@@ -109,8 +109,8 @@ def wrapped(builder: Builder, call: Call, results: list[Meta]) -> tuple[list[Val
     if builder.dialect.single_return_flag:
         made = msgspec.structs.replace(made, is_hop_single_tensor_return=False)
     builder.append(made)
-    for value in (*own, *new):
-        builder.note(value, None)
+    for result in (*own, *new):
+        builder.note(result, None)
     return own, new
 
 
