@@ -92,6 +92,13 @@ class MutableCustomOp(Rule):
     Only torch knows what such an op does to its arguments; other backends take it for a pure function
     (pytorch/executorch#4042).
 
+    ## Example
+    ```graph
+    graph(%b_cache: f32[1, 8, 2, 4] = buffer "cache", %value: f32[1, 1, 2, 4]):
+      %update_cache: f32[1] = llama.update_cache.default(%value, %b_cache, 3)
+      return %value
+    ```
+
     ## Use instead
     A custom op that returns its result.
 
