@@ -42,6 +42,7 @@ FIELDS = (
     "torch", "tags", "twin", "substitute", "hidden", "alias", "shares", "returns_self", "view", "detaches", "draws",
     "draw_order", "dropout", "elementwise", "layout", "no meta_layout", "dtype", "same_bits", "no complex_bits",
     "no casts_out", "raises_on_integers", "autocast", "effect", "calls", "region", "closed",
+    "wraps",
 )  # fmt: skip
 """The facts of a row, in their order."""
 _RESULTS = frozenset(

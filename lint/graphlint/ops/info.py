@@ -239,6 +239,8 @@ class OpInfo(msgspec.Struct, frozen=True):
     closed: bool = True
     """Whether it neither writes nor keeps what it is given beyond what is told here, and returns memory of its own
     where no alias is told. False for higher-order ops of which nobody has said so."""
+    wraps: bool = False
+    """Whether it calls the op that is its first operand, on copies of what that one writes."""
     tags: frozenset[str] = frozenset()
     """torch's tags, as far as the table records them: ``core``, ``pointwise``, ``dynamic_output_shape``, …; and
     ``autocast`` where autocast casts its operands on some device, ``composite`` where it is made of other ops, which

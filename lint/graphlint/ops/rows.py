@@ -91,7 +91,7 @@ class Row(msgspec.Struct):
         }
         values.update(
             (flag, True)
-            for flag in ("detaches", "dropout", "elementwise", "same_bits", "raises_on_integers")
+            for flag in ("detaches", "dropout", "elementwise", "same_bits", "raises_on_integers", "wraps")
             if flag in facts
         )
         values.update((flag, False) for flag in ("meta_layout", "complex_bits", "casts_out") if f"no {flag}" in facts)

@@ -14,6 +14,9 @@ from functools import cache
 from itertools import pairwise
 from typing import TypeVar
 
+import msgspec
+
+from graphlint.ir.model import Node
 from graphlint.ops.conditions import Alias
 from graphlint.ops.declared import DeclaredOp
 from graphlint.ops.info import OpInfo
@@ -47,6 +50,16 @@ class OpTable:
         if target not in self._known:
             self._known[target] = self._find(op_name(target))
         return self._known[target]
+
+    def of(self, node: Node) -> OpInfo | None:
+        """What is known of what a node does: one that wraps an op draws and has effects as that op does."""
+        op = self.lookup(node.target)
+        operator = node.inputs[0].arg.as_operator if op is not None and op.wraps and node.inputs else None
+        wrapped = self.lookup(operator) if operator is not None else None
+        if op is None or wrapped is None:
+            return op
+        kind = wrapped.kind if wrapped.effect else None
+        return msgspec.structs.replace(op, random=wrapped.random, effect=wrapped.effect, kind=kind)
 
     def with_declared(self, ops: Mapping[str, DeclaredOp]) -> OpTable:
         """The table with what a configuration says of ops.
