@@ -23,7 +23,7 @@ from graphlint.artifact.container import Container
 from graphlint.artifact.rewrite import write_archive
 from graphlint.artifact.source import FileSource
 from graphlint.report.results import FileResult
-from graphlint.run.cache import DAY_NS, KEPT_NS, TAG, clean, lookup, stamp_of, store
+from graphlint.run.cache import SEAL_SIZE, TAG, clean, lookup, seal, stamp_of, store
 from graphlint.run.pool import Task, attempt, is_clean, known_outcome, with_caches
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
@@ -101,7 +101,7 @@ def check(default_rules, folder, artifact):
 def settled(monkeypatch):
     """The change time of a test's files is now, so nothing would ever be old enough: let that be half a day ago."""
     real = time.time_ns
-    monkeypatch.setattr(time, "time_ns", lambda: real() + DAY_NS // 2)
+    monkeypatch.setattr(time, "time_ns", lambda: real() + 12 * 3600 * 10**9)
 
 
 def test_a_result_is_found_again(check, look_up):
@@ -216,14 +216,14 @@ def test_settings_and_version_are_part_of_the_key(check, look_up, default_rules,
     same = msgspec.json.decode(msgspec.json.encode(default_rules), type=type(default_rules))
     assert look_up(settings=same) is not None
     monkeypatch.setattr("graphlint.run.cache.__version__", "0.0.1")
-    monkeypatch.setattr("graphlint.run.cache._code", lambda: b"0.0.1")
+    monkeypatch.setattr("graphlint.run.cache._code", lambda: "0.0.1")
     assert look_up() is None
 
 
 def test_a_changed_rule_is_another_graphlint(check, look_up, monkeypatch):
     """In a checkout the version stays while the code changes."""
     check()
-    assert f"{__version__}\n".encode() in graphlint.run.cache._code()
+    assert f"{__version__}\n" in graphlint.run.cache._code()
     real = os.stat
     monkeypatch.setattr(graphlint.run.cache, "_code", graphlint.run.cache._code.__wrapped__)
 
@@ -260,16 +260,15 @@ def test_damaged_entries_are_made_anew(check, look_up, folder, damage):
     assert look_up() == result
 
 
-def test_an_entry_of_another_shape_or_stamp(check, look_up, folder, tmp_path):
-    from graphlint.run.cache import CHECKSUM_SIZE, _checksum
-
-    check()
+def test_an_entry_of_another_shape_or_stamp(check, look_up, folder, artifact, default_rules):
+    result = check()
     [entry] = entries(folder)
-    fields = msgspec.msgpack.decode(entry.read_bytes()[CHECKSUM_SIZE:])
-    for other in ({"result": 1}, [[1, 2], fields[1]], fields[:1], 7):
-        body = msgspec.msgpack.encode(other)
-        entry.write_bytes(_checksum(body) + body)
-        assert look_up() is None
+    good, stamp = entry.read_bytes()[SEAL_SIZE:], stamp_of(str(artifact))
+    for body in (good, *map(msgspec.msgpack.encode, ({"result": 1}, [1, 2], 7))):
+        entry.write_bytes(seal(default_rules, stamp, body) + body)
+        assert look_up() == (result if body == good else None)
+    entry.write_bytes(seal(default_rules, (*stamp[:-1], 1), good) + good)
+    assert look_up() is None
 
 
 def test_what_could_not_be_read_is_not_kept(check, tmp_path, folder, default_rules):
@@ -305,7 +304,7 @@ class TestFolder:
         check()
         content = {path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file()}
         [entry] = entries(folder)
-        assert content == {".gitignore", TAG, "pruned", entry.name}
+        assert content == {".gitignore", TAG, entry.name}
         assert Path(folder, TAG).read_text().startswith("Signature: 8a477f597d28d172789f06886806bc55\n")
         assert Path(folder, ".gitignore").read_text().splitlines()[-1] == "*"
 
@@ -314,7 +313,7 @@ class TestFolder:
         Path(folder, "thesis.txt").write_text("mine")
         check()
         [entry] = entries(folder)
-        assert {path.name for path in Path(folder).iterdir()} == {entry.name, "pruned", "thesis.txt"}
+        assert {path.name for path in Path(folder).iterdir()} == {entry.name, "thesis.txt"}
 
     def test_nothing_is_made_for_nothing(self, look_up, folder):
         assert look_up() is None
@@ -346,35 +345,16 @@ class TestFolder:
             )
             result = check()
         assert [one.code for one in result.diagnostics] == ["GL103"]
-        assert {path.name for path in Path(folder).iterdir()} == {".gitignore", TAG, "pruned"}
+        assert {path.name for path in Path(folder).iterdir()} == {".gitignore", TAG}
 
-    def test_what_is_old_or_too_much_is_dropped(self, check, folder, artifact, tmp_path, monkeypatch):
-        monkeypatch.setattr("graphlint.run.cache.MOST_ENTRIES", 4)
+    def test_an_artifact_has_one_entry(self, check, look_up, folder, default_rules):
+        """So that there are never more of them than artifacts, whatever they are linted for."""
         check()
-        cache = Path(folder)
-        now = time.time_ns()
-        ages = {"a": 0, "b": 1, "c": KEPT_NS + DAY_NS, "d": DAY_NS * 2, "e": DAY_NS * 3}
-        for name, old in ages.items():
-            path = cache / f"{name}.entry"
-            path.write_bytes(b"")
-            age(path, now - old)
-        for name, old in (("x.entry.1.tmp", DAY_NS * 2), ("y.entry.2.tmp", 0), ("thesis.txt", KEPT_NS * 2)):
-            (cache / name).write_bytes(b"")
-            age(cache / name, now - old)
-        age(cache / "pruned", now - 2 * DAY_NS)
-        second = tmp_path / "second.pt2"
-        shutil.copyfile(artifact, second)
-        check(second)
-        names = {path.name for path in cache.iterdir()}
-        assert {"a.entry", "b.entry", "y.entry.2.tmp", "thesis.txt", "pruned"} <= names
-        assert not {"c.entry", "d.entry", "e.entry", "x.entry.1.tmp"} & names
-
-    def test_what_is_used_is_not_old(self, check, look_up, folder):
-        check()
-        [entry] = entries(folder)
-        age(entry)
-        assert look_up() is not None
-        assert time.time_ns() - entry.stat().st_mtime_ns < DAY_NS
+        other = msgspec.structs.replace(default_rules, token_sink="output")
+        check(settings=other)
+        assert len(entries(folder)) == 1
+        assert look_up(settings=other) is not None
+        assert look_up() is None
 
     def test_many_runs_at_once(self, folder, default_rules, artifact):
         expected = attempt(Task(str(artifact), default_rules)).result

@@ -318,7 +318,6 @@ def test_a_check_imports_only_what_it_needs(folder, path):
         "graphlint.report.formats.markdown",
         "graphlint.cli.rules",
         "graphlint.cli.progress",
-        "graphlint.report.illustrating",
         "graphlint.report.graphs.drawing",
         "graphlint.report.graphs.svg",
         "graphlint.rules.documentation",

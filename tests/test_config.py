@@ -158,8 +158,14 @@ def test_defaults():
         ("output-format = 1.5", "output-format: expected a string, found the number 1.5"),
         ('fix.token-sink = "x"', "fix.token-sink: unknown value 'x', expected one of buffer, output"),
         ("ops = 3", "ops: expected a table, found the number 3"),
-        ('ops."a.b".schema = "Tensor x"', "ops.\"a.b\": a schema begins with '(': Tensor x"),
-        ('ops."a.b".schema = "(Tensor(a!) x"', 'ops."a.b": unbalanced parentheses: (Tensor(a!) x'),
+        (
+            'ops."a.b".schema = "Tensor x"',
+            "ops.\"a.b\": a schema is arguments in parentheses, '->' and what is returned: Tensor x",
+        ),
+        (
+            'ops."a.b".schema = "(Tensor(a!) x"',
+            "ops.\"a.b\": a schema is arguments in parentheses, '->' and what is returned: (Tensor(a!) x",
+        ),
         ('ops."a.b" = 3', 'ops."a.b": expected a table, found the number 3'),
         ('ops."a.b".writes = [0]', 'ops."a.b".writes[0]: expected a string, found the number 0'),
         (

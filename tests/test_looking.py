@@ -222,7 +222,7 @@ def truncated(folder):
         (["clean.pt2", "-o", "no/such/folder"],
          "error: cannot write no/such/folder: No such file or directory\n"),
         (["clean.pt2", "--config", "nope.toml"],
-         "error: cannot read the configuration nope.toml: No such file or directory\n"),
+         "error: --config 'nope.toml' is neither a configuration file nor TOML like 'unsafe-fixes = true'\n"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_shown(run, folder, arguments, message):
@@ -234,7 +234,7 @@ def test_what_cannot_be_shown(run, folder, arguments, message):
     ("arguments", "message"),
     [
         (["clean.pt2", "--around", "2"], "--around goes with --node."),
-        (["clean.pt2", "--isolated", "--config", "x"], "--config cannot be used with --isolated."),
+        (["clean.pt2", "--isolated", "--config", "clean.pt2"], "--config clean.pt2 cannot be used with --isolated"),
         (["clean.pt2", "--node", "x", "--around", "-1"], "is not in the range x>=0"),
     ],
 )
@@ -352,7 +352,7 @@ def test_help_has_examples(run, command):
     assert status == 0
 
 
-DRAWING = {"report.graphs.drawing", "report.graphs.svg", "report.illustrating"}
+DRAWING = {"report.graphs.drawing", "report.graphs.svg"}
 """What draws; results can hold a picture, so that its type is always there."""
 
 

@@ -9,10 +9,10 @@ from typing import Any, Final
 from graphlint.artifact.errors import GraphlintError
 from graphlint.ir.document import Document
 from graphlint.ir.enums import DTYPES, LAYOUTS, MEMORY_FORMATS, SHORT_DTYPES, STRIDED
-from graphlint.ir.model import NAME_FIELDS, InputSpec
+from graphlint.ir.model import NAME_FIELDS, InputSpec, Program
 from graphlint.ir.strides import contiguous_strides
 from graphlint.ops.table import OpTable, op_table
-from graphlint.report.graphs.text import OUTPUT_WORDS
+from graphlint.report.graphs.text import OUTPUT_WORDS, program_lines
 
 _TOKEN: Final = re.compile(
     r"""\s*(?:
@@ -71,6 +71,11 @@ def parse_program(text: str, ops: OpTable | None = None) -> dict[str, Any]:
 def encoded(tree: dict[str, Any]) -> bytes:
     """A program's JSON as torch writes it: Python's separators, bare infinities where they are floats."""
     return json.dumps(tree).encode()
+
+
+def print_program(program: Program) -> str:
+    """The text form of a whole program, ending in a newline."""
+    return "".join(f"{line.text}\n" for line in program_lines(program))
 
 
 def document_of(program: str | dict[str, Any], ops: OpTable | None = None) -> Document:

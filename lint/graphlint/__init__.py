@@ -6,8 +6,6 @@
 - :mod:`graphlint.runtime`: fix programs and graph modules in memory, verify artifacts by running them (needs torch)
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

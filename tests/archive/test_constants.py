@@ -14,12 +14,7 @@ from pathlib import Path
 import pytest
 
 from graphlint.artifact.artifact import open_artifact
-from graphlint.artifact.constants import (
-    add_constants,
-    extend_saved_dict,
-    with_items,
-    without_gradients,
-)
+from graphlint.artifact.constants import changed_constants, extend_saved_dict, reframed
 from graphlint.artifact.errors import ArtifactError
 from graphlint.artifact.pickles import follow_dict
 from graphlint.artifact.rewrite import write_archive
@@ -33,6 +28,14 @@ TOKEN, MASK, OTHER = "dep_token", "block.mask", "nothing"
 
 def name_of(path):
     return f"{path.parent.name}/{path.stem}"
+
+
+def add_constants(artifact, entry, names, planned=None):
+    return changed_constants(artifact, entry, planned or {}, added=names)
+
+
+def without_gradients(artifact, entry, names, planned):
+    return changed_constants(artifact, entry, planned, detached=names)
 
 
 def written(artifact, changes):
@@ -314,7 +317,7 @@ def test_frames_stay_right():
     """The frame has to reach to the end, though today's unpicklers would forgive if it were one opcode short."""
     framed = pickle.dumps({"a": list(range(100))}, 4)
     assert framed[2:3] == b"\x95"
-    more = with_items(framed, b"X\1\0\0\0bK\x07s", follow_dict(framed)[0].frame)
+    more = reframed(framed[:-1] + b"X\1\0\0\0bK\x07s.", follow_dict(framed)[0].frame)
     assert struct.unpack_from("<Q", more, 3) == (len(more) - 11,)
     assert pickle._loads(more) == {"a": list(range(100)), "b": 7}
 

@@ -28,7 +28,6 @@ def test_modules_loaded_by_reading():
         "graphlint.artifact.container",
         "graphlint.artifact.source",
         "graphlint.artifact.limits",
-        "graphlint.artifact.urls",
         "_struct",
         "struct",
         "zlib",

@@ -11,12 +11,7 @@ from pathlib import Path
 import pytest
 
 from graphlint.artifact.artifact import open_artifact
-from graphlint.artifact.constants import (
-    add_constants,
-    extend_saved_dict,
-    remove_constants,
-    without_items,
-)
+from graphlint.artifact.constants import changed_constants, extend_saved_dict, without_items
 from graphlint.artifact.container import Container
 from graphlint.artifact.errors import ArtifactError
 from graphlint.artifact.rewrite import write_archive
@@ -24,6 +19,14 @@ from graphlint.artifact.source import BytesSource
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 TOKEN = "dep_token"
+
+
+def add_constants(artifact, entry, names):
+    return changed_constants(artifact, entry, {}, added=names)
+
+
+def remove_constants(artifact, entry, names):
+    return changed_constants(artifact, entry, {}, removed=names)
 
 
 def rewritten(path: Path, changes) -> bytes:

@@ -352,7 +352,7 @@ def test_members_beyond_4_gib_are_moved(giant):
             assert again.data_offset(again.members[name]) % 64 == 0
             assert again.members[name].header_offset > 1 << 32
         model = again.members["g/models/model.json"]
-        header = again.read_at(model.header_offset, 30 + len(model.name) + 12)
+        header = again.source.read_at(model.header_offset, 30 + len(model.name) + 12)
         assert struct.unpack("<Q", header[-8:]) == (model.header_offset,), "the local zip64 field does not lie"
 
 

@@ -101,7 +101,7 @@ def test_comments_and_baselines_count_in_every_process(reviewed, tmp_path_factor
     assert run_in(reviewed, "--jobs", "1", "--no-cache") == many
     stdout, stderr, status = many
     assert status == 1
-    assert b"suppressed by a comment: checked elsewhere" in stderr
+    assert b"suppressed by a comment in the source: checked elsewhere" in stderr
     assert b"suppressed by the baseline" in stderr
     assert b"1 finding in it no longer occurs" in stderr
     if not arguments:

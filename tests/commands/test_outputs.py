@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from graphlint.cli.reports import report_root, source_address
-from graphlint.report.formats.registry import FORMATS, Output
+from graphlint.report.formats.registry import FORMATS
 from graphlint.report.results import FileResult
 
 CONCISE = "models.py:84: GL103 [*] writes (model.pt2)\n"
@@ -134,29 +134,28 @@ def test_only_reports_with_pictures_pay_for_them(run, engine):
     assert [settings.illustrate for _, settings, _ in engine.calls] == [False, True]
 
 
-SARIF = (Output("sarif"),)
-
-
 def test_paths_are_relative_to_the_repository_or_the_project(monkeypatch, tmp_path):
     project = tmp_path / "project"
     inner = project / "sub" / "inner"
     inner.mkdir(parents=True)
-    assert report_root(SARIF, str(inner)) == str(inner)
+    assert report_root(str(inner)) == str(inner)
     monkeypatch.setenv("GITHUB_WORKSPACE", str(project))
-    assert report_root(SARIF, str(inner)) == str(project)
-    assert report_root(SARIF, str(tmp_path)) == str(tmp_path), "outside of the workspace"
+    assert report_root(str(inner)) == str(project)
+    assert report_root(str(tmp_path)) == str(tmp_path), "outside of the workspace"
     (project / "sub" / ".git").mkdir()
-    assert report_root(SARIF, str(inner)) == str(project / "sub"), (
-        "annotations are of the repository that is checked out"
-    )
+    assert report_root(str(inner)) == str(project / "sub"), "annotations are of the repository that is checked out"
     monkeypatch.setenv("CI_PROJECT_DIR", f"{project}/")
-    assert report_root(SARIF, str(inner)) == str(project), "a submodule is a part of GitLab's project"
-    assert report_root(SARIF, f"{project}-other") == f"{project}-other"
+    assert report_root(str(inner)) == str(project), "a submodule is a part of GitLab's project"
+    assert report_root(f"{project}-other") == f"{project}-other"
 
 
-def test_a_run_with_text_only_looks_for_no_repository(monkeypatch, tmp_path):
-    monkeypatch.setenv("CI_PROJECT_DIR", str(tmp_path))
-    assert report_root((Output("full"), Output("json-lines", "a")), str(tmp_path)) == ""
+def test_a_run_with_text_only_looks_for_no_repository(run, engine, monkeypatch):
+    looked = []
+    monkeypatch.setattr("graphlint.cli.reports.report_root", lambda folder: looked.append(folder) or folder)
+    run("--output-format", "full", "--output-format", "concise=a.txt")
+    assert looked == []
+    run("--output-format", "full", "--output-format", "sarif=a.sarif")
+    assert len(looked) == 1
 
 
 def test_links_to_source_on_the_runners_of_github_and_gitlab(monkeypatch):

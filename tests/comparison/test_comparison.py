@@ -12,9 +12,8 @@ from tests.text_form import document_of
 from graphlint.artifact.artifact import open_artifact
 from graphlint.ir.decode import decode_program
 from graphlint.report.comparison.alignment import aligned
-from graphlint.report.comparison.changes import ArtifactDiff, Detail
+from graphlint.report.comparison.changes import ArtifactDiff, Detail, render, summary
 from graphlint.report.comparison.programs import compare_programs
-from graphlint.report.comparison.report import render, summary
 from graphlint.report.results import ReportOptions
 from graphlint.rules.fixing import fix_program
 

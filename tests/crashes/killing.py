@@ -41,7 +41,7 @@ COMMAND = [sys.executable, "-m", "graphlint", *FIX]
 AT_CALL = """
 import atexit, os, signal, sys
 
-NAMES = ("open", "fstat", "stat", "pread", "write", "copy_file_range", "fchown", "fchmod", "fsync", "replace", "close")
+NAMES = ("open", "fstat", "stat", "read", "write", "copy_file_range", "fchown", "fchmod", "fsync", "replace", "close")
 number = getattr(signal, sys.argv.pop(1))
 last = int(sys.argv.pop(1))  # at which instant to be signalled, those before and after each call counted; 0: never
 instants = 0

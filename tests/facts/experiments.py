@@ -525,6 +525,8 @@ def _of_writes(row: Row, samples: Sequence[Sample], results: _Facts) -> _Facts:
             results["complex bits"] = "other"
     if is_out and _refuses_casts(op, written, chosen):
         facts["no casts_out"] = ""
+    if is_out and (resized := _resized(op, written, chosen)):
+        facts["resized"] = resized
     return facts
 
 
@@ -586,6 +588,26 @@ def _same_bits(op: Any, written: Sequence[Any], samples: Sequence[Sample], *, is
                         return False
                     tried = True
     return tried
+
+
+def _resized(op: Any, written: Sequence[Any], samples: Sequence[Sample]) -> str:
+    """How ``out=`` lays out tensors without elements, where that is not as its twin lays out its results."""
+    found = ""
+    for sample in itertools.chain(samples, map(_enlarged, samples)):
+        for expected, out in _write(op, written, sample, lambda tensor: tensor.new_empty(0), is_out=True):
+            if out.shape != expected.shape:
+                return "never"
+            if _steps(out) != _steps(expected):
+                if not out.is_contiguous():
+                    return "never"
+                found = "rows"
+    return found
+
+
+def _steps(tensor: torch.Tensor) -> list[int]:
+    """The strides that move something."""
+    sizes = zip(tensor.shape, tensor.stride(), strict=True)
+    return [step for size, step in sizes if size > 1 and tensor.numel()]
 
 
 def _rounds_nothing(samples: Sequence[Sample]) -> bool:

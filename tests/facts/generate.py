@@ -41,8 +41,8 @@ REVIEWED = TABLE.with_name("reviewed.tsv")
 FIELDS = (
     "torch", "tags", "twin", "substitute", "hidden", "alias", "shares", "returns_self", "view", "detaches", "draws",
     "draw_order", "dropout", "elementwise", "layout", "no meta_layout", "dtype", "same_bits", "no complex_bits",
-    "no casts_out", "raises_on_integers", "autocast", "effect", "calls", "region", "closed",
-    "wraps",
+    "no casts_out", "resized", "raises_on_integers", "autocast", "effect", "calls", "region", "closed", "wraps",
+    "role",
 )  # fmt: skip
 """The facts of a row, in their order."""
 _RESULTS = frozenset(
@@ -61,7 +61,7 @@ _RESULTS = frozenset(
     }
 )
 """Those about new results."""
-_MEASURED = _RESULTS | {"draw_order", "no casts_out", "raises_on_integers", "autocast"}
+_MEASURED = _RESULTS | {"draw_order", "no casts_out", "resized", "raises_on_integers", "autocast"}
 """Those that experiments tell."""
 _REGISTERED = frozenset({"tags", "twin"})
 """Those that torch tells."""
@@ -216,9 +216,12 @@ def _agree(rows: Iterable[Row]) -> None:
     """
     of_schema: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        if "layout" in row.facts:  # else nothing of its results is known
-            of_schema.setdefault((row.name, row.schema), []).append(row)
-    for same in of_schema.values():
+        of_schema.setdefault((row.name, row.schema), []).append(row)
+    for every in of_schema.values():
+        resized = sorted(row.facts["resized"] for row in every if "resized" in row.facts)
+        for row in every if resized else ():
+            row.facts["resized"] = resized[0]
+        same = [row for row in every if "layout" in row.facts]  # of others, nothing of the results is known
         if len({row.facts.get("same_bits") for row in same}) > 1:
             for row in same:
                 row.facts.pop("same_bits", None)

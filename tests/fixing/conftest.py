@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.text_form import encoded, parse_program, tree_of
+from tests.text_form import encoded, parse_program, print_program, tree_of
 
 from graphlint.artifact.artifact import open_artifact
 from graphlint.artifact.rewrite import write_archive
 from graphlint.ir.document import Document
-from graphlint.report.graphs.text import print_program
 from graphlint.rules.settings import Settings
 from graphlint.run.engine import process
 

@@ -1,9 +1,8 @@
 """Metadata checks: removed only where they cannot fire."""
 
 import pytest
-from tests.text_form import document_of
+from tests.text_form import document_of, print_program
 
-from graphlint.report.graphs.text import print_program
 from graphlint.rules.fixing import fix_program
 
 CHECK = "aten._assert_tensor_metadata.default"

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.text_form import document_of, parse_program, tree_of
+from tests.text_form import document_of, parse_program, print_program, tree_of
 
 from graphlint.artifact.errors import ProgramError
 from graphlint.passes.restoring import restore_checks
-from graphlint.report.graphs.text import print_program
 from graphlint.rules.fixing import fix_program, restore_program
 
 BARE = "Expected Tensor with single nonzero value, but got zero"

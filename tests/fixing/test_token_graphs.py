@@ -3,10 +3,9 @@
 import json
 
 import pytest
-from tests.text_form import document_of, parse_program, tree_of
+from tests.text_form import document_of, parse_program, print_program, tree_of
 
 from graphlint.artifact.errors import ProgramError
-from graphlint.report.graphs.text import print_program
 from graphlint.rules.fixing import fix_program
 
 

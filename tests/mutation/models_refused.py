@@ -443,14 +443,6 @@ def products_into_columns(x, y):
     return z, w, v, rows, n
 
 
-@refused(R(4, 4), R(4), reasons="aten.add.out lays out what it resizes otherwise than the artifact records")
-def out_of_nothing_becomes_columns(x, y):
-    """torch records rows for what its kernel makes columns of."""
-    o = torch.empty(0)
-    torch.add(x.t(), y, out=o)
-    return o
-
-
 @refused(R(4).bfloat16(), reasons="torch refuses to run aten.clamp.out with out= of another dtype")
 def clamped_into_another_dtype(x):
     wide = torch.zeros(4)

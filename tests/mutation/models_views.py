@@ -547,3 +547,35 @@ class PartOfASymbolicNumberOfImages(nn.Module):
         rows = x[:, :, 1:3] * 2
         rows.mul_(part)
         return part, rows
+
+
+@model(R(8, 4), torch.tensor([2]), dynamic=({0: Dim.AUTO}, None))
+class PiecesAtComputedPlaces(nn.Module):
+    """Where a piece begins and ends is computed from sizes, or read from a tensor."""
+
+    def forward(self, x, places):
+        y = x.clone()
+        rows = x.shape[0]
+        y.narrow(0, rows // 2, 2).add_(1)
+        first, second = y.chunk(2, 0)
+        first.mul_(2)
+        second.sub_(3)
+        place = places[0].item()
+        torch._check(place >= 0)
+        torch._check(place <= 3)
+        z = x.clone()
+        z.narrow(0, place, 3).mul_(4)
+        head, tail = z.split([2, rows - 2])
+        tail.neg_()
+        return y, z, head
+
+
+@model(R(9, 4), dynamic=({0: Dim.AUTO},))
+class SeveralPiecesOfComputedSize(nn.Module):
+    def forward(self, x):
+        y = x.clone()
+        size = (x.shape[0] + 2) // 3
+        for number, piece in enumerate(y.split(size)):
+            piece.add_(number)
+        y.chunk(3)[1].mul_(2)
+        return y

@@ -392,6 +392,40 @@ class OutOfNothing(nn.Module):
         return product, o, o[0], values, places, wide
 
 
+@model(R(4, 4), R(4))
+class ColumnsOutOfNothing(nn.Module):
+    """torch records rows for what its kernels make columns of; those of fft make rows, other than their twins."""
+
+    def forward(self, x, y):
+        o, lower, waves = torch.empty(0), torch.empty(0), torch.empty(0, dtype=torch.complex64)
+        torch.add(x.t(), y, out=o)
+        torch.cholesky(x @ x.t() + 4 * torch.eye(4), out=lower)
+        torch.fft.fft(x.to(torch.complex64), dim=0, out=waves)
+        triangle = torch.linalg.solve(x + 4 * torch.eye(4), x, out=torch.empty(0))
+        triangle.mul_(2)
+        return o, lower, waves, triangle
+
+
+@model(R(4, 4), R(1, 4))
+class OfThatSizeAlready(nn.Module):
+    """What changes nothing about its tensor, one that the caller or the module holds, too."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("held", torch.zeros(4, 4))
+
+    def forward(self, x, y):
+        z = (x * 2).t()
+        z.resize_(4, 4)
+        z.mul_(3)
+        x.squeeze_(0)
+        x.add_(1)
+        self.held.resize_as_(x)
+        self.held[1].copy_(y[0])
+        y.transpose_(1, 1)
+        return z, self.held * 2
+
+
 @model(torch.arange(4), R(4, dtype=torch.complex64), R(4))
 class OutThatIsCast(nn.Module):
     def forward(self, i, z, x):

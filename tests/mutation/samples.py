@@ -4,12 +4,10 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
+from tests.facts.versions import INSTALLED
 from torch import nn
 
 from graphlint.ops.info import OpInfo
-from graphlint.ops.table import op_table
-
-INSTALLED = op_table().of_version(".".join(torch.__version__.split(".")[:2]))
 
 Layout = str
 

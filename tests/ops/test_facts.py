@@ -10,9 +10,10 @@ import torch
 from tests.facts import experiments, views
 from tests.facts import samples as sampling
 from tests.facts.generate import REVIEWED
+from tests.facts.versions import INSTALLED
 
 from graphlint.ops.rows import Row
-from graphlint.ops.table import TABLE, op_table
+from graphlint.ops.table import TABLE
 
 EVERY = 12
 FIRST = datetime.datetime.now(datetime.timezone.utc).timetuple().tm_yday % EVERY
@@ -23,8 +24,7 @@ FIRST = datetime.datetime.now(datetime.timezone.utc).timetuple().tm_yday % EVERY
 def rows():
     lines = Path(TABLE).read_text(encoding="utf-8").splitlines()
     found = [Row.parse(line) for line in lines if not line.startswith("#")]
-    installed = op_table().of_version(".".join(torch.__version__.split(".")[:2]))
-    return {row.name: row for row in found if row.info() == installed.lookup(row.name)}
+    return {row.name: row for row in found if row.info() == INSTALLED.lookup(row.name)}
 
 
 def test_samples_contradict_no_fact(rows):

@@ -131,7 +131,7 @@ print(library._tables.cache_info().currsize, library._rows.cache_info().currsize
 def test_a_declaration_goes_before_a_library():
     declared = op_table().with_declared({"torchvision.nms": DeclaredOp(random=True), "llama.*": DeclaredOp()})
     nms, cache = declared.lookup("torchvision.nms.default"), declared.lookup("llama.update_cache.default")
-    assert (nms.source, nms.random.draws, nms.schema.arguments[0].name) == ("configuration", "always", "dets")
+    assert (nms.source, nms.random.draws, nms.schema.arguments[0].name) == ("configuration", True, "dets")
     assert (cache.source, cache.writes) == ("library", ("cache",))  # a namespace speaks for what nobody knows only
 
 
@@ -152,11 +152,9 @@ def test_writes():
 
 
 def test_aliases_that_no_schema_tells():
-    aliases = op_table().lookup("executorch.alias.default").aliases
-    assert [(alias.argument, alias.result, alias.certainty) for alias in aliases] == [
-        ("x", 0, "always"),
-        ("y", 1, "always"),
-    ]
+    op = op_table().lookup("executorch.alias.default")
+    assert [(alias.argument, alias.result) for alias in op.aliases] == [("x", 0), ("y", 1)]
+    assert op.shares is None  # for certain
 
 
 # -- programs

@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 
 from graphlint.ops.schema import OpSchema, SchemaArgument, SchemaError, SchemaReturn, literal, parse_schema
-from graphlint.ops.table import op_table
 
 
 def argument(text: str) -> SchemaArgument:
@@ -108,9 +107,10 @@ def test_agrees_with_torch():
         assert set((part.alias or "").split("|")) - {""} == letters, part
 
     seen = 0
-    installed = op_table().of_version(".".join(torch.__version__.split(".")[:2]))
-    for name in installed.names():
-        schema = installed.lookup(name).schema
+    from tests.facts.versions import INSTALLED
+
+    for name in INSTALLED.names():
+        schema = INSTALLED.lookup(name).schema
         if not name.startswith("aten."):  # the others register with their modules, or are not installed
             continue
         _, packet, overload = name.split(".")

@@ -5,19 +5,23 @@ import re
 import subprocess
 import sys
 import zipfile
+from collections import Counter
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from tests.facts.generate import COMMAND
+from tests.facts.versions import of_version
 
 from graphlint.ir.model import Argument, NamedArgument, Node, TensorRef
 from graphlint.ops.conditions import Alias
 from graphlint.ops.declared import DeclaredOp
-from graphlint.ops.table import TABLE, OpTable, op_name, op_table
+from graphlint.ops.info import Role, StepKind
+from graphlint.ops.table import TABLE, OpTable, check_twins, op_name, op_of, op_table
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 VERSIONS = sorted(path.name for path in ARTIFACTS.iterdir() if path.is_dir())
-BY_VERSION = {version: op_table().of_version(version) for version in (f"2.{minor}" for minor in range(6, 16))}
+BY_VERSION = {version: of_version(version) for version in (f"2.{minor}" for minor in range(6, 16))}
 TORCH = list(BY_VERSION)
 OWN_OPS = {"torch.ops.sample.scale_.default"}
 """The custom ops of the artifacts, which nobody but they can know."""
@@ -156,12 +160,20 @@ def test_regions(version):
     }
 
 
-@pytest.mark.parametrize("fact", ["effect=check", "autocast=lowered"])
-def test_ops_with_a_fact_are_those_that_lookups_know(fact):
-    found = [info.name for info in op_table().with_fact(fact)]
-    infos = {name: op_table().lookup(name) for name in found}
-    assert len(infos) == len(found) > 10
-    assert list(op_table().with_fact(fact)) == list(infos.values())
+def test_ops_that_are_looked_for_by_what_they_are():
+    infos = [op_table().lookup(name) for name in op_table().names()]
+    checks = {op.target: f"torch.ops.{op.functional_twin}" for op in infos if op.kind == "check" and op.functional_twin}
+    assert check_twins() == checks != {}
+    roles = Counter(op.role for op in infos if op.role is not None)
+    assert {role for role, count in roles.items() if count > 1} == {"assert-range"}
+    assert {role: op_of(role).role for role in roles} == {role: role for role in roles}
+    steps = {op.role: [step.kind for step in op.view] for op in infos if op.role in get_args(StepKind)}
+    assert len(steps) > 10
+    assert {kind: kinds for kind, kinds in steps.items() if kinds != [kind]} == {}
+
+
+def test_each_role_is_that_of_an_op():
+    assert {role for role in {*get_args(Role)} - {*get_args(StepKind)} if not op_of(role)} == set()
 
 
 def test_what_returns_nothing_writes_or_has_an_effect():
@@ -191,13 +203,13 @@ class TestDeclared:
     def test_overload(self):
         info = self.TABLE.lookup("torch.ops.mylib.scale_.both")
         assert info.writes == ("0", "1")
-        assert info.aliases == (Alias("x", None, "maybe"),)
+        assert (info.aliases, info.shares) == ((Alias("x"),), "undecided")
         assert info.draws(Node("", [], []))
 
     def test_positions_find_the_recorded_arguments(self):
         tensor = Argument(as_tensor=TensorRef("t"))
         node = Node("", [NamedArgument("x", tensor), NamedArgument("factor", Argument(as_int=2))], [])
-        assert self.TABLE.lookup("torch.ops.mylib.scale_.both").written_arguments(node) == ("x",)
+        assert self.TABLE.lookup("torch.ops.mylib.scale_.both").written(node) == {"0": tensor}
 
     def test_configuration_overrules_the_table_for_single_ops(self):
         assert self.TABLE.lookup("torch.ops.aten.add_.Tensor").writes == ("other",)

@@ -6,10 +6,9 @@ import sys
 import pytest
 import torch
 from tests import judge
+from tests.facts.versions import INSTALLED
 
 from graphlint.ops.table import op_table
-
-INSTALLED = op_table().of_version(".".join(torch.__version__.split(".")[:2]))
 
 WITHOUT_TWIN = {
     "aten._fill_mem_eff_dropout_mask_.default",

@@ -114,7 +114,7 @@ def test_a_neighbourhood_has_room_for_so_many_and_the_nearest_come_first():
         "%r1: f32[4]",
     ]
     [base] = [one for one in picture.graph if one.kind == "input"]
-    assert picture.more_below(base.number) == 101 - (MOST - 1)
+    assert picture.more(base.number)[1] == 101 - (MOST - 1)
     # 38 of the readers have room, and five of those are named.
     assert "%r4 (aten.sin.default) and 33 more." in picture.description
 
@@ -243,7 +243,7 @@ def test_an_input_can_be_in_the_middle():
     flow = Flow(program)
     picture = Drawing(flow, flow.named("x"), 0)
     assert [
-        (picture.heading(one), one.number in picture.focus, picture.more_below(one.number)) for one in picture.graph
+        (picture.heading(one), one.number in picture.focus, picture.more(one.number)[1]) for one in picture.graph
     ] == [("input", True, 2)]
 
 

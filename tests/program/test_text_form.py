@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.text_form import TextFormError, document_of, parse_program
+from tests.text_form import TextFormError, document_of, parse_program, print_program
 
 from graphlint.ir.decode import decode_program
 from graphlint.ir.expressions import canonical
 from graphlint.ir.model import Argument, Graph, Node, Program, SymSize
 from graphlint.ops.table import op_table
-from graphlint.report.graphs.text import print_node, print_program
+from graphlint.report.graphs.text import print_node
 
 # -- what the text tells of a program
 

@@ -1,29 +1,20 @@
-"""What is in the container: which programs, in which of torch's layouts, and which members belong to them.
+"""What is in the container: which programs, and which members belong to them, in each of torch's layouts.
 
 How torch tells the layouts apart: ``torch.export.load`` (``torch/export/pt2_archive/_package.py``) tries the PT2
 archive first, whose reader takes the first member's first folder as the root and wants ``<root>/archive_format`` to be
 ``pt2`` and ``<root>/archive_version`` to be ``0``; only then the flat layout of torch 2.7 and before.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from graphlint.artifact.container import DEFAULT, Container, Member, folded, quoted
 from graphlint.artifact.errors import ArtifactError, LfsPointerError
 from graphlint.artifact.limits import Limits
-from graphlint.artifact.source import ByteSource, open_source
-
-if TYPE_CHECKING:
-    from _typeshed import StrOrBytesPath
-
-Layout = Literal["legacy", "flat", "pt2-pickled", "pt2"]
-"""``legacy``: torch 2.1 and 2.2; ``flat``: 2.3 to 2.7; ``pt2-pickled``: 2.8; ``pt2``: 2.9 and later."""
+from graphlint.artifact.source import AnyPath, ByteSource, FileSource, is_url
 
 LFS_PREFIX = b"version https://git-lfs.github.com/spec/"
 FLAT_PROGRAM = "serialized_exported_program.json"
@@ -38,13 +29,13 @@ class ProgramEntry(msgspec.Struct, frozen=True):
     """As torch calls it: ``model`` unless the artifact was packaged with other names."""
     member: str
     """The program's JSON."""
-    layout: Layout
     weights_pickle: str | None = None
+    """A torch.save archive of a dict (torch 2.8 and before)."""
     weights_config: str | None = None
+    """JSON that maps names to members (2.9 and later)."""
     constants_pickle: str | None = None
-    """A torch.save archive of a dict: constants and non-persistent buffers (``flat`` and ``pt2-pickled``)."""
+    """As for the weights (2.3 to 2.8), for constants and non-persistent buffers."""
     constants_config: str | None = None
-    """JSON that maps the names of constants and non-persistent buffers to members (``pt2``)."""
     sample_inputs: str | None = None
 
 
@@ -73,16 +64,22 @@ class Artifact(AbstractContextManager["Artifact"]):
         return self.container.read(entry.member, self.limits.program_bytes, "program-bytes")
 
 
-def open_artifact(path: StrOrBytesPath, limits: Limits = DEFAULT) -> Artifact:
+def open_artifact(path: AnyPath, limits: Limits = DEFAULT) -> Artifact:
     """Opens an artifact and lists its programs; reads the archive's directory and nothing of the programs yet.
 
     Raises LfsPointerError for a Git LFS pointer, ArtifactError for whatever else is no readable artifact, and
     RemoteError for a remote one that cannot be had.
     """
-    source = open_source(path)
+    name = os.fsdecode(path)
+    if is_url(name):
+        from graphlint.artifact.remote import RemoteSource
+
+        source: ByteSource = RemoteSource(name)
+    else:
+        source = FileSource(path)
     try:
         _refuse_other_files(source)
-        return Artifact(os.fsdecode(path), Container(source, limits))
+        return Artifact(name, Container(source, limits))
     except BaseException:
         source.close()
         raise
@@ -204,7 +201,7 @@ def _shown(content: bytes) -> str:
 def _flat_program(members: Mapping[str, Member]) -> ProgramEntry:
     # In spite of their names these hold torch.save archives, and in 2.1 the constants stand among the weights.
     if "serialized_state_dict.json" in members and "serialized_state_dict.pt" not in members:
-        return ProgramEntry("model", FLAT_PROGRAM, "legacy", weights_pickle="serialized_state_dict.json")
+        return ProgramEntry("model", FLAT_PROGRAM, weights_pickle="serialized_state_dict.json")
     weights, constants, inputs = (
         member if (member := f"serialized_{name}.pt") in members else None
         for name in ("state_dict", "constants", "example_inputs")
@@ -213,8 +210,7 @@ def _flat_program(members: Mapping[str, Member]) -> ProgramEntry:
         raise ArtifactError(
             f"the archive holds {quoted(FLAT_PROGRAM)} but no serialized_state_dict.pt: no torch writes such a file"
         )
-    pickles = {"weights_pickle": weights, "constants_pickle": constants, "sample_inputs": inputs}
-    return ProgramEntry("model", FLAT_PROGRAM, "flat", **pickles)
+    return ProgramEntry("model", FLAT_PROGRAM, weights, constants_pickle=constants, sample_inputs=inputs)
 
 
 def _pt2_program(members: Mapping[str, Member], root: str, member: str) -> ProgramEntry:
@@ -227,8 +223,7 @@ def _pt2_program(members: Mapping[str, Member], root: str, member: str) -> Progr
         found[f"{kind}_config"] = config if config in members and pickle not in members else None
     inputs = f"{root}/data/sample_inputs/{name}.pt"
     found["sample_inputs"] = inputs if inputs in members else None
-    is_pickled = found["weights_pickle"] or found["constants_pickle"]
-    return ProgramEntry(name, member, "pt2-pickled" if is_pickled else "pt2", **found)
+    return ProgramEntry(name, member, **found)
 
 
 def _foreign(container: Container, root: str) -> str:

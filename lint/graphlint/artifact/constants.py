@@ -7,20 +7,17 @@ run any code, so its pickle is only *followed*, opcode by opcode: what adds an i
 item that goes is cut out. What the pickle holds otherwise does not matter.
 """
 
-from __future__ import annotations
-
 import io
-import itertools
 import json
 import struct
-from collections.abc import Callable, Collection, Iterator, Sequence
-from functools import partial
+from collections.abc import Collection, Iterator
+from itertools import count, pairwise
 from typing import Any
 
 from graphlint.artifact.artifact import Artifact, ProgramEntry
 from graphlint.artifact.container import Container, quoted
 from graphlint.artifact.errors import ArtifactError
-from graphlint.artifact.pickles import Followed, Storage, follow_dict
+from graphlint.artifact.pickles import Followed, follow_dict
 from graphlint.artifact.rewrite import Changes, write_archive
 from graphlint.artifact.source import BytesSource
 
@@ -31,40 +28,62 @@ STRIDED = 7
 ZERO = bytes(4)
 
 
-def add_constants(
-    artifact: Artifact, entry: ProgramEntry, names: Sequence[str], planned: Changes | None = None
-) -> dict[str, bytes]:
-    """The changes to the archive (member name → new content) by which the program has constants of these names too (the
-    signature's ``buffer_name`` or ``tensor_constant_name``): each is a 0-dimensional float32 zero on the CPU.
+def changed_constants(
+    artifact: Artifact,
+    entry: ProgramEntry,
+    planned: Changes,
+    *,
+    detached: Collection[str] = (),
+    removed: Collection[str] = (),
+    added: Collection[str] = (),
+) -> dict[str, bytes | None]:
+    """The changes to the archive by which a program's constants are others, named as in the signature (``buffer_name``,
+    ``tensor_constant_name``).
+
+    Constants that are ``detached``, and whatever has the same payload, no longer require gradients. Export records that
+    they do of constants that the model writes with gradients on. It does no harm as long as they are no buffers, for
+    torch detaches other constants; but it cannot write back a buffer that requires gradients.
+
+    What is ``removed`` need not be there. A payload goes with the last constant that shows it.
+
+    What is ``added`` is a 0-dimensional float32 zero on the CPU, each.
 
     ``planned`` are changes that are already decided on: they count as part of the archive, and the result goes on top
     of them (it does not repeat them). Raises ArtifactError when the layout has no place for constants (torch 2.1, 2.2),
-    when what is there is not as torch writes it, or when a name is taken.
+    when what is there is not as torch writes it, when what is to go cannot be told apart from the rest, or when a name
+    is taken.
     """
-    planned = planned or {}
-    if not names:
+    if not (detached or removed or added):
         return {}
     if entry.constants_pickle is not None:
-        extended = partial(extend_saved_dict, names=names)
-        return _edited_pickle(artifact, entry.constants_pickle, planned, extended, "added to")
-    if entry.constants_config is None:
+        return _changed_pickle(artifact, entry.constants_pickle, planned, removed, added)
+    if entry.constants_config is None and added:
         raise ArtifactError(
             "constants cannot be added to an artifact of torch 2.1 or 2.2: export the model with a newer torch"
-            if entry.layout == "legacy"
+            if entry.weights_pickle is not None
             else f"the archive has no member for the constants of program {quoted(entry.name)}"
         )
+    if entry.constants_config is None:
+        return {}
     listing = _Listing(artifact, entry.constants_config, planned)
+    before = listing.encoded()
+    payloads, gone = listing.paths(detached), listing.paths(removed)
+    for _, path, one in listing.entries():
+        meta = one.get("tensor_meta")
+        if path in payloads and isinstance(meta, dict) and meta.get("requires_grad"):
+            meta["requires_grad"] = False
+    for name in removed:
+        listing.config.pop(name, None)
+    others = {one.constants_config for one in artifact.programs} - {listing.member, None} if gone else ()
+    used = listing.paths().union(*(_Listing(artifact, str(other), planned).paths() for other in others))
+    changes: dict[str, bytes | None] = dict.fromkeys(gone - used & artifact.container.members.keys())
     taken = {member.lower() for member in (*artifact.container.members, *planned)}  # torch's reader ignores case
-    changes: dict[str, bytes] = {}
-    number = 0
-    for name in names:
+    free = (number for number in count() if f"{listing.folder}/tensor_{number}".lower() not in taken)
+    for name, number in zip(added, free, strict=False):
         if name in listing.config:
             what = f"{quoted(listing.member)} already has a constant {quoted(name)}"
             raise ArtifactError(what, member=listing.member)
-        while f"{listing.folder}/tensor_{number}".lower() in taken:
-            number += 1
         path_name = f"tensor_{number}"
-        number += 1
         changes[f"{listing.folder}/{path_name}"] = ZERO
         # As `_package_constants` in `torch/export/pt2_archive/_package.py` says it.
         listing.config[name] = {
@@ -81,57 +100,8 @@ def add_constants(
                 "layout": STRIDED,
             },
         }
-    return {**changes, listing.member: listing.encoded()}
-
-
-def remove_constants(
-    artifact: Artifact, entry: ProgramEntry, names: Collection[str], planned: Changes | None = None
-) -> dict[str, bytes | None]:
-    """The changes to the archive by which the program lacks the constants of these names: the inverse of
-    :func:`add_constants`. What is not there need not be removed.
-
-    A payload goes with the last constant that shows it. Raises ArtifactError when it cannot be told apart from the
-    rest.
-    """
-    planned = planned or {}
-    if not names:
-        return {}
-    if entry.constants_pickle is not None:
-        shortened = partial(without_items, names=names)
-        return {**_edited_pickle(artifact, entry.constants_pickle, planned, shortened, "removed from")}
-    if entry.constants_config is None:
-        return {}
-    listing = _Listing(artifact, entry.constants_config, planned)
-    present = listing.config.keys() & set(names)
-    if not present:
-        return {}
-    gone = listing.paths(names)
-    for name in present:
-        del listing.config[name]
-    others = {one.constants_config for one in artifact.programs} - {listing.member, None}
-    used = set(listing.paths()).union(*(_Listing(artifact, str(other), planned).paths() for other in others))
-    changes: dict[str, bytes | None] = dict.fromkeys(gone - used & artifact.container.members.keys())
-    changes[listing.member] = listing.encoded()
-    return changes
-
-
-def without_gradients(
-    artifact: Artifact, entry: ProgramEntry, names: Collection[str], planned: Changes | None = None
-) -> dict[str, bytes]:
-    """The changes by which constants of these names, and whatever has the same payload, no longer require gradients.
-
-    Export records that they do of constants that the model writes with gradients on. It does no harm as long as they
-    are no buffers, for torch detaches other constants; but it cannot write back a buffer that requires gradients.
-    """
-    if entry.constants_config is None or not names:
-        return {}
-    listing = _Listing(artifact, entry.constants_config, planned or {})
-    payloads = listing.paths(names)
-    metas = (one.get("tensor_meta") for _, path, one in listing.entries() if path in payloads)
-    demanding = [meta for meta in metas if isinstance(meta, dict) and meta.get("requires_grad")]
-    for meta in demanding:
-        meta["requires_grad"] = False
-    return {listing.member: listing.encoded()} if demanding else {}
+    after = listing.encoded()
+    return changes if after == before else {**changes, listing.member: after}
 
 
 class _Listing:
@@ -169,16 +139,20 @@ def _content(artifact: Artifact, member: str, planned: Changes) -> bytes:
     return artifact.container.read(member) if content is None else content
 
 
-def _edited_pickle(
-    artifact: Artifact, member: str, planned: Changes, edit: Callable[[bytes], bytes], what: str
-) -> dict[str, bytes]:
-    try:
-        return {member: edit(_content(artifact, member, planned))}
-    except ArtifactError as error:
-        raise ArtifactError(f"constants cannot be {what} {quoted(member)}: {error}", member=member) from error
+def _changed_pickle(
+    artifact: Artifact, member: str, planned: Changes, removed: Collection[str], added: Collection[str]
+) -> dict[str, bytes | None]:
+    changes: dict[str, bytes | None] = {}
+    for edit, names, what in ((without_items, removed, "removed from"), (extend_saved_dict, added, "added to")):
+        try:
+            if names:
+                changes[member] = edit(_content(artifact, member, {**planned, **changes}), names)
+        except ArtifactError as error:
+            raise ArtifactError(f"constants cannot be {what} {quoted(member)}: {error}", member=member) from error
+    return changes
 
 
-def extend_saved_dict(saved: bytes, names: Sequence[str]) -> bytes:
+def extend_saved_dict(saved: bytes, names: Collection[str]) -> bytes:
     """A torch.save archive of a dict, with zeros as more items. Every member but ``data.pkl`` stays byte for byte.
 
     Raises ArtifactError when it is not such an archive or has a key already.
@@ -189,15 +163,13 @@ def extend_saved_dict(saved: bytes, names: Sequence[str]) -> bytes:
     followed, held = follow_dict(pickle)
     changes: dict[str, bytes] = {}
     items = b""
-    number = 0
-    for name in names:
+    free = (number for number in count() if f"{root}/data/{number}" not in container.members)
+    for name, number in zip(names, free, strict=False):
         if name in held.items:
             raise ArtifactError(f"it already has a constant {quoted(name)}")
-        while f"{root}/data/{number}" in container.members or f"{root}/data/{number}" in changes:
-            number += 1
         changes[f"{root}/data/{number}"] = ZERO
         items += _item(name, str(number))
-    changes[f"{root}/data.pkl"] = with_items(pickle, items, followed.frame)
+    changes[f"{root}/data.pkl"] = reframed(pickle[:-1] + items + pickle[-1:], followed.frame)  # the last one is STOP
     # torch.save puts the storages one after the other and then `version`; its loader can be told to rely on that.
     return _rewritten(container, changes, before=f"{root}/version")
 
@@ -215,13 +187,10 @@ def _rewritten(container: Container, changes: Changes, before: str | None = None
     return out.getvalue()
 
 
-def with_items(pickle: bytes, items: bytes, frame: int | None) -> bytes:
-    """The pickle of a dict with opcodes put in front of its last one, STOP; ``frame`` as :class:`Followed` tells it."""
-    return _reframed(pickle[:-1] + items + pickle[-1:], frame)
-
-
-def _reframed(pickle: bytes, frame: int | None) -> bytes:
-    """A pickle of another length than it had. The last frame, whose length stands at ``frame``, reaches to its end."""
+def reframed(pickle: bytes, frame: int | None) -> bytes:
+    """A pickle of another length than it had. The last frame, whose length :class:`Followed` has found at ``frame``,
+    reaches to its end.
+    """
     if frame is None:
         return pickle
     return pickle[:frame] + struct.pack("<Q", len(pickle) - frame - 8) + pickle[frame + 8 :]
@@ -252,7 +221,7 @@ _ATOMS = frozenset(b"cVX\x8c\x8d)")
 """Opcodes of what can be put at another place as it is: GLOBAL, strings, EMPTY_TUPLE."""
 _PUTS = frozenset(b"pqr")
 _GETS = frozenset(b"ghj")
-_MEMOIZE, _FRAME, _PERSISTENT, _SET_ITEM, _SET_ITEMS = b"\x94\x95Qsu"
+_MEMOIZE, _FRAME, _SET_ITEM, _SET_ITEMS = b"\x94\x95su"
 
 
 def without_items(saved: bytes, names: Collection[str]) -> bytes:
@@ -262,37 +231,32 @@ def without_items(saved: bytes, names: Collection[str]) -> bytes:
     ArtifactError when it is not such an archive, or when other items refer to one that is to go.
     """
     container, root, pickle = _opened(saved)
-    shortened, storages = _cut(pickle, names)
+    storages = follow_dict(pickle)[0].storages  # it can be followed, and is one dict
+    shortened = _cut(pickle, names)
     if shortened == pickle:
         return saved
-    members = {f"{root}/data/{key}" for key in storages} & container.members.keys()
+    gone = storages - follow_dict(shortened)[0].storages
+    members = {f"{root}/data/{key}" for key in gone} & container.members.keys()
     return _rewritten(container, {**dict.fromkeys(members), f"{root}/data.pkl": shortened})
 
 
-def _cut(pickle: bytes, names: Collection[str]) -> tuple[bytes, set[str]]:
-    """The pickle without the items, and the keys of the storages that nothing in it shows any more.
+def _cut(pickle: bytes, names: Collection[str]) -> bytes:
+    """The pickle without the items.
 
     What torch.save names once and refers to later, classes and strings, may be named in an item that goes: then it is
     named where it is first referred to.
     """
-    follow_dict(pickle)  # it can be followed, and is one dict
-    starts, items, storages = _items(pickle)
+    starts, items = _items(pickle)
     going = [(start, end) for key, start, end in items if isinstance(key, str) and key in names]
-    if not going:
-        return pickle, set()
-
-    def goes(position: int) -> bool:
-        return any(start <= position < end for start, end in going)
-
     atoms: dict[int, bytes | None] = {}
     """What items that go have named, by the number under which others refer to it; None for what is no atom."""
     pieces: list[bytes] = []
     frame = None
     before = b""
-    for start, end in itertools.pairwise([*starts, len(pickle)]):
+    for start, end in pairwise([*starts, len(pickle)]):
         piece = pickle[start:end]
         code = piece[0]
-        if goes(start):
+        if any(begin <= start < stop for begin, stop in going):
             if code in _PUTS:
                 atoms[_index(piece)] = before + piece if before[0] in _ATOMS else None
             elif code == _MEMOIZE:
@@ -310,21 +274,17 @@ def _cut(pickle: bytes, names: Collection[str]) -> tuple[bytes, set[str]]:
         elif code == _FRAME:
             frame = sum(map(len, pieces)) + 1
         pieces.append(piece)
-    shown = {key for key, position in storages if not goes(position)}
-    return _reframed(b"".join(pieces), frame), {key for key, position in storages if goes(position)} - shown
+    return reframed(b"".join(pieces), frame)
 
 
-def _items(pickle: bytes) -> tuple[list[int], list[tuple[object, int, int]], list[tuple[str, int]]]:
-    """Where the opcodes begin; the keys of the dict, with begin and end of the opcodes of each item; and which storages
-    are referred to at which places.
-    """
+def _items(pickle: bytes) -> tuple[list[int], list[tuple[object, int, int]]]:
+    """Where the opcodes begin; and the keys of the dict, with begin and end of the opcodes of each item."""
     followed = Followed(pickle)
     code: list[int] = []
     begins: dict[tuple[int, int], int] = {}
     """Where the last opcode stands that found so many marks, and so much on the stack behind the last of them: what was
     put there next begins with it."""
     found: list[tuple[object, object, int, int]] = []  # the dict that it belongs to, and an item
-    storages: list[tuple[str, int]] = []
     while not followed.stopped:
         start, stack, marks = followed.end, followed.stack, len(followed.outer)
         code.append(start)
@@ -337,9 +297,7 @@ def _items(pickle: bytes) -> tuple[list[int], list[tuple[object, int, int]], lis
                 end = begins[marks, place + 2]
                 found.append((followed.outer[-1][-1], stack[place], begins[marks, place], end))
         followed.step()
-        if pickle[start] == _PERSISTENT and isinstance(followed.stack[-1], Storage):
-            storages.append((followed.stack[-1].key, start))
-    return code, [(key, start, end) for owner, key, start, end in found if owner is followed.value], storages
+    return code, [(key, start, end) for owner, key, start, end in found if owner is followed.value]
 
 
 def _index(piece: bytes) -> int:

@@ -6,22 +6,16 @@ contradictions that make two readers see two archives, bounded reads, and raw re
 APPNOTE.TXT (sections 4.3 to 4.5).
 """
 
-from __future__ import annotations
-
 import itertools
 import struct
 import zlib
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from graphlint.artifact.errors import ArtifactError
 from graphlint.artifact.limits import Limits, raise_it
-from graphlint.artifact.source import ByteSource, BytesSource, FileSource, SectionSource
-
-if TYPE_CHECKING:
-    from _typeshed import StrOrBytesPath
+from graphlint.artifact.source import AnyPath, ByteSource, BytesSource, FileSource, SectionSource
 
 LOCAL_SIGNATURE = b"PK\x03\x04"
 CENTRAL_SIGNATURE = b"PK\x01\x02"
@@ -106,33 +100,21 @@ class Container(AbstractContextManager["Container"]):
     the order of the central directory.
     """
 
-    def __init__(self, source: ByteSource | StrOrBytesPath, limits: Limits = DEFAULT) -> None:
-        self.source = source = source if isinstance(source, ByteSource) else FileSource(source)
+    def __init__(self, source: ByteSource | AnyPath, limits: Limits = DEFAULT) -> None:
+        self.source = source if isinstance(source, ByteSource) else FileSource(source)
         self.limits = limits
         try:
-            self._tail_offset = max(0, source.size - END.size - LOCATOR.size - END64.size - MAX16)
-            self._tail = source.read_at(self._tail_offset, source.size - self._tail_offset)
             self.end = self._find_end()
             self.members = self._read_directory()
         except BaseException:
-            source.close()
+            self.close()
             raise
-        # Artifacts of a few KiB are common, and the tail then is all of them; otherwise it has served its purpose.
-        if self._tail_offset:
-            self._tail_offset, self._tail = source.size, b""
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
         self.source.close()
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        """The raw bytes of the archive at ``offset``; fewer than ``length`` where it ends."""
-        if offset >= self._tail_offset:
-            start = offset - self._tail_offset
-            return self._tail[start : start + length]
-        return self.source.read_at(offset, length)
 
     def read(self, name: str, limit: int = READ_LIMIT, key: str = "") -> bytes:
         """The inflated content of a member.
@@ -144,22 +126,22 @@ class Container(AbstractContextManager["Container"]):
         member = self._member(name)
         if member.size > limit:
             advice = f": {raise_it(key)}" if key else ""
-            error = _damaged(member, f"is too large to be read ({member.size} bytes; the limit is {limit}{advice})")
+            error = _damaged(name, f"is too large to be read ({member.size} bytes; the limit is {limit}{advice})")
             raise error.of_limits() if key else error
         most = self.limits.ratio * member.compressed_size
         if member.method == DEFLATED and member.size > max(most, RATIO_COUNTS_FROM):
             raise _damaged(
-                member,
+                name,
                 f"is a zip bomb, or close to one: {member.compressed_size} bytes are to become {member.size}, and the "
                 f"limit is {self.limits.ratio} times as many ({raise_it('ratio')})",
             ).of_limits()
-        data = self.read_at(self._start(member), member.compressed_size)
+        data = self.source.read_at(self._start(member), member.compressed_size)
         if len(data) != member.compressed_size:
             raise ArtifactError(f"the file ends in the middle of member {quoted(name)} (truncated?)", member=name)
         if member.method == DEFLATED:
             data = _inflate(member, data)
         if zlib.crc32(data) != member.crc:
-            raise _damaged(member, "is damaged: its checksum does not match its content")
+            raise _damaged(name, "is damaged: its checksum does not match its content")
         return data
 
     def source_of(self, name: str, limit: int = READ_LIMIT, key: str = "") -> ByteSource:
@@ -173,21 +155,21 @@ class Container(AbstractContextManager["Container"]):
 
     def data_offset(self, member: Member) -> int:
         """Where the member's data starts, by its local header, which must agree with the directory."""
-        header = self.read_at(member.header_offset, LOCAL.size)
+        header = self.source.read_at(member.header_offset, LOCAL.size)
         if len(header) < LOCAL.size or not header.startswith(LOCAL_SIGNATURE):
-            raise _damaged(member, "is damaged: there is no header where the archive's directory says")
+            raise _damaged(member.name, "is damaged: there is no header where the archive's directory says")
         name_length: int
         extra_length: int
         _, _, flags, method, _, _, crc, compressed_size, size, name_length, extra_length = LOCAL.unpack(header)
-        name = self.read_at(member.header_offset + LOCAL.size, name_length)
+        name = self.source.read_at(member.header_offset + LOCAL.size, name_length)
         agrees = name == encoded_name(member.name) and method == member.method
         if not flags & FLAG_DESCRIPTOR:
             agrees &= crc == member.crc
             agrees &= compressed_size in {member.compressed_size, MAX32} and size in {member.size, MAX32}
         if not agrees:
-            raise _damaged(member, "is damaged: its header contradicts the archive's directory")
+            raise _damaged(member.name, "is damaged: its header contradicts the archive's directory")
         if flags & FLAG_ENCRYPTED:
-            raise _damaged(member, "is encrypted")
+            raise _damaged(member.name, "is encrypted")
         return member.header_offset + LOCAL.size + name_length + extra_length
 
     def _member(self, name: str) -> Member:
@@ -199,35 +181,36 @@ class Container(AbstractContextManager["Container"]):
     def _start(self, member: Member) -> int:
         """Where the data of a member starts that can be read, and fits into the archive."""
         if member.flags & FLAG_ENCRYPTED:
-            raise _damaged(member, "is encrypted")
+            raise _damaged(member.name, "is encrypted")
         if member.method not in {STORED, DEFLATED}:
             what = f"is compressed by method {member.method}; only stored and deflated ones can be read"
-            raise _damaged(member, what)
+            raise _damaged(member.name, what)
         if member.method == STORED and member.compressed_size != member.size:
-            raise _damaged(member, "is damaged: it is stored, but its two sizes differ")
+            raise _damaged(member.name, "is damaged: it is stored, but its two sizes differ")
         if CENTRAL.unpack_from(member.record)[15] & FOLDER:
             # torch's reader then leaves the memory for its content as it found it.
-            raise _damaged(member, "is marked as a folder, and torch reads no content of those")
+            raise _damaged(member.name, "is marked as a folder, and torch reads no content of those")
         start = self.data_offset(member)
         if start + member.compressed_size > self.end.directory_offset:
-            raise _damaged(member, "does not fit into the archive (truncated, or its directory is damaged)")
+            raise _damaged(member.name, "does not fit into the archive (truncated, or its directory is damaged)")
         return start
 
     def _find_end(self) -> EndRecords:
         """The end records that torch's reader (miniz) takes: the last signature that leaves room for the record."""
-        tail = self._tail
+        tail_offset = max(0, self.source.size - END.size - LOCATOR.size - END64.size - MAX16)
+        tail = self.source.read_at(tail_offset, self.source.size - tail_offset)
         position = tail.rfind(END_SIGNATURE, 0, max(0, len(tail) - END.size + len(END_SIGNATURE)))
         if position < 0:
             raise ArtifactError(_CUT_SHORT if self._begins_well() else "not a zip archive")
         _, disk, first_disk, entries_here, entries, size, offset, _ = END.unpack_from(tail, position)
-        end_offset = limit = self._tail_offset + position
+        end_offset = limit = tail_offset + position
         end64_offset = None
         locator = position - LOCATOR.size
         if locator >= 0 and tail.startswith(LOCATOR_SIGNATURE, locator):
             _, _, end64_offset, disks = LOCATOR.unpack_from(tail, locator)
             limit = end64_offset
             narrow = ((entries_here, MAX16), (entries, MAX16), (size, MAX32), (offset, MAX32))
-            disk, first_disk, *wide = self._wide_end(end64_offset, self._tail_offset + locator)
+            disk, first_disk, *wide = self._wide_end(end64_offset, tail_offset + locator)
             # Readers differ in which of the two records they believe, so they must say the same.
             if any(value not in {top, real} for (value, top), real in zip(narrow, wide, strict=True)):
                 raise _broken("its two end records contradict each other")
@@ -241,7 +224,7 @@ class Container(AbstractContextManager["Container"]):
 
     def _wide_end(self, offset: int, locator_offset: int) -> tuple[int, ...]:
         """The zip64 end record, from the field that tells its disk on."""
-        record = self.read_at(offset, END64.size) if offset + END64.size <= locator_offset else b""
+        record = self.source.read_at(offset, END64.size) if offset + END64.size <= locator_offset else b""
         if not record.startswith(END64_SIGNATURE):
             raise self._misplaced(
                 END64_SIGNATURE, locator_offset - END64.size, offset, "its zip64 end record is not where it should be"
@@ -262,7 +245,7 @@ class Container(AbstractContextManager["Container"]):
             ).of_limits()
         if end.directory_size > max(end.entries * LARGE_RECORD, LARGE_DIRECTORY):
             raise _broken(f"its directory of {end.directory_size} bytes lists {end.entries} members")
-        directory = self.read_at(end.directory_offset, end.directory_size)
+        directory = self.source.read_at(end.directory_offset, end.directory_size)
         following = end.end_offset if end.end64_offset is None else end.end64_offset
         if directory and not directory.startswith(CENTRAL_SIGNATURE):
             raise self._misplaced(
@@ -282,9 +265,9 @@ class Container(AbstractContextManager["Container"]):
             member = _central_member(directory, position)
             if member.name in members:
                 what = "is in the archive twice: which one is meant depends on the reader"
-                raise _damaged(member, what)
+                raise _damaged(member.name, what)
             if member.header_offset + LOCAL.size > end.directory_offset:
-                raise _damaged(member, "does not fit into the archive (truncated, or its directory is damaged)")
+                raise _damaged(member.name, "does not fit into the archive (truncated, or its directory is damaged)")
             members[member.name] = member
             position += len(member.record)
         if len(members) != end.entries:
@@ -292,16 +275,16 @@ class Container(AbstractContextManager["Container"]):
         # No writer makes members that share bytes; they make little out to be much.
         for member, other in itertools.pairwise(in_file_order(members)):
             if member.least_end > other.header_offset:
-                raise _damaged(member, f"overlaps member {quoted(other.name)} in the archive")
+                raise _damaged(member.name, f"overlaps member {quoted(other.name)} in the archive")
         return members
 
     def _begins_well(self) -> bool:
-        return self.read_at(0, len(LOCAL_SIGNATURE)) == LOCAL_SIGNATURE
+        return self.source.read_at(0, len(LOCAL_SIGNATURE)) == LOCAL_SIGNATURE
 
     def _misplaced(self, signature: bytes, found: int, told: int, what: str) -> ArtifactError:
         """The error for a record that is not at the offset that is told; it may be where it would end well."""
         surplus = found - told
-        if self.read_at(found, len(signature)) != signature:
+        if self.source.read_at(found, len(signature)) != signature:
             return _broken(what)
         if surplus > 0 and self._begins_well():  # then the end that was found is that of an archive inside it
             return ArtifactError(_CUT_SHORT)
@@ -319,8 +302,8 @@ def _broken(what: str) -> ArtifactError:
     return ArtifactError(f"the zip archive is damaged: {what}")
 
 
-def _damaged(member: Member, what: str) -> ArtifactError:
-    return ArtifactError(f"member {quoted(member.name)} {what}", member=member.name)
+def _damaged(member: str, what: str) -> ArtifactError:
+    return ArtifactError(f"member {quoted(member)} {what}", member=member)
 
 
 def in_file_order(members: dict[str, Member]) -> list[Member]:
@@ -334,10 +317,10 @@ def _inflate(member: Member, data: bytes) -> bytes:
     try:
         inflated = inflater.decompress(data, member.size + 1)
     except zlib.error as error:
-        raise _damaged(member, "is damaged: it cannot be inflated") from error
+        raise _damaged(member.name, "is damaged: it cannot be inflated") from error
     if len(inflated) != member.size or not inflater.eof:
         what = f"is damaged: it does not inflate to the {member.size} bytes that the directory announces"
-        raise _damaged(member, what)
+        raise _damaged(member.name, what)
     return inflated
 
 
@@ -353,25 +336,21 @@ def _central_member(directory: bytes, position: int) -> Member:
         raise _broken(ended)
     # torch's reader goes by the raw bytes and its writer writes UTF-8: code page 437, the format's old default, is out.
     name = record[CENTRAL.size : CENTRAL.size + name_length].decode("utf-8", "surrogateescape")
-    member = Member(name, method, flags, crc, compressed_size, size, offset, record)
     if "\0" in name:
-        raise _damaged(member, "has a NUL in its name: readers disagree on what it is called")
+        raise _damaged(name, "has a NUL in its name: readers disagree on what it is called")
     extra = record[CENTRAL.size + name_length : CENTRAL.size + name_length + extra_length]
     if extra and any(kind == EXTRA_UNICODE_PATH for kind, _, _ in extra_fields(extra)):
-        raise _damaged(member, "has a second name in an extra field: readers disagree on what it is called")
-    if MAX32 not in (compressed_size, size, offset):
-        return member
-    # What says "see zip64" stands in its extra field, in this order.
-    wide = extra_field(extra, EXTRA_ZIP64)
-    values = []
-    for value in (size, compressed_size, offset):
-        if value == MAX32:
+        raise _damaged(name, "has a second name in an extra field: readers disagree on what it is called")
+    places = [size, compressed_size, offset]
+    if MAX32 in places:
+        # What says "see zip64" stands in its extra field, in this order.
+        wide = extra_field(extra, EXTRA_ZIP64)
+        for index in (index for index, value in enumerate(places) if value == MAX32):
             if len(wide) < 8:
-                raise _damaged(member, "is damaged: its zip64 sizes are missing")
-            value, wide = int.from_bytes(wide[:8], "little"), wide[8:]  # noqa: PLW2901
-        values.append(value)
-    size, compressed_size, offset = values
-    return msgspec.structs.replace(member, size=size, compressed_size=compressed_size, header_offset=offset)
+                raise _damaged(name, "is damaged: its zip64 sizes are missing")
+            places[index], wide = int.from_bytes(wide[:8], "little"), wide[8:]
+    size, compressed_size, offset = places
+    return Member(name, method, flags, crc, compressed_size, size, offset, record)
 
 
 def extra_fields(extra: bytes) -> list[tuple[int, int, int]]:

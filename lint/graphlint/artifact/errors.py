@@ -1,25 +1,8 @@
-"""Every exception that graphlint raises on purpose, in one tree.
-
-``GraphlintError``
-├── ``ArtifactError``        an artifact cannot be read (reported as GL001 or GL002, exit 1)
-│   ├── ``UnavailableError`` the system does not let anybody read the file
-│   ├── ``LfsPointerError``  a Git LFS pointer stands in the artifact's place
-│   └── ``ProgramError``     the container is fine, a program in it is not
-├── ``RemoteError``          a remote artifact cannot be had from where it is (exit 2)
-├── ``ConfigError``          a configuration file or option is wrong (exit 2)
-├── ``WriteError``           the fixed artifact could not be written; the old one is untouched (exit 2)
-├── ``VerificationError``    running a fixed artifact showed a difference, or it cannot be run (exit 2)
-└── ``FixValidationError``   a fix failed its own checks: a bug of graphlint (exit 2)
+"""Every exception that graphlint raises on purpose, in one tree. What is wrong with one artifact (``ArtifactError``) is
+reported as GL001 or GL002, with exit status 1; anything else is an error with exit status 2.
 
 The message says what is wrong and where; where there is something to do about it, it says that too.
 """
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 
 class GraphlintError(Exception):
@@ -39,7 +22,7 @@ class ArtifactError(GraphlintError):
         super().__init__(message)
         self.member = member
 
-    def of_limits(self) -> Self:
+    def of_limits(self) -> "ArtifactError":
         """The same, where it is a limit that is in the way."""
         self.advice = "if it is not, do not load it either"
         return self
@@ -78,4 +61,4 @@ class VerificationError(GraphlintError):
 
 
 class FixValidationError(GraphlintError):
-    """A fixed program failed graphlint's own validation, so nothing was written."""
+    """A fixed program failed graphlint's own validation, which is a bug of graphlint: nothing was written."""

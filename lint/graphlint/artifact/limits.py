@@ -1,7 +1,5 @@
 """How much of a file is read before it is refused: the seam between configuration and archive."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import msgspec

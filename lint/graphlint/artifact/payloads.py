@@ -5,8 +5,6 @@ all of them, pickled dicts the same storage. The pickles are followed opcode by 
 holds them only the directory and ``data.pkl`` are read, never a weight.
 """
 
-from __future__ import annotations
-
 import msgspec
 
 from graphlint.artifact.artifact import Artifact, ProgramEntry

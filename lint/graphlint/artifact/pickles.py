@@ -13,8 +13,6 @@ restraint; what its data-only unpickler (``torch/_weights_only_unpickler.py``) a
 # pickletools is not used: loading it takes longer than following the pickles of a common artifact, and where it is
 # stricter than the C unpickler (spellings of numbers, encodings, escapes) it would lose sight of what runs behind.
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Final
 
@@ -65,11 +63,8 @@ class Storage:
         self.key = key
 
 
-class Made:
-    """What calling a name has given."""
-
-
-MADE: Final = Made()
+MADE: Final = object()
+"""What calling a name has given."""
 
 
 class DefectError(Exception):
@@ -98,6 +93,8 @@ class Followed:
         """Every global that loading looks up, in order, and whether it is called."""
         self.acts: dict[str, None] = {}
         """What loading does to or with things that have no name, as phrases (``calls what it has worked out``)."""
+        self.storages: set[str] = set()
+        """The keys of the storages that it refers to."""
         self.quoted: str | None = None
         """The first of the pickle's strings (and of its bytes) that has, or may have, a quote in it."""
         self.frame: int | None = None
@@ -105,7 +102,7 @@ class Followed:
         self.frame_end = 0
         self.stopped = False
         self.value: object = None
-        """What loading gives: a Dict, Storage, Made or Name; a string, a number of common size, a tuple; None for
+        """What loading gives: a Dict, Storage, MADE or Name; a string, a number of common size, a tuple; None for
         anything else, and where the end was not reached."""
         self.defect: str | None = None
         """Why the pickle could not be followed to its end."""
@@ -149,12 +146,6 @@ class Followed:
     def counted(self, size: int, *, signed: bool = False) -> bytes:
         """The next bytes, as many as a number in front of them says."""
         return self.take(self.number(size, signed=signed))
-
-    def byte(self) -> int:
-        """The next byte: it can't reach over the end of a frame."""
-        value = self.data[self.end]
-        self.end += 1
-        return value
 
     def number(self, size: int, *, signed: bool = False) -> int:
         """The next bytes as an integer."""
@@ -273,14 +264,17 @@ class Followed:
         target = self.stack[-1]
         if isinstance(target, Name):
             self.acts[f"sets attributes of {target}"] = None
-        elif not (isinstance(target, (Made, Storage)) or (isinstance(target, Dict) and target.ordered)):
+        elif not (target is MADE or isinstance(target, Storage) or (isinstance(target, Dict) and target.ordered)):
             self.acts["sets the state of what is neither a tensor nor an OrderedDict"] = None
 
     def _persistent(self) -> object:
         """``("storage", class, key, device, size)``: how torch.save refers to a storage."""
         identity = self.stack.pop()
         key = identity[2] if isinstance(identity, tuple) and len(identity) > 2 and identity[0] == "storage" else None
-        return Storage(key) if type(key) is str else MADE
+        if type(key) is not str:
+            return MADE
+        self.storages.add(key)
+        return Storage(key)
 
     def _stop(self) -> None:
         if self.end < self.frame_end:
@@ -297,12 +291,12 @@ class Followed:
     def _next_buffer(self) -> None:
         raise DefectError("it refers to a buffer outside")
 
-    _BY_OPCODES: ClassVar[dict[bytes, Callable[[Followed], object]]] = {
+    _BY_OPCODES: ClassVar[dict[bytes, Callable[["Followed"], object]]] = {
         b"N]\x88\x89\x8f\x98": _nothing,
         b"FP": lambda self: _nothing(self.line()),
         b"G": lambda self: _nothing(self.take(8)),
         b"l\x91": lambda self: _nothing(self.marked()),
-        b"K": byte,
+        b"K": lambda self: self.number(1),
         b"M": lambda self: self.number(2),
         b"J": lambda self: self.number(4, signed=True),
         b"IL": _decimal,
@@ -348,7 +342,7 @@ class Followed:
         b"e\x90": lambda self: (self.marked(), self.stack[-1]),
         b"s": lambda self: self._add(self._short_tuple(2)),
         b"u": lambda self: self._add(self.marked()),
-        b"q": lambda self: self._put(self.stack[-1], self.byte()),
+        b"q": lambda self: self._put(self.stack[-1], self.number(1)),
         b"r": lambda self: self._put(self.stack[-1], self.number(4)),
         b"p": lambda self: self._put(self.stack[-1], self._index()),
         b"\x94": lambda self: self._put(self.stack[-1], len(self.memo)),
@@ -435,10 +429,9 @@ _FACTORIES: Final = frozenset(
 )
 """What a ``defaultdict`` may call; here they may be looked up, no more."""
 
-_MAGIC: Final = (0x1950A86A20F9469CFC6C, 1001)
-"""What the first two pickles of torch.save's old format hold: a magic number and a version."""
-_OLD_FORMAT: Final = 5
-"""Pickles in that format: these two, the system's properties, the object, and the keys of its storages."""
+_OLD_FORMAT: Final = (0x1950A86A20F9469CFC6C, 1001, None, None, None)
+"""What the pickles of torch.save's old format hold: a magic number, a version, and anything in the system's properties,
+the object, and the keys of its storages."""
 
 _MOST_NAMES: Final = 20
 """How many names are told of one pickle."""
@@ -488,16 +481,16 @@ class Scan:
         start = saved.read_at(0, self.limits.pickle_bytes)
         found: list[str] = []
         position = 0
-        for number in range(_OLD_FORMAT):
-            if number and position == saved.size:
+        for expected in _OLD_FORMAT:
+            if position == saved.size:
                 break
             followed = self._follow(start, position)
             found += _told(followed, inputs=inputs)
             position = followed.end
             # Much is equal to a number without being one (floats, tensors), and numbers have spellings that are not
             # followed: these values certainly differ.
-            told = isinstance(followed.value, (int, str, tuple, Dict))
-            if followed.defect is not None or (number < len(_MAGIC) and told and followed.value != _MAGIC[number]):
+            told = expected is not None and isinstance(followed.value, (int, str, tuple, Dict))
+            if followed.defect is not None or (told and followed.value != expected):
                 break
         return list(dict.fromkeys(found))
 

@@ -4,8 +4,6 @@ What a check reads is the end of the archive (its directory), some small members
 asked for.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import os
@@ -16,8 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from graphlint.artifact.errors import RemoteError
-from graphlint.artifact.source import ByteSource
-from graphlint.artifact.urls import SEPARATOR
+from graphlint.artifact.source import SEPARATOR, ByteSource
 
 BLOCK = 1 << 17
 """What is fetched and kept at once: the directory of most artifacts, some small members. What is larger, a program, is
@@ -41,33 +38,32 @@ class RemoteSource(ByteSource):
     """What a URL stands for, read by ranges. Raises RemoteError for whatever goes wrong."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
-        with failures(url):
+        with failures():
             self._filesystem, self._path = connect(url)
-            options: dict[str, Any] = {"cache_type": "blockcache", "block_size": BLOCK}
-            if protocol_of(url) in HTTP:
-                # Opening asks for the size too, but goes on without ranges where it is not told.
-                information = self._filesystem.info(self._path)
-                options["size"] = self.size = _size(information["size"])
-                # What is as small as this comes whole anyway.
-                if information.get("partial") is False and self.size > BLOCK:
-                    raise RemoteError(
-                        f"the server does not answer range requests, so all {self.size / 2**20:,.1f} MiB would "
-                        "have to be fetched: download it, and lint the copy"
-                    )
-            elif self._filesystem.isdir(self._path):
+            # Opening asks for the size too, but goes on without ranges where it is not told.
+            information = self._filesystem.info(self._path)
+            if information.get("type") == "directory":
                 raise RemoteError("it is a folder")
+            self.size = information.get("size")
+            if not isinstance(self.size, int):
+                raise RemoteError("the server does not tell the size: download it, and lint the copy")
+            # What is as small as this comes whole anyway.
+            if information.get("partial") is False and self.size > BLOCK:
+                raise RemoteError(
+                    f"the server does not answer range requests, so all {self.size / 2**20:,.1f} MiB would "
+                    "have to be fetched: download it, and lint the copy"
+                )
             self._file: Any = None
-            if options.get("size") != 0:
+            if self.size:
+                options = {"cache_type": "blockcache", "block_size": BLOCK, "size": self.size}
                 self._file = self._filesystem.open(self._path, "rb", **options)
-                self.size = options.get("size") or _size(getattr(self._file, "size", None))
 
     def read_at(self, offset: int, length: int) -> bytes:
         """The bytes at ``offset``: ``length`` of them, or fewer at the end."""
         length = min(length, self.size - offset)
         if length <= 0:
             return b""
-        with failures(self._url):
+        with failures():
             if length > BLOCK:
                 data: bytes = self._filesystem.cat_file(self._path, start=offset, end=offset + length)
             else:
@@ -93,7 +89,7 @@ def artifacts_at(url: str, suffix: str) -> list[str]:
     # On web servers, everything is a file.
     if not pattern and (url.endswith(suffix) or protocol_of(url) in HTTP):
         return [url]
-    with failures(url):
+    with failures():
         filesystem, path = connect(url)
         if pattern:
             matches = filesystem.glob(path, detail=True).items()
@@ -227,7 +223,7 @@ def silence() -> float:
 
 
 @contextlib.contextmanager
-def failures(url: str) -> Iterator[None]:
+def failures() -> Iterator[None]:
     """Turn what fsspec and the packages below it raise into RemoteError."""
     try:
         yield
@@ -235,12 +231,6 @@ def failures(url: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise RemoteError(_describe(error)) from error
-
-
-def _size(size: Any) -> int:
-    if not isinstance(size, int):
-        raise RemoteError("the server does not tell the size: download it, and lint the copy")
-    return size
 
 
 def _unnumbered(said: str) -> str:
@@ -252,7 +242,7 @@ def _unnumbered(said: str) -> str:
 def _describe(error: BaseException) -> str:
     """What went wrong, in words. The packages that raise are known by the names of their exceptions only."""
     # fsspec says "not found" of whatever a web server answers, and keeps the answer as the cause.
-    causes = [error]
+    causes: list[Any] = [error]
     while (cause := causes[-1].__cause__) is not None and len(causes) < 10:
         causes.append(cause)
     names = {kind.__name__ for one in causes for kind in type(one).__mro__}
@@ -268,13 +258,14 @@ def _describe(error: BaseException) -> str:
         return f"credentials are missing or wrong: {said}"
     if any("Timeout" in name for name in names):
         return f"the server did not answer within {silence():g} s ({TIMEOUT_VARIABLE} sets another limit)"
-    if "ClientPayloadError" in names or "IncompleteReadError" in names:
+    if names & {"ClientPayloadError", "IncompleteReadError"}:
         return "the answer is cut short: the connection was closed too early"
     if "ServerDisconnectedError" in names:
         return "the server closed the connection without an answer"
     if "ClientConnectorError" in names:
-        below = next((one for one in reversed(causes) if getattr(one, "os_error", None) is not None), None)
-        below = getattr(below, "os_error", None) or causes[-1]
+        below = next(
+            (one.os_error for one in reversed(causes) if getattr(one, "os_error", None) is not None), causes[-1]
+        )
         number = getattr(below, "errno", None)
         return f"no connection: {os.strerror(number) if number and number > 0 else _unnumbered(str(below))}"
     if names & {"ConnectError", "ConnectionError", "EndpointConnectionError"}:

@@ -17,8 +17,6 @@ goes with the process, however it ends, so a file that can be locked is nobody's
 
 # os instead of pathlib: file names are bytes here (their length in bytes counts), and loading pathlib takes time.
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import itertools
@@ -30,11 +28,10 @@ import sys
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 from graphlint.artifact.container import (
     CENTRAL,
-    CENTRAL_SIGNATURE,
     DEFLATED,
     END,
     END64,
@@ -43,7 +40,6 @@ from graphlint.artifact.container import (
     FLAG_DESCRIPTOR,
     FLAG_UTF8,
     LOCAL,
-    LOCAL_SIGNATURE,
     LOCATOR,
     LOCATOR_SIGNATURE,
     MAX16,
@@ -59,13 +55,9 @@ from graphlint.artifact.container import (
     quoted,
 )
 from graphlint.artifact.errors import ArtifactError, WriteError
-from graphlint.artifact.source import ByteSource, FileSource, reason_of
+from graphlint.artifact.source import AnyPath, ByteSource, FileSource, reason_of
 
-if TYPE_CHECKING:
-    from _typeshed import StrOrBytesPath
-    from typing_extensions import Self
-
-Changes = Mapping[str, "bytes | None"]
+Changes = Mapping[str, bytes | None]
 """Member name to new content, None for a member that is to go."""
 
 DESCRIPTOR_SIGNATURE = b"PK\x07\x08"
@@ -75,11 +67,6 @@ ALIGNMENT = 64
 """torch's ``kFieldAlignment`` (caffe2/serialize/inline_container.h)."""
 ZIP64_VERSION = 45
 """The version (4.5) that a reader must support to read zip64 records."""
-FIRST_DAY = 0x21
-"""The format's: 1980-01-01."""
-_NEW_LOCAL = LOCAL.pack(LOCAL_SIGNATURE, 20, 0, STORED, 0, FIRST_DAY, 0, 0, 0, 0, 0)
-_NEW_CENTRAL = CENTRAL.pack(CENTRAL_SIGNATURE, 20, 20, 0, STORED, 0, FIRST_DAY, *[0] * 10)
-TAIL_LIMIT = 1 << 20
 CHUNK = 1 << 20
 """How many bytes are in memory at most while a member is copied."""
 KERNEL_CHUNK = 1 << 30
@@ -104,9 +91,9 @@ WHAT_NEXT = {
 def write_archive(container: Container, changes: Changes, out: BinaryIO | int, *, before: str | None = None) -> None:
     """Writes the container's archive with ``changes`` to a file object or descriptor.
 
-    ``before`` is the member that new ones are put in front of, instead of the default place. Without changes the
-    result is the same file, byte for byte. Raises ArtifactError when a member that has to be moved is damaged, and
-    OSError when ``out`` cannot be written.
+    No new content may have 4 GiB. ``before`` is the member that new ones are put in front of, instead of the default
+    place. Without changes the result is the same file, byte for byte. Raises ArtifactError when a member that has to be
+    moved is damaged, and OSError when ``out`` cannot be written.
     """
     members, ordered, end = container.members, in_file_order(container.members), container.end
     if ordered and ordered[-1].least_end > end.directory_offset:  # the container has seen to the others
@@ -117,9 +104,9 @@ def write_archive(container: Container, changes: Changes, out: BinaryIO | int, *
     # Whose style (flags, padding, dates, attributes) new members take on: that of a replaced one, else of the first.
     replaced = (members[name] for name, data in changes.items() if name in members and data is not None)
     files = (member for name, member in members.items() if not name.endswith("/"))
-    template = next(itertools.chain(replaced, files), None)
+    template = next(itertools.chain(replaced, files))
     layout = _Layout(container)
-    layout.copy(0, starts[0] if ordered else 0)
+    layout.copy(0, starts[0])
     records: dict[str, bytes] = {}
     for name in order:
         data = changes.get(name)
@@ -130,18 +117,13 @@ def write_archive(container: Container, changes: Changes, out: BinaryIO | int, *
     offset = layout.position
     layout.add(b"".join(records[name] for name in listed))
     start = end.directory_offset + end.directory_size
-    length = container.source.size - start
-    if length > TAIL_LIMIT:
-        raise ArtifactError(f"the zip archive is damaged: {length} bytes follow its directory")
-    tail = container.read_at(start, length)
+    tail = container.source.read_at(start, container.source.size - start)
     layout.add(_end_records(end, tail, len(order), offset, layout.position - offset))
     for piece in layout.pieces:
         if isinstance(piece, bytes):
             _write(piece, out)
         else:
             _copy(container.source, *piece, out)
-    if not isinstance(out, int):
-        out.flush()
 
 
 def _orders(
@@ -157,10 +139,8 @@ def _orders(
         if name in container.members or data is None:
             continue
         folder = name.rpartition("/")[0]
-        behind = (place for place in range(len(order), 0, -1) if order[place - 1].rpartition("/")[0] == folder)
-        place = order.index(before) if before in order else len(order)
-        if before is None:
-            place = next(behind, place)
+        beside = [place for place, other in enumerate(order, 1) if other.rpartition("/")[0] == folder]
+        place = order.index(before) if before in order else beside[-1] if beside else len(order)
         listed.insert(listed.index(order[place - 1]) + 1 if place else 0, name)
         order.insert(place, name)
     return order, listed
@@ -177,23 +157,22 @@ def _write(data: bytes, out: BinaryIO | int) -> None:
 
 def _copy(source: ByteSource, offset: int, end: int, out: BinaryIO | int) -> None:
     """Copies a part of the old file, in the kernel (or by reference) where it can do that."""
-    in_kernel = sys.platform == "linux"
-    while offset < end:
-        count = 0
-        if in_kernel and isinstance(source, FileSource) and isinstance(out, int):
-            try:
+    if sys.platform == "linux" and isinstance(source, FileSource) and isinstance(out, int):
+        try:
+            while offset < end:
                 count = os.copy_file_range(source.descriptor, out, min(end - offset, KERNEL_CHUNK), offset)
-            except OSError as error:
-                if error.errno not in NO_KERNEL_COPY:
-                    raise
-            in_kernel = count > 0  # which the kernel also says of a file that ends
-        if not count:
-            chunk = source.read_at(offset, min(end - offset, CHUNK))
-            if not chunk:
-                raise ArtifactError("the file became shorter while it was copied: run graphlint again")
-            _write(chunk, out)
-            count = len(chunk)
-        offset += count
+                if not count:  # which the kernel says of a file that ends, and of some that it can't copy
+                    break
+                offset += count
+        except OSError as error:
+            if error.errno not in NO_KERNEL_COPY:
+                raise
+    while offset < end:
+        chunk = source.read_at(offset, min(end - offset, CHUNK))
+        if not chunk:
+            raise ArtifactError("the file became shorter while it was copied: run graphlint again")
+        _write(chunk, out)
+        offset += len(chunk)
 
 
 class _Layout:
@@ -248,33 +227,28 @@ class _Layout:
         self.copy(start, span_end)
         return moved_central_record(member.record, offset)
 
-    def add_changed(self, name: str, data: bytes, old: Member | None, template: Member | None) -> bytes:
+    def add_changed(self, name: str, data: bytes, old: Member | None, template: Member) -> bytes:
         """Adds a replaced or new member in the style of the old one or ``template``, and returns its central record.
 
         Versions, flags, time, date and attributes are taken on. A replaced member keeps its extra fields, but for sizes
         and padding, and its comment too.
         """
         offset, model = self.position, old or template
-        local = Header(LOCAL, _NEW_LOCAL) if model is None else self._header(model)
-        central = Header(CENTRAL, _NEW_CENTRAL if model is None else model.record)
+        local, central = self._header(model), Header(CENTRAL, model.record)
         padded = local.is_padded
         if old is None:
             local.extra = central.extra = central.comment = b""
         method = DEFLATED if old is not None and old.method == DEFLATED else STORED
         content = data
         if method == DEFLATED:
-            compressor = zlib.compressobj(zlib.Z_DEFAULT_COMPRESSION, zlib.DEFLATED, -zlib.MAX_WBITS)
+            compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
             content = compressor.compress(data) + compressor.flush()
-        sizes = [zlib.crc32(data), len(content), len(data)]
+        sizes = (zlib.crc32(data), len(content), len(data))
         flags = local.fields[2] & (FLAG_DESCRIPTOR | FLAG_UTF8) | (0 if name.isascii() else FLAG_UTF8)
-        is_wide = max(sizes[1:]) >= MAX32
         for header in (local, central):
             header.name, header.extra = encoded_name(name), without_field(header.extra, EXTRA_ZIP64)
             header.set(2, flags, method)
-            header.set(6, *(min(value, MAX32) for value in sizes))
-        if is_wide:
-            local.widen(struct.pack("<2Q", len(data), len(content)))
-            local.set(7, MAX32, MAX32)
+            header.set(6, *sizes)
         if flags & FLAG_DESCRIPTOR:
             local.set(6, 0, 0, 0)
         if padded:
@@ -282,16 +256,13 @@ class _Layout:
         self.add(local.packed())
         self.add(content)
         if flags & FLAG_DESCRIPTOR:
-            self.add(DESCRIPTOR_SIGNATURE + struct.pack("<I2Q" if is_wide else "<I2I", *sizes))
-        wide = [value for value in (len(data), len(content), offset) if value >= MAX32]
-        if wide:
-            central.widen(struct.pack(f"<{len(wide)}Q", *wide))
-        central.fields[13], central.fields[16] = 0, min(offset, MAX32)
-        return central.packed()
+            self.add(struct.pack("<4s3I", DESCRIPTOR_SIGNATURE, *sizes))
+        central.fields[13] = central.fields[16] = 0  # no other disk, and no offset in a zip64 field
+        return moved_central_record(central.packed(), offset)
 
-    def _header(self, member: Member) -> Header:
+    def _header(self, member: Member) -> "Header":
         length = self.container.data_offset(member) - member.header_offset
-        return Header(LOCAL, self.container.read_at(member.header_offset, length))
+        return Header(LOCAL, self.container.source.read_at(member.header_offset, length))
 
 
 class Header:
@@ -399,7 +370,7 @@ class PendingReplacement:
     be written, and ArtifactError when the old archive turns out to be damaged; the old one is untouched in both cases.
     """
 
-    def __init__(self, path: StrOrBytesPath, container: Container, changes: Changes) -> None:
+    def __init__(self, path: AnyPath, container: Container, changes: Changes) -> None:
         self._given = self.target = os.fsdecode(path)
         """``target``: the file itself, where the given path is a symbolic link."""
         self._container = container
@@ -408,15 +379,12 @@ class PendingReplacement:
         self.path = ""
         """The temporary file, in the folder of the file that it may replace."""
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "PendingReplacement":  # noqa: PYI034 - it has no subclasses
         try:
             with self._writing():
                 # A symbolic link stays what it is: the file that it points to is replaced.
                 self.target = os.path.realpath(self._given, strict=True)
-                status = os.stat(self.target)
-                source = self._container.source
-                self._opened = source.status if isinstance(source, FileSource) else status
-                self._refuse_other_file(status)
+                self._status()
                 # What a killed run left may be what the disk has no room for.
                 remove_leftovers(os.path.dirname(self.target))
                 self.path, self._descriptor = create_temporary(self.target)
@@ -436,15 +404,13 @@ class PendingReplacement:
         one could tear it. On Windows the container is closed first, as open files cannot be replaced there.
         """
         with self._writing():
-            status = os.stat(self.target)
-            self._refuse_other_file(status)
-            _take_over_attributes(self.target, status, self._descriptor, self.path)
+            _take_over_attributes(self.target, self._status(), self._descriptor, self.path)
             os.fsync(self._descriptor)
             if sys.platform == "win32":
                 self._close()
                 self._container.close()
             # As late as can be. A writer in the instant that is left would win or lose, but nothing would be torn.
-            self._refuse_other_file(os.stat(self.target))
+            self._status()
             os.replace(self.path, self.target)
             self.path = ""
         if sys.platform != "win32":
@@ -468,9 +434,10 @@ class PendingReplacement:
                 + (f" ({advice})" if advice else "")
             ) from error
 
-    def _refuse_other_file(self, status: os.stat_result) -> None:
-        """Refuses a file that is not the one that was read any more, and one that is read-only."""
-        if _content_stamp(status) != _content_stamp(self._opened):
+    def _status(self) -> os.stat_result:
+        """The file's. Refuses one that is not the one that was read any more, and one that is read-only."""
+        status, source = os.stat(self.target), self._container.source
+        if isinstance(source, FileSource) and _content_stamp(status) != _content_stamp(source.status):
             raise WriteError(
                 f"{quoted(self._given)} was changed by something else meanwhile and is left alone: run graphlint again"
             )
@@ -478,6 +445,7 @@ class PendingReplacement:
         # root, who may do everything, is told by the mode bits alone.
         if not status.st_mode & 0o222 or not os.access(self.target, os.W_OK):
             raise WriteError(f"{quoted(self._given)} is read-only and is left alone: make it writable to have it fixed")
+        return status
 
     def _close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1

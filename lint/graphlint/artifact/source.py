@@ -1,17 +1,15 @@
 """Where an archive's bytes come from: the seam between the zip container and files (or anything else)."""
 
-from __future__ import annotations
-
 import os
 import stat
 import sys
-from typing import TYPE_CHECKING
 
 from graphlint.artifact.errors import UnavailableError
-from graphlint.artifact.urls import is_url
 
-if TYPE_CHECKING:
-    from _typeshed import StrOrBytesPath
+AnyPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+SEPARATOR = "://"
+_OTHERS = str.maketrans(dict.fromkeys("+-.:", "x"))
+"""What a protocol may hold beside letters and digits; a colon where protocols are chained (``zip::https``)."""
 
 
 class ByteSource:
@@ -30,7 +28,7 @@ class ByteSource:
 class FileSource(ByteSource):
     """A regular file, open for reading."""
 
-    def __init__(self, path: StrOrBytesPath) -> None:
+    def __init__(self, path: AnyPath) -> None:
         # O_NONBLOCK: opening a named pipe would otherwise wait for a writer.
         flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
         try:
@@ -51,39 +49,18 @@ class FileSource(ByteSource):
     def read_at(self, offset: int, length: int) -> bytes:
         pieces: list[bytes] = []
         try:
-            while length > 0:
-                most = min(length, 1 << 30)
-                if sys.platform == "win32":
-                    os.lseek(self.descriptor, offset, os.SEEK_SET)
-                    piece = os.read(self.descriptor, most)
-                else:
-                    piece = os.pread(self.descriptor, most, offset)
-                if not piece:
-                    break
+            os.lseek(self.descriptor, offset, os.SEEK_SET)
+            while length > 0 and (piece := os.read(self.descriptor, min(length, 1 << 30))):
                 pieces.append(piece)
-                offset += len(piece)
                 length -= len(piece)
         except OSError as error:
             raise UnavailableError(f"cannot be read: {reason_of(error)}") from error
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return b"".join(pieces)
 
     def close(self) -> None:
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
-
-
-def open_source(path: StrOrBytesPath) -> ByteSource:
-    """What ``path`` stands for: a file, or something remote.
-
-    Raises ArtifactError for what is no file that can be read, RemoteError for what cannot be had from where it is.
-    """
-    name = os.fsdecode(path)
-    if is_url(name):
-        from graphlint.artifact.remote import RemoteSource
-
-        return RemoteSource(name)
-    return FileSource(path)
 
 
 class BytesSource(ByteSource):
@@ -109,6 +86,13 @@ class SectionSource(ByteSource):
         return self._source.read_at(self._offset + offset, max(min(length, self.size - offset), 0))
 
 
+def is_url(path: str) -> bool:
+    """Whether ``path`` begins with a protocol (``s3://``): letters, digits, ``+``, ``-`` and ``.``, then ``://``."""
+    protocol, separator, _ = path.partition(SEPARATOR)
+    # One letter is a drive of Windows.
+    return bool(separator) and len(protocol) > 1 and protocol.isascii() and protocol.translate(_OTHERS).isalnum()
+
+
 def reason_of(error: OSError) -> str:
-    """The operating system's words for an error, without number and path."""
-    return error.strerror or str(error) or type(error).__name__
+    """The system's words for an error, without number and path, the same on every platform."""
+    return os.strerror(error.errno) if error.errno else str(error) or type(error).__name__

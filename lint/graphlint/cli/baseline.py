@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from graphlint.artifact.urls import is_url
+from graphlint.artifact.source import is_url
 from graphlint.cli import options as given
 from graphlint.cli import session
 from graphlint.cli.console import Console, write_report
@@ -17,23 +17,27 @@ from graphlint.run.fingerprints import Identity, identity
 from graphlint.run.pool import tasks_for
 from graphlint.run.review import Reviewer
 
-FILE = "Baseline"
-GENERAL = "Configuration and output"
-
 
 @given.command(
     given.argument("paths", nargs=-1),
-    path(
-        FILE, "-b --baseline", "The file to write; by default what the configuration names, or graphlint-baseline.json."
-    ),
-    flag(FILE, "--prune", "Only remove what no longer occurs; add nothing."),
+    "Baseline",
+    path("-b --baseline", "The file to write; by default what the configuration names, or graphlint-baseline.json."),
+    flag("--prune", "Only remove what no longer occurs; add nothing."),
     *given.rules("What the artifacts are for, as for `graphlint check`."),
     *given.FILES,
-    *given.configuration(GENERAL),
-    given.quiet("Say nothing unless something is wrong.", GENERAL),
-    given.verbose("Say what was linted, and what was added and removed.", GENERAL),
-    epilog="Exit status: 0 if the baseline is up to date or was written, 1 if an artifact could not be read, 2 if "
-    "something went wrong.",
+    "Configuration and output",
+    *given.CONFIGURATION,
+    given.quiet("Say nothing unless something is wrong."),
+    given.verbose("Say what was linted, and what was added and removed."),
+    epilog="""\b
+Examples:
+  graphlint baseline                                  accept every finding below the current folder
+  graphlint baseline models/net.pt2                   the same for one artifact; what is known of others stays
+  graphlint baseline --prune                          forget what no longer occurs, accept nothing new
+  graphlint --baseline graphlint-baseline.json        report only what is not in it
+
+Exit status: 0 if the baseline is up to date or was written, 1 if an artifact could not be read, 2 if something went
+wrong.""",
 )
 def baseline(console: Console, /, paths: tuple[str, ...], prune: bool, **options: Any) -> int:
     """Write the current findings to a baseline, a JSON file to be committed.
@@ -92,7 +96,7 @@ def _write(path: str, old: Counter[Identity], new: Counter[Identity], console: C
     name = session.shown_path(path)
     for sign, counts in (("+", added), ("-", removed)):
         for one in sorted(counts):
-            console.progress(f"{sign}{counts[one]} {session.described(one)}")
+            console.progress(f"{sign}{counts[one]} {_described(one)}")
     is_new = not os.path.lexists(path)
     if new == old and not is_new:
         console.say(f"{name} is up to date: {count(new.total(), 'finding')}.")
@@ -104,9 +108,20 @@ def _write(path: str, old: Counter[Identity], new: Counter[Identity], console: C
         console.say(f'To use it: baseline = "{os.path.basename(path)}" in the configuration, or --baseline {name}.')
 
 
-baseline.examples = """\
-graphlint baseline                                  accept every finding below the current folder
-graphlint baseline models/net.pt2                   the same for one artifact; what is known of others stays
-graphlint baseline --prune                          forget what no longer occurs, accept nothing new
-graphlint --baseline graphlint-baseline.json        report only what is not in it
-"""
+def tell_stale(stale: Mapping[str, Mapping[Identity, int]], console: Console) -> None:
+    """Say which baselines hold what no longer occurs."""
+    for baseline, identities in stale.items():
+        number = sum(identities.values())
+        verb = "occurs" if number == 1 else "occur"
+        console.note(
+            f"{session.shown_path(baseline)}: {count(number, 'finding')} in it no longer {verb}; "
+            "`graphlint baseline --prune` removes what is gone"
+        )
+        for one in sorted(identities):
+            console.progress(f"  {identities[one]} x {_described(one)}")
+
+
+def _described(one: Identity) -> str:
+    """A finding of a baseline on one line."""
+    module = f" in {one.module}" if one.module else ""
+    return f"{one.artifact}: {one.code} {one.op}{module}: {one.text}".rstrip(": ")

@@ -8,25 +8,19 @@ import click
 import msgspec
 from msgspec.structs import replace
 
+from graphlint.artifact.errors import ConfigError
 from graphlint.cli import options as given
 from graphlint.cli import reports, session
 from graphlint.cli.console import Console
-from graphlint.cli.options import choice, flag, option, path, switch
+from graphlint.cli.options import choice, flag, option, path, quiet, switch, verbose
 from graphlint.report.formats import summary
 from graphlint.report.formats.escaping import printable
-from graphlint.report.formats.registry import FORMATS, settled
+from graphlint.report.formats.registry import FORMATS, parse, settled
 from graphlint.report.results import Action, ReportOptions
 from graphlint.rules.settings import Settings
 from graphlint.run.pool import Task, cores, tasks_for, with_caches
 from graphlint.run.resolution import Resolved, Resolver
 from graphlint.run.review import Reviewer
-
-FIXING = "Fixing"
-RULES = "Rule selection"
-RUNNING = "Many artifacts"
-OUTPUT = "Output"
-EXIT = "Exit status"
-GENERAL = "Configuration and information"
 
 
 def _targets() -> str:
@@ -44,77 +38,82 @@ def _formats() -> str:
     return f"How to show findings: {text}. Can be given several times, all but one with a file."
 
 
+def _known_outputs(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Check what ``--output-format`` is given, each ``FORMAT`` or ``FORMAT=FILE``; the values stay as spelled."""
+    try:
+        for value in values:
+            parse(value)
+    except ConfigError as error:
+        raise click.BadParameter(str(error), ctx, parameter) from None
+    return values
+
+
 @given.command(
     given.argument("paths", nargs=-1, shell_complete=given.complete_artifacts),
-    flag(FIXING, "--fix", "Apply fixes and write the artifacts back."),
-    switch(
-        FIXING,
-        "unsafe-fixes",
-        "Include fixes that may change what the program does; or neither apply nor mention them.",
-    ),
-    switch(FIXING, "exact", "Leave what rounds otherwise in the last bits once it is functional."),
-    flag(FIXING, "--fix-only", "Apply fixes, and say nothing of what is left. Implies --fix."),
-    flag(FIXING, "--diff", "Show what --fix would change, and write nothing."),
-    flag(FIXING, "--show-fixes", "List what was fixed, by artifact and rule."),
+    "Fixing",
+    flag("--fix", "Apply fixes and write the artifacts back."),
+    switch("unsafe-fixes", "Include fixes that may change what the program does; or neither apply nor mention them."),
+    switch("exact", "Leave what rounds otherwise in the last bits once it is functional."),
+    flag("--fix-only", "Apply fixes, and say nothing of what is left. Implies --fix."),
+    flag("--diff", "Show what --fix would change, and write nothing."),
+    flag("--show-fixes", "List what was fixed, by artifact and rule."),
     choice(
-        FIXING,
         "--token-sink",
         "buffer output",
         "Where the tokens of fixed checks end: in a buffer (default), or as an output of the program.",
     ),
-    given.provenance(FIXING, "fixed"),
-    flag(FIXING, "--verify", "Run each artifact before and after its fix in torch; write it if alike."),
-    *given.loading(FIXING),
+    given.provenance("fixed"),
+    flag("--verify", "Run each artifact before and after its fix in torch; write it if alike."),
+    *given.loading(),
     *given.rules(_targets),
-    path(RULES, "--baseline", "Leave out the findings in this file, which `graphlint baseline` writes."),
+    path("--baseline", "Leave out the findings in this file, which `graphlint baseline` writes."),
     switch(
-        RULES,
         "warn-unused-ignores",
         "Report `# graphlint: ignore[...]` comments in the model's source that accept nothing (GL901).",
     ),
     *given.FILES,
     given.FORCE_EXCLUDE,
+    "Many artifacts",
     option(
-        RUNNING,
         "-j --jobs",
         "How many processes may lint at once; by default as many as there are cores. Few small artifacts take one, "
         "and so does --verify.",
         type=click.IntRange(min=1),
         metavar="N",
     ),
-    option(RUNNING, "--no-cache", "Lint everything anew.", is_flag=True, envvar="GRAPHLINT_NO_CACHE", show_envvar=True),
+    option("--no-cache", "Lint everything anew.", is_flag=True, envvar="GRAPHLINT_NO_CACHE", show_envvar=True),
     given.cache_folder(
-        RUNNING,
-        "Where results are kept; by default .graphlint_cache beside the configuration. `graphlint clean` removes it.",
+        "Where results are kept; by default .graphlint_cache beside the configuration. `graphlint clean` removes it."
     ),
+    "Output",
     option(
-        OUTPUT,
         "--output-format",
         _formats,
-        callback=given.known_outputs,
-        shell_complete=given.complete_outputs,
+        callback=_known_outputs,
+        shell_complete=given.completing(lambda: ((name, None) for name in FORMATS)),
         multiple=True,
         metavar="FORMAT[=FILE]",
         envvar="GRAPHLINT_OUTPUT_FORMAT",
         show_envvar=True,
     ),
-    path(OUTPUT, "-o --output-file", "Write the report that has no file of its own to this one."),
-    switch(OUTPUT, "step-summary", "Whether to add to the job summary in GitHub Actions (on by default)."),
-    flag(OUTPUT, "--statistics", "Show only how often each rule was violated."),
-    given.quiet("Show findings, but nothing else."),
-    given.verbose("Say what was linted, and show tracebacks of internal errors."),
+    path("-o --output-file", "Write the report that has no file of its own to this one."),
+    switch("step-summary", "Whether to add to the job summary in GitHub Actions (on by default)."),
+    flag("--statistics", "Show only how often each rule was violated."),
+    quiet("Show findings, but nothing else."),
+    verbose("Say what was linted, and show tracebacks of internal errors."),
     given.COLOR,
-    flag(EXIT, "-e --exit-zero", "Exit with 0 even if there are findings or changes."),
+    "Exit status",
+    flag("-e --exit-zero", "Exit with 0 even if there are findings or changes."),
     switch(
-        EXIT,
         "exit-non-zero-on-fix",
         "Exit with 1 if an artifact was changed, even if no findings are left (on by default).",
         default=True,
     ),
-    *given.configuration(GENERAL),
-    flag(GENERAL, "--watch", "Lint again whenever an artifact or a configuration changes."),
-    flag(GENERAL, "--show-settings", "Show the settings for the first artifact, and lint nothing."),
-    flag(GENERAL, "--show-files", "List the artifacts that would be linted, and lint nothing."),
+    "Configuration and information",
+    *given.CONFIGURATION,
+    flag("--watch", "Lint again whenever an artifact or a configuration changes."),
+    flag("--show-settings", "Show the settings for the first artifact, and lint nothing."),
+    flag("--show-files", "List the artifacts that would be linted, and lint nothing."),
     epilog="Exit status: 0 if there is nothing to report and nothing changed, 1 if findings are left or an artifact "
     "was changed, 2 if something went wrong.",
 )
@@ -127,8 +126,6 @@ def check(console: Console, /, paths: tuple[str, ...], watch: bool, **options: A
     fixing = options["fix"] or options["fix_only"]
     if options["verify"] and (options["diff"] or not fixing):
         raise click.UsageError("--verify goes with --fix.")
-    if not options["verify"] and (options["trust"] or options["imports"]):
-        raise click.UsageError("--trust and --import go with --verify.")
     if not watch:
         return _check(paths or (os.curdir,), options, console)
     if fixing or options["diff"]:
@@ -177,7 +174,7 @@ def _check(paths: Sequence[str], options: Mapping[str, Any], console: Console) -
         color=console.colors(stream),
         hyperlinks=console.hyperlinks(stream),
         folder=folder,
-        root=reports.report_root(outputs, folder, always=bool(summary_file)),
+        root=reports.report_root(folder) if summary_file or not all(one.is_text for one in outputs) else "",
         source_url=reports.source_address(),
         unsafe_paths=frozenset(task.path for task in tasks if task.settings.unsafe_fixes),
         targeted_paths=frozenset(task.path for task in tasks if task.settings.profile.chosen),
@@ -190,7 +187,11 @@ def _check(paths: Sequence[str], options: Mapping[str, Any], console: Console) -
         session.tell_unreadable(results, console)
         if not console.quiet:
             console.err(summary.render_would_fix(results, report))
-    session.tell_stale(reviewer.stale(results, resolver.settings_for), console)
+    stale = reviewer.stale()
+    if stale:
+        from graphlint.cli.baseline import tell_stale
+
+        tell_stale(stale, console)
     return session.exit_status(results, action, options)
 
 

@@ -15,7 +15,9 @@ from graphlint.run.resolution import CACHE_FOLDER, Resolver
 
 @given.command(
     given.argument("folders", nargs=-1),
-    given.cache_folder("Which cache", "The cache to remove, in place of the one that the configuration says."),
+    "Which cache",
+    given.cache_folder("The cache to remove, in place of the one that the configuration says."),
+    "Output",
     given.quiet("Say nothing of what was removed."),
 )
 def clean(console: Console, /, folders: tuple[str, ...], cache_dir: str | None, quiet: bool) -> int:

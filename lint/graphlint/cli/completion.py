@@ -3,11 +3,11 @@
 import click
 
 from graphlint.cli.console import Console
-from graphlint.cli.options import command
+from graphlint.cli.options import argument, command
 
 
 @command(
-    click.argument("shell", type=click.Choice(["bash", "zsh", "fish"])),
+    argument("shell", type=click.Choice(["bash", "zsh", "fish"])),
     epilog="""\b
 Set it up once:
   bash  graphlint completion bash >> ~/.bashrc

@@ -1,21 +1,16 @@
 """The only place that writes to the terminal: report on stdout, everything else on stderr."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal, TextIO
+from collections.abc import Callable, Iterator
+from typing import Literal, TextIO
 
 import click
 
 from graphlint.artifact.errors import GraphlintError, WriteError
 from graphlint.report.formats.escaping import printable
-
-if TYPE_CHECKING:
-    from graphlint.cli.progress import Progress
 
 When = Literal["auto", "always", "never"]
 
@@ -46,8 +41,8 @@ class Console:
         self._when = color
         self.quiet = quiet
         self.verbose = verbose
-        self.bar: Progress | None = None
-        """What a message on stderr has to take away first."""
+        self.clear: Callable[[], None] = lambda: None
+        """Takes away what a message on stderr must not tear, a progress bar."""
 
     def colors(self, stream: TextIO | None) -> bool:
         """Whether to use colours on ``stream``; None stands for a file."""
@@ -107,8 +102,7 @@ class Console:
 
     def err(self, text: str) -> None:
         """Write ``text`` to stderr as it is."""
-        if self.bar is not None:
-            self.bar.clear()
+        self.clear()
         # With stderr gone there is nobody left to tell.
         with contextlib.suppress(OSError):
             _write(text, sys.stderr)

@@ -11,7 +11,7 @@ from graphlint.cli.console import Console
 from graphlint.cli.options import choice, flag, option
 from graphlint.ir.decode import decode_program
 from graphlint.ir.model import Program
-from graphlint.report.comparison import report
+from graphlint.report.comparison import changes
 from graphlint.report.comparison.changes import ArtifactDiff
 from graphlint.report.comparison.programs import compare_programs
 from graphlint.report.results import ReportOptions
@@ -23,9 +23,11 @@ from graphlint.run.resolution import Resolver
 @given.command(
     given.argument("old"),
     given.argument("new"),
-    option("Comparison", "--program", "Only the program of that name; all by default.", metavar="NAME"),
-    flag("Comparison", "--metadata", "Compare the modules and source lines of ops, too."),
-    choice("Output", "--format output_format", "text json", "text by default.", default="text"),
+    "Comparison",
+    option("--program", "Only the program of that name; all by default.", metavar="NAME"),
+    flag("--metadata", "Compare the modules and source lines of ops, too."),
+    "Output",
+    choice("--format output_format", "text json", "text by default.", default="text"),
     given.quiet("Print nothing: the exit status tells."),
     given.COLOR,
     epilog="""\b
@@ -44,10 +46,10 @@ def diff(console: Console, /, old: str, new: str, **options: Any) -> int:
     """
     compared = _compared(old, new, options["program"], metadata=options["metadata"])
     if not console.quiet and options["output_format"] == "json":
-        console.out(report.render_json(compared))
+        console.out(changes.render_json(compared))
     elif not console.quiet:
-        console.out(report.render(compared, ReportOptions(color=console.colors(sys.stdout), folder=os.getcwd())))
-        console.err(report.summary(compared))
+        console.out(changes.render(compared, ReportOptions(color=console.colors(sys.stdout), folder=os.getcwd())))
+        console.err(changes.summary(compared))
     return 0 if compared.equal else 1
 
 

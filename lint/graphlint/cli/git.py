@@ -10,29 +10,22 @@ LFS's ``*.pt2 filter=lfs diff=lfs merge=lfs -text`` it changes ``diff`` alone, a
 makes of the pointer.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final
 
 import click
 
 from graphlint.artifact.artifact import Artifact, ProgramEntry, open_artifact
 from graphlint.artifact.errors import ArtifactError, ConfigError, LfsPointerError, WriteError
 from graphlint.cli.console import Console
-from graphlint.cli.options import CONTEXT, argument, command, path
+from graphlint.cli.options import CONTEXT, argument, command, flag, path
 from graphlint.ir.decode import decode_program
 from graphlint.report.formats.escaping import printable
 from graphlint.report.graphs.text import program_lines
-
-if TYPE_CHECKING:
-    from subprocess import CompletedProcess
-
-Scope = Literal["local", "global"]
 
 LINE: Final = "*.pt2 diff=graphlint"
 SECTION: Final = "diff.graphlint"
@@ -67,38 +60,35 @@ def git() -> None:
 
 _WHERE: Final = (
     path(
-        "Options",
         "--attributes",
         "The file that names the driver, in place of .gitattributes (with --global: the user's own), "
         "for example .git/info/attributes, which is not committed.",
     ),
-    click.option("--global", "scope", flag_value="global", help="All repositories of this user."),
-    click.option("--local", "scope", flag_value="local", help="Only this repository (default)."),
+    flag("--global everywhere", "All repositories of this user; by default only this one."),
 )
 
 
 @command(*_WHERE)
-def install(console: Console, /, scope: Scope | None, attributes: str | None) -> int:
+def install(console: Console, /, attributes: str | None, everywhere: bool) -> int:
     """Set the driver up. Running it again changes nothing."""
     import shlex
     import shutil
 
-    where = scope or "local"
-    path = _attributes_file(where, attributes)
+    path = _attributes_file(attributes, everywhere=everywhere)
     program = "graphlint"
     if shutil.which(program) is None:
         program = f"{shlex.quote(sys.executable.replace(os.sep, '/'))} -m graphlint"
     textconv = f"{program} git textconv --text-version {TEXT_VERSION}"
-    lfs = where == "local" and (_git("check-attr", "filter", "--", "model.pt2") or "").endswith(": lfs")
+    lfs = not everywhere and (_git("check-attr", "filter", "--", "model.pt2")[0] or "").endswith(": lfs")
     # git keeps texts by the blob, which for LFS is the pointer: a text that was made before the artifact was fetched
     # would stay. Which repositories have LFS a global setting cannot know.
-    _configure(where, "textconv", textconv)
-    _configure(where, "xfuncname", _FUNCTIONS)
-    _configure(where, "cachetextconv", None if lfs or where == "global" else "true")
+    _configure("textconv", textconv, everywhere=everywhere)
+    _configure("xfuncname", _FUNCTIONS, everywhere=everywhere)
+    _configure("cachetextconv", None if lfs or everywhere else "true", everywhere=everywhere)
     changed = _edit(path, added)
     console.out(f"git runs `{textconv}` to compare artifacts.\n")
     console.out(f"{path} {'now' if changed else 'already'} names the driver for *.pt2.\n")
-    if where == "local" and changed and attributes is None:
+    if not everywhere and changed and attributes is None:
         console.out("Commit that file; every clone then needs `graphlint git install` once.\n")
     if lfs:
         fetched = "git hands over what `git lfs pull` has fetched; the others show as pointers."
@@ -107,13 +97,12 @@ def install(console: Console, /, scope: Scope | None, attributes: str | None) ->
 
 
 @command(*_WHERE)
-def uninstall(console: Console, /, scope: Scope | None, attributes: str | None) -> int:
+def uninstall(console: Console, /, attributes: str | None, everywhere: bool) -> int:
     """Take away what install set up."""
-    where = scope or "local"
-    path = _attributes_file(where, attributes)
+    path = _attributes_file(attributes, everywhere=everywhere)
     for key in ("textconv", "xfuncname", "cachetextconv"):
-        _configure(where, key, None)
-    if where == "local":
+        _configure(key, None, everywhere=everywhere)
+    if not everywhere:
         _git("update-ref", "-d", _CACHE)
     changed = _edit(path, removed)
     console.out("git compares artifacts as binary files again.\n")
@@ -123,7 +112,7 @@ def uninstall(console: Console, /, scope: Scope | None, attributes: str | None) 
 
 
 @command(
-    click.option("--text-version", type=int, hidden=True, help="Tells git which texts it may keep."),
+    click.Option(["--text-version"], type=int, hidden=True, help="Tells git which texts it may keep."),
     argument("file"),
 )
 def textconv(console: Console, /, text_version: int | None, file: str) -> int:
@@ -159,18 +148,18 @@ def removed(text: str) -> str:
     return "".join(kept)
 
 
-def _attributes_file(scope: Scope, given: str | None) -> str:
+def _attributes_file(given: str | None, *, everywhere: bool) -> str:
     """The file of attributes: the one given, the repository's ``.gitattributes``, or the user's own."""
-    top = _git("rev-parse", "--show-toplevel") if scope == "local" else ""
+    top = "" if everywhere else _git("rev-parse", "--show-toplevel")[0]
     if top is None:
         raise ConfigError(
             "there is no git repository with a work tree here: run this in one, or use --global for all repositories"
         )
     if given is not None:
         return given
-    if scope == "local":
+    if not everywhere:
         return os.path.join(top, ".gitattributes")
-    configured = _git("config", "--global", "--type=path", "core.attributesFile")
+    configured, _ = _git("config", "--global", "--type=path", "core.attributesFile")
     if configured:
         return configured
     folder = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
@@ -197,32 +186,28 @@ def _edit(path: str, change: Callable[[str], str]) -> bool:
     return True
 
 
-def _configure(scope: Scope, key: str, value: str | None) -> None:
+def _configure(key: str, value: str | None, *, everywhere: bool) -> None:
     """Set a key of the driver, or take it away. Raises WriteError."""
-    name = f"{SECTION}.{key}"
-    if value is None and _git("config", f"--{scope}", "--get-all", name) is None:
+    scope, name = "global" if everywhere else "local", f"{SECTION}.{key}"
+    if value is None and _git("config", f"--{scope}", "--get-all", name)[0] is None:
         return
     # A key that stands there twice is set once.
     change = ("--unset-all", name) if value is None else ("--replace-all", name, value)
-    done = _run("config", f"--{scope}", *change)
-    if done.returncode:
-        reason = os.fsdecode(done.stderr).strip() or f"exit status {done.returncode}"
+    done, reason = _git("config", f"--{scope}", *change)
+    if done is None:
         raise WriteError(f"git could not change its {scope} configuration: {reason}")
 
 
-def _git(*arguments: str) -> str | None:
-    """What git answers, None where it fails. Raises ConfigError where there is no git."""
-    done = _run(*arguments)
-    return os.fsdecode(done.stdout).rstrip("\r\n") if done.returncode == 0 else None
-
-
-def _run(*arguments: str) -> CompletedProcess[bytes]:
+def _git(*arguments: str) -> tuple[str | None, str]:
+    """What git answers, None where it fails, and why it does. Raises ConfigError where there is no git."""
     import subprocess
 
     try:
-        return subprocess.run(["git", *arguments], capture_output=True, check=False)  # noqa: S603, S607 - the user's git
+        done = subprocess.run(["git", *arguments], capture_output=True, check=False)  # noqa: S603, S607 - the user's git
     except FileNotFoundError:
         raise ConfigError("git was not found on the PATH") from None
+    answer = os.fsdecode(done.stdout).rstrip("\r\n") if done.returncode == 0 else None
+    return answer, os.fsdecode(done.stderr).strip() or f"exit status {done.returncode}"
 
 
 def artifact_text(path: str) -> str:

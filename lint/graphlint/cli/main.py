@@ -1,19 +1,14 @@
 """The command line: ``graphlint [check] [OPTIONS] [PATHS...]`` and, by name, the commands in :data:`COMMANDS`."""
 
-from __future__ import annotations
-
 import gc
 import importlib
 import os
 import sys
-from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
 from graphlint import __version__
-
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
 
 COMMANDS = {
     "check": "[check] [OPTIONS] [PATHS]...",
@@ -104,9 +99,8 @@ class DefaultGroup(click.Group):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write examples, the commands, and the options of the one that can be left out."""
-        from graphlint.cli.options import write_examples
-
-        write_examples(EXAMPLES, formatter)
+        with formatter.section("Examples"):
+            formatter.write("".join(f"  {line}\n" for line in EXAMPLES.splitlines()))
         self.format_commands(ctx, formatter)
         check = self.get_command(ctx, DEFAULT)
         if check is not None:

@@ -1,29 +1,24 @@
-"""What the commands share: how they end, help texts by section, options that several of them have, completion."""
+"""What the commands share: how they end, help texts under headings, options that several of them have, completion."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from itertools import pairwise
+from typing import Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from graphlint.cli.console import Console
 
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
 CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
-Decorator = Callable[[Any], Any]
+Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
 class Option(click.Option):
-    """An option that belongs under a heading."""
+    """An option whose ``help`` may be a function, which is called when it is asked for."""
 
-    def __init__(self, *args: Any, section: str, help: str | Callable[[], str], **attributes: Any) -> None:  # noqa: A002
-        """A ``help`` that is a function is called when it is asked for."""
+    def __init__(self, *args: Any, help: str | Callable[[], str], **attributes: Any) -> None:  # noqa: A002
         super().__init__(*args, **attributes)
-        self.section = section
         self._said = help
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
@@ -32,11 +27,12 @@ class Option(click.Option):
 
 
 class Command(click.Command):
-    """A command whose function is given a console and returns the exit status. Its ``--help`` shows the options by
-    section, in the order in which they were declared.
+    """A command whose function is given a console and returns the exit status. Its ``--help`` shows the options under
+    headings, in the order in which they were declared.
     """
 
-    examples = ""
+    headings: Mapping[str | None, str] = {}
+    """Each by the name of the first option under it."""
 
     def invoke(self, ctx: click.Context) -> None:
         """Run the command and exit. What goes wrong is a message, never a traceback."""
@@ -48,175 +44,140 @@ class Command(click.Command):
             ctx.exit(super().invoke(ctx))
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        if self.examples:
-            write_examples(self.examples, formatter)
-        sections: dict[str, list[tuple[str, str]]] = {}
+        heading, sections = "Options", dict[str, list[tuple[str, str]]]()
         for parameter in self.get_params(ctx):
+            heading = self.headings.get(parameter.name, heading)
             record = parameter.get_help_record(ctx)
-            # Arguments are in the usage line already; click's own --help has no section and goes with the last one.
-            if record is not None and isinstance(parameter, click.Option):
-                section = getattr(parameter, "section", None) or next(reversed(sections), "Options")
-                sections.setdefault(section, []).append(record)
+            if record is not None and isinstance(parameter, click.Option):  # arguments are in the usage line already
+                sections.setdefault(heading, []).append(record)
         for title, records in sections.items():
             with formatter.section(title):
                 formatter.write_dl(records)
 
 
-def write_examples(examples: str, formatter: click.HelpFormatter) -> None:
-    with formatter.section("Examples"):
-        for line in examples.splitlines():
-            formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
-
-
-def command(*parameters: Decorator, **attributes: Any) -> Callable[[Callable[..., int]], Command]:
-    """A command with these options and arguments. Its function gets the console first."""
+def command(*parameters: str | click.Parameter, **attributes: Any) -> Callable[[Callable[..., int]], Command]:
+    """A command with these arguments and options; a text among them is the heading of what follows. The function gets
+    the console first.
+    """
 
     def decorate(function: Callable[..., int]) -> Command:
-        function = click.pass_obj(function)
-        for one in reversed(parameters):
-            function = one(function)
-        return click.command(cls=Command, context_settings=CONTEXT, **attributes)(function)
+        params = [one for one in parameters if not isinstance(one, str)]
+        made = click.command(cls=Command, params=params, context_settings=CONTEXT, **attributes)(
+            click.pass_obj(function)
+        )
+        pairs = pairwise(parameters)
+        made.headings = {one.name: said for said, one in pairs if isinstance(said, str) and not isinstance(one, str)}
+        return made
 
     return decorate
 
 
-def option(section: str, names: str, text: str | Callable[[], str], **attributes: Any) -> Decorator:
-    """An option under the heading ``section``; ``names`` may end in that of the parameter."""
-    return click.option(*names.split(), cls=Option, section=section, help=text, **attributes)
+def option(names: str, text: str | Callable[[], str], **attributes: Any) -> Option:
+    """An option; ``names`` may end in that of the parameter."""
+    return Option(names.split(), help=text, **attributes)
+
+
+def argument(name: str, **attributes: Any) -> click.Argument:
+    """A path or, unless another type is given, any text."""
+    return click.Argument([name], **{"type": click.UNPROCESSED, **attributes})
+
+
+def switch(name: str, text: str, *, default: bool | None = None) -> Option:
+    """``--name`` and ``--no-name``; None stands for neither."""
+    return option(f"--{name}/--no-{name}", text, default=default)
+
+
+def choice(names: str, choices: str, text: str, **attributes: Any) -> Option:
+    """An option that takes one of the words in ``choices``."""
+    return option(names, text, type=click.Choice(choices.split()), **attributes)
 
 
 flag = partial(option, is_flag=True)
 path = partial(option, metavar="FILE", type=click.UNPROCESSED)
-argument = partial(click.argument, type=click.UNPROCESSED)
-"""For a path, or several."""
+quiet = partial(flag, "-q --quiet")
+verbose = partial(flag, "-v --verbose")
 
 
-def switch(section: str, name: str, text: str, *, default: bool | None = None) -> Decorator:
-    """``--name`` and ``--no-name``; None stands for neither."""
-    return option(section, f"--{name}/--no-{name}", text, default=default)
+def completing(known: Callable[[], Iterable[tuple[str, str | None]]], separator: str = "") -> Completion:
+    """Completes a word by those in ``known``, each with what it means; with a ``separator`` the last of several."""
+
+    def complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        before = incomplete[: incomplete.rfind(separator) + 1] if separator else ""
+        begin = incomplete.removeprefix(before).lower()
+        return [CompletionItem(before + word, help=said) for word, said in known() if word.lower().startswith(begin)]
+
+    return complete
 
 
-def choice(section: str, names: str, choices: str, text: str, **attributes: Any) -> Decorator:
-    """An option that takes one of the words in ``choices``."""
-    return option(section, names, text, type=click.Choice(choices.split()), **attributes)
+def complete_artifacts(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Files and folders, which the shell knows best."""
+    return [CompletionItem(incomplete, type="file")]
 
 
-def rules(target: str | Callable[[], str]) -> tuple[Decorator, ...]:
+def _codes() -> Iterable[tuple[str, str]]:
+    from graphlint.rules.registry import RULES
+
+    return ((rule.code, rule.name) for rule in RULES)
+
+
+def _targets() -> Iterable[tuple[str, str]]:
+    from graphlint.rules.targets.model import all_targets
+
+    return ((target.name, target.title) for target in all_targets())
+
+
+complete_targets = completing(_targets, ",")
+
+
+def rules(target: str | Callable[[], str]) -> tuple[str | Option, ...]:
     """Which rules are on; ``target`` is the help of ``--target``."""
-    section, codes = "Rule selection", {"multiple": True, "metavar": "RULES", "shell_complete": complete_selectors}
+    codes = partial(option, multiple=True, metavar="RULES", shell_complete=completing(_codes, ","))
     return (
-        option(section, "--select", "Enable only these rules (comma-separated, or ALL).", **codes),
-        option(section, "--ignore", "Disable these rules.", **codes),
-        option(section, "--extend-select", "Enable these rules, too.", **codes),
-        option(section, "--target", target, multiple=True, metavar="NAME", shell_complete=complete_targets),
+        "Rule selection",
+        codes("--select", "Enable only these rules (comma-separated, or ALL)."),
+        codes("--ignore", "Disable these rules."),
+        codes("--extend-select", "Enable these rules, too."),
+        option("--target", target, multiple=True, metavar="NAME", shell_complete=complete_targets),
     )
 
 
-_patterns = partial(option, "File selection", multiple=True, metavar="PATTERNS")
+_patterns = partial(option, multiple=True, metavar="PATTERNS")
 FILES: Final = (
+    "File selection",
     _patterns("--exclude", "Leave out what matches, in place of the defaults."),
     _patterns("--extend-exclude", "Leave out what matches, too."),
 )
-FORCE_EXCLUDE: Final = switch(
-    "File selection", "force-exclude", "Leave out what is excluded even when it is named on the command line."
-)
+FORCE_EXCLUDE: Final = switch("force-exclude", "Leave out what is excluded even when it is named on the command line.")
 COLOR: Final = choice(
-    "Output",
     "--color",
     "auto always never",
     "When to use colours; auto: on a terminal, unless NO_COLOR or FORCE_COLOR say otherwise.",
     default="auto",
 )
-JSON: Final = choice("Output", "--output-format", "text json", "text by default.", default="text")
+JSON: Final = ("Output", choice("--output-format", "text json", "text by default.", default="text"))
+CONFIGURATION: Final = (
+    path(
+        "--config",
+        "Use this configuration file, or override one setting with TOML.",
+        metavar="FILE|KEY=VALUE",
+        multiple=True,
+    ),
+    flag("--isolated", "Ignore all configuration files."),
+)
 
 
-def configuration(section: str) -> tuple[Decorator, ...]:
-    text = "Use this configuration file, or override one setting with TOML."
-    return (
-        path(section, "--config", text, metavar="FILE|KEY=VALUE", multiple=True),
-        flag(section, "--isolated", "Ignore all configuration files."),
-    )
-
-
-def quiet(text: str, section: str = "Output") -> Decorator:
-    return flag(section, "-q --quiet", text)
-
-
-def verbose(text: str, section: str = "Output") -> Decorator:
-    return flag(section, "-v --verbose", text)
-
-
-def provenance(section: str, done: str) -> Decorator:
+def provenance(done: str) -> Option:
     """``--provenance``; ``done`` says what is recorded."""
     text = f"Record in the artifact, as its extra file graphlint.json, what was {done} (the default); or do not."
-    return switch(section, "provenance", text)
+    return switch("provenance", text)
 
 
-def loading(section: str, before: str = "With --verify: ") -> tuple[Decorator, ...]:
+def loading(before: str = "With --verify: ") -> tuple[Option, ...]:
     """What is needed for torch to load an artifact; ``before`` begins the help."""
-
-    def said(words: str) -> str:
-        return before + words if before else words.capitalize()
-
-    trust = flag(section, "--trust", said("load artifacts whose code runs when they are loaded."))
-    text = said("import this first, since it registers custom ops or classes.")
-    return trust, option(section, "--import imports", text, multiple=True, metavar="MODULE")
+    trust = f"{before}{'l' if before else 'L'}oad artifacts whose code runs when they are loaded."
+    first = f"{before}{'i' if before else 'I'}mport this first, since it registers custom ops or classes."
+    return flag("--trust", trust), option("--import imports", first, multiple=True, metavar="MODULE")
 
 
-def cache_folder(section: str, text: str) -> Decorator:
-    return path(section, "--cache-dir", text, metavar="FOLDER", envvar="GRAPHLINT_CACHE_DIR", show_envvar=True)
-
-
-def known_outputs(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """Check what ``--output-format`` is given, each ``FORMAT`` or ``FORMAT=FILE``; the values stay as spelled."""
-    from graphlint.artifact.errors import ConfigError
-    from graphlint.report.formats.registry import parse
-
-    try:
-        for value in values:
-            parse(value)
-    except ConfigError as error:
-        raise click.BadParameter(str(error), ctx, parameter) from None
-    return values
-
-
-def complete_outputs(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    from graphlint.report.formats.registry import FORMATS
-
-    return _matching(((name, None) for name in FORMATS), incomplete)
-
-
-def complete_artifacts(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Files and folders, which the shell knows best."""
-    from click.shell_completion import CompletionItem
-
-    return [CompletionItem(incomplete, type="file")]
-
-
-def complete_selectors(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Codes of rules, the last of a comma-separated list."""
-    from graphlint.rules.registry import RULES
-
-    return _matching(((rule.code, rule.name) for rule in RULES), incomplete, ",")
-
-
-def complete_rules(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    from graphlint.rules.registry import RULES
-
-    known = (pair for rule in RULES for pair in ((rule.code, rule.name), (rule.name, rule.summary)))
-    return _matching(known, incomplete)
-
-
-def complete_targets(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Names of targets, the last of a comma-separated list."""
-    from graphlint.rules.targets.model import all_targets
-
-    return _matching(((target.name, target.title) for target in all_targets()), incomplete, ",")
-
-
-def _matching(known: Iterable[tuple[str, str | None]], begin: str, separator: str = "") -> list[CompletionItem]:
-    from click.shell_completion import CompletionItem
-
-    before = begin[: begin.rfind(separator) + 1] if separator else ""
-    begin = begin.removeprefix(before)
-    return [CompletionItem(before + text, help=said) for text, said in known if text.lower().startswith(begin.lower())]
+def cache_folder(text: str) -> Option:
+    return path("--cache-dir", text, metavar="FOLDER", envvar="GRAPHLINT_CACHE_DIR", show_envvar=True)

@@ -9,7 +9,7 @@ import msgspec
 
 from graphlint.cli.console import Console, write_report
 from graphlint.report.formats import summary
-from graphlint.report.formats.registry import FORMATS, Output, renderer
+from graphlint.report.formats.registry import Output, renderer
 from graphlint.report.results import FileResult, ReportOptions
 
 SUMMARY_LIMIT: Final = 1 << 20
@@ -81,10 +81,8 @@ def append_summary(file: str, results: Sequence[FileResult], options: ReportOpti
         console.warning(f"cannot write the job summary to {file}: {error.strerror}")
 
 
-def report_root(outputs: Sequence[Output], folder: str, *, always: bool = False) -> str:
-    """The folder that paths in reports for other systems are relative to; empty where there is no such report."""
-    if not always and not any(FORMATS[output.format].rooted for output in outputs):
-        return ""
+def report_root(folder: str) -> str:
+    """The folder that paths in reports for other systems are relative to."""
     from graphlint.run.sources.repository import root_of
 
     project = os.environ.get("CI_PROJECT_DIR", "")

@@ -16,22 +16,24 @@ from graphlint.run import engine
 from graphlint.run.discovery import discover
 from graphlint.run.pool import Task
 
-RESTORING = "Restoring"
-
 
 @given.command(
     given.argument("paths", nargs=-1, required=True),
-    flag(RESTORING, "--diff", "Show what would change, and write nothing."),
-    given.provenance(RESTORING, "done"),
-    flag(RESTORING, "--verify", "Run each artifact before and after in torch; write it if alike."),
-    *given.loading(RESTORING),
+    "Restoring",
+    flag("--diff", "Show what would change, and write nothing."),
+    given.provenance("done"),
+    flag("--verify", "Run each artifact before and after in torch; write it if alike."),
+    *given.loading(),
     *given.FILES,
     given.FORCE_EXCLUDE,
+    "Output",
     given.quiet("Say only what could not be restored."),
     given.verbose("Say what was read, and show tracebacks of internal errors."),
     given.COLOR,
-    flag("Exit status", "-e --exit-zero", "Exit with 0 even if there are changes."),
-    *given.configuration("Configuration"),
+    "Exit status",
+    flag("-e --exit-zero", "Exit with 0 even if there are changes."),
+    "Configuration",
+    *given.CONFIGURATION,
     epilog="Exit status: 0 if there is nothing to restore, 1 if an artifact was changed or functional checks are left, "
     "2 if something went wrong.",
 )
@@ -47,8 +49,6 @@ def restore(console: Console, /, paths: tuple[str, ...], diff: bool, **options: 
     """  # noqa: D301 - click takes the backspace for "leave these lines as they are"
     if options["verify"] and diff:
         raise click.UsageError("--verify and --diff cannot be used together.")
-    if not options["verify"] and (options["trust"] or options["imports"]):
-        raise click.UsageError("--trust and --import go with --verify.")
     if not diff:
         session.refuse_to_write(paths, "restore")
     action: Action = "diff" if diff else "fix"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import click
 
 from graphlint.cli.console import Console
-from graphlint.cli.options import JSON, command, complete_rules, complete_targets
+from graphlint.cli.options import JSON, argument, command, complete_targets, completing
 from graphlint.report.formats.escaping import encode
 from graphlint.rules import documentation
 from graphlint.rules.base import Rule
@@ -14,8 +14,12 @@ from graphlint.rules.selection import find_rule
 from graphlint.rules.targets import documentation as targets
 from graphlint.rules.targets.model import Target, all_targets, load_target
 
+_complete_rules = completing(
+    lambda: (pair for one in RULES for pair in ((one.code, one.name), (one.name, one.summary)))
+)
 
-@command(click.argument("rule", metavar="[CODE|NAME]", required=False, shell_complete=complete_rules), JSON)
+
+@command(argument("rule", metavar="[CODE|NAME]", required=False, shell_complete=_complete_rules), *JSON)
 def rule(console: Console, /, rule: str | None, output_format: str) -> int:
     """Explain a rule; list them all if none is given."""
     as_json = output_format == "json"
@@ -27,13 +31,13 @@ def rule(console: Console, /, rule: str | None, output_format: str) -> int:
     return 0
 
 
-@command(JSON)
+@command(*JSON)
 def rules(console: Console, /, output_format: str) -> int:
     """List all rules; `graphlint rule CODE` explains one."""
     return click.get_current_context().invoke(rule, rule=None, output_format=output_format)  # type: ignore[no-any-return]
 
 
-@command(click.argument("target", metavar="[NAME]", required=False, shell_complete=complete_targets), JSON)
+@command(argument("target", metavar="[NAME]", required=False, shell_complete=complete_targets), *JSON)
 def target(console: Console, /, target: str | None, output_format: str) -> int:
     """Explain a target; list them all if none is given."""
     as_json = output_format == "json"

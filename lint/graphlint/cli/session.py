@@ -1,31 +1,30 @@
 """A run over artifacts, as far as commands share it: from their options to settings, tasks, results, an exit status."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import click
 
 from graphlint.artifact.errors import ConfigError
-from graphlint.artifact.urls import is_url
+from graphlint.artifact.source import is_url
 from graphlint.cli.console import EXIT_FAILURE, Console, raise_on_termination
-from graphlint.report.formats.phrasing import count
+from graphlint.report.formats.phrasing import ACCEPTED_BY, count, relative
 from graphlint.report.results import Action, FileResult
 from graphlint.run.config import configured
 from graphlint.run.pool import Outcome, Process, Task, run
 from graphlint.run.resolution import Resolver
 from graphlint.run.review import Reviewer
 
-if TYPE_CHECKING:
-    from graphlint.run.fingerprints import Identity
-
 NOTHING = "No .pt2 files found under the given path(s)"
 
 
 def resolver_for(options: Mapping[str, Any]) -> Resolver:
     """What finds out the settings of each path. Raises ConfigError for what is wrong with the options."""
+    if not options.get("verify") and (options.get("trust") or options.get("imports")):
+        raise click.UsageError("--trust and --import go with --verify.")
     files = [value for value in options["config"] if os.path.isfile(value)]
     inline = [value for value in options["config"] if value not in files]
     for value in inline:
@@ -88,11 +87,13 @@ def lint(
     """A result per task, in their order, by at most ``jobs`` processes. What cannot be processed is reported and does
     not stop the others. ``reviewer`` sees all results; ``process`` is the engine's own unless it is given.
     """
+    bar = None
     if len(tasks) > 1:
         from graphlint.cli import progress
 
         if progress.wanted(quiet=console.quiet, verbose=console.verbose):
-            console.bar = progress.Progress(len(tasks))
+            bar = progress.Progress(len(tasks))
+            console.clear = bar.clear
     results = []
     # Closed here and now, so that an interrupt finds no worker left.
     with closing(run(tasks, jobs, reviewer, process=process)) as outcomes:
@@ -100,12 +101,10 @@ def lint(
             for index, outcome in enumerate(outcomes, 1):
                 _tell(outcome, console)
                 results.append(outcome.result)
-                if console.bar is not None:
-                    console.bar.step(tasks[index].path if index < len(tasks) else "")
+                if bar is not None:
+                    bar.step(tasks[index].path if index < len(tasks) else "")
         finally:
-            if console.bar is not None:
-                console.bar.clear()
-                console.bar = None
+            console.clear()
     return results
 
 
@@ -127,11 +126,12 @@ def _tell(outcome: Outcome, console: Console) -> None:
     programs = f"{count(len(result.programs), 'program')} ({', '.join(result.programs)})" if result.programs else "-"
     aside = f", {len(result.suppressed)} suppressed" if result.suppressed else ""
     console.progress(f"{result.path}: linted {programs}: {count(len(result.diagnostics), 'finding')} left{aside}")
-    by = {"comment": "a comment", "per-file-ignores": "per-file-ignores", "baseline": "the baseline"}
     for one in result.suppressed:
         at = f"{one.place.path}:{one.place.line}: " if one.place is not None else ""
         why = one.suppression
-        reason = "" if why is None else f" (suppressed by {by[why.by]}{f': {why.reason}' if why.reason else ''})"
+        reason = (
+            "" if why is None else f" (suppressed by {ACCEPTED_BY[why.by]}{f': {why.reason}' if why.reason else ''})"
+        )
         console.progress(f"{result.path}: {at}{one.code} {one.message}{reason}")
 
 
@@ -142,28 +142,9 @@ def tell_unreadable(results: Iterable[FileResult], console: Console, more: str =
             console.error(f"{result.path}: {one.code} {one.message}{more}")
 
 
-def tell_stale(stale: Mapping[str, Mapping[Identity, int]], console: Console) -> None:
-    """Say which baselines hold what no longer occurs."""
-    for baseline, identities in stale.items():
-        number = sum(identities.values())
-        verb = "occurs" if number == 1 else "occur"
-        console.note(
-            f"{shown_path(baseline)}: {count(number, 'finding')} in it no longer {verb}; `graphlint baseline --prune` "
-            "removes what is gone"
-        )
-        for one in sorted(identities):
-            console.progress(f"  {identities[one]} x {described(one)}")
-
-
-def described(one: Identity) -> str:
-    """A finding of a baseline on one line."""
-    module = f" in {one.module}" if one.module else ""
-    return f"{one.artifact}: {one.code} {one.op}{module}: {one.text}".rstrip(": ")
-
-
 def shown_path(path: str) -> str:
     """The absolute ``path`` as it is shown: relative where it is below the current folder."""
-    return path.removeprefix(os.getcwd().rstrip(os.sep) + os.sep)
+    return relative(path, os.getcwd())
 
 
 def exit_status(results: Sequence[FileResult], action: Action, options: Mapping[str, Any]) -> int:

@@ -13,21 +13,17 @@ import msgspec
 from graphlint.artifact.artifact import Artifact, ProgramEntry, opened
 from graphlint.artifact.errors import ArtifactError, ConfigError
 from graphlint.cli import options as given
+from graphlint.cli import session
 from graphlint.cli.console import Console, write_report
-from graphlint.cli.options import choice, flag, option, path, switch
+from graphlint.cli.options import choice, option, path, switch
 from graphlint.report.formats.phrasing import count
 from graphlint.report.graphs.flow import Flow, ShownProgram
 from graphlint.report.results import ReportOptions
 from graphlint.rules.linting import lint_view
 from graphlint.rules.selection import did_you_mean
 from graphlint.rules.view import ProgramView
-from graphlint.run.config import Configuration
 from graphlint.run.engine import read_document
-from graphlint.run.resolution import Resolver
 from graphlint.run.review import Reviewer
-
-WHAT = "What to show"
-OUTPUT = "Output"
 
 _FORMATS: Final = {"text": "listing", "json": "graph_json", "dot": "dot", "svg": "svg"}
 """The module of each format, with a function ``render(path, programs, options)``."""
@@ -41,32 +37,31 @@ _MOST_REACHED: Final = 500_000
 
 @given.command(
     given.argument("artifact"),
-    option(WHAT, "--program", "Only the program of that name; all by default.", metavar="NAME"),
+    "What to show",
+    option("--program", "Only the program of that name; all by default.", metavar="NAME"),
     option(
-        WHAT,
         "--node nodes",
         "Only this node and what is around it: a node, a value or an op. Can be given several times.",
         multiple=True,
         metavar="NAME",
     ),
     option(
-        WHAT,
         "--around",
         "With --node: up to N steps up and down from it; 1 by default.",
         type=click.IntRange(min=0),
         metavar="N",
     ),
-    switch(WHAT, "findings", "Whether to lint and show findings (on by default).", default=True),
+    switch("findings", "Whether to lint and show findings (on by default).", default=True),
+    "Output",
     choice(
-        OUTPUT,
         "--format output_format",
         " ".join(_FORMATS),
         "By default what -o FILE is called, else text; dot is for Graphviz, svg a picture.",
     ),
-    path(OUTPUT, "-o --output-file", "Write to this file."),
+    path("-o --output-file", "Write to this file."),
     given.COLOR,
-    path("Configuration", "--config", "Use this configuration file."),
-    flag("Configuration", "--isolated", "Ignore all configuration files."),
+    "Configuration",
+    *given.CONFIGURATION,
     epilog="""\b
 Examples:
   graphlint show model.pt2                           the graphs, findings in the margin
@@ -84,10 +79,8 @@ def show(console: Console, /, artifact: str, nodes: tuple[str, ...], around: int
     """
     if around is not None and not nodes:
         raise click.UsageError("--around goes with --node.")
-    config, isolated, output_file = options["config"], options["isolated"], options["output_file"]
-    if config is not None and isolated:
-        raise click.UsageError("--config cannot be used with --isolated.")
-    settings = Resolver(Configuration(), (), config, isolated=isolated).settings_for(artifact)
+    output_file = options["output_file"]
+    settings = session.resolver_for({key: options[key] for key in ("config", "isolated")}).settings_for(artifact)
     reviewer = Reviewer()
     reviewer.baseline(settings.acceptance.baseline)
     review = partial(reviewer.accept, artifact, settings.acceptance)

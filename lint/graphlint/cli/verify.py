@@ -1,7 +1,7 @@
 """``graphlint verify``: run two artifacts in torch, and compare them."""
 
 from graphlint.artifact.errors import ConfigError
-from graphlint.artifact.urls import is_url
+from graphlint.artifact.source import is_url
 from graphlint.cli import options as given
 from graphlint.cli.console import Console
 from graphlint.runtime.loading import require_torch
@@ -10,13 +10,15 @@ from graphlint.runtime.loading import require_torch
 @given.command(
     given.argument("before"),
     given.argument("after"),
-    *given.loading("Loading", ""),
+    "Loading",
+    *given.loading(""),
+    "Comparison",
     given.switch(
-        "Comparison",
         "exact",
         "Whether floating-point numbers have to be equal to the last bit (the default), or up to rounding.",
         default=True,
     ),
+    "Output",
     given.quiet("Say nothing unless they differ."),
     epilog="Exit status: 0 if both do the same, 2 if they differ or cannot be run.",
 )

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 
 from graphlint.artifact.errors import ConfigError
-from graphlint.artifact.urls import is_url
-from graphlint.cli.console import EXIT_FAILURE, Console, Terminated
+from graphlint.artifact.source import is_url
+from graphlint.cli.console import EXIT_FAILURE, Console
 from graphlint.run.config import FILE_NAMES
 from graphlint.run.discovery import SUFFIX
 
@@ -68,8 +68,6 @@ def watching(paths: Sequence[str], configurations: Sequence[str], check: Callabl
                 console.error(str(error))
                 status = EXIT_FAILURE
             console.note(NOTE)
-    except Terminated:
-        raise
     except KeyboardInterrupt:
         return status
     return status

@@ -1,7 +1,5 @@
 """From JSON bytes to a typed program that does not contradict itself."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Final
 

@@ -1,7 +1,5 @@
 """dtypes by the numbers that the serialized schema uses for them, and what arithmetic makes of them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Final
 

@@ -138,36 +138,22 @@ def renamed(argument: Argument, mapping: Mapping[str, str]) -> Argument:
     """The argument with its values, tensors and symbolic scalars, renamed; the same object where nothing changes."""
     if not mapping or mapping.keys().isdisjoint(argument.names()):
         return argument
+    return of_kind(argument.kind, _renamed(argument.value, mapping))
 
-    def reference(ref: TensorRef) -> TensorRef:
-        return TensorRef(mapping.get(ref.name, ref.name))
 
-    def optional(ref: OptionalTensorRef) -> OptionalTensorRef:
-        name = ref.tensor
-        if name is None or name not in mapping:
-            return ref
-        return OptionalTensorRef(mapping[name] if isinstance(ref.as_tensor, str) else TensorRef(mapping[name]))
-
-    def symbol(ref: SymRef) -> SymRef:
-        name = mapping.get(ref.as_name) if ref.as_name is not None else None
-        return ref if name is None else SymRef(as_name=name)
-
-    kind, value = argument.kind, argument.value
+def _renamed(value: Any, mapping: Mapping[str, str]) -> Any:
+    """What an argument holds, or an item of it."""
     if isinstance(value, TensorRef):
-        return Argument(as_tensor=reference(value))
-    if isinstance(value, OptionalTensorRef):
-        return Argument(as_optional_tensor=optional(value))
-    if isinstance(value, SymRef):
-        return of_kind(kind, symbol(value))
+        return TensorRef(mapping.get(value.name, value.name))
+    if isinstance(value, list):
+        return [_renamed(one, mapping) for one in value]
     if isinstance(value, dict):
-        return Argument(as_string_to_argument={key: renamed(one, mapping) for key, one in value.items()})
-    if kind == "as_tensors":
-        return Argument(as_tensors=[reference(one) for one in value])
-    if kind == "as_nested_tensors":
-        return Argument(as_nested_tensors=[[reference(one) for one in inner] for inner in value])
-    if kind == "as_optional_tensors":
-        return Argument(as_optional_tensors=[optional(one) for one in value])
-    return of_kind(kind, [symbol(one) for one in value])
+        return {key: renamed(one, mapping) for key, one in value.items()}
+    if isinstance(value, OptionalTensorRef) and value.as_tensor is not None:
+        return OptionalTensorRef(_renamed(value.as_tensor, mapping))
+    if isinstance(value, SymRef) and value.as_name is not None:
+        return SymRef(as_name=mapping.get(value.as_name, value.as_name))
+    return mapping.get(value, value) if isinstance(value, str) else value
 
 
 def renamed_operands(node: Node, mapping: Mapping[str, str]) -> Node:
@@ -292,15 +278,10 @@ class Dialect(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, root: Graph) -> Dialect:
         """The dialect that a file's own nodes show, those of subgraphs included."""
-        kinds = names = flag = False
-        for graph in every_graph(root):
-            for node in graph.nodes:
-                kinds = kinds or any(operand.arg_kind is not None for operand in node.inputs)
-                names = names or bool(node.name)
-                flag = flag or node.is_hop_single_tensor_return is not msgspec.UNSET
-                if kinds and names and flag:
-                    return cls(kinds, names, flag)
-        return cls(kinds, names, flag)
+        nodes = [node for graph in every_graph(root) for node in graph.nodes]
+        kinds = any(operand.arg_kind is not None for node in nodes for operand in node.inputs)
+        flag = any(node.is_hop_single_tensor_return is not msgspec.UNSET for node in nodes)
+        return cls(kinds, any(node.name for node in nodes), flag)
 
     def operand(self, name: str, argument: Argument, *, keyword: bool = False) -> NamedArgument:
         """A node's operand."""

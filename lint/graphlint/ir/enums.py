@@ -4,8 +4,6 @@ Source: ``ScalarType``, ``Layout`` and ``MemoryFormat`` of ``torch/_export/serde
 the numbers have not changed since schema 1, only grown.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 DTYPES: Final = {

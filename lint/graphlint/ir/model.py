@@ -215,31 +215,15 @@ class Argument(_Part, omit_defaults=True):
             return [self.as_tensor.name]
         if self.is_constant:
             return []
-        if self.as_tensors is not None:
-            return [ref.name for ref in self.as_tensors]
-        if self.as_optional_tensors is not None:
-            return [ref.tensor for ref in self.as_optional_tensors]
-        if self.as_optional_tensor is not None:
-            return [self.as_optional_tensor.tensor]
-        if self.as_nested_tensors is not None:
-            return [ref.name for inner in self.as_nested_tensors for ref in inner]
-        if self.as_string_to_argument is not None:
-            return [name for inner in self.as_string_to_argument.values() for name in inner.tensors()]
-        return []
+        found = (ref for ref in _references(self.value) if not isinstance(ref, SymRef))
+        return [ref.tensor if isinstance(ref, OptionalTensorRef) else ref.name for ref in found]
 
     def symbols(self) -> list[str]:
         """Names of the symbolic scalar values in the argument."""
-        if self.is_constant:
+        if self.is_constant or self.as_tensor is not None:
             return []
-        for one in (self.as_sym_int, self.as_sym_bool, self.as_sym_float):
-            if one is not None:
-                return [] if one.as_name is None else [one.as_name]
-        for many in (self.as_sym_ints, self.as_sym_bools, self.as_sym_floats):
-            if many is not None:
-                return [ref.as_name for ref in many if ref.as_name is not None]
-        if self.as_string_to_argument is not None:
-            return [name for inner in self.as_string_to_argument.values() for name in inner.symbols()]
-        return []
+        found = (ref.as_name for ref in _references(self.value) if isinstance(ref, SymRef))
+        return [name for name in found if name is not None]
 
     def names(self) -> list[str]:
         """Names of all tensor and symbolic values in the argument."""
@@ -248,6 +232,16 @@ class Argument(_Part, omit_defaults=True):
         if self.is_constant:
             return []
         return [name for name in self.tensors() if name is not None] + self.symbols()
+
+
+def _references(value: Any) -> list[TensorRef | OptionalTensorRef | SymRef]:
+    """The references to values in what an argument holds, in order."""
+    if isinstance(value, (TensorRef, OptionalTensorRef, SymRef)):
+        return [value]
+    if isinstance(value, Argument):
+        return _references(value.value)
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [reference for one in inner for reference in _references(one)]
 
 
 ATEN: Final = "torch.ops.aten."
@@ -364,7 +358,11 @@ class Graph(_Part, dict=True, gc=True):
         """Names of all values that nodes read or that the graph returns."""
         used = {name for output in self.outputs for name in output.names()}
         for node in self.nodes:
-            used.update(node.reads())
+            for operand in node.inputs:  # most are one tensor or a number: a list for each would take longer
+                if operand.arg.as_tensor is not None:
+                    used.add(operand.arg.as_tensor.name)
+                elif not operand.arg.is_constant:
+                    used.update(operand.arg.names())
         return used
 
 

@@ -5,8 +5,6 @@
 they are called, and finds a written input by its name.
 """
 
-from __future__ import annotations
-
 import builtins
 import keyword
 import re

@@ -1,7 +1,5 @@
 """Where in the model's source an op comes from, as the node's metadata tells."""
 
-from __future__ import annotations
-
 import re
 
 import msgspec

@@ -3,8 +3,6 @@
 Source: ``treespec_dumps`` in ``torch/utils/_pytree.py``.
 """
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,9 +1,5 @@
 """Conditions on the arguments that a node records, as data."""
 
-from __future__ import annotations
-
-from typing import Literal
-
 import msgspec
 
 from graphlint.ir.model import Argument, Node
@@ -35,27 +31,23 @@ class ArgumentIs(msgspec.Struct, frozen=True):
 
 def _constant(argument: Argument) -> bool | float | str | None:
     """The constant that a node records, None for everything else."""
-    for value in (argument.as_bool, argument.as_int, argument.as_float):
-        if value is not None:
-            return value
-    for symbol in (argument.as_sym_bool, argument.as_sym_int, argument.as_sym_float):
-        if symbol is not None:
-            return symbol.literal
-    return None
+    symbols = (argument.as_sym_bool, argument.as_sym_int, argument.as_sym_float)
+    literals = (symbol.literal for symbol in symbols if symbol is not None)
+    known = (argument.as_bool, argument.as_int, argument.as_float, *literals)
+    return next((value for value in known if value is not None), None)
 
 
 class RandomCondition(msgspec.Struct, frozen=True):
     """When an op draws from the global random number generator."""
 
-    draws: Literal["never", "always", "unless"]
+    draws: bool = False
+    """Whether it may draw at all."""
     unless: tuple[ArgumentIs, ...] = ()
     """Any one of these is enough for it to draw nothing."""
 
     def holds(self, node: Node, schema: OpSchema | None) -> bool:
         """Whether a call with the node's recorded arguments draws."""
-        if self.draws == "unless":
-            return not any(condition.holds(node, schema) for condition in self.unless)
-        return self.draws == "always"
+        return self.draws and not any(condition.holds(node, schema) for condition in self.unless)
 
 
 class HiddenWrites(msgspec.Struct, frozen=True):
@@ -80,5 +72,3 @@ class Alias(msgspec.Struct, frozen=True):
     """The argument's name; for lists of tensors, any tensor of the list."""
     result: int | None = None
     """The result's position among the schema's returns; None means any result."""
-    certainty: Literal["always", "maybe"] = "always"
-    """``maybe`` where it depends on dtype, device, sizes, strides or other arguments."""

@@ -1,7 +1,5 @@
 """What a configuration says of custom ops."""
 
-from __future__ import annotations
-
 import msgspec
 
 from graphlint.ops.schema import SchemaError, parse_schema

@@ -4,21 +4,24 @@ Facts about results (:attr:`OpInfo.layout`, ``dtype``, …) stand on overloads t
 an ``out=`` or an in-place overload computes is told by the row of its functional twin.
 """
 
-from __future__ import annotations
-
-from typing import Any, Literal
+from typing import Final, Literal, TypeVar
 
 import msgspec
 
-from graphlint.ir.model import NamedArgument, Node
+from graphlint.ir.model import Argument, NamedArgument, Node
 from graphlint.ops.conditions import Alias, HiddenWrites, RandomCondition
 from graphlint.ops.schema import OpSchema
 
+_Fact = TypeVar("_Fact")
 Source = Literal[
     "table",  # torch's own
     "library",  # the table of a library
     "configuration",
 ]
+DISPATCHED: Final = "torch.ops."
+"""How the targets of ops begin that the dispatcher knows, and of higher-order ones."""
+HIGHER_ORDER: Final = "higher_order."
+"""How the names of higher-order ops begin."""
 
 EffectKind = Literal[
     "check",  # raises where a condition does not hold
@@ -61,6 +64,7 @@ StepKind = Literal[
     "expand",  # to the result's shape
     "unfold",  # dim, size, step: windows
     "as_strided",  # size, stride, offset
+    "resize",  # to another size, in other memory where that is too small
     "bitcast",  # the bytes read as the result's dtype
     "view_as_real",
     "view_as_complex",
@@ -97,8 +101,7 @@ DtypeRule = Literal[
 Substitute = Literal[
     "keep",  # the tensor as it is
     "copy",  # the source, cast and expanded
-    "fill",  # a tensor full of a number
-    "fill-tensor",  # a tensor full of the one element of another
+    "fill",  # a tensor full of a number, or of the one element of another
     "zero",  # a tensor full of zeros
     "fill-diagonal",  # the diagonal filled, and scattered back
     "polygamma",  # the functional overload, which takes its arguments in another order
@@ -118,6 +121,43 @@ Autocast = Literal[
     "float32",
     "promote",  # operands are brought to the widest dtype among them
 ]
+
+Role = Literal[
+    StepKind,  # takes that step, and does nothing else
+    # what passes make, and look for
+    "copy",  # in memory of its own
+    "overwrite",  # the second operand, laid out as the first
+    "cast",
+    "fill",  # a tensor like another, full of a number
+    "repeat",
+    "mean",
+    "alias",
+    "detach",
+    "view",  # in another shape, never a copy
+    "conjugated",  # each element, in memory of its own
+    "negated",
+    "complex",  # of real and imaginary parts
+    "scatter-select",  # the first operand with the second in the place that the step shows
+    "scatter-slice",
+    "scatter-diagonal",
+    "scatter-strided",
+    "polygamma",
+    "batch-norm",  # which returns new running statistics
+    "size",  # of a dimension
+    "sum",  # of two numbers
+    "difference",
+    "product",
+    "wrapper",  # calls another op on copies of what it writes
+    # checks, and the tokens that chain them
+    "assert",  # without a message
+    "assert-message",
+    "assert-scalar",
+    "assert-range",
+    "assert-metadata",
+    "make-token",
+    "effect-token",  # runs an op that is given an effect token of torch's own
+]
+"""What an op is to graphlint itself: code asks for the role, and the table tells which op has it."""
 
 Region = Literal[
     "gradients",  # whether autograd records: enabled, …
@@ -167,11 +207,6 @@ class OpInfo(msgspec.Struct, frozen=True):
     """As people write it: ``aten.add_.Tensor``, ``higher_order.cond``, ``_operator.ge``."""
     schema: OpSchema | None = None
     """None for higher-order and symbolic operators, and for declared ops that the table does not know."""
-    since: str = ""
-    """The first version of torch, of those that the table covers, that has the overload as it is described
-    here."""
-    until: str = ""
-    """The last one."""
     writes: tuple[str, ...] = ()
     """Names of the arguments that it always writes; a declared op's may be positions (``"0"``) as well."""
     hidden_writes: HiddenWrites | None = None
@@ -190,10 +225,11 @@ class OpInfo(msgspec.Struct, frozen=True):
     detaches: bool = False
     """Whether autograd does not see that results share storage with the operand: neither what is written into them, nor
     that they depend on it."""
-    random: RandomCondition = RandomCondition("never")
+    random: RandomCondition = RandomCondition()
     """When it draws from the global random number generator."""
     draw_order: DrawOrder = "elements"
     """Of an op that draws into a tensor: whether it draws the same numbers as its functional twin."""
+    role: Role | None = None
     dropout: bool = False
     """Whether it drops elements at random in training mode, and does nothing else."""
     returns_nothing: bool = False
@@ -202,6 +238,10 @@ class OpInfo(msgspec.Struct, frozen=True):
     in_place_view: bool = False
     """Whether it changes its operand's sizes, strides or storage rather than its elements. Where ``view`` tells steps
     (``t_``), it becomes another view of the same memory; else (``resize_``, ``set_``) the memory is another.
+    """
+    resized: Literal["as the twin", "rows", "never"] = "as the twin"
+    """How ``out=`` lays out a tensor without elements that it resizes: as the functional twin lays out its result, in
+    rows, or it does not resize it as it should.
     """
     functional_twin: str | None = None
     """The overload that computes the same without writing (or, for checks, with tokens)."""
@@ -253,32 +293,47 @@ class OpInfo(msgspec.Struct, frozen=True):
         """Whether it is none of torch's own."""
         return self.source != "table"
 
+    @property
+    def target(self) -> str:
+        """What a node that calls it has for a target."""
+        symbolic = self.schema is None and self.first_order  # an operator on symbolic scalars, which is Python's
+        return self.name if symbolic else f"{DISPATCHED}{self.name}"
+
+    @property
+    def packet(self) -> str:
+        """Its name without namespace and overload: ``add_``."""
+        return self.name.split(".")[1]
+
+    @property
+    def first_order(self) -> bool:
+        """Whether it is known to take no graphs. What the configuration declares may be a higher-order op."""
+        return self.source != "configuration" and not self.name.startswith(HIGHER_ORDER)
+
     def draws(self, node: Node) -> bool:
         """Whether the node, with the arguments it records, draws from the global random number generator."""
         return self.random.holds(node, self.schema)
 
-    def written_arguments(self, node: Node) -> tuple[str, ...]:
-        """Names of the node's arguments that it writes: recorded ones that are tensors or lists of tensors."""
-        names = dict.fromkeys(self.writes)
-        if self.hidden_writes is not None and self.hidden_writes.holds(node, self.schema):
-            names.update(dict.fromkeys(self.hidden_writes.arguments))
-        operands = (operand_of(node, name) for name in names)
-        return tuple(operand.name for operand in operands if operand is not None and any(operand.arg.tensors()))
+    def written(self, node: Node) -> dict[str, Argument]:
+        """The arguments, tensors or lists of them, that the node writes, under the names that ``writes`` and
+        ``hidden_writes`` have for them.
+        """
+        hidden = self.hidden_writes
+        updated = hidden.arguments if hidden is not None and hidden.holds(node, self.schema) else ()
+        recorded = ((name, node.input(name)) for name in (*self.writes, *updated))
+        return {name: argument for name, argument in recorded if argument is not None and any(argument.tensors())}
 
     def layout_of(self, result: int) -> Layout:
         """The layout of the new result at that position."""
-        return _of(self.layout, result) or "unknown"
+        return _of(self.layout, result)
 
     def dtype_of(self, result: int) -> DtypeRule:
         """The dtype rule of the new result at that position."""
-        return _of(self.dtype, result) or "unknown"
+        return _of(self.dtype, result)
 
 
-def _of(facts: tuple[str, ...], result: int) -> Any:
+def _of(facts: tuple[_Fact, ...], result: int) -> _Fact | Literal["unknown"]:
     """The fact about one result; a single one speaks for all."""
-    if len(facts) == 1:
-        return facts[0]
-    return facts[result] if result < len(facts) else None
+    return facts[0] if len(facts) == 1 else dict(enumerate(facts)).get(result, "unknown")
 
 
 def operand_of(node: Node, name: str) -> NamedArgument | None:

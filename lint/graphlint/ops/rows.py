@@ -16,18 +16,14 @@ a fact that has its default is left out. The fields are those of :class:`~graphl
 | flags | the name of the field alone: ``elementwise``, ``dropout``; ``no meta_layout`` for False |
 """
 
-from __future__ import annotations
-
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 import msgspec
 
 from graphlint.ops.conditions import Alias, ArgumentIs, HiddenWrites, RandomCondition
-from graphlint.ops.info import Convention, OpInfo, ViewStep
+from graphlint.ops.info import HIGHER_ORDER, Convention, OpInfo, ViewStep
 from graphlint.ops.schema import OpSchema, SchemaArgument, SchemaReturn, literal, parse_schema
-
-NEVER = RandomCondition("never")
-ALWAYS = RandomCondition("always")
 
 
 class Row(msgspec.Struct):
@@ -39,7 +35,7 @@ class Row(msgspec.Struct):
     """Field to value; a flag's value is empty."""
 
     @classmethod
-    def parse(cls, line: str) -> Row:
+    def parse(cls, line: str) -> "Row":
         """The row that a line of the table holds."""
         name, schema, *facts = line.split("\t")
         pairs = (fact.partition("=") for fact in facts)
@@ -56,46 +52,29 @@ class Row(msgspec.Struct):
         schema = parse_schema(self.schema) if self.schema else None
         arguments = schema.arguments if schema is not None else ()
         tags = frozenset(facts.get("tags", "").split())
-        since, _, until = facts.get("torch", "").partition("-")
         functional, _, effect = facts.get("effect", "").rpartition(" ")
-        higher_order = self.name.startswith("higher_order.")
-        values: dict[str, Any] = {
-            "name": self.name,
-            "schema": schema,
-            "since": since,
-            "until": until or since,
-            "writes": tuple(argument.name for argument in arguments if argument.written),
-            "hidden_writes": _hidden_writes(facts["hidden"]) if "hidden" in facts else None,
-            "aliases": _aliases(schema, facts),
-            "shares": facts.get("shares"),
-            "returns_self": facts.get("returns_self", "never"),
-            "view": _steps(facts["view"]) if "view" in facts else (),
-            "random": _random(facts.get("draws"), tags),
-            "draw_order": facts.get("draw_order", "elements"),
-            "returns_nothing": schema is not None and not schema.returns and not schema.variadic,
-            "out_variant": any(
-                a.written and (a.keyword_only or self.name.endswith((".out", "_out"))) for a in arguments
-            ),
-            "in_place_view": "inplace_view" in tags,
-            "functional_twin": facts.get("twin"),
-            "substitute": facts.get("substitute"),
-            "layout": tuple(facts.get("layout", "").split()),
-            "dtype": tuple(facts.get("dtype", "").split()),
-            "autocast": facts.get("autocast"),
-            "effect": bool(effect) and not functional,
-            "kind": effect or None,
-            "calls": _convention(facts["calls"]) if "calls" in facts else None,
-            "region": facts.get("region"),
-            "closed": not higher_order or "closed" in facts,
-            "tags": tags,
-        }
-        values.update(
-            (flag, True)
-            for flag in ("detaches", "dropout", "elementwise", "same_bits", "raises_on_integers", "wraps")
-            if flag in facts
+        said: dict[str, Any] = {field: facts[field] for field in _WORDS if field in facts}
+        said.update((field, tuple(facts[field].split())) for field in ("layout", "dtype") if field in facts)
+        said.update((field, read(facts[fact])) for fact, (field, read) in _READ.items() if fact in facts)
+        for flag in _FLAGS:
+            if flag in facts or f"no {flag}" in facts:
+                said[flag] = flag in facts
+        return OpInfo(
+            name=self.name,
+            schema=schema,
+            writes=tuple(argument.name for argument in arguments if argument.written),
+            aliases=_aliases(schema, facts),
+            random=_random(facts.get("draws"), tags),
+            returns_nothing=schema is not None and not schema.returns and not schema.variadic,
+            out_variant=any(a.written and (a.keyword_only or self.name.endswith((".out", "_out"))) for a in arguments),
+            in_place_view="inplace_view" in tags,
+            functional_twin=facts.get("twin"),
+            effect=bool(effect) and not functional,
+            kind=effect or None,  # type: ignore[arg-type]  # the generator holds that words are of the vocabularies
+            closed=not self.name.startswith(HIGHER_ORDER) or "closed" in facts,
+            tags=tags,
+            **said,
         )
-        values.update((flag, False) for flag in ("meta_layout", "complex_bits", "casts_out") if f"no {flag}" in facts)
-        return OpInfo(**values)
 
 
 def _condition(text: str) -> ArgumentIs:
@@ -111,31 +90,27 @@ def _hidden_writes(text: str) -> HiddenWrites:
 
 def _random(text: str | None, tags: frozenset[str]) -> RandomCondition:
     if text is None:
-        return ALWAYS if "nondeterministic_seeded" in tags else NEVER
-    if text in ("always", "never"):
-        return ALWAYS if text == "always" else NEVER
-    return RandomCondition("unless", tuple(map(_condition, text.removeprefix("unless ").split())))
+        return RandomCondition("nondeterministic_seeded" in tags)
+    when, *conditions = text.split()
+    return RandomCondition(when != "never", tuple(map(_condition, conditions)))
 
 
 def _aliases(schema: OpSchema | None, facts: dict[str, str]) -> tuple[Alias, ...]:
     """Those that the schema annotates, and the one that it does not; without a schema, of an argument by position."""
-    certainty: Any = "maybe" if "shares" in facts else "always"
     annotated = tuple(
-        Alias(argument.name, position, certainty)
+        Alias(argument.name, position)
         for position, result in enumerate(schema.returns if schema is not None else ())
         for argument in (schema.arguments if schema is not None else ())
-        if _share(argument, result)
+        if not _sets(argument).isdisjoint(_sets(result))
     )
     if "alias" not in facts:
         return annotated
     told = (one.partition(" of ") for one in facts["alias"].split(", "))
-    return (*annotated, *(Alias(argument, int(result) if result else None, certainty) for argument, _, result in told))
+    return (*annotated, *(Alias(argument, int(result) if result else None) for argument, _, result in told))
 
 
-def _share(argument: SchemaArgument, result: SchemaReturn) -> bool:
-    if argument.alias is None or result.alias is None:
-        return False
-    return not set(argument.alias.split("|")).isdisjoint(result.alias.split("|"))
+def _sets(part: SchemaArgument | SchemaReturn) -> set[str]:
+    return set(part.alias.split("|")) if part.alias is not None else set()
 
 
 def _steps(text: str) -> tuple[ViewStep, ...]:
@@ -160,3 +135,15 @@ def _convention(text: str) -> Convention:
         else:
             values[field] = tuple(map(int, value.split(",")))
     return Convention(**values)
+
+
+_WORDS: Final = ("shares", "returns_self", "draw_order", "substitute", "resized", "autocast", "region", "role")
+_FLAGS: Final = (
+    "detaches", "dropout", "elementwise", "same_bits", "raises_on_integers", "meta_layout", "complex_bits", "casts_out",
+    "wraps",
+)  # fmt: skip
+_READ: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
+    "hidden": ("hidden_writes", _hidden_writes),
+    "view": ("view", _steps),
+    "calls": ("calls", _convention),
+}

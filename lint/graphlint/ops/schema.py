@@ -6,17 +6,18 @@ annotations are what graphlint reads it for: ``(a)`` names a set of storages, ``
 of several sets afterwards.
 """
 
-from __future__ import annotations
-
 import re
-from collections.abc import Iterator
 
 import msgspec
 
 from graphlint.artifact.errors import GraphlintError
 
-_OPENING = "([{"
-_CLOSING = ")]}"
+_GROUP = r"\((?:[^()]|\([^()]*\))*\)|\[[^\]]*\]"  # what stands in brackets, with brackets in it
+_STRING = r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\''
+_PART = re.compile(
+    rf"(?P<type>(?:{_GROUP}|[^\s,()\[\]])+)(?: +(?P<name>\w+)(?:=(?P<default>(?:{_STRING}|{_GROUP}|[^,])+))?)?"
+)
+_SCHEMA = re.compile(r"\((.*)\)\s*->\s*(.+)", re.DOTALL)
 # `$0` is a set that torch has named itself: that of an argument which was registered as `Tensor!`, without a name.
 _SET = r"(?:\*|\$?[A-Za-z0-9]+(?:\|[A-Za-z0-9]+)*)"
 # Only these can carry an annotation, which tells it from the parentheses of `Dict(str, Tensor)` and `Future(t)`.
@@ -89,90 +90,27 @@ def parse_schema(text: str) -> OpSchema:
 
     Raises :class:`SchemaError` with the offending part.
     """
-    text = text.strip()
-    end = _matching(text, 0)
-    arrow = text[end + 1 :].strip()
-    if not arrow.startswith("->"):
-        raise SchemaError(f"a schema needs '->' after its arguments: {text}")
+    sides = _SCHEMA.fullmatch(text.strip())
+    if sides is None:
+        raise SchemaError(f"a schema is arguments in parentheses, '->' and what is returned: {text}")
     arguments: list[SchemaArgument] = []
     keyword_only = variadic = False
-    for part in _split(text[1:end]):
-        if part == "*":
-            keyword_only = True
-        elif part == "...":
-            variadic = True
-        else:
-            arguments.append(_argument(part, keyword_only=keyword_only))
-    return OpSchema(tuple(arguments), tuple(_returns(arrow[2:].strip())), variadic)
+    for type_, name, default in _PART.findall(sides[1]):
+        if name:
+            plain, alias, written = _annotated(type_)
+            arguments.append(SchemaArgument(name, plain, default or None, keyword_only, alias, written))
+        elif type_ not in ("*", "..."):
+            raise SchemaError(f"an argument has no name: {type_}")
+        keyword_only = keyword_only or type_ == "*"
+        variadic = variadic or type_ == "..."
+    returned = sides[2].strip()
+    parts = _PART.findall(returned[1:-1] if returned.startswith("(") and returned.endswith(")") else returned)
+    returns = (SchemaReturn(name or None, *_annotated(type_)) for type_, name, _ in parts if type_ != "...")
+    return OpSchema(tuple(arguments), tuple(returns), variadic)
 
 
-def _returns(text: str) -> Iterator[SchemaReturn]:
-    if text.startswith("(") and _matching(text, 0) == len(text) - 1:
-        parts = _split(text[1:-1])
-    elif text == "...":
-        parts = []
-    else:
-        parts = [text]
-    for part in parts:
-        type_, alias, written, rest = _type(part)
-        yield SchemaReturn(rest or None, type_, alias, written)
-
-
-def _argument(part: str, *, keyword_only: bool) -> SchemaArgument:
-    type_, alias, written, rest = _type(part)
-    name, equals, default = rest.partition("=")
-    if not name:
-        raise SchemaError(f"an argument has no name: {part}")
-    return SchemaArgument(name, type_, default if equals else None, keyword_only, alias, written)
-
-
-def _type(part: str) -> tuple[str, str | None, bool, str]:
-    """The type without annotations, the alias set, whether it is written, and what follows the type."""
-    end = next((at for at, letter in _top_level(part) if letter == " "), len(part))
-    type_ = part[:end]
+def _annotated(type_: str) -> tuple[str, str | None, bool]:
+    """A type without annotations, the alias set, and whether it is written."""
     annotations = _ANNOTATION.findall(type_)
     alias = next((before for before, _, _ in annotations if before), None)
-    return _ANNOTATION.sub("", type_), alias, any(mark for _, mark, _ in annotations), part[end:].strip()
-
-
-def _split(text: str) -> list[str]:
-    """The parts between commas that stand in no parentheses and no string."""
-    parts, start = [], 0
-    for at, letter in _top_level(text):
-        if letter == ",":
-            parts.append(text[start:at].strip())
-            start = at + 1
-    last = text[start:].strip()
-    return [*parts, last] if last or parts else []
-
-
-def _matching(text: str, start: int) -> int:
-    """Where the parenthesis that opens at ``start`` closes."""
-    if text[start : start + 1] != "(":
-        raise SchemaError(f"a schema begins with '(': {text}")
-    for at, letter in _top_level(text[start + 1 :]):
-        if letter == ")":
-            return start + 1 + at
-    raise SchemaError(f"unbalanced parentheses: {text}")
-
-
-def _top_level(text: str) -> Iterator[tuple[int, str]]:
-    """The characters outside of brackets and strings, with their positions.
-
-    A closing bracket without an opening one is reported too.
-    """
-    depth = 0
-    quote = ""
-    escaped = False
-    for at, letter in enumerate(text):
-        if quote:
-            quote = "" if letter == quote and not escaped else quote
-            escaped = letter == "\\" and not escaped
-        elif letter in "\"'":
-            quote = letter
-        elif letter in _OPENING:
-            depth += 1
-        elif letter in _CLOSING and depth:
-            depth -= 1
-        elif not depth:
-            yield at, letter
+    return _ANNOTATION.sub("", type_), alias, any(mark for _, mark, _ in annotations)

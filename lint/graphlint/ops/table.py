@@ -5,30 +5,24 @@ torch has registered, from experiments, and from ``reviewed.tsv``. A line is par
 op is looked up: a program has dozens of ops, the table thousands.
 """
 
-from __future__ import annotations
-
 import os
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from itertools import pairwise
-from typing import TypeVar
 
 import msgspec
 
 from graphlint.ir.model import Node
-from graphlint.ops.conditions import Alias
+from graphlint.ops.conditions import Alias, RandomCondition
 from graphlint.ops.declared import DeclaredOp
-from graphlint.ops.info import OpInfo
+from graphlint.ops.info import DISPATCHED, HIGHER_ORDER, OpInfo, Role
 from graphlint.ops.library import library_op
-from graphlint.ops.rows import ALWAYS, NEVER, Row
+from graphlint.ops.rows import Row
 
 __all__ = ["TABLE", "OpInfo", "OpTable", "op_name", "op_table"]
 
 TABLE = os.path.join(os.path.dirname(__file__), "table.tsv")  # pathlib is slow to import
 """The generated file: comment lines, then rows, sorted by name."""
-
-_Fact = TypeVar("_Fact")
 
 
 class OpTable:
@@ -36,7 +30,7 @@ class OpTable:
 
     def __init__(self, lines: Sequence[str], declared: Mapping[str, DeclaredOp] | None = None) -> None:
         """``lines`` are the table's, sorted by name, and ``declared`` is what a configuration says."""
-        self._lines = lines
+        self.lines = lines
         self._declared = dict(declared or {})
         self._known: dict[str, OpInfo | None] = {}
 
@@ -61,36 +55,32 @@ class OpTable:
         kind = wrapped.kind if wrapped.effect else None
         return msgspec.structs.replace(op, random=wrapped.random, effect=wrapped.effect, kind=kind)
 
-    def with_declared(self, ops: Mapping[str, DeclaredOp]) -> OpTable:
+    def twin_of(self, op: OpInfo) -> OpInfo | None:
+        """The functional twin of an op, None where it has none."""
+        return None if op.functional_twin is None else self.lookup(op.functional_twin)
+
+    def with_declared(self, ops: Mapping[str, DeclaredOp]) -> "OpTable":
         """The table with what a configuration says of ops.
 
         An overload (``mylib.scale_.default``) goes before an op (``mylib.scale_``), and both go before what the
         table says. A namespace (``mylib.*``) speaks only for ops that the table does not know.
         """
-        return OpTable(self._lines, {**self._declared, **ops})
-
-    def of_version(self, version: str) -> OpTable:
-        """The table of one version of torch (``2.13``): its rows and no others."""
-        return OpTable([line for line in self._lines if _covers(line.split("\t", 3)[2:3], version)], self._declared)
+        return OpTable(self.lines, {**self._declared, **ops})
 
     def names(self) -> Iterator[str]:
         """All names in the table, without declared ones."""
-        return iter(dict.fromkeys(line.partition("\t")[0] for line in self._lines))
-
-    def with_fact(self, fact: str) -> Iterator[OpInfo]:
-        """The ops of which one field is ``fact`` (``effect=check``), as lookups know them, without declared ones."""
-        ending = f"\t{fact}"
-        for later, line in pairwise(("", *self._lines)):
-            name, *fields = line.split("\t") if ending in line else ("",)
-            if fact in fields and not later.startswith(f"{name}\t"):
-                yield Row.parse(line).info()
+        return iter(dict.fromkeys(line.partition("\t")[0] for line in self.lines))
 
     def _find(self, name: str) -> OpInfo | None:
         key = f"{name}\t"
-        at = bisect_left(self._lines, key)
-        found = at < len(self._lines) and self._lines[at].startswith(key)
-        registered = Row.parse(self._lines[at]).info() if found else library_op(name)
-        declared = _most_specific(self._declared, name, namespaces=registered is None)
+        at = bisect_left(self.lines, key)
+        found = at < len(self.lines) and self.lines[at].startswith(key)
+        registered = Row.parse(self.lines[at]).info() if found else library_op(name)
+        declared = None
+        if self._declared:
+            # The overload goes before its op, and that before its namespace.
+            names = (name, packet_of(name), *([f"{name.partition('.')[0]}.*"] if registered is None else []))
+            declared = next((self._declared[one] for one in names if one in self._declared), None)
         return registered if declared is None else _declared(name, declared, registered)
 
 
@@ -105,8 +95,36 @@ def op_table() -> OpTable:
 @cache
 def check_twins() -> Mapping[str, str]:
     """A runtime check's target to its functional twin's."""
-    checks = op_table().with_fact("effect=check")
-    return {f"torch.ops.{op.name}": f"torch.ops.{op.functional_twin}" for op in checks if op.functional_twin}
+    checks = (
+        op_table().lookup(name) for role, names in _roles().items() if role.startswith("assert") for name in names
+    )
+    twins = ((op, op_table().twin_of(op)) for op in checks if op is not None)
+    return {op.target: twin.target for op, twin in twins if twin is not None}
+
+
+@cache
+def _roles() -> Mapping[str, list[str]]:
+    """The names of the ops that have a role: the last fact of a line."""
+    found: dict[str, list[str]] = {}
+    for line in op_table().lines:
+        known, _, role = line.partition("\trole=")
+        if role:
+            found.setdefault(role, []).append(known.partition("\t")[0])
+    return found
+
+
+def op_of(role: Role) -> OpInfo:
+    """The op that has a role."""
+    found = op_table().lookup(_roles()[role][0])
+    if found is None:
+        raise AssertionError("what has a role is in the table")
+    return found
+
+
+def role_of(target: str) -> Role | None:
+    """The role of the op that is a node's target."""
+    op = op_table().lookup(target)
+    return op.role if op is not None else None
 
 
 def op_name(target: str) -> str:
@@ -115,36 +133,15 @@ def op_name(target: str) -> str:
     ``torch.ops.aten.add.Tensor`` becomes ``aten.add.Tensor``; what torch 2.4 calls
     ``torch._higher_order_ops.wrap.wrap_with_set_grad_enabled`` becomes ``higher_order.wrap_with_set_grad_enabled``.
     """
-    for prefix in ("torch.ops.", "torch._ops."):
+    for prefix in (DISPATCHED, "torch._ops."):
         if target.startswith(prefix):
             return target[len(prefix) :]
     if target.startswith("torch._higher_order_ops."):
-        return f"higher_order.{target.rpartition('.')[2]}"
+        return f"{HIGHER_ORDER}{target.rpartition('.')[2]}"
     return target
 
 
-def _covers(span: Sequence[str], version: str) -> bool:
-    """Whether a row's ``torch=2.6-2.12`` includes a version. Rows that say nothing are of versions before."""
-    if not span or not span[0].startswith("torch="):
-        return False
-    since, _, until = span[0].removeprefix("torch=").partition("-")
-    first, last, wanted = (tuple(map(int, one.split("."))) for one in (since, until or since, version))
-    return first <= wanted <= last
-
-
-def _most_specific(facts: Mapping[str, _Fact], name: str, *, namespaces: bool = True) -> _Fact | None:
-    """The fact about the overload, else the one about its op, else the one about its namespace."""
-    if not facts:
-        return None
-    fact = facts.get(name)
-    if fact is None:
-        fact = facts.get(_op(name))
-    if fact is None and namespaces:
-        fact = facts.get(f"{name.partition('.')[0]}.*")
-    return fact
-
-
-def _op(name: str) -> str:
+def packet_of(name: str) -> str:
     """``aten.add`` for ``aten.add.Tensor``; ``higher_order.cond`` for itself."""
     return name.rpartition(".")[0] if name.count(".") > 1 else name
 
@@ -155,9 +152,7 @@ def _declared(name: str, op: DeclaredOp, registered: OpInfo | None) -> OpInfo:
     schema = told.schema if told is not None else registered.schema if registered is not None else None
 
     def named(arguments: tuple[str, ...]) -> tuple[str, ...]:
-        if schema is None:
-            return arguments
-        known = [argument.name for argument in schema.arguments]
+        known = [argument.name for argument in schema.arguments] if schema is not None else []
         return tuple(
             known[int(argument)] if argument.isdecimal() and int(argument) < len(known) else argument
             for argument in arguments
@@ -169,13 +164,14 @@ def _declared(name: str, op: DeclaredOp, registered: OpInfo | None) -> OpInfo:
         writes=tuple(dict.fromkeys((*(told.writes if told is not None else ()), *named(op.writes)))),
         aliases=(
             *(told.aliases if told is not None else ()),
-            *(Alias(argument, certainty="maybe") for argument in named(op.aliases)),
+            *(Alias(argument) for argument in named(op.aliases)),
         ),
         shares="undecided" if op.aliases else None,
-        random=ALWAYS if op.random else NEVER,
+        random=RandomCondition(op.random),
         returns_nothing=schema is not None and not schema.returns,
         effect=op.effect,
         kind="effect" if op.effect else None,
-        closed=not name.startswith("higher_order."),
+        closed=not name.startswith(HIGHER_ORDER),
+        role=registered.role if registered is not None else None,
         source="configuration",
     )

@@ -8,17 +8,13 @@ that it computes; removing a check that a target would not run changes what stoc
 that is given one raises the same, and is known to more consumers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
 
 from graphlint.ir.edit import Dialect, changed_node, mapped, with_graph
 from graphlint.ir.model import Argument, Node, Program
+from graphlint.ops.table import op_of
 from graphlint.passes.tokens import BARE_MESSAGE
 from graphlint.semantics.sites import Site
-
-WITH_MESSAGE: Final = "torch.ops.aten._assert_async.msg"
 
 
 def remove_nodes(program: Program, sites: Iterable[Site]) -> Program:
@@ -29,9 +25,8 @@ def remove_nodes(program: Program, sites: Iterable[Site]) -> Program:
 def give_messages(program: Program, sites: Iterable[Site]) -> Program:
     """The program with the bare asserts at ``sites`` as asserts with a message."""
     operand = Dialect.of(program.graph).operand("assert_msg", Argument(as_string=BARE_MESSAGE))
-    return _edited(
-        program, sites, lambda node: [changed_node(node, target=WITH_MESSAGE, inputs=[*node.inputs, operand])]
-    )
+    target = op_of("assert-message").target
+    return _edited(program, sites, lambda node: [changed_node(node, target=target, inputs=[*node.inputs, operand])])
 
 
 def _edited(program: Program, sites: Iterable[Site], edit: Callable[[Node], Sequence[Node]]) -> Program:

@@ -16,8 +16,6 @@ A region stays (:func:`graphlint.rules.regions.region_obstacle`) where something
 such a write may be allowed only while gradients are off.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Final
 
@@ -33,11 +31,12 @@ from graphlint.ir.edit import (
     renamed_operands,
     respecified,
     tensor,
+    with_edited_graphs,
     with_graph,
-    with_graphs,
     with_operand,
 )
 from graphlint.ir.model import Argument, Graph, GraphRef, Node, Program
+from graphlint.ops.table import op_of
 from graphlint.semantics.sites import Site
 
 _TABLES: Final = ("sym_int_values", "sym_float_values", "sym_bool_values", "custom_obj_values")
@@ -46,7 +45,9 @@ _TABLES: Final = ("sym_int_values", "sym_float_values", "sym_bool_values", "cust
 def inline_regions(program: Program, sites: Iterable[Site]) -> Program:
     """The program with the regions at ``sites`` inlined."""
     module = program.graph_module
-    inliner = _Inliner({id(site.node) for site in sites}, Dialect.of(program.graph))
+    chosen = list(sites)
+    holding = {id(one.scope.graph) for site in chosen for one in (site, *site.scope.callers())}
+    inliner = _Inliner({id(site.node) for site in chosen}, holding, Dialect.of(program.graph))
     edited, gone = inliner.graph(program.graph, named_by_calls(program))
     specs = [respecified(*pair) for pair in zip(module.signature.output_specs, edited.outputs, strict=True)]
     signature = msgspec.structs.replace(module.signature, output_specs=specs)
@@ -55,8 +56,10 @@ def inline_regions(program: Program, sites: Iterable[Site]) -> Program:
 
 
 class _Inliner:
-    def __init__(self, chosen: set[int], dialect: Dialect) -> None:
+    def __init__(self, chosen: set[int], holding: set[int], dialect: Dialect) -> None:
+        """``holding`` are the graphs with the ``chosen`` regions, and those that call them."""
         self._chosen = chosen
+        self._holding = holding
         self._dialect = dialect
         self._used: set[str] = set()
         """What is read in the graph that is being copied: results of regions that nobody uses are left out."""
@@ -80,17 +83,9 @@ class _Inliner:
 
     def _kept(self, node: Node) -> Node:
         """A node that stays, the regions in its subgraphs inlined."""
-        graphs: dict[int, Graph] = {}
-        for position, operand in enumerate(node.inputs):
-            reference = operand.arg.as_graph
-            if reference is not None and self._holds(reference.graph):
-                graphs[position], _ = self.graph(reference.graph)
-        return changed_node(node, inputs=with_graphs(node, graphs)) if graphs else node
-
-    def _holds(self, graph: Graph) -> bool:
-        return any(
-            id(node) in self._chosen or any(self._holds(s.graph) for s in node.subgraphs()) for node in graph.nodes
-        )
+        held = self._holding
+        inputs = with_edited_graphs(node, lambda inner: self.graph(inner)[0] if id(inner) in held else inner)
+        return node if inputs is node.inputs else changed_node(node, inputs=inputs)
 
     def _inline(self, node: Node, edit: GraphEdit, gone: dict[str, str]) -> None:
         """Copy a region's nodes into ``edit``. ``gone`` maps names of the graph that the region stands in to those
@@ -119,15 +114,14 @@ class _Inliner:
             value, result = inner[output.names()[0]], gone.get(outer, outer)
             if outer not in self._used:
                 edit.forget([result])
-                continue
-            if output.as_tensor is None or not detached:
+            elif output.as_tensor is None or not detached:
                 gone[outer] = value
                 edit.forget([result])
-                continue
-            metadata = edit.nodes[-1].metadata if len(edit.nodes) > start else node.metadata
-            operands = [self._dialect.operand("self", tensor(value))]
-            target = "torch.ops.aten.detach.default"
-            edit.nodes.append(self._dialect.node(target, operands, [tensor(result)], result, metadata))
+            else:
+                metadata = edit.nodes[-1].metadata if len(edit.nodes) > start else node.metadata
+                operands = [self._dialect.operand("self", tensor(value))]
+                target = op_of("detach").target
+                edit.nodes.append(self._dialect.node(target, operands, [tensor(result)], result, metadata))
 
     def _adopt(self, node: Node, graph: Graph, edit: GraphEdit, inner: dict[str, str]) -> None:
         """What is recorded of a node's results goes with it."""

@@ -22,11 +22,10 @@ Tokens that are chained, over whatever calls, are undone together or not at all.
 a token that is no part of it, or when its end cannot be taken away; :class:`Check` says why.
 """
 
-from __future__ import annotations
-
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import cache
 from typing import Any, Final
 
 import msgspec
@@ -55,12 +54,12 @@ from graphlint.ir.model import (
     SymRef,
 )
 from graphlint.ir.structure import leaves, read_structure
-from graphlint.ops.table import check_twins
-from graphlint.passes.origins import NAME, SINGLE, note, without_notes
-from graphlint.passes.tokens import BARE, BARE_MESSAGE, CLONE, DETACH, MAKE, TOKEN, required_operands
+from graphlint.ops.table import check_twins, op_of, role_of
+from graphlint.passes.tokens import BARE_MESSAGE, NAME, SINGLE, TOKEN, required_operands
 from graphlint.semantics.calls import GraphCall, call_of, value_list
 
-_COPIES: Final = frozenset({CLONE, DETACH, "torch.ops.aten.alias.default"})
+_COPIES: Final = ("copy", "detach", "alias")
+"""Roles of the ops that hand a token on."""
 
 Json = dict[str, Any]
 Key = tuple[int, str]
@@ -110,9 +109,10 @@ def restore_checks(document: Document) -> Restoration:
     return Restoration(changed, buffers, restored, kept, gone)
 
 
-def plain_checks() -> dict[str, str]:
+@cache
+def _plain_checks() -> Mapping[str, str]:
     """A functional check's target to the plain one's."""
-    return {twin: check for check, twin in check_twins().items() if check != BARE}
+    return {twin: check for check, twin in check_twins().items() if check != op_of("assert").target}
 
 
 class _Chain:
@@ -133,7 +133,6 @@ class _Chains:
         """The chain of each token."""
         self.checks: list[tuple[Key, Check]] = []
         """The functional checks in program order, each with its token."""
-        self._plain = plain_checks()
 
     def holds(self, graph: Graph, name: str | None) -> bool:
         """Whether the value is a token."""
@@ -154,20 +153,20 @@ class _Chains:
         larger.tokens += smaller.tokens
         self.found.update(dict.fromkeys(smaller.tokens, larger))
 
-    def refuse(self, graph: Graph, name: str | None, reason: str) -> None:
-        """The chain stays that this value belongs to, if it is a token."""
+    def refuse(self, graph: Graph, name: str | None, reason: str | None) -> None:
+        """The chain stays that this value belongs to, if it is a token and there is a reason."""
         if name is not None and (chain := self.found.get((id(graph), name))) is not None:
             chain.obstacle = chain.obstacle or reason
 
     def follow(self, graph: Graph, path: tuple[str, ...]) -> None:
         """Find the tokens of a graph, those among its inputs being known, and of the graphs that it calls."""
         for node in graph.nodes:
-            copied = node.input("self") if node.target in _COPIES else None
-            source = _name_of(copied) if copied is not None else None
-            if node.target == MAKE:
+            role = role_of(node.target)
+            source = next(iter(node.reads()), None) if role in _COPIES else None
+            if role == "make-token":
                 for name in node.results():
                     self.chain((id(graph), name))
-            elif node.target in self._plain:
+            elif node.target in _plain_checks():
                 self._check(node, graph, path)
             elif source is not None and self.holds(graph, source):
                 for name in node.results():
@@ -184,8 +183,7 @@ class _Chains:
             return
         token = (id(graph), results[0])
         self.chain(token).has_check = True
-        plain = BARE if _is_bare(node) else self._plain[node.target]
-        self.checks.append((token, Check(node.label, path, node.target, plain)))
+        self.checks.append((token, Check(node.label, path, node.target, _plain(node))))
         for operand in node.inputs:
             if operand.name == TOKEN:
                 for name in operand.arg.names():
@@ -213,9 +211,8 @@ class _Chains:
         """Follow a node that hands tokens on into the graphs it calls, and takes them back; False for other nodes."""
         node, graphs, given, returning = call.node, call.graphs.values(), call.operands, call.returning
         outputs = [name for output in node.outputs for name in value_list(output)]
-        if any(len(one.inputs) != len(given) for one in graphs):
-            return False
-        if any(len(one.outputs) != len(outputs) for one in returning):
+        taken, returned = {len(one.inputs) for one in graphs}, {len(one.outputs) for one in returning}
+        if taken != {len(given)} or returned != {len(outputs)}:
             return False
         passed = {
             place
@@ -263,9 +260,7 @@ class _Ends:
         for index, output in enumerate(self._graph.outputs):
             for name in output.names():
                 if chains.holds(self._graph, name):
-                    reason = self._obstacle(index, name)
-                    if reason is not None:
-                        chains.refuse(self._graph, name, reason)
+                    chains.refuse(self._graph, name, self._obstacle(index, name))
         for entry in self._calls:
             signature = entry.signature if entry.fqn else None
             for argument in (*signature.inputs, *signature.outputs) if signature is not None else ():
@@ -292,12 +287,11 @@ class _Ends:
         if persistent is not False:
             return f"the token %{name} is written to the persistent buffer {buffer!r}, which is part of the state"
         value = _name_of(self._graph.inputs[place])
-        functional = plain_checks()
         for node in self._graph.nodes:
             for operand in node.inputs:
                 if value not in operand.arg.names():
                     continue
-                if node.target not in functional or operand.name != TOKEN:
+                if node.target not in _plain_checks() or operand.name != TOKEN:
                     return f"{node.op} (node %{node.label}) reads buffer {buffer!r}, which the token is written to"
                 for result in node.results():  # a chain that begins in the buffer in which it ends
                     self._chains.join((id(self._graph), name), (id(self._graph), result))
@@ -360,7 +354,6 @@ class _Rebuilding:
         self._gone = gone
         self._touched = {graph for graph, _ in gone}
         self._dialect = dialect
-        self._plain = plain_checks()
 
     def edit(self, graph: Graph) -> GraphEdit:
         """The graph with plain checks, and without tokens among its inputs and outputs."""
@@ -370,9 +363,9 @@ class _Rebuilding:
         edit.outputs = [one for one in graph.outputs if not self._goes(graph, *one.names())]
         for node in graph.nodes:
             taken = self._goes(graph, *node.results())
-            if taken and node.target in self._plain:
+            if taken and node.target in _plain_checks():
                 edit.nodes.append(self._check(node, edit))
-            elif not (taken and (node.target == MAKE or node.target in _COPIES)):
+            elif not (taken and role_of(node.target) in ("make-token", *_COPIES)):
                 edit.nodes.append(self._call(node, graph, taken=taken) if node.subgraphs() else node)
         return edit
 
@@ -393,18 +386,18 @@ class _Rebuilding:
             elif operand.arg.kind != "as_none":  # twins need bounds that there are none of, checks do not
                 # Bounds are positional in the twin's schema and keywords in the check's.
                 inputs.append(self._dialect.operand(operand.name, operand.arg, keyword=True))
-        target = BARE if bare else self._plain[node.target]
+        target = _plain(node)
         # torch names a node of the op so: ``_assert_async``, ``_assert_scalar_default``.
-        _, stem, overload = target.rsplit(".", 2)
-        stem = stem if stem == "_assert_async" else f"{stem}_{overload}"
-        name = edit.claim(note(node, NAME) or stem) if node.name else node.name
-        return changed_node(without_notes(node), target=target, inputs=inputs, outputs=[], name=name)
+        _, packet, overload = target.rsplit(".", 2)
+        stem = packet if role_of(target) in ("assert", "assert-message") else f"{packet}_{overload}"
+        name = edit.claim(node.metadata.get(NAME) or stem) if node.name else node.name
+        return changed_node(_without_notes(node), target=target, inputs=inputs, outputs=[], name=name)
 
     def _call(self, node: Node, graph: Graph, *, taken: bool) -> Node:
         """A node that calls graphs, with its tokens gone, those that it returns if any are ``taken``; the same object
         where nothing of it goes.
         """
-        call, single = call_of(node), note(node, SINGLE) is not None
+        call, single = call_of(node), SINGLE in node.metadata
         inputs = list(with_edited_graphs(node, lambda inner: self._called(inner, single=single and taken)))
         for place in reversed(call.places) if call is not None and call.rule.carries else ():
             operand = inputs[place]
@@ -422,10 +415,10 @@ class _Rebuilding:
             fields["is_hop_single_tensor_return"] = single and len(outputs) == 1
         elif not single and len(outputs) == 1 and outputs[0].as_tensor is not None:
             fields["outputs"] = [tensors(outputs[0].names())]  # a tuple of one, as torch 2.6 and earlier write it
-        name = note(node, NAME)
+        name = node.metadata.get(NAME)
         if single and name in node.results():
             fields["name"] = name
-        return changed_node(without_notes(node), **fields)
+        return changed_node(_without_notes(node), **fields)
 
     def _called(self, graph: Graph, *, single: bool) -> Graph:
         """A called graph, which returns a tensor instead of a tuple of one if it is ``single``; the same object where
@@ -450,14 +443,26 @@ class _Rebuilding:
         return tensors(left)
 
 
+def _plain(node: Node) -> str:
+    """The target of the plain check that a functional one was made from."""
+    return op_of("assert").target if _is_bare(node) else _plain_checks()[node.target]
+
+
 def _is_bare(node: Node) -> bool:
     """Whether a functional check was made from ``_assert_async.default``: the token pass gives it the message that
     this one raises, as a keyword; torch's exporter writes messages without.
     """
     operand = next((one for one in node.inputs if one.name == "assert_msg"), None)
-    if operand is None or node.target != check_twins()[BARE]:
+    if operand is None or node.target != check_twins()[op_of("assert").target]:
         return False
     return operand.arg.as_string == BARE_MESSAGE and operand.arg_kind in (None, KEYWORD)
+
+
+def _without_notes(node: Node) -> Node:
+    """The node as it was before anything was noted."""
+    if NAME not in node.metadata and SINGLE not in node.metadata:
+        return node
+    return changed_node(node, metadata={k: value for k, value in node.metadata.items() if k not in (NAME, SINGLE)})
 
 
 def _name_of(argument: Argument) -> str | None:

@@ -29,8 +29,6 @@ Source of the shape of the result:
 sink is graphlint's own: stock torch runs neither an output without a place in the out_spec nor a TOKEN output.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -60,20 +58,22 @@ from graphlint.ir.model import (
     TensorRef,
 )
 from graphlint.ir.structure import read_structure
-from graphlint.ops.table import check_twins, op_table
-from graphlint.passes.origins import NAME, SINGLE, noted
+from graphlint.ops.info import Role
+from graphlint.ops.table import check_twins, op_of, op_table
 from graphlint.semantics.calls import GraphCall, call_of, value_list
 from graphlint.semantics.sites import Site
 
-BARE: Final = "torch.ops.aten._assert_async.default"
-"""The check that has no message."""
 BARE_MESSAGE: Final = "Expected Tensor with single nonzero value, but got zero"
-"""What ``_assert_async.default`` raises (``aten/src/ATen/native/TensorCompare.cpp``)."""
-
-MAKE: Final = "torch.ops.aten._make_dep_token.default"
-CLONE: Final = "torch.ops.aten.clone.default"
-DETACH: Final = "torch.ops.aten.detach.default"
+"""What the check without a message raises (``aten/src/ATen/native/TensorCompare.cpp``)."""
 TOKEN: Final = "dep_token"
+
+NAME: Final = "graphlint.name"
+"""Noted in a node's metadata, so that restoring gives back exactly what was there: its own name (files of torch 2.11
+and later). A check that has a result is named after its token, and a calling node that returned one bare tensor, whose
+name it had, can't be called that any more when it returns two. Readers of a program ignore metadata that they do not
+know, and torch does not save it again: restoring does without it then, with a name and a form that mean the same."""
+SINGLE: Final = "graphlint.single_return"
+"""Noted, too: a calling node returned one bare tensor, no tuple of one."""
 
 
 class Functionalized(msgspec.Struct, frozen=True):
@@ -125,17 +125,8 @@ class _Threading:
                 edit.nodes.append(node)
                 continue
             if token is None:
-                token = self._token(edit)
-                edit.nodes.append(self._dialect.node(MAKE, [], [tensor(token)], token, _place(node)))
-            following = self._token(edit)
-            if id(node) in self._carriers:
-                edit.nodes.append(self._carry(node, token, following, edit))
-                call = call_of(node)
-                if call is not None and call.rule.fresh_results:
-                    following = self._apply(DETACH, following, edit, _place(node))
-            else:
-                edit.nodes.append(self._twin(node, token, following))
-            token = following
+                token = self._apply("make-token", [], edit, _place(node))
+            token = self._carry(node, token, edit) if id(node) in self._carriers else self._check(node, token, edit)
         if token is None:
             raise AssertionError("a graph was threaded that holds no check")
         return token
@@ -145,17 +136,19 @@ class _Threading:
         edit.record(name, scalar_meta())
         return name
 
-    def _apply(self, target: str, token: str, edit: GraphEdit, metadata: dict[str, str]) -> str:
-        """The result of an op that takes nothing but the token."""
+    def _apply(self, role: Role, given: list[str], edit: GraphEdit, metadata: dict[str, str]) -> str:
+        """The token that an op makes, which takes another one or nothing."""
         result = self._token(edit)
-        operands = [self._dialect.operand("self", tensor(token))]
-        edit.nodes.append(self._dialect.node(target, operands, [tensor(result)], result, metadata))
+        operands = [self._dialect.operand("self", tensor(token)) for token in given]
+        edit.nodes.append(self._dialect.node(op_of(role).target, operands, [tensor(result)], result, metadata))
         return result
 
-    def _twin(self, node: Node, token: str, result: str) -> Node:
+    def _check(self, node: Node, token: str, edit: GraphEdit) -> str:
+        """The functional twin of a check; the token that it makes."""
+        result = self._token(edit)
         target = check_twins()[node.target]
         inputs = list(node.inputs)
-        if node.target == BARE:
+        if node.target == op_of("assert").target:
             inputs.append(self._dialect.operand("assert_msg", Argument(as_string=BARE_MESSAGE), keyword=True))
         inputs += [
             self._dialect.operand(name, Argument(as_none=True), keyword=True)
@@ -165,11 +158,12 @@ class _Threading:
         inputs.append(self._dialect.operand(TOKEN, tensor(token), keyword=True))
         name = result if node.name else node.name
         edited = changed_node(node, target=target, inputs=inputs, outputs=[tensor(result)], name=name)
-        return noted(edited, NAME, node.name) if node.name else edited
+        edit.nodes.append(noted(edited, NAME, node.name) if node.name else edited)
+        return result
 
-    def _carry(self, node: Node, token: str, result: str, edit: GraphEdit) -> Node:
-        """A calling node with the token handed in, threaded through its graphs, and taken back."""
-        call = call_of(node)
+    def _carry(self, node: Node, token: str, edit: GraphEdit) -> str:
+        """A calling node with the token handed in, threaded through its graphs, and taken back; the one taken back."""
+        call, result = call_of(node), self._token(edit)
         if call is None:
             raise AssertionError(f"no calling convention for {node.target}")
         returning = {call.rule.graphs[index] for index in call.rule.results_of}
@@ -180,13 +174,13 @@ class _Threading:
         }
         inputs = _hand_in(with_graphs(node, graphs), call, token, self._dialect)
         edited = changed_node(node, inputs=inputs, **self._dialect.returning_also(node, [result], call.returned))
-        if not _returns_bare_tensor(node):
-            return edited
-        edited = noted(edited, SINGLE, "true")
-        if node.name in node.results():
-            # A node of one result is called what the result is; of two, that is the name of the one taken out of it.
-            edited = changed_node(noted(edited, NAME, str(node.name)), name=edit.claim(node.caller_label))
-        return edited
+        if _returns_bare_tensor(node):
+            edited = noted(edited, SINGLE, "true")
+            if node.name in node.results():
+                # A node of one result is called what the result is; of two, what the one taken out of it is.
+                edited = changed_node(noted(edited, NAME, str(node.name)), name=edit.claim(node.caller_label))
+        edit.nodes.append(edited)
+        return self._apply("detach", [result], edit, _place(node)) if call.rule.fresh_results else result
 
     def _threaded(self, graph: Graph, call: GraphCall, copied: dict[str, str] | None, *, returns: bool) -> Graph:
         """A graph that takes the token; and where it ``returns`` results, hands it through its checks, if it has any,
@@ -199,9 +193,14 @@ class _Threading:
             return edit.untouched()
         last = self.run(edit, token)
         if copied is not None:
-            last = self._apply(CLONE, last, edit, copied)
+            last = self._apply("copy", [last], edit, copied)
         edit.outputs.insert(len(edit.outputs) if call.returned is None else call.returned, tensor(last))
         return edit.finish(is_single_tensor_return=False)
+
+
+def noted(node: Node, key: str, value: str) -> Node:
+    """The node with one more entry in its metadata."""
+    return changed_node(node, metadata={**node.metadata, key: value})
 
 
 def _returns_bare_tensor(node: Node) -> bool:

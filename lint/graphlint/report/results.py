@@ -1,13 +1,12 @@
 """What the engine reports for one artifact, and how to show it: the seam between engine, command line and reporters."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
 from graphlint import __version__
 from graphlint.ir.source import SourceFrame
+from graphlint.ops.table import op_name
 from graphlint.rules.diagnostics import Diagnostic, Fix
 from graphlint.rules.files import UNREADABLE
 
@@ -34,9 +33,9 @@ class RestoredCheck(msgspec.Struct, frozen=True):
     """Why it stays; empty where it was restored."""
 
     @classmethod
-    def of(cls, check: Check, program: str) -> RestoredCheck:
+    def of(cls, check: "Check", program: str) -> "RestoredCheck":
         """What the pass says of a check in the program of that name."""
-        op, plain = (target.removeprefix("torch.ops.") for target in (check.target, check.plain))
+        op, plain = map(op_name, (check.target, check.plain))
         return cls(program, check.subgraph, check.node, op, plain, check.reason)
 
 
@@ -106,7 +105,7 @@ class FileResult(msgspec.Struct, frozen=True, omit_defaults=True):
         """The diagnostics about what could not be read: never left out, whatever else a run does not show."""
         return tuple(diagnostic for diagnostic in self.diagnostics if diagnostic.code in UNREADABLE)
 
-    def without_suppressed(self) -> FileResult:
+    def without_suppressed(self) -> "FileResult":
         """The result with what nobody wants to hear of set aside."""
         suppressed = tuple(diagnostic for diagnostic in self.diagnostics if diagnostic.suppression is not None)
         if not suppressed:
@@ -114,7 +113,7 @@ class FileResult(msgspec.Struct, frozen=True, omit_defaults=True):
         left = tuple(diagnostic for diagnostic in self.diagnostics if diagnostic.suppression is None)
         return msgspec.structs.replace(self, diagnostics=left, suppressed=suppressed)
 
-    def without_fixes_except(self, fixable: frozenset[str]) -> FileResult:
+    def without_fixes_except(self, fixable: frozenset[str]) -> "FileResult":
         """The result with the diagnostics of other rules, which the configuration excludes, marked as not fixable."""
         fix = Fix("none", "the configuration excludes this rule from fixing ('fixable', 'unfixable')")
         marked = (

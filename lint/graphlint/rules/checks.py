@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
-from graphlint.ops.table import check_twins
+from graphlint.ops.info import Role
+from graphlint.ops.table import check_twins, op_name, role_of
 from graphlint.rules.base import Finding, Rule, no_fix
 from graphlint.rules.diagnostics import Fix
 from graphlint.rules.fixers import CHAIN, REMOVE
@@ -18,11 +19,12 @@ class CheckRule(Rule):
     fix = "safe"
     fixer = CHAIN
     fix_sometimes = True
-    ops: ClassVar[frozenset[str]]
+    role: ClassVar[Role]
+    """That of the checks that it is about."""
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         for site in view.sites:
-            if site.name in self.ops:
+            if site.op is not None and site.op.role == self.role:
                 yield Finding(self.message(site), self.fix_for(view, site), site)
 
     def message(self, site: Site) -> str:
@@ -35,7 +37,7 @@ class CheckRule(Rule):
         reason = token_obstacle(view.program, site, view.token_sink)
         if reason is not None:
             return no_fix(reason)
-        twin = check_twins()[site.node.target].removeprefix("torch.ops.")
+        twin = op_name(check_twins()[site.node.target])
         return Fix("safe", f"becomes {twin}, chained by a dependency token")
 
 
@@ -79,7 +81,7 @@ class AsyncAssert(CheckRule):
     """
 
     code = "GL201"
-    ops = frozenset({"aten._assert_async.msg"})
+    role = "assert-message"
 
 
 class BareAsyncAssert(CheckRule):
@@ -114,7 +116,7 @@ class BareAsyncAssert(CheckRule):
     """
 
     code = "GL202"
-    ops = frozenset({"aten._assert_async.default"})
+    role = "assert"
 
 
 class ScalarAssert(CheckRule):
@@ -151,7 +153,7 @@ class ScalarAssert(CheckRule):
     """
 
     code = "GL203"
-    ops = frozenset({"aten._assert_scalar.default"})
+    role = "assert-scalar"
 
 
 class RangeConstraint(CheckRule):
@@ -185,17 +187,17 @@ class RangeConstraint(CheckRule):
     """
 
     code = "GL204"
-    ops = frozenset({"aten.sym_constrain_range.default", "aten.sym_constrain_range_for_size.default"})
+    role = "assert-range"
 
 
-CHECK_RULES: Final = {
-    f"torch.ops.{op}": rule.code
-    for rule in (AsyncAssert, BareAsyncAssert, ScalarAssert, RangeConstraint)
-    for op in rule.ops
-}
-"""The target of each check with a functional twin to the code of the rule that flags it."""
-TOKEN_RULES: Final = frozenset(CHECK_RULES.values())
+_CODES: Final = {rule.role: rule.code for rule in (AsyncAssert, BareAsyncAssert, ScalarAssert, RangeConstraint)}
+TOKEN_RULES: Final = frozenset(_CODES.values())
 """Codes of the rules whose fix makes dependency tokens."""
+
+
+def code_of(target: str) -> str:
+    """The code of the rule that flags a check with a functional twin."""
+    return next(code for role, code in _CODES.items() if role == role_of(target))
 
 
 class MetadataAssert(CheckRule):
@@ -232,7 +234,7 @@ class MetadataAssert(CheckRule):
     code = "GL205"
     fixer = REMOVE
     severity = "warning"
-    ops = frozenset({"aten._assert_tensor_metadata.default", "aten._assert_tensor_metadata.msg"})
+    role = "assert-metadata"
 
     def message(self, site: Site) -> str:
         operand = site.node.input("a")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from graphlint.ops.table import op_name, packet_of
 from graphlint.rules.base import Finding, Rule, no_fix
 from graphlint.rules.diagnostics import WrittenStorage
 from graphlint.rules.fixers import FUNCTIONALIZE
@@ -158,7 +159,7 @@ class UnknownOp(Rule):
         for site in view.sites:
             if site.op is not None:
                 continue
-            packet = site.name.rpartition(".")[0] if site.name.count(".") > 1 else site.name
+            packet = packet_of(site.name)
             tensors = [operand.name for operand in site.node.inputs if operand.arg.tensors() and operand.name]
             example = tensors[0] if tensors else "x"
             advice = (
@@ -226,10 +227,10 @@ class EffectToken(Rule):
         fix = no_fix("export the model again with torch 2.6 or later")
         found = False
         for site in view.sites:
-            if site.name == "higher_order.with_effects":
+            if site.op is not None and site.op.role == "effect-token":
                 found = True
                 wrapped = next((o.arg.as_operator for o in site.node.inputs if o.arg.as_operator), None)
-                what = f" around {wrapped.removeprefix('torch.ops.')}" if wrapped else ""
+                what = f" around {op_name(wrapped)}" if wrapped else ""
                 yield Finding(f"{site.name}{what} takes an effect token, which stock torch cannot run", fix, site)
         signature = view.program.graph_module.signature
         specs = (*signature.input_specs, *signature.output_specs)

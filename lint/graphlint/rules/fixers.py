@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from graphlint.ir.model import Program
+from graphlint.ops.table import op_of
 from graphlint.rules.view import ProgramView
 from graphlint.semantics.sites import Site
 
@@ -46,9 +47,9 @@ def _remove(view: ProgramView, sites: Sequence[Site]) -> Made:
 
 
 def _give_messages(view: ProgramView, sites: Sequence[Site]) -> Made:
-    from graphlint.passes.nodes import WITH_MESSAGE, give_messages
+    from graphlint.passes.nodes import give_messages
 
-    return Made(give_messages(view.program, sites), brought=(WITH_MESSAGE,) * len(sites))
+    return Made(give_messages(view.program, sites), brought=(op_of("assert-message").target,) * len(sites))
 
 
 def _restore(view: ProgramView, sites: Sequence[Site]) -> Made:

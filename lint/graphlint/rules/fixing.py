@@ -13,10 +13,9 @@ import msgspec
 from graphlint.artifact.errors import FixValidationError, ProgramError
 from graphlint.ir.document import Document
 from graphlint.ir.model import Program
-from graphlint.ops.table import check_twins
-from graphlint.passes.nodes import WITH_MESSAGE
+from graphlint.ops.table import check_twins, op_of
 from graphlint.passes.restoring import Check, restore_checks
-from graphlint.rules.checks import CHECK_RULES, BareAsyncAssert
+from graphlint.rules.checks import BareAsyncAssert, code_of
 from graphlint.rules.diagnostics import Diagnostic
 from graphlint.rules.fixers import GIVE_MESSAGE, REMOVE, Fixer, Made
 from graphlint.rules.linting import Found, Review, applies, lint_view, target_notes, writes_to_fix
@@ -119,11 +118,11 @@ def restore_program(document: Document, name: str, settings: Settings) -> Restor
     result = _checked(document, made.program)
     replaced = [(check.target, check.plain) for check in made.restored]
     _check_effects(ProgramView(document, settings), ProgramView(result, settings), replaced)
-    rules = Counter(CHECK_RULES[check.plain] for check in made.restored)
+    rules = Counter(code_of(check.plain) for check in made.restored)
     notes: tuple[str, ...] = ()
     if BareAsyncAssert.code in rules and result.program.dialects == ("ATEN",) and result.program.schema >= (8, 0):
         result = result.relabelled("TRAINING")
-        drops = "under ATEN, torch drops checks without a message (aten._assert_async.default) when it loads them"
+        drops = f"under ATEN, torch drops checks without a message ({op_of('assert').name}) when it loads them"
         notes = (f"program {name!r} is labelled TRAINING again: {drops}",)
     return RestoredProgram(
         document=result, rules=rules, old_buffers=made.buffers, notes=notes, restored=made.restored, kept=made.kept
@@ -155,7 +154,7 @@ def _replaced(fixed: list[Found], profile: Profile) -> Iterator[tuple[str, str |
         if action is None:
             yield target, check_twins().get(target)
         else:
-            yield target, None if action.fix == "strip" else WITH_MESSAGE
+            yield target, None if action.fix == "strip" else op_of("assert-message").target
 
 
 def _checked(document: Document, program: Program) -> Document:
@@ -191,7 +190,7 @@ def _check_findings(before: list[Found], after: list[Found], gone: list[Found], 
     found = Counter(one.diagnostic.code for one in before)
     expected = found.copy()
     expected.subtract(one.diagnostic.code for one in gone)
-    expected.update(CHECK_RULES[plain] for plain in (*(plain for _, plain in made.checks), *made.brought))
+    expected.update(code_of(plain) for plain in (*(plain for _, plain in made.checks), *made.brought))
     counted = Counter(one.diagnostic.code for one in after)
     removed = {one.diagnostic.code for one in gone}
     for code in expected.keys() | counted.keys():

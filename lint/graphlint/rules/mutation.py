@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from graphlint.ops.table import op_of
 from graphlint.rules.base import Finding, Rule, no_fix
 from graphlint.rules.diagnostics import Fix, WrittenStorage
 from graphlint.rules.fixers import FUNCTIONALIZE
@@ -53,7 +54,7 @@ def write_fix(view: ProgramView, write: Write) -> Fix:
     known = twin is not None and site.op is not None and site.op.substitute is None
     what = f"becomes {twin}" if known else "becomes data flow"
     if site.op is not None and site.op.is_custom:
-        what = "is called on a copy by higher_order.auto_functionalized_v2"
+        what = f"is called on a copy by {op_of('wrapper').name}"
     if write.kind not in ("intermediate", "unknown"):
         what += ", and what it writes is written back at the end"
     exact = site.position not in view.write_plan.inexact

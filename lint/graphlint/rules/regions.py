@@ -1,7 +1,5 @@
 """GL401 to GL403: regions and subgraphs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from graphlint.rules.base import Finding, Rule, no_fix
@@ -120,7 +118,7 @@ class DeadEffect(Rule):
         effects: dict[int, Site] = {}
         for site in view.sites:
             op = site.op
-            if op is not None and (op.effect or op.returns_nothing or op.written_arguments(site.node)):
+            if op is not None and (op.effect or op.returns_nothing or op.written(site.node)):
                 for caller in site.scope.callers():
                     effects.setdefault(caller.position, site)
         dead: list[Site] = []

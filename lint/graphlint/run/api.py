@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import msgspec
 
 from graphlint.artifact.errors import ConfigError
-from graphlint.artifact.urls import is_url
+from graphlint.artifact.source import is_url
 from graphlint.ops.declared import DeclaredOp
 from graphlint.report.results import Action, FileResult
 from graphlint.rules.settings import Settings, TokenSink

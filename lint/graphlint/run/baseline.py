@@ -23,7 +23,8 @@ from typing import Annotated, Final
 import msgspec
 
 from graphlint.artifact.errors import ConfigError
-from graphlint.artifact.urls import is_url
+from graphlint.artifact.source import is_url
+from graphlint.report.results import FileResult
 from graphlint.rules.diagnostics import Diagnostic, Suppression
 from graphlint.run.fingerprints import Identity, identity
 
@@ -74,10 +75,12 @@ class Baseline:
         self._path = path
         self._accepted = load(path)
         self._met: Counter[Identity] = Counter()
+        self._linted: dict[str, Collection[str]] = {}
+        """The artifacts of the run, and the rules that were on."""
 
     def suppress(self, artifact: str, diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
-        """The findings of one program, of which as many of each identity are accepted as the baseline has, the first
-        ones; what is accepted for another reason does not count.
+        """The findings, of which as many of each identity are accepted as the baseline has, the first ones; what is
+        accepted for another reason does not count.
         """
         name, left = artifact_name(artifact, self._path), self._accepted.copy()
         reviewed = []
@@ -89,17 +92,21 @@ class Baseline:
             reviewed.append(diagnostic)
         return reviewed
 
-    def meet(self, artifact: str, diagnostics: Sequence[Diagnostic]) -> None:
-        """Remember what was accepted."""
-        name = artifact_name(artifact, self._path)
-        accepted = (one for one in diagnostics if one.suppression is not None and one.suppression.by == "baseline")
-        self._met |= Counter(identity(one, name) for one in accepted)
+    def meet(self, result: FileResult, enabled: Collection[str]) -> None:
+        """Remember what was accepted of an artifact that these rules were ``enabled`` for."""
+        name = artifact_name(result.path, self._path)
+        self._linted[name] = enabled
+        for found in (result.before, result.suppressed):
+            accepted = (one for one in found if one.suppression is not None and one.suppression.by == "baseline")
+            self._met |= Counter(identity(one, name) for one in accepted)
 
-    def gone(self, artifact: str, enabled: Collection[str]) -> Counter[Identity]:
-        """How many of the artifact's entries for the ``enabled`` rules were not met."""
-        name = artifact_name(artifact, self._path)
-        own = {one: number for one, number in self._accepted.items() if one.artifact == name and one.code in enabled}
-        return Counter(own) - self._met
+    def gone(self) -> Counter[Identity]:
+        """How many entries no longer occur in what was linted, for rules that were on."""
+        own = Counter(self._accepted)
+        for one in self._accepted:
+            if one.code not in self._linted.get(one.artifact, ()):
+                del own[one]
+        return own - self._met
 
 
 def render(counts: Mapping[Identity, int]) -> str:

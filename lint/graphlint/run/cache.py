@@ -1,9 +1,10 @@
 """Results of earlier checks: an artifact that has not changed is not linted again.
 
-An entry is a file. Its name is a digest of the artifact's path (relative to the cache, so that both can move), of the
-settings and of graphlint itself; its content is the result and the artifact's stamp. A result holds as long as the
-stamp is the same. A file that was written less than :data:`RACY_NS` before a check gets no entry: what is written to it
-within the resolution of the file system's clock would leave the stamp as it is.
+An artifact has one entry, a file whose name is a digest of the artifact's path (relative to the cache, so that both can
+move). In front of the result stands its seal: a digest of the result, of the artifact's stamp, of the settings and of
+graphlint itself. A result holds as long as the seal is that of today. A file that was written less than
+:data:`RACY_NS` before a check gets no entry: what is written to it within the resolution of the file system's clock
+would leave the stamp as it is.
 
 Content that changes while size, times and inode stay the same is not noticed. On POSIX systems no program can do that,
 as the change time is the system's; Windows has no change time there. A cache never fails a run: whatever goes wrong
@@ -26,26 +27,19 @@ from graphlint import __version__
 from graphlint.report.results import FileResult
 from graphlint.rules.settings import Acceptance, Settings
 
-TAG, PRUNED, SUFFIX = "CACHEDIR.TAG", "pruned", ".entry"
+TAG, SUFFIX = "CACHEDIR.TAG", ".entry"
 MARKS = {
     TAG: b"Signature: 8a477f597d28d172789f06886806bc55\n"  # of https://bford.info/cachedir/
     b"# Results of graphlint. It is safe to remove this folder; `graphlint clean` does.\n",
     ".gitignore": b"# Made by graphlint\n*\n",
-    PRUNED: b"",
 }
-"""What tells backups and version control to leave a cache alone, and when entries were dropped last."""
+"""What tells backups and version control to leave a cache alone."""
 RACY_NS = 2 * 10**9
 """The coarsest clock in use is that of FAT."""
-DAY_NS = 24 * 3600 * 10**9
-KEPT_NS = 30 * DAY_NS
-"""What was not used for so long is dropped, and the oldest entries beyond :data:`MOST_ENTRIES`."""
-MOST_ENTRIES = 20_000
-CHECKSUM_SIZE = 16
-
-Stamp = tuple[int, ...]
+SEAL_SIZE = 16
 
 
-def stamp_of(path: str) -> Stamp | None:
+def stamp_of(path: str) -> tuple[int, ...] | None:
     """What tells that the file at ``path`` was not written to; None where it may be without another stamp."""
     with contextlib.suppress(OSError, ValueError):
         status = os.stat(path)
@@ -59,45 +53,43 @@ def stamp_of(path: str) -> Stamp | None:
 def lookup(folder: str, path: str, settings: Settings) -> FileResult | None:
     """The result of checking the artifact at ``path``, if it is known."""
     with contextlib.suppress(OSError, ValueError, msgspec.MsgspecError):
-        entry = _entry(folder, path, settings)
-        data = _content(entry)
-        checksum, body = data[:CHECKSUM_SIZE], data[CHECKSUM_SIZE:]
-        if checksum == _checksum(body):
-            stamp, result = msgspec.msgpack.decode(body, type=tuple[Stamp, FileResult])
-            if stamp == stamp_of(path):
-                with contextlib.suppress(OSError):
-                    os.utime(entry)  # what is used is not dropped
-                return _with_path(result, path)
+        data, stamp = _content(_entry(folder, path)), stamp_of(path)
+        if stamp is not None and data[:SEAL_SIZE] == seal(settings, stamp, data[SEAL_SIZE:]):
+            return _with_path(msgspec.msgpack.decode(data[SEAL_SIZE:], type=FileResult), path)
     return None
 
 
-def store(folder: str, path: str, settings: Settings, stamp: Stamp | None, result: FileResult) -> None:
+def store(folder: str, path: str, settings: Settings, stamp: tuple[int, ...] | None, result: FileResult) -> None:
     """Keep the result of a check of the artifact at ``path``, which had the stamp before the check, in ``folder``."""
     # What could not be read may be readable next time, for reasons that are not in the file.
     if result.unreadable or stamp is None or stamp_of(path) != stamp:
         return
     with contextlib.suppress(OSError, ValueError):  # a full disk, a read-only folder; names that are no text
-        body = msgspec.msgpack.encode((stamp, _with_path(result, "")))  # a path need be no text
-        entry = _entry(folder, path, settings)
+        body = msgspec.msgpack.encode(_with_path(result, ""))  # a path need be no text
+        entry = _entry(folder, path)
         _make(folder)
         temporary = f"{entry}.{os.getpid()}-{os.urandom(4).hex()}.tmp"
         try:
             with open(temporary, "xb") as stream:
-                stream.write(_checksum(body) + body)
+                stream.write(seal(settings, stamp, body) + body)
             os.replace(temporary, entry)
         finally:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
 
 
-def _entry(folder: str, path: str, settings: Settings) -> str:
-    """The entry's path. Raises ValueError for names that are no text, and across drives of Windows."""
+def seal(settings: Settings, stamp: tuple[int, ...], body: bytes) -> bytes:
+    """The digest of a result and of what it holds for."""
     # What is accepted comes after a check.
     plain = msgspec.structs.replace(settings, acceptance=Acceptance())
+    held_for = msgspec.json.encode((_code(), stamp, plain), order="deterministic")
+    return hashlib.blake2b(held_for + body, digest_size=SEAL_SIZE).digest()
+
+
+def _entry(folder: str, path: str) -> str:
+    """The entry's path. Raises ValueError across drives of Windows."""
     place = os.fsencode(os.path.relpath(os.path.abspath(path), os.path.dirname(folder)))
-    parts = _code(), msgspec.json.encode(plain, order="deterministic"), place
-    name = hashlib.blake2b(b"".join(len(part).to_bytes(8, "little") + part for part in parts), digest_size=20)
-    return os.path.join(folder, name.hexdigest() + SUFFIX)
+    return os.path.join(folder, hashlib.blake2b(place, digest_size=20).hexdigest() + SUFFIX)
 
 
 def clean(folder: str) -> tuple[int, int] | None:
@@ -118,24 +110,12 @@ def clean(folder: str) -> tuple[int, int] | None:
 
 @functools.cache
 def _make(folder: str) -> None:
-    """Make the folder, and once a day drop what has not been used for long, and what dead runs left behind."""
     # A folder that is in use for something else is not ours to tag.
     if not os.path.isdir(folder) or not os.listdir(folder):
         os.makedirs(folder, exist_ok=True)
         for name, text in MARKS.items():
             with open(os.path.join(folder, name), "wb") as stream:
                 stream.write(text)
-    marker = os.path.join(folder, PRUNED)
-    now = time.time_ns()
-    if os.path.isfile(marker) and now - os.stat(marker).st_mtime_ns < DAY_NS:
-        return
-    with open(marker, "wb"):
-        pass
-    entries = sorted((now - status.st_mtime_ns, path) for path, status in _files(folder) if SUFFIX in path)
-    for newer, (age, path) in enumerate(entries):
-        if newer >= MOST_ENTRIES or age > (KEPT_NS if path.endswith(SUFFIX) else DAY_NS):
-            with contextlib.suppress(OSError):
-                os.unlink(path)
 
 
 def _files(folder: str) -> Iterator[tuple[str, os.stat_result]]:
@@ -154,22 +134,18 @@ def _content(path: str) -> bytes:
 
 
 @functools.cache
-def _code() -> bytes:
+def _code() -> str:
     """What tells one graphlint from another: the version, in a checkout also size and time of each source file."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     if os.path.isdir(os.path.join(os.path.dirname(package), f"graphlint-{__version__}.dist-info")):
-        return __version__.encode()
+        return __version__
     found = [__version__]
     for folder, folders, files in os.walk(package):
         folders[:] = sorted(name for name in folders if name != "__pycache__")
         for name in sorted(files):
             status = os.stat(os.path.join(folder, name))
             found.append(f"{name} {status.st_size} {status.st_mtime_ns}")
-    return "\n".join(found).encode("utf-8", "surrogateescape")
-
-
-def _checksum(body: bytes) -> bytes:
-    return hashlib.blake2b(body, digest_size=CHECKSUM_SIZE).digest()
+    return "\n".join(found)
 
 
 def _with_path(result: FileResult, path: str) -> FileResult:

@@ -108,12 +108,6 @@ def load(path: str, root: str | None = None) -> ConfigFile | None:
     return ConfigFile(path, folder, check(table, path, "tool.graphlint" if is_pyproject else ""))
 
 
-def load_inline(text: str, root: str) -> ConfigFile:
-    """The configuration in ``text``, one ``key = value`` of ``graphlint.toml``. Raises ConfigError."""
-    table = parse_toml(text.encode("utf-8", "surrogateescape"), f"--config '{text}'")
-    return ConfigFile("--config", root, check(table, "--config", ""))
-
-
 def find_in(folder: str) -> ConfigFile | None:
     """The configuration that the folder itself holds, if any. Raises ConfigError."""
     paths = (os.path.join(folder, name) for name in FILE_NAMES)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from graphlint.artifact.urls import is_url
+from graphlint.artifact.source import is_url, reason_of
 from graphlint.run.resolution import Resolver
 
 # pathlib would make a walk over many folders several times slower.
@@ -47,7 +47,7 @@ def _candidates(paths: Iterable[str], resolver: Resolver) -> Iterator[Candidate]
             if any(magic in path for magic in "*?["):
                 yield from _matching(path, resolver)
             else:
-                yield Candidate(path, reason(error))
+                yield Candidate(path, reason_of(error))
             continue
         if resolver.force_exclude and resolver.excludes_with_parents(os.path.abspath(path)):
             continue
@@ -70,7 +70,7 @@ def _search(folder: str, resolver: Resolver) -> Iterator[Candidate]:
         with os.scandir(folder) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
     except OSError as error:
-        yield Candidate(folder, reason(error))
+        yield Candidate(folder, reason_of(error))
         return
     absolute = os.path.abspath(folder)
     for entry in entries:
@@ -90,11 +90,6 @@ def _is_artifact(entry: os.DirEntry[str]) -> bool:
         return entry.is_file() or (entry.is_symlink() and not os.path.exists(entry.path))
     except OSError:
         return True
-
-
-def reason(error: OSError) -> str:
-    """The system's words for ``error``, the same on every platform."""
-    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def _remote(url: str, resolver: Resolver) -> Iterator[Candidate]:

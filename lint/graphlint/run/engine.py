@@ -163,7 +163,7 @@ class _Run:
         self._found["fixed"] += result.fixed
         self._notes += result.notes
         if self._settings.illustrate:
-            from graphlint.report.illustrating import illustrate_fix
+            from graphlint.report.graphs.svg import illustrate_fix
 
             after = ProgramView(changed, self._settings)
             self._illustrate(after, result.remaining)
@@ -203,7 +203,7 @@ class _Run:
 
     def _illustrate(self, view: ProgramView, diagnostics: Sequence[Diagnostic]) -> None:
         if self._settings.illustrate:
-            from graphlint.report.illustrating import illustrate
+            from graphlint.report.graphs.svg import illustrate
 
             reported = [one for one in diagnostics if one.suppression is None]
             self._found["illustrations"] += illustrate(view, reported).values()

@@ -20,16 +20,15 @@ import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
-from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 
 from graphlint.artifact.errors import GraphlintError
-from graphlint.artifact.urls import is_url
+from graphlint.artifact.source import is_url, reason_of
 from graphlint.report.results import Action, FileResult
 from graphlint.rules.settings import Settings
-from graphlint.run.discovery import discover, reason
+from graphlint.run.discovery import discover
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
@@ -101,7 +100,7 @@ def attempt(task: Task, process: Process | None = None, reviewer: Reviewer | Non
     try:
         return Outcome(_processed(task, process, reviewer))
     except OSError as error:
-        return _failure(task, reason(error))
+        return _failure(task, reason_of(error))
     except GraphlintError as error:
         return _failure(task, str(error))
     except MemoryError:
@@ -109,12 +108,12 @@ def attempt(task: Task, process: Process | None = None, reviewer: Reviewer | Non
     except Exception as error:  # noqa: BLE001 - a bug met in one artifact must not hide what the others have
         import traceback
 
-        result = FileResult(path=task.path, error=f"internal error: {type(error).__name__}: {error}")
-        return Outcome(result, False, _described(error), "".join(traceback.format_exception(error)))
+        said = f"internal error: {type(error).__name__}: {error}"
+        return _failure(task, said, _described(error), "".join(traceback.format_exception(error)))
 
 
-def _failure(task: Task, error: str) -> Outcome:
-    return Outcome(FileResult(path=task.path, error=error), done=False)
+def _failure(task: Task, error: str, bug: str = "", trace: str = "") -> Outcome:
+    return Outcome(FileResult(path=task.path, error=error), False, bug, trace)
 
 
 def _described(error: BaseException) -> str:
@@ -169,21 +168,18 @@ def with_caches(tasks: Sequence[Task], folder_of: Callable[[str], str]) -> list[
     """The tasks, with the folders that keep their results where that is worth it."""
     # Looking at the sizes first keeps a run over a few small artifacts from importing the cache. Pictures are not kept,
     # being large.
-    sizes = [-1 if task.settings.illustrate else _size(task.path) for task in tasks]
-    if sum(size for size in sizes if size >= SMALLEST_KEPT) < WORTH_KEEPING:
+    sizes = {task.path: _size(task.path) for task in tasks if not task.settings.illustrate}
+    kept = {path for path, size in sizes.items() if size >= SMALLEST_KEPT}
+    if sum(sizes[path] for path in kept) < WORTH_KEEPING:
         return list(tasks)
-    return [
-        task if size < SMALLEST_KEPT else msgspec.structs.replace(task, cache=folder_of(task.path))
-        for task, size in zip(tasks, sizes, strict=True)
-    ]
+    return [msgspec.structs.replace(task, cache=folder_of(task.path)) if task.path in kept else task for task in tasks]
 
 
 def _size(path: str) -> int:
     """In bytes; -1 for what is no file, or none of this machine."""
-    try:
+    with contextlib.suppress(OSError, ValueError):
         return os.stat(path).st_size
-    except (OSError, ValueError):
-        return -1
+    return -1
 
 
 def run(
@@ -269,15 +265,7 @@ def _in_order(
     try:
         for task, outcome in zip(tasks, known, strict=True):
             executor = executor_for(task) if outcome is None else None
-            pending: Outcome | Future[Outcome] | None = outcome
-            if executor is not None:
-                from concurrent.futures import BrokenExecutor
-
-                try:
-                    pending = executor.submit(attempt, task)
-                except BrokenExecutor as error:
-                    pending = _lost(task, error)
-            ahead.append((task, pending))
+            ahead.append((task, outcome if executor is None else _submitted(task, executor)))
             if len(ahead) > AHEAD:
                 yield _awaited(*ahead.popleft(), here)
         while ahead:
@@ -286,6 +274,15 @@ def _in_order(
         for _, pending in ahead:
             if pending is not None and not isinstance(pending, Outcome):
                 pending.cancel()
+
+
+def _submitted(task: Task, executor: Executor) -> Outcome | Future[Outcome]:
+    from concurrent.futures import BrokenExecutor
+
+    try:
+        return executor.submit(attempt, task)
+    except BrokenExecutor as error:
+        return _lost(task, error)
 
 
 def _awaited(task: Task, pending: Outcome | Future[Outcome] | None, here: Callable[[Task], Outcome]) -> Outcome:
@@ -330,9 +327,7 @@ class WorkerPool(contextlib.AbstractContextManager["WorkerPool"]):
         """Call ``function`` in a worker. The future raises WorkerDiedError when the worker dies of it."""
         return self._threads.submit(self._call, function, arguments)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Wait for the workers. When there was an exception, or nobody wants the rest of the results, end them now:
         they drop what they are doing, and remove their temporary files.
         """
@@ -440,7 +435,7 @@ def serve() -> None:
     os._exit(0)
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
+def _interrupt(number: int, frame: object) -> None:
     signal.signal(number, signal.SIG_IGN)  # once is enough: what it sets off is to be left in peace
     raise _Interrupted
 

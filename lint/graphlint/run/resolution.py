@@ -6,18 +6,19 @@ given by ``--config FILE``), each ``--config KEY=VALUE``, the command line's own
 
 import os.path
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final
 
 import msgspec
 
 from graphlint.artifact.errors import ConfigError
 from graphlint.artifact.limits import Limits
-from graphlint.artifact.urls import is_url
+from graphlint.artifact.source import is_url
 from graphlint.ops.declared import DeclaredOp
 from graphlint.report.formats.registry import Output, parse
 from graphlint.rules.ignore_comments import UnusedIgnore
 from graphlint.rules.selection import Layer, enabled_codes, fixable_codes, matching_codes
-from graphlint.rules.settings import Acceptance, Pattern, Profile, Settings
+from graphlint.rules.settings import Acceptance, Pattern, Profile, Settings, parse_toml
 from graphlint.run import config
 from graphlint.run.config import ConfigFile, Configuration
 from graphlint.run.globs import matches
@@ -84,11 +85,13 @@ class Resolver:
         self._file = None if file is None else config.load(file, self._folder)
         if file is not None and self._file is None:
             raise ConfigError(f"{file}: there is no [tool.graphlint] in it")
-        self._overrides = [config.load_inline(text, self._folder) for text in inline]
+        self._overrides = []
+        for text in inline:
+            table = parse_toml(text.encode("utf-8", "surrogateescape"), f"--config '{text}'")
+            self._overrides.append(ConfigFile("--config", self._folder, config.check(table, "--config", "")))
         self._overrides.append(ConfigFile(origin, self._folder, options))
         self._files: dict[str, ConfigFile | None] = {}
         self._resolved: dict[str, Resolved] = {}
-        self._profiles: dict[tuple[str, ...], Profile] = {}
 
     @property
     def run(self) -> Resolved:
@@ -157,7 +160,7 @@ class Resolver:
             exclude += _patterns(source, source.configuration.extend_exclude)
         said = Configuration(**{key: _last(sources, key)[1] for key in Configuration.__struct_fields__})
         outputs, formats = _last(sources, "output_format")
-        cache, folder = _last(sources, "cache_dir")
+        keeping, folder = _last(sources, "cache_dir")
         targeting, targets = _last(sources, "target")
         # A later target for all artifacts overrides earlier ones for single files.
         own = max((targeting, _last(sources, "per_file_target")[0]), key=sources.index)
@@ -188,34 +191,23 @@ class Resolver:
                 one if outputs.root == self._folder or not one.file else Output(one.format, _below(outputs, one.file))
                 for one in map(parse, formats)
             ),
-            cache_dir=_below(cache, os.path.expanduser(folder)),
+            cache_dir=_below(keeping, os.path.expanduser(folder)),
         )
 
     def _targeted(
         self, settings: Settings, sources: Sequence[ConfigFile], targets: tuple[str, ...], source: ConfigFile, key: str
     ) -> Settings:
         """The settings for these targets, which ``key`` of ``source`` names."""
-        profile = self._profile(targets, f"{source.path}: {'--' if source.path == COMMAND_LINE else ''}{key}")
+        try:
+            profile = _profile(targets)
+        except ConfigError as error:
+            raise ConfigError(f"{source.path}: {'--' if source.path == COMMAND_LINE else ''}{key}: {error}") from None
         said = ((one.configuration, one.path) for one in sources)
         layers = [Layer(one.select, one.extend_select or (), one.ignore or (), path) for one, path in said]
         enabled = enabled_codes(layers, profile.violations)
         if _last(sources, "warn_unused_ignores")[1]:
             enabled |= {UnusedIgnore.code}
         return msgspec.structs.replace(settings, enabled=enabled, profile=profile)
-
-    def _profile(self, targets: tuple[str, ...], origin: str) -> Profile:
-        if not targets:
-            return Profile()
-        if targets == Profile().targets:
-            return Profile(chosen=True)
-        if targets not in self._profiles:
-            from graphlint.rules.targets.model import profile_of
-
-            try:
-                self._profiles[targets] = profile_of(targets)
-            except ConfigError as error:
-                raise ConfigError(f"{origin}: {error}") from None
-        return self._profiles[targets]
 
     def _acceptance(self, root: str, sources: Sequence[ConfigFile]) -> Acceptance:
         """Raises ConfigError for a source root that is no folder."""
@@ -231,6 +223,15 @@ class Resolver:
             codes = matching_codes(selectors, f'per-file-ignores."{glob}"', ignoring.path)
             ignored.append((Pattern(glob, ignoring.root), codes))
         return Acceptance(root, roots, _below(naming, baseline) if baseline else "", tuple(ignored))
+
+
+@cache
+def _profile(targets: tuple[str, ...]) -> Profile:
+    if targets in ((), Profile().targets):
+        return Profile(chosen=bool(targets))
+    from graphlint.rules.targets.model import profile_of
+
+    return profile_of(targets)
 
 
 def _last(sources: Sequence[ConfigFile], key: str) -> tuple[ConfigFile, Any]:

@@ -13,12 +13,12 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
+from functools import cache
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from graphlint.artifact.urls import is_url
+from graphlint.artifact.source import is_url
 from graphlint.report.results import FileResult
 from graphlint.rules.base import Rule, no_fix
 from graphlint.rules.diagnostics import Diagnostic, Location, Suppression
@@ -52,9 +52,9 @@ class Reviewer:
     """Reviews the findings of one run. The same findings always give the same result."""
 
     def __init__(self) -> None:
-        self._locators: dict[tuple[str, tuple[str, ...]], Locator] = {}
+        self._locator = cache(_locator_of)
+        self._ignores_in = cache(_read_ignores)
         self._baselines: dict[str, Baseline] = {}
-        self._ignores: dict[str, tuple[Ignore, ...]] = {}
         self._seen: dict[str, _Seen] = {}
 
     def baseline(self, path: str) -> Baseline | None:
@@ -67,14 +67,13 @@ class Reviewer:
 
     def review(self, result: FileResult, settings: Settings) -> FileResult:
         """The ``result`` of a check by these settings, what is accepted set aside."""
-        reviewed: list[Diagnostic] = []
-        for program, group in groupby(result.diagnostics, lambda one: None if one.code in UNREADABLE else one.program):
-            found = list(group)
-            reviewed += found if program is None else self.accept(result.path, settings.acceptance, found)
-        return msgspec.structs.replace(result, diagnostics=tuple(reviewed)).without_suppressed()
+        found = [one for one in result.diagnostics if one.program is not None and one.code not in UNREADABLE]
+        reviewed = dict(zip(map(id, found), self.accept(result.path, settings.acceptance, found), strict=True))
+        diagnostics = tuple(reviewed.get(id(one), one) for one in result.diagnostics)
+        return msgspec.structs.replace(result, diagnostics=diagnostics).without_suppressed()
 
     def accept(self, path: str, acceptance: Acceptance, diagnostics: Sequence[Diagnostic]) -> Sequence[Diagnostic]:
-        """The findings of one program of the artifact at ``path``, with place, fingerprint and suppression."""
+        """Findings in programs of the artifact at ``path``, with place, fingerprint and suppression."""
         if not diagnostics:
             return diagnostics
         from graphlint.run.fingerprints import fingerprints
@@ -108,9 +107,8 @@ class Reviewer:
             elif by in (None, "baseline") and _has_line(one.location):
                 seen.left.add((one.location.line, one.code))
         baseline = self.baseline(settings.acceptance.baseline)
-        if baseline is not None:
-            baseline.meet(result.path, result.before)
-            baseline.meet(result.path, result.suppressed)
+        if baseline is not None and not (result.error or result.unreadable):
+            baseline.meet(result, settings.enabled)
         return msgspec.structs.replace(result, frames=(), before=())
 
     def _note(self, file: str, settings: Settings) -> _Seen:
@@ -140,19 +138,9 @@ class Reviewer:
         ignores = self._ignores_in(location.file, self._locator(acceptance))
         return next((ignore for ignore in ignores if ignore.accepts(diagnostic.code, location.line)), None)
 
-    def stale(
-        self, results: Sequence[FileResult], settings_of: Callable[[str], Settings]
-    ) -> dict[str, Counter[Identity]]:
-        """For each baseline, how many of its entries no longer occur in what was linted, for rules that were on."""
-        stale: dict[str, Counter[Identity]] = {}
-        for result in results:
-            if not (result.is_source or result.error or result.unreadable):
-                settings = settings_of(result.path)
-                baseline = self.baseline(settings.acceptance.baseline)
-                gone = baseline.gone(result.path, settings.enabled) if baseline is not None else None
-                if gone:
-                    stale[settings.acceptance.baseline] = stale.get(settings.acceptance.baseline, Counter()) | gone
-        return stale
+    def stale(self) -> dict[str, Counter[Identity]]:
+        """For each baseline of the run that holds such, the entries that no longer occur."""
+        return {path: gone for path, baseline in self._baselines.items() if (gone := baseline.gone())}
 
     def source_results(self, settings_of: Callable[[str], Settings], shown: Callable[[str], str]) -> list[FileResult]:
         """What is wrong with the comments in the source files of this run, a result for each file that has such.
@@ -196,23 +184,20 @@ class Reviewer:
             message = f"nothing on this line for this comment to accept: {', '.join(unused)}"
             yield UnusedIgnore, message, "remove it, or lint the artifact that it is meant for in the same run"
 
-    def _locator(self, acceptance: Acceptance) -> Locator:
-        key = (acceptance.root, acceptance.source_roots)
-        if key not in self._locators:
-            from graphlint.run.sources.locating import Locator
-            from graphlint.run.sources.repository import repository_of
 
-            self._locators[key] = Locator(repository_of(*key))
-        return self._locators[key]
+def _locator_of(acceptance: Acceptance) -> Locator:
+    from graphlint.run.sources.locating import Locator
+    from graphlint.run.sources.repository import Repository
 
-    def _ignores_in(self, file: str, locator: Locator) -> tuple[Ignore, ...]:
-        if file not in self._ignores:
-            from graphlint.run.sources.sourcefile import find_ignores
+    return Locator(Repository(acceptance.root, acceptance.source_roots))
 
-            source = locator.read(file)
-            names = {text: rule.code for rule in RULES for text in (rule.code, rule.name)}
-            self._ignores[file] = find_ignores(source, names) if source is not None else ()
-        return self._ignores[file]
+
+def _read_ignores(file: str, locator: Locator) -> tuple[Ignore, ...]:
+    from graphlint.run.sources.sourcefile import find_ignores
+
+    source = locator.read(file)
+    names = {text: rule.code for rule in RULES for text in (rule.code, rule.name)}
+    return find_ignores(source, names) if source is not None else ()
 
 
 def _has_line(location: Location) -> bool:

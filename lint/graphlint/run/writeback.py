@@ -7,7 +7,7 @@ import msgspec
 
 from graphlint import __version__
 from graphlint.artifact.artifact import Artifact, ProgramEntry, open_artifact
-from graphlint.artifact.constants import add_constants, remove_constants, without_gradients
+from graphlint.artifact.constants import changed_constants
 from graphlint.artifact.errors import ArtifactError, FixValidationError
 from graphlint.artifact.limits import UNLIMITED
 from graphlint.artifact.rewrite import PendingReplacement
@@ -67,9 +67,8 @@ def write_back(
     members: dict[str, bytes | None] = {}
     for change in changes:
         members[change.entry.member] = change.data
-        members.update(without_gradients(artifact, change.entry, set(change.buffers), planned=members))
-        members.update(remove_constants(artifact, change.entry, change.old_buffers, planned=members))
-        members.update(add_constants(artifact, change.entry, change.new_buffers, planned=members))
+        constants = {"detached": change.buffers, "removed": change.old_buffers, "added": change.new_buffers}
+        members.update(changed_constants(artifact, change.entry, members, **constants))
     notes: tuple[str, ...] = ()
     if settings.provenance:
         recorded = _recorded(artifact, settings, action, changes)

@@ -8,8 +8,6 @@ The only subpackage that imports torch, which the extra ``torch`` installs: ``pi
 - :func:`lint_program`: the findings in a ``torch.export.ExportedProgram``
 """
 
-from __future__ import annotations
-
 import importlib
 from typing import TYPE_CHECKING
 

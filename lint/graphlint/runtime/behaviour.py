@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.utils import _pytree as pytree
 
+from graphlint.ops.table import role_of
 from graphlint.runtime.samples import SEED, Call
 
 _ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")
@@ -43,7 +44,7 @@ class Runner:
         self.module = program.module() if module is None else module
         self._tokens: set[str] = set()
         """Names of the buffers that dependency tokens end in, whose values mean nothing."""
-        if any(str(node.target) == "aten._make_dep_token.default" for node in program.graph.nodes):
+        if any(role_of(str(node.target)) == "make-token" for node in program.graph.nodes):
             written = program.graph_signature.buffers_to_mutate.values()
             self._tokens = {one for one in written if one.startswith("dep_token") and one not in program.state_dict}
         self.initial = {name: value.detach().clone() for name, value in self.tensors().items()}
@@ -204,11 +205,8 @@ def _between_states(before: dict[str, Any], after: dict[str, Any], same: Same) -
         return f"there is no {missing[0]!r} among the parameters, buffers and constants any more"
     if new := sorted(after.keys() - before.keys()):
         return f"there is a new parameter, buffer or constant {new[0]!r}"
-    for name, value in before.items():
-        found = _between_leaves(value, after[name], same)
-        if found:
-            return f"{name!r} after the call: {found}"
-    return None
+    pairs = ((value, after[name], f"{name!r} after the call") for name, value in before.items())
+    return next((found for value, other, what in pairs if (found := between(value, other, what, same))), None)
 
 
 def between(before: Any, after: Any, what: str, same: Same = same_bits) -> str | None:

@@ -10,18 +10,16 @@ import copy
 import operator
 from collections.abc import Sequence
 from itertools import count
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch.fx.passes.infra.pass_base import PassResult
 from torch.utils import _pytree as pytree
 
-from graphlint.ops.info import Convention
-from graphlint.ops.table import check_twins, op_table
+from graphlint.ops.info import HIGHER_ORDER, Convention, OpInfo
+from graphlint.ops.table import op_of, op_table
 from graphlint.passes.tokens import BARE_MESSAGE, TOKEN
 from graphlint.runtime.loading import quiet
-
-_ATEN: Final = torch.ops.aten
 
 
 def functionalize_graph_module(gm: torch.fx.GraphModule) -> PassResult:
@@ -88,7 +86,7 @@ class _Threading:
                 continue
             with graph.inserting_before(node):
                 if token is None:
-                    token = self._node(graph, _ATEN._make_dep_token.default, (), _place(node))
+                    token = self._node(graph, _overload(op_of("make-token")), (), _place(node))
                 if twin is not None:
                     token = self._replace(graph, node, twin, token)
             if rule is not None:
@@ -96,7 +94,7 @@ class _Threading:
         if returns:
             output = _output(graph)
             with graph.inserting_before(output):
-                last = self._node(graph, _ATEN.clone.default, (token,), _place(output)) if clone else token
+                last = self._node(graph, _overload(op_of("copy")), (token,), _place(output)) if clone else token
             results, recorded = output.args[0], output.meta.get("val")
             output.args = (_with(results if isinstance(results, (tuple, list)) else [results], returned, last),)
             if isinstance(recorded, (tuple, list)) and self._value:
@@ -120,7 +118,7 @@ class _Threading:
         """The functional twin in the place of a check, which may leave its bounds out, as the twin may not."""
         arguments = twin._schema.arguments[len(node.args) :]
         kwargs: dict[str, Any] = {argument.name: None for argument in arguments if not argument.has_default_value()}
-        if node.target is _ATEN._assert_async.default:
+        if node.target is _overload(op_of("assert")):
             kwargs["assert_msg"] = BARE_MESSAGE
         new = self._node(graph, twin, node.args, node.meta, {**kwargs, **node.kwargs, TOKEN: token})
         graph.erase_node(node)
@@ -165,7 +163,7 @@ class _Threading:
             return following
         # Autograd differentiates such an op as a whole, and the twins have no derivative.
         with graph.inserting_after(following):
-            return self._node(graph, _ATEN.detach.default, (following,), _place(node))
+            return self._node(graph, _overload(op_of("detach")), (following,), _place(node))
 
 
 def _with(values: Sequence[Any], place: int | None, value: Any) -> tuple[Any, ...]:
@@ -193,15 +191,20 @@ def _twin(node: Any) -> Any:
     """The functional twin of a check, None for any other node."""
     if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):
         return None
-    name = check_twins().get(f"torch.ops.{node.target}")
-    return operator.attrgetter(name.removeprefix("torch.ops."))(torch.ops) if name is not None else None
+    check = op_table().lookup(str(node.target))
+    twin = op_table().twin_of(check) if check is not None and check.kind == "check" else None
+    return None if twin is None else _overload(twin)
+
+
+def _overload(op: OpInfo) -> Any:
+    return operator.attrgetter(op.name)(torch.ops)
 
 
 def _way_through(module: torch.fx.GraphModule, node: Any) -> Convention | None:
     """How a node calls its graphs, if one of them holds a check and the token can be carried through it."""
     if node.op != "call_function" or not isinstance(node.target, torch._ops.HigherOrderOperator):
         return None
-    op = op_table().lookup(f"higher_order.{node.target.name()}")
+    op = op_table().lookup(f"{HIGHER_ORDER}{node.target.name()}")
     rule = op.calls if op is not None else None
     if rule is None or not rule.carries or node.kwargs:
         return None

@@ -66,12 +66,17 @@ def load_programs(path: str, *, trust: bool = False) -> dict[str, Any]:
             flat = not artifact.root
     except ArtifactError as error:
         raise VerificationError(f"cannot be verified: {error}") from error
-    try:
-        with quiet(), contextlib.nullcontext() if trust else _data_only():
-            return _loaded(path, flat=flat)
-    except Exception as error:
-        import torch
+    import torch
 
+    try:
+        # Opened here: the loaders of a path insist on the suffix .pt2.
+        with quiet(), contextlib.nullcontext() if trust else _data_only(), open(path, "rb") as file:
+            if flat:
+                return {"model": torch.export.load(file)}
+            from torch.export.pt2_archive._package import load_pt2
+
+            return dict(load_pt2(file).exported_programs)
+    except Exception as error:
         if not trust and "Weights only load failed" in str(error):
             raise VerificationError(
                 "cannot be verified without --trust: torch does not take all its pickles for mere data (they may be of "
@@ -80,17 +85,6 @@ def load_programs(path: str, *, trust: bool = False) -> dict[str, Any]:
         raise VerificationError(
             f"cannot be verified: torch {torch.__version__} does not load it: {_reason(error)}"
         ) from error
-
-
-def _loaded(path: str, *, flat: bool) -> dict[str, Any]:
-    import torch
-
-    with open(path, "rb") as file:  # opened first: the loaders of a path insist on the suffix .pt2
-        if flat:
-            return {"model": torch.export.load(file)}
-        from torch.export.pt2_archive._package import load_pt2
-
-        return dict(load_pt2(file).exported_programs)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,5 @@
 """Exported programs in memory: the same rules and passes, through torch's own serializer."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -36,7 +34,7 @@ class Functionalized(NamedTuple):
     changed: bool
 
 
-def functionalize(program: ExportedProgram, **options: Unpack[ProgramOptions]) -> Functionalized:
+def functionalize(program: ExportedProgram, **options: "Unpack[ProgramOptions]") -> Functionalized:
     """Fix an exported program in memory, as ``graphlint --fix`` fixes an artifact.
 
     The program is never changed. The result is a new one whose parameters, buffers and constants are the same
@@ -56,7 +54,7 @@ def functionalize(program: ExportedProgram, **options: Unpack[ProgramOptions]) -
     return Functionalized(_deserialized(program, fixed.document, fixed.new_buffers), changed=True)
 
 
-def lint_program(program: ExportedProgram, **options: Unpack[ProgramOptions]) -> list[Diagnostic]:
+def lint_program(program: ExportedProgram, **options: "Unpack[ProgramOptions]") -> list[Diagnostic]:
     """The findings in an exported program in memory, as ``graphlint`` reports them of an artifact.
 
     Options and errors are those of :func:`functionalize`.

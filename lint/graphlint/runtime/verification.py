@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from graphlint.artifact.errors import VerificationError
+from graphlint.ops.table import role_of
 from graphlint.report.formats.phrasing import count
 from graphlint.runtime.behaviour import (
     Outcome,
@@ -48,13 +49,8 @@ def verify(
     where a module cannot be imported.
     """
     import_modules(imports)
-    loaded = []
-    for path in (before, after):
-        try:
-            loaded.append(load_programs(path, trust=trust))
-        except VerificationError as error:
-            raise VerificationError(f"{path}: {error}") from error
-    return _compare_all(*loaded, exact=exact)
+    originals, fixed = (_loaded(path, f"{path}:", trust) for path in (before, after))
+    return _compare_all(originals, fixed, exact)
 
 
 def verifier(*, trust: bool = False, report: Callable[[str], None] | None = None) -> Callable[[str, str, bool], None]:
@@ -65,18 +61,21 @@ def verifier(*, trust: bool = False, report: Callable[[str], None] | None = None
 
     def check(before: str, after: str, exact: bool) -> None:
         originals = load_programs(before, trust=trust)
-        try:
-            fixed = load_programs(after, trust=trust)
-        except VerificationError as error:
-            raise VerificationError(f"after the fix it {error}") from error
-        verified = _compare_all(originals, fixed, exact=exact)
+        verified = _compare_all(originals, _loaded(after, "after the fix it", trust), exact)
         if report is not None:
             report(f"{before}: {describe(verified)}")
 
     return check
 
 
-def _compare_all(originals: dict[str, Any], fixed: dict[str, Any], *, exact: bool) -> Verified:
+def _loaded(path: str, which: str, trust: bool) -> dict[str, Any]:
+    try:
+        return load_programs(path, trust=trust)
+    except VerificationError as error:
+        raise VerificationError(f"{which} {error}") from error
+
+
+def _compare_all(originals: dict[str, Any], fixed: dict[str, Any], exact: bool) -> Verified:
     if originals.keys() != fixed.keys():
         before, after = (", ".join(sorted(programs)) for programs in (originals, fixed))
         raise VerificationError(f"the programs are {before} before and {after} after")
@@ -184,5 +183,5 @@ def _returns_token(original: Any, fixed: Any) -> bool:
         and after.num_children == 2
         and after.children()[0] == before
         and after.children()[1].is_leaf()
-        and any(str(node.target).endswith("_make_dep_token.default") for node in fixed.graph.nodes)
+        and any(role_of(str(node.target)) == "make-token" for node in fixed.graph.nodes)
     )

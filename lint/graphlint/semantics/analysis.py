@@ -1,7 +1,5 @@
 """What a program does: its nodes in order, what they write, and which memory that is."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
@@ -9,6 +7,7 @@ from functools import cached_property
 import msgspec
 
 from graphlint.ir.document import Payloads
+from graphlint.ir.edit import every_graph
 from graphlint.ir.model import Program
 from graphlint.ops.info import OpInfo
 from graphlint.ops.table import OpTable, check_twins
@@ -56,6 +55,19 @@ class Write(msgspec.Struct, frozen=True, eq=False):
         """Whether the write reaches that storage in every run."""
         return len(self.refs) == 1 and self.refs[0].certain
 
+    @property
+    def is_seen(self) -> bool:
+        """Whether autograd sees it: it is made with gradients on, and to a tensor or its views, not to what is detached
+        of it.
+        """
+        regions = (
+            site.node for site in self.site.scope.callers() if site.op is not None and site.op.region == "gradients"
+        )
+        modes = (region.inputs[0].arg.as_bool for region in regions if region.inputs)
+        if next(modes, True) is False:
+            return False
+        return not any(ref.step is not None and ref.step.op.detaches for ref in self.target.chain())
+
 
 class Analysis:
     """A program with what it does, each part worked out once, when it is first asked for."""
@@ -74,15 +86,13 @@ class Analysis:
 
     def _left_out(self, op: OpInfo) -> bool:
         """Whether nodes of an op are of no interest."""
-        # What the configuration declares may be a higher-order op, with graphs among its operands.
-        return op.source != "configuration" and not (
+        return op.first_order and not (
             op.writes
             or op.hidden_writes is not None
-            or op.random.draws != "never"
+            or op.random.draws
             or op.returns_nothing
             or op.kind is not None
             or op.effect
-            or op.name.startswith("higher_order.")
         )
 
     @cached_property
@@ -149,14 +159,13 @@ class Analysis:
         counts: Counter[str] = Counter()
         for site in self.sites:
             op = site.op
-            if op is None or op.written_arguments(site.node) or op.effect or op.returns_nothing:
+            if op is None or op.written(site.node) or op.effect or op.returns_nothing:
                 counts[site.node.target] += 1
             if op is not None and op.draws(site.node):
                 counts["a random op"] += 1
         twins = frozenset(check_twins().values())  # plain functions, which are no sites
-        called = (sub.graph for site in self.sites for sub in site.node.subgraphs())
-        for graph in (self.program.graph, *called):
-            counts.update([node.target for node in graph.nodes if node.target in twins])
+        for graph in every_graph(self.program.graph):
+            counts.update({target: len(graph.by_target[target]) for target in graph.by_target.keys() & twins})
         return counts
 
     @cached_property

@@ -2,8 +2,6 @@
 (:class:`~graphlint.ops.info.Convention`).
 """
 
-from __future__ import annotations
-
 import msgspec
 
 from graphlint.ir.edit import KEYWORD

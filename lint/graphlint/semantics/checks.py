@@ -1,18 +1,16 @@
 """Runtime checks: why one cannot be fixed."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
-from typing import Final, TypeGuard
+from collections.abc import Sequence
+from typing import Final
 
 from graphlint.ir.enums import DTYPES
 from graphlint.ir.expressions import as_expression
-from graphlint.ir.model import Argument, Graph, Node, Program, TensorMeta
-from graphlint.ops.info import OpInfo
+from graphlint.ir.model import Argument, Graph, Node, Program
 from graphlint.semantics.analysis import Analysis
 from graphlint.semantics.calls import call_of
 from graphlint.semantics.precision import UNSURE_DTYPE
 from graphlint.semantics.sites import Site
+from graphlint.semantics.sizes import expression_of
 
 HAS_RESULTS: Final = "this file says that it has results, and this op has none"
 
@@ -66,115 +64,50 @@ def metadata_obstacle(view: Analysis, site: Site) -> str | None:
     """
     if site.node.outputs:
         return HAS_RESULTS
+    graph, memory = site.scope.graph, view.memory
     operand = site.node.input("a")
     names = operand.tensors() if operand is not None else []
     if not names or names[0] is None:
         return "it does not say which tensor it checks"
-    name = _written_tensor(view, site, names[0])
-    for op in _written_by(view, site, name):
-        if op.in_place_view:
-            return f"an in-place view changes the metadata of %{name}"
-        if op.out_variant and any(_asserted(site.node.input(what)) for what in ("size", "stride")):
-            return f"an out= op may change the sizes of %{name}"
-    meta = site.scope.graph.meta(name)
+    asserted = {one.name: one.arg for one in site.node.inputs if one.arg.kind != "as_none"}
+    refs = memory.refs(graph, names[0])
+    name = refs[0].name if len(refs) == 1 and refs[0].graph is graph else names[0]
+    refs = memory.refs(graph, name)
+    for storage in dict.fromkeys(ref.storage for ref in refs):
+        for write in view.reshaping_writes.get(storage, ()):
+            if write.site.position >= site.position or write.site.op is None:
+                continue
+            if write.site.op.in_place_view:
+                return f"an in-place view changes the metadata of %{name}"
+            if "size" in asserted or "stride" in asserted:
+                return f"an out= op may change the sizes of %{name}"
+    meta = graph.meta(name)
     if meta is None:
         return f"the artifact records no metadata of %{name}"
-    if _asserted(site.node.input("dtype")) and name in view.precision.doubts(site.scope.graph):
+    if "dtype" in asserted and name in view.precision.doubts(graph):
         return UNSURE_DTYPE.format(name)
-    for expected in (
-        _dtype(site.node.input("dtype"), meta),
-        _device(site.node.input("device"), meta),
-        _layout(site.node.input("layout"), meta),
-        _sizes(site.node.input("size"), site.scope.graph, meta),
-        _strides(view, site, name, meta),
-    ):
-        if expected:
-            return expected
+    if "dtype" in asserted and (dtype := asserted["dtype"].as_scalar_type) != meta.dtype:
+        return f"it asserts torch.{DTYPES.get(dtype or 0)}, the artifact records torch.{DTYPES.get(meta.dtype)}"
+    if "device" in asserted and str(device := asserted["device"].as_device) != str(meta.device):
+        return f"it asserts device {device}, the artifact records {meta.device}"
+    if "layout" in asserted and asserted["layout"].as_layout != meta.layout:
+        return "it asserts another layout than the artifact records"
+    if "size" in asserted and not _are(asserted["size"], graph, meta.shape):
+        return "its sizes are not known to be those that the artifact records"
+    fixed = len(refs) == 1 and refs[0].certain and refs[0].storage.kind in ("parameter", "buffer", "constant")
+    if "stride" in asserted and (not fixed or site.scope.caller is not None):
+        return "strides may depend on those of the inputs, which the artifact does not promise"
+    if "stride" in asserted and not _are(asserted["stride"], graph, meta.stride):
+        return "its strides are not known to be those that the artifact records"
     return None
 
 
-def _written_tensor(view: Analysis, site: Site, name: str) -> str:
-    """The value whose recorded metadata is that of the tensor: of an in-place op's result, that of what it wrote."""
-    refs = view.memory.refs(site.scope.graph, name)
-    return refs[0].name if len(refs) == 1 and refs[0].graph is site.scope.graph else name
-
-
-def _written_by(view: Analysis, site: Site, name: str) -> Iterator[OpInfo]:
-    """The ops before the check that may change the sizes or strides of that very tensor, or of another one that shares
-    its storage.
-    """
-    for storage in dict.fromkeys(ref.storage for ref in view.memory.refs(site.scope.graph, name)):
-        for write in view.reshaping_writes.get(storage, ()):
-            if write.site.position < site.position and write.site.op is not None:
-                yield write.site.op
-
-
-def _asserted(argument: Argument | None) -> TypeGuard[Argument]:
-    return argument is not None and argument.kind != "as_none"
-
-
-def _dtype(asserted: Argument | None, meta: TensorMeta) -> str | None:
-    if not _asserted(asserted):
-        return None
-    expected = asserted.as_scalar_type
-    if expected == meta.dtype:
-        return None
-    return f"it asserts torch.{DTYPES.get(expected or 0)}, the artifact records torch.{DTYPES.get(meta.dtype)}"
-
-
-def _device(asserted: Argument | None, meta: TensorMeta) -> str | None:
-    if not _asserted(asserted):
-        return None
-    if str(asserted.as_device) == str(meta.device):
-        return None
-    return f"it asserts device {asserted.as_device}, the artifact records {meta.device}"
-
-
-def _layout(asserted: Argument | None, meta: TensorMeta) -> str | None:
-    if not _asserted(asserted) or asserted.as_layout == meta.layout:
-        return None
-    return "it asserts another layout than the artifact records"
-
-
-def _sizes(asserted: Argument | None, graph: Graph, meta: TensorMeta) -> str | None:
-    if not _asserted(asserted):
-        return None
-    expected = _numbers(asserted, graph)
-    if expected is not None and len(expected) == len(meta.shape):
-        pairs = zip(expected, meta.shape, strict=True)
-        if all(as_expression(left) == as_expression(right) for left, right in pairs):
-            return None
-    return "its sizes are not known to be those that the artifact records"
-
-
-def _strides(view: Analysis, site: Site, name: str, meta: TensorMeta) -> str | None:
-    asserted = site.node.input("stride")
-    if not _asserted(asserted):
-        return None
-    refs = view.memory.refs(site.scope.graph, name)
-    fixed = len(refs) == 1 and refs[0].certain and refs[0].storage.kind in ("parameter", "buffer", "constant")
-    if not fixed or site.scope.caller is not None:
-        return "strides may depend on those of the inputs, which the artifact does not promise"
-    expected = _numbers(asserted, site.scope.graph)
-    if expected is not None and tuple(map(as_expression, expected)) == tuple(map(as_expression, meta.stride)):
-        return None
-    return "its strides are not known to be those that the artifact records"
-
-
-def _numbers(argument: Argument, graph: Graph) -> list[int | str] | None:
-    """Sizes or strides as numbers or expressions, None where one is not known."""
-    if argument.as_ints is not None:
-        return list(argument.as_ints)
-    if argument.as_sym_ints is None:
-        return [] if argument.value == [] else None
-    numbers: list[int | str] = []
-    for reference in argument.as_sym_ints:
-        if reference.as_name is None:
-            numbers.append(int(reference.as_int or 0))
-            continue
-        recorded = graph.sym_int_values.get(reference.as_name)
-        expression = recorded.get("as_expr") if isinstance(recorded, dict) else None
-        if not isinstance(expression, dict) or not isinstance(expression.get("expr_str"), str):
-            return None
-        numbers.append(expression["expr_str"])
-    return numbers
+def _are(argument: Argument, graph: Graph, recorded: Sequence[int | str]) -> bool:
+    """Whether sizes or strides are known to be those recorded."""
+    numbers: list[int | str | None] = [*(argument.as_ints or ())]
+    for reference in argument.as_sym_ints or ():
+        named = reference.as_name
+        numbers.append(int(reference.as_int or 0) if named is None else expression_of(graph, named))
+    if None in numbers or (not numbers and argument.value != []):
+        return False
+    return [as_expression(one) for one in numbers if one is not None] == [*map(as_expression, recorded)]

@@ -7,17 +7,15 @@ Source of the conditions: ``aten/src/ATen/native`` of torch 2.13 (``TensorConver
 ``Dropout.cpp``); the tests run each case in torch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Final
 
+from graphlint.ir.dtypes import category
 from graphlint.ir.model import Graph, Node, TensorMeta
 from graphlint.ir.strides import contiguous_strides, view_strides
 from graphlint.ops.info import OpInfo, Sharing
 
 _Decision = Callable[[Node, OpInfo, TensorMeta, TensorMeta], bool | None]
-_COMPLEX: Final = (9, 10, 11)
 
 
 def shares_storage(
@@ -42,6 +40,16 @@ def shares_storage(
         return shares
     doubtful = shares is False and _differs_in_single_steps_only(before, after, may_be_one)
     return None if doubtful or not dtypes_known else shares
+
+
+def stays_as_is(before: TensorMeta | None, after: TensorMeta | None, op: OpInfo) -> bool:
+    """Whether an in-place view makes of its operand what that is already (``squeeze_`` where no size is 1,
+    ``resize_`` to the size that it has).
+    """
+    if before is None or after is None or not op.view:
+        return False
+    shown = [(meta.dtype, meta.shape, meta.stride, str(meta.storage_offset or 0)) for meta in (before, after)]
+    return shown[0] == shown[1]
 
 
 def returns_operand(node: Node, op: OpInfo, operand: TensorMeta) -> bool:
@@ -119,7 +127,7 @@ def _dropped(node: Node, op: OpInfo, before: TensorMeta, after: TensorMeta) -> b
 
 def _real(node: Node, op: OpInfo, before: TensorMeta, after: TensorMeta) -> bool | None:
     """Conjugation and its like return a real operand as it is."""
-    return None if before.dtype in _COMPLEX else True
+    return None if category(before.dtype) == 3 else True
 
 
 def _single(node: Node, op: OpInfo, before: TensorMeta, after: TensorMeta) -> bool | None:

@@ -25,8 +25,8 @@ from graphlint.ir.model import Graph, Node, Program
 from graphlint.ops.conditions import Alias
 from graphlint.ops.info import OpInfo
 from graphlint.ops.table import OpTable
-from graphlint.semantics.calls import GraphCall, call_of
-from graphlint.semantics.conditional import shares_storage
+from graphlint.semantics.calls import call_of
+from graphlint.semantics.conditional import shares_storage, stays_as_is
 from graphlint.semantics.precision import Precision
 from graphlint.semantics.sites import Site
 from graphlint.semantics.sizes import Sizes
@@ -204,7 +204,12 @@ class Memory:
         """Objects that an in-place view has made another view, so far."""
         binding: _Binding = {}
         shared: dict[str, Ref] = {}
-        for name, kind, qualified in classified_inputs(program):
+        for spec, argument in zip(program.graph_module.signature.input_specs, program.graph.inputs, strict=True):
+            name = next(iter(argument.tensors()), None)
+            if name is None:
+                continue
+            kind = _KINDS.get(spec.kind, "user input")
+            qualified = (spec.target or name) if kind in _HELD else name
             payload = (payloads or {}).get(qualified) if kind in _HELD else None
             ref = shared.get(payload) if payload is not None else None
             if ref is None:
@@ -228,17 +233,9 @@ class Memory:
         return refs[0] if refs else None
 
     def written(self, site: Site) -> Iterator[tuple[str, str, tuple[Ref, ...]]]:
-        """Argument name, value and what it refers to for each tensor that the node writes. The name is the one in
-        ``writes`` or ``hidden_writes``, which for declared ops may be a position.
-        """
-        op = site.op
-        if op is None:
-            return
-        hidden = op.hidden_writes
-        updated = hidden.arguments if hidden is not None and hidden.holds(site.node, op.schema) else ()
-        for name in dict.fromkeys((*op.writes, *updated)):
-            argument = site.node.input(name)
-            for value in argument.tensors() if argument is not None else ():
+        """Argument name, value and what it refers to for each tensor that the node writes."""
+        for name, argument in (site.op.written(site.node) if site.op is not None else {}).items():
+            for value in argument.tensors():
                 if value is not None:
                     yield name, value, self.refs(site.scope.graph, value)
 
@@ -320,7 +317,7 @@ class Memory:
                 for rule in rules:
                     if rule.result in (None, position):
                         place = (index, len(results), number - 1)
-                        refs, decided = self._shared(graph, op, rule, steps[rule.argument], result, place)
+                        refs, decided = self._shared(rule, steps[rule.argument], result, place)
                         found += refs
                         uncertain |= not decided
                 if not found or uncertain:
@@ -329,15 +326,13 @@ class Memory:
                     raise ProgramError(f"%{result} may show the memory of more than {MOST_STORAGES} values")
                 binding[result] = tuple(found)
 
-    def _shared(
-        self, graph: Graph, op: OpInfo, rule: Alias, step: Step, result: str, place: tuple[int, int, int]
-    ) -> tuple[list[Ref], bool]:
+    def _shared(self, rule: Alias, step: Step, result: str, place: tuple[int, int, int]) -> tuple[list[Ref], bool]:
         """What the result shows by one rule, and whether that is for certain.
 
         ``place`` is the result's index in its list, and the list's length (0 and 1 for a result of its own), and its
         index over all results.
         """
-        node = step.node
+        graph, node, op = step.graph, step.node, step.op
         argument = node.input(rule.argument)
         if argument is None:
             return [], True
@@ -349,7 +344,7 @@ class Memory:
         decided = len(names) <= 1
         for name in names:
             shares: bool | None = True
-            if rule.certainty == "maybe":
+            if op.shares is not None:
                 doubted = not self._precision.doubts(graph).isdisjoint((name, result))
                 shares = shares_storage(
                     graph, node, op, name, result, dtypes_known=not doubted, may_be_one=self._sizes.may_be_one
@@ -358,9 +353,10 @@ class Memory:
                 continue
             certain = shares is True and decided
             decided = decided and shares is True
-            same = certain and not op.in_place_view and (rule.argument in op.writes or op.returns_self == "shared")
+            same = certain and (rule.argument in op.writes or op.returns_self == "shared")
+            unchanged = op.in_place_view and stays_as_is(graph.meta(name), graph.meta(result), op)
             for ref in self._now(graph, name):
-                if same:
+                if same and (not op.in_place_view or (unchanged and ref in self.refs(graph, name))):
                     found.append(ref)
                     continue
                 viewed = ref.viewed(result, graph, step, number, certain=certain)
@@ -379,8 +375,10 @@ class Memory:
         outer = self._count
         around = self._in_loop
         self._in_loop = rule.exact and (around or (rule.repeats and rule.fresh_results))
+        # What a called graph is given each time it runs, all but what a loop carries, is the caller's own.
+        fixed = range(call.carried if rule.repeats else 0, len(handed) if rule.exact else 0)
         for called in call.graphs.values():
-            self._analyze(called, self._entries(call, called, handed))
+            self._analyze(called, self._entries(called, handed, fixed))
         self._in_loop = around
         outputs = [flat(one.outputs) for one in returning]
         single = len(returning) == 1 and not rule.repeats
@@ -390,17 +388,14 @@ class Memory:
         for index, result in enumerate(results):
             if result is None:
                 continue
-            found: list[Ref] = []
-            for one, names in zip(returning, outputs, strict=True):
-                value = names[index] if index < len(names) else None
-                found += self._now(one, value) if value is not None else ()
-            outside = [ref for ref in found if ref.storage.serial <= outer]
+            values = ((one, names[index]) for one, names in zip(returning, outputs, strict=True) if index < len(names))
+            found = [ref for one, value in values if value is not None for ref in self._now(one, value)]
             inside = [ref.storage for ref in found if ref.storage.serial > outer]
-            refs = [_handed_out(ref, result, graph, certain=single) for ref in outside]
+            refs = [_handed_out(ref, result, graph, certain=single) for ref in found if ref.storage.serial <= outer]
             if inside or not refs:
                 ref = next((born[one] for one in inside if one in born), None)
                 if ref is None:
-                    ref = self._born(graph, "intermediate", result, certain=not outside)
+                    ref = self._born(graph, "intermediate", result, certain=not refs)
                 else:
                     together.add(ref.storage)
                 born.update(dict.fromkeys(inside, ref))
@@ -414,11 +409,12 @@ class Memory:
                     for one in binding[result]
                 )
 
-    def _entries(self, call: GraphCall, graph: Graph, handed: Sequence[tuple[Ref, ...]]) -> _Binding:
-        """What the inputs of a called graph show, ``handed`` being what the caller's operands do."""
+    def _entries(self, graph: Graph, handed: Sequence[tuple[Ref, ...]], fixed: range) -> _Binding:
+        """What the inputs of a called graph show, ``handed`` being what the caller's operands do; ``fixed`` are those
+        that are the caller's own tensors each time it runs.
+        """
         inputs: _Binding = {}
         known: dict[Ref, Ref] = {}
-        fixed = _handed_as_is(call, len(handed))
         for index, name in enumerate(flat(graph.inputs)):
             if name is None:
                 continue
@@ -437,9 +433,7 @@ class Memory:
             self._opaque.append((node, graph))
         around, self._in_loop = self._in_loop, False
         for sub in node.subgraphs():
-            names = [name for name in flat(sub.graph.inputs) if name is not None]
-            unknown: _Binding = {name: (self._born(sub.graph, "unknown", name, certain=False),) for name in names}
-            self._analyze(sub.graph, unknown)
+            self._analyze(sub.graph, self._entries(sub.graph, (), range(0)))
         self._in_loop = around
         for result in node.results():
             binding[result] = (self._born(graph, "unknown", result, certain=False),)
@@ -450,15 +444,6 @@ def moved_to(moved: Mapping[Ref, Ref], ref: Ref) -> Ref:
     while ref in moved:
         ref = moved[ref]
     return ref
-
-
-def _handed_as_is(call: GraphCall, count: int) -> range:
-    """The inputs of called graphs that are the caller's own tensors each time one runs, by position: of ``count`` all
-    but those that a loop carries.
-    """
-    if not call.rule.exact:
-        return range(0)
-    return range(call.carried if call.rule.repeats else 0, count)
 
 
 def _handed_out(ref: Ref, result: str, graph: Graph, *, certain: bool) -> Ref:
@@ -472,15 +457,6 @@ def _handed_out(ref: Ref, result: str, graph: Graph, *, certain: bool) -> Ref:
     return shown if steps else shown.viewed(result, graph, None, 0, certain=certain and ref.certain)
 
 
-def classified_inputs(program: Program) -> Iterator[tuple[str, StorageKind, str]]:
-    """Value, kind and qualified name of each tensor input of the root graph."""
-    for spec, argument in zip(program.graph_module.signature.input_specs, program.graph.inputs, strict=True):
-        name = next(iter(argument.tensors()), None)
-        if name is not None:
-            kind = _KINDS.get(spec.kind, "user input")
-            yield name, kind, (spec.target or name) if kind in _HELD else name
-
-
 def _is_told(op: OpInfo) -> bool:
     """Whether a view op is told among the views of a value: those that show their operand as it is are not, unless
     that they share its memory is in doubt.
@@ -490,7 +466,4 @@ def _is_told(op: OpInfo) -> bool:
 
 
 def _makes_its_own(op: OpInfo | None) -> bool:
-    # What the configuration declares may be a higher-order op, with graphs among its operands.
-    if op is None or op.source == "configuration":
-        return False
-    return not op.aliases and not op.name.startswith("higher_order.")
+    return op is not None and op.first_order and not op.aliases

@@ -9,22 +9,20 @@ result of another precision than what it is made of, the regions were recorded a
 What a region does to the operands of an op is a fact (``OpInfo.autocast``).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final
 
 from graphlint.ir.edit import flat
-from graphlint.ir.model import ATEN, Argument, Graph, Node, Program, TensorMeta
+from graphlint.ir.enums import FLOAT32
+from graphlint.ir.model import ATEN, Argument, Graph, NamedArgument, Node, Program
 from graphlint.ops.info import OpInfo
 from graphlint.ops.table import OpTable
 from graphlint.semantics.calls import call_of
 
-_FLOAT32: Final = 7
 _LOWER: Final = (6, 13)
 """float16 and bfloat16, the dtypes that torch lets a region cast to."""
-_VARYING: Final = (*_LOWER, _FLOAT32, 9, 10)
+_VARYING: Final = (*_LOWER, FLOAT32, 9, 10)
 """Dtypes of values, complex ones among them, that would have another one if an operand had been cast."""
 
 UNSURE_DTYPE: Final = "autocast decides the dtype of %{}, and the artifact may not record which"
@@ -40,9 +38,11 @@ class Precision:
     def __init__(self, program: Program, ops: OpTable) -> None:
         self._ops = ops
         self._doubts: dict[int, set[str]] = {}
+        self._modes: dict[int, _Modes] = {}
+        """What casts inside a graph."""
         told = set(self._told(program.graph, {}))
         if told and (True not in told or False in told):
-            self._flow(program.graph, {}, set())
+            self._flow(program.graph, set())
 
     def doubts(self, graph: Graph) -> AbstractSet[str]:
         """The graph's values that may have another dtype than the recorded one."""
@@ -52,25 +52,25 @@ class Precision:
         """What tells how the graph's regions were recorded: True where as they run, False where as if nothing were
         cast, None that there is a region at all.
         """
+        self._modes[id(graph)] = modes
         casting = any(modes.values())
+        if casting:
+            yield None
         for index in graph.of_targets(lambda target: casting or not target.startswith(ATEN)):
             node = graph.nodes[index]
             if not node.target.startswith(ATEN):
-                entered = self._entered(node, modes)
-                if entered is not modes and any(entered.values()):
-                    yield None
                 for sub in node.subgraphs():
-                    yield from self._told(sub.graph, entered)
+                    yield from self._told(sub.graph, self._entered(node, modes))
             elif casting:
                 yield from _tells(graph, node, self._ops.lookup(node.target), modes)
 
-    def _flow(self, graph: Graph, modes: _Modes, entering: set[str]) -> None:
+    def _flow(self, graph: Graph, entering: set[str]) -> None:
         """Note the doubts within a graph, ``entering`` being the inputs that are doubted."""
-        doubts = self._doubts.setdefault(id(graph), set())
+        modes, doubts = self._modes[id(graph)], self._doubts.setdefault(id(graph), set())
         doubts |= entering
         for node in graph.nodes:
             if not node.target.startswith(ATEN) and node.subgraphs():
-                doubts |= self._returned(graph, node, self._entered(node, modes), doubts)
+                doubts |= self._returned(graph, node, doubts)
             elif modes or doubts:
                 doubts |= self._made(graph, node, modes, doubts)
 
@@ -89,25 +89,23 @@ class Precision:
         if _is_asked_for(node):
             return set()
         operands = [operand for operand in node.inputs if op is None or not op.writes or operand.name in op.writes]
-        doubted = any(name in doubts for operand in operands for name in operand.arg.tensors())
-        if doubted or (any(modes.values()) and _casts(graph, node, op, modes)):
+        if _takes(operands, doubts) or (any(modes.values()) and _casts(graph, node, op, modes)):
             return set(_varying(graph, node))
         return set()
 
-    def _returned(self, graph: Graph, node: Node, modes: _Modes, doubts: set[str]) -> set[str]:
+    def _returned(self, graph: Graph, node: Node, doubts: set[str]) -> set[str]:
         """The results of a call of graphs that are doubted, after noting the doubts inside."""
         call = call_of(node)
         if call is None:
-            doubted = any(name in doubts for operand in node.inputs for name in operand.arg.tensors())
+            doubted = _takes(node.inputs, doubts)
             for sub in node.subgraphs():
-                inputs = {name for one in sub.graph.inputs for name in one.tensors() if name is not None}
-                self._flow(sub.graph, modes, inputs if doubted else set())
-                doubted |= any(name in self.doubts(sub.graph) for one in sub.graph.outputs for name in one.tensors())
+                self._flow(sub.graph, {name for name in flat(sub.graph.inputs) if doubted and name is not None})
+                doubted |= any(name in self.doubts(sub.graph) for name in flat(sub.graph.outputs))
             return set(_varying(graph, node)) if doubted else set()
         places = {index for index, name in enumerate(call.operands) if name in doubts}
         while True:
             for called in call.graphs.values():
-                self._flow(called, modes, _at(places, called.inputs))
+                self._flow(called, _at(places, called.inputs))
             found = {
                 index
                 for called in call.returning
@@ -123,21 +121,15 @@ def _at(places: AbstractSet[int], arguments: Iterable[Argument]) -> set[str]:
     return {name for index, name in enumerate(flat(arguments)) if index in places and name is not None}
 
 
+def _takes(operands: Iterable[NamedArgument], doubts: AbstractSet[str]) -> bool:
+    return any(name in doubts for operand in operands for name in operand.arg.tensors())
+
+
 def _cast(graph: Graph, node: Node, modes: _Modes) -> set[int]:
     """The dtypes of operands that a region may cast: floating ones but double, on its device."""
-    return {meta.dtype for meta in _metas(graph, node) if _admits(meta, modes)}
-
-
-def _admits(meta: TensorMeta, modes: _Modes) -> bool:
-    return meta.dtype in (*_LOWER, _FLOAT32) and modes.get(meta.device.type if meta.device else "", False)
-
-
-def _metas(graph: Graph, node: Node) -> Iterator[TensorMeta]:
-    for operand in node.inputs:
-        for name in operand.arg.tensors():
-            meta = graph.meta(name) if name is not None else None
-            if meta is not None:
-                yield meta
+    metas = (graph.meta(name) for operand in node.inputs for name in operand.arg.tensors() if name is not None)
+    cast = [meta for meta in metas if meta is not None and modes.get(meta.device.type if meta.device else "", False)]
+    return {meta.dtype for meta in cast}.intersection((*_LOWER, FLOAT32))
 
 
 def _is_asked_for(node: Node) -> bool:
@@ -151,9 +143,9 @@ def _tells(graph: Graph, node: Node, op: OpInfo | None, modes: _Modes) -> Iterat
     recorded = graph.meta(next(iter(node.results()), ""))
     if op is None or op.writes or not given or recorded is None or _is_asked_for(node):
         return
-    lowered = _FLOAT32 in given and recorded.dtype in _LOWER
-    raised = _FLOAT32 not in given and recorded.dtype == _FLOAT32
-    if op.autocast == "lowered" and _FLOAT32 in given:
+    lowered = FLOAT32 in given and recorded.dtype in _LOWER
+    raised = FLOAT32 not in given and recorded.dtype == FLOAT32
+    if op.autocast == "lowered" and FLOAT32 in given:
         yield lowered
     elif not op.tags.isdisjoint(("autocast", "composite")) and (raised or (lowered and len(given) == 1)):
         yield True
@@ -171,7 +163,7 @@ def _casts(graph: Graph, node: Node, op: OpInfo | None, modes: _Modes) -> bool:
         return False
     if "autocast" not in op.tags:
         return "composite" in op.tags
-    return _FLOAT32 in given if lowered else given != {_FLOAT32}
+    return FLOAT32 in given if lowered else given != {FLOAT32}
 
 
 def _varying(graph: Graph, node: Node) -> Iterator[str]:

@@ -1,9 +1,9 @@
 """What is known of symbolic sizes from the ranges that the artifact gives their symbols."""
 
-from __future__ import annotations
+import re
 
 from graphlint.ir.expressions import as_expression
-from graphlint.ir.model import Program
+from graphlint.ir.model import Graph, Program
 
 
 class Sizes:
@@ -18,15 +18,33 @@ class Sizes:
 
     def may_be_one(self, size: int | str) -> bool:
         """Whether the size is 1, or could be. Export traces a symbolic size as if it were not, whatever its range."""
-        expression = as_expression(size)
-        if expression.constant is not None:
-            return expression.constant == 1
+        constant, lowest = as_expression(size).constant, self.lowest(size)
+        return constant == 1 if constant is not None else lowest is None or lowest < 2
+
+    def lowest(self, size: int | str) -> int | None:
+        """What a size or position is not below; None where that is not known."""
         lowest = 0
-        for monomial, factor in expression.terms.items():
+        for monomial, factor in as_expression(size).terms.items():
             term = factor
             for atom, power in monomial:
-                if factor < 0 or atom not in self._lowest:
-                    return True
-                term *= self._lowest[atom] ** min(power, 2)
+                least = self._lowest_of_atom(atom)
+                if factor < 0 or least is None:
+                    return None
+                term *= least ** min(power, 2)
             lowest += term
-        return lowest < 2
+        return lowest
+
+    def _lowest_of_atom(self, atom: str) -> int | None:
+        quotient = re.fullmatch(r"FloorDiv\((.*), ([1-9]\d*)\)", atom)
+        if quotient is None:
+            return self._lowest.get(atom)
+        lowest = self.lowest(quotient[1])
+        return None if lowest is None or lowest < 0 else lowest // int(quotient[2])
+
+
+def expression_of(graph: Graph, symbol: str) -> str | None:
+    """What is recorded of a symbolic integer of a graph, None where that is no expression."""
+    recorded = graph.sym_int_values.get(symbol)
+    expression = recorded.get("as_expr") if isinstance(recorded, dict) else None
+    spelled = expression.get("expr_str") if isinstance(expression, dict) else None
+    return spelled if isinstance(spelled, str) else None

@@ -1,41 +1,45 @@
 """Emitting nodes: names, operands by schema, metadata, sizes that are symbolic, and which memory a result lives in."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from graphlint.ir.edit import Dialect, GraphEdit, tensor, tensors
-from graphlint.ir.expressions import as_expression, canonical
+from graphlint.ir.expressions import Expression, as_expression, canonical
 from graphlint.ir.model import Argument, NamedArgument, SymExpr, SymRef, SymSize
 from graphlint.ir.strides import Size
-from graphlint.ops.table import OpTable
+from graphlint.ops.info import OpInfo, Role
+from graphlint.ops.table import op_of
 from graphlint.passes.functionalize.metas import Meta, Obstacle, Value
 from graphlint.semantics.memory import Memory
-from graphlint.semantics.sizes import Sizes
+from graphlint.semantics.sizes import Sizes, expression_of
 
 
-class Twin(msgspec.Struct):
+class Result(msgspec.Struct, frozen=True):
+    """A result of a functional twin."""
+
+    meta: Meta
+    laid_out: bool
+    """Whether it is known to be laid out so."""
+    told: bool
+    """Whether its dtype is known."""
+
+
+class Twin(msgspec.Struct, frozen=True):
     """What takes the place of a writing op."""
 
-    metas: list[Meta]
-    """Of its results."""
-    laid_out: list[bool]
-    """Whether each is known to be laid out so."""
-    told: list[bool]
-    """Whether the dtype of each is known."""
+    results: list[Result]
     disposable: bool
     """Whether it may go when nobody uses them."""
-    inexact: str = ""
-    """Why one may round otherwise than what it takes the place of."""
+    inexact: str
+    """Why one may round otherwise than what it takes the place of; empty where none does."""
 
 
 class Builder:
     """Appends nodes to an edited graph. ``source`` is the metadata (stack trace, module path) that new nodes get."""
 
-    def __init__(self, edit: GraphEdit, dialect: Dialect, ops: OpTable, known: Sizes, memory: Memory) -> None:
+    def __init__(self, edit: GraphEdit, dialect: Dialect, known: Sizes, memory: Memory) -> None:
         """``known`` is what is known of symbolic sizes, ``memory`` that of the original program."""
         self.known = known
         self.edit = edit
@@ -43,8 +47,6 @@ class Builder:
         self.source: dict[str, str] = {}
         self.twins: dict[tuple[object, ...], Twin] = {}
         """Those that are known, by all that they depend on."""
-        self._ops = ops
-        self._symbols: Mapping[str, Any] = edit.graph.sym_int_values
         self._defined: dict[Size, str] = {}
         self._memory = memory
         self.roots: dict[str, str] = {}
@@ -62,13 +64,10 @@ class Builder:
 
     def define(self, names: Sequence[str]) -> None:
         """These symbolic integers are defined from here on."""
-        if not self._symbols:
-            return
-        for name in names:
-            recorded = self._symbols.get(name)
-            expression = recorded.get("as_expr") if isinstance(recorded, dict) else None
-            if isinstance(expression, dict):
-                self._defined.setdefault(canonical(str(expression.get("expr_str"))), name)
+        for name in names if self.edit.graph.sym_int_values else ():
+            expression = expression_of(self.edit.graph, name)
+            if expression is not None:
+                self._defined.setdefault(canonical(expression), name)
 
     def root(self, name: str) -> str:
         """Which memory a value lives in."""
@@ -87,38 +86,26 @@ class Builder:
                     self.last_read[self.root(name)] = place
         self.edit.nodes.append(node)
 
-    def emit(
-        self,
-        op: str,
-        arguments: Sequence[Argument],
-        meta: Meta,
-        stem: str,
-        keywords: Mapping[str, Argument] | None = None,
-    ) -> Value:
+    def emit(self, role: Role, arguments: Sequence[Argument], meta: Meta, **keywords: Argument) -> Value:
         """Append a node with one tensor result, which may go when nobody uses it."""
-        (value,) = self.emit_all(op, arguments, [meta], stem, keywords)
+        op = op_of(role)
+        (value,) = self.emit_all(op, self.operands(op, arguments, **keywords), [meta])
         self.disposable.add(value.name)
         return value
 
-    def emit_all(
-        self,
-        op: str,
-        arguments: Sequence[Argument],
-        metas: Sequence[Meta],
-        stem: str,
-        keywords: Mapping[str, Argument] | None = None,
-        *,
-        as_list: bool = False,
-    ) -> list[Value]:
-        """Append a node with several tensor results, or one list of tensors; positional ``arguments`` get their
-        names from the op's schema.
-        """
-        operands = self._operands(op, arguments, keywords or {})
-        values = [Value(self.edit.claim(stem), meta) for meta in metas]
+    def emit_all(self, op: OpInfo, operands: list[NamedArgument], metas: Sequence[Meta], stem: str = "") -> list[Value]:
+        """Append a node with several tensor results, or the list of tensors that the op returns."""
+        values = [Value(self.edit.claim(stem or op.packet), meta) for meta in metas]
         names = [value.name for value in values]
-        outputs = [tensors(names)] if as_list else [tensor(name) for name in names]
-        self._finish(op, operands, outputs, names[0] if len(outputs) == 1 and not as_list else None)
-        shown = self._shown(op, operands)
+        listed = op.schema is not None and op.schema.returns[0].type.endswith("[]")
+        outputs = [tensors(names)] if listed else [tensor(name) for name in names]
+        name = names[0] if len(names) == 1 and not listed else ""
+        if not name and self.dialect.names:
+            name = self.edit.claim(op.packet)
+        self.append(self.dialect.node(op.target, operands, outputs, name, self.source))
+        # The operand whose memory the results show, or may show.
+        viewed = {rule.argument for rule in op.aliases}
+        shown = next((one.arg.as_tensor.name for one in operands if one.name in viewed and one.arg.as_tensor), None)
         for value in values:
             self.note(value, shown)
         return values
@@ -129,26 +116,11 @@ class Builder:
         self.roots[value.name] = value.name if shown is None else self.root(shown)
         self.born[value.name] = len(self.edit.nodes) - 1
 
-    def _shown(self, op: str, operands: Sequence[NamedArgument]) -> str | None:
-        """The operand whose memory the results of an op show, or may show."""
-        info = self._ops.lookup(op)
-        viewed = {rule.argument for rule in info.aliases} if info is not None else set()
-        return next((one.arg.as_tensor.name for one in operands if one.name in viewed and one.arg.as_tensor), None)
-
-    def _operands(
-        self, op: str, arguments: Sequence[Argument], keywords: Mapping[str, Argument]
-    ) -> list[NamedArgument]:
-        info = self._ops.lookup(op)
-        if info is None or info.schema is None:
-            raise AssertionError(f"{op} is not in the table of ops")
-        names = [argument.name for argument in info.schema.arguments]
+    def operands(self, op: OpInfo, arguments: Sequence[Argument], **keywords: Argument) -> list[NamedArgument]:
+        """Operands for an op; positional ``arguments`` get their names from its schema, if it has one."""
+        names = [argument.name for argument in op.schema.arguments] if op.schema is not None else ["a", "b"]
         operands = [self.dialect.operand(name, value) for name, value in zip(names, arguments, strict=False)]
         return operands + [self.dialect.operand(name, value, keyword=True) for name, value in keywords.items()]
-
-    def _finish(self, op: str, operands: list[NamedArgument], outputs: list[Argument], name: str | None) -> None:
-        if name is None and self.dialect.names:
-            name = self.edit.claim(op.split(".")[1])
-        self.append(self.dialect.node(f"torch.ops.{op}", operands, outputs, name or "", self.source))
 
     def sizes(self, like: Value, shape: Sequence[Size], raw: Sequence[SymSize]) -> Argument:
         """The argument for a list of sizes. Symbolic ones are read off ``like``, which must have them, or off a
@@ -171,28 +143,43 @@ class Builder:
             return known
         for dim, candidate in enumerate(like.meta.shape):
             if as_expression(candidate) == as_expression(size):
-                return self._size_of(like, dim, size, raw)
+                arguments = [tensor(like.name), Argument(as_int=dim)]
+                return self._computed("size", arguments, "sym_size_int", size, raw)
         raise Obstacle(f"no tensor at hand has size {size}")
 
-    def increased(self, length: Argument, number: int, total: str) -> Argument:
-        """A symbolic integer and a number added up: the expression ``total``."""
-        name = self._defined.get(total)
+    def size(self, like: Value, dim: int) -> Argument:
+        """The argument for the size of a dimension."""
+        size = like.meta.shape[dim]
+        if isinstance(size, int):
+            return Argument(as_int=size)
+        return Argument(as_sym_int=SymRef(as_name=self.symbol(like, size, like.meta.sizes[dim])))
+
+    def computed(self, role: Role, one: Argument, other: Argument, result: Expression) -> Argument:
+        """The sum, the product or the difference of two integers, which is the expression ``result``."""
+        if result.constant is not None:
+            return Argument(as_int=result.constant)
+        expression = str(result)
+        name = self._defined.get(expression)
         if name is None:
-            name = self.edit.claim("add")
-            operands = [self.dialect.operand("a", length), self.dialect.operand("b", Argument(as_int=number))]
-            outputs = [Argument(as_sym_int=SymRef(as_name=name))]
-            self.append(self.dialect.node("_operator.add", operands, outputs, name, self.source))
-            self._note_symbol(name, total, SymSize(as_expr=SymExpr(total)))
+            name = self._computed(
+                role, [one, other], op_of(role).packet, expression, SymSize(as_expr=SymExpr(expression))
+            )
         return Argument(as_sym_int=SymRef(as_name=name))
 
-    def _note_symbol(self, name: str, size: Size, raw: SymSize) -> None:
+    def expression(self, number: Argument) -> Expression | None:
+        """What an integer of the graph is; None where nothing is recorded of it."""
+        if number.as_int is not None:
+            return as_expression(number.as_int)
+        name = number.as_sym_int.as_name if number.as_sym_int is not None else None
+        known = expression_of(self.edit.graph, name) if name is not None else None
+        return None if known is None else as_expression(known)
+
+    def _computed(self, role: Role, arguments: list[Argument], stem: str, size: Size, raw: SymSize) -> str:
+        """The name of a symbolic integer that a new node computes."""
+        op, name = op_of(role), self.edit.claim(stem)
+        outputs = [Argument(as_sym_int=SymRef(as_name=name))]
+        self.append(self.dialect.node(op.target, self.operands(op, arguments), outputs, name, self.source))
         self.new_symbols[name] = msgspec.to_builtins(raw)
         self.disposable.add(name)
         self._defined[size] = name
-
-    def _size_of(self, like: Value, dim: int, size: Size, raw: SymSize) -> str:
-        name = self.edit.claim("sym_size_int")
-        operands = self._operands("aten.sym_size.int", [tensor(like.name), Argument(as_int=dim)], {})
-        self._finish("aten.sym_size.int", operands, [Argument(as_sym_int=SymRef(as_name=name))], name)
-        self._note_symbol(name, size, raw)
         return name

@@ -24,11 +24,11 @@ from graphlint.ir.edit import tensor, tensors
 from graphlint.ir.model import Argument, Node
 from graphlint.ir.strides import overlaps
 from graphlint.ops.info import OpInfo, operand_of
+from graphlint.ops.table import op_of
 from graphlint.passes.functionalize.build import Builder
 from graphlint.passes.functionalize.metas import Meta, Obstacle, Value
 from graphlint.passes.functionalize.twins import Call
 
-WRAPPER: Final = "higher_order.auto_functionalized_v2"
 _OLDEST: Final = (8, 7)
 """The schema from which on every torch that loads a file finds the wrapper (torch 2.7). torch 2.6 does not load what it
 writes itself of it, unless something else has imported ``torch._higher_order_ops.auto_functionalize``.
@@ -43,7 +43,7 @@ def obstacle(op: OpInfo, node: Node, schema: tuple[int, int]) -> str | None:
         return f"what {op.name} computes is not known"
     if schema < _OLDEST:
         return "torch before 2.7, which loads this file, does not load custom ops that are wrapped"
-    if op.random.draws != "never":
+    if op.random.draws:
         return f"{op.name} draws random numbers, and wrapped it may be left out where nobody uses what it writes"
     if op.hidden_writes is not None:
         return f"the schema of {op.name} does not tell torch what it writes"
@@ -96,18 +96,19 @@ def wrapped(builder: Builder, call: Call, results: list[Meta]) -> tuple[list[Val
     left_out = {name for name, _, _ in written}
     read = [(operand.name, operand.arg) for operand in node.inputs if operand.name not in left_out]
     keywords = [*read, *views, ("_all_bases", tensors([base.name for base in bases]))]
-    target = f"torch.ops.{op.name}"
+    target = op.target
     operands = [
         builder.dialect.operand("", Argument(as_operator=target)),
         *(builder.dialect.operand(name, argument, keyword=True) for name, argument in keywords),
     ]
-    stem = op.name.split(".")[1]
+    stem = op.packet
     own = [Value(builder.edit.claim(stem), meta) for meta in results]
     new = [Value(builder.edit.claim(stem), _copied(base.meta)) for base in bases]
     outputs = [tensor(value.name) for value in own] or [Argument(as_none=True)]
     outputs += [tensor(value.name) for value in new]
-    name = builder.edit.claim(WRAPPER.split(".")[1]) if builder.dialect.names else ""
-    made = builder.dialect.node(f"torch.ops.{WRAPPER}", operands, outputs, name, builder.source)
+    wrapper = op_of("wrapper")
+    name = builder.edit.claim(wrapper.packet) if builder.dialect.names else ""
+    made = builder.dialect.node(wrapper.target, operands, outputs, name, builder.source)
     if builder.dialect.single_return_flag:
         made = msgspec.structs.replace(made, is_hop_single_tensor_return=False)
     builder.append(made)

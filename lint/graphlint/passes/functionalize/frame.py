@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,7 +27,7 @@ from graphlint.ir.edit import (
     with_graphs,
     with_operand,
 )
-from graphlint.ir.model import Argument, Graph, NamedArgument, Node
+from graphlint.ir.model import Argument, Graph, GraphRef, NamedArgument, Node
 from graphlint.ir.strides import Size
 from graphlint.ops.info import OpInfo, operand_of
 from graphlint.passes.functionalize.build import Builder
@@ -52,6 +54,15 @@ class Blocked(Exception):  # noqa: N818  # control flow: plan again without thes
         super().__init__(reason)
         self.storages = set(storages)
         self.reason = reason
+
+
+@contextmanager
+def blocking(*storages: Storage) -> Iterator[None]:
+    """An obstacle that is met keeps these storages from being functionalized."""
+    try:
+        yield
+    except Obstacle as reason:
+        raise Blocked(storages, str(reason)) from None
 
 
 class State(msgspec.Struct, eq=False):
@@ -86,7 +97,7 @@ class Frame:
         self.entries = entries or {}
         """Inputs that the caller hands in from another place in their storage than was recorded, and from which."""
         self.edit = GraphEdit(scope.graph)
-        self.builder = Builder(self.edit, rewriter.dialect, rewriter.ops, rewriter.sizes, rewriter.memory)
+        self.builder = Builder(self.edit, rewriter.dialect, rewriter.sizes, rewriter.memory)
         self.shown = rewriter.memory.showing(scope.graph, rewriter.active)
         """The graph's values that may show a storage which is rewritten, and what those refer to that show no other."""
         self.gone: dict[str, str] = {}
@@ -103,8 +114,6 @@ class Frame:
         """
         self._views: set[int] = set()
         """Indices into ``edit.nodes`` of views, which may go when nobody uses them."""
-        self._definers: dict[str, int] | None = None
-        self._returned = False
 
     # -- what values show
 
@@ -113,19 +122,24 @@ class Frame:
         ref = self.shown.get(name) if name is not None else None
         return ref if ref is None or not self._moved else moved_to(self._moved, ref)
 
+    def _known(self, name: str | None) -> Ref:
+        """What a value refers to now that is written, which obstacles keep certain."""
+        ref = self.ref(name)
+        if ref is None:
+            raise AssertionError(f"%{name} is written, and what it refers to is not known")
+        return ref
+
     def state(self, ref: Ref) -> State:
         """The state of a reference's storage."""
         base = ref.base
         state = self._states.get(base)
         if state is None:
-            try:
+            with blocking(ref.storage):
                 meta = self.rewriter.meta(self.graph, base.name)
-                if base.name in self.entries:
-                    meta = meta.with_(strides=meta.strides, offset=self.entries[base.name])
-                    self.edit.record(base.name, meta.raw)
-                origin = Value(base.name, meta)
-            except Obstacle as reason:
-                raise Blocked([ref.storage], str(reason)) from None
+            if base.name in self.entries:
+                meta = meta.with_(strides=meta.strides, offset=self.entries[base.name])
+                self.edit.record(base.name, meta.raw)
+            origin = Value(base.name, meta)
             state = self._states[base] = State(origin, origin, shown={base: origin})
         return state
 
@@ -147,10 +161,10 @@ class Frame:
             raise AssertionError("it is no view")
         node, op = step.node, step.op
         if op.in_place_view:
-            twin = self.rewriter.ops.lookup(op.functional_twin) if op.functional_twin is not None else None
+            twin = self.rewriter.ops.twin_of(op)
             if twin is None:
-                raise Obstacle(f"{op.name} has no out-of-place form")
-            node, op = changed_node(node, target=f"torch.ops.{twin.name}"), twin
+                raise AssertionError("a view in place without another form is an obstacle")
+            node, op = changed_node(node, target=twin.target), twin
         names = [name for output in node.outputs for name in output.tensors() if name is not None]
         metas = tuple(self.rewriter.meta(step.graph, name) for name in names)
         view = View(node, op, step.operand, ref.index, self.recorded(parent), metas)
@@ -179,12 +193,10 @@ class Frame:
         """The value that shows a reference now."""
         value, version = self._shown(ref)
         state = self.state(ref)
-        try:
+        with blocking(ref.storage):
             if version != state.version or (exact and not value.meta.same_strides(self.recorded(ref))):
                 value = self._show(ref)
                 self._values[ref] = value, state.version
-        except Obstacle as reason:
-            raise Blocked([ref.storage], str(reason)) from None
         return value
 
     def _show(self, ref: Ref) -> Value:
@@ -220,18 +232,16 @@ class Frame:
     def _taken_anew(self, ref: Ref) -> None:
         """Take a chain of views of the current base again, in its memory, even where the value is at hand elsewhere."""
         state = self.state(ref)
-        try:
+        with blocking(ref.storage):
             value = state.whole()
             for one in ref.way():
                 value = self._taken(one, value, state)
-        except Obstacle as reason:
-            raise Blocked([ref.storage], str(reason)) from None
         self._values[ref] = value, state.version
 
     # -- nodes
 
     def walk(self) -> None:
-        """Rewrite what has to be."""
+        """Rewrite what has to be, and what the graph returns."""
         for argument in self.graph.inputs:
             self.builder.define(argument.symbols())
         for index, node, takes in self._concerned():
@@ -247,6 +257,8 @@ class Frame:
                     self._keep(node)
             self.builder.define(node.results())
         self._visited.append((len(self.graph.nodes), len(self.edit.nodes)))
+        self._separate()
+        self.edit.outputs = [self._output(argument) for argument in self.graph.outputs]
 
     def _concerned(self) -> Iterator[tuple[int, Node, bool]]:
         """The nodes that have to do with what is rewritten, each with its index: those that take a value in a storage
@@ -273,13 +285,9 @@ class Frame:
 
     def _renamed(self, node: Node, *, exact: bool) -> Node:
         """The node with its operands under their current names."""
-        mapping: dict[str, str] = {}
-        for operand in node.inputs:
-            for name in operand.arg.tensors():
-                current = self.use(name, exact=exact) if name is not None else None
-                if name is not None and current is not None and current != name:
-                    mapping[name] = current
-        return renamed_operands(node, mapping)
+        names = (name for operand in node.inputs for name in operand.arg.tensors() if name is not None)
+        current = {name: self.use(name, exact=exact) for name in names}
+        return renamed_operands(node, {name: new for name, new in current.items() if new != name})
 
     def _keep(self, node: Node) -> None:
         """A node that writes nothing, or whose writes stay."""
@@ -301,11 +309,9 @@ class Frame:
             if ref.step is None or ref.parent is None:
                 continue
             state = self.state(ref)
-            try:
-                view, parent = self.view(ref), self._shown(ref.parent)[0]
+            with blocking(ref.storage):
+                view, parent = self.view(ref), self.value(ref.parent)
                 value = Value(name, moved(view, view.meta, parent.meta))
-            except Obstacle as reason:
-                raise Blocked([ref.storage], str(reason)) from None
             if value.meta is not view.meta:
                 self.edit.record(name, value.meta.raw)
             self.builder.roots[name] = self.builder.root(parent.name)
@@ -323,10 +329,13 @@ class Frame:
         if any(output.symbols() for output in node.outputs):
             storages = [write.target.storage for write in writes]
             raise Blocked(storages, f"this file says that {op.name} returns a number")
-        try:
-            refs = [self._target(write) for write in writes]
+        with blocking(*(write.target.storage for write in writes)):
+            refs = [self._known(write.value) for write in writes]
             if op.in_place_view:
-                self._view_in_place(node, op, refs[0])
+                if any(self.ref(name) is refs[0] for name in node.results()):  # it is such a view already
+                    self.gone.update((name, self.current(refs[0], exact=True).name) for name in node.results())
+                else:
+                    self._view_in_place(node, op, refs[0])
                 return
             self._check_apart(op, refs)
             resized = self._resized(node, op, refs) if op.out_variant and not op.is_custom else []
@@ -336,22 +345,14 @@ class Frame:
             if op.is_custom or (op.schema is not None and any(one.alias is None for one in op.schema.returns)):
                 self._write_beside(node, call, refs)
                 return
-            results = self._results_of(node, op, writes)
             values = functional(self.builder, call, self.rewriter.ops)
             replaces = op.out_variant or op.substitute == "copy"
-            for ref, value, names, target in zip(refs, values, results, call.targets, strict=True):
+            for ref, value, target in zip(refs, values, call.targets, strict=True):
+                names = [name for name in node.results() if self.ref(name) is ref]
                 if value is target.value:  # nothing was written
                     self.gone.update((name, value.name) for name in names)
                     continue
                 self._settle(ref, value, names, replaces=replaces)
-        except Obstacle as reason:
-            raise Blocked([write.target.storage for write in writes], str(reason)) from None
-
-    def _target(self, write: Write) -> Ref:
-        ref = self.ref(write.value)
-        if ref is None:
-            raise Obstacle(f"%{write.value} shows its memory in a way that cannot be followed")
-        return ref
 
     def _check_apart(self, op: OpInfo, refs: list[Ref]) -> None:
         """Each target must have memory of its own: the order of writes within one op is not ours to tell."""
@@ -435,7 +436,7 @@ class Frame:
         what is written to a constant, the record says that it was not resized.
         """
         results = [name for output in node.outputs for name in output.tensors() if name is not None]
-        twin = self.rewriter.ops.lookup(op.functional_twin) if op.functional_twin is not None else None
+        twin = self.rewriter.ops.twin_of(op)
         found: list[Ref] = []
         for ref, result in zip(refs, results, strict=False):
             before, after = self.recorded(ref), self.rewriter.meta(self.graph, result)
@@ -451,23 +452,6 @@ class Frame:
             self._values[ref] = state.base, state.version
             self.rewriter.resized[ref] = after
             found.append(ref)
-        return found
-
-    def _results_of(self, node: Node, op: OpInfo, writes: list[Write]) -> list[list[str]]:
-        """For each write, the node's results that are the written tensor itself."""
-        results = [[name for name in output.tensors() if name is not None] for output in node.outputs]
-        if not results or op.schema is None:
-            return [[] for _ in writes]
-        found: list[list[str]] = []
-        for write in writes:
-            argument = op.schema.argument(write.argument)
-            names = [
-                name
-                for position, returned in enumerate(op.schema.returns)
-                if argument is not None and returned.alias is not None and returned.alias == argument.alias
-                for name in (results[position] if position < len(results) else [])
-            ]
-            found.append(names)
         return found
 
     def _settle(self, ref: Ref, value: Value, results: list[str], *, replaces: bool = False) -> None:
@@ -525,8 +509,8 @@ class Frame:
         return ref.storage in self.rewriter.seen_by_strides
 
     def _rename(self, name: str, new: str) -> bool:
-        """Give a value that was just emitted the name that a node's result had, so that the graph changes little;
-        whether it is such a value.
+        """Give a value that was just emitted, and that nobody has read yet, the name that a node's result had, so that
+        the graph changes little; whether it is such a value.
         """
         builder, nodes = self.builder, self.edit.nodes
         start = self._visited[-1][1]
@@ -536,49 +520,30 @@ class Frame:
                 return False
             if not any(output.as_tensor is not None and output.as_tensor.name == name for output in node.outputs):
                 continue
-            mapping = {name: new}
-            outputs = [renamed(output, mapping) for output in node.outputs]
+            outputs = [renamed(output, {name: new}) for output in node.outputs]
             named = new if node.name == name else node.name
             nodes[index] = msgspec.structs.replace(node, outputs=outputs, name=named)
-            for later in range(index + 1, len(nodes)):
-                nodes[later] = renamed_operands(nodes[later], mapping)
             self.edit.rename(name, new)
-            self._rename_roots(name, new, nodes[index:])
+            root = builder.roots.pop(name)
+            builder.roots[new] = new if root == name else root
+            builder.born[new] = builder.born.pop(name)
             # What shows nothing that is rewritten is read by nodes that are not looked at, and must stay.
             if name in builder.disposable and new in self.shown:
                 builder.disposable.add(new)
             return True
         return False
 
-    def _rename_roots(self, name: str, new: str, nodes: list[Node]) -> None:
-        builder = self.builder
-        builder.born[new] = builder.born.pop(name)
-        builder.roots[new] = builder.roots.pop(name)
-        if name in builder.last_read:
-            builder.last_read[new] = builder.last_read.pop(name)
-        for node in nodes:
-            builder.roots.update((one, new) for one in node.results() if builder.roots.get(one) == name)
-
     def _view_in_place(self, node: Node, op: OpInfo, ref: Ref) -> None:
         """``t_`` and the like: the object becomes another view of the same storage."""
-        if op.functional_twin is None:
-            raise Obstacle(f"{op.name} has no out-of-place form")
         if len(node.results()) != 1:
             raise Obstacle(f"this file says that {op.name} has {len(node.results())} results")
         (result,) = node.results()
         before = self.ref(result)
         if before is None or before.parent is not ref or ref.base.parent is not None:
             raise Obstacle(f"{op.name} changes a tensor from outside its graph")
-        current = self._renamed(node, exact=True)
-        self.builder.append(changed_node(current, target=f"torch.ops.{op.functional_twin}"))
-        self._views.add(len(self.edit.nodes) - 1)
+        self.builder.append(changed_node(self._renamed(node, exact=True), target=self.view(before).op.target))
         self._moved[ref] = before
-        view, parent, state = self.view(before), self.value(ref), self.state(ref)
-        value = Value(result, moved(view, view.meta, parent.meta))
-        self.edit.record(result, value.meta.raw)
-        self.builder.roots[result] = self.builder.root(parent.name)
-        self._values[before] = value, state.version
-        state.shown[before] = value
+        self._note_views(node)
 
     def _write_beside(self, node: Node, call: Call, refs: list[Ref]) -> None:
         """An op that returns other tensors than it writes: its results, and what it writes as results of their own."""
@@ -607,20 +572,16 @@ class Frame:
                 inputs[position] = with_operand(inputs[position], self._apart(inputs[position].arg, node, position))
         site = Site(self.scope, index, -1, node, self.rewriter.ops.lookup(node.target))
         shifted = self._shifted(call)
-        frames: dict[int, Frame] = {}
-        for position, operand in enumerate(node.inputs):
-            reference = operand.arg.as_graph
-            if reference is not None and (shifted or id(reference.graph) in self.rewriter.touched):
-                path = (*self.scope.path, node.caller_label, reference.name)
-                entries = flat(reference.graph.inputs)
-                offsets_of = {name: shifted[place] for place, name in enumerate(entries) if name and place in shifted}
-                frames[position] = Frame(self.rewriter, Scope(reference.graph, path, site), offsets_of)
-                frames[position].walk()
+        frames = {
+            position: self._walked(site, operand.arg.as_graph, shifted)
+            for position, operand in enumerate(node.inputs)
+            if operand.arg.as_graph is not None and (shifted or id(operand.arg.as_graph.graph) in self.rewriter.touched)
+        }
         written = sorted({place for frame in frames.values() for place in frame.written_inputs()})
         handed: list[Value] = []
         if written and call is not None:
-            frames, handed = self._handed(call, site, frames, written)
-        graphs = {position: frame.finished() for position, frame in frames.items()}
+            handed = self._handed(call, site, frames, written)
+        graphs = {position: frame.finish() for position, frame in frames.items()}
         offsets: dict[int, Size] = {}
         if call is not None and len(call.rule.results_of) == 1:
             returning = frames.get(call.rule.graphs[call.rule.results_of[0]])
@@ -636,13 +597,9 @@ class Frame:
             meta = value.meta.with_(strides=value.meta.strides, offset=value.meta.offset)
             result = Value(name, meta)
             self.builder.note(result, None)
-            ref = self.ref(call.operands[place]) if call is not None else None
-            if ref is None:
-                raise AssertionError("a write to what is not known outside")
-            try:
+            ref = self._known(call.operands[place] if call is not None else None)
+            with blocking(ref.storage):
                 self._settle(ref, result, [])
-            except Obstacle as reason:
-                raise Blocked([ref.storage], str(reason)) from None
         self._note_results(node, offsets)
 
     def _shifted(self, call: GraphCall | None) -> dict[int, int]:
@@ -657,13 +614,19 @@ class Frame:
                 found[place] = offset
         return found
 
-    def _handed(
-        self, call: GraphCall, site: Site, frames: dict[int, Frame], written: list[int]
-    ) -> tuple[dict[int, Frame], list[Value]]:
-        """Let each graph that gives results return what was written, whether it wrote it or not; the frames with those
-        of the graphs that wrote nothing, and the values.
+    def _walked(self, site: Site, reference: GraphRef, shifted: dict[int, int]) -> Frame:
+        """The frame of a graph that a node calls, walked; ``shifted`` are the operands that begin elsewhere."""
+        path = (*self.scope.path, site.node.caller_label, reference.name)
+        entries = flat(reference.graph.inputs)
+        offsets = {name: shifted[place] for place, name in enumerate(entries) if name and place in shifted}
+        frame = Frame(self.rewriter, Scope(reference.graph, path, site), offsets)
+        frame.walk()
+        return frame
+
+    def _handed(self, call: GraphCall, site: Site, frames: dict[int, Frame], written: list[int]) -> list[Value]:
+        """Let each graph that gives results return what was written, whether it wrote it or not; ``frames`` gets those
+        of the graphs that wrote nothing. The values.
         """
-        frames = dict(frames)
         given: list[list[Value]] = []
         node, rule, operands = call.node, call.rule, call.operands
         if rule.repeats and any(node.inputs[position].arg.as_tensors is None for position in rule.lists):
@@ -673,15 +636,13 @@ class Frame:
             position = rule.graphs[number]
             reference = node.inputs[position].arg.as_graph
             if position not in frames and reference is not None:
-                path = (*self.scope.path, node.caller_label, reference.name)
-                frames[position] = Frame(self.rewriter, Scope(reference.graph, path, site))
-                frames[position].walk()
+                frames[position] = self._walked(site, reference, {})
             given.append(frames[position].hand_out(written))
         for place, values in zip(written, zip(*given, strict=True), strict=True):
             if not all(value.meta.same_strides(values[0].meta) for value in values):
                 ref = self.ref(operands[place])
                 raise Blocked([ref.storage] if ref else [], "branches lay it out in different ways")
-        return frames, given[0]
+        return given[0]
 
     def written_inputs(self) -> list[int]:
         """The inputs that the graph has written, by their position among the tensors."""
@@ -696,28 +657,13 @@ class Frame:
         """Return the current values of these inputs too, in memory of their own."""
         names = flat(self.graph.inputs)
         found: list[Value] = []
-        self._return()
         for place in places:
-            ref = self.ref(names[place])
-            if ref is None:
-                raise AssertionError("a written input is known")
-            value = self.state(ref).base
+            value = self.state(self._known(names[place])).base
             if self.builder.root(value.name) in names or any(one.name == value.name for one in found):
                 value = copied(self.builder, value)
             found.append(value)
         self.edit.outputs += [tensor(value.name) for value in found]
         return found
-
-    def finished(self) -> Graph:
-        """The rewritten subgraph."""
-        self._return()
-        return self.finish()
-
-    def _return(self) -> None:
-        if not self._returned:
-            self.separate(handed_out=True)
-            self.edit.outputs = [self.output(argument) for argument in self.graph.outputs]
-            self._returned = True
 
     def offsets(self) -> dict[int, Size]:
         """Where the outputs that are rewritten begin in their storage, by position."""
@@ -732,10 +678,8 @@ class Frame:
                 continue
             if any(one.step is not None and not _relocatable(one) for one in ref.way()):
                 raise Blocked([ref.storage], "a region returns a view of it that depends on its inside")
-            try:
+            with blocking(ref.storage):
                 meta = self.rewriter.meta(self.graph, name)
-            except Obstacle as reason:
-                raise Blocked([ref.storage], str(reason)) from None
             if index in offsets and offsets[index] != meta.offset:
                 meta = meta.with_(strides=meta.strides, offset=offsets[index])
                 self.edit.record(name, meta.raw)
@@ -749,13 +693,14 @@ class Frame:
 
     # -- what shares memory
 
-    def separate(self, *, handed_out: bool) -> None:
+    def _separate(self) -> None:
         """Copy what has come to share memory that it did not share before, and take again what no longer does.
 
         What the graph returns stays apart from the inputs that it came to be, or to be a view of: the caller may write
-        to it. Where it is ``handed_out`` to a calling graph, results that were views of one tensor, made inside, stay
+        to it. Where it is handed out to a calling graph, results that were views of one tensor, made inside, stay
         that, and begin in it where they did.
         """
+        handed_out = self.scope.caller is not None
         entries = {name for name in flat(self.graph.inputs) if name is not None}
         groups: dict[Ref, list[Ref]] = {}
         for name in flat(self.graph.outputs):
@@ -808,30 +753,27 @@ class Frame:
         """
         state = self.state(ref)
         value = state.base
-        read_last = self.builder.last_read.get(ref.base.name, -1)
-        if value.name not in taken and self._is_made(value.name) and read_last < self._born(value.name):
+        born = self._born(value.name)
+        if value.name not in taken and born is not None and self.builder.last_read.get(ref.base.name, -1) < born:
             return value.name
         self.builder.source = state.source
         return copied(self.builder, value).name
 
-    def _is_made(self, name: str) -> bool:
-        return name in self.builder.born or name in self._nodes_by_result
-
-    @property
+    @cached_property
     def _nodes_by_result(self) -> dict[str, int]:
         """The nodes that define the graph's values."""
-        if self._definers is None:
-            self._definers = {name: index for index, node in enumerate(self.graph.nodes) for name in node.results()}
-        return self._definers
+        return {name: index for index, node in enumerate(self.graph.nodes) for name in node.results()}
 
-    def _born(self, value: str) -> int:
-        """From where in ``edit.nodes`` on the value is there."""
+    def _born(self, value: str) -> int | None:
+        """From where in ``edit.nodes`` on the value is there; None for an input."""
         if value in self.builder.born:
             return self.builder.born[value] + 1
-        index = self._nodes_by_result[value]
+        index = self._nodes_by_result.get(value)
+        if index is None:
+            return None
         return self._visited[bisect_right(self._visited, (index, len(self.edit.nodes) + 1))][1]
 
-    def output(self, argument: Argument) -> Argument:
+    def _output(self, argument: Argument) -> Argument:
         """An output of the graph under its current name."""
         names = (name for name in argument.tensors() if name is not None)
         return renamed(argument, {name: self.use(name, exact=True) for name in names})

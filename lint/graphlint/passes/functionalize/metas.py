@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Final
 
 import msgspec
 
 from graphlint.ir.enums import STRIDED
-from graphlint.ir.expressions import canonical, stride_of
 from graphlint.ir.model import UNRECORDED, Device, SymExpr, SymSize, TensorMeta
 from graphlint.ir.strides import Size, contiguous_strides, preserved_strides
 
@@ -24,39 +24,24 @@ class Obstacle(Exception):  # noqa: N818  # not an error: the reason why a stora
 class Meta:
     """Metadata of a tensor value, ``raw``; sizes and strides are numbers or canonical expressions."""
 
-    __slots__ = ("_shape", "_strides", "raw")
-
     def __init__(self, raw: TensorMeta) -> None:
         self.raw = raw
-        self._shape: tuple[Size, ...] | None = None
-        self._strides: tuple[Size, ...] | None = None
-
-    @property
-    def dtype(self) -> int:
-        return self.raw.dtype
-
-    @property
-    def sizes(self) -> list[SymSize]:
+        self.dtype = raw.dtype
+        self.sizes = raw.sizes
         """The sizes as files hold them: expressions keep their spelling."""
-        return self.raw.sizes
 
-    @property
+    @cached_property
     def shape(self) -> tuple[Size, ...]:
-        if self._shape is None:
-            self._shape = tuple([_size(size) for size in self.raw.sizes])
-        return self._shape
+        return self.raw.shape
 
-    @property
+    @cached_property
     def strides(self) -> tuple[Size, ...]:
-        if self._strides is None:
-            strides = [_size(stride) for stride in self.raw.strides]
-            self._strides = tuple([stride_of(step) if isinstance(step, str) else step for step in strides])
-        return self._strides
+        return self.raw.stride
 
     @property
     def offset(self) -> Size:
         offset = self.raw.storage_offset
-        return _size(offset) if isinstance(offset, SymSize) else int(offset or 0)
+        return offset.value if isinstance(offset, SymSize) else int(offset or 0)
 
     @property
     def device(self) -> Device:
@@ -88,11 +73,9 @@ class Meta:
         )
         # What is known already need not be read off again.
         if sizes is None:
-            changed._shape = self._shape
-        if strides is None:
-            changed._strides = self._strides
-        elif str not in map(type, strides):
-            changed._strides = tuple(strides)
+            changed.shape = self.shape
+        if strides is None or str not in map(type, strides):
+            changed.strides = self.strides if strides is None else tuple(strides)
         return changed
 
     def dense(self, **changes: Any) -> Meta:
@@ -172,14 +155,6 @@ def sym_size(size: Size) -> SymSize:
 
 def _is_size(raw: SymSize) -> bool:
     return raw.as_expr is not None or raw.as_int is not None
-
-
-def _size(raw: SymSize) -> Size:
-    if raw.as_expr is not None:
-        return canonical(raw.as_expr.expr_str)
-    if raw.as_int is None:
-        raise Obstacle("a size is neither a number nor an expression")
-    return raw.as_int
 
 
 def _same_strides(shape: Sequence[Size], mine: Sequence[Size], theirs: Sequence[Size]) -> bool:

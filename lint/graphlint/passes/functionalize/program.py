@@ -4,8 +4,6 @@ What cannot be rewritten blocks its whole storage: all writes to it stay as they
 are what :func:`plan` returns, for the rules to show.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import cache, cached_property
 from typing import Final
@@ -28,12 +26,11 @@ from graphlint.ir.edit import (
 from graphlint.ir.model import Graph, InputSpec, OutputSpec, Program, Spec
 from graphlint.ir.names import is_kept, kept_stem
 from graphlint.passes.functionalize.custom import obstacle as custom_obstacle
-from graphlint.passes.functionalize.frame import Blocked, Frame
+from graphlint.passes.functionalize.frame import Blocked, Frame, blocking
 from graphlint.passes.functionalize.metas import Meta, Obstacle
 from graphlint.passes.functionalize.views import View
 from graphlint.semantics.analysis import Analysis, Write
 from graphlint.semantics.calls import call_of
-from graphlint.semantics.gradients import is_seen
 from graphlint.semantics.memory import Ref, Storage
 from graphlint.semantics.precision import UNSURE_DTYPE
 from graphlint.semantics.sites import Scope, Site
@@ -87,7 +84,7 @@ def plan(
         try:
             rewriter = Rewriter(document.program, analysis, active, exact=exact)
             assemble, inexact = rewriter.run(), rewriter.inexact
-            _keep_effects_alive(document.program, analysis, assemble, active)
+            _keep_effects_alive(analysis, assemble, active)
             break
         except Blocked as reason:
             for storage in reason.storages:
@@ -177,10 +174,9 @@ class Rewriter:
         frame = Frame(self, Scope(graph))
         self._check_inputs(frame)
         frame.walk()
-        frame.separate(handed_out=False)
         signature = self.program.graph_module.signature
         input_specs, output_specs = list(signature.input_specs), list(signature.output_specs)
-        outputs = [frame.output(argument) for argument in graph.outputs]
+        outputs = frame.edit.outputs
         declared = {mutated(spec) for spec in output_specs}
         taken: dict[str, Ref] = {}
         new_specs: list[OutputSpec] = []
@@ -215,10 +211,8 @@ class Rewriter:
                 ref = frame.ref(name)
                 if name is None or ref is None or ref.name == name:
                     continue
-                try:
+                with blocking(ref.storage):
                     meta = self.meta(self.program.graph, name)
-                except Obstacle as reason:
-                    raise Blocked([ref.storage], str(reason)) from None
                 first = frame.state(ref).origin.meta
                 if not meta.same_layout(first) or meta.offset != first.offset:
                     raise Blocked([ref.storage], f"%{name} shows its memory in another shape")
@@ -303,12 +297,15 @@ def _obstacles(analysis: Analysis, writes: list[Write]) -> dict[Storage, str]:
 
 
 def _leaves(writes: list[Write], program: Program) -> Iterator[Storage]:
-    """The inputs and buffers that are written, but require gradients."""
+    """The inputs and buffers that are written, but require gradients. Export records so of those that do, and also of
+    those into which the model writes something that does. In place, autograd admits no write to the former, but for
+    those that it does not see: with gradients off, or through ``detach``.
+    """
     written = dict.fromkeys(ref.storage for write in writes for ref in write.refs)
     metas = {one: program.graph.meta(one.value) for one in written if one.kind in _WRITTEN_BACK}
     demanding = {one for one, meta in metas.items() if meta is not None and meta.requires_grad}
     if demanding:
-        seen = {ref.storage for write in writes for ref in write.refs if ref.storage in demanding and is_seen(write)}
+        seen = {ref.storage for write in writes for ref in write.refs if ref.storage in demanding and write.is_seen}
         yield from demanding - seen
 
 
@@ -338,18 +335,18 @@ def _write_obstacle(write: Write, analysis: Analysis) -> str | None:
             return _REQUIRES_GRADIENTS.format("a parameter")
         if program.schema < _PARAMETER_OUTPUTS:
             return "files of torch before 2.9 have no mutation outputs for parameters"
-    if op.in_place_view:
-        packet = op.name.split(".")[1]
-        twin = analysis.ops.lookup(op.functional_twin) if op.functional_twin is not None else None
+    memory, graph = analysis.memory, write.site.scope.graph
+    if op.in_place_view and not any(memory.known(graph, name) is write.target for name in write.site.node.results()):
+        twin = analysis.ops.twin_of(op)
         if twin is None or not twin.view:
-            return f"{packet} changes how much memory the tensor has, or which"
+            return f"{op.packet} changes how much memory the tensor has, or which"
         changed = write.target
         while changed.step is not None and changed.step.op.in_place_view and changed.parent is not None:
             changed = changed.parent
         if changed.may_be_operand:
-            return f"whether {packet} changes another tensor, too, depends on more than the artifact tells"
+            return f"whether {op.packet} changes another tensor, too, depends on more than the artifact tells"
         if write.kind != "intermediate":
-            return f"{packet} changes the sizes or strides of a tensor that the caller or the module holds"
+            return f"{op.packet} changes the sizes or strides of a tensor that the caller or the module holds"
     return _crossing(write)
 
 
@@ -365,9 +362,7 @@ def _crossing(write: Write) -> str | None:
     return None
 
 
-def _keep_effects_alive(
-    program: Program, analysis: Analysis, assemble: Callable[[], Program], active: set[Storage]
-) -> None:
+def _keep_effects_alive(analysis: Analysis, assemble: Callable[[], Program], active: set[Storage]) -> None:
     """Raises :class:`Blocked` where nobody uses any more what a call of a subgraph returns, although effects are left
     inside: dead-code elimination would take them away.
     """
@@ -376,14 +371,9 @@ def _keep_effects_alive(
         for site in analysis.sites
         if site.scope.caller is not None and _stays(site, analysis, active)
         for caller in site.scope.callers()
-        if caller.node.results()
+        if caller.node.results() and analysis.is_used(caller)
     }
-    if not calls:
-        return
-    dead = set(_dead_calls(assemble().graph)).intersection(calls)
-    if dead:
-        dead.difference_update(_dead_calls(program.graph))
-    for place in dead:
+    for place in calls.keys() & set(_dead_calls(assemble().graph) if calls else ()):
         caller = calls[place]
         results = caller.node.results()
         shown = {ref.storage for name in results for ref in analysis.memory.refs(caller.scope.graph, name)}

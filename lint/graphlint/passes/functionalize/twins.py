@@ -7,14 +7,12 @@ among their facts:
 |---|---|
 | ``keep`` | the tensor as it is (``empty`` with ``out=`` leaves it so) |
 | ``copy`` | the source, cast by ``_to_copy`` and enlarged by ``expand`` where dtype, device or shape differ |
-| ``fill``, ``zero``, ``fill-tensor`` | ``full_like``; the value cast and expanded where it is a tensor |
+| ``fill``, ``zero`` | ``full_like``; the value cast and expanded where it is a tensor |
 | ``batch-norm``, ``instance-norm`` | ``_native_batch_norm_legit_functional`` |
 
 dtypes and strides of results follow the facts about ops and torch's rules (``c10/core/ScalarType``,
 ``TensorIterator``); the tests compare them with what torch computes for every op here.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -22,7 +20,7 @@ from typing import Final
 import msgspec
 
 from graphlint.ir.dtypes import BOOL, COMPLEX128, FLOAT64, INT64, category, is_number, promoted, real_part
-from graphlint.ir.edit import of_kind, tensor
+from graphlint.ir.edit import KEYWORD, of_kind, tensor
 from graphlint.ir.enums import FLOAT32
 from graphlint.ir.model import Argument, NamedArgument, Node, SymSize
 from graphlint.ir.strides import (
@@ -38,8 +36,8 @@ from graphlint.ir.strides import (
 )
 from graphlint.ops.info import DtypeRule, OpInfo, Substitute
 from graphlint.ops.schema import OpSchema, SchemaArgument
-from graphlint.ops.table import OpTable
-from graphlint.passes.functionalize.build import Builder, Twin
+from graphlint.ops.table import OpTable, op_of
+from graphlint.passes.functionalize.build import Builder, Result, Twin
 from graphlint.passes.functionalize.metas import Meta, Obstacle, Value
 from graphlint.semantics.conditional import returns_operand
 
@@ -83,13 +81,9 @@ class Call(msgspec.Struct, frozen=True):
     autocast: bool = False
     """Whether it stands in a region that casts."""
 
-    def argument(self, name: str) -> Argument | None:
-        """The operand of that name."""
-        return next((operand.arg for operand in self.node.inputs if operand.name == name), None)
-
     def operand(self, name: str) -> Value:
         """The tensor operand of that name."""
-        argument = self.argument(name)
+        argument = self.node.input(name)
         if argument is None or argument.as_tensor is None:
             raise Obstacle(f"{self.op.name} is recorded without its tensor {name!r}")
         return self.value(argument.as_tensor.name)
@@ -123,7 +117,7 @@ def functional(builder: Builder, call: Call, ops: OpTable) -> list[Value]:
 
 def _twin(builder: Builder, call: Call, ops: OpTable) -> list[Value]:
     op = call.op
-    twin = ops.lookup(op.functional_twin) if op.functional_twin is not None else None
+    twin = ops.twin_of(op)
     if twin is None or twin.schema is None or op.schema is None:
         raise Obstacle(f"{op.name} has no functional overload")
     if twin.shares is not None and len(call.targets) == 1:
@@ -138,17 +132,14 @@ def _twin(builder: Builder, call: Call, ops: OpTable) -> list[Value]:
             builder.twins[alike] = known
     if known.inexact:
         call.rounds(known.inexact)
-    operands = _operands(call, op.schema, twin.schema, twin.dtype_of(0))
-    is_list = twin.schema.returns[0].type.endswith("[]")
-    made = _emit_twin(builder, twin.name, operands, known.metas, is_list=is_list)
+    operands = _operands(builder, call, op.schema, twin.schema, twin.dtype_of(0))
+    made = builder.emit_all(twin, operands, [one.meta for one in known.results])
     if known.disposable:
         builder.disposable.update(value.name for value in made)
-    made = [
-        value if laid_out else in_rows(builder, value) for value, laid_out in zip(made, known.laid_out, strict=True)
-    ]
+    made = [value if one.laid_out else in_rows(builder, value) for value, one in zip(made, known.results, strict=True)]
     return [
-        cast(builder, value, target.value.meta, always=not told)
-        for value, target, told in zip(made, call.targets, known.told, strict=True)
+        cast(builder, value, target.value.meta, always=not one.told)
+        for value, target, one in zip(made, call.targets, known.results, strict=True)
     ]
 
 
@@ -183,37 +174,43 @@ def _checked(call: Call, twin: OpInfo, schema: OpSchema) -> Twin:
     if op.hidden_writes is not None or len(written) != len(schema.returns):
         raise Obstacle(f"{op.name} writes other tensors than its functional overload returns")
     _check_order_of_draws(call, twin)
-    found = Twin([], [], [], _cannot_raise(twin, [target.value.meta for target in call.targets]))
+    results: list[Result] = []
+    inexact = ""
     for target in call.targets:
         position = written.index(target.argument)
-        dtype, strides = _result(call, twin, target, position)
         own = target.value.meta
+        elements, numbers = _elements(call, target)
+        read = [value.meta for value in elements]
+        dtype = _result_dtype(call, twin, own, position, read, numbers)
+        strides = _result_strides(call, twin, own, position, read)
         meta = own.with_(
             dtype=own.dtype if dtype is None else dtype,
             strides=contiguous_strides(own.shape) if strides is None else strides,
         )
-        if target.resized and (strides is None or not target.recorded.same_strides(meta)):
-            raise Obstacle(f"{op.name} lays out what it resizes otherwise than the artifact records")
-        found.metas.append(meta)
         # Of some ops, the CPU's result is laid out otherwise than that of `meta` tensors.
-        found.laid_out.append(strides is not None and (twin.meta_layout or own.is_contiguous))
-        found.told.append(dtype is not None)
+        laid_out = strides is not None and (twin.meta_layout or own.is_contiguous)
+        if target.resized:
+            in_rows = op.resized == "rows"
+            if not twin.layout or op.resized == "never" or (in_rows and not own.is_contiguous):
+                raise Obstacle(f"how {op.name} lays out what it resizes is not known")
+            meta, laid_out = own.with_(dtype=meta.dtype, strides=own.strides), not in_rows
+        results.append(Result(meta, laid_out, told=dtype is not None))
         # In which order elements are added up, and so how a result is rounded, depends on the strides of where it goes.
         alike = target.recorded.is_contiguous or (strides is not None and target.recorded.same_strides(meta))
         if category(own.dtype) > 1 and dtype is None and op.casts_out:
-            found.inexact = f"the artifact does not tell the dtype that {twin.name} computes in"
+            inexact = f"the artifact does not tell the dtype that {twin.name} computes in"
         elif category(own.dtype) == 3 and not twin.complex_bits:
-            found.inexact = f"{op.name} and {twin.name} round complex numbers in different ways"
+            inexact = f"{op.name} and {twin.name} round complex numbers in different ways"
         elif category(own.dtype) > 1 and adds_up and not alike:
-            found.inexact = f"how {op.name} rounds depends on the strides of what it writes"
+            inexact = f"how {op.name} rounds depends on the strides of what it writes"
     if schema.returns[0].type.endswith("[]") and len(written) > 1:
         raise Obstacle(f"{op.name} writes several lists of tensors")
-    return found
+    return Twin(results, _cannot_raise(twin, [target.value.meta for target in call.targets]), inexact)
 
 
 def _cannot_raise(twin: OpInfo, metas: list[Meta]) -> bool:
     """Whether a twin may go when nobody uses its results: elementwise arithmetic, which on integers can divide by 0."""
-    if twin.random.draws != "never" or not twin.elementwise:
+    if twin.random.draws or not twin.elementwise:
         return False
     safe = twin.dtype_of(0) in ("bool", "promote") and not twin.raises_on_integers
     return safe or all(category(meta.dtype) > 1 for meta in metas)
@@ -242,18 +239,7 @@ def _check_order_of_draws(call: Call, twin: OpInfo) -> None:
         raise Obstacle("it draws in the order of memory, and its tensor is not contiguous")
 
 
-def _emit_twin(
-    builder: Builder, name: str, operands: list[NamedArgument], metas: list[Meta], *, is_list: bool
-) -> list[Value]:
-    positional = [operand.arg for operand in operands if operand.arg_kind != 2]
-    keywords = {operand.name: operand.arg for operand in operands if operand.arg_kind == 2}
-    if not builder.dialect.kinds:
-        # Files before torch 2.7 do not say how an argument was passed; its name decides.
-        positional, keywords = [], {operand.name: operand.arg for operand in operands}
-    return builder.emit_all(name, positional, metas, name.split(".")[1], keywords, as_list=is_list)
-
-
-def _operands(call: Call, schema: OpSchema, twin: OpSchema, rule: DtypeRule) -> list[NamedArgument]:
+def _operands(builder: Builder, call: Call, schema: OpSchema, twin: OpSchema, rule: DtypeRule) -> list[NamedArgument]:
     """The operands under the twin's names; ``out=`` is left out, defaults that the twin lacks are filled in."""
     kept: list[SchemaArgument] = [
         argument for argument in schema.arguments if not (call.op.out_variant and argument.written)
@@ -272,16 +258,17 @@ def _operands(call: Call, schema: OpSchema, twin: OpSchema, rule: DtypeRule) -> 
         if argument.name in given or argument.default is not None:
             continue
         default = ours[argument.name].default_value if argument.name in ours else None
-        operands.append(NamedArgument(argument.name, _literal(default, call), 2))
+        operands.append(NamedArgument(argument.name, _literal(default, call), KEYWORD))
     operands = [one for one in operands if one.name != "dtype" or one.arg.kind != "as_none"]
-    return [*operands, *_dtype_of_target(call, twin, rule)]
+    operands += _dtype_of_target(call, twin, rule)
+    return [builder.dialect.operand(one.name, one.arg, keyword=one.arg_kind == KEYWORD) for one in operands]
 
 
 def _dtype_of_target(call: Call, schema: OpSchema, rule: DtypeRule) -> list[NamedArgument]:
     """Running sums, reductions and factories compute in the dtype of the tensor that they write, where they are not
     given another; their twins would take their operands'.
     """
-    given = call.argument("dtype")
+    given = call.node.input("dtype")
     if schema.argument("dtype") is None or (given is not None and given.as_scalar_type is not None):
         return []
     own = call.targets[0].value.meta
@@ -289,31 +276,17 @@ def _dtype_of_target(call: Call, schema: OpSchema, rule: DtypeRule) -> list[Name
     read = {real_part(value.meta.dtype) if rule == "real" else value.meta.dtype for value in tensors}
     if category(own.dtype) > 1 and read == {own.dtype}:
         return []
-    added = [NamedArgument("dtype", Argument(as_scalar_type=own.dtype), 2)]
+    added = [NamedArgument("dtype", Argument(as_scalar_type=own.dtype), KEYWORD)]
     if not tensors and schema.argument("device") is not None:
-        added.append(NamedArgument("device", Argument(as_device=own.device), 2))
+        added.append(NamedArgument("device", Argument(as_device=own.device), KEYWORD))
     return added
 
 
 def _literal(value: object, call: Call) -> Argument:
-    if isinstance(value, bool):
-        return Argument(as_bool=value)
-    if isinstance(value, int):
-        return Argument(as_int=value)
-    if isinstance(value, float):
-        return Argument(as_float=value)
-    raise Obstacle(f"{call.op.name} leaves out an argument that its functional overload needs")
-
-
-def _result(call: Call, twin: OpInfo, target: Target, position: int) -> tuple[int | None, tuple[Size, ...] | None]:
-    """The dtype and strides of what the twin returns, at that position among its results, in place of that target; None
-    where the artifact does not tell.
-    """
-    own = target.value.meta
-    elements, numbers = _elements(call, target)
-    tensors = [value.meta for value in elements]
-    dtype = _result_dtype(call, twin, own, position, tensors, numbers)
-    return dtype, _result_strides(call, twin, own, position, tensors)
+    kind = {bool: "as_bool", int: "as_int", float: "as_float"}.get(type(value))
+    if kind is None:
+        raise Obstacle(f"{call.op.name} leaves out an argument that its functional overload needs")
+    return of_kind(kind, value)
 
 
 def _result_dtype(
@@ -327,7 +300,7 @@ def _result_dtype(
     if twin.elementwise:
         return _elementwise_dtype(call, rule, own, tensors, numbers)
     if twin.schema is not None and twin.schema.argument("dtype") is not None:
-        given = call.argument("dtype")
+        given = call.node.input("dtype")
         return own.dtype if given is None or given.as_scalar_type is None else given.as_scalar_type
     if rule == "int64":
         return INT64
@@ -376,7 +349,7 @@ def _elementwise_dtype(
 def _result_strides(call: Call, twin: OpInfo, own: Meta, position: int, tensors: list[Meta]) -> tuple[Size, ...] | None:
     layout = twin.layout_of(position)
     shape = own.shape
-    given = call.argument("memory_format")
+    given = call.node.input("memory_format")
     if given is not None and given.as_memory_format in _FORMATS:
         return _FORMATS[given.as_memory_format](shape)
     if layout == "elementwise" and tensors:
@@ -433,7 +406,7 @@ def beside(builder: Builder, call: Call, ops: OpTable, results: list[Meta]) -> t
         raise Obstacle(f"autocast may cast what {op.name} is given")
     if normalizes:
         return _normalization(builder, call, results)
-    twin = ops.lookup(op.functional_twin) if op.functional_twin is not None else None
+    twin = ops.twin_of(op)
     if twin is None or twin.schema is None or op.schema is None:
         raise Obstacle(f"{op.name} has no functional overload")
     written = [target.value.meta for target in call.targets]
@@ -443,8 +416,7 @@ def beside(builder: Builder, call: Call, ops: OpTable, results: list[Meta]) -> t
     _check_order_of_draws(call, twin)
     # What stands between is a mask of the first result's shape (fake quantization), which nobody reads.
     metas = [*results, *[results[0].contiguous(dtype=BOOL)] * more, *(meta.dense() for meta in written)]
-    operands = _operands(call, op.schema, twin.schema, twin.dtype_of(0))
-    made = _emit_twin(builder, twin.name, operands, metas, is_list=False)
+    made = builder.emit_all(twin, _operands(builder, call, op.schema, twin.schema, twin.dtype_of(0)), metas)
     return made[: len(results)], made[len(results) + more :]
 
 
@@ -462,18 +434,18 @@ def cast(builder: Builder, value: Value, like: Meta, *, always: bool = False) ->
     if not changes:
         return value
     made = meta.dense(dtype=like.dtype, device=like.device)
-    return builder.emit("aten._to_copy.default", [tensor(value.name)], made, "_to_copy", changes)
+    return builder.emit("cast", [tensor(value.name)], made, **changes)
 
 
 def copied(builder: Builder, value: Value) -> Value:
     """``value`` in memory of its own."""
-    return builder.emit("aten.clone.default", [tensor(value.name)], value.meta.dense(), "clone")
+    return builder.emit("copy", [tensor(value.name)], value.meta.dense())
 
 
 def in_rows(builder: Builder, value: Value) -> Value:
     """A row-major copy of ``value``."""
-    layout = {"memory_format": Argument(as_memory_format=1)}
-    return builder.emit("aten.clone.default", [tensor(value.name)], value.meta.contiguous(), "clone", layout)
+    layout = Argument(as_memory_format=1)
+    return builder.emit("copy", [tensor(value.name)], value.meta.contiguous(), memory_format=layout)
 
 
 def expanded(builder: Builder, value: Value, like: Value) -> Value:
@@ -492,7 +464,7 @@ def expanded(builder: Builder, value: Value, like: Value) -> Value:
     raw = like.meta.sizes
     meta = value.meta.with_(sizes=raw, strides=strides, offset=value.meta.offset)
     sizes = builder.sizes(like, shape, raw)
-    return builder.emit("aten.expand.default", [tensor(value.name), sizes], meta, "expand")
+    return builder.emit("expand", [tensor(value.name), sizes], meta)
 
 
 def restrided(builder: Builder, value: Value, before: Value, *, always: bool = False) -> Value:
@@ -505,11 +477,10 @@ def restrided(builder: Builder, value: Value, before: Value, *, always: bool = F
     meta = old.with_(strides=old.strides)
     for number, strides in ((1, contiguous_strides(old.shape)), (2, channels_last(old.shape))):
         if old.strides == strides:
-            layout = {"memory_format": Argument(as_memory_format=number)}
-            return builder.emit("aten.clone.default", [tensor(value.name)], meta, "clone", layout)
+            return builder.emit("copy", [tensor(value.name)], meta, memory_format=Argument(as_memory_format=number))
     # The functional form of copy_ keeps the strides of its first operand.
     meta = old.with_(strides=old.strides, offset=old.offset)
-    return builder.emit("aten.copy.default", [tensor(before.name), tensor(value.name)], meta, "copy")
+    return builder.emit("overwrite", [tensor(before.name), tensor(value.name)], meta)
 
 
 # ----------------------------------------------------------------------------------------------- substitutes
@@ -524,7 +495,7 @@ def _copied(builder: Builder, call: Call, source: Value, target: Value) -> Value
 
 
 def _copy(builder: Builder, call: Call) -> list[Value]:
-    source = call.argument("src")
+    source = call.node.input("src")
     if source is not None and source.as_tensors is not None:
         if len(source.as_tensors) != len(call.targets):
             raise Obstacle(f"{call.op.name} has another number of sources than of targets")
@@ -537,31 +508,24 @@ def _copy(builder: Builder, call: Call) -> list[Value]:
 
 
 def _filled(builder: Builder, target: Value, value: Argument) -> Value:
-    return builder.emit("aten.full_like.default", [tensor(target.name), value], target.meta.dense(), "full_like")
+    return builder.emit("fill", [tensor(target.name), value], target.meta.dense())
 
 
 def _fill(builder: Builder, call: Call) -> list[Value]:
-    value = call.argument("value")
+    value = Argument(as_int=0) if call.op.substitute == "zero" else call.node.input("value")
     if value is None:
         raise Obstacle(f"{call.op.name} is recorded without its value")
-    return [_filled(builder, target.value, value) for target in call.targets]
-
-
-def _fill_tensor(builder: Builder, call: Call) -> list[Value]:
-    (target,) = call.targets
-    value = call.operand("value")
-    if value.meta.shape:
+    if value.as_tensor is None:
+        return [_filled(builder, target.value, value) for target in call.targets]
+    source = call.operand("value")
+    if source.meta.shape:
         raise Obstacle("fill_ is given a tensor with dimensions")
-    return [_copied(builder, call, value, target.value)]
-
-
-def _zero(builder: Builder, call: Call) -> list[Value]:
-    return [_filled(builder, target.value, Argument(as_int=0)) for target in call.targets]
+    return [_copied(builder, call, source, target.value) for target in call.targets]
 
 
 def _fill_diagonal(builder: Builder, call: Call) -> list[Value]:
     (target,) = call.targets
-    meta, value, wrap = target.value.meta, call.argument("fill_value"), call.argument("wrap")
+    meta, value, wrap = target.value.meta, call.node.input("fill_value"), call.node.input("wrap")
     numbers = [number for number in (*meta.shape, *meta.strides) if isinstance(number, int)]
     if value is None or len(meta.shape) != 2 or len(numbers) != 4:
         raise Obstacle("fill_diagonal_ is given a tensor of other than two dimensions, or of symbolic sizes")
@@ -570,32 +534,26 @@ def _fill_diagonal(builder: Builder, call: Call) -> list[Value]:
         raise Obstacle("fill_diagonal_ wraps around")
     length = SymSize(as_int=min(height, width))
     shown = meta.with_(sizes=[length], strides=[row + column], offset=meta.offset)
-    diagonal = builder.emit("aten.diagonal.default", [tensor(target.value.name)], shown, "diagonal")
+    diagonal = builder.emit("diagonal", [tensor(target.value.name)], shown)
     filled = _filled(builder, diagonal, value)
     made = meta.with_(strides=meta.strides, offset=meta.offset)
-    arguments = [tensor(target.value.name), tensor(filled.name)]
-    return [builder.emit("aten.diagonal_scatter.default", arguments, made, "diagonal_scatter")]
+    return [builder.emit("scatter-diagonal", [tensor(target.value.name), tensor(filled.name)], made)]
 
 
 def _polygamma(builder: Builder, call: Call) -> list[Value]:
     (target,) = call.targets
-    order, meta = call.argument("n"), target.value.meta
+    order, meta = call.node.input("n"), target.value.meta
     if order is None or category(meta.dtype) != 2:
         raise Obstacle("polygamma_ is recorded without its order, or of a tensor that is not floating")
-    arguments = [order, tensor(target.value.name)]
-    return builder.emit_all("aten.polygamma.default", arguments, [meta.dense()], "polygamma")
-
-
-def _keep(builder: Builder, call: Call) -> list[Value]:
-    return [target.value for target in call.targets]
+    twin = op_of("polygamma")
+    return builder.emit_all(twin, builder.operands(twin, [order, tensor(target.value.name)]), [meta.dense()])
 
 
 _SUBSTITUTES: Final[dict[Substitute, Callable[[Builder, Call], list[Value]]]] = {
-    "keep": _keep,
+    "keep": lambda builder, call: [target.value for target in call.targets],
     "copy": _copy,
     "fill": _fill,
-    "fill-tensor": _fill_tensor,
-    "zero": _zero,
+    "zero": _fill,
     "fill-diagonal": _fill_diagonal,
     "polygamma": _polygamma,
 }
@@ -615,7 +573,7 @@ def _normalization(builder: Builder, call: Call, results: Sequence[Meta]) -> tup
     if call.op.substitute == "instance-norm":
         return _instance_norm(builder, call, results[0])
     names = ("input", "weight", "bias", "running_mean", "running_var", "training", "momentum", "eps")
-    arguments = [call.argument(name) or Argument(as_none=True) for name in names]
+    arguments = [call.node.input(name) or Argument(as_none=True) for name in names]
     mean = call.targets[0].value.meta
     made = _normalized(builder, arguments, results[0], mean, _statistics_dtype(call))
     return made[: len(results)], made[3:]
@@ -625,7 +583,8 @@ def _normalized(builder: Builder, arguments: list[Argument], out: Meta, statisti
     """Result, saved mean, saved inverse deviation, new running mean, new running variance."""
     running = statistics.contiguous()
     metas = [out, running.contiguous(dtype=saved), running.contiguous(dtype=saved), running, running]
-    return builder.emit_all("aten._native_batch_norm_legit_functional.default", arguments, metas, "getitem")
+    op = op_of("batch-norm")
+    return builder.emit_all(op, builder.operands(op, arguments), metas, "getitem")
 
 
 def _statistics_dtype(call: Call) -> int:
@@ -652,29 +611,29 @@ def _instance_norm(builder: Builder, call: Call, out: Meta) -> tuple[list[Value]
     flat_shape = (1, batch * channels, *rest)
     flat_meta = data.meta.with_(sizes=flat, strides=contiguous_strides(flat_shape), offset=data.meta.offset)
     sizes = builder.sizes(data, flat_shape, flat)
-    viewed = builder.emit("aten.view.default", [tensor(data.name), sizes], flat_meta, "view")
+    viewed = builder.emit("view", [tensor(data.name), sizes], flat_meta)
 
     def repeated(name: str) -> Argument:
-        argument = call.argument(name)
+        argument = call.node.input(name)
         if argument is None or argument.as_tensor is None:
             return Argument(as_none=True)
         value = call.operand(name)
         meta = value.meta.with_(sizes=[count], strides=(1,))
         times = Argument(as_ints=[batch])
-        return tensor(builder.emit("aten.repeat.default", [tensor(value.name), times], meta, "repeat").name)
+        return tensor(builder.emit("repeat", [tensor(value.name), times], meta).name)
 
     arguments = [tensor(viewed.name), *map(repeated, ("weight", "bias", "running_mean", "running_var"))]
-    arguments += [Argument(as_bool=True)]
-    arguments += [call.argument(name) or Argument(as_none=True) for name in ("momentum", "eps")]
+    arguments.append(Argument(as_bool=True))
+    arguments += [call.node.input(name) or Argument(as_none=True) for name in ("momentum", "eps")]
     long = call.targets[0].value.meta.with_(sizes=[count], strides=(1,))
     made = _normalized(builder, arguments, flat_meta, long, _statistics_dtype(call))
     shape = builder.sizes(data, data.meta.shape, data.meta.sizes)
-    result = builder.emit("aten.view.default", [tensor(made[0].name), shape], out.contiguous(), "view")
+    result = builder.emit("view", [tensor(made[0].name), shape], out.contiguous())
     statistics = []
     for target, value in zip(call.targets, made[3:], strict=True):
         table = value.meta.with_(sizes=[SymSize(as_int=batch), SymSize(as_int=channels)], strides=(channels, 1))
         rows = Argument(as_ints=[batch, channels])
-        by_instance = builder.emit("aten.view.default", [tensor(value.name), rows], table, "view")
+        by_instance = builder.emit("view", [tensor(value.name), rows], table)
         over = [tensor(by_instance.name), Argument(as_ints=[0])]
-        statistics.append(builder.emit("aten.mean.dim", over, target.value.meta.contiguous(), "mean"))
+        statistics.append(builder.emit("mean", over, target.value.meta.contiguous()))
     return [result], statistics

@@ -18,8 +18,6 @@ Which steps an op takes is a fact (:attr:`~graphlint.ops.info.OpInfo.view`). Oth
 write through them stays as it is.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Final
 
@@ -27,10 +25,10 @@ import msgspec
 
 from graphlint.ir.dtypes import BOOL, category, item_size, real_part
 from graphlint.ir.edit import changed_node, renamed_operands, tensor, tensors, with_operand
-from graphlint.ir.expressions import as_expression
+from graphlint.ir.expressions import Expression, as_expression
 from graphlint.ir.model import Argument, Node, SymSize
 from graphlint.ir.strides import Size, contiguous_strides, elementwise_strides, is_dense, overlaps, view_strides
-from graphlint.ops.info import OpInfo, StepKind, ViewStep
+from graphlint.ops.info import OpInfo, Role, StepKind, ViewStep
 from graphlint.passes.functionalize.build import Builder
 from graphlint.passes.functionalize.metas import Meta, Obstacle, Value
 
@@ -174,11 +172,11 @@ def invert(builder: Builder, view: View, parent: Value, child: Value) -> Value:
     if inverse is None:
         raise Obstacle(f"{view.op.name} has no inverse to carry the write back through")
     for kind in view.bits:
-        child = builder.emit(_BITS[kind], [tensor(child.name)], child.meta.dense(), _BITS[kind].split(".")[1])
+        child = builder.emit(_BITS[kind], [tensor(child.name)], child.meta.dense())
     return inverse(builder, view, parent, child)
 
 
-_BITS: Final[dict[StepKind, str]] = {"conjugate": "aten.conj_physical.default", "negate": "aten.neg.default"}
+_BITS: Final[dict[StepKind, Role]] = {"conjugate": "conjugated", "negate": "negated"}
 """Steps that set a bit which tells how to read each element, and the ops that undo them."""
 
 SCATTERING: Final[frozenset[StepKind]] = frozenset(
@@ -189,61 +187,63 @@ VIEWING: Final[frozenset[StepKind]] = frozenset({"reshape", "bitcast", "view_as_
 """Steps whose inverses strides may not admit."""
 
 
-def _scatter(builder: Builder, op: str, parent: Value, child: Value, *arguments: Argument) -> Value:
+def _scatter(builder: Builder, role: Role, parent: Value, child: Value, *arguments: Argument) -> Value:
     meta = parent.meta.with_(strides=parent.meta.strides, offset=parent.meta.offset)
-    return builder.emit(op, [tensor(parent.name), tensor(child.name), *arguments], meta, op.split(".")[1])
+    return builder.emit(role, [tensor(parent.name), tensor(child.name), *arguments], meta)
 
 
 def _select(builder: Builder, view: View, parent: Value, child: Value) -> Value:
-    dim, index = Argument(as_int=view.dim()), view.argument("index")
-    return _scatter(builder, "aten.select_scatter.default", parent, child, dim, index)
-
-
-def _unbind(builder: Builder, view: View, parent: Value, child: Value) -> Value:
-    dim, index = Argument(as_int=view.dim()), Argument(as_int=view.index)
-    return _scatter(builder, "aten.select_scatter.default", parent, child, dim, index)
+    unbound = view.step is not None and view.step.kind == "unbind"
+    index = Argument(as_int=view.index) if unbound else view.argument("index")
+    return _scatter(builder, "scatter-select", parent, child, Argument(as_int=view.dim()), index)
 
 
 def _slice(builder: Builder, view: View, parent: Value, child: Value) -> Value:
     dim, ends = Argument(as_int=view.dim()), (view.argument("start"), view.argument("end"))
-    return _scatter(builder, "aten.slice_scatter.default", parent, child, dim, *ends, view.argument("step"))
+    return _scatter(builder, "scatter-slice", parent, child, dim, *ends, view.argument("step"))
 
 
-def _sliced(builder: Builder, parent: Value, child: Value, dim: int, start: int, end: Argument) -> Value:
-    place = Argument(as_int=dim), Argument(as_int=start), end
-    return _scatter(builder, "aten.slice_scatter.default", parent, child, *place)
+def _sliced(
+    builder: Builder, view: View, parent: Value, child: Value, start: Argument, first: Expression, length: Argument
+) -> Value:
+    """As many positions of a dimension as the child has, from ``start`` on, which is ``first``."""
+    dim = view.dim()
+    stop = first + as_expression(view.meta.shape[dim])
+    to_the_end = stop == as_expression(view.parent.shape[dim]) and stop.constant is None
+    end = Argument(as_none=True) if to_the_end else builder.computed("sum", length, start, stop)
+    return _scatter(builder, "scatter-slice", parent, child, Argument(as_int=dim), start, end)
 
 
 def _narrow(builder: Builder, view: View, parent: Value, child: Value) -> Value:
-    dim = view.dim()
-    start, length, size = view.number("start"), view.meta.shape[dim], view.parent.shape[dim]
-    if start < 0:
-        if not isinstance(size, int):
-            raise Obstacle("narrow counts from the end of a dimension of symbolic size")
-        start += size
-    if isinstance(length, int):
-        return _sliced(builder, parent, child, dim, start, Argument(as_int=start + length))
-    end = as_expression(start) + as_expression(length)
-    if end == as_expression(size):
-        return _sliced(builder, parent, child, dim, start, Argument(as_none=True))
-    if not start:
-        return _sliced(builder, parent, child, dim, start, view.argument("length"))
-    return _sliced(builder, parent, child, dim, start, builder.increased(view.argument("length"), start, str(end)))
+    start, size = view.argument("start"), view.parent.shape[view.dim()]
+    if start.as_int is not None and start.as_int < 0 and isinstance(size, int):
+        start = Argument(as_int=start.as_int + size)
+    first = builder.expression(start)
+    lowest = builder.known.lowest(str(first)) if first is not None else None
+    if first is None or lowest is None or lowest < 0:
+        raise Obstacle(f"where {view.op.name} begins may count from the end")
+    return _sliced(builder, view, parent, child, start, first, view.argument("length"))
 
 
 def _pieces(builder: Builder, view: View, parent: Value, child: Value) -> Value:
     """One of the pieces that a dimension was cut into: where it starts is known from the sizes of those before it."""
-    dim = view.dim()
-    lengths = [meta.shape[dim] for meta in view.metas[: view.index + 1]]
-    numbers = [length for length in lengths if isinstance(length, int)]
-    if len(numbers) != len(lengths):
-        raise Obstacle(f"{view.op.name} makes pieces of symbolic sizes")
-    return _sliced(builder, parent, child, dim, sum(numbers[:-1]), Argument(as_int=sum(numbers)))
+    dim, index = view.dim(), view.index
+    before = [as_expression(meta.shape[dim]) for meta in view.metas[:index]]
+    own, start = as_expression(view.meta.shape[dim]), Expression.total(before)
+    length = builder.size(child, dim)
+    place = Argument(as_int=start.constant)
+    if start.constant is None and all(one == own for one in before):
+        place = builder.computed("product", length, Argument(as_int=index), start)
+    elif start.constant is None and start + own == as_expression(view.parent.shape[dim]):
+        place = builder.computed("difference", builder.size(parent, dim), length, start)
+    elif start.constant is None:
+        raise Obstacle(f"{view.op.name} makes pieces of different symbolic sizes")
+    return _sliced(builder, view, parent, child, place, start, length)
 
 
 def _diagonal(builder: Builder, view: View, parent: Value, child: Value) -> Value:
     arguments = [view.argument(key) for key in ("offset", "dim1", "dim2")]
-    return _scatter(builder, "aten.diagonal_scatter.default", parent, child, *arguments)
+    return _scatter(builder, "scatter-diagonal", parent, child, *arguments)
 
 
 def _as_strided(builder: Builder, view: View, parent: Value, child: Value) -> Value:
@@ -254,7 +254,7 @@ def _as_strided(builder: Builder, view: View, parent: Value, child: Value) -> Va
     if overlaps(shape, strides) or not (known or is_dense(shape, strides)):
         raise Obstacle("as_strided shows the same memory more than once")
     arguments = [view.argument(key) for key in ("size", "stride", "offset")]
-    return _scatter(builder, "aten.as_strided_scatter.default", parent, child, *arguments)
+    return _scatter(builder, "scatter-strided", parent, child, *arguments)
 
 
 def _reordered(meta: Meta, order: list[int]) -> Meta:
@@ -264,10 +264,10 @@ def _reordered(meta: Meta, order: list[int]) -> Meta:
     )
 
 
-def _permuted(builder: Builder, child: Value, order: list[int]) -> Value:
-    numbers = Argument(as_ints=order)
-    meta = _reordered(child.meta, order)
-    return builder.emit("aten.permute.default", [tensor(child.name), numbers], meta, "permute")
+def _permuted(builder: Builder, child: Value, forward: list[int]) -> Value:
+    """The dimensions put back from where a view has put them."""
+    order = sorted(range(len(forward)), key=forward.__getitem__)
+    return builder.emit("permute", [tensor(child.name), Argument(as_ints=order)], _reordered(child.meta, order))
 
 
 def _transpose(builder: Builder, view: View, parent: Value, child: Value) -> Value:
@@ -277,7 +277,7 @@ def _transpose(builder: Builder, view: View, parent: Value, child: Value) -> Val
     order = list(range(len(view.parent.shape)))
     order[a], order[b] = order[b], order[a]
     arguments = [tensor(child.name), Argument(as_int=a), Argument(as_int=b)]
-    return builder.emit("aten.transpose.int", arguments, _reordered(child.meta, order), "transpose")
+    return builder.emit("transpose", arguments, _reordered(child.meta, order))
 
 
 def _reverse(builder: Builder, view: View, parent: Value, child: Value) -> Value:
@@ -285,15 +285,8 @@ def _reverse(builder: Builder, view: View, parent: Value, child: Value) -> Value
     return child if rank < 2 else _permuted(builder, child, list(reversed(range(rank))))
 
 
-def _inverted(forward: list[int]) -> list[int]:
-    order = [0] * len(forward)
-    for position, dim in enumerate(forward):
-        order[dim] = position
-    return order
-
-
 def _permute(builder: Builder, view: View, parent: Value, child: Value) -> Value:
-    return _permuted(builder, child, _inverted(view.dims("dims")))
+    return _permuted(builder, child, view.dims("dims"))
 
 
 def _move(builder: Builder, view: View, parent: Value, child: Value) -> Value:
@@ -301,11 +294,10 @@ def _move(builder: Builder, view: View, parent: Value, child: Value) -> Value:
     if not rank:
         return child
     source, destination = view.dims("source"), view.dims("destination")
-    forward = [-1] * rank
-    for one, other in zip(source, destination, strict=True):
-        forward[other] = one
-    rest = iter(dim for dim in range(rank) if dim not in source)
-    return _permuted(builder, child, _inverted([dim if dim >= 0 else next(rest) for dim in forward]))
+    forward = [dim for dim in range(rank) if dim not in source]
+    for place, dim in sorted(zip(destination, source, strict=True)):
+        forward.insert(place, dim)
+    return _permuted(builder, child, forward)
 
 
 def _reshape(builder: Builder, view: View, parent: Value, child: Value) -> Value:
@@ -317,9 +309,9 @@ def _reshape(builder: Builder, view: View, parent: Value, child: Value) -> Value
     sizes = builder.sizes(parent, shape, raw)
     if strides is None:
         meta = child.meta.with_(sizes=raw, strides=contiguous_strides(shape))
-        return builder.emit("aten.reshape.default", [tensor(child.name), sizes], meta, "reshape")
+        return builder.emit("reshape", [tensor(child.name), sizes], meta)
     meta = child.meta.with_(sizes=raw, strides=strides, offset=child.meta.offset)
-    return builder.emit("aten.view.default", [tensor(child.name), sizes], meta, "view")
+    return builder.emit("view", [tensor(child.name), sizes], meta)
 
 
 def viewed_strides(meta: Meta, shape: tuple[Size, ...]) -> tuple[Size, ...] | None:
@@ -342,23 +334,13 @@ def _squeeze(builder: Builder, view: View, parent: Value, child: Value) -> Value
     if rank - len(removed) != len(child.meta.shape) or any(map(builder.known.may_be_one, doubtful)):
         raise Obstacle("squeeze meets a dimension of symbolic size")
     for dim in removed:
-        child = unsqueezed(builder, child, dim)
+        meta = child.meta
+        sizes, strides = list(meta.sizes), list(meta.strides)
+        strides.insert(dim, _product(meta.shape[dim], strides[dim]) if dim < len(strides) else 1)
+        sizes.insert(dim, SymSize(as_int=1))
+        changed = meta.with_(sizes=sizes, strides=strides, offset=meta.offset)
+        child = builder.emit("unsqueeze", [tensor(child.name), Argument(as_int=dim)], changed)
     return child
-
-
-def unsqueezed(builder: Builder, child: Value, dim: int) -> Value:
-    """``child`` with a dimension of size 1 at ``dim``."""
-    meta = child.meta
-    shape, strides = list(meta.shape), list(meta.strides)
-    step: Size = 1
-    if dim < len(shape):
-        product = as_expression(shape[dim]) * as_expression(strides[dim])
-        step = str(product) if product.constant is None else product.constant
-    sizes = list(meta.sizes)
-    sizes.insert(dim, SymSize(as_int=1))
-    strides.insert(dim, step)
-    changed = meta.with_(sizes=sizes, strides=strides, offset=meta.offset)
-    return builder.emit("aten.unsqueeze.default", [tensor(child.name), Argument(as_int=dim)], changed, "unsqueeze")
 
 
 def _unsqueeze(builder: Builder, view: View, parent: Value, child: Value) -> Value:
@@ -367,11 +349,7 @@ def _unsqueeze(builder: Builder, view: View, parent: Value, child: Value) -> Val
     sizes, strides = list(meta.sizes), list(meta.strides)
     del sizes[dim], strides[dim]
     changed = meta.with_(sizes=sizes, strides=strides, offset=meta.offset)
-    return builder.emit("aten.squeeze.dim", [tensor(child.name), Argument(as_int=dim)], changed, "squeeze")
-
-
-def _identity(builder: Builder, view: View, parent: Value, child: Value) -> Value:
-    return child
+    return builder.emit("squeeze", [tensor(child.name), Argument(as_int=dim)], changed)
 
 
 def _expand(builder: Builder, view: View, parent: Value, child: Value) -> Value:
@@ -390,10 +368,10 @@ def _bitcast(builder: Builder, view: View, parent: Value, child: Value) -> Value
         meta = meta.with_(dtype=dtype, sizes=view.parent.sizes, strides=contiguous_strides(view.parent.shape))
     else:
         raise Obstacle(f"{_packet(view.op)} changes the element size, and what is written does not lie in rows")
-    return builder.emit("aten.view.dtype", [tensor(child.name), Argument(as_scalar_type=dtype)], meta, "view")
+    return builder.emit("bitcast", [tensor(child.name), Argument(as_scalar_type=dtype)], meta)
 
 
-def _part(other: str, place: int) -> Callable[[Builder, View, Value, Value], Value]:
+def _part(other: Role, place: int) -> Callable[[Builder, View, Value, Value], Value]:
     """The real or the imaginary parts of complex numbers, the first or second argument of ``complex``: the ``other``
     parts stay. A real tensor is its own real part.
     """
@@ -401,49 +379,49 @@ def _part(other: str, place: int) -> Callable[[Builder, View, Value, Value], Val
     def joined(builder: Builder, view: View, parent: Value, child: Value) -> Value:
         if category(view.parent.dtype) < 3:
             return child
-        first, *strides = (_doubled(number) for number in (parent.meta.offset, *parent.meta.strides))
-        offset = _number(str(as_expression(first) + as_expression(1 - place)))
+        first, *strides = (_product(2, number) for number in (parent.meta.offset, *parent.meta.strides))
+        offset = _size(as_expression(first) + as_expression(1 - place))
         kept_meta = parent.meta.with_(dtype=real_part(view.parent.dtype), strides=strides, offset=offset)
-        kept = builder.emit(f"aten.{other}.default", [tensor(parent.name)], kept_meta, other)
+        kept = builder.emit(other, [tensor(parent.name)], kept_meta)
         parts = [kept, kept]
         parts[place] = child
         shape = parent.meta.shape
         meta = parent.meta.with_(strides=elementwise_strides(shape, [(shape, one.meta.strides) for one in parts]))
-        return builder.emit("aten.complex.default", [tensor(one.name) for one in parts], meta, "complex")
+        return builder.emit("complex", [tensor(one.name) for one in parts], meta)
 
     return joined
 
 
-def _doubled(number: Size) -> Size:
-    return _number(str(as_expression(2) * as_expression(number)))
+def _product(one: Size, other: Size) -> Size:
+    return _size(as_expression(one) * as_expression(other))
 
 
-def _number(size: str) -> Size:
-    return int(size) if size.isdecimal() else size
+def _size(expression: Expression) -> Size:
+    return str(expression) if expression.constant is None else expression.constant
 
 
 def _packet(op: OpInfo) -> str:
     return op.name.split(".", 1)[1]
 
 
-def _counterpart(op: str) -> Callable[[Builder, View, Value, Value], Value]:
+def _counterpart(role: Role) -> Callable[[Builder, View, Value, Value], Value]:
     """``view_as_real`` and ``view_as_complex`` undo each other."""
 
     def cast_back(builder: Builder, view: View, parent: Value, child: Value) -> Value:
         if child.meta.strides != contiguous_strides(child.meta.shape):
             raise Obstacle(f"{view.op.name} shows a tensor that is not contiguous")
-        return builder.emit(op, [tensor(child.name)], view.parent.contiguous(), op.split(".")[1])
+        return builder.emit(role, [tensor(child.name)], view.parent.contiguous())
 
     return cast_back
 
 
 _INVERSES: Final[dict[StepKind, Callable[[Builder, View, Value, Value], Value]]] = {
-    "identity": _identity,
+    "identity": lambda builder, view, parent, child: child,
     "select": _select,
     "slice": _slice,
     "narrow": _narrow,
     "pieces": _pieces,
-    "unbind": _unbind,
+    "unbind": _select,
     "diagonal": _diagonal,
     "as_strided": _as_strided,
     "transpose": _transpose,
@@ -457,6 +435,6 @@ _INVERSES: Final[dict[StepKind, Callable[[Builder, View, Value, Value], Value]]]
     "bitcast": _bitcast,
     "real": _part("imag", 0),
     "imag": _part("real", 1),
-    "view_as_real": _counterpart("aten.view_as_complex.default"),
-    "view_as_complex": _counterpart("aten.view_as_real.default"),
+    "view_as_real": _counterpart("view_as_complex"),
+    "view_as_complex": _counterpart("view_as_real"),
 }

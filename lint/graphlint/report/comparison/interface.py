@@ -1,6 +1,7 @@
 """How two programs are called, compared: inputs, outputs, what is written back, label and ranges of sizes."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from copy import deepcopy
 from itertools import count
 from typing import Any, Final, NamedTuple
@@ -8,17 +9,9 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from graphlint.ir.model import Program
-from graphlint.report.comparison.canonical import Symbols
 from graphlint.report.comparison.changes import InterfaceChange, What
-from graphlint.report.graphs.text import (
-    NOT_PERSISTENT,
-    defined,
-    input_kinds,
-    output_targets,
-    print_type,
-    print_value,
-    range_bounds,
-)
+from graphlint.report.comparison.matching import Symbols
+from graphlint.report.graphs import text as form
 
 _NESTED: Final[tuple[What, ...]] = ("arguments", "result")
 _LEAF: Final = "*"
@@ -28,8 +21,9 @@ class _Part(NamedTuple):
     """A part of an interface."""
 
     name: str
-    compared: object
     shown: str
+    compared: object = None
+    """What has to be the same, where that is not what is shown."""
 
 
 class Input(NamedTuple):
@@ -41,42 +35,37 @@ class Input(NamedTuple):
     """``buffer "cache"`` and the like, without what may change; empty for what the caller passes."""
     part: _Part
 
-    @property
-    def held_name(self) -> str:
-        """The qualified name of a parameter, buffer or constant, in quotes; empty where it has none."""
-        return self.kind.partition(" ")[2]
-
 
 class Interface:
     """How a program is called."""
 
     def __init__(self, program: Program) -> None:
         graph, symbols = program.graph, Symbols()
-        self.dialect = " ".join(program.dialects)
+        self.dialect = _Part("", " ".join(program.dialects))
         self.inputs: list[Input] = []
-        for argument, text in zip(graph.inputs, input_kinds(program), strict=True):
-            value, type_ = defined(graph, argument)
-            kind, numbered = text.removesuffix(NOT_PERSISTENT), defined(graph, argument, symbols.numbered)[1]
-            part = _Part(kind or value, (numbered, text), " = ".join(filter(None, (type_, text))))
+        for argument, text in zip(graph.inputs, form.input_kinds(program), strict=True):
+            value, type_ = form.defined(graph, argument)
+            kind, numbered = text.removesuffix(form.NOT_PERSISTENT), form.defined(graph, argument, symbols.numbered)[1]
+            part = _Part(kind or value, " = ".join(filter(None, (type_, text))), (numbered, text))
             self.inputs.append(Input(value, kind, part))
         results = count()
-        self.output_names = [target or f"result {next(results)}" for target in output_targets(program)]
+        self.output_names = [target or f"result {next(results)}" for target in form.output_targets(program)]
         """What each output is: ``buffer "cache"`` where it is written back, ``result 0`` for what the caller gets."""
         self.outputs: dict[str, _Part] = {}
         known = deepcopy(symbols)
         for name, argument in zip(self.output_names, graph.outputs, strict=True):
             meta = graph.meta(argument.as_tensor.name) if argument.as_tensor is not None else None
             if meta is not None:
-                self.outputs[name] = _Part(name, print_type(meta, known.numbered), print_type(meta))
+                self.outputs[name] = _Part(name, form.print_type(meta), form.print_type(meta, known.numbered))
             else:
-                shown = "a symbolic scalar" if argument.names() else print_value(argument)
-                self.outputs[name] = _Part(name, shown, shown)
+                self.outputs[name] = _Part(
+                    name, "a symbolic scalar" if argument.names() else form.print_value(argument)
+                )
         self.ranges: dict[str, _Part] = {}
         """The ranges of symbols by their numbered names."""
         for symbol, bounds in sorted(program.range_constraints.items(), key=lambda item: (len(item[0]), item[0])):
-            low, high = range_bounds(bounds)
-            shown = f"[{low}, {high}]"
-            self.ranges[symbols.numbered(symbol)] = _Part(symbol, shown, shown)
+            low, high = form.range_bounds(bounds)
+            self.ranges[symbols.numbered(symbol)] = _Part(symbol, f"[{low}, {high}]")
         entries = program.graph_module.module_call_graph
         signatures = (entry.signature for entry in entries if not entry.fqn and entry.signature is not None)
         self.nestings = next(((_nesting(one.in_spec), _nesting(one.out_spec)) for one in signatures), ())
@@ -88,16 +77,16 @@ def matched_inputs(old: list[Input], new: list[Input]) -> list[tuple[Input | Non
 
     What the artifact holds is matched by kind and name, then by name; what the caller passes by name, then in order.
     """
-    alike: tuple[Callable[[Input, Input], bool], ...] = (
-        lambda was, now: was.kind == now.kind and (now.kind != "" or was.value == now.value),
-        lambda was, now: was.held_name != "" and was.held_name == now.held_name,
-        lambda was, now: not was.kind and not now.kind,
+    keys: tuple[Callable[[Input], str], ...] = (
+        lambda one: one.kind or f"%{one.value}",
+        lambda one: one.kind.partition(" ")[2],  # the qualified name of what the artifact holds
+        lambda one: "" if one.kind else "handed in",
     )
     pairs: dict[int, Input] = {}
     left = list(old)
-    for are_alike in alike:
+    for key in keys:
         for index, now in enumerate(new):
-            found = next((was for was in left if are_alike(was, now)), None) if index not in pairs else None
+            found = next((was for was in left if key(was) == key(now) != ""), None) if index not in pairs else None
             if found is not None:
                 pairs[index] = found
                 left.remove(found)
@@ -106,7 +95,7 @@ def matched_inputs(old: list[Input], new: list[Input]) -> list[tuple[Input | Non
 
 def compare_interfaces(old: Interface, new: Interface) -> Iterator[InterfaceChange]:
     """All differences but for those in the graph."""
-    yield from _changed("dialect", old.dialect, new.dialect)
+    yield from _difference("dialect", old.dialect, new.dialect)
     for key in sorted(old.ranges.keys() | new.ranges.keys()):
         yield from _difference("range", old.ranges.get(key), new.ranges.get(key))
     inputs = matched_inputs(old.inputs, new.inputs)
@@ -121,11 +110,7 @@ def compare_interfaces(old: Interface, new: Interface) -> Iterator[InterfaceChan
     # With more or fewer values, inputs and outputs were added or removed.
     for what, nested, other in zip(_NESTED, old.nestings, new.nestings, strict=False):
         if nested.count(_LEAF) == other.count(_LEAF):
-            yield from _changed(what, nested, other)
-
-
-def _changed(what: What, old: str, new: str) -> Iterator[InterfaceChange]:
-    yield from _difference(what, _Part("", old, old), _Part("", new, new))
+            yield from _difference(what, _Part("", nested), _Part("", other))
 
 
 def _difference(what: What, old: _Part | None, new: _Part | None) -> Iterator[InterfaceChange]:
@@ -134,7 +119,7 @@ def _difference(what: What, old: _Part | None, new: _Part | None) -> Iterator[In
             yield InterfaceChange("removed", what, old.name, old.shown, None)
     elif old is None:
         yield InterfaceChange("added", what, new.name, None, new.shown)
-    elif old.compared != new.compared:
+    elif (old.compared or old.shown) != (new.compared or new.shown):
         yield InterfaceChange("changed", what, new.name, old.shown, new.shown)
 
 
@@ -159,18 +144,12 @@ def _nested(tree: _Spec) -> str:
         return _LEAF
     kind = tree.type.rpartition(".")[2]
     parts = [_nested(one) for one in tree.children_spec]
-    keys = _keys(tree.context) if kind == "dict" else []
     if kind == "tuple":
         return f"({', '.join(parts)})"
     if kind == "list":
         return f"[{', '.join(parts)}]"
-    if kind == "dict" and len(keys) == len(parts):
-        return "{" + ", ".join(f"{key}: {part}" for key, part in zip(keys, parts, strict=True)) + "}"
+    if kind == "dict":
+        with suppress(ValueError):  # no JSON, or another number of keys
+            keys = msgspec.json.decode(tree.context or "", type=list[Any])
+            return "{" + ", ".join(f"{key}: {part}" for key, part in zip(keys, parts, strict=True)) + "}"
     return f"{kind}({tree.context or ''})({', '.join(parts)})"
-
-
-def _keys(context: str | None) -> list[Any]:
-    try:
-        return msgspec.json.decode(context or "", type=list[Any])
-    except msgspec.DecodeError:
-        return []

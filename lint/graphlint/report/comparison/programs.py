@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from graphlint.ir.model import Graph, Program
 from graphlint.ir.source import model_frame, module_of, stack_frames
 from graphlint.report.comparison.alignment import longest_increasing
-from graphlint.report.comparison.canonical import CanonicalGraph, CanonicalNode, Symbols, canonical_graph
 from graphlint.report.comparison.changes import Change, Detail, Kind, NodeFacts, ProgramDiff
 from graphlint.report.comparison.interface import Interface, compare_interfaces, matched_inputs
-from graphlint.report.comparison.matching import Matching
+from graphlint.report.comparison.matching import CanonicalNode, Matching, Symbols, canonical_graph
 from graphlint.report.graphs.text import print_node, print_type, print_value
 
 
@@ -123,14 +122,11 @@ def _out_of_order(matching: Matching) -> dict[int, Detail]:
     sequence = sorted(matching.to_old.items())
     kept = set(longest_increasing(old for _, old in sequence))
     return {
-        new: Detail("after", _before(matching.old, old), _before(matching.new, new))
+        new: Detail("after", *(f"%{one.node.label}" if one else "the inputs" for one in before))
         for position, (new, old) in enumerate(sequence)
         if position not in kept
+        for before in [(matching.old.nodes[old - 1] if old else None, matching.new.nodes[new - 1] if new else None)]
     }
-
-
-def _before(graph: CanonicalGraph, index: int) -> str:
-    return f"%{graph.nodes[index - 1].node.label}" if index else "the inputs"
 
 
 def _facts(graph: Graph, node: CanonicalNode | None) -> NodeFacts | None:

@@ -17,45 +17,37 @@ where it is at hand, and has a marker under the expression then; otherwise it is
 
 from collections.abc import Iterator, Sequence
 
+from graphlint.report.formats import phrasing
 from graphlint.report.formats.escaping import printable
-from graphlint.report.formats.phrasing import (
-    Group,
-    advice,
-    code,
-    grouped,
-    in_function,
-    in_three,
-    paint,
-    painted_line,
-    severity,
-)
 from graphlint.report.results import FileResult, ReportOptions
 from graphlint.rules.diagnostics import Diagnostic, Location
 
 
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
-    return "".join(_block(group, options) for result in results for group in grouped(result.diagnostics))
+    return "".join(_block(group, options) for result in results for group in phrasing.grouped(result.diagnostics))
 
 
-def _block(group: Group, options: ReportOptions) -> str:
+def _block(group: phrasing.Group, options: ReportOptions) -> str:
     diagnostic = group.first
     place = diagnostic.place
     margin = " " * max(len(str(place.line)) if place is not None else 0, 1)
 
     def mark(text: str) -> str:
-        return paint(f"{margin}{text}", options, fg="blue", bold=True)
+        return phrasing.paint(f"{margin}{text}", options, fg="blue", bold=True)
 
-    rule = paint(diagnostic.rule, options, bold=True)
-    lines = [f"{code(diagnostic, options)} {rule}{severity(diagnostic)}: {printable(diagnostic.message)}"]
+    rule = phrasing.paint(diagnostic.rule, options, bold=True)
+    lines = [
+        f"{phrasing.code(diagnostic, options)} {rule}{phrasing.severity(diagnostic)}: {printable(diagnostic.message)}"
+    ]
     if place is not None:
-        lines.append(f"{mark('-->')} {painted_line(place, options)}{in_function(place)}")
+        lines.append(f"{mark('-->')} {phrasing.painted_line(place, options)}{phrasing.in_function(place)}")
         lines += _excerpt(place, options, mark(" |"))
     if not diagnostic.about_source:
-        artifact = paint(printable(diagnostic.path), options, bold=place is None)
+        artifact = phrasing.paint(printable(diagnostic.path), options, bold=place is None)
         places = group.places()
         lines.append(f"{mark('-->' if place is None else ':::')} {artifact}{', ' if places else ''}{places}")
     for label, text in _advice(diagnostic, options):
-        lines.append(f"{mark(' =')} {paint(label + ':', options, bold=True)} {text}")
+        lines.append(f"{mark(' =')} {phrasing.paint(label + ':', options, bold=True)} {text}")
     return "\n".join(lines) + "\n\n"
 
 
@@ -64,13 +56,15 @@ def _excerpt(place: Location, options: ReportOptions, bar: str) -> list[str]:
     text = place.text.strip()
     if not text:
         return []
-    numbered = paint(f"{place.line} |", options, fg="blue", bold=True)
+    numbered = phrasing.paint(f"{place.line} |", options, fg="blue", bold=True)
     lines = [bar, f"{numbered}     {printable(text)}"]
     if place.column:
         # Before and under the expression, what is shown escaped is longer than it is in the file.
-        before, expression, _ = in_three(place)
+        before, expression, _ = phrasing.in_three(place)
         under = "^" * max(_width(printable(expression.rstrip())), 1)
-        lines.append(f"{bar}     {' ' * _width(printable(before))}{paint(under, options, fg='red', bold=True)}")
+        lines.append(
+            f"{bar}     {' ' * _width(printable(before))}{phrasing.paint(under, options, fg='red', bold=True)}"
+        )
     return [*lines, bar]
 
 
@@ -87,7 +81,7 @@ def _advice(diagnostic: Diagnostic, options: ReportOptions) -> Iterator[tuple[st
     """What the fix does and what it takes to get it, or why there is none."""
     if diagnostic.place is not None and diagnostic.place.state == "changed":
         yield "note", "the file has changed since the export and has no such line now"
-    label, text = advice(diagnostic)
+    label, text = phrasing.advice(diagnostic)
     if label:
         yield ("note", f"not fixable: {printable(text)}") if label == "Not fixable" else ("help", printable(text))
     if options.hides(diagnostic):

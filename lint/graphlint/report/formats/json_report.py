@@ -33,9 +33,20 @@ _LOCATION: Final = ("path", "line", "column", "end_column", "text", "state")
 
 
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
+    return encode(_document(results, options))
+
+
+def render_lines(results: Sequence[FileResult], options: ReportOptions) -> str:
+    return "".join(encode(line, indent=None) for line in _lines(**_document(results, options)))
+
+
+def _document(results: Sequence[FileResult], options: ReportOptions) -> dict[str, Any]:
     files = [
         {
-            **_described(result),
+            "path": result.path,
+            "kind": "source" if result.is_source else "artifact",
+            "programs": result.programs,
+            "changed": result.changed,
             "diagnostics": [finding(one, options) for one in result.diagnostics],
             "suppressed": [{**finding(one, options), "suppression": _suppression(one)} for one in result.suppressed],
             "fixed": [finding(one, options) for one in result.fixed],
@@ -45,30 +56,17 @@ def render(results: Sequence[FileResult], options: ReportOptions) -> str:
         for result in results
     ]
     tool = {"name": "graphlint", "version": options.version}
-    return encode({"version": VERSION, "tool": tool, "files": files, "summary": totals(results, options)})
+    return {"version": VERSION, "tool": tool, "files": files, "summary": totals(results, options)}
 
 
-def render_lines(results: Sequence[FileResult], options: ReportOptions) -> str:
-    return "".join(encode(line, indent=None) for line in _lines(results, options))
-
-
-def _lines(results: Sequence[FileResult], options: ReportOptions) -> Iterator[dict[str, Any]]:
-    for result in results:
-        said = {"error": result.error or None, "notes": result.notes}
-        yield {"type": "file", "version": VERSION, **_described(result), **said}
-        lists = {"found": result.diagnostics, "suppressed": result.suppressed, "fixed": result.fixed}
-        for status, diagnostics in lists.items():
-            head = {"type": "finding", "version": VERSION, "path": result.path, "status": status}
-            for one in diagnostics:
-                yield {**head, **finding(one, options), "suppression": _suppression(one)}
-    tool = {"name": "graphlint", "version": options.version}
-    yield {"type": "summary", "version": VERSION, **totals(results, options), "tool": tool}
-
-
-def _described(result: FileResult) -> dict[str, Any]:
-    """What there is to say of an artifact, or of a source file, in front of its findings."""
-    kind = "source" if result.is_source else "artifact"
-    return {"path": result.path, "kind": kind, "programs": result.programs, "changed": result.changed}
+def _lines(version: int, tool: Any, files: list[dict[str, Any]], summary: dict[str, int]) -> Iterator[dict[str, Any]]:
+    for file in files:
+        lists = {"found": file.pop("diagnostics"), "suppressed": file.pop("suppressed"), "fixed": file.pop("fixed")}
+        yield {"type": "file", "version": version, **file}
+        for status, findings in lists.items():
+            head = {"type": "finding", "version": version, "path": file["path"], "status": status}
+            yield from ({**head, **one, "suppression": one.get("suppression")} for one in findings)
+    yield {"type": "summary", "version": version, **summary, "tool": tool}
 
 
 def finding(diagnostic: Diagnostic, options: ReportOptions) -> dict[str, Any]:

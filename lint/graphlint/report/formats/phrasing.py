@@ -131,9 +131,7 @@ def advice(diagnostic: Diagnostic) -> tuple[str, str]:
 def source_line(place: Location | SourceFrame, options: ReportOptions) -> str:
     """``models.py:84:9``, relative to the current folder if it is below it."""
     path, column = (place.file or place.path, place.column) if isinstance(place, Location) else (place.path, 0)
-    if options.folder:
-        path = path.removeprefix(options.folder.rstrip(os.sep) + os.sep)
-    return f"{printable(path)}:{place.line}{f':{column}' if column else ''}"
+    return f"{printable(relative(path, options.folder))}:{place.line}{f':{column}' if column else ''}"
 
 
 def painted_line(place: Location, options: ReportOptions) -> str:
@@ -255,10 +253,12 @@ def path_of(path: str, options: ReportOptions) -> str:
     """An absolute path, or one relative to the current folder, as it is told in reports for other systems: relative to
     the root of the repository, absolute where it is not below it, with forward slashes.
     """
-    absolute = os.path.normpath(os.path.join(options.folder, path))
-    if options.root:
-        absolute = absolute.removeprefix(options.root.rstrip(os.sep) + os.sep)
-    return absolute.replace(os.sep, "/")
+    return relative(os.path.normpath(os.path.join(options.folder, path)), options.root).replace(os.sep, "/")
+
+
+def relative(path: str, folder: str) -> str:
+    """The absolute ``path`` relative to the ``folder`` that it is below; as it is where it is not, or there is none."""
+    return path.removeprefix(folder.rstrip(os.sep) + os.sep) if folder else path
 
 
 def is_absolute(path: str) -> bool:

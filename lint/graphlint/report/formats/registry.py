@@ -24,22 +24,20 @@ class Format(NamedTuple):
 
     module: str
     text: bool = False
-    """Whether it is for people at a terminal: such reports have a summary, and colours where there are some."""
-    rooted: bool = True
-    """Whether paths in it are relative to the root of the repository."""
+    """Whether it is for people at a terminal: such reports have a summary, and colours where there are some. Paths in
+    all others are relative to the root of the repository.
+    """
     illustrated: bool = False
     """Whether it shows pictures of graphs, which have to be drawn first."""
     function: str = "render"
-    statistics: str = ""
-    """The function of the module ``counts`` for ``--statistics``; empty where there is none."""
 
 
 FORMATS: Final = {
-    "full": Format("full", text=True, rooted=False, statistics="render"),
-    "concise": Format("concise", text=True, rooted=False, statistics="render"),
-    "grouped": Format("grouped", text=True, rooted=False, statistics="render"),
-    "json": Format("json_report", rooted=False, statistics="render_json"),
-    "json-lines": Format("json_report", rooted=False, function="render_lines"),
+    "full": Format("full", text=True),
+    "concise": Format("concise", text=True),
+    "grouped": Format("grouped", text=True),
+    "json": Format("json_report"),
+    "json-lines": Format("json_report", function="render_lines"),
     "sarif": Format("sarif"),
     "github": Format("github"),
     "gitlab": Format("gitlab"),
@@ -48,14 +46,16 @@ FORMATS: Final = {
     "html": Format("html.page", illustrated=True),
 }
 """What ``--output-format`` takes."""
-STATISTICS: Final = tuple(name for name, one in FORMATS.items() if one.statistics)
-"""The formats in which ``--statistics`` can be shown."""
+STATISTICS: Final = {
+    **{name: Format("counts") for name, one in FORMATS.items() if one.text},
+    "json": Format("counts", function="render_json"),
+}
+"""The formats in which ``--statistics`` can be shown, and where they are made then."""
 
 
 def renderer(output_format: str, *, statistics: bool = False) -> Render:
-    chosen = FORMATS[output_format]
-    module, function = ("counts", chosen.statistics) if statistics else (chosen.module, chosen.function)
-    render: Render = getattr(importlib.import_module(f"graphlint.report.formats.{module}"), function)
+    chosen = (STATISTICS if statistics else FORMATS)[output_format]
+    render: Render = getattr(importlib.import_module(f"graphlint.report.formats.{chosen.module}"), chosen.function)
     return render
 
 
@@ -106,12 +106,10 @@ def settled(outputs: tuple[Output, ...], file: str | None, *, statistics: bool) 
             )
         outputs = tuple(Output(one.format, one.file or file) for one in outputs)
     check_stdout(outputs, "--output-format ")
-    seen: set[str] = set()
+    places = {os.path.abspath(one.file): one for one in reversed(outputs)}
     for one in outputs:
-        place = os.path.abspath(one.file) if one.file else ""
-        if place in seen:
+        if one.file and places[os.path.abspath(one.file)] is not one:
             raise ConfigError(f"two reports would be written to {one.file}; give each a file of its own")
-        seen.add(place)
         if statistics and one.format not in STATISTICS:
             raise ConfigError(f"--statistics goes with {', '.join(STATISTICS)}, not with {one.format}")
     return outputs

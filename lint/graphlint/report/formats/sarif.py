@@ -14,7 +14,7 @@ from graphlint.report.formats.escaping import encode, printable
 from graphlint.report.formats.phrasing import advice, fingerprints, is_absolute, path_of, place_in_artifact, spot_of
 from graphlint.report.results import FileResult, ReportOptions
 from graphlint.rules.base import Rule
-from graphlint.rules.diagnostics import Diagnostic, Location
+from graphlint.rules.diagnostics import Diagnostic
 from graphlint.rules.documentation import REPOSITORY, link
 from graphlint.rules.registry import RULES
 
@@ -41,7 +41,7 @@ def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     run = {
         "tool": {"driver": {**named, "rules": [_rule(rule) for rule in rules]}},
         "automationDetails": {"id": "graphlint/"},
-        "originalUriBaseIds": {_ROOT: {"description": _text("The root of the repository.")}},
+        "originalUriBaseIds": {_ROOT: {"description": {"text": "The root of the repository."}}},
         "columnKind": "unicodeCodePoints",
         "invocations": [_invocation(results, left_out, options)],
         "results": entries[:MOST_RESULTS],
@@ -49,17 +49,13 @@ def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     return encode({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]})
 
 
-def _text(text: str) -> dict[str, str]:
-    return {"text": text}
-
-
 def _rule(rule: Rule) -> dict[str, Any]:
     what_it_does = rule.documentation.partition("## What it does\n")[2].partition("\n## ")[0]
     return {
         "id": rule.code,
         "name": rule.name,
-        "shortDescription": _text(rule.summary),
-        "fullDescription": _text(" ".join(what_it_does.split()) or rule.summary),
+        "shortDescription": {"text": rule.summary},
+        "fullDescription": {"text": " ".join(what_it_does.split()) or rule.summary},
         "helpUri": link(rule.name, rule.code),
         "help": {"text": rule.documentation, "markdown": rule.documentation},
         "defaultConfiguration": {"level": rule.severity},
@@ -68,7 +64,9 @@ def _rule(rule: Rule) -> dict[str, Any]:
 
 def _result(diagnostic: Diagnostic, rule: int, fingerprint: str, options: ReportOptions) -> dict[str, Any]:
     spot = spot_of(diagnostic, options)
-    place: dict[str, Any] = {"physicalLocation": _physical(spot)}
+    columns = {"startColumn": spot.column, "endColumn": spot.end_column if spot.end_column > spot.column else 0}
+    region = {"startLine": max(spot.line, 1)} | {key: at for key, at in columns.items() if at}
+    place: dict[str, Any] = {"physicalLocation": {"artifactLocation": _artifact(spot.path), "region": region}}
     artifact: dict[str, Any] = {"physicalLocation": {"artifactLocation": _artifact(path_of(diagnostic.path, options))}}
     logical = _logical(diagnostic)
     (artifact if spot.file else place).update({"logicalLocations": logical} if logical else {})
@@ -80,9 +78,9 @@ def _result(diagnostic: Diagnostic, rule: int, fingerprint: str, options: Report
         "ruleId": diagnostic.code,
         "ruleIndex": rule,
         "level": diagnostic.severity,
-        "message": _text(_message(diagnostic, linked=linked)),
+        "message": {"text": _message(diagnostic, linked=linked)},
         "locations": [place],
-        "relatedLocations": [{"id": 1, **artifact, "message": _text(where)}] if linked else None,
+        "relatedLocations": [{"id": 1, **artifact, "message": {"text": where}}] if linked else None,
         "partialFingerprints": {"primaryLocationLineHash": fingerprint},
         "suppressions": why and [{"kind": kind, "justification": printable(why.reason) or f"by {why.by}"}],
         "properties": {"fix": diagnostic.fix.applicability, "fixEnabled": options.applies(diagnostic)},
@@ -107,15 +105,6 @@ def _plain(text: str) -> str:
     return printable(text).replace("\\", "\\\\").replace("[", "\\[").replace("]", "\\]")
 
 
-def _physical(spot: Location) -> dict[str, Any]:
-    region = {
-        "startLine": max(spot.line, 1),
-        "startColumn": spot.column,
-        "endColumn": spot.end_column if spot.end_column > spot.column else 0,
-    }
-    return {"artifactLocation": _artifact(spot.path), "region": {key: at for key, at in region.items() if at}}
-
-
 def _artifact(path: str) -> dict[str, Any]:
     uri = quote(os.fsencode(path))
     if not is_absolute(path):
@@ -138,7 +127,7 @@ def _invocation(results: Sequence[FileResult], left_out: int, options: ReportOpt
     notifications: list[dict[str, Any]] = [
         {
             "level": "error",
-            "message": _text(printable(result.error)),
+            "message": {"text": printable(result.error)},
             "locations": [{"physicalLocation": {"artifactLocation": _artifact(path_of(result.path, options))}}],
         }
         for result in results
@@ -147,5 +136,5 @@ def _invocation(results: Sequence[FileResult], left_out: int, options: ReportOpt
     invocation = {"executionSuccessful": not notifications}
     if left_out:
         text = f"{left_out} more findings are left out: code scanning takes {MOST_RESULTS} of a run"
-        notifications.append({"level": "warning", "message": _text(text)})
+        notifications.append({"level": "warning", "message": {"text": text}})
     return {**invocation, "toolExecutionNotifications": notifications} if notifications else invocation

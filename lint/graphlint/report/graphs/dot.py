@@ -30,8 +30,8 @@ def render(path: str, programs: Sequence[ShownProgram], options: ReportOptions) 
 def render_dot(drawing: Drawing, name: str = "program") -> str:
     """The ``digraph``, ending in a newline."""
     lines = (
-        f"digraph {_quoted(name)} {{",
-        f"  label={_quoted(drawing.title)}; labelloc=t; compound=true;",
+        f'digraph "{_escaped(name)}" {{',
+        f'  label="{_escaped(drawing.title)}"; labelloc=t; compound=true;',
         '  node [shape=box, fontname="monospace"]; edge [arrowsize=0.7];',
         *_graph(drawing, drawing.graph, "  "),
         "}",
@@ -53,7 +53,7 @@ def _graph(drawing: Drawing, vertices: Sequence[Vertex], indent: str) -> Iterato
         for index, (name, inner) in enumerate(drawing.called(vertex)):
             cluster = f"cluster_{number}_{index}"
             yield f"{indent}subgraph {cluster} {{"
-            yield f"{indent}  label={_quoted(f'{name} of {lines[0] if lines else heading}')};"
+            yield f'{indent}  label="{_escaped(f"{name} of {lines[0] if lines else heading}")}";'
             yield from _graph(drawing, inner, indent + "  ")
             yield f"{indent}}}"
             if inner:
@@ -61,10 +61,6 @@ def _graph(drawing: Drawing, vertices: Sequence[Vertex], indent: str) -> Iterato
                 yield f"{indent}n{inner[-1].number} -> n{number} [ltail={cluster}, style=dotted];"
     for wire in drawing.wires(vertices):
         yield f"{indent}n{wire.source} -> n{wire.target}{_WIRES[wire.kind]};"
-
-
-def _quoted(text: str) -> str:
-    return f'"{_escaped(text)}"'
 
 
 def _escaped(text: str) -> str:

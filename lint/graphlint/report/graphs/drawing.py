@@ -127,13 +127,13 @@ class Drawing:
         writes = self.flow.writes(number) if number in self._writers else ()
         return " and ".join(dict.fromkeys(WrittenStorage.of(write).describe() for write in writes))
 
-    def more_above(self, number: int) -> int:
-        """How many of the values that a vertex takes come from what is not on the picture."""
-        return sum(edge.kind == "value" and edge.source not in self.chosen for edge in self.flow.incoming[number])
-
-    def more_below(self, number: int) -> int:
-        """How often what a vertex defines is taken by what is not on the picture."""
-        return sum(edge.kind == "value" and edge.target not in self.chosen for edge in self.flow.outgoing[number])
+    def more(self, number: int) -> tuple[int, int]:
+        """How many of the values that a vertex takes come from what is not on the picture, and how often what it
+        defines is taken there.
+        """
+        edges = (*self.flow.incoming[number], *self.flow.outgoing[number])
+        outside = [edge for edge in edges if edge.kind == "value" and not self.chosen >= {edge.source, edge.target}]
+        return sum(edge.target == number for edge in outside), sum(edge.source == number for edge in outside)
 
     @property
     def title(self) -> str:

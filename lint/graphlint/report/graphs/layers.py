@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import pairwise
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Final, NamedTuple
 
 import msgspec
@@ -70,6 +70,7 @@ def place(
     places = [*boxes.values(), *(passing for chain in chains for passing in chain[1:-1])]
     layers: list[list[_Place]] = [[] for _ in range(1 + max(one.layer for one in places))]
     for one in places:
+        one.order = len(layers[one.layer])
         layers[one.layer].append(one)
     _order(layers)
     _center(layers)
@@ -95,45 +96,33 @@ def _chain(source: _Place, target: _Place) -> list[_Place]:
 
 def _layers(keys: Iterable[int], edges: Sequence[tuple[int, int]]) -> dict[int, int]:
     """Each as high as what leads to it allows; what nothing leads to just above the first that it leads to."""
-    before: defaultdict[int, list[int]] = defaultdict(list)
-    after: defaultdict[int, list[int]] = defaultdict(list)
+    layer = dict.fromkeys(keys, 0)
+    for source, target in sorted(edges, key=itemgetter(1)):
+        layer[target] = max(layer[target], layer[source] + 1)
+    first: dict[int, int] = {}
     for source, target in edges:
-        before[target].append(source)
-        after[source].append(target)
-    layer: dict[int, int] = {}
-    for key in keys:
-        layer[key] = 1 + max((layer[one] for one in before[key]), default=-1)
-    for key in layer:
-        if not before[key] and after[key]:
-            layer[key] = min(layer[one] for one in after[key]) - 1
-    return layer
+        first[source] = min(first.get(source, layer[target]), layer[target])
+    return layer | {key: first[key] - 1 for key in first.keys() - {target for _, target in edges}}
 
 
 def _order(layers: list[list[_Place]]) -> None:
-    for layer in layers:
-        _number(layer)
-    best = [list(layer) for layer in layers]
-    fewest = _crossings(layers)
+    """The order with the fewest crossings that sweeps come to."""
+    best, fewest = [list(layer) for layer in layers], _crossings(layers)
     for sweep in range(_SWEEPS if sum(map(len, layers)) < _LARGE else 3):
         if not fewest:
             break
         down = sweep % 2 == 0
         for layer in layers if down else reversed(layers):
-            sides = {id(one): (one.above if down else one.below) or [one] for one in layer}
-            means = {key: sum(one.order for one in side) / len(side) for key, side in sides.items()}
-            layer.sort(key=lambda one: means[id(one)])
-            _number(layer)
+            for one in layer:
+                side = (one.above if down else one.below) or [one]
+                one.center = sum(other.order for other in side) / len(side)
+            layer.sort(key=attrgetter("center"))
+            for order, one in enumerate(layer):
+                one.order = order
         crossings = _crossings(layers)
         if crossings < fewest:
             fewest, best = crossings, [list(layer) for layer in layers]
-    for layer, ordered in zip(layers, best, strict=True):
-        layer[:] = ordered
-        _number(layer)
-
-
-def _number(layer: list[_Place]) -> None:
-    for order, one in enumerate(layer):
-        one.order = order
+    layers[:] = best
 
 
 def _crossings(layers: list[list[_Place]]) -> int:

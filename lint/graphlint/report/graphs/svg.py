@@ -1,4 +1,5 @@
-"""Drawing as SVG: one self-contained element that can stand in a page or in a file of its own.
+"""Drawing as SVG: one self-contained element that can stand in a page or in a file of its own; pictures of what is
+around findings, for reports that show them.
 
 Colours follow what the reader prefers, light or dark; nothing is told by colour alone. Widths of texts are estimated
 for a monospace font, generously, and what is longer than a box may be is cut, with all of it in the tooltip. A page
@@ -7,17 +8,24 @@ take such rules in the picture itself for its size.
 """
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from html import escape
 from importlib.resources import files
 from typing import Final, NamedTuple
 
+import msgspec
+
 from graphlint.report.formats.escaping import printable
+from graphlint.report.formats.phrasing import grouped
 from graphlint.report.graphs.drawing import Drawing
-from graphlint.report.graphs.flow import Edge, ShownProgram, Vertex
+from graphlint.report.graphs.flow import Edge, Flow, ShownProgram, Vertex
 from graphlint.report.graphs.layers import Point, place
-from graphlint.report.results import KEY, Picture, ReportOptions
+from graphlint.report.results import KEY, Illustration, Picture, ReportOptions
+from graphlint.rules.diagnostics import Diagnostic
+from graphlint.rules.view import ProgramView
+from graphlint.semantics.sites import Site
 
 _CHARACTER: Final = 7.4
 """Width of a character of 12 pixels: monospace fonts have 0.55 to 0.61 of it."""
@@ -28,6 +36,9 @@ _LONGEST: Final = 64
 _MARGIN: Final = 16
 _HEADER: Final = 24
 _LEGEND_GAP: Final = 22
+MOST: Final = 50
+"""How many pictures of a program are drawn: a report with thousands of them opens in no browser."""
+_MOST_SUCCESSORS: Final = 3
 
 
 def render(path: str, programs: Sequence[ShownProgram], options: ReportOptions) -> str:
@@ -68,6 +79,53 @@ def draw(drawing: Drawing) -> Picture:
         "</svg>",
     )
     return Picture(drawing.description, "\n".join(parts) + "\n")
+
+
+def illustrate(view: ProgramView, diagnostics: Iterable[Diagnostic]) -> dict[Site, Illustration]:
+    """A picture for the first finding of each group, each node once; ``diagnostics`` are those of the program."""
+    flow: Flow | None = None
+    sites = {(site.scope.path, site.node.label): site for site in view.sites}
+    made: dict[Site, Illustration] = {}
+    for first in (group.first for group in grouped(diagnostics)):
+        site = sites.get((first.subgraph, str(first.node))) if first.node is not None else None
+        if site is not None and site not in made and len(made) < MOST:
+            flow = flow or Flow(view)
+            picture = draw(Drawing(flow, [flow.vertex(site.position)], 1))
+            made[site] = Illustration(first.program or "", first.subgraph, site.node.label, picture)
+    return made
+
+
+def illustrate_fix(before: ProgramView, after: ProgramView, fixed: Iterable[Diagnostic]) -> list[Illustration]:
+    """The same for what was fixed, with what takes its place."""
+    made = illustrate(before, fixed)
+    if not made:
+        return []
+    flow = Flow(after)
+    illustrations = []
+    for one, centers in zip(made.values(), _successors(before, flow, made), strict=True):
+        picture = draw(Drawing(flow, centers, 1)) if centers else None
+        illustrations.append(msgspec.structs.replace(one, fixed=True, after=picture))
+    return illustrations
+
+
+def _successors(before: ProgramView, flow: Flow, sites: Iterable[Site]) -> Iterator[list[Vertex]]:
+    """Which nodes of a fixed program stand for those of the original, a few at most: what defines the same values, or
+    is new and from the same line of the source. None where a node was taken out.
+    """
+    old = {vertex.label for vertex in Flow(before).vertices}
+    defining = {name: vertex for vertex in flow.nodes for name in vertex.defines}
+    new: defaultdict[str, list[Vertex]] = defaultdict(list)
+    for vertex in flow.nodes:
+        if vertex.label not in old and vertex.site is not None:
+            new[_trace(vertex.site)].append(vertex)
+    for site in sites:
+        found = [defining[name] for name in site.node.results() if name in defining]
+        found += new[_trace(site)] if _trace(site) else []
+        yield list({vertex.number: vertex for vertex in found}.values())[:_MOST_SUCCESSORS]
+
+
+def _trace(site: Site) -> str:
+    return site.node.metadata.get("stack_trace", "")
 
 
 class _Drawn(NamedTuple):
@@ -152,10 +210,8 @@ class _Svg:
 
     def _stubs(self, number: int, x: float, top: float, bottom: float) -> Iterator[str]:
         """Short ends of the lines that lead to what is not on the picture."""
-        for more, how, start in (
-            (self._drawing.more_above(number), "taken from", top - 12),
-            (self._drawing.more_below(number), "used by", bottom),
-        ):
+        above, below = self._drawing.more(number)
+        for more, how, start in ((above, "taken from", top - 12), (below, "used by", bottom)):
             if more:
                 self._marks.add("stub")
                 verb = "is" if more == 1 else "are"

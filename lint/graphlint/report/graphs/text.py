@@ -36,7 +36,7 @@ from graphlint.ir.enums import DTYPES, LAYOUTS, MEMORY_FORMATS, SHORT_DTYPES, ST
 from graphlint.ir.expressions import canonical
 from graphlint.ir.model import NAME_FIELDS, Argument, Graph, Node, Program, SymRef, SymSize, TensorMeta
 from graphlint.ir.strides import contiguous_strides
-from graphlint.ops.table import op_table
+from graphlint.ops.table import op_name, op_table
 
 OUTPUT_WORDS: Final = {
     "buffer_mutation": "buffer",
@@ -70,11 +70,6 @@ class Line(NamedTuple):
     def text(self) -> str:
         """The line as it stands in the text form, indented."""
         return f"{' ' * self.indent}{self.head}{', '.join(self.parts)}{self.tail}".rstrip()
-
-
-def print_program(program: Program) -> str:
-    """The text form of a whole program, ending in a newline."""
-    return "".join(f"{line.text}\n" for line in program_lines(program))
 
 
 def program_lines(program: Program) -> Iterator[Line]:
@@ -284,7 +279,7 @@ _PRINTERS: Final[dict[str, Any]] = {
     "as_memory_format": lambda value: f"torch.{MEMORY_FORMATS.get(value, f'memory_format{value}')}",
     "as_layout": lambda value: f"torch.{LAYOUTS.get(value, f'layout{value}')}",
     "as_device": lambda value: f'device("{value}")',
-    "as_operator": lambda value: f"op({value.removeprefix('torch.ops.')})",
+    "as_operator": lambda value: f"op({op_name(value)})",
     "as_custom_obj": lambda value: f"object({_quote(value.name)}, {_quote(value.class_fqn)})",
     "as_complex": lambda value: f"complex({_float(value.real)}, {_float(value.imag)})",
     "as_graph": lambda value: f"@{value.name}",

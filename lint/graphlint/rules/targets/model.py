@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from graphlint.artifact.errors import ConfigError
+from graphlint.ops.table import op_of, packet_of
 from graphlint.rules.base import Rule
 from graphlint.rules.checks import TOKEN_RULES
 from graphlint.rules.registry import RULES
@@ -17,9 +18,6 @@ SUFFIX: Final = ".toml"
 """Each target is a file ``<name>.toml`` beside this one."""
 _STRICTER: Final[tuple[FixAction, ...]] = ("keep", "message", "functionalize", "strip", "refuse")
 """Each is done rather than those before it: what one target refuses in any form stays, whatever another makes of it."""
-
-TOKEN_OP: Final = "aten._make_dep_token"
-"""What dependency tokens begin with."""
 
 OutputKind = Literal["buffer_mutation", "parameter_mutation", "user_input_mutation"]
 """As the signature's output specs spell them."""
@@ -130,7 +128,12 @@ def _refused(rows: Iterable[tuple[str, Mapping[Any, OpRow]]]) -> dict[str, Refus
 
 def refusing_tokens() -> list[Target]:
     """The targets that do not take the dependency tokens which checks become."""
-    return [target for target in all_targets() if TOKEN_OP in target.ops]
+    return [target for target in all_targets() if _refuses_tokens(target)]
+
+
+def _refuses_tokens(target: Target) -> bool:
+    """Whether it refuses what dependency tokens begin with, by the name of all overloads."""
+    return packet_of(op_of("make-token").name) in target.ops
 
 
 def row_of(target: Target, rule: Rule) -> RuleRow:
@@ -143,7 +146,7 @@ def row_of(target: Target, rule: Rule) -> RuleRow:
 
 def _reject_contradictions(targets: Sequence[Target]) -> None:
     """A fix for one target must not make what another refuses."""
-    refusing = next((target for target in targets if TOKEN_OP in target.ops), None)
+    refusing = next(filter(_refuses_tokens, targets), None)
     if refusing is None:
         return
     for rule in RULES:

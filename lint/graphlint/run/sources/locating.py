@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import cache
 
@@ -114,28 +115,23 @@ def find_expression(tree: ast.Module, line: int, op: str, callers: Sequence[str]
     parts = op.split(".")
     name = parts[1] if len(parts) > 1 else parts[0]
     plain = name.rstrip("_") if not name.startswith("__") else name
-    calls: dict[int, list[ast.expr]] = {}
-    written: list[ast.expr] = []
-    callers_found: list[ast.expr] = []
+    # Nearest first: the name itself, the name without its underscore (relu(x, inplace=True)).
+    wanted = (name, plain, f"{plain}_")
+    written, calling = len(wanted), len(wanted) + 1
+    found: defaultdict[int, list[ast.expr]] = defaultdict(list)
     for node in _on_line(tree, line):
-        if isinstance(node, ast.Call):
+        if isinstance(node, ast.Call) and node.func.end_lineno == line:  # where the name stands
             last = _names(node.func)
-            # Nearest first: the name itself, the name without its underscore (relu(x, inplace=True)).
-            for rank, wanted in enumerate((name, plain, f"{plain}_")):
-                if wanted in last and node.func.end_lineno == line:  # where the name stands
-                    calls.setdefault(rank, []).append(node)
-                    break
-            else:
-                if last[:1] and last[0] in callers and node.func.end_lineno == line:
-                    callers_found.append(node)
-        elif isinstance(node, ast.AugAssign):
-            if isinstance(node.op, _OPERATORS.get(plain, ())) or (
-                plain in _ASSIGNING and isinstance(node.target, ast.Subscript)
-            ):
-                written.append(node.target)
-        elif isinstance(node, ast.Assign) and plain in _ASSIGNING:
-            written += [target for target in node.targets if isinstance(target, ast.Subscript)]
-    best = calls[min(calls)] if calls else written or callers_found
+            ranks = (rank for rank, one in enumerate(wanted) if one in last)
+            rank = next(ranks, calling if last and last[0] in callers else None)
+            if rank is not None:
+                found[rank].append(node)
+        elif isinstance(node, (ast.Assign, ast.AugAssign)):
+            augments = isinstance(node, ast.AugAssign) and isinstance(node.op, _OPERATORS.get(plain, ()))
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                if augments or (plain in _ASSIGNING and isinstance(target, ast.Subscript)):
+                    found[written].append(target)
+    best = found[min(found)] if found else []
     return best[0] if len(best) == 1 else None
 
 
@@ -153,10 +149,9 @@ def _on_line(tree: ast.AST, line: int) -> Iterator[ast.AST]:
 
 def _names(function: ast.expr) -> tuple[str, ...]:
     """The last two names of what is called: ``aten.add_.Tensor`` is called by its overload."""
-    names: list[str] = []
-    while isinstance(function, ast.Attribute) and len(names) < 2:
-        names.append(function.attr)
-        function = function.value
-    if isinstance(function, ast.Name) and len(names) < 2:
-        names.append(function.id)
-    return tuple(names)
+    match function:
+        case ast.Attribute(attr=last, value=ast.Attribute(attr=before) | ast.Name(id=before)):
+            return last, before
+        case ast.Attribute(attr=last) | ast.Name(id=last):
+            return (last,)
+    return ()

@@ -13,7 +13,6 @@ import posixpath
 import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from itertools import takewhile
 
 from graphlint.run.resolution import DEFAULT_EXCLUDE
 
@@ -51,14 +50,14 @@ def components(path: str) -> tuple[str, ...]:
 
 
 class Repository:
-    """Finds files below one root, whose folders are listed once at most."""
+    """Finds files below the root of the repository that a folder is in; its folders are listed once at most."""
 
-    def __init__(self, root: str, source_roots: Sequence[str] = (), *, limit: int = FOLDERS_IN_REPOSITORY) -> None:
-        """``root`` and ``source_roots`` are absolute folders; ``limit`` is how many of them are listed at most."""
-        self.root = root
-        self._real_root = os.path.realpath(root)
-        self._source_roots = tuple(source_roots)
-        self._limit = limit
+    def __init__(self, folder: str, source_roots: Sequence[str] = (), *, limit: int | None = None) -> None:
+        """``folder`` and ``source_roots`` are absolute; ``limit`` is another one than usual on what is listed."""
+        self.root, is_repository = root_of(folder)
+        self._real_root = os.path.realpath(self.root)
+        self._source_roots = source_roots
+        self._limit = (FOLDERS_IN_REPOSITORY if is_repository else FOLDERS_ELSEWHERE) if limit is None else limit
 
     def find(self, path: str, reads_as_recorded: Callable[[str], bool]) -> str | None:
         """The absolute path of the file that ``path``, as an artifact has it, stands for; None where there is none,
@@ -117,34 +116,23 @@ class Repository:
         Links to folders are not followed; what no one keeps own sources in is left out.
         """
         found: dict[str, list[tuple[str, ...]]] = {}
-        folders: list[tuple[str, ...]] = [()]
-        for _ in range(self._limit):
-            if not folders:
-                break
-            folder = folders.pop()
-            # A folder that may not be listed holds nothing to find.
-            with contextlib.suppress(OSError), os.scandir(os.path.join(self.root, *folder)) as entries:
-                for entry in entries:
-                    if entry.name.endswith(SUFFIX) and entry.is_file():
-                        found.setdefault(entry.name, []).append((*folder, entry.name))
-                    elif entry.name not in DEFAULT_EXCLUDE and entry.is_dir(follow_symlinks=False):
-                        folders.append((*folder, entry.name))
-        return {} if folders else found
+        for number, (folder, folders, names) in enumerate(os.walk(self.root)):
+            if number == self._limit:
+                return {}
+            folders[:] = (name for name in folders if name not in DEFAULT_EXCLUDE)
+            for name in names:
+                if name.endswith(SUFFIX):
+                    below = components(os.path.join(folder, name).removeprefix(self.root))
+                    found.setdefault(name, []).append(below)
+        return found
 
     def _holds(self, path: str) -> bool:
         """Whether it is a file, and below the root even when links are followed."""
         return os.path.isfile(path) and _is_below(os.path.realpath(path), self._real_root)
 
 
-def repository_of(folder: str, source_roots: Sequence[str] = ()) -> Repository:
-    """The repository that the absolute ``folder`` is in."""
-    root, is_repository = root_of(folder)
-    return Repository(root, source_roots, limit=FOLDERS_IN_REPOSITORY if is_repository else FOLDERS_ELSEWHERE)
-
-
 def _common_ending(one: tuple[str, ...], other: tuple[str, ...]) -> int:
-    pairs = zip(reversed(one), reversed(other), strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    return len(os.path.commonprefix([one[::-1], other[::-1]]))  # noqa: RUF071 - of tuples
 
 
 def _is_below(path: str, folder: str) -> bool:

@@ -21,6 +21,8 @@ _IGNORE = re.compile(
     re.IGNORECASE,
 )
 KEYWORD = "graphlint"
+_BETWEEN = (tokenize.COMMENT, tokenize.NL, tokenize.INDENT, tokenize.DEDENT)
+"""Tokens that begin no statement."""
 
 
 class SourceFile:
@@ -42,26 +44,31 @@ class SourceFile:
             return None
 
     @cached_property
-    def comments(self) -> tuple[tokenize.TokenInfo, ...]:
-        """All comments, in order, as far as the file can be read as Python."""
+    def _tokens(self) -> tuple[tokenize.TokenInfo, ...]:
+        """What comes before the place at which the file stops being Python."""
         found: list[tokenize.TokenInfo] = []
-        # What comes before the place at which the file stops being Python still counts.
         with contextlib.suppress(tokenize.TokenError, SyntaxError, RecursionError):
-            for token in tokenize.generate_tokens(io.StringIO(self._text).readline):
-                if token.type == tokenize.COMMENT:
-                    found.append(token)  # noqa: PERF401
+            found.extend(tokenize.generate_tokens(io.StringIO(self._text).readline))
         return tuple(found)
 
-    @cached_property
-    def _statements(self) -> tuple[tuple[int, int], ...]:
-        """First and last line of every statement without a body of its own, and of the heads of the others."""
-        nodes = () if self.tree is None else ast.walk(self.tree)
-        return tuple((node.lineno, _last_line(node)) for node in nodes if isinstance(node, ast.stmt))
+    @property
+    def comments(self) -> tuple[tokenize.TokenInfo, ...]:
+        """All comments, in order, as far as the file can be read as Python."""
+        return tuple(token for token in self._tokens if token.type == tokenize.COMMENT)
 
     def statement(self, line: int) -> tuple[int, int]:
-        """First and last line of the innermost statement that the line is in; the line alone where that is unknown."""
-        spans = [span for span in self._statements if span[0] <= line <= span[1]]
-        return min(spans, key=lambda span: span[1] - span[0], default=(line, line))
+        """First and last line of the statement that the line is in, or of its head where it has a body; the line alone
+        where that is unknown.
+        """
+        first = 0
+        for token in self._tokens:
+            if token.type == tokenize.NEWLINE:
+                if first <= line <= token.start[0]:
+                    return first, token.start[0]
+                first = 0
+            elif not first and token.type not in _BETWEEN:
+                first = token.start[0]
+        return line, line
 
     @cached_property
     def _functions(self) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -99,22 +106,6 @@ def _decoded(content: bytes) -> str:
     except (SyntaxError, LookupError):
         text = content.decode("utf-8", "replace")
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-
-
-_BODIES = frozenset({"body", "orelse", "finalbody", "handlers", "cases"})
-"""What a statement holds that are statements of their own."""
-
-
-def _last_line(node: ast.stmt) -> int:
-    """The statement's last line; that of its head where it has a body."""
-    if not any(field in _BODIES for field in node._fields):
-        return node.end_lineno or node.lineno
-    last = node.lineno
-    for field, value in ast.iter_fields(node):
-        for part in (value if isinstance(value, list) else [value]) if field not in _BODIES else ():
-            nodes = ast.walk(part) if isinstance(part, ast.AST) else ()
-            last = max([last, *(getattr(inner, "end_lineno", None) or 0 for inner in nodes)])
-    return last
 
 
 class Ignore(msgspec.Struct, frozen=True):

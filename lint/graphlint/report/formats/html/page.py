@@ -14,25 +14,8 @@ from shlex import quote
 from string import Template
 from typing import Final
 
+from graphlint.report.formats import phrasing
 from graphlint.report.formats.escaping import ascii_markup, printable
-from graphlint.report.formats.phrasing import (
-    ACCEPTED_BY,
-    COLORS,
-    Group,
-    address,
-    advice,
-    count,
-    fixed_word,
-    grouped,
-    headline,
-    in_function,
-    in_three,
-    module,
-    place_in_artifact,
-    source_line,
-    tally,
-    totals,
-)
 from graphlint.report.results import FileResult, Picture, ReportOptions
 from graphlint.rules.diagnostics import Diagnostic, Location
 from graphlint.rules.documentation import REPOSITORY, link
@@ -50,9 +33,9 @@ def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     artifacts = (line for number, result in enumerate(results) for line in _artifact(number, result, options))
     page = Template(_part("page.html")).substitute(
         digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        headline=escape(headline(results)),
+        headline=escape(phrasing.headline(results)),
         style=_part("page.css"),
-        header=_joined([*_numbers(results, options), *_by_rule(found, fixed_word(results))]),
+        header=_joined([*_numbers(results, options), *_by_rule(found, phrasing.fixed_word(results))]),
         filters=_filters(found, results) if found else "",
         artifacts=_joined(artifacts),
         clean=_joined(_clean(results)),
@@ -76,13 +59,13 @@ def _by_status(result: FileResult) -> dict[str, tuple[Diagnostic, ...]]:
 
 
 def _numbers(results: Sequence[FileResult], options: ReportOptions) -> Iterator[str]:
-    counted = totals(results, options)
+    counted = phrasing.totals(results, options)
     numbers = (
         ("error", counted["errors"], "error", "s"),
         ("warning", counted["warnings"], "warning", "s"),
         ("note", counted["notes"], "note", "s"),
         ("fixable", counted["fixable"], "fixable with --fix", ""),
-        ("fixed", counted["fixed"], fixed_word(results), ""),
+        ("fixed", counted["fixed"], phrasing.fixed_word(results), ""),
         ("accepted", counted["suppressed"] + counted["baseline"], "accepted", ""),
         ("failed", counted["failed"], "not processed", ""),
         ("plain", counted["files"], "artifact", "s"),
@@ -102,7 +85,7 @@ def _by_rule(found: _Found, fixed: str) -> Iterator[str]:
     totals = Counter(one.code for _, one in found)
     numbers = Counter((one.code, status) for status, one in found)
     is_short = " open" if len(names) <= _FEW_RULES else ""
-    yield f'<details class="by-rule"{is_short}><summary>By rule: {count(len(names), "rule")}</summary>'
+    yield f'<details class="by-rule"{is_short}><summary>By rule: {phrasing.count(len(names), "rule")}</summary>'
     yield '<table class="rules">'
     yield '<thead><tr><th scope="col">Rule</th><th scope="col">Findings</th></tr></thead><tbody>'
     most = max(totals.values())
@@ -126,14 +109,14 @@ def _filters(found: _Found, results: Sequence[FileResult]) -> str:
     """The controls, which the page's script shows."""
     rules = sorted({(escape(one.code), escape(one.rule)) for _, one in found})
     artifacts = [(number, result.path) for number, result in enumerate(results) if any(_by_status(result).values())]
-    severities = [name for name in COLORS if any(one.severity == name for _, one in found)]
+    severities = [name for name in phrasing.COLORS if any(one.severity == name for _, one in found)]
     statuses = [name for name in _STATUSES if any(status == name for status, _ in found)]
     choices = []
     for legend, name, values in (("Severity", "severity", severities), ("Status", "status", statuses)):
         if len(values) > 1:
             choices.append(f"<fieldset><legend>{legend}</legend>")
             for value in values:
-                word = fixed_word(results) if value == "fixed" else value
+                word = phrasing.fixed_word(results) if value == "fixed" else value
                 box = f'<input type="checkbox" name="{name}" value="{value}" checked>'
                 choices.append(f'<label class="chip {value}">{box} {word}</label>')
             choices.append("</fieldset>")
@@ -149,8 +132,8 @@ def _artifact(number: int, result: FileResult, options: ReportOptions) -> Iterat
     if not any(_by_status(result).values()) and not result.error and not result.notes:
         return
     yield f'<section class="artifact" data-artifact="{number}" aria-labelledby="artifact-{number}">'
-    said = [tally(result.diagnostics)] if result.diagnostics else []
-    said += [f"{len(result.fixed)} {fixed_word([result])}"] if result.fixed else []
+    said = [phrasing.tally(result.diagnostics)] if result.diagnostics else []
+    said += [f"{len(result.fixed)} {phrasing.fixed_word([result])}"] if result.fixed else []
     said += [f"{len(result.suppressed)} accepted"] if result.suppressed else []
     yield f'<h2 id="artifact-{number}">{_shown(result.path)} <small>{" · ".join(said)}</small></h2>'
     if result.error:
@@ -158,7 +141,7 @@ def _artifact(number: int, result: FileResult, options: ReportOptions) -> Iterat
     for note in result.notes:
         yield f'<p class="remark">{_shown(note)}</p>'
     for status, diagnostics in _by_status(result).items():
-        for index, group in enumerate(grouped(diagnostics)):
+        for index, group in enumerate(phrasing.grouped(diagnostics)):
             yield from _finding(f"f{number}-{status}-{index}", group, status, result, options)
     if result.diff:
         title = f"What --fix {'changed' if result.changed else 'would change'} in the graph"
@@ -175,12 +158,12 @@ def _clean(results: Sequence[FileResult]) -> Iterator[str]:
     """Names of the artifacts without findings."""
     clean = [one for one in results if not one.is_source and not one.error and not any(_by_status(one).values())]
     if clean:
-        yield f'<details class="clean"><summary>{count(len(clean), "artifact")} without findings</summary><ul>'
+        yield f'<details class="clean"><summary>{phrasing.count(len(clean), "artifact")} without findings</summary><ul>'
         yield from (f"<li>{_shown(result.path)}</li>" for result in clean)
         yield "</ul></details>"
 
 
-def _finding(key: str, group: Group, status: str, result: FileResult, options: ReportOptions) -> Iterator[str]:
+def _finding(key: str, group: phrasing.Group, status: str, result: FileResult, options: ReportOptions) -> Iterator[str]:
     """A group of findings: a line that opens, and below it source, place, fix and picture. ``key`` is unique in the
     page; ``status`` is ``left``, ``fixed`` or ``accepted``.
     """
@@ -193,14 +176,14 @@ def _finding(key: str, group: Group, status: str, result: FileResult, options: R
     yield "<summary>"
     yield f'<span class="badge {first.severity}">{first.severity}</span>'
     if status != "left":
-        yield f'<span class="badge {status}">{fixed_word([result]) if status == "fixed" else status}</span>'
+        yield f'<span class="badge {status}">{phrasing.fixed_word([result]) if status == "fixed" else status}</span>'
     elif options.applies(first):
         yield '<span class="badge fixable" title="--fix takes care of it">fixable</span>'
     yield f'<span class="code">{escape(first.code)}</span> <span class="message">{_shown(first.message)}</span>'
     if number > 1:
         yield f'<span class="times">{number} times</span>'
     if first.place is not None:
-        yield f'<span class="at">{escape(source_line(first.place, options))}</span>'
+        yield f'<span class="at">{escape(phrasing.source_line(first.place, options))}</span>'
     yield "</summary>"
     yield '<div class="body">'
     if first.place is not None:
@@ -222,8 +205,8 @@ def _shown(text: str) -> str:
 
 def _source(diagnostic: Diagnostic, place: Location, options: ReportOptions) -> Iterator[str]:
     """The line of the model's source, the expression marked."""
-    shown = _shown(source_line(place, options) + in_function(place))
-    target = address(diagnostic, options)
+    shown = _shown(phrasing.source_line(place, options) + phrasing.in_function(place))
+    target = phrasing.address(diagnostic, options)
     if target:
         shown = f'<a href="{escape(target)}">{shown}</a>'
     yield '<figure class="source">'
@@ -238,29 +221,33 @@ def _source(diagnostic: Diagnostic, place: Location, options: ReportOptions) -> 
 def _marked(place: Location) -> str:
     if not place.column:
         return _shown(place.text.strip())
-    before, expression, after = map(_shown, in_three(place))
+    before, expression, after = map(_shown, phrasing.in_three(place))
     return f"{before}<mark>{expression}</mark>{after}"
 
 
-def _facts(group: Group, status: str, options: ReportOptions) -> Iterator[tuple[str, str]]:
+def _facts(group: phrasing.Group, status: str, options: ReportOptions) -> Iterator[tuple[str, str]]:
     """Name and content, as HTML, of what there is to say."""
     first = group.first
     yield "Rule", f'<a href="{link(first.rule, first.code)}">{escape(first.code)} {escape(first.rule)}</a>'
-    found = () if first.about_source else [(place_in_artifact(one), module(one)) for one in group.diagnostics]
+    found = (
+        ()
+        if first.about_source
+        else [(phrasing.place_in_artifact(one), phrasing.module(one)) for one in group.diagnostics]
+    )
     places = [f"<code>{_shown(place)}</code>{_shown(inside)}" for place, inside in found if place]
     if len(places) > 1:
         items = "".join(f"<li>{place}</li>" for place in places)
         places = [f"<details><summary>{_shown(group.several())}</summary><ul>{items}</ul></details>"]
     if places:
         yield "In the artifact", places[0]
-    label, text = advice(first)
+    label, text = phrasing.advice(first)
     if label:
         unsafe = first.fix.applicability == "unsafe" and not options.applies(first) and status == "left"
         more = " (unsafe: it can change what the program does; enable with <code>--unsafe-fixes</code>)"
         yield label, _shown(text) + (more if unsafe else "")
     why = first.suppression
     if why is not None:
-        yield "Accepted by", ACCEPTED_BY[why.by] + (f": {_shown(why.reason)}" if why.reason else "")
+        yield "Accepted by", phrasing.ACCEPTED_BY[why.by] + (f": {_shown(why.reason)}" if why.reason else "")
     if first.fingerprint:
         yield "Fingerprint", f"<code>{escape(first.fingerprint)}</code>"
 
