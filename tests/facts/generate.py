@@ -18,7 +18,7 @@ import itertools
 import pkgutil
 import re
 import sys
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Collection, Container, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -30,7 +30,7 @@ from tests.facts.views import measure_views
 
 from graphlint.artifact.errors import GraphlintError
 from graphlint.ops.info import OpInfo
-from graphlint.ops.rows import Row
+from graphlint.ops.rows import Row, autocast_fact
 from graphlint.ops.schema import OpSchema, parse_schema
 from graphlint.ops.table import TABLE as TABLE_PATH
 
@@ -154,6 +154,7 @@ def _render(versions: dict[str, list[Row]]) -> str:
     covered = sorted(versions, key=_order)
     known = {row.name for rows in versions.values() for row in rows}
     supplement = [row for row in _supplement() if row.name not in known]
+    _agree_on_autocast(versions.values())
     review([*itertools.chain.from_iterable(versions.values()), *supplement])
     _agree(itertools.chain.from_iterable(versions.values()))
     rows = _merged([versions[one] for one in covered], covered) + supplement
@@ -230,6 +231,23 @@ def _agree(rows: Iterable[Row]) -> None:
                 row.facts = {
                     field: row.facts.get(field, "") for field in FIELDS if field in {*row.facts, "no complex_bits"}
                 }
+
+
+def _agree_on_autocast(versions: Collection[list[Row]]) -> None:
+    """What autocast makes of an overload is told where all versions agree in which that has been measured; those in
+    between do as they do.
+    """
+    told: dict[str, dict[str, str]] = {}
+    for rows in versions:
+        if any("autocast" in row.facts for row in rows):
+            for row in rows:
+                policies = row.info().autocast
+                agreed = told.setdefault(row.name, dict(policies))
+                told[row.name] = {device: one for device, one in agreed.items() if policies.get(device) == one}
+    for row in itertools.chain.from_iterable(versions):
+        row.facts.pop("autocast", None)
+        if told.get(row.name):
+            row.facts["autocast"] = autocast_fact(told[row.name])
 
 
 def _merged(versions: list[list[Row]], covered: list[str]) -> list[Row]:

@@ -15,8 +15,8 @@ from graphlint.runtime.verification import verify
 
 ALL = frozenset(rule.code for rule in RULES)
 SETTINGS = Settings(enabled=frozenset(rule.code for rule in RULES if rule.enabled_by_default), fixable=ALL)
-LEFT = {"RandomInPlace": {"GL302"}, "AutocastRegion": {"GL402"}}
-"""What no fix takes away: draws and autocast regions."""
+LEFT = {"RandomInPlace": {"GL302"}}
+"""What no fix takes away: draws."""
 
 _SPEC = importlib.util.spec_from_file_location("benchmark_cases", Path(__file__).parents[1] / "benchmarks" / "cases.py")
 assert _SPEC is not None

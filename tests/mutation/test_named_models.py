@@ -86,9 +86,27 @@ def test_refused_with_a_reason_and_the_rest_fixed(name, tmp_path):
     torch.manual_seed(0)
     refused = models_refused.REFUSED[name]
     case = refused.build()
-    fixed = trial.fix(trial.export(case), tmp_path, case.args)
+    fixed = trial.fix(trial.export(case), tmp_path, case.args, trial.KEEPING)
     left = writes(fixed.result.diagnostics)
     assert {one.fix.message for one in left} == refused.reasons
     assert {one.fix.applicability for one in left} == {"none"}
     assert len(writes(fixed.result.fixed)) == refused.fixed
     campaign.check(fixed, tmp_path, larger(case))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "out_under_autocast",
+        "region_sees_two_views",
+        "region_with_an_effect_whose_result_is_overwritten",
+        "casts_that_in_place_ops_are_spared",
+    ],
+)
+def test_writes_that_stay_in_autocast_regions_do_not_stay_where_those_are_inlined(name, tmp_path):
+    torch.manual_seed(0)
+    case = models_refused.REFUSED[name].build()
+    fixed = trial.fix(trial.export(case), tmp_path, case.args)
+    assert fixed.result.diagnostics == ()
+    campaign.check(fixed, tmp_path, ())

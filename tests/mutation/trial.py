@@ -27,6 +27,8 @@ ALL = frozenset(rule.code for rule in RULES)
 DEFAULT = frozenset(rule.code for rule in RULES if rule.enabled_by_default)
 SETTINGS = Settings(enabled=DEFAULT, fixable=ALL, exact=True)
 """The judge compares bits."""
+KEEPING = msgspec.structs.replace(SETTINGS, fixable=ALL - {"GL402"})
+"""Autocast regions stay."""
 ROUNDING = msgspec.structs.replace(SETTINGS, exact=False)
 """As graphlint is set by default."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.facts import experiments, views
+from tests.facts import autocast, experiments, views
 from tests.facts import samples as sampling
 from tests.facts.generate import REVIEWED
 from tests.facts.versions import INSTALLED
@@ -48,3 +48,14 @@ def test_samples_contradict_no_fact(rows):
     found = sampling.in_parts(names, contradictions)
     assert {name: told for name, told in found.items() if told} == {}
     assert len(found) > 40
+
+
+def test_autocast_makes_of_ops_what_is_told(rows):
+    samples = {name: known for name, known in sampling.collect(4 * EVERY, FIRST).items() if name in rows}
+    found = sampling.in_parts(
+        sorted(samples), lambda part: {name: autocast.policies_of(samples[name]) for name in part}
+    )
+    told = {(name, device): policy for name, policies in found.items() for device, policy in policies.items()}
+    known = {place: rows[place[0]].info().autocast.get(place[1]) for place in told}
+    assert {place: (told[place], known[place]) for place in told if known[place] not in (None, told[place])} == {}
+    assert sum(policy is not None for policy in known.values()) > 40

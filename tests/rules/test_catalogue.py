@@ -42,7 +42,7 @@ GL306 in-place-collective yes error none
 GL307 script-object-call yes warning none
 GL308 effect-token yes error none
 GL401 grad-mode-region yes warning safe
-GL402 autocast-region yes warning none
+GL402 autocast-region yes warning safe
 GL403 dead-effect yes error none
 GL501 training-dialect no note safe
 GL502 mutation-output no note none
@@ -64,7 +64,6 @@ WITHOUT_EXAMPLE = {
     "GL306": "see the tests of effects",
     "GL307": "see the tests of effects",
     "GL308": "see the tests of effects",
-    "GL402": "see the tests of regions",
     "GL601": "depends on the target",
 }
 

@@ -9,7 +9,10 @@ from graphlint.ir.model import Argument
 BOOL: Final = 12
 INT64: Final = 5
 FLOAT64: Final = 8
+COMPLEX64: Final = 10
 COMPLEX128: Final = 11
+FLOATING: Final = 2
+"""The category of floating dtypes."""
 _INTEGERS: Final = (1, 2, 3, 4, 5, 28, 34, 35)
 _COMPLEX: Final = (9, 10, 11)
 _PARTS: Final = {9: 6, 10: 7, 11: 8}

@@ -359,6 +359,10 @@ class GraphEdit:
         self._names.add(free)
         return free
 
+    def meta(self, name: str) -> TensorMeta | None:
+        """What is recorded of a value by now."""
+        return self._metas[name] if name in self._metas else self.graph.meta(name)
+
     def record(self, name: str, meta: TensorMeta) -> None:
         """Record a new value's metadata."""
         self._metas[name] = meta

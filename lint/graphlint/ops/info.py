@@ -116,11 +116,16 @@ DrawOrder = Literal[
 ]
 
 Autocast = Literal[
-    "lowered",  # operands are cast to the region's dtype on every device
-    "lowered-somewhere",  # on some devices
-    "float32",
-    "promote",  # operands are brought to the widest dtype among them
+    "none",  # nothing is cast, in what the op is made of neither
+    "lowered",  # operands are cast to the region's dtype
+    "float32",  # operands are cast to it
+    "float32-dtype",  # computed in it: the `dtype` argument, where it is absent and the first operand would be cast
+    "float32-overload",  # the same, by the overload that has such an argument
+    "promote",  # operands are brought to the widest dtype among them, float32 or the region's; others raise
+    "banned",  # raises
 ]
+AUTOCAST_DEVICES: Final = ("cpu", "cuda", "xpu", "mps")
+"""The types of devices for which it is known what autocast does."""
 
 Role = Literal[
     StepKind,  # takes that step, and does nothing else
@@ -265,9 +270,9 @@ class OpInfo(msgspec.Struct, frozen=True):
     another dtype when it runs, although export takes it."""
     raises_on_integers: bool = False
     """Whether it raises for some values of integers: divides by 0, or raises to a negative power."""
-    autocast: Autocast | None = None
-    """What an autocast region casts its operands to. None where it does not, or where the op is made of others
-    (``composite`` among the tags)."""
+    autocast: dict[str, Autocast] = {}
+    """What an autocast region makes of it, by the type of the device that the region is for. Where a device is absent
+    that is not known: no experiment shows it, or what the op is made of is cast."""
     effect: bool = False
     """Whether it has a side effect other than ``writes``, ``hidden_writes`` and ``random`` that is no data flow."""
     kind: EffectKind | None = None

@@ -10,19 +10,20 @@ a fact that has its default is left out. The fields are those of :class:`~graphl
 | ``hidden`` | the hidden writes: ``running_mean running_var if training=True`` |
 | ``alias`` | aliases that no schema annotates: ``self``, ``bins of 1`` for a single result; several with commas |
 | ``draws`` | ``always``, ``never``, ``unless train=False p=0.0``; torch's tag tells where it is left out |
+| ``autocast`` | policies, each with the devices: ``none cpu mps, float32 cuda``; without any where it is of all |
 | ``effect`` | the kind of effect; ``functional collective`` where it is data flow |
 | ``view`` | steps, from the operand outwards: ``view_as_real, select dim=-1 index=0`` |
 | ``calls`` | the convention: ``graphs=1,2 lists=3 results_of=0,1 fresh_results carries`` |
 | flags | the name of the field alone: ``elementwise``, ``dropout``; ``no meta_layout`` for False |
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
 
 from graphlint.ops.conditions import Alias, ArgumentIs, HiddenWrites, RandomCondition
-from graphlint.ops.info import HIGHER_ORDER, Convention, OpInfo, ViewStep
+from graphlint.ops.info import AUTOCAST_DEVICES, HIGHER_ORDER, Convention, OpInfo, ViewStep
 from graphlint.ops.schema import OpSchema, SchemaArgument, SchemaReturn, literal, parse_schema
 
 
@@ -95,6 +96,24 @@ def _random(text: str | None, tags: frozenset[str]) -> RandomCondition:
     return RandomCondition(when != "never", tuple(map(_condition, conditions)))
 
 
+def _autocast(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for part in text.split(", "):
+        policy, *devices = part.split(" ")
+        found.update(dict.fromkeys(devices or AUTOCAST_DEVICES, policy))
+    return found
+
+
+def autocast_fact(policies: Mapping[str, str]) -> str:
+    """Policies by device as rows spell them."""
+    devices: dict[str, list[str]] = {}
+    for device in AUTOCAST_DEVICES:
+        if device in policies:
+            devices.setdefault(policies[device], []).append(device)
+    whole = len(policies) == len(AUTOCAST_DEVICES) and len(devices) == 1
+    return ", ".join(policy if whole else " ".join([policy, *some]) for policy, some in devices.items())
+
+
 def _aliases(schema: OpSchema | None, facts: dict[str, str]) -> tuple[Alias, ...]:
     """Those that the schema annotates, and the one that it does not; without a schema, of an argument by position."""
     annotated = tuple(
@@ -137,7 +156,7 @@ def _convention(text: str) -> Convention:
     return Convention(**values)
 
 
-_WORDS: Final = ("shares", "returns_self", "draw_order", "substitute", "resized", "autocast", "region", "role")
+_WORDS: Final = ("shares", "returns_self", "draw_order", "substitute", "resized", "region", "role")
 _FLAGS: Final = (
     "detaches", "dropout", "elementwise", "same_bits", "raises_on_integers", "meta_layout", "complex_bits", "casts_out",
     "wraps",
@@ -146,4 +165,5 @@ _READ: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     "hidden": ("hidden_writes", _hidden_writes),
     "view": ("view", _steps),
     "calls": ("calls", _convention),
+    "autocast": ("autocast", _autocast),
 }

@@ -66,6 +66,18 @@ def _functionalize(view: ProgramView, sites: Sequence[Site]) -> Made:
     return Made(made.assemble(), made.fixed)
 
 
+def _cast(view: ProgramView, sites: Sequence[Site]) -> Made:
+    from graphlint.passes.regions import inline_regions
+
+    chosen = {site.position for site in sites}
+    whole = [region for region in view.autocast.outermost if chosen.issuperset(one.position for one in region.sites)]
+    inlined = [site for region in whole for site in region.sites]
+    castings = {node: casting for region in whole for node, casting in region.castings.items()}
+    dtypes = view.autocast.dtypes
+    changes = dtypes.changes if dtypes.obstacle is None else {}
+    return Made(inline_regions(view.program, inlined, castings, changes), frozenset(site.position for site in inlined))
+
+
 def _inline(view: ProgramView, sites: Sequence[Site]) -> Made:
     from graphlint.passes.regions import inline_regions
 
@@ -85,6 +97,9 @@ GIVE_MESSAGE = Fixer(20, _give_messages)
 """A bare assert is given the message that it raises."""
 RESTORE = Fixer(30, _restore)
 """Dependency tokens become plain checks again."""
+CAST = Fixer(35, _cast)
+"""An autocast region is inlined, with its casts: before writes become data flow, which no cast is in the way of then.
+Those in each other are inlined together or not at all."""
 FUNCTIONALIZE = Fixer(40, _functionalize, together=True)
 """Writes become data flow."""
 INLINE = Fixer(50, _inline)

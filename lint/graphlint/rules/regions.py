@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from graphlint.rules.base import Finding, Rule, no_fix
 from graphlint.rules.diagnostics import Fix
-from graphlint.rules.fixers import INLINE
+from graphlint.rules.fixers import CAST, INLINE
 from graphlint.rules.view import ProgramView
+from graphlint.semantics.calls import inlining_obstacle
 from graphlint.semantics.sites import Site
 
 
@@ -70,19 +71,49 @@ class AutocastRegion(Rule):
 
     ## Why is this bad?
     The dtypes inside are decided by the running torch's autocast rules, not by the graph; backends do not know
-    the op (pytorch/pytorch#136545). Cast explicitly instead.
+    the op (pytorch/pytorch#136545).
+
+    ## Example
+    ```graph
+    graph(%x: f32[4, 4]):
+      %z: bf16[4, 4] = higher_order.wrap_with_autocast("cpu", torch.bfloat16, True, True, @region, %x)
+        @region(%x: f32[4, 4]):
+          %mm: bf16[4, 4] = aten.mm.default(%x, %x)
+          return %mm
+      return %z
+    ```
+
+    ## Use instead
+    ```graph
+    graph(%x: f32[4, 4]):
+      %left: bf16[4, 4] = aten._to_copy.default(%x, dtype=torch.bfloat16)
+      %right: bf16[4, 4] = aten._to_copy.default(%x, dtype=torch.bfloat16)
+      %mm: bf16[4, 4] = aten.mm.default(%left, %right)
+      return %mm
+    ```
+
+    ## Fix safety
+    Safe: the region is inlined, and what autocast casts is cast by the graph. Torch computes the same bits, the
+    casts that autocast keeps of parameters included, wherever the program is called outside of autocast. A region
+    stays, with those in it and around it, where it is not known what autocast makes of an op in it.
     """
 
     code = "GL402"
     severity = "warning"
+    fix = "safe"
+    fixer = CAST
+    fix_sometimes = True
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each region."""
         for site in view.sites:
             if site.op is not None and site.op.region == "autocast":
-                yield Finding(
-                    f"{site.name} leaves dtypes to the running torch", no_fix("cast explicitly in the model"), site
-                )
+                yield Finding(f"{site.name} leaves dtypes to the running torch", self.fix_for(view, site), site)
+
+    def fix_for(self, view: ProgramView, site: Site) -> Fix:
+        """Inlined, unless something keeps it."""
+        reason = view.autocast.by_position[site.position].obstacle
+        return no_fix(reason) if reason is not None else Fix("safe", "is inlined, and its casts are written out")
 
 
 class DeadEffect(Rule):
@@ -137,18 +168,12 @@ def region_obstacle(view: ProgramView, site: Site) -> str | None:
     Writes inside count only where they cannot be functionalized, which happens before regions are inlined.
     """
     node = site.node
-    if len(node.inputs) < 2 or node.inputs[0].arg.as_bool is None or node.inputs[1].arg.as_graph is None:
-        return "it is recorded in a way that is not known"
-    graph = node.inputs[1].arg.as_graph.graph
-    if any(operand.arg.as_tensor is None and operand.arg.as_sym_int is None for operand in node.inputs[2:]):
-        return "it takes operands that are no tensors"
-    taken = sum(len(entry.names()) for entry in graph.inputs)
-    if len(node.inputs) - 2 != taken:
-        return f"of {taken} operands it is given {len(node.inputs) - 2}"
-    results = [name for output in node.outputs for name in output.names()]
-    if len(results) != len(graph.outputs) or any(len(output.names()) != 1 for output in graph.outputs):
-        return "it returns constants"
-    for storage in dict.fromkeys(ref.storage for name in results for ref in view.memory.refs(site.scope.graph, name)):
+    obstacle = inlining_obstacle(node)
+    if obstacle is not None or node.inputs[0].arg.as_bool is None:
+        return obstacle or "it is recorded in a way that is not known"
+    for storage in dict.fromkeys(
+        ref.storage for name in node.results() for ref in view.memory.refs(site.scope.graph, name)
+    ):
         for write in view.reshaping_writes.get(storage, ()):
             if write.site.position in view.write_plan.blocked:
                 # Outside, a result may be the very tensor that was handed in; detached, it would be another.

@@ -11,6 +11,7 @@ from graphlint.ops.info import OpInfo
 from graphlint.ops.table import OpTable, op_table
 from graphlint.rules.settings import Settings
 from graphlint.semantics.analysis import Analysis, Write, has_effect
+from graphlint.semantics.autocast import AutocastRegions
 from graphlint.semantics.sites import Site
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ class ProgramView(Analysis):
         from graphlint.passes.functionalize.program import plan
 
         return plan(self.document, self, selected, exact=self.exact)
+
+    @cached_property
+    def autocast(self) -> AutocastRegions:
+        """What autocast regions cast."""
+        return AutocastRegions(self)
 
     @cached_property
     def restoration(self) -> Restoration:

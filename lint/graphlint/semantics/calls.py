@@ -60,6 +60,24 @@ def call_of(node: Node) -> GraphCall | None:
     return GraphCall(node, rule, graphs) if len(graphs) == len(found) else None
 
 
+def inlining_obstacle(node: Node) -> str | None:
+    """Why the nodes of the graph that a region calls cannot stand in the region's place, or None."""
+    call = call_of(node)
+    if call is None or len(call.graphs) != 1 or call.rule.rest is None:
+        return "it is recorded in a way that is not known"
+    (graph,) = call.graphs.values()
+    operands = node.inputs[call.rule.rest :]
+    if any(operand.arg.as_tensor is None and operand.arg.as_sym_int is None for operand in operands):
+        return "it takes operands that are no tensors"
+    taken = sum(len(entry.names()) for entry in graph.inputs)
+    if len(operands) != taken:
+        return f"of {taken} operands it is given {len(operands)}"
+    results = [name for output in node.outputs for name in output.names()]
+    if len(results) != len(graph.outputs) or any(len(output.names()) != 1 for output in graph.outputs):
+        return "it returns constants"
+    return None
+
+
 def value_list(argument: Argument) -> list[str | None]:
     """One entry for each value that an operand stands for: a name, or None for a constant."""
     if argument.as_sym_ints is not None:

@@ -20,9 +20,9 @@ from graphlint.ops.info import OpInfo
 from graphlint.ops.table import OpTable
 from graphlint.semantics.calls import call_of
 
-_LOWER: Final = (6, 13)
+LOWER: Final = (6, 13)
 """float16 and bfloat16, the dtypes that torch lets a region cast to."""
-_VARYING: Final = (*_LOWER, FLOAT32, 9, 10)
+_VARYING: Final = (*LOWER, FLOAT32, 9, 10)
 """Dtypes of values, complex ones among them, that would have another one if an operand had been cast."""
 
 UNSURE_DTYPE: Final = "autocast decides the dtype of %{}, and the artifact may not record which"
@@ -80,7 +80,7 @@ class Precision:
         if op is None or op.region != "autocast" or len(node.inputs) < 3:
             return modes
         device, dtype, enabled = (operand.arg for operand in node.inputs[:3])
-        casts = enabled.as_bool is not False and dtype.as_scalar_type in (None, *_LOWER)
+        casts = enabled.as_bool is not False and dtype.as_scalar_type in (None, *LOWER)
         return {**modes, device.as_string or "": casts}
 
     def _made(self, graph: Graph, node: Node, modes: _Modes, doubts: set[str]) -> set[str]:
@@ -125,11 +125,11 @@ def _takes(operands: Iterable[NamedArgument], doubts: AbstractSet[str]) -> bool:
     return any(name in doubts for operand in operands for name in operand.arg.tensors())
 
 
-def _cast(graph: Graph, node: Node, modes: _Modes) -> set[int]:
-    """The dtypes of operands that a region may cast: floating ones but double, on its device."""
+def _cast(graph: Graph, node: Node, modes: _Modes) -> list[tuple[int, str]]:
+    """Dtype and type of device of the operands that a region may cast: floating ones but double, on its device."""
     metas = (graph.meta(name) for operand in node.inputs for name in operand.arg.tensors() if name is not None)
-    cast = [meta for meta in metas if meta is not None and modes.get(meta.device.type if meta.device else "", False)]
-    return {meta.dtype for meta in cast}.intersection((*_LOWER, FLOAT32))
+    placed = [(meta.dtype, meta.device.type) for meta in metas if meta is not None and meta.device is not None]
+    return [one for one in placed if one[0] in (*LOWER, FLOAT32) and modes.get(one[1], False)]
 
 
 def _is_asked_for(node: Node) -> bool:
@@ -139,31 +139,39 @@ def _is_asked_for(node: Node) -> bool:
 
 def _tells(graph: Graph, node: Node, op: OpInfo | None, modes: _Modes) -> Iterator[bool]:
     """Whether a node in a region that casts was recorded as it runs, where that can be told."""
-    given = _cast(graph, node, modes)
+    cast = _cast(graph, node, modes)
+    given = {dtype for dtype, _ in cast}
     recorded = graph.meta(next(iter(node.results()), ""))
     if op is None or op.writes or not given or recorded is None or _is_asked_for(node):
         return
-    lowered = FLOAT32 in given and recorded.dtype in _LOWER
+    lowered = FLOAT32 in given and recorded.dtype in LOWER
     raised = FLOAT32 not in given and recorded.dtype == FLOAT32
-    if op.autocast == "lowered" and FLOAT32 in given:
+    policies = {op.autocast.get(device) for _, device in cast}
+    if policies == {"lowered"} and FLOAT32 in given:
         yield lowered
-    elif not op.tags.isdisjoint(("autocast", "composite")) and (raised or (lowered and len(given) == 1)):
+    elif policies != {"none"} and _may_cast(op) and (raised or (lowered and len(given) == 1)):
         yield True
 
 
 def _casts(graph: Graph, node: Node, op: OpInfo | None, modes: _Modes) -> bool:
     """Whether a node in a region that casts may return another dtype than one that knows nothing of autocast."""
-    given = _cast(graph, node, modes)
+    cast = _cast(graph, node, modes)
+    given = {dtype for dtype, _ in cast}
     if not given:
         return False
     if op is None:
         return True
-    lowered = op.autocast in ("lowered", "lowered-somewhere")
-    if op.writes or (op.aliases and not lowered):
+    policies = {op.autocast.get(device) for _, device in cast}
+    if op.writes or (op.aliases and "lowered" not in op.autocast.values()):
         return False
-    if "autocast" not in op.tags:
-        return "composite" in op.tags
-    return FLOAT32 in given if lowered else given != {FLOAT32}
+    if None in policies:
+        return _may_cast(op)
+    return (FLOAT32 in given and "lowered" in policies) or (given != {FLOAT32} and not policies <= {"none", "lowered"})
+
+
+def _may_cast(op: OpInfo) -> bool:
+    """Whether autocast has a kernel for the op on some device, or the op is made of others that it may have one for."""
+    return not op.tags.isdisjoint(("autocast", "composite"))
 
 
 def _varying(graph: Graph, node: Node) -> Iterator[str]:

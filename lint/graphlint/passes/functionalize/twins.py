@@ -165,7 +165,7 @@ def _checked(call: Call, twin: OpInfo, schema: OpSchema) -> Twin:
     """What is to be known of the twin before it is emitted. Raises :class:`Obstacle` where it would do other things."""
     op = call.op
     _check_overlap(call, twin)
-    product = twin.autocast in ("lowered", "lowered-somewhere")
+    product = "lowered" in twin.autocast.values()
     adds_up = not twin.same_bits and (op.out_variant or (product and not twin.elementwise))
     if call.autocast and not twin.tags.isdisjoint(("autocast", "composite")):
         verb = "would" if "autocast" in twin.tags else "may"
