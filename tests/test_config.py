@@ -76,6 +76,7 @@ def test_every_key():
         [ops]
         "mylib.scale_" = { writes = ["self", "0"], aliases = ["1"], random = true, effect = true }
         "mylib.pure" = {}
+        "mylib.told" = { schema = "(Tensor(a!) x) -> ()" }
         """,
     )
     found = config.find_in(str(Path.cwd()))
@@ -98,6 +99,7 @@ def test_every_key():
         ops={
             "mylib.scale_": DeclaredOp(("self", "0"), ("1",), random=True, effect=True),
             "mylib.pure": DeclaredOp(),
+            "mylib.told": DeclaredOp(schema="(Tensor(a!) x) -> ()"),
         },
     )
     resolved = resolver().run
@@ -106,7 +108,7 @@ def test_every_key():
     assert resolved.settings.unsafe_fixes
     assert resolved.settings.exact
     assert resolved.settings.token_sink == "output"
-    assert set(resolved.settings.ops) == {"mylib.scale_", "mylib.pure"}
+    assert set(resolved.settings.ops) == {"mylib.scale_", "mylib.pure", "mylib.told"}
     assert (resolved.said.force_exclude, resolved.said.unsafe_fixes) == (True, True)
     assert resolved.outputs == (Output("concise"),)
 
@@ -156,6 +158,14 @@ def test_defaults():
         ("output-format = 1.5", "output-format: expected a string, found the number 1.5"),
         ('fix.token-sink = "x"', "fix.token-sink: unknown value 'x', expected one of buffer, output"),
         ("ops = 3", "ops: expected a table, found the number 3"),
+        (
+            'ops."a.b".schema = "Tensor x"',
+            "ops.\"a.b\": a schema is arguments in parentheses, '->' and what is returned: Tensor x",
+        ),
+        (
+            'ops."a.b".schema = "(Tensor(a!) x"',
+            "ops.\"a.b\": a schema is arguments in parentheses, '->' and what is returned: (Tensor(a!) x",
+        ),
         ('ops."a.b" = 3', 'ops."a.b": expected a table, found the number 3'),
         ('ops."a.b".writes = [0]', 'ops."a.b".writes[0]: expected a string, found the number 0'),
         (

@@ -64,7 +64,6 @@ def test_every_op_in_the_manifest_is_known(version):
         ("math.trunc", "math.trunc"),
         ("torch.sym_max", "torch.sym_max"),
         ("torch._sym_sqrt", "torch._sym_sqrt"),
-        ("torch.ops.torchvision.nms.default", "torchvision.nms.default"),
         ("torch.ops.quantized_decomposed.quantize_per_tensor.default", None),
         ("torch.ops._c10d_functional.all_reduce.default", None),
         ("torch.ops.prims.slice.default", None),
@@ -254,8 +253,7 @@ def test_every_version_has_its_rows(version):
 def test_every_target_of_an_artifact_is_an_op_of_its_version(version):
     (folder,) = (name for name in VERSIONS if name.rpartition(".")[0] == version)
     table = BY_VERSION[version]
-    unknown = {target for target in targets(folder) - OWN_OPS if table.lookup(target) is None}
-    assert {target for target in unknown if not target.startswith("torch.ops.torchvision.")} == set()
+    assert {target for target in targets(folder) - OWN_OPS if table.lookup(target) is None} == set()
 
 
 @pytest.mark.parametrize(
@@ -275,7 +273,6 @@ def test_every_target_of_an_artifact_is_an_op_of_its_version(version):
         ("aten._foreach_mm.default", "2.13", "2.15"),
         ("aten.linalg_polar.default", "2.14", "2.15"),
         ("aten._scaled_addmm.default", "2.15", "2.15"),
-        ("torchvision.nms.default", None, None),
     ],
 )
 def test_which_versions_have_it(name, since, until):

@@ -163,6 +163,18 @@ def test_wrapped_custom_ops_are_functional(codes):
     assert codes(call("higher_order.triton_kernel_wrapper_functional(kernel_idx=0)")) == []
 
 
+@pytest.mark.parametrize("wrapper", ["auto_functionalized", "auto_functionalized_v2"])
+def test_wrapped_custom_ops_draw_and_have_effects_as_they_do(lint_text, codes, wrapper):
+    text = call(f"higher_order.{wrapper}(op(mylib.scale_.default), x=%x)")
+    assert codes(text, ops={"mylib.scale_": DeclaredOp(writes=("x",), random=True)}) == ["GL302"]
+    found = {one.code for one in lint_text(text, ops={"mylib.scale_": DeclaredOp(writes=("x",), effect=True)})}
+    assert "GL501" not in found
+    assert "GL501" in {one.code for one in lint_text(text, ops={"mylib.scale_": DeclaredOp(writes=("x",))})}
+    drawing = call(f"higher_order.{wrapper}(op(aten.bernoulli.default), self=%x)")
+    assert codes(drawing) == ["GL302"]
+    assert codes(call(f"higher_order.{wrapper}(%x)")) == []
+
+
 def test_triton_kernels_that_write(lint_text, codes):
     text = call("higher_order.triton_kernel_wrapper_mutation(kernel_idx=0)", "")
     assert codes(text) == ["GL304"]

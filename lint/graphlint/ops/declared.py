@@ -2,6 +2,8 @@
 
 import msgspec
 
+from graphlint.ops.schema import SchemaError, parse_schema
+
 
 class DeclaredOp(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
     """What ``[tool.graphlint.ops]`` says of a custom op.
@@ -18,3 +20,13 @@ class DeclaredOp(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     """Whether it draws from the global random number generator."""
     effect: bool = False
     """Whether it has any other side effect (I/O, global state)."""
+    schema: str = ""
+    """What torch has registered (``(Tensor(a!) x, Tensor(b!)? y=None) -> ()``, as
+    ``torch.ops.mylib.scale_.default._schema`` prints it behind the name), which tells what it writes and returns."""
+
+    def __post_init__(self) -> None:
+        if self.schema:
+            try:
+                parse_schema(self.schema)
+            except SchemaError as error:
+                raise ValueError(str(error)) from None

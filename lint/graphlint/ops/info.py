@@ -8,12 +8,16 @@ from typing import Final, Literal, TypeVar
 
 import msgspec
 
-from graphlint.ir.model import Argument, Node
+from graphlint.ir.model import Argument, NamedArgument, Node
 from graphlint.ops.conditions import Alias, HiddenWrites, RandomCondition
 from graphlint.ops.schema import OpSchema
 
 _Fact = TypeVar("_Fact")
-Source = Literal["table", "configuration"]
+Source = Literal[
+    "table",  # torch's own
+    "library",  # the table of a library
+    "configuration",
+]
 DISPATCHED: Final = "torch.ops."
 """How the targets of ops begin that the dispatcher knows, and of higher-order ones."""
 HIGHER_ORDER: Final = "higher_order."
@@ -148,6 +152,7 @@ Role = Literal[
     "sum",  # of two numbers
     "difference",
     "product",
+    "wrapper",  # calls another op on copies of what it writes
     # checks, and the tokens that chain them
     "assert",  # without a message
     "assert-message",
@@ -279,12 +284,19 @@ class OpInfo(msgspec.Struct, frozen=True):
     closed: bool = True
     """Whether it neither writes nor keeps what it is given beyond what is told here, and returns memory of its own
     where no alias is told. False for higher-order ops of which nobody has said so."""
+    wraps: bool = False
+    """Whether it calls the op that is its first operand, on copies of what that one writes."""
     tags: frozenset[str] = frozenset()
     """torch's tags, as far as the table records them: ``core``, ``pointwise``, ``dynamic_output_shape``, …; and
     ``autocast`` where autocast casts its operands on some device, ``composite`` where it is made of other ops, which
     autocast may cast (it leaves ``out=`` and in-place overloads alone).
     """
     source: Source = "table"
+
+    @property
+    def is_custom(self) -> bool:
+        """Whether it is none of torch's own."""
+        return self.source != "table"
 
     @property
     def target(self) -> str:
@@ -300,7 +312,7 @@ class OpInfo(msgspec.Struct, frozen=True):
     @property
     def first_order(self) -> bool:
         """Whether it is known to take no graphs. What the configuration declares may be a higher-order op."""
-        return self.source == "table" and not self.name.startswith(HIGHER_ORDER)
+        return self.source != "configuration" and not self.name.startswith(HIGHER_ORDER)
 
     def draws(self, node: Node) -> bool:
         """Whether the node, with the arguments it records, draws from the global random number generator."""
@@ -327,3 +339,11 @@ class OpInfo(msgspec.Struct, frozen=True):
 def _of(facts: tuple[_Fact, ...], result: int) -> _Fact | Literal["unknown"]:
     """The fact about one result; a single one speaks for all."""
     return facts[0] if len(facts) == 1 else dict(enumerate(facts)).get(result, "unknown")
+
+
+def operand_of(node: Node, name: str) -> NamedArgument | None:
+    """The operand of that name, or at that position."""
+    if name.isdecimal():
+        position = int(name)
+        return node.inputs[position] if position < len(node.inputs) else None
+    return next((operand for operand in node.inputs if operand.name == name), None)

@@ -8,7 +8,7 @@ a fact that has its default is left out. The fields are those of :class:`~graphl
 | ``torch`` | the first and the last version that the row is of: ``2.9`` or ``2.6-2.12`` |
 | ``twin`` | the functional twin |
 | ``hidden`` | the hidden writes: ``running_mean running_var if training=True`` |
-| ``alias`` | an alias that the schema does not annotate: ``self``, ``bins of 1`` for a single result |
+| ``alias`` | aliases that no schema annotates: ``self``, ``bins of 1`` for a single result; several with commas |
 | ``draws`` | ``always``, ``never``, ``unless train=False p=0.0``; torch's tag tells where it is left out |
 | ``autocast`` | policies, each with the devices: ``none cpu mps, float32 cuda``; without any where it is of all |
 | ``effect`` | the kind of effect; ``functional collective`` where it is data flow |
@@ -129,8 +129,8 @@ def _aliases(schema: OpSchema | None, facts: dict[str, str]) -> tuple[Alias, ...
     )
     if "alias" not in facts:
         return annotated
-    argument, _, result = facts["alias"].partition(" of ")
-    return (*annotated, Alias(argument, int(result) if result else None))
+    told = (one.partition(" of ") for one in facts["alias"].split(", "))
+    return (*annotated, *(Alias(argument, int(result) if result else None) for argument, _, result in told))
 
 
 def _sets(part: SchemaArgument | SchemaReturn) -> set[str]:
@@ -164,6 +164,7 @@ def _convention(text: str) -> Convention:
 _WORDS: Final = ("shares", "returns_self", "draw_order", "substitute", "resized", "region", "role")
 _FLAGS: Final = (
     "detaches", "dropout", "elementwise", "same_bits", "raises_on_integers", "meta_layout", "complex_bits", "casts_out",
+    "wraps",
 )  # fmt: skip
 _READ: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     "hidden": ("hidden_writes", _hidden_writes),

@@ -18,9 +18,10 @@ _PART = re.compile(
     rf"(?P<type>(?:{_GROUP}|[^\s,()\[\]])+)(?: +(?P<name>\w+)(?:=(?P<default>(?:{_STRING}|{_GROUP}|[^,])+))?)?"
 )
 _SCHEMA = re.compile(r"\((.*)\)\s*->\s*(.+)", re.DOTALL)
-_SET = r"(?:\*|[A-Za-z0-9]+(?:\|[A-Za-z0-9]+)*)"
+# `$0` is a set that torch has named itself: that of an argument which was registered as `Tensor!`, without a name.
+_SET = r"(?:\*|\$?[A-Za-z0-9]+(?:\|[A-Za-z0-9]+)*)"
 # Only these can carry an annotation, which tells it from the parentheses of `Dict(str, Tensor)` and `Future(t)`.
-_ANNOTATION = re.compile(rf"(?:(?<=Tensor)|(?<=\])|(?<=\?)|(?<=\bt))\(({_SET})?(!)?(?:\s*->\s*({_SET}))?\)")
+_ANNOTATION = re.compile(rf"(?:(?<=Tensor)|(?<=\])|(?<=\?)|(?<=\bt))\(({_SET})?(!)?(?:\s*->\s*({_SET})?)?\)")
 _NAMED_LITERALS = {"None": None, "True": True, "False": False}
 
 

@@ -10,9 +10,13 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 
+import msgspec
+
+from graphlint.ir.model import Node
 from graphlint.ops.conditions import Alias, RandomCondition
 from graphlint.ops.declared import DeclaredOp
 from graphlint.ops.info import DISPATCHED, HIGHER_ORDER, OpInfo, Role
+from graphlint.ops.library import library_op
 from graphlint.ops.rows import Row
 
 __all__ = ["TABLE", "OpInfo", "OpTable", "covered", "op_name", "op_table", "version_of"]
@@ -37,7 +41,8 @@ class OpTable:
         self._of_version: dict[str, OpTable] = {}
 
     def lookup(self, target: str) -> OpInfo | None:
-        """What is known of a node's target; None where neither the table nor the configuration knows it.
+        """What is known of a node's target; None where neither the table, nor that of a library, nor the configuration
+        knows it.
 
         Nothing is concluded from an op's name: an op of a known namespace that the table lacks is unknown. Of an
         overload that has changed, the row of the table's version is found, and the last one where it has no version, or
@@ -46,6 +51,16 @@ class OpTable:
         if target not in self._known:
             self._known[target] = self._find(op_name(target))
         return self._known[target]
+
+    def of(self, node: Node) -> OpInfo | None:
+        """What is known of what a node does: one that wraps an op draws and has effects as that op does."""
+        op = self.lookup(node.target)
+        operator = node.inputs[0].arg.as_operator if op is not None and op.wraps and node.inputs else None
+        wrapped = self.lookup(operator) if operator is not None else None
+        if op is None or wrapped is None:
+            return op
+        kind = wrapped.kind if wrapped.effect else None
+        return msgspec.structs.replace(op, random=wrapped.random, effect=wrapped.effect, kind=kind)
 
     def twin_of(self, op: OpInfo) -> OpInfo | None:
         """The functional twin of an op, None where it has none."""
@@ -95,7 +110,7 @@ class OpTable:
 
     def _find(self, name: str) -> OpInfo | None:
         line = self._line(name)
-        registered = _info(line) if line is not None else None
+        registered = _info(line) if line is not None else library_op(name)
         declared = None
         if self._declared:
             # The overload goes before its op, and that before its namespace.
@@ -193,7 +208,8 @@ def packet_of(name: str) -> str:
 
 def _declared(name: str, op: DeclaredOp, registered: OpInfo | None) -> OpInfo:
     """An op that the configuration declares, with the schema where the table has one."""
-    schema = registered.schema if registered is not None else None
+    told = Row(name, op.schema).info() if op.schema else None
+    schema = told.schema if told is not None else registered.schema if registered is not None else None
 
     def named(arguments: tuple[str, ...]) -> tuple[str, ...]:
         known = [argument.name for argument in schema.arguments] if schema is not None else []
@@ -205,8 +221,11 @@ def _declared(name: str, op: DeclaredOp, registered: OpInfo | None) -> OpInfo:
     return OpInfo(
         name=name,
         schema=schema,
-        writes=named(op.writes),
-        aliases=tuple(Alias(argument) for argument in named(op.aliases)),
+        writes=tuple(dict.fromkeys((*(told.writes if told is not None else ()), *named(op.writes)))),
+        aliases=(
+            *(told.aliases if told is not None else ()),
+            *(Alias(argument) for argument in named(op.aliases)),
+        ),
         shares="undecided" if op.aliases else None,
         random=RandomCondition(op.random),
         returns_nothing=schema is not None and not schema.returns,

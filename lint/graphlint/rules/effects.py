@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from graphlint.ops.table import op_name, packet_of
 from graphlint.rules.base import Finding, Rule, no_fix
 from graphlint.rules.diagnostics import WrittenStorage
+from graphlint.rules.fixers import FUNCTIONALIZE
+from graphlint.rules.mutation import write_fix
 from graphlint.rules.view import ProgramView
 
 
@@ -84,28 +86,44 @@ class MutableCustomOp(Rule):
     """A custom op that is known to write its arguments.
 
     ## What it does
-    Flags custom ops that the configuration (`[tool.graphlint.ops]`) declares to write, and Triton kernels that do.
+    Flags custom ops that are known to write, by the configuration (`[tool.graphlint.ops]`) or because they come with a
+    library that graphlint has a table of, and Triton kernels that write.
 
     ## Why is this bad?
     Only torch knows what such an op does to its arguments; other backends take it for a pure function
     (pytorch/executorch#4042).
 
+    ## Example
+    ```graph
+    graph(%b_cache: f32[1, 8, 2, 4] = buffer "cache", %value: f32[1, 1, 2, 4]):
+      %update_cache: f32[1] = llama.update_cache.default(%value, %b_cache, 3)
+      return %value
+    ```
+
     ## Use instead
-    A custom op that returns its result, or `auto_functionalized`, which export uses below the training dialect.
+    A custom op that returns its result.
+
+    ## Fix safety
+    Safe: `auto_functionalized_v2`, by which torch itself functionalizes such ops, calls the op on a copy of what it
+    writes and returns the copy. The fixed program needs the op registered, as the original does. What torch does not
+    wrap stays as it is; the diagnostic says why.
     """
 
     code = "GL304"
+    fix = "safe"
+    fixer = FUNCTIONALIZE
+    fix_sometimes = True
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         written = {write.site.position: write for write in reversed(view.writes)}
         for site in view.sites:
             if site.op is None:
                 continue
-            if site.op.source == "configuration" and site.op.writes:
+            if site.op.is_custom and site.op.writes:
                 write = written.get(site.position)
                 storage = WrittenStorage.of(write) if write is not None else None
                 what = storage.describe() if storage is not None else "its arguments"
-                fix = no_fix("what a custom op computes is not known")
+                fix = write_fix(view, write) if write is not None else no_fix("which tensors it writes is not known")
                 yield Finding(f"{site.name} writes {what}", fix, site, storage)
             elif site.op.kind == "mutation":
                 fix = no_fix("what the kernel computes is not known")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from graphlint.ops.table import op_of
 from graphlint.rules.base import Finding, Rule, no_fix
 from graphlint.rules.diagnostics import Fix, WrittenStorage
 from graphlint.rules.fixers import FUNCTIONALIZE
@@ -38,7 +39,7 @@ class MutationRule(Rule):
     def _concerns(self, write: Write) -> bool:
         """Whether the op's schema declares the write, and no other rule is about the op as such."""
         op = write.site.op
-        if op is None or op.source == "configuration" or op.kind in ("collective", "mutation"):
+        if op is None or op.is_custom or op.kind in ("collective", "mutation"):
             return False
         return write.argument in op.writes and self.out in (None, op.out_variant)
 
@@ -52,6 +53,8 @@ def write_fix(view: ProgramView, write: Write) -> Fix:
     twin = site.op.functional_twin if site.op is not None else None
     known = twin is not None and site.op is not None and site.op.substitute is None
     what = f"becomes {twin}" if known else "becomes data flow"
+    if site.op is not None and site.op.is_custom:
+        what = f"is called on a copy by {op_of('wrapper').name}"
     if write.kind not in ("intermediate", "unknown"):
         what += ", and what it writes is written back at the end"
     exact = site.position not in view.write_plan.inexact

@@ -176,7 +176,13 @@ def _checked_table(table: dict[str, Any], kind: Any, key: str) -> dict[str, Any]
                 # [tool.graphlint.ops.mylib.scale_] is TOML for a table in a table.
                 raise ConfigError(f'{key}: quote the whole name of the op: [{key[:-1]}.{name}"]')
             raise ConfigError(f"unknown key '{_dotted(key, name)}'{_nearest(name, fields)}")
-    return {name: checked(value, fields[name], _dotted(key, name)) for name, value in table.items()}
+    values = {name: checked(value, fields[name], _dotted(key, name)) for name, value in table.items()}
+    if kind is DeclaredOp:
+        try:
+            msgspec.convert(values, DeclaredOp)
+        except msgspec.ValidationError as error:  # the schema
+            raise ConfigError(f"{key}: {error}") from None
+    return values
 
 
 def _shown(value: Any) -> str:

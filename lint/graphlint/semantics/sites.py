@@ -72,7 +72,7 @@ def _nodes(
 
     for index in graph.of_targets(is_wanted):
         node = graph.nodes[index]
-        site = Site(scope, index, start + index, node, ops.lookup(node.target))
+        site = Site(scope, index, start + index, node, ops.of(node))
         yield site
         for sub in node.subgraphs():
             inner = Scope(sub.graph, (*scope.path, node.caller_label, sub.name), site)

@@ -29,8 +29,9 @@ from graphlint.ir.edit import (
 )
 from graphlint.ir.model import Argument, Graph, GraphRef, NamedArgument, Node
 from graphlint.ir.strides import Size
-from graphlint.ops.info import OpInfo
+from graphlint.ops.info import OpInfo, operand_of
 from graphlint.passes.functionalize.build import Builder
+from graphlint.passes.functionalize.custom import wrapped
 from graphlint.passes.functionalize.metas import Meta, Obstacle, Value
 from graphlint.passes.functionalize.twins import RESHAPED, Call, Target, beside, copied, functional, restrided
 from graphlint.passes.functionalize.views import SCATTERING, VIEWING, View, invert, moved, replay
@@ -337,11 +338,11 @@ class Frame:
                     self._view_in_place(node, op, refs[0])
                 return
             self._check_apart(op, refs)
-            resized = self._resized(node, op, refs) if op.out_variant else []
+            resized = self._resized(node, op, refs) if op.out_variant and not op.is_custom else []
             if resized and op.substitute == "keep":  # nothing is left of what it was
                 op = msgspec.structs.replace(op, substitute=None)
             call = self._call_of(node, op, writes, refs, resized)
-            if op.schema is not None and any(one.alias is None for one in op.schema.returns):
+            if op.is_custom or (op.schema is not None and any(one.alias is None for one in op.schema.returns)):
                 self._write_beside(node, call, refs)
                 return
             values = functional(self.builder, call, self.rewriter.ops)
@@ -367,7 +368,8 @@ class Frame:
     def _call_of(self, node: Node, op: OpInfo, writes: list[Write], refs: list[Ref], resized: list[Ref]) -> Call:
         if any(operand.arg.value is None for operand in node.inputs):
             raise Obstacle(f"an argument of {op.name} is of no known kind")
-        exact = op.draws(node)  # random numbers are drawn in the order of strides
+        # Random numbers are drawn in the order of strides; what a custom op makes of strides nobody knows.
+        exact = op.is_custom or op.draws(node)
         edited = self._renamed(node, exact=exact)
         metas: dict[str, Meta] = {}
         mutable: set[str] = set()
@@ -405,7 +407,7 @@ class Frame:
         another element of a list, which may have been written before it is read, or some of a target's but not in its
         order, which torch refuses or leaves undefined.
         """
-        if ref is None or any(write.argument == operand.name for write in writes):
+        if ref is None or any(operand_of(write.site.node, write.argument) is operand for write in writes):
             return False
         shared = [place for place, one in enumerate(refs) if one.base is ref.base]
         if len(refs) > 1 and operand.arg.as_tensors is not None and shared not in ([], [index]):
@@ -547,7 +549,10 @@ class Frame:
         """An op that returns other tensors than it writes: its results, and what it writes as results of their own."""
         names = [name for output in node.outputs for name in output.tensors() if name is not None]
         metas = [self.rewriter.meta(self.graph, name) for name in names]
-        results, written = beside(self.builder, call, self.rewriter.ops, metas)
+        if call.op.is_custom:
+            results, written = wrapped(self.builder, call, metas)
+        else:
+            results, written = beside(self.builder, call, self.rewriter.ops, metas)
         for name, value in zip(names, results, strict=True):
             self._rename(value.name, name)
         for ref, value in zip(refs, written, strict=True):

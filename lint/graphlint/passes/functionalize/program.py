@@ -25,6 +25,7 @@ from graphlint.ir.edit import (
 )
 from graphlint.ir.model import Graph, InputSpec, OutputSpec, Program, Spec
 from graphlint.ir.names import is_kept, kept_stem
+from graphlint.passes.functionalize.custom import obstacle as custom_obstacle
 from graphlint.passes.functionalize.frame import Blocked, Frame, blocking
 from graphlint.passes.functionalize.metas import Meta, Obstacle
 from graphlint.passes.functionalize.views import View
@@ -316,12 +317,14 @@ def _has_unknown_specs(program: Program) -> bool:
 
 def _write_obstacle(write: Write, analysis: Analysis) -> str | None:
     op, program = write.site.op, analysis.program
-    if op is None or op.source == "configuration":
+    if op is None:
         return f"what {write.site.name} computes is not known"
     if op.kind is not None:
         return f"{op.name} has effects beyond the write"
     if program.schema[0] < _OLDEST_MAJOR:
         return "torch 2.2 or earlier wrote this file, which is functional except for what it could not express"
+    if op.is_custom and (reason := custom_obstacle(op, write.site.node, program.schema)) is not None:
+        return reason
     if not write.certain:
         return "which tensor it writes depends on more than the artifact tells"
     if write.kind == "unknown":

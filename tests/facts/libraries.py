@@ -1,0 +1,190 @@
+"""Write the tables of the ops that come with popular libraries (``lint/graphlint/ops/libraries/``).
+
+``python -m tests.facts.libraries`` installs each library, of the version named here, in a virtual environment of its
+own beside the torch of this one, reads there what it has registered, and writes its table. Names of libraries choose
+some; ``--environments FOLDER`` keeps the environments, so that the next run need not make them again.
+
+A fact comes from ``reviewed.tsv``, else from the schema and the tags that the library has registered.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import importlib.metadata
+import os
+import re
+import site
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import torch
+from tests.facts.generate import FIELDS, registered, review, verify
+
+from graphlint.artifact.errors import GraphlintError
+from graphlint.ops.info import OpInfo
+from graphlint.ops.library import NAMESPACES, TABLES
+from graphlint.ops.rows import Row
+from graphlint.ops.schema import parse_schema
+from graphlint.ops.table import op_table
+
+COMMAND: Final = "python -m tests.facts.libraries"
+FOLDER: Final = Path(TABLES)
+REVIEWED: Final = FOLDER / "reviewed.tsv"
+_DRAWING: Final = re.compile(r"dropout|drpout|generator|rand|noise")
+"""What an argument is called of an op that may draw random numbers: of such an op, ``reviewed.tsv`` has to tell."""
+
+
+class Library(msgspec.Struct, frozen=True):
+    """A library, and how to find its ops."""
+
+    distribution: str
+    """Its name on PyPI."""
+    version: str
+    modules: tuple[str, ...]
+    """What registers its ops when it is imported."""
+    namespaces: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+    """What has to be installed with it, for it is installed without its dependencies."""
+    torch: str = ""
+    """The torch that it is read beside, where that of this environment does not load it."""
+    vouched: bool = False
+    """Whether those of its ops only are taken whose schemas it vouches for (torch's tag ``pt2_compliant_tag``)."""
+
+
+_CUDA = "2.14.1"
+"""A build for CUDA, whose libraries the wheels of torchvision and torchaudio need even on the CPU."""
+LIBRARIES: Final = {
+    "bitsandbytes": Library("bitsandbytes", "0.50.2", ("bitsandbytes",), ("bitsandbytes",)),
+    "executorch": Library(
+        "executorch",
+        "1.5.1",
+        ("executorch.exir", "executorch.kernels.quantized", "executorch.extension.llm.custom_ops.custom_ops"),
+        (
+            *("dim_order_ops", "et_copy", "executorch", "executorch_prim", "llama", "quant_fusion"),
+            "quantized_decomposed",
+        ),
+        needs=("torchao==0.18.0", "ruamel.yaml", "tabulate", "pandas"),
+    ),
+    # Its ops without the tag write tensors that their schemas keep quiet about.
+    "fbgemm": Library("fbgemm-gpu-cpu", "1.8.0", ("fbgemm_gpu",), ("fbgemm",), vouched=True),
+    "torchao": Library("torchao", "0.18.0", ("torchao", "torchao.quantization"), ("torchao", "float8_sparse")),
+    "torchaudio": Library("torchaudio", "2.11.1", ("torchaudio",), ("torchaudio",), torch=_CUDA),
+    "torchvision": Library("torchvision", "0.29.1", ("torchvision.ops",), ("torchvision",), torch=_CUDA),
+    "transformers": Library(
+        "transformers",
+        "5.23.0",
+        ("transformers.integrations.moe",),
+        ("transformers",),
+        needs=("huggingface-hub", "tokenizers", "safetensors", "regex", "tqdm", "packaging", "pyyaml", "requests"),
+    ),
+    "xformers": Library("xformers", "0.0.35", ("xformers.ops",), ("xformer", "xformers", "xformers_python")),
+}
+
+
+def render(name: str) -> str:
+    """The table of a library that can be imported here. Raises :class:`ImportError` where it cannot."""
+    library = LIBRARIES[name]
+    for module in library.modules:
+        importlib.import_module(module)
+    rows = [row for row in registered(library.namespaces) if _is_taken(row, library)]
+    review(rows, REVIEWED, library.namespaces)
+    for row in rows:
+        row.facts = {field: row.facts[field] for field in FIELDS if field in row.facts}
+        arguments = parse_schema(row.schema).arguments
+        drawing = [argument.name for argument in arguments if _DRAWING.search(argument.name)]
+        if drawing and "draws" not in row.facts and "nondeterministic_seeded" not in row.facts.get("tags", ""):
+            raise GraphlintError(f"{row.name} takes {drawing[0]}: say in {REVIEWED.name} when it draws")
+    # What returns nothing, and writes nothing that is told, has an effect of which nobody has said what it is.
+    rows = [row for row in rows if not _is_unexplained(row.info())]
+    verify(rows)
+    version = importlib.metadata.version(library.distribution)
+    beside = torch.__version__.partition("+")[0]
+    header = [
+        f"# Generated by `{COMMAND} {name}` from what the library has registered, and from reviewed.tsv. Do not edit.",
+        f"# {library.distribution} {version} from PyPI, read beside torch {beside}",
+        f"{NAMESPACES}{' '.join(library.namespaces)}",
+    ]
+    return "\n".join([*header, *sorted(row.render() for row in rows)]) + "\n"
+
+
+def _is_taken(row: Row, library: Library) -> bool:
+    """Whether the library answers for the op: torch itself does not, and its schema can be trusted."""
+    info = op_table().lookup(row.name)
+    if info is not None and info.source == "table":
+        return False
+    namespace, op, overload = row.name.split(".")
+    tags = getattr(getattr(getattr(torch.ops, namespace), op), overload).tags
+    return not library.vouched or torch.Tag.pt2_compliant_tag in tags
+
+
+def _is_unexplained(op: OpInfo) -> bool:
+    return op.returns_nothing and not op.writes and op.kind is None
+
+
+def _read(name: str, folder: Path) -> str:
+    """The table of a library, read in an environment of its own, which is made where there is none."""
+    library = LIBRARIES[name]
+    home = folder / name
+    python = home / ("Scripts" if os.name == "nt" else "bin") / "python"
+    if not python.exists():
+        venv.create(home, with_pip=True)
+        packages = Path(sysconfig.get_path("purelib", vars={"base": str(home), "platbase": str(home)}))
+        if not library.torch:
+            ours = [path for path in site.getsitepackages() if path != str(packages)]
+            (packages / "beside.pth").write_text("\n".join(ours), encoding="utf-8")
+        pip = [str(python), "-m", "pip", "install", "--quiet"]
+        if library.torch:
+            subprocess.run([*pip, f"torch=={library.torch}", "numpy", "msgspec", "expecttest", "pytest"], check=True)
+        subprocess.run([*pip, "--no-deps", f"{library.distribution}=={library.version}"], check=True)
+        if library.needs:
+            subprocess.run([*pip, *library.needs], check=True)
+    here = Path(__file__).parents[2]
+    paths = os.pathsep.join([str(here / "lint"), str(here)])
+    call = [str(python), "-m", "tests.facts.libraries", "--print", name]
+    done = subprocess.run(call, env={**os.environ, "PYTHONPATH": paths}, stdout=subprocess.PIPE, check=True)
+    return done.stdout.decode()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the tables; the exit code."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description="Write the tables of libraries' ops.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"default: all of {', '.join(LIBRARIES)}")
+    parser.add_argument("--environments", type=Path, metavar="FOLDER", help="where the environments stay")
+    parser.add_argument("--print", action="store_true", help="print the tables of libraries that are installed here")
+    given = parser.parse_args(arguments)
+    unknown = [name for name in given.names if name not in LIBRARIES]
+    if unknown:
+        parser.error(f"no library is called {unknown[0]}; known are {', '.join(LIBRARIES)}")
+    names = given.names or list(LIBRARIES)
+    if given.print:
+        with contextlib.redirect_stdout(sys.stderr):  # what libraries print when they are imported
+            tables = [render(name) for name in names]
+        sys.stdout.writelines(tables)
+        return 0
+    with _folder(given.environments) as folder:
+        for name in names:
+            (FOLDER / f"{name}.tsv").write_text(_read(name, folder), encoding="utf-8", newline="\n")
+    return 0
+
+
+@contextlib.contextmanager
+def _folder(kept: Path | None) -> Iterator[Path]:
+    """Where environments are made: in ``kept``, or somewhere for the time being."""
+    if kept is not None:
+        yield kept
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        yield Path(temporary)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
