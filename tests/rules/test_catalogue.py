@@ -40,7 +40,7 @@ GL304 mutable-custom-op yes error none
 GL305 unknown-op yes warning none
 GL306 in-place-collective yes error none
 GL307 script-object-call yes warning none
-GL308 effect-token yes error none
+GL308 effect-token yes warning safe
 GL401 grad-mode-region yes warning safe
 GL402 autocast-region yes warning none
 GL403 dead-effect yes error none
@@ -64,7 +64,6 @@ WITHOUT_EXAMPLE = {
     "GL304": "depends on the configuration",
     "GL306": "see the tests of effects",
     "GL307": "see the tests of effects",
-    "GL308": "see the tests of effects",
     "GL402": "see the tests of regions",
     "GL601": "depends on the target",
 }

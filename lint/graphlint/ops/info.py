@@ -25,7 +25,7 @@ EffectKind = Literal[
     "rng-state",  # reads or sets the state of a random number generator
     "profiler",  # opens or closes a profiler record
     "scope",  # belongs to a scope in which ops act on batches or duals (`vmap`, `jvp`), from where it opens to its end
-    "token",  # consumes effect tokens
+    "token",  # takes effect tokens; another op with the effect may be among its operands
     "effect",  # anything else: I/O, global state
 ]
 

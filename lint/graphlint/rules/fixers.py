@@ -25,7 +25,7 @@ class Made(msgspec.Struct, frozen=True, eq=False):
     checks: tuple[tuple[str, str], ...] = ()
     """Functional checks that are plain ones again, both by target."""
     brought: tuple[str, ...] = ()
-    """Targets of plain checks that stand in the place of what is gone."""
+    """Targets of ops that stand in the place of what is gone, and have findings of their own."""
 
 
 class Fixer(msgspec.Struct, frozen=True):

@@ -148,9 +148,9 @@ class Analysis:
         """
         counts: Counter[str] = Counter()
         for site in self.sites:
-            op = site.op
-            if op is None or op.written_arguments(site.node) or op.effect or op.returns_nothing:
-                counts[site.node.target] += 1
+            op, target = site.op, site.wrapped or site.node.target
+            if site.wrapped is not None or op is None or op.written_arguments(site.node) or has_effect(site):
+                counts[target] += 1
             if op is not None and op.draws(site.node):
                 counts["a random op"] += 1
         twins = frozenset(check_twins().values())  # plain functions, which are no sites
