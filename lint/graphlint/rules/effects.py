@@ -198,7 +198,9 @@ def _stand_alone(view: ProgramView, sites: Sequence[Site]) -> Made:
     from graphlint.passes.effect_tokens import remove_effect_tokens
 
     brought = tuple(site.wrapped for site in sites if site.wrapped is not None)
-    return Made(remove_effect_tokens(view.program, view.ops, sites), brought=brought)
+    # Of a program labelled ATEN, torch 2.9 and earlier drop a print that has no token.
+    document = view.document.relabelled("TRAINING") if sites else view.document
+    return Made(remove_effect_tokens(document.program, view.ops, sites), brought=brought)
 
 
 class EffectToken(Rule):
@@ -210,9 +212,9 @@ class EffectToken(Rule):
 
     ## Why is this bad?
     The program has inputs and outputs that its caller knows nothing of: who runs the graph as it is recorded has to
-    thread tokens. torch 2.4 and 2.5 load such a program and cannot run it. torch 2.13 takes the tokens away again when
-    it makes a module, and fails there on what `higher_order.print` is given by position; torch.compile and AOTInductor
-    take the others, ONNX and ExecuTorch refuse them.
+    thread tokens. torch 2.9 and earlier load such a program and cannot run it. torch 2.13 takes the tokens away again
+    when it makes a module, and fails there on what `higher_order.print` is given by position; torch.compile and
+    AOTInductor take the others, ONNX and ExecuTorch refuse them.
 
     ## Example
     ```graph
@@ -230,6 +232,7 @@ class EffectToken(Rule):
 
     ## Fix safety
     Safe: each op stands for itself, in the order in which the tokens had them, as torch has it when it makes a module.
+    The program is labelled TRAINING, under which every torch from 2.6 on runs the op.
     What the op does is then told by the rule that is about it: a print is still a print (GL301). An op whose schema is
     not known to graphlint, a custom op above all, keeps its token. So do the programs of torch 2.4 and 2.5: run by
     those, they would lose a print without one.
@@ -257,7 +260,11 @@ class EffectToken(Rule):
         for site in sites:
             obstacle = common or effect_obstacle(view.ops, site)
             what = f" around {op_name(site.wrapped)}" if site.wrapped is not None else ""
-            fix = no_fix(obstacle) if obstacle is not None else Fix("safe", "the op stands for itself, without a token")
+            fix = (
+                no_fix(obstacle)
+                if obstacle is not None
+                else Fix("safe", "the op stands for itself, under the label TRAINING")
+            )
             yield Finding(f"{site.name}{what} takes an effect token", fix, site)
         if not sites:
             fix = no_fix(common) if common is not None else Fix("safe", "they go: no op takes them")
