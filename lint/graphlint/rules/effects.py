@@ -198,9 +198,16 @@ def _stand_alone(view: ProgramView, sites: Sequence[Site]) -> Made:
     from graphlint.passes.effect_tokens import remove_effect_tokens
 
     brought = tuple(site.wrapped for site in sites if site.wrapped is not None)
-    # Of a program labelled ATEN, torch 2.9 and earlier drop a print that has no token.
-    document = view.document.relabelled("TRAINING") if sites else view.document
+    # Of a program labelled ATEN, torch 2.9 and earlier drop a print that has no token; under the other label, no torch
+    # runs the tokens.
+    alone = bool(sites) and len(sites) == len(_with_tokens(view))
+    document = view.document.relabelled("TRAINING") if alone else view.document
     return Made(remove_effect_tokens(document.program, view.ops, sites), brought=brought)
+
+
+def _with_tokens(view: ProgramView) -> list[Site]:
+    """The nodes that take an effect token and give the next one."""
+    return [site for site in view.sites if site.op is not None and site.op.kind == "token" and not site.op.effect]
 
 
 class EffectToken(Rule):
@@ -232,7 +239,7 @@ class EffectToken(Rule):
 
     ## Fix safety
     Safe: each op stands for itself, in the order in which the tokens had them, as torch has it when it makes a module.
-    The program is labelled TRAINING, under which every torch from 2.6 on runs the op.
+    Once no token is left, the program is labelled TRAINING, under which every torch from 2.6 on runs the ops.
     What the op does is then told by the rule that is about it: a print is still a print (GL301). An op whose schema is
     not known to graphlint, a custom op above all, keeps its token. So do the programs of torch 2.4 and 2.5: run by
     those, they would lose a print without one.
@@ -249,7 +256,7 @@ class EffectToken(Rule):
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each node with a token, or one for the signature where there is none."""
-        sites = [site for site in view.sites if site.op is not None and site.op.kind == "token" and not site.op.effect]
+        sites = _with_tokens(view)
         signature = view.program.graph_module.signature
         if not sites and all(spec.kind != "token" for spec in (*signature.input_specs, *signature.output_specs)):
             return
@@ -260,11 +267,7 @@ class EffectToken(Rule):
         for site in sites:
             obstacle = common or effect_obstacle(view.ops, site)
             what = f" around {op_name(site.wrapped)}" if site.wrapped is not None else ""
-            fix = (
-                no_fix(obstacle)
-                if obstacle is not None
-                else Fix("safe", "the op stands for itself, under the label TRAINING")
-            )
+            fix = no_fix(obstacle) if obstacle is not None else Fix("safe", "the op stands for itself, without a token")
             yield Finding(f"{site.name}{what} takes an effect token", fix, site)
         if not sites:
             fix = no_fix(common) if common is not None else Fix("safe", "they go: no op takes them")
