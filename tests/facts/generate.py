@@ -40,7 +40,8 @@ SUPPLEMENT = Path(__file__).with_name("supplement.tsv")
 REVIEWED = TABLE.with_name("reviewed.tsv")
 FIELDS = (
     "torch", "tags", "twin", "substitute", "hidden", "alias", "shares", "returns_self", "view", "detaches", "draws",
-    "draw_order", "dropout", "elementwise", "layout", "no meta_layout", "dtype", "same_bits", "no complex_bits",
+    "draw_order", "dropout", "in_eval",
+    "elementwise", "layout", "no meta_layout", "dtype", "same_bits", "no complex_bits",
     "no casts_out", "raises_on_integers", "autocast", "effect", "calls", "region", "closed",
 )  # fmt: skip
 """The facts of a row, in their order."""

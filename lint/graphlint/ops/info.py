@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from graphlint.ir.model import NamedArgument, Node
-from graphlint.ops.conditions import Alias, HiddenWrites, RandomCondition
+from graphlint.ops.conditions import Alias, ArgumentIs, HiddenWrites, RandomCondition
 from graphlint.ops.schema import OpSchema
 
 Source = Literal["table", "configuration"]
@@ -192,6 +192,8 @@ class OpInfo(msgspec.Struct, frozen=True):
     """Of an op that draws into a tensor: whether it draws the same numbers as its functional twin."""
     dropout: bool = False
     """Whether it drops elements at random in training mode, and does nothing else."""
+    in_eval: ArgumentIs | None = None
+    """Of an op that does something else in training mode: the argument that a model in eval mode gives it."""
     returns_nothing: bool = False
     out_variant: bool = False
     """Whether it writes its result to arguments that the caller gives for that (``out=``)."""

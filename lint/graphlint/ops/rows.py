@@ -10,6 +10,7 @@ a fact that has its default is left out. The fields are those of :class:`~graphl
 | ``hidden`` | the hidden writes: ``running_mean running_var if training=True`` |
 | ``alias`` | an alias that the schema does not annotate: ``self``, ``bins of 1`` for a single result |
 | ``draws`` | ``always``, ``never``, ``unless train=False p=0.0``; torch's tag tells where it is left out |
+| ``in_eval`` | the argument in eval mode: ``train=False`` |
 | ``effect`` | the kind of effect; ``functional collective`` where it is data flow |
 | ``view`` | steps, from the operand outwards: ``view_as_real, select dim=-1 index=0`` |
 | ``calls`` | the convention: ``graphs=1,2 lists=3 results_of=0,1 fresh_results carries`` |
@@ -71,6 +72,7 @@ class Row(msgspec.Struct):
             "returns_self": facts.get("returns_self", "never"),
             "view": _steps(facts["view"]) if "view" in facts else (),
             "random": _random(facts.get("draws"), tags),
+            "in_eval": _condition(facts["in_eval"]) if "in_eval" in facts else None,
             "draw_order": facts.get("draw_order", "elements"),
             "returns_nothing": schema is not None and not schema.returns and not schema.variadic,
             "out_variant": any(

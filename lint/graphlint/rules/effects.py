@@ -53,7 +53,7 @@ class TrainingDropout(Rule):
     """Dropout that was exported in training mode.
 
     ## What it does
-    Flags dropout with `train=True` and a rate that drops something.
+    Flags dropout with `train=True` and a rate that drops something. Off by default: GL309 tells it once for a program.
 
     ## Why is this bad?
     The artifact drops activations at inference. Usually `.eval()` was forgotten before the export
@@ -75,11 +75,12 @@ class TrainingDropout(Rule):
     """
 
     code = "GL303"
+    enabled_by_default = False
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         for site in view.sites:
             if site.op is not None and site.op.dropout and site.op.draws(site.node):
-                fix = no_fix("call .eval() before the export, unless this is meant")
+                fix = no_fix("call .eval() before the export, unless this is meant; --unsafe-fixes does it for GL309")
                 yield Finding(f"{site.name} was exported in training mode", fix, site)
 
 
@@ -219,9 +220,9 @@ class EffectToken(Rule):
 
     ## Why is this bad?
     The program has inputs and outputs that its caller knows nothing of: who runs the graph as it is recorded has to
-    thread tokens. torch 2.9 and earlier load such a program and cannot run it. torch 2.13 takes the tokens away again
-    when it makes a module, and fails there on what `higher_order.print` is given by position; torch.compile and
-    AOTInductor take the others, ONNX and ExecuTorch refuse them.
+    thread tokens. torch 2.9 and earlier load such a program and cannot run it. torch 2.10 and later take the tokens
+    away again when they make a module, where 2.13 fails on what `higher_order.print` is given by position;
+    torch.compile and AOTInductor take the others, ONNX and ExecuTorch refuse them.
 
     ## Example
     ```graph

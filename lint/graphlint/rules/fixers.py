@@ -26,6 +26,8 @@ class Made(msgspec.Struct, frozen=True, eq=False):
     """Functional checks that are plain ones again, both by target."""
     brought: tuple[str, ...] = ()
     """Targets of ops that stand in the place of what is gone, and have findings of their own."""
+    lost: tuple[str, ...] = ()
+    """Effects that are gone on purpose, called as :attr:`graphlint.semantics.analysis.Analysis.effects` calls them."""
 
 
 class Fixer(msgspec.Struct, frozen=True):

@@ -89,7 +89,8 @@ def fix_program(
             if result.labelled_wrongly:  # it is of the training dialect no more, and backends go by the label
                 result = result.relabelled("ATEN")
             left = lint_view(result, name, path, settings, review)
-            _check_effects(view, result, made.checks or _replaced(gone, settings.profile))
+            replaced = made.checks or _replaced(gone, settings.profile)
+            _check_effects(view, result, [*replaced, *((one, None) for one in made.lost)])
             _check_findings(found, left, gone, made)
             view, found = result, left
             fixed += [one.diagnostic for one in gone]

@@ -15,6 +15,7 @@ MODULES: Final = (
     "prints",
     "regions",
     "target_refusals",
+    "train_mode",
 )
 """The modules of this package that define rules."""
 FAMILIES: Final = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
+from typing import Final
 
 import msgspec
 
@@ -16,6 +17,8 @@ from graphlint.semantics.memory import Memory, Ref, Storage, StorageKind
 from graphlint.semantics.precision import Precision
 from graphlint.semantics.sites import Site, walk
 
+DRAW: Final = "a random op"
+"""What ops that draw are counted as."""
 _PRECEDENCE: tuple[StorageKind, ...] = ("parameter", "buffer", "constant", "user input", "unknown", "intermediate")
 
 
@@ -79,6 +82,7 @@ class Analysis:
             op.writes
             or op.hidden_writes is not None
             or op.random.draws != "never"
+            or op.in_eval is not None
             or op.returns_nothing
             or op.kind is not None
             or op.effect
@@ -152,7 +156,7 @@ class Analysis:
             if site.wrapped is not None or op is None or op.written_arguments(site.node) or has_effect(site):
                 counts[target] += 1
             if op is not None and op.draws(site.node):
-                counts["a random op"] += 1
+                counts[DRAW] += 1
         twins = frozenset(check_twins().values())  # plain functions, which are no sites
         called = (sub.graph for site in self.sites for sub in site.node.subgraphs())
         for graph in (self.program.graph, *called):
