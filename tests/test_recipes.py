@@ -70,17 +70,17 @@ def test_a_rule_with_a_fix_is_three_files_and_what_they_ask_of_ops(package, grap
     pytest.importorskip("torch")
     original, path = ARTIFACTS / "out_variant.pt2", tmp_path / "model.pt2"
     shutil.copy(original, path)
-    assert "unknown rule" in graphlint("rule", "GL309", status=2).stderr
+    assert "unknown rule" in graphlint("rule", "GL310", status=2).stderr
 
     facts = {"ops/info.py", "ops/reviewed.tsv"}
     assert len(carry_out("A rule", package) - facts) == 3
     graphlint("--registered", module="tests.facts.generate")
-    assert graphlint("rule", "GL309").stdout.startswith("# uninitialized-memory (GL309)\n")
-    assert "| [GL309](#gl309-uninitialized-memory) |" in graphlint(module="graphlint.rules.documentation").stdout
-    found = graphlint("check", path, "--isolated", "--select", "GL309", "--output-format", "json", status=1).stdout
+    assert graphlint("rule", "GL310").stdout.startswith("# uninitialized-memory (GL310)\n")
+    assert "| [GL310](#gl310-uninitialized-memory) |" in graphlint(module="graphlint.rules.documentation").stdout
+    found = graphlint("check", path, "--isolated", "--select", "GL310", "--output-format", "json", status=1).stdout
     assert '"aten.empty_like.default sets no element"' in found
-    graphlint("check", path, "--isolated", "--select", "GL309", "--fix", status=1)
-    graphlint("check", path, "--isolated", "--select", "GL309")
+    graphlint("check", path, "--isolated", "--select", "GL310", "--fix", status=1)
+    graphlint("check", path, "--isolated", "--select", "GL310")
     shown = graphlint("show", path, "--isolated").stdout
     assert ("aten.zeros_like.default(%x" in shown, "empty_like.default" in shown) == (True, False)
     # Beside the other rules it stands in nobody's way.

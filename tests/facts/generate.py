@@ -40,9 +40,9 @@ SUPPLEMENT = Path(__file__).with_name("supplement.tsv")
 REVIEWED = TABLE.with_name("reviewed.tsv")
 FIELDS = (
     "torch", "tags", "twin", "substitute", "hidden", "alias", "shares", "returns_self", "view", "detaches", "draws",
-    "draw_order", "dropout", "elementwise", "layout", "no meta_layout", "dtype", "same_bits", "no complex_bits",
-    "no casts_out", "resized", "raises_on_integers", "autocast", "effect", "calls", "region", "closed", "wraps",
-    "role",
+    "draw_order", "dropout", "in_eval", "elementwise", "layout", "no meta_layout", "dtype", "same_bits",
+    "no complex_bits", "no casts_out", "resized", "raises_on_integers", "autocast", "effect", "calls", "region",
+    "closed", "wraps", "role",
 )  # fmt: skip
 """The facts of a row, in their order."""
 _RESULTS = frozenset(

@@ -19,12 +19,12 @@ pytest.importorskip("transformers")
 FOUND = {
     "bert": {"GL205": 3},
     "bert_strict": {"GL205": 3},
-    "bert_train": {"GL302": 2, "GL303": 5},
+    "bert_train": {"GL302": 2, "GL309": 1},
     "roberta": {"GL205": 6},
     "distilbert": {"GL205": 3},
     "deberta": {"GL101": 8, "GL205": 13},
     "gpt2": {"GL205": 4},
-    "gpt2_train": {"GL205": 3, "GL302": 1, "GL303": 3},
+    "gpt2_train": {"GL205": 3, "GL302": 1, "GL309": 1},
     "llama": {"GL205": 17, "GL401": 1},
     "llama_loss": {"GL205": 18, "GL302": 2, "GL401": 1},
     "qwen3": {"GL205": 24, "GL401": 1},
@@ -34,7 +34,7 @@ FOUND = {
     "mamba": {"GL205": 42},
     "mamba2": {"GL205": 22},
     "t5": {"GL101": 1, "GL205": 12},
-    "bart_train": {"GL101": 3, "GL205": 4, "GL303": 7},
+    "bart_train": {"GL101": 3, "GL205": 4, "GL309": 1},
     "llama_static": {"GL103": 8, "GL205": 15, "GL401": 1},
     "llama_static_no_grad": {"GL103": 8, "GL205": 15},
     "llama_static_constants": {"GL105": 8, "GL205": 15, "GL401": 1},
@@ -46,20 +46,22 @@ FOUND = {
     "llama_dynamic": {"GL003": 2, "GL101": 4, "GL205": 14, "GL401": 1},
     "vit": {},
     "resnet": {"GL101": 3},
-    "resnet_train": {"GL101": 3, "GL103": 8, "GL107": 8},
-    "regnet_train": {"GL101": 2, "GL103": 9, "GL107": 9},
-    "mobilenet_train": {"GL101": 1, "GL103": 52, "GL107": 52, "GL303": 1},
+    "resnet_train": {"GL101": 3, "GL103": 8, "GL107": 8, "GL309": 1},
+    "regnet_train": {"GL101": 2, "GL103": 9, "GL107": 9, "GL309": 1},
+    "mobilenet_train": {"GL101": 1, "GL103": 52, "GL107": 52, "GL309": 1},
     "convnext": {},
     "convnext_train": {"GL302": 1},
     "swin": {"GL205": 5},
-    "segformer_train": {"GL103": 1, "GL107": 1, "GL302": 2, "GL303": 1},
+    "segformer_train": {"GL103": 1, "GL107": 1, "GL302": 2, "GL309": 1},
     "clip": {"GL205": 4},
     "sam": {"GL101": 2, "GL205": 7},
     "whisper": {"GL205": 3},
     "wav2vec2": {"GL205": 1},
-    "wav2vec2_train": {"GL205": 1, "GL302": 1, "GL303": 4},
+    "wav2vec2_train": {"GL205": 1, "GL302": 1, "GL309": 1},
 }
 """What a check finds in each, by rule."""
+NORMS_ONLY = frozenset({"resnet_train", "regnet_train"})
+"""Nothing of them is as in training mode once the statistics of their norms are data flow."""
 UNLOADABLE = {"falcon": "wrap_with_set_grad_enabled is missing val field"}
 """Files that stock torch saves and then cannot load (falcon's has a region that returns nothing). Fixed, they load."""
 
@@ -74,7 +76,8 @@ def test_a_model_is_clean_after_its_fix_and_computes_the_same(name, fix, load_er
     program = export(example)
     fixed = fix(program)
     assert fixed.codes == FOUND[name]
-    assert fixed.codes_left == {code: count for code, count in FOUND[name].items() if code in UNFIXABLE}
+    unfixable = UNFIXABLE - {"GL309"} if name in NORMS_ONLY else UNFIXABLE
+    assert fixed.codes_left == {code: count for code, count in FOUND[name].items() if code in unfixable}
     if name in UNLOADABLE:
         assert UNLOADABLE[name] in load_error(fixed.original)
         assert not any(fixed.compare(example.calls, program))

@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeVar
 import msgspec
 
 from graphlint.ir.model import Argument, NamedArgument, Node
-from graphlint.ops.conditions import Alias, HiddenWrites, RandomCondition
+from graphlint.ops.conditions import Alias, ArgumentIs, HiddenWrites, RandomCondition
 from graphlint.ops.schema import OpSchema
 
 _Fact = TypeVar("_Fact")
@@ -32,7 +32,7 @@ EffectKind = Literal[
     "rng-state",  # reads or sets the state of a random number generator
     "profiler",  # opens or closes a profiler record
     "scope",  # belongs to a scope in which ops act on batches or duals (`vmap`, `jvp`), from where it opens to its end
-    "token",  # consumes effect tokens
+    "token",  # takes effect tokens; another op with the effect may be among its operands
     "effect",  # anything else: I/O, global state
 ]
 
@@ -237,6 +237,8 @@ class OpInfo(msgspec.Struct, frozen=True):
     role: Role | None = None
     dropout: bool = False
     """Whether it drops elements at random in training mode, and does nothing else."""
+    in_eval: ArgumentIs | None = None
+    """Of an op that does something else in training mode: the argument that a model in eval mode gives it."""
     returns_nothing: bool = False
     out_variant: bool = False
     """Whether it writes its result to arguments that the caller gives for that (``out=``)."""

@@ -11,6 +11,7 @@ a fact that has its default is left out. The fields are those of :class:`~graphl
 | ``alias`` | aliases that no schema annotates: ``self``, ``bins of 1`` for a single result; several with commas |
 | ``draws`` | ``always``, ``never``, ``unless train=False p=0.0``; torch's tag tells where it is left out |
 | ``autocast`` | policies, each with the devices: ``none cpu mps, float32 cuda``; without any where it is of all |
+| ``in_eval`` | the argument in eval mode: ``train=False`` |
 | ``effect`` | the kind of effect; ``functional collective`` where it is data flow |
 | ``view`` | steps, from the operand outwards: ``view_as_real, select dim=-1 index=0`` |
 | ``calls`` | the convention: ``graphs=1,2 lists=3 results_of=0,1 fresh_results carries`` |
@@ -171,4 +172,5 @@ _READ: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     "view": ("view", _steps),
     "calls": ("calls", _convention),
     "autocast": ("autocast", _autocast),
+    "in_eval": ("in_eval", _condition),
 }

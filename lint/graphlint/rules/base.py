@@ -47,6 +47,8 @@ class Rule:
     """What applies the fixes; None for a rule without any."""
     follows_fixes: ClassVar[bool] = False
     """Whether fixes of other rules may bring about what it reports: of label, signature, and what targets refuse."""
+    leads: ClassVar[bool] = False
+    """Whether its findings come before all others of a program, of which they say what the others go back to."""
     fix_sometimes: ClassVar[bool] = False
     """Whether some findings of the rule have no fix although others have."""
 

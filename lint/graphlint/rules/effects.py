@@ -1,13 +1,15 @@
 """GL302 to GL308: draws, custom ops, communication, objects with state, and effect tokens of torch's own."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from graphlint.ops.table import op_name, packet_of
 from graphlint.rules.base import Finding, Rule, no_fix
-from graphlint.rules.diagnostics import WrittenStorage
-from graphlint.rules.fixers import FUNCTIONALIZE
+from graphlint.rules.diagnostics import Fix, WrittenStorage
+from graphlint.rules.fixers import FUNCTIONALIZE, Fixer, Made
 from graphlint.rules.mutation import write_fix
 from graphlint.rules.view import ProgramView
+from graphlint.semantics.sites import Site
+from graphlint.semantics.versions import LOADABLE_MAJOR
 
 
 class RandomOp(Rule):
@@ -52,7 +54,7 @@ class TrainingDropout(Rule):
     """Dropout that was exported in training mode.
 
     ## What it does
-    Flags dropout with `train=True` and a rate that drops something.
+    Flags dropout with `train=True` and a rate that drops something. Off by default: GL309 tells it once for a program.
 
     ## Why is this bad?
     The artifact drops activations at inference. Usually `.eval()` was forgotten before the export
@@ -74,11 +76,12 @@ class TrainingDropout(Rule):
     """
 
     code = "GL303"
+    enabled_by_default = False
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         for site in view.sites:
             if site.op is not None and site.op.dropout and site.op.draws(site.node):
-                fix = no_fix("call .eval() before the export, unless this is meant")
+                fix = no_fix("call .eval() before the export, unless this is meant; --unsafe-fixes does it for GL309")
                 yield Finding(f"{site.name} was exported in training mode", fix, site)
 
 
@@ -209,30 +212,84 @@ class ScriptObjectCall(Rule):
                 yield Finding(f"{site.name} calls {called}", no_fix("what the object's method does is not known"), site)
 
 
+def _stand_alone(view: ProgramView, sites: Sequence[Site]) -> Made:
+    from graphlint.passes.effect_tokens import remove_effect_tokens
+
+    brought = tuple(site.wrapped for site in sites if site.wrapped is not None)
+    # Of a program labelled ATEN, torch 2.9 and earlier drop a print that has no token; under the other label, no torch
+    # runs the tokens.
+    alone = bool(sites) and len(sites) == len(_with_tokens(view))
+    document = view.document.relabelled("TRAINING") if alone else view.document
+    return Made(remove_effect_tokens(document.program, view.ops, sites), brought=brought)
+
+
+def _with_tokens(view: ProgramView) -> list[Site]:
+    """The nodes that take an effect token and give the next one."""
+    return [site for site in view.sites if site.op is not None and site.op.kind == "token" and not site.op.effect]
+
+
 class EffectToken(Rule):
     """An effect token of torch's own.
 
     ## What it does
     Flags `with_effects` and token inputs and outputs, which torch 2.4 and 2.5 write for ops with side effects,
-    and later versions below the training dialect.
+    and later versions below the training dialect (`run_decompositions`).
 
     ## Why is this bad?
-    Stock torch cannot run a loaded program that has them: `.module()` has no place for the token.
+    The program has inputs and outputs that its caller knows nothing of: who runs the graph as it is recorded has to
+    thread tokens. torch 2.9 and earlier load such a program and cannot run it. torch 2.10 and later take the tokens
+    away again when they make a module, where 2.13 fails on what `higher_order.print` is given by position;
+    torch.compile and AOTInductor take the others, ONNX and ExecuTorch refuse them.
+
+    ## Example
+    ```graph
+    graph(%token: f32[0] = token, %x: f32[3, 4]):
+      %next: f32[0] = higher_order.with_effects(%token, op(aten._print.default), "step")
+      return token <- %next, %x
+    ```
+
+    ## Use instead
+    ```graph
+    graph(%x: f32[3, 4]):
+      aten._print.default("step")
+      return %x
+    ```
+
+    ## Fix safety
+    Safe: each op stands for itself, in the order in which the tokens had them, as torch has it when it makes a module.
+    Once no token is left, the program is labelled TRAINING, under which every torch from 2.6 on runs the ops.
+    What the op does is then told by the rule that is about it: a print is still a print (GL301). An op whose schema is
+    not known to graphlint, a custom op above all, keeps its token. So do the programs of torch 2.4 and 2.5: run by
+    those, they would lose a print without one.
+
+    ## References
+    `torch/export/_remove_effect_tokens_pass.py`
     """
 
     code = "GL308"
+    severity = "warning"
+    fix = "safe"
+    fixer = Fixer(5, _stand_alone)
+    fix_sometimes = True
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
-        """One finding for each `with_effects`, or one for the signature where there is none."""
-        fix = no_fix("export the model again with torch 2.6 or later")
-        found = False
-        for site in view.sites:
-            if site.op is not None and site.op.role == "effect-token":
-                found = True
-                wrapped = next((o.arg.as_operator for o in site.node.inputs if o.arg.as_operator), None)
-                what = f" around {op_name(wrapped)}" if wrapped else ""
-                yield Finding(f"{site.name}{what} takes an effect token, which stock torch cannot run", fix, site)
+        """One finding for each node with a token, or one for the signature where there is none."""
+        sites = _with_tokens(view)
         signature = view.program.graph_module.signature
-        specs = (*signature.input_specs, *signature.output_specs)
-        if not found and any(spec.kind == "token" for spec in specs):
-            yield Finding("the signature has effect tokens, which stock torch cannot run", fix)
+        if not sites and all(spec.kind != "token" for spec in (*signature.input_specs, *signature.output_specs)):
+            return
+        from graphlint.passes.effect_tokens import effect_obstacle, token_obstacle
+
+        loadable = view.program.schema[0] >= LOADABLE_MAJOR
+        common = token_obstacle(view.program, sites) if loadable else _UNLOADABLE
+        for site in sites:
+            obstacle = common or effect_obstacle(view.ops, site)
+            what = f" around {op_name(site.wrapped)}" if site.wrapped is not None else ""
+            fix = no_fix(obstacle) if obstacle is not None else Fix("safe", "the op stands for itself, without a token")
+            yield Finding(f"{site.name}{what} takes an effect token", fix, site)
+        if not sites:
+            fix = no_fix(common) if common is not None else Fix("safe", "they go: no op takes them")
+            yield Finding("the signature has effect tokens", fix)
+
+
+_UNLOADABLE = "torch 2.5 and earlier would drop the op: export the model again with torch 2.6 or later"

@@ -26,7 +26,9 @@ class Made(msgspec.Struct, frozen=True, eq=False):
     checks: tuple[tuple[str, str], ...] = ()
     """Functional checks that are plain ones again, both by target."""
     brought: tuple[str, ...] = ()
-    """Targets of plain checks that stand in the place of what is gone."""
+    """Targets of ops that stand in the place of what is gone, and have findings of their own."""
+    lost: tuple[str, ...] = ()
+    """Effects that are gone on purpose, called as :attr:`graphlint.semantics.analysis.Analysis.effects` calls them."""
 
 
 class Fixer(msgspec.Struct, frozen=True):

@@ -88,7 +88,8 @@ def fix_program(
             if result.labelled_wrongly:  # it is of the training dialect no more, and backends go by the label
                 result = result.relabelled("ATEN")
             left = lint_view(result, name, path, settings, review)
-            _check_effects(view, result, made.checks or _replaced(gone, settings.profile))
+            replaced = made.checks or _replaced(gone, settings.profile)
+            _check_effects(view, result, [*replaced, *((one, None) for one in made.lost)])
             _check_findings(found, left, gone, made)
             view, found = result, left
             fixed += [one.diagnostic for one in gone]
@@ -185,12 +186,27 @@ def _check_effects(before: ProgramView, after: ProgramView, replaced: Iterable[t
             )
 
 
+def _about(brought: Iterable[str], before: list[Found], after: list[Found]) -> Counter[str]:
+    """How many findings of which rules a fixer brings with the ops that it brings: none has more than there are ops."""
+
+    def counted(found: list[Found]) -> Counter[tuple[str, str]]:
+        return Counter((one.site.node.target, one.diagnostic.code) for one in found if one.site is not None)
+
+    ops, more = Counter(brought), counted(after)
+    more.subtract(counted(before))
+    about: Counter[str] = Counter()
+    for (target, code), count in more.items():
+        about[code] += min(max(count, 0), ops[target])
+    return about
+
+
 def _check_findings(before: list[Found], after: list[Found], gone: list[Found], made: Made) -> None:
-    """What was fixed is gone, and nothing new has come but plain checks that were asked for."""
+    """What was fixed is gone, and nothing new has come but what is said of ops that were asked for."""
     found = Counter(one.diagnostic.code for one in before)
     expected = found.copy()
     expected.subtract(one.diagnostic.code for one in gone)
-    expected.update(code_of(plain) for plain in (*(plain for _, plain in made.checks), *made.brought))
+    expected.update(code_of(plain) for _, plain in made.checks)
+    expected.update(_about(made.brought, before, after))
     counted = Counter(one.diagnostic.code for one in after)
     removed = {one.diagnostic.code for one in gone}
     for code in expected.keys() | counted.keys():

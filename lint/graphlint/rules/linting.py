@@ -41,9 +41,15 @@ def lint_view(view: ProgramView, name: str, path: str, settings: Settings, revie
         if rule.code in settings.enabled
         for finding in rule.check(view)
     ]
-    # What is said of the program as a whole comes last.
+    # What is said of the program as a whole comes last, but for what the rest goes back to.
     end = 1 << 62
-    found.sort(key=lambda one: (end if one.site is None else one.site.position, one.diagnostic.code))
+    places = {one.code: -1 if one.leads else end for one in RULES}
+    found.sort(
+        key=lambda one: (
+            places[one.diagnostic.code] if one.site is None else one.site.position,
+            one.diagnostic.code,
+        )
+    )
     if review is not None:
         reviewed = review([one.diagnostic for one in found])
         found = [Found(diagnostic, one.site) for diagnostic, one in zip(reviewed, found, strict=True)]

@@ -16,6 +16,7 @@ MODULES: Final = (
     "regions",
     "target_refusals",
     "torch_versions",
+    "train_mode",
 )
 """The modules of this package that define rules."""
 FAMILIES: Final = {

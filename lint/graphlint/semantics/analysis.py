@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
+from typing import Final
 
 import msgspec
 
@@ -15,6 +16,8 @@ from graphlint.semantics.memory import Memory, Ref, Storage, StorageKind
 from graphlint.semantics.precision import Precision
 from graphlint.semantics.sites import Site, walk
 
+DRAW: Final = "a random op"
+"""What ops that draw are counted as."""
 _PRECEDENCE: tuple[StorageKind, ...] = ("parameter", "buffer", "constant", "user input", "unknown", "intermediate")
 
 
@@ -90,6 +93,7 @@ class Analysis:
             op.writes
             or op.hidden_writes is not None
             or op.random.draws
+            or op.in_eval is not None
             or op.returns_nothing
             or op.kind is not None
             or op.effect
@@ -158,11 +162,11 @@ class Analysis:
         """
         counts: Counter[str] = Counter()
         for site in self.sites:
-            op = site.op
-            if op is None or op.written(site.node) or op.effect or op.returns_nothing:
-                counts[site.node.target] += 1
+            op, target = site.op, site.wrapped or site.node.target
+            if site.wrapped is not None or op is None or op.written(site.node) or has_effect(site):
+                counts[target] += 1
             if op is not None and op.draws(site.node):
-                counts["a random op"] += 1
+                counts[DRAW] += 1
         twins = frozenset(check_twins().values())  # plain functions, which are no sites
         for graph in every_graph(self.program.graph):
             counts.update({target: len(graph.by_target[target]) for target in graph.by_target.keys() & twins})

@@ -68,7 +68,7 @@ def casting_of(
     if not modes.devices:
         return None
     op = ops.lookup(node.target)
-    if op is None or op.source != "table" or op.name.startswith("higher_order."):
+    if op is None or op.source != "table" or not op.first_order:
         raise Unknown(f"what autocast makes of {node.op} is not known")
     metas = {name: graph.meta(name) for operand in node.inputs for name in _tensors(operand.arg)}
     devices = _devices(op, metas.values(), modes)

@@ -45,6 +45,13 @@ class Site(msgspec.Struct, frozen=True, eq=False):
         return self.op.name if self.op is not None else self.node.op
 
     @property
+    def wrapped(self) -> str | None:
+        """The op that it runs while it takes an effect token and gives the next one; None for other nodes."""
+        if self.op is None or self.op.kind != "token":
+            return None
+        return next((one.arg.as_operator for one in self.node.inputs if one.arg.as_operator is not None), None)
+
+    @property
     def defines(self) -> frozenset[tuple[int, str]]:
         """Its results, which only the identity of their graph tells from values of that name in others."""
         return frozenset((id(self.scope.graph), name) for name in self.node.results())
