@@ -181,6 +181,7 @@ def test_show_settings(run, engine):
         "aliases = []\n"
         "random = false\n"
         "effect = false\n"
+        'schema = ""\n'
     )
     assert result.exit_code == 0
     assert engine.calls == []

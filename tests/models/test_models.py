@@ -30,7 +30,7 @@ FOUND = {
     "qwen3": {"GL205": 24, "GL401": 1},
     "gemma3": {"GL205": 37, "GL401": 1},
     "falcon": {"GL101": 2, "GL205": 9, "GL401": 1, "GL403": 1},
-    "mixtral": {"GL101": 4, "GL205": 26, "GL305": 4, "GL401": 1},
+    "mixtral": {"GL101": 4, "GL205": 26, "GL401": 1},
     "mamba": {"GL205": 42},
     "mamba2": {"GL205": 22},
     "t5": {"GL101": 1, "GL205": 12},
@@ -40,7 +40,7 @@ FOUND = {
     "llama_static_constants": {"GL105": 8, "GL205": 15, "GL401": 1},
     "gemma3_static": {"GL103": 8, "GL205": 35, "GL401": 1},
     "gpt2_static": {"GL103": 8, "GL205": 2},
-    "mixtral_static": {"GL101": 4, "GL103": 8, "GL205": 25, "GL305": 4, "GL401": 1},
+    "mixtral_static": {"GL101": 4, "GL103": 8, "GL205": 25, "GL401": 1},
     "t5_static_decoder": {"GL101": 2, "GL103": 4, "GL205": 7},
     # Its sample inputs hold a cache of transformers' own class, which loading them would import.
     "llama_dynamic": {"GL003": 2, "GL101": 4, "GL205": 14, "GL401": 1},

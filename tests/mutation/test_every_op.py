@@ -15,7 +15,6 @@ NOT_FIXED = {
     "aten._fill_mem_eff_dropout_mask_.default": "aten._fill_mem_eff_dropout_mask_.default has no functional overload",
     "aten.requires_grad_.default": "aten.requires_grad_.default has no functional overload",
     "aten.resize_.default": "resize_ changes how much memory the tensor has, or which",
-    "aten.resize_as_.default": "resize_as_ changes how much memory the tensor has, or which",
     "aten.set_.default": "set_ changes how much memory the tensor has, or which",
     "aten.set_.source_Tensor": "set_ changes how much memory the tensor has, or which",
 }

@@ -81,7 +81,7 @@ class _Encoder:
 
     def __init__(self, read: Program, data: bytes, *, bare_words: bool = False) -> None:
         self._read = read
-        self._tree = _PROGRAM.decode(data)
+        self._tree = _parsed(data)
         self._bare_words = bare_words
         self._nodes: dict[int, msgspec.Raw] = {}
         """What was read of nodes, by identity."""
@@ -161,6 +161,7 @@ class _Encoder:
 
     def _values(self, new: Mapping[str, TensorMeta], old: Mapping[str, TensorMeta], read: Any) -> dict[str, Any]:
         """Metadata by the names of values. Those of a value that was moved here from another graph are encoded anew."""
+        read = _OBJECT.decode(read) if isinstance(read, _Raw) else read
         known = dict(zip(map(id, old.values()), read.values(), strict=True))
         return {name: known.get(id(meta)) or self._plain(meta) for name, meta in new.items()}
 
@@ -198,9 +199,23 @@ class _Encoder:
     def _spelled(self) -> tuple[str, ...]:
         """The kinds that an argument is not and that are spelled out with null (files of torch 2.2 and earlier)."""
         graph = self._graphs[id(self._read.graph)]
-        arguments = [*graph["inputs"], *graph["outputs"]]
+        sides = (graph["inputs"], graph["outputs"])
+        arguments = [one for side in sides for one in (_LIST.decode(side) if isinstance(side, _Raw) else side)]
         keys = tuple(_OBJECT.decode(arguments[0])) if arguments else ()
         return keys if len(keys) > 1 else ()
+
+
+def _parsed(data: bytes) -> dict[str, Any]:
+    """What was read of a program, down to its nodes."""
+    try:
+        return _PROGRAM.decode(data)
+    except msgspec.DecodeError:  # a number that is too large, or half a character, where nobody reads it
+        tree: dict[str, Any] = _OBJECT.decode(data)
+        module: dict[str, Any] = _OBJECT.decode(tree["graph_module"])
+        graph: dict[str, Any] = _OBJECT.decode(module["graph"])
+        tree["graph_module"], module["graph"] = module, graph
+        graph["nodes"] = _LIST.decode(graph["nodes"])
+        return tree
 
 
 def _spelled_out(value: Any, keys: tuple[str, ...], *, bare_words: bool) -> Any:
