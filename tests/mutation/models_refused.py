@@ -510,3 +510,15 @@ def places_in_memory_within_a_region(x):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         window = part.as_strided((2,), (1,), 3)
     return window + 1, part
+
+
+@refused(R(2, 3, 4), reasons="a region sees its memory through several operands")
+def view_in_place_amid_autocast(x):
+    """The region goes, and what it holds is told as before: the object that it changes is the program's."""
+    v = x.mT
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        v.squeeze_(-3)
+        x.erf_()
+    windows = v.unfold(-1, 2, 1)
+    windows.lerp_(windows + windows, windows * 2)
+    return v

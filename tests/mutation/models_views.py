@@ -579,3 +579,16 @@ class SeveralPiecesOfComputedSize(nn.Module):
             piece.add_(number)
         y.chunk(3)[1].mul_(2)
         return y
+
+
+@model(R(2, 3, 4))
+class ViewsInPlaceAmidAutocast(nn.Module):
+    def forward(self, x):
+        v, w = (x * 1).mT, x.mT
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            v.unsqueeze_(0)
+            w.squeeze_(-3)
+            y = w @ x
+            x.erf_()
+        v.add_(1)
+        return v, w, y

@@ -110,3 +110,14 @@ def test_writes_that_stay_in_autocast_regions_do_not_stay_where_those_are_inline
     fixed = trial.fix(trial.export(case), tmp_path, case.args)
     assert fixed.result.diagnostics == ()
     campaign.check(fixed, tmp_path, ())
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_region_goes_although_writes_in_it_stay(tmp_path):
+    torch.manual_seed(0)
+    case = models_refused.REFUSED["view_in_place_amid_autocast"].build()
+    fixed = trial.fix(trial.export(case), tmp_path, case.args)
+    assert [one.code for one in fixed.result.fixed] == ["GL402"]
+    reasons = {one.fix.message for one in fixed.result.diagnostics}
+    assert reasons == {"aten.lerp_.Tensor writes the same memory more than once"}
+    campaign.check(fixed, tmp_path, ())
