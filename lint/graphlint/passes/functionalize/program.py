@@ -345,7 +345,8 @@ def _write_obstacle(write: Write, analysis: Analysis) -> str | None:
             changed = changed.parent
         if changed.may_be_operand:
             return f"whether {op.packet} changes another tensor, too, depends on more than the artifact tells"
-        if write.kind != "intermediate":
+        handed = changed.step is None and changed.parent is not None  # into the graph, or out of one that is called
+        if write.kind != "intermediate" or handed:
             return f"{op.packet} changes the sizes or strides of a tensor that the caller or the module holds"
     return _crossing(write)
 
