@@ -591,17 +591,37 @@ def _same_bits(op: Any, written: Sequence[Any], samples: Sequence[Sample], *, is
 
 
 def _resized(op: Any, written: Sequence[Any], samples: Sequence[Sample]) -> str:
-    """How ``out=`` lays out tensors without elements, where that is not as its twin lays out its results."""
-    found = ""
+    """How ``out=`` lays out tensors without elements, where that is not as its twin lays out its results, or could not
+    be tried.
+    """
+    pairs = list(_into_nothing(op, written, samples))
+    if all(_as_the_twin(*pair) for pair in pairs):
+        return "" if pairs else "unknown"
+    return "rows" if all(_in_rows(*pair) for pair in pairs) else "unknown"
+
+
+def _into_nothing(op: Any, written: Sequence[Any], samples: Sequence[Sample]) -> Iterator[tuple[Any, Any]]:
+    """Pairs of what the twin returns and what ``out=`` makes of a tensor without elements."""
     for sample in itertools.chain(samples, map(_enlarged, samples)):
-        for expected, out in _write(op, written, sample, lambda tensor: tensor.new_empty(0), is_out=True):
-            if out.shape != expected.shape:
-                return "never"
-            if _steps(out) != _steps(expected):
-                if not out.is_contiguous():
-                    return "never"
-                found = "rows"
-    return found
+        yield from _write(op, written, sample, lambda tensor: tensor.new_empty(0), is_out=True)
+
+
+def _as_the_twin(expected: torch.Tensor, out: torch.Tensor) -> bool:
+    return out.shape == expected.shape and _steps(out) == _steps(expected)
+
+
+def _in_rows(expected: torch.Tensor, out: torch.Tensor) -> bool:
+    return out.shape == expected.shape and out.is_contiguous()
+
+
+def resized_otherwise(row: Row, samples: Sequence[Sample]) -> Iterator[str]:
+    """Whether an ``out=`` overload resizes otherwise than its row says, given samples of its twin."""
+    info, op = row.info(), _overload(row.name)
+    holds = {"as the twin": _as_the_twin, "rows": _in_rows}.get(info.resized)
+    if holds is not None and info.out_variant:
+        written = [a for a in op._schema.arguments if a.alias_info is not None and a.alias_info.is_write]
+        if not all(holds(*pair) for pair in _into_nothing(op, written, _different(samples, 4))):
+            yield f"{row.name}: how it lays out what it resizes"
 
 
 def _steps(tensor: torch.Tensor) -> list[int]:

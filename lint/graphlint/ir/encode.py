@@ -209,7 +209,7 @@ def _parsed(data: bytes) -> dict[str, Any]:
     """What was read of a program, down to its nodes."""
     try:
         return _PROGRAM.decode(data)
-    except msgspec.DecodeError:  # a number that is too large, or half a character, where nobody reads it
+    except (msgspec.DecodeError, UnicodeDecodeError):  # a number that is too large, or no text, where nobody reads it
         tree: dict[str, Any] = _OBJECT.decode(data)
         module: dict[str, Any] = _OBJECT.decode(tree["graph_module"])
         graph: dict[str, Any] = _OBJECT.decode(module["graph"])

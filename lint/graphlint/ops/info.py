@@ -246,9 +246,9 @@ class OpInfo(msgspec.Struct, frozen=True):
     """Whether it changes its operand's sizes, strides or storage rather than its elements. Where ``view`` tells steps
     (``t_``), it becomes another view of the same memory; else (``resize_``, ``set_``) the memory is another.
     """
-    resized: Literal["as the twin", "rows", "never"] = "as the twin"
+    resized: Literal["as the twin", "rows", "unknown"] = "as the twin"
     """How ``out=`` lays out a tensor without elements that it resizes: as the functional twin lays out its result, in
-    rows, or it does not resize it as it should.
+    rows, or in a way that is not known.
     """
     functional_twin: str | None = None
     """The overload that computes the same without writing (or, for checks, with tokens)."""

@@ -191,7 +191,7 @@ def _checked(call: Call, twin: OpInfo, schema: OpSchema) -> Twin:
         laid_out = strides is not None and (twin.meta_layout or own.is_contiguous)
         if target.resized:
             in_rows = op.resized == "rows"
-            if not twin.layout or op.resized == "never" or (in_rows and not own.is_contiguous):
+            if not twin.layout or op.resized == "unknown" or (in_rows and not own.is_contiguous):
                 raise Obstacle(f"how {op.name} lays out what it resizes is not known")
             meta, laid_out = own.with_(dtype=meta.dtype, strides=own.strides), not in_rows
         results.append(Result(meta, laid_out, told=dtype is not None))
