@@ -121,3 +121,23 @@ def test_a_region_goes_although_writes_in_it_stay(tmp_path):
     reasons = {one.fix.message for one in fixed.result.diagnostics}
     assert reasons == {"aten.lerp_.Tensor writes the same memory more than once"}
     campaign.check(fixed, tmp_path, ())
+
+
+class SwitchedOffInside(torch.nn.Module):
+    def forward(self, x):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            y = x @ x
+            with torch.autocast("cpu", enabled=False):
+                z = x * 1
+                z.index_put_((torch.tensor([0]),), x[1])
+        return y, z
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_region_that_is_switched_off_inside_another_casts_nothing(tmp_path):
+    torch.manual_seed(0)
+    case = trial.Case(SwitchedOffInside(), (torch.randn(4, 4),))
+    fixed = trial.fix(trial.export(case), tmp_path, case.args, trial.KEEPING)
+    assert writes(fixed.result.diagnostics) == []
+    assert "GL101" in [one.code for one in fixed.result.fixed]
+    campaign.check(fixed, tmp_path, ())

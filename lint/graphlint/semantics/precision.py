@@ -48,6 +48,10 @@ class Precision:
         """The graph's values that may have another dtype than the recorded one."""
         return self._doubts.get(id(graph), _NONE)
 
+    def casts(self, graph: Graph) -> bool:
+        """Whether a region casts what the graph's nodes are given."""
+        return any(self._modes[id(graph)].values())
+
     def _told(self, graph: Graph, modes: _Modes) -> Iterator[bool | None]:
         """What tells how the graph's regions were recorded: True where as they run, False where as if nothing were
         cast, None that there is a region at all.

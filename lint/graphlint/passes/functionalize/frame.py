@@ -389,7 +389,7 @@ class Frame:
             Target(write.argument, self.current(ref, exact=exact), self.recorded(ref), ref in resized)
             for write, ref in zip(writes, refs, strict=True)
         )
-        autocast = any(_enables_autocast(caller) for caller in self.scope.callers())
+        autocast = self.rewriter.precision.casts(self.graph)
 
         def rounds(reason: str) -> None:
             if self.rewriter.exact:
@@ -862,13 +862,6 @@ def _relocatable(ref: Ref) -> bool:
     if step is None or step.graph is ref.graph:
         return True
     return all(operand.name == step.operand or not operand.arg.names() for operand in step.node.inputs)
-
-
-def _enables_autocast(caller: Site) -> bool:
-    """Whether it is an autocast region that casts: device, dtype, enabled, …"""
-    inputs = caller.node.inputs
-    is_region = caller.op is not None and caller.op.region == "autocast"
-    return is_region and not (len(inputs) > 2 and inputs[2].arg.as_bool is False)
 
 
 def _in_place_of(original: Node | None, node: Node) -> Node:

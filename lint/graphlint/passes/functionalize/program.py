@@ -131,7 +131,7 @@ class Rewriter:
         self.views: dict[Ref, View] = {}
         self.resized: dict[Ref, Meta] = {}
         """What ``out=`` made of tensors without elements."""
-        self._precision = analysis.precision
+        self.precision = analysis.precision
         self._metas: dict[tuple[int, str], Meta] = {}
         self._alike: dict[bytes, Meta] = {}
         """Metadata by content: most values of a program are like many others."""
@@ -140,7 +140,7 @@ class Rewriter:
         """What is recorded of a value. Raises :class:`Obstacle` where that is too little."""
         meta = self._metas.get((id(graph), name))
         if meta is None:
-            if name in self._precision.doubts(graph):
+            if name in self.precision.doubts(graph):
                 raise Obstacle(UNSURE_DTYPE.format(name))
             raw = graph.meta(name)
             content = msgspec.json.encode(raw)
