@@ -11,12 +11,12 @@ from graphlint.ops.info import OpInfo
 from graphlint.ops.table import OpTable, op_table, version_of
 from graphlint.rules.settings import Settings
 from graphlint.semantics.analysis import Analysis, Write, has_effect
-from graphlint.semantics.autocast import AutocastRegions
 from graphlint.semantics.sites import Site
 
 if TYPE_CHECKING:
     from graphlint.passes.functionalize.program import Plan
     from graphlint.passes.restoring import Restoration
+    from graphlint.semantics.autocast import AutocastRegions
 
 
 class ProgramView(Analysis):
@@ -45,6 +45,8 @@ class ProgramView(Analysis):
     @cached_property
     def autocast(self) -> AutocastRegions:
         """What autocast regions cast."""
+        from graphlint.semantics.autocast import AutocastRegions
+
         return AutocastRegions(self)
 
     @cached_property
