@@ -148,45 +148,23 @@ def _check_graph(graph: Graph, path: tuple[str, ...], nesting: int) -> int:
             else ProgramError(error)
         )
     count = len(graph.nodes)
-    defined: set[str] = set(graph.constants)
-
-    for position, argument in enumerate(graph.inputs):
-        for name in argument.names():
-            if name in defined:
-                raise ProgramError(f"graph input {position} defines %{name} a second time{_within(path)}")
-            defined.add(name)
-        if argument.as_custom_obj is not None:
-            defined.add(argument.as_custom_obj.name)
-    for position, node in enumerate(graph.nodes):
-        for operand in node.inputs:
-            argument = operand.arg
-            # What most operands are; the others have a list made of their names.
-            read = argument.as_tensor
-            if read is not None:
-                if read.name in defined:
-                    continue
-            elif argument.as_int is not None or argument.as_float is not None or argument.is_constant:
-                continue
-            for name in argument.names():
-                if name not in defined:
-                    raise ProgramError(
-                        f"node {position} ({node.op}) reads %{name}, which nothing before it defines{_within(path)}"
-                    )
-            if argument.as_graph is not None:
-                if node.target.startswith(ATEN):
-                    raise ProgramError(f"node {position} ({node.op}) is given a graph, which this op does not take")
-                sub = argument.as_graph
-                _check_name(sub.name)
-                count += _check_graph(sub.graph, (*path, node.caller_label, sub.name), nesting)
-        made = node.outputs[0].as_tensor if len(node.outputs) == 1 else None
-        if made is not None and made.name not in defined:  # what most results are
-            defined.add(made.name)
+    survey, nodes, defined = graph.survey, graph.nodes, graph.defined
+    faults = [one for one in (survey.undefined, survey.twice) if one is not None]
+    if faults:
+        position, name = min(faults, key=lambda one: one[0])
+        what = f"node {position} ({nodes[position].op})" if position >= 0 else f"graph input {-1 - position}"
+        does = "defines %{} a second time{}"
+        if survey.undefined is not None and position == survey.undefined[0]:
+            does = "reads %{}, which nothing before it defines{}"
+        raise ProgramError(f"{what} {does.format(name, _within(path))}")
+    for position, argument in survey.rare:
+        sub, node = argument.as_graph, nodes[position]
+        if sub is None:
             continue
-        for name in node.results():
-            if name in defined:
-                raise ProgramError(f"node {position} ({node.op}) defines %{name} a second time{_within(path)}")
-            defined.add(name)
-    vars(graph)["defined"] = defined  # what it would work out itself
+        if node.target.startswith(ATEN):
+            raise ProgramError(f"node {position} ({node.op}) is given a graph, which this op does not take")
+        _check_name(sub.name)
+        count += _check_graph(sub.graph, (*path, node.caller_label, sub.name), nesting)
     _check_name(max(defined, key=len, default=""))
     for position, argument in enumerate(graph.outputs):
         for name in argument.names():

@@ -21,7 +21,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
-from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -113,37 +112,26 @@ def _of_guards(guards: Any) -> Iterator[str]:
 
 
 def _of_graph(graph: Graph, strict: bool) -> Iterator[str]:
-    # Each node is looked at once only: this is a part of every check, and takes as long as it takes to fetch them into
-    # the processor's cache.
-    names: dict[str, None] = {}
-    arguments: list[Argument] = []
-    for node in graph.nodes:
-        if node.name and not node.name.isidentifier():
-            names[node.name] = None
-        for operand in node.inputs:
-            names[operand.name] = None
-            if operand.arg.as_tensor is None and not operand.arg.is_constant:
-                arguments.append(operand.arg)
-        for output in node.outputs:
-            if output.as_tensor is None:
-                arguments.append(output)  # noqa: PERF401 - a list for each node would take longer
+    survey, nodes = graph.survey, graph.nodes
+    named = [node.name for node in nodes]
+    names = [*(name for name in named if name and not name.isidentifier()), *survey.keywords]
+    made = [output for position in survey.several for output in nodes[position].outputs]
     yield from _of_inputs(graph.inputs)
     yield from _walk(graph.inputs, strict)
     yield from _walk(graph.outputs, strict)
-    yield from (found for name in names for found in _string("name", name))
+    yield from (found for name in dict.fromkeys(names) for found in _string("name", name))
     yield from (found for target in graph.by_target for found in _string("target", target))
-    yield from _walk(arguments, strict)
+    yield from _walk([*(argument for _, argument in survey.rare), *made], strict)
     symbols = (graph.sym_int_values, graph.sym_float_values, graph.sym_bool_values, graph.custom_obj_values)
     for recorded in (graph.tensor_values, *symbols):
         yield from [f"has a value named {_shown(name)}" for name in recorded if not name.isidentifier()]
-    expressions: dict[str, None] = {}
-    for meta in graph.tensor_values.values():
-        for own in (meta, meta.meta) if meta.meta else (meta,):  # which one torch reads depends on its version
-            for size in chain(own.sizes, own.strides):
-                if size.as_expr is not None:
-                    expressions[size.as_expr.expr_str] = None
-            if isinstance(own.storage_offset, SymSize) and own.storage_offset.as_expr is not None:
-                expressions[own.storage_offset.as_expr.expr_str] = None
+    metas = list(graph.tensor_values.values())
+    metas += [meta.meta for meta in metas if meta.meta]  # which one torch reads depends on its version
+    sizes = [size.as_expr for meta in metas for size in meta.sizes if size.as_expr is not None]
+    sizes += [stride.as_expr for meta in metas for stride in meta.strides if stride.as_expr is not None]
+    offsets = [meta.storage_offset for meta in metas if isinstance(meta.storage_offset, SymSize)]
+    sizes += [offset.as_expr for offset in offsets if offset.as_expr is not None]
+    expressions = dict.fromkeys(size.expr_str for size in sizes)
     yield from (found for expression in expressions for found in _string("expr_str", expression))
     for values in symbols:
         yield from _walk(list(values.values()), strict)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from functools import cached_property
 from typing import Annotated, Any, Final, TypedDict
 
@@ -313,6 +314,41 @@ class Node(_Part):
         return [graph for one in self.inputs if (graph := one.arg.as_graph) is not None]
 
 
+class Survey(msgspec.Struct):
+    """What one walk over a graph's nodes finds."""
+
+    readers: dict[str, list[int]] = {}
+    """The values that inputs, constants and nodes define, in this order, each with the nodes that read it, by their
+    index.
+    """
+    rare: list[tuple[int, Argument]] = []
+    """The operands that are neither a tensor nor one of the commonest constants, each with its node's index."""
+    several: list[int] = []
+    """The nodes that make anything else than one tensor, by their index."""
+    keywords: set[str] = set()
+    """The names of operands."""
+    twice: tuple[int, str] | None = None
+    """The first node that defines a value which is defined already (-1 for the first input, -2 for the second one, …),
+    and that value.
+    """
+    undefined: tuple[int, str] | None = None
+    """The first node that reads a value which nothing before it defines, and that value."""
+
+    def define(self, names: Sequence[str], position: int) -> None:
+        for name in names:
+            if name in self.readers:
+                self.twice = self.twice or (position, name)
+            self.readers[name] = []
+
+    def read(self, names: Sequence[str], position: int) -> None:
+        for name in names:
+            places = self.readers.get(name)
+            if places is None:
+                self.undefined = self.undefined or (position, name)
+            else:
+                places.append(position)
+
+
 class Graph(_Part, dict=True, gc=True):
     inputs: list[Argument]
     outputs: list[Argument]
@@ -340,10 +376,46 @@ class Graph(_Part, dict=True, gc=True):
         return found
 
     @cached_property
-    def defined(self) -> set[str]:
+    def survey(self) -> Survey:
+        """Who reads which value, and what is rare."""
+        found = Survey()
+        readers, rare, keywords = found.readers, found.rare, found.keywords
+        for position, argument in enumerate(self.inputs):
+            found.define(argument.names(), -1 - position)
+        for name in self.constants:
+            readers.setdefault(name, [])
+        objects = {one.as_custom_obj.name for one in self.inputs if one.as_custom_obj is not None}
+        readers.update((name, []) for name in objects - readers.keys())
+        # Each node is looked at once: a part of every check, which takes as long as it takes to fetch them into the
+        # processor's cache. Most operands and results are one tensor or a number: a list for each would take longer.
+        for position, node in enumerate(self.nodes):
+            for operand in node.inputs:
+                argument = operand.arg
+                keywords.add(operand.name)
+                read = argument.as_tensor
+                if read is not None:
+                    places = readers.get(read.name)
+                    if places is not None:
+                        places.append(position)
+                        continue
+                elif argument.as_int is not None or argument.as_float is not None or argument.is_constant:
+                    continue
+                else:
+                    rare.append((position, argument))
+                found.read(argument.names(), position)
+            outputs = node.outputs
+            made = outputs[0].as_tensor if len(outputs) == 1 else None
+            if made is not None and made.name not in readers:
+                readers[made.name] = []
+                continue
+            found.several.append(position)
+            found.define(node.results(), position)
+        return found
+
+    @property
+    def defined(self) -> AbstractSet[str]:
         """Names of the values that inputs, constants and nodes define."""
-        given = {name for argument in self.inputs for name in argument.names()}
-        return given.union(self.constants, (name for node in self.nodes for name in node.results()))
+        return self.survey.readers.keys()
 
     def of_targets(self, wanted: Callable[[str], bool]) -> list[int]:
         """The nodes whose target is a wanted one, by their index, in order."""
@@ -357,12 +429,7 @@ class Graph(_Part, dict=True, gc=True):
     def used(self) -> set[str]:
         """Names of all values that nodes read or that the graph returns."""
         used = {name for output in self.outputs for name in output.names()}
-        for node in self.nodes:
-            for operand in node.inputs:  # most are one tensor or a number: a list for each would take longer
-                if operand.arg.as_tensor is not None:
-                    used.add(operand.arg.as_tensor.name)
-                elif not operand.arg.is_constant:
-                    used.update(operand.arg.names())
+        used.update([name for name, places in self.survey.readers.items() if places])
         return used
 
 

@@ -81,7 +81,8 @@ class Builder:
         """Append a node, and note what it reads."""
         place = len(self.edit.nodes)
         for operand in node.inputs:
-            for name in operand.arg.tensors():
+            read = operand.arg.as_tensor
+            for name in operand.arg.tensors() if read is None else (read.name,):
                 if name is not None:
                     self.last_read[self.root(name)] = place
         self.edit.nodes.append(node)

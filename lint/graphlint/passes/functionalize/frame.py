@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
@@ -56,13 +55,19 @@ class Blocked(Exception):  # noqa: N818  # control flow: plan again without thes
         self.reason = reason
 
 
-@contextmanager
-def blocking(*storages: Storage) -> Iterator[None]:
+class blocking:  # noqa: N801  # read as a word: with blocking(storage)
     """An obstacle that is met keeps these storages from being functionalized."""
-    try:
-        yield
-    except Obstacle as reason:
-        raise Blocked(storages, str(reason)) from None
+
+    __slots__ = ("storages",)
+
+    def __init__(self, *storages: Storage) -> None:
+        self.storages = storages
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, reason: BaseException | None, trace: object) -> None:
+        if isinstance(reason, Obstacle):
+            raise Blocked(self.storages, str(reason)) from None
 
 
 class State(msgspec.Struct, eq=False):
@@ -248,8 +253,8 @@ class Frame:
             if takes:
                 self.builder.source = node.metadata
                 self._visited.append((index, len(self.edit.nodes)))
-                writes = self.rewriter.writes.get(id(node), [])
-                if any(write.target.storage in self.rewriter.active for write in writes):
+                writes = self.rewriter.writes.get(id(node))
+                if writes is not None:
                     self._write(node, writes)
                 elif node.subgraphs():
                     self._call(node, index)
@@ -264,24 +269,13 @@ class Frame:
         """The nodes that have to do with what is rewritten, each with its index: those that take a value in a storage
         which is rewritten, or call graphs (True); those that compute a size (False).
         """
-        shown = self.shown.keys()
-        sized = bool(self.graph.sym_int_values)
-        for index, node in enumerate(self.graph.nodes):
-            # Most operands and results are one tensor or a number: a list for each would cost more than the rest.
-            for operand in node.inputs:
-                argument = operand.arg
-                if argument.as_tensor is not None:
-                    if argument.as_tensor.name in shown:
-                        yield index, node, True
-                        break
-                elif argument.is_constant:
-                    continue
-                elif argument.as_graph is not None or not shown.isdisjoint(argument.tensors()):
-                    yield index, node, True
-                    break
-            else:
-                if sized and any(output.as_tensor is None for output in node.outputs):
-                    yield index, node, False
+        graph, survey = self.graph, self.graph.survey
+        readers = survey.readers
+        places = {place for name in self.shown for place in readers.get(name, ())}
+        places.update(place for place, argument in survey.rare if argument.as_graph is not None)
+        sized = [place for place in survey.several if place not in places] if graph.sym_int_values else []
+        for place in sorted([*places, *sized]):
+            yield place, graph.nodes[place], place in places
 
     def _renamed(self, node: Node, *, exact: bool) -> Node:
         """The node with its operands under their current names."""

@@ -118,14 +118,18 @@ class Rewriter:
         self.active = active
         self.written = {ref.storage for write in analysis.writes for ref in write.refs}
         """Storages that are written, whether they are rewritten or not."""
+        targets = [(write, write.target.storage in active) for write in analysis.writes]
+        going = {id(write.site.node) for write, goes in targets if goes}
         self.writes: dict[int, list[Write]] = {}
-        for write in analysis.writes:
-            self.writes.setdefault(id(write.site.node), []).append(write)
+        """Those of the nodes that write to what is rewritten."""
+        for write, _ in targets:
+            if id(write.site.node) in going:
+                self.writes.setdefault(id(write.site.node), []).append(write)
+        scopes = [write.site.scope for write, goes in targets if goes]
         self.touched = {
             id(graph)
-            for write in analysis.writes
-            if write.target.storage in active
-            for graph in (write.site.scope.graph, *(caller.scope.graph for caller in write.site.scope.callers()))
+            for scope in {id(scope): scope for scope in scopes}.values()
+            for graph in (scope.graph, *(caller.scope.graph for caller in scope.callers()))
         }
         """Graphs that are rewritten: those that write, and those that call them."""
         self.views: dict[Ref, View] = {}
