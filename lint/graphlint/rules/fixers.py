@@ -75,7 +75,7 @@ def _cast(view: ProgramView, sites: Sequence[Site]) -> Made:
     whole = [region for region in view.autocast.outermost if chosen.issuperset(one.position for one in region.sites)]
     inlined = [site for region in whole for site in region.sites]
     castings = {node: casting for region in whole for node, casting in region.castings.items()}
-    dtypes = view.autocast.dtypes
+    dtypes = view.dtypes
     changes = dtypes.changes if dtypes.obstacle is None else {}
     return Made(inline_regions(view.program, inlined, castings, changes), frozenset(site.position for site in inlined))
 

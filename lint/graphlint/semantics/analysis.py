@@ -12,8 +12,8 @@ from graphlint.ir.edit import every_graph
 from graphlint.ir.model import Program
 from graphlint.ops.info import OpInfo
 from graphlint.ops.table import OpTable, check_twins
+from graphlint.semantics.dtypes import Dtypes
 from graphlint.semantics.memory import Memory, Ref, Storage, StorageKind
-from graphlint.semantics.precision import Precision
 from graphlint.semantics.sites import Site, walk
 
 DRAW: Final = "a random op"
@@ -104,12 +104,12 @@ class Analysis:
     def memory(self) -> Memory:
         """Which memory each value shows."""
         payloads: Mapping[str, str] | None = self._payloads() if self._payloads is not None else None
-        return Memory(self.program, self.ops, self.precision, payloads)
+        return Memory(self.program, self.ops, self.dtypes, payloads)
 
     @cached_property
-    def precision(self) -> Precision:
-        """Which recorded dtypes are to be doubted."""
-        return Precision(self.program, self.ops)
+    def dtypes(self) -> Dtypes:
+        """The dtypes that values have when the program runs."""
+        return Dtypes(self.program, self.ops)
 
     @cached_property
     def writes(self) -> tuple[Write, ...]:

@@ -20,9 +20,9 @@ from graphlint.ir.model import Node
 from graphlint.ops.info import OpInfo
 from graphlint.semantics.analysis import Analysis
 from graphlint.semantics.calls import call_of, inlining_obstacle
-from graphlint.semantics.casting import Casting, Modes, Unknown, casting_of, entered
+from graphlint.semantics.casting import Casting, casting_of
+from graphlint.semantics.dtypes import Modes, Unknown
 from graphlint.semantics.memory import StorageKind
-from graphlint.semantics.running_dtypes import RunningDtypes
 from graphlint.semantics.sites import Site
 
 _HELD: Final[tuple[StorageKind, ...]] = ("parameter", "user input", "unknown")
@@ -46,11 +46,6 @@ class AutocastRegions:
         self._analysis = analysis
 
     @cached_property
-    def dtypes(self) -> RunningDtypes:
-        """The dtypes that values have when the program runs."""
-        return RunningDtypes(self._analysis.program, self._analysis.ops, self._analysis.precision)
-
-    @cached_property
     def outermost(self) -> tuple[AutocastRegion, ...]:
         """The regions that are in no other one, in program order."""
         trees: dict[int, list[Site]] = {}
@@ -72,7 +67,7 @@ class AutocastRegions:
                 _check_shape(site.node)
             _check_dtypes(sites)
             self._check_records(sites)
-            self._walk(sites[0].node, entered(self._analysis.ops, sites[0].node, Modes()), castings)
+            self._walk(sites[0].node, self._analysis.dtypes.entered(sites[0].node, Modes()), castings)
             self._check_kept(sites[0], castings)
         except Unknown as reason:
             return AutocastRegion(sites, {}, str(reason))
@@ -80,20 +75,20 @@ class AutocastRegions:
 
     def _check_records(self, sites: tuple[Site, ...]) -> None:
         """What is recorded may be wrong where something casts."""
-        if self.dtypes.obstacle is not None and any(site.node.inputs[2].arg.as_bool for site in sites):
-            raise Unknown(self.dtypes.obstacle)
+        if self._analysis.dtypes.obstacle is not None and any(site.node.inputs[2].arg.as_bool for site in sites):
+            raise Unknown(self._analysis.dtypes.obstacle)
 
     def _walk(self, caller: Node, modes: Modes, castings: dict[int, Casting]) -> None:
         """Note what is cast in the graphs that a node calls."""
-        ops = self._analysis.ops
+        ops, dtypes = self._analysis.ops, self._analysis.dtypes
         for sub in caller.subgraphs():
             for node in sub.graph.nodes:
                 if node.subgraphs():
                     if modes.devices and call_of(node) is None:
                         raise Unknown(f"what {node.op} does with its graphs is not known")
-                    self._walk(node, entered(ops, node, modes), castings)
+                    self._walk(node, dtypes.entered(node, modes), castings)
                     continue
-                casting = casting_of(ops, sub.graph, node, modes, self.dtypes.of)
+                casting = casting_of(ops, sub.graph, node, modes, dtypes.of)
                 if casting is not None:
                     castings[id(node)] = casting
 

@@ -7,7 +7,7 @@ dtypes tell: floating ones but float64.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 
 import msgspec
 
@@ -16,11 +16,7 @@ from graphlint.ir.enums import DTYPES, FLOAT32, STRIDED
 from graphlint.ir.model import UNRECORDED, Argument, Graph, Node, TensorMeta
 from graphlint.ops.info import OpInfo
 from graphlint.ops.table import OpTable
-from graphlint.semantics.precision import LOWER
-
-
-class Unknown(Exception):  # noqa: N818  # not an error: the reason why regions stay
-    """What autocast makes of something cannot be told."""
+from graphlint.semantics.dtypes import LOWER, Modes, Unknown
 
 
 class Casting(msgspec.Struct, frozen=True):
@@ -33,30 +29,6 @@ class Casting(msgspec.Struct, frozen=True):
     """Whether no operand is cast, but the node is told to compute in that dtype."""
     keeps: bool = False
     """Whether torch keeps such a cast of a parameter for the rest of the region."""
-
-
-class Modes(msgspec.Struct, frozen=True):
-    """What casts at one place."""
-
-    devices: Mapping[str, int] = {}
-    """The dtypes that operands are lowered to, by the type of the device."""
-    keeps: bool = True
-
-
-def entered(ops: OpTable, node: Node, modes: Modes) -> Modes:
-    """What casts in the graphs that a node calls: a region names the device, the dtype, if it casts, if it keeps."""
-    op = ops.lookup(node.target)
-    if op is None or op.region != "autocast":
-        return modes
-    if len(node.inputs) < 4:
-        raise Unknown("it is recorded in a way that is not known")
-    device, dtype, enabled, keeps = (operand.arg for operand in node.inputs[:4])
-    devices = {name: lower for name, lower in modes.devices.items() if name != device.as_string}
-    if enabled.as_bool is not False:
-        if dtype.as_scalar_type not in LOWER:
-            raise Unknown("the artifact does not tell which dtype it casts to")
-        devices[device.as_string or ""] = dtype.as_scalar_type
-    return Modes(devices, keeps.as_bool is not False)
 
 
 def casting_of(
@@ -72,12 +44,15 @@ def casting_of(
         raise Unknown(f"what autocast makes of {node.op} is not known")
     metas = {name: graph.meta(name) for operand in node.inputs for name in _tensors(operand.arg)}
     devices = _devices(op, metas.values(), modes)
-    policies = {op.autocast.get(device, "unknown") for device in devices}
+    policies = {op.autocast.get(device, "unknown" if may_cast(op) else "none") for device in devices}
     if not devices or policies == {"none"}:
         return None
     (device, *others), (policy, *_) = devices, policies
     if policies == {"unknown"} or others:
         raise Unknown(f"what autocast makes of {op.name} is not known")
+    lower = modes.devices[device]
+    if lower is None:
+        raise Unknown("the artifact does not tell which dtype it casts to")
     eligible = {}
     for name, meta in metas.items():
         if meta is not None and category(meta.dtype) == FLOATING and (dtype := dtype_of(graph, name)) != FLOAT64:
@@ -89,7 +64,12 @@ def casting_of(
             operand.arg
         ):
             raise Unknown(f"{op.name} is given tensors in a kind of list that autocast leaves alone")
-    return _by_policy(node, op, policy, modes.devices[device], eligible, keeps=modes.keeps)
+    return _by_policy(node, op, policy, lower, eligible, keeps=modes.keeps)
+
+
+def may_cast(op: OpInfo) -> bool:
+    """Whether autocast has a kernel for the op on some device, or the op is made of others that it may have one for."""
+    return not op.tags.isdisjoint(("autocast", "composite"))
 
 
 def _devices(op: OpInfo, metas: Collection[TensorMeta | None], modes: Modes) -> set[str]:

@@ -8,7 +8,7 @@ from graphlint.ir.expressions import as_expression
 from graphlint.ir.model import Argument, Graph, Node, Program
 from graphlint.semantics.analysis import Analysis
 from graphlint.semantics.calls import call_of
-from graphlint.semantics.precision import UNSURE_DTYPE
+from graphlint.semantics.dtypes import UNSURE_DTYPE
 from graphlint.semantics.sites import Site
 from graphlint.semantics.sizes import expression_of
 
@@ -84,7 +84,7 @@ def metadata_obstacle(view: Analysis, site: Site) -> str | None:
     meta = graph.meta(name)
     if meta is None:
         return f"the artifact records no metadata of %{name}"
-    if "dtype" in asserted and name in view.precision.doubts(graph):
+    if "dtype" in asserted and name in view.dtypes.doubts(graph):
         return UNSURE_DTYPE.format(name)
     if "dtype" in asserted and (dtype := asserted["dtype"].as_scalar_type) != meta.dtype:
         return f"it asserts torch.{DTYPES.get(dtype or 0)}, the artifact records torch.{DTYPES.get(meta.dtype)}"

@@ -27,7 +27,7 @@ from graphlint.ops.info import OpInfo
 from graphlint.ops.table import OpTable
 from graphlint.semantics.calls import call_of
 from graphlint.semantics.conditional import shares_storage, stays_as_is
-from graphlint.semantics.precision import Precision
+from graphlint.semantics.dtypes import Dtypes
 from graphlint.semantics.sites import Site
 from graphlint.semantics.sizes import Sizes
 
@@ -186,13 +186,13 @@ class Memory:
     """What all values of a program refer to. Subgraphs are keyed by the identity of their graph object."""
 
     def __init__(
-        self, program: Program, ops: OpTable, precision: Precision, payloads: Mapping[str, str] | None = None
+        self, program: Program, ops: OpTable, dtypes: Dtypes, payloads: Mapping[str, str] | None = None
     ) -> None:
         """``payloads`` maps qualified names of parameters, buffers and constants to the identity of what holds
         their values: inputs with the same payload are one storage.
         """
         self._ops = ops
-        self._precision = precision
+        self._dtypes = dtypes
         self._sizes = Sizes(program)
         self._graphs: dict[int, _Binding] = {}
         self._count = 0
@@ -345,7 +345,7 @@ class Memory:
         for name in names:
             shares: bool | None = True
             if op.shares is not None:
-                doubted = not self._precision.doubts(graph).isdisjoint((name, result))
+                doubted = not self._dtypes.doubts(graph).isdisjoint((name, result))
                 shares = shares_storage(
                     graph, node, op, name, result, dtypes_known=not doubted, may_be_one=self._sizes.may_be_one
                 )

@@ -383,7 +383,7 @@ class Frame:
             Target(write.argument, self.current(ref, exact=exact), self.recorded(ref), ref in resized)
             for write, ref in zip(writes, refs, strict=True)
         )
-        autocast = self.rewriter.precision.casts(self.graph)
+        autocast = self.rewriter.dtypes.casts(self.graph)
 
         def rounds(reason: str) -> None:
             if self.rewriter.exact:

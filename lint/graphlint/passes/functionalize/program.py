@@ -31,8 +31,8 @@ from graphlint.passes.functionalize.metas import Meta, Obstacle
 from graphlint.passes.functionalize.views import View
 from graphlint.semantics.analysis import Analysis, Write
 from graphlint.semantics.calls import call_of
+from graphlint.semantics.dtypes import UNSURE_DTYPE
 from graphlint.semantics.memory import Ref, Storage
-from graphlint.semantics.precision import UNSURE_DTYPE
 from graphlint.semantics.sites import Scope, Site
 from graphlint.semantics.sizes import Sizes
 
@@ -135,7 +135,7 @@ class Rewriter:
         self.views: dict[Ref, View] = {}
         self.resized: dict[Ref, Meta] = {}
         """What ``out=`` made of tensors without elements."""
-        self.precision = analysis.precision
+        self.dtypes = analysis.dtypes
         self._metas: dict[tuple[int, str], Meta] = {}
         self._alike: dict[bytes, Meta] = {}
         """Metadata by content: most values of a program are like many others."""
@@ -144,7 +144,7 @@ class Rewriter:
         """What is recorded of a value. Raises :class:`Obstacle` where that is too little."""
         meta = self._metas.get((id(graph), name))
         if meta is None:
-            if name in self.precision.doubts(graph):
+            if name in self.dtypes.doubts(graph):
                 raise Obstacle(UNSURE_DTYPE.format(name))
             raw = graph.meta(name)
             content = msgspec.json.encode(raw)
