@@ -267,6 +267,7 @@ FORBIDDEN = {
     "asyncio",
     "dataclasses",
     "difflib",
+    "jinja2",
     "json",
     "logging",
     "multiprocessing",

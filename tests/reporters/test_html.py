@@ -78,7 +78,7 @@ def test_nothing_is_loaded_and_only_its_own_script_runs(results):
 
 
 def test_style_and_script_are_the_same_in_any_encoding():
-    assert (page._part("page.css") + page._part("page.js")).isascii()
+    assert (page.part("page.css") + page.part("page.js")).isascii()
 
 
 def test_every_finding_is_there_with_what_filters_ask_for(results, buffer_mutation):

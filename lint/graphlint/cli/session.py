@@ -11,7 +11,7 @@ import click
 from graphlint.artifact.errors import ConfigError
 from graphlint.artifact.source import is_url
 from graphlint.cli.console import EXIT_FAILURE, Console, raise_on_termination
-from graphlint.report.formats.phrasing import ACCEPTED_BY, count, relative
+from graphlint.report.formats.phrasing import accepted_by, count, relative
 from graphlint.report.results import Action, FileResult
 from graphlint.run.config import configured
 from graphlint.run.pool import Outcome, Process, Task, run
@@ -128,10 +128,7 @@ def _tell(outcome: Outcome, console: Console) -> None:
     console.progress(f"{result.path}: linted {programs}: {count(len(result.diagnostics), 'finding')} left{aside}")
     for one in result.suppressed:
         at = f"{one.place.path}:{one.place.line}: " if one.place is not None else ""
-        why = one.suppression
-        reason = (
-            "" if why is None else f" (suppressed by {ACCEPTED_BY[why.by]}{f': {why.reason}' if why.reason else ''})"
-        )
+        reason = f" (suppressed by {accepted_by(one.suppression)})" if one.suppression is not None else ""
         console.progress(f"{result.path}: {at}{one.code} {one.message}{reason}")
 
 

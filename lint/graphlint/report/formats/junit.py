@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from graphlint.report.formats import full
 from graphlint.report.formats.escaping import ascii_markup, printable, printable_lines
-from graphlint.report.formats.phrasing import ACCEPTED_BY, DEFAULT_PROGRAM, node_path, spot_of
+from graphlint.report.formats.phrasing import DEFAULT_PROGRAM, accepted_by, node_path, spot_of
 from graphlint.report.results import FileResult, ReportOptions
 from graphlint.rules.diagnostics import Diagnostic
 
@@ -76,7 +76,7 @@ def _failure(diagnostic: Diagnostic, options: ReportOptions) -> str:
 
 def _skipped(diagnostic: Diagnostic) -> str:
     why = diagnostic.suppression
-    reason = "" if why is None else f"accepted by {ACCEPTED_BY[why.by]}{f': {why.reason}' if why.reason else ''}"
+    reason = "" if why is None else f"accepted by {accepted_by(why)}"
     return f"<skipped{_attributes(message=f'{diagnostic.code} {diagnostic.message} ({reason})')}/>"
 
 

@@ -12,18 +12,14 @@ import msgspec
 from graphlint.ir.source import SourceFrame
 from graphlint.report.formats.escaping import printable
 from graphlint.report.results import FileResult, ReportOptions, RestoredCheck
-from graphlint.rules.diagnostics import Diagnostic, Location, Severity
+from graphlint.rules.diagnostics import Diagnostic, Location, Severity, Suppression
 
 DEFAULT_PROGRAM: Final = "model"
 """The name under which ``torch.export.save`` stores its one program: not worth showing."""
 _FILE_RULES: Final = ("GL0", "GL9")
 """What is wrong with a file itself is put right elsewhere (``git lfs pull``): what the fix says is advice."""
 COLORS: Final[dict[Severity, str]] = {"error": "red", "warning": "yellow", "note": "blue"}
-ACCEPTED_BY: Final = {
-    "comment": "a comment in the source",
-    "per-file-ignores": "per-file-ignores",
-    "baseline": "the baseline",
-}
+_ACCEPTED_BY: Final = {"comment": "a comment in the source", "baseline": "the baseline"}
 _COUNTED: Final = re.compile(r"_\d+\b|(?<=[.'])\d+(?=[.'])")
 """What tells ``%mul_3`` from ``%mul`` and ``'layers.3.cache'`` from ``'layers.0.cache'`` in messages."""
 _LISTED: Final = 3
@@ -87,6 +83,11 @@ def headline(results: Sequence[FileResult]) -> str:
 def fixed_word(results: Sequence[FileResult]) -> str:
     """What is to be said of findings that a fix takes away: ``--diff`` writes nothing."""
     return "fixed" if any(result.changed for result in results) else "to be fixed"
+
+
+def accepted_by(why: Suppression) -> str:
+    """``a comment in the source: the cache is ours``."""
+    return _ACCEPTED_BY.get(why.by, why.by) + (f": {why.reason}" if why.reason else "")
 
 
 def paint(text: str, options: ReportOptions, **style: Any) -> str:
