@@ -10,12 +10,13 @@ take such rules in the picture itself for its size.
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from hashlib import sha256
 from html import escape
-from importlib.resources import files
 from typing import Final, NamedTuple
 
 import msgspec
+from markupsafe import Markup
 
 from graphlint.report.formats.escaping import printable
 from graphlint.report.formats.phrasing import grouped
@@ -23,6 +24,7 @@ from graphlint.report.graphs.drawing import Drawing
 from graphlint.report.graphs.flow import Edge, Flow, ShownProgram, Vertex
 from graphlint.report.graphs.layers import Point, place
 from graphlint.report.results import KEY, Illustration, Picture, ReportOptions
+from graphlint.report.templates import rendered
 from graphlint.rules.diagnostics import Diagnostic
 from graphlint.rules.view import ProgramView
 from graphlint.semantics.sites import Site
@@ -39,6 +41,7 @@ _LEGEND_GAP: Final = 22
 MOST: Final = 50
 """How many pictures of a program are drawn: a report with thousands of them opens in no browser."""
 _MOST_SUCCESSORS: Final = 3
+_escaped: Final = partial(escape, quote=False)
 
 
 def render(path: str, programs: Sequence[ShownProgram], options: ReportOptions) -> str:
@@ -55,30 +58,25 @@ def render_svg(drawing: Drawing) -> str:
 def draw(drawing: Drawing) -> Picture:
     """The picture, to be put into a page."""
     svg = _Svg(drawing)
-    body = svg.graph(drawing.graph)
-    legend = svg.legend()
-    width = max(body.width, legend.width, 200) + 2 * _MARGIN
-    height = body.height + legend.height + 2 * _MARGIN + (_LEGEND_GAP if legend.elements else 0)
-    parts = (
-        '<svg xmlns="http://www.w3.org/2000/svg" class="glp-picture" role="img"',
-        f'  aria-labelledby="glp-t{KEY} glp-d{KEY}" viewBox="0 0 {_n(width)} {_n(height)}"',
-        f'  width="{_n(width)}" height="{_n(height)}">',
-        f'<title id="glp-t{KEY}">{_text(drawing.title)}</title>',
-        f'<desc id="glp-d{KEY}">{_text(drawing.description)}</desc>',
-        f"<style>{''.join(files(__package__).joinpath('picture.css').read_text('utf-8').splitlines())}</style>",
-        "<defs>",
-        *(
-            f'<marker id="glp-{kind}{KEY}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="8" markerHeight="8" '
-            f'markerUnits="userSpaceOnUse" orient="auto"><path class="glp-head-{kind}" d="M0 0L8 4L0 8z"/></marker>'
-            for kind in ("value", "storage", "order")
-        ),
-        "</defs>",
-        f'<rect class="glp-paper" width="{_n(width)}" height="{_n(height)}"/>',
-        *_moved(body, (width - body.width) / 2, _MARGIN),
-        *_moved(legend, _MARGIN, body.height + _MARGIN + _LEGEND_GAP),
-        "</svg>",
+    body, legend = svg.graph(drawing.graph), svg.legend()
+    room = max((_width(text) + 36 for _, text in legend), default=0.0)
+    parts = rendered(
+        "graphs",
+        "picture.svg",
+        _escaped,
+        drawing=drawing,
+        body=body,
+        legend=legend,
+        width=max(body.width, room, 200) + 2 * _MARGIN,
+        height=body.height + len(legend) * _LINE + 2 * _MARGIN + (_LEGEND_GAP if legend else 0),
+        margin=_MARGIN,
+        padding=_PADDING,
+        header=_HEADER,
+        line_height=_LINE,
+        key=Markup(KEY),
+        n=_n,
     )
-    return Picture(drawing.description, "\n".join(parts) + "\n")
+    return Picture(drawing.description, parts)
 
 
 def illustrate(view: ProgramView, diagnostics: Iterable[Diagnostic]) -> dict[Site, Illustration]:
@@ -128,12 +126,26 @@ def _trace(site: Site) -> str:
     return site.node.metadata.get("stack_trace", "")
 
 
-class _Drawn(NamedTuple):
-    """A part of the picture with its size, drawn at the origin."""
-
+class _Box(NamedTuple):
+    vertex: Vertex
     width: float
     height: float
-    elements: list[str]
+    classes: str
+    texts: list[tuple[str, str]]
+    """Each with its class."""
+    top: float
+    """Where the graphs begin that it calls."""
+    frames: list[tuple[str, "_Graph", float]]
+    """Those graphs, each with its name and its place."""
+
+
+class _Graph(NamedTuple):
+    width: float
+    height: float
+    boxes: list[_Box]
+    corners: dict[int, Point]
+    lines: list[tuple[str, str, str]]
+    """The kind of each, its path, and the values that take it."""
 
 
 class _Svg:
@@ -142,25 +154,21 @@ class _Svg:
         self._marks: set[str] = set()
         """What has to be explained."""
 
-    def graph(self, vertices: Sequence[Vertex]) -> _Drawn:
+    def graph(self, vertices: Sequence[Vertex]) -> _Graph:
         """The boxes and lines of a graph."""
-        drawn = {vertex.number: self._box(vertex) for vertex in vertices}
+        boxes = [self._box(vertex) for vertex in vertices]
         joined: dict[tuple[int, int], list[Edge]] = {}
         for wire in self._drawing.wires(vertices):
             joined.setdefault((wire.source, wire.target), []).append(wire)
             self._marks |= {"order"} if wire.kind == "order" else set()
         ends = {vertex.number for vertex in vertices if vertex.kind == "return"}
-        placed = place({number: (one.width, one.height) for number, one in drawn.items()}, list(joined), ends)
-        elements = [_line(wires, points) for wires, points in zip(joined.values(), placed.lines, strict=True)]
-        for number, box in drawn.items():
-            x, y = placed.boxes[number]
-            elements += _moved(box, x, y)
-            elements += self._stubs(number, x + box.width - 14, y, y + box.height)
-        return _Drawn(placed.width, placed.height, elements)
+        placed = place({one.vertex.number: (one.width, one.height) for one in boxes}, list(joined), ends)
+        lines = [_line(wires, points) for wires, points in zip(joined.values(), placed.lines, strict=True)]
+        return _Graph(placed.width, placed.height, boxes, placed.boxes, lines)
 
-    def _box(self, vertex: Vertex) -> _Drawn:
+    def _box(self, vertex: Vertex) -> _Box:
         drawing, number = self._drawing, vertex.number
-        inner = [(name, self.graph(vertices)) for name, vertices in drawing.called(vertex)]
+        inner = [(_cut(name), self.graph(vertices)) for name, vertices in drawing.called(vertex)]
         texts = [("glp-text glp-heading", _cut(drawing.heading(vertex)))]
         texts += [("glp-quiet", _cut(line)) for line in drawing.lines(vertex)]
         texts += [(f"glp-tag-{kind}", _cut(text)) for kind, text in self._tags(vertex)]
@@ -170,30 +178,17 @@ class _Svg:
             room = sum(one.width + 2 * _PADDING for _, one in inner) + _PADDING * (len(inner) + 1)
             width = max(width, room, *(_width(name) + 4 * _PADDING for name, _ in inner))
             height = top + _HEADER + max(one.height for _, one in inner) + 2 * _PADDING
+        frames = []
+        x = (width - sum(one.width + 3 * _PADDING for _, one in inner) + _PADDING) / 2
+        for name, one in inner:
+            frames.append((name, one, x))
+            x += one.width + 3 * _PADDING
         thick = number in drawing.focus or bool(drawing.writes(number))
         shows, reads = number in drawing.shows, number in drawing.reads
         self._marks |= {"storage"} if shows else set()
+        self._marks |= {"stub"} if any(drawing.more(number)) else set()
         kind = "focus" if thick else "shows" if shows else "reads" if reads else "box"
-        classes = f"glp-{kind} glp-thick" if thick else f"glp-{kind}"
-        round_ = 4 if vertex.kind == "node" else 14
-        elements = [
-            f"<g><title>{_text(vertex.text)}</title>",
-            f'<rect class="{classes}" width="{_n(width)}" height="{_n(height)}" rx="{round_}"/>',
-        ]
-        for index, (style, text) in enumerate(texts, 1):
-            elements.append(f'<text class="{style}" x="{_n(width / 2)}" y="{_n(_LINE * index)}">{_text(text)}</text>')
-        x = (width - sum(one.width + 3 * _PADDING for _, one in inner) + _PADDING) / 2
-        for name, one in inner:
-            frame = one.width + 2 * _PADDING
-            size = f'width="{_n(frame)}" height="{_n(height - top - _PADDING)}"'
-            elements += (
-                f'<rect class="glp-frame" x="{_n(x)}" y="{_n(top)}" {size} rx="4"/>',
-                f'<text class="glp-quiet" x="{_n(x + frame / 2)}" y="{_n(top + 16)}">{_text(_cut(name))}</text>',
-                *_moved(one, x + _PADDING, top + _HEADER),
-            )
-            x += frame + _PADDING
-        elements.append("</g>")
-        return _Drawn(width, height, elements)
+        return _Box(vertex, width, height, f"glp-{kind}{' glp-thick' if thick else ''}", texts, top, frames)
 
     def _tags(self, vertex: Vertex) -> Iterator[tuple[str, str]]:
         """In words what the colours say."""
@@ -208,19 +203,7 @@ class _Svg:
         elif not writes and number in self._drawing.reads:
             yield "reads", "returned after the write" if vertex.kind == "return" else "reads it after the write"
 
-    def _stubs(self, number: int, x: float, top: float, bottom: float) -> Iterator[str]:
-        """Short ends of the lines that lead to what is not on the picture."""
-        above, below = self._drawing.more(number)
-        for more, how, start in ((above, "taken from", top - 12), (below, "used by", bottom)):
-            if more:
-                self._marks.add("stub")
-                verb = "is" if more == 1 else "are"
-                yield (
-                    f'<path class="glp-stub" d="M{_n(x)} {_n(start)}V{_n(start + 12)}">'
-                    f"<title>{how} {more} more that {verb} not on the picture</title></path>"
-                )
-
-    def legend(self) -> _Drawn:
+    def legend(self) -> list[tuple[str, str]]:
         """One line for each mark that is on the picture, and what is not on it."""
         left_out = self._drawing.left_out
         entries = (
@@ -229,18 +212,10 @@ class _Svg:
             ("stub", "leads to what is not on the picture"),
             ("", f"{'1 node is' if left_out == 1 else f'{left_out} nodes are'} not on the picture"),
         )
-        shown = [(kind, text) for kind, text in entries if (kind in self._marks if kind else left_out)]
-        elements = []
-        for index, (kind, text) in enumerate(shown):
-            y = index * _LINE + 12
-            if kind:
-                elements.append(f'<path class="glp-{kind}" d="M0 {y - 4}H28"/>')
-            elements.append(f'<text class="glp-quiet glp-left" x="{36 if kind else 0}" y="{y}">{text}</text>')
-        width = max((_width(text) + 36 for _, text in shown), default=0.0)
-        return _Drawn(width, len(shown) * _LINE, elements)
+        return [(kind, text) for kind, text in entries if (kind in self._marks if kind else left_out)]
 
 
-def _line(wires: Sequence[Edge], points: Sequence[Point]) -> str:
+def _line(wires: Sequence[Edge], points: Sequence[Point]) -> tuple[str, str, str]:
     """A line through the points: straight down the layers, curved between them."""
     kinds = {wire.kind for wire in wires}
     kind = next(kind for kind in ("storage", "value", "order") if kind in kinds)
@@ -253,21 +228,7 @@ def _line(wires: Sequence[Edge], points: Sequence[Point]) -> str:
             middle = (y + to_y) / 2
             path.append(f"C{_n(x)} {_n(middle)} {_n(to_x)} {_n(middle)} {_n(to_x)} {_n(to_y)}")
         x, y = to_x, to_y
-    names = ", ".join(f"%{wire.value}" for wire in wires if wire.value)
-    what = _text(names) or "no value: the one writes memory that the other reads"
-    return (
-        f'<path class="glp-{kind}" d="{"".join(path)}" marker-end="url(#glp-{kind}{KEY})"><title>{what}</title></path>'
-    )
-
-
-def _moved(drawn: _Drawn, x: float, y: float) -> list[str]:
-    if not drawn.elements:
-        return []
-    return [f'<g transform="translate({_n(x)} {_n(y)})">', *drawn.elements, "</g>"]
-
-
-def _text(text: str) -> str:
-    return escape(printable(text), quote=False)
+    return kind, "".join(path), ", ".join(f"%{wire.value}" for wire in wires if wire.value)
 
 
 def _cut(text: str) -> str:
