@@ -20,16 +20,17 @@ field by field. The text is ASCII. Within one version keys are only ever added.
 """
 
 from collections import Counter
-from collections.abc import Iterator
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import msgspec
+from markupsafe import Markup
 
 from graphlint import __version__
 from graphlint.ir.source import SourceFrame
 from graphlint.report.formats.escaping import encode, printable
 from graphlint.report.formats.phrasing import count, paint, source_line
 from graphlint.report.results import ReportOptions
+from graphlint.report.templates import rendered
 
 VERSION: Final = 1
 
@@ -99,6 +100,13 @@ class ProgramDiff(msgspec.Struct, frozen=True):
     def equal(self) -> bool:
         return not self.interface and not self.changes
 
+    @property
+    def counted(self) -> str:
+        """``1 changed, 7 unchanged``: how many nodes."""
+        numbers = Counter(one.kind for one in self.changes if one.old is not None or one.new is not None)
+        parts = [f"{numbers[kind]} {kind}" for kind in get_args(Kind) if numbers[kind]]
+        return ", ".join([*parts, f"{self.unchanged} unchanged"])
+
 
 class ArtifactDiff(msgspec.Struct, frozen=True):
     """The differences between two artifacts."""
@@ -115,81 +123,21 @@ class ArtifactDiff(msgspec.Struct, frozen=True):
         return not self.added and not self.removed and all(program.equal for program in self.programs)
 
 
-_MARKS: Final[dict[Kind, tuple[str, str]]] = {
-    "added": ("+", "green"),
-    "removed": ("-", "red"),
-    "changed": ("~", "yellow"),
-    "moved": (">", "cyan"),
-}
-"""Sign and colour."""
-
-
 def render(diff: ArtifactDiff, options: ReportOptions) -> str:
     """The text, empty where there is no difference."""
     if diff.equal:
         return ""
-    lines = [paint(printable(f"{diff.old} -> {diff.new}"), options, bold=True)]
-    lines += [_marked("added", f"program {name}", options) for name in diff.added]
-    lines += [_marked("removed", f"program {name}", options) for name in diff.removed]
-    several = len(diff.programs) + len(diff.added) + len(diff.removed) > 1
-    for program in (one for one in diff.programs if not one.equal):
-        if several or program.old_name is not None:
-            was = f" (was {program.old_name})" if program.old_name is not None else ""
-            lines += ["", paint(printable(f"Program {program.name}{was}"), options, bold=True)]
-        lines += _program(program, options)
-    same = [program.name for program in diff.programs if program.equal]
-    if several and same:
-        lines += ["", printable(f"Equal: {', '.join(same)}")]
-    return "\n".join(lines) + "\n"
-
-
-def _marked(kind: Kind, text: str, options: ReportOptions, indent: str = "") -> str:
-    sign, color = _MARKS[kind]
-    return paint(f"{indent}{sign} {printable(text)}", options, fg=color)
-
-
-def _program(program: ProgramDiff, options: ReportOptions) -> Iterator[str]:
-    if program.interface:
-        yield ""
-        yield paint("Interface", options, bold=True)
-        yield from (_marked(one.kind, _interface(one), options, "  ") for one in program.interface)
-    yield ""
-    numbers = Counter(one.kind for one in program.changes if one.old is not None or one.new is not None)
-    parts = [f"{numbers[kind]} {kind}" for kind in _MARKS if numbers[kind]]
-    yield paint("Graph", options, bold=True) + f": {', '.join([*parts, f'{program.unchanged} unchanged'])}"
-    graph: tuple[str, ...] = ()
-    for change in program.changes:
-        if change.graph != graph:
-            graph = change.graph
-            yield f"  in {printable(' > '.join(graph) or 'the program')}:"
-        yield from _change(change, options)
-
-
-def _interface(change: InterfaceChange) -> str:
-    if change.kind == "moved":
-        return f"order of inputs: {change.old} -> {change.new}"
-    what = f"range of {change.name}" if change.what == "range" else f"{change.what} {change.name}".rstrip()
-    return f"{what}: {' -> '.join(value for value in (change.old, change.new) if value is not None)}"
-
-
-def _change(change: Change, options: ReportOptions) -> Iterator[str]:
-    facts = change.new or change.old
-    if facts is None:
-        headline = "what it returns"
-    elif change.kind in ("added", "removed"):
-        headline = facts.text
-    else:
-        headline = f"%{facts.name} = {facts.op}"
-        if change.old is not None and change.old.name != facts.name:
-            headline += f" (was %{change.old.name})"
-    source = facts.source if facts is not None else None
-    place = "    " + paint(source_line(source, options), options, dim=True) if source is not None else ""
-    yield _marked(change.kind, headline, options, "  ") + place
-    for detail in change.details:
-        text = f"{detail.what}: {detail.old} -> {detail.new}"
-        if detail.what == "after":
-            text = f"comes after {detail.new}, came after {detail.old}"
-        yield f"      {printable(text)}"
+    return rendered(
+        "comparison",
+        "changes.txt",
+        str,
+        diff=diff,
+        options=options,
+        several=len(diff.programs) + len(diff.added) + len(diff.removed) > 1,
+        same=[program.name for program in diff.programs if program.equal],
+        source_line=source_line,
+        paint=lambda text, **style: Markup(paint(printable(text), options, **style)),  # noqa: S704 - no markup
+    )
 
 
 def summary(diff: ArtifactDiff) -> str:
