@@ -14,7 +14,7 @@ from graphlint.report.formats.escaping import printable
 
 
 def rendered(folder: str, name: str, escaped: Callable[[str], str] = escape, /, **values: Any) -> str:
-    """The text of a template in a folder of this package (``formats/html``); what is put in is ``escaped`` so."""
+    """The text of a template in a folder of graphlint's (``report/graphs``); what is put in is ``escaped`` so."""
     return _environment(folder, escaped).get_template(name).render(values)
 
 
@@ -24,7 +24,7 @@ def _environment(folder: str, escaped: Callable[[str], str]) -> Environment:
         return value if isinstance(value, Markup) else Markup(escaped(printable(str(value))))  # noqa: S704
 
     return Environment(
-        loader=PackageLoader(__package__, folder),
+        loader=PackageLoader("graphlint", folder),
         autoescape=True,
         finalize=shown,
         undefined=StrictUndefined,

@@ -128,7 +128,7 @@ def render(diff: ArtifactDiff, options: ReportOptions) -> str:
     if diff.equal:
         return ""
     return rendered(
-        "comparison",
+        "report/comparison",
         "changes.txt",
         str,
         diff=diff,

@@ -15,7 +15,7 @@ def render(path: str, programs: Sequence[ShownProgram], options: ReportOptions) 
 
 def render_dot(drawing: Drawing, name: str = "program") -> str:
     """The ``digraph``, ending in a newline."""
-    return rendered("graphs", "graph.dot", _escaped, drawing=drawing, name=name)
+    return rendered("report/graphs", "graph.dot", _escaped, drawing=drawing, name=name)
 
 
 def _escaped(text: str) -> str:

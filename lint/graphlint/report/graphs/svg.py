@@ -61,7 +61,7 @@ def draw(drawing: Drawing) -> Picture:
     body, legend = svg.graph(drawing.graph), svg.legend()
     room = max((_width(text) + 36 for _, text in legend), default=0.0)
     parts = rendered(
-        "graphs",
+        "report/graphs",
         "picture.svg",
         _escaped,
         drawing=drawing,

@@ -30,7 +30,7 @@ def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     numbers = Counter((one.code, status) for status, one in found)
     counted = phrasing.totals(results, options)
     page = rendered(
-        "formats/html",
+        "report/formats/html",
         "page.html",
         results=results,
         options=options,
