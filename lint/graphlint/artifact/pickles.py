@@ -13,6 +13,7 @@ restraint; what its data-only unpickler (``torch/_weights_only_unpickler.py``) a
 # pickletools is not used: loading it takes longer than following the pickles of a common artifact, and where it is
 # stricter than the C unpickler (spellings of numbers, encodings, escapes) it would lose sight of what runs behind.
 
+import os
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Final
 
@@ -387,38 +388,10 @@ def follow_dict(pickle: bytes) -> tuple[Followed, Dict]:
     return followed, followed.value
 
 
-_TENSORS: Final = "BFloat16 Byte Char Double Float Half Int Long Short"
-_STORAGES: Final = f"{_TENSORS} Bool ComplexDouble ComplexFloat"
-_ALLOWED: Final = {
-    "_codecs.": "encode",  # bytes, in protocol 2
-    "builtins.": "bytearray complex set",
-    "__builtin__.": "bytearray complex set",  # their names in protocol 2
-    "collections.": "Counter OrderedDict",
-    "torch.": """
-        Size Tensor device per_channel_affine per_channel_affine_float_qparams per_channel_symmetric per_tensor_affine
-        per_tensor_symmetric
-        bfloat16 bits16 bits1x8 bits2x4 bits4x2 bits8 bool complex128 complex32 complex64 float16 float32
-        float4_e2m1fn_x2 float64 float8_e4m3fn float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz float8_e8m0fnu int1 int16
-        int2 int3 int32 int4 int5 int6 int64 int7 int8 qint32 qint8 quint2x4 quint4x2 quint8 uint1 uint16 uint2 uint3
-        uint32 uint4 uint5 uint6 uint64 uint7 uint8""",
-    "torch._tensor._rebuild_": "from_type_v2",
-    "torch._utils._rebuild_": """
-        device_tensor_from_cpu_tensor device_tensor_from_numpy meta_tensor_no_storage nested_tensor parameter
-        parameter_with_state qtensor sparse_tensor tensor tensor_v2 tensor_v3 wrapper_subclass""",
-    "torch.nn.parameter.": "Parameter",
-    "torch.serialization.": "_get_layout",
-    "torch.storage.": "TypedStorage UntypedStorage",
-}
-ALLOWED: Final = frozenset(
-    [
-        *(before + name for before, names in _ALLOWED.items() for name in names.split()),
-        *(f"torch.{kind}Storage" for kind in f"{_STORAGES} QInt32 QInt8 QUInt2x4 QUInt4x2 QUInt8".split()),
-        *(f"torch.cuda.{kind}Storage" for kind in _STORAGES.split()),
-        *(f"{module}.{kind}Tensor" for module in ("torch", "torch.cuda") for kind in f"{_TENSORS} Bool".split()),
-        *(f"torch.{module}.{kind}Tensor" for module in ("sparse", "cuda.sparse") for kind in _TENSORS.split()),
-    ]
-)
-"""The names that torch 2.13's data-only unpickler admits (``_get_allowed_globals``); a test compares the two."""
+with open(os.path.join(os.path.dirname(__file__), "data_only.txt"), encoding="utf-8") as _names:
+    ALLOWED: Final = frozenset(_names.read().split())
+"""The names that torch 2.13's data-only unpickler admits (``_get_allowed_globals``), some of which have others in
+protocol 2; a test compares the two."""
 
 _CONTAINERS: Final = frozenset({"collections.defaultdict", "collections.deque"})
 """What torch unpickles without restraint only, but is no code either."""
