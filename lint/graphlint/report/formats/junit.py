@@ -8,21 +8,35 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from xml.sax.saxutils import escape, quoteattr
 
+from markupsafe import Markup
+
 from graphlint.report.formats import full
 from graphlint.report.formats.escaping import ascii_markup, printable, printable_lines
 from graphlint.report.formats.phrasing import DEFAULT_PROGRAM, accepted_by, node_path, spot_of
 from graphlint.report.results import FileResult, ReportOptions
+from graphlint.report.templates import rendered
 from graphlint.rules.diagnostics import Diagnostic
 
 
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     """The XML document, a test suite per artifact."""
-    numbers = [_numbers(result) for result in results]
-    total = {key: sum(one[key] for one in numbers) for key in ("tests", "failures", "errors")}
-    lines = ['<?xml version="1.0" encoding="UTF-8"?>', f"<testsuites{_attributes(name='graphlint', **total)}>"]
-    lines += [line for result in results for line in _suite(result, options)]
-    lines.append("</testsuites>")
-    return ascii_markup("".join(f"{line}\n" for line in lines))
+    alone = ReportOptions(folder=options.folder, hint_unsafe=options.hint_unsafe)
+
+    def body(one: Diagnostic) -> Markup:
+        text = full.render([FileResult(one.path, (one,))], alone).strip()
+        return Markup(escape(printable_lines(text)))  # noqa: S704 - it is escaped
+
+    document = rendered(
+        "report/formats",
+        "junit.xml",
+        suites=[(result, _numbers(result), _tests(result)) for result in results],
+        options=options,
+        body=body,
+        quoted=lambda text: Markup(quoteattr(printable(text))),  # noqa: S704 - as above
+        spot_of=spot_of,
+        accepted_by=accepted_by,
+    )
+    return ascii_markup(document)
 
 
 def _numbers(result: FileResult) -> dict[str, int]:
@@ -31,30 +45,17 @@ def _numbers(result: FileResult) -> dict[str, int]:
     return {"tests": tests, "failures": failures, "errors": errors, "skipped": skipped}
 
 
-def _suite(result: FileResult, options: ReportOptions) -> Iterator[str]:
-    """The element of an artifact's tests."""
+def _tests(result: FileResult) -> Iterator[tuple[str, str, Diagnostic | None]]:
+    """Class, name and finding of each test; no two have the same class and name. The last is of the file as such."""
+    tests: list[tuple[str, str, Diagnostic | None]]
+    tests = [(f"graphlint.{one.code}", _name(one), one) for one in (*result.diagnostics, *result.suppressed)]
+    if result.error or not result.diagnostics:
+        tests.append(("graphlint", result.path, None))
     seen = Counter[tuple[str, str]]()
-
-    def case(kind: str, name: str, outcome: str = "", **more: str) -> Iterator[str]:
-        """A test; no two may have the same class and name."""
+    for kind, name, one in tests:
         seen[kind, name] += 1
         number = seen[kind, name]
-        known = _attributes(classname=kind, name=name if number == 1 else f"{name} ({number})", **more)
-        if outcome:
-            yield from (f"    <testcase{known}>", f"      {outcome}", "    </testcase>")
-        else:
-            yield f"    <testcase{known}/>"
-
-    yield f"  <testsuite{_attributes(name=result.path, **_numbers(result))}>"
-    outcomes = [(one, _failure(one, options)) for one in result.diagnostics]
-    outcomes += [(one, _skipped(one)) for one in result.suppressed]
-    for one, outcome in outcomes:
-        yield from case(f"graphlint.{one.code}", _name(one), outcome, file=spot_of(one, options).path)
-    if result.error:
-        yield from case("graphlint", result.path, f"<error{_attributes(type='error', message=result.error)}/>")
-    elif not result.diagnostics:
-        yield from case("graphlint", result.path)
-    yield "  </testsuite>"
+        yield kind, name if number == 1 else f"{name} ({number})", one
 
 
 def _name(diagnostic: Diagnostic) -> str:
@@ -65,20 +66,3 @@ def _name(diagnostic: Diagnostic) -> str:
     place = diagnostic.place
     line = "" if place is None else f"{place.path}:{place.line}"
     return ", ".join(filter(None, (f"{diagnostic.path}: {where}" if where else diagnostic.path, line)))
-
-
-def _failure(diagnostic: Diagnostic, options: ReportOptions) -> str:
-    alone = FileResult(diagnostic.path, (diagnostic,))
-    body = full.render([alone], ReportOptions(folder=options.folder, hint_unsafe=options.hint_unsafe))
-    attributes = _attributes(type=diagnostic.rule, message=f"{diagnostic.code} {diagnostic.message}")
-    return f"<failure{attributes}>{escape(printable_lines(body.strip()))}</failure>"
-
-
-def _skipped(diagnostic: Diagnostic) -> str:
-    why = diagnostic.suppression
-    reason = "" if why is None else f"accepted by {accepted_by(why)}"
-    return f"<skipped{_attributes(message=f'{diagnostic.code} {diagnostic.message} ({reason})')}/>"
-
-
-def _attributes(**attributes: str | int) -> str:
-    return "".join(f" {name}={quoteattr(printable(str(value)))}" for name, value in attributes.items())
