@@ -15,7 +15,12 @@ from graphlint.report.formats.escaping import printable
 
 def rendered(folder: str, name: str, escaped: Callable[[str], str] = escape, /, **values: Any) -> str:
     """The text of a template in a folder of graphlint's (``report/graphs``); what is put in is ``escaped`` so."""
-    return _environment(folder, escaped).get_template(name).render(values)
+    return str(macros(folder, name, escaped, **values))
+
+
+def macros(folder: str, name: str, escaped: Callable[[str], str] = escape, /, **values: Any) -> Any:
+    """What a template defines, as methods of an object whose text is that of the template."""
+    return _environment(folder, escaped).get_template(name).make_module(values)
 
 
 @cache
