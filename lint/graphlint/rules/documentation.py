@@ -5,7 +5,6 @@ python -m graphlint.rules.documentation > lint/RULES.md
 
 import re
 import sys
-from collections.abc import Sequence
 from typing import Any, Final
 
 from graphlint.rules.base import ISSUE, Rule
@@ -14,15 +13,6 @@ from graphlint.rules.registry import FAMILIES, RULES
 REPOSITORY: Final = "https://github.com/graphlint/graphlint"
 
 _KEYS: Final = ("code", "name", "severity", "enabled_by_default", "fix", "fix_sometimes", "summary", "documentation")
-_INTRODUCTION: Final = """\
-# Rules
-
-`graphlint rule CODE` prints each of these, `graphlint rules` lists them. *Fix*: `--fix` applies what is safe;
-*unsafe* fixes need `--unsafe-fixes`; *sometimes* means that each finding says whether it has a fix, and why not.
-Which rules are on also depends on the target of the artifact: see [TARGETS.md](TARGETS.md).
-
-This file is made by `python -m graphlint.rules.documentation`.
-"""
 
 
 def link(rule: str, code: str) -> str:
@@ -54,27 +44,18 @@ def _availability(rule: Rule) -> str:
 
 def reference() -> str:
     """``lint/RULES.md``."""
-    parts = [_INTRODUCTION]
-    for prefix, title in FAMILIES.items():
-        family = [rule for rule in RULES if rule.code.startswith(prefix)]
-        if family:
-            parts += [f"## {title}\n", _table(family)]
+    from importlib.resources import files
+
+    from jinja2 import Template
+
+    template = Template(files(__package__).joinpath("reference.md").read_text("utf-8"), trim_blocks=True)
+    parts = [template.render(families=FAMILIES, rules=RULES, anchor=_anchor)]
     for rule in RULES:
         # GitHub makes an anchor of the heading: gl103-buffer-mutation.
         body = re.sub(r"^# .*\n", f"## {rule.code} {rule.name}\n", explain(rule))
         head, _, sections = body.partition("\n## What it does")
         parts.append(head + re.sub(r"^## ", "### ", "\n## What it does" + sections, flags=re.MULTILINE))
     return ISSUE.sub(r"[\1#\2](https://github.com/\1/issues/\2)", "\n".join(parts)).rstrip() + "\n"
-
-
-def _table(rules: Sequence[Rule]) -> str:
-    rows = [
-        f"| [{rule.code}](#{_anchor(rule.name, rule.code)}) | {rule.name} | {rule.summary} "
-        f"| {'on' if rule.enabled_by_default else 'off'} | {rule.severity} "
-        f"| {'-' if rule.fix == 'none' else rule.fix}{', sometimes' if rule.fix_sometimes else ''} |"
-        for rule in rules
-    ]
-    return "\n".join(["| code | name | flags | default | severity | fix |", "|---|---|---|---|---|---|", *rows]) + "\n"
 
 
 def _anchor(name: str, code: str) -> str:
