@@ -19,8 +19,6 @@ from graphlint.report.templates import rendered
 from graphlint.rules.diagnostics import Diagnostic
 from graphlint.rules.documentation import REPOSITORY, link
 
-_FEW_RULES: Final = 6
-"""So many rules are shown right away; a longer table would hide the findings."""
 _STATUSES: Final = ("left", "fixed", "accepted")
 
 
@@ -28,7 +26,6 @@ def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     found = [(status, one) for result in results for status, some in _by_status(result).items() for one in some]
     by_rule = Counter((one.code, one.rule) for _, one in found)
     numbers = Counter((one.code, status) for status, one in found)
-    counted = phrasing.totals(results, options)
     page = rendered(
         "report/formats/html",
         "page.html",
@@ -36,32 +33,19 @@ def render(results: Sequence[FileResult], options: ReportOptions) -> str:
         options=options,
         phrasing=phrasing,
         digest=base64.b64encode(hashlib.sha256(part("page.js").encode()).digest()).decode(),
-        headline=phrasing.headline(results),
-        numbers=(
-            ("error", counted["errors"], "error", "s"),
-            ("warning", counted["warnings"], "warning", "s"),
-            ("note", counted["notes"], "note", "s"),
-            ("fixable", counted["fixable"], "fixable with --fix", ""),
-            ("fixed", counted["fixed"], phrasing.fixed_word(results), ""),
-            ("accepted", counted["suppressed"] + counted["baseline"], "accepted", ""),
-            ("failed", counted["failed"], "not processed", ""),
-            ("plain", counted["files"], "artifact", "s"),
-        ),
+        totals=phrasing.totals(results, options),
         rules=[
             (rule, total, [(status, numbers[rule[0], status]) for status in _STATUSES if numbers[rule[0], status]])
             for rule, total in sorted(by_rule.items(), key=lambda item: (-item[1], item[0]))
         ],
-        few=_FEW_RULES,
         severities=[name for name in phrasing.COLORS if any(one.severity == name for _, one in found)],
         statuses=[name for name in _STATUSES if any(status == name for status, _ in found)],
         clean=[one for one in results if not (one.is_source or one.error or any(_by_status(one).values()))],
-        kinds={"+": "added", "-": "removed", "@": "hunk"},
         repository=REPOSITORY,
         link=link,
         quote=quote,
         word=lambda status, some: phrasing.fixed_word(some) if status == "fixed" else status,
         by_status=_by_status,
-        said_of=_said_of,
         illustration=_illustration,
     )
     return ascii_markup(page)
@@ -73,12 +57,6 @@ def part(name: str) -> str:
 
 def _by_status(result: FileResult) -> dict[str, tuple[Diagnostic, ...]]:
     return {"left": result.diagnostics, "fixed": result.fixed, "accepted": result.suppressed}
-
-
-def _said_of(result: FileResult) -> list[str]:
-    said = [phrasing.tally(result.diagnostics)] if result.diagnostics else []
-    said += [f"{len(result.fixed)} {phrasing.fixed_word([result])}"] if result.fixed else []
-    return said + ([f"{len(result.suppressed)} accepted"] if result.suppressed else [])
 
 
 def _illustration(diagnostic: Diagnostic, result: FileResult, fixed: bool) -> Illustration | None:
