@@ -97,7 +97,8 @@ CASES = [
     Case("aten.resolve_conj.default", torch.ones(2, dtype=torch.complex64), (), None),
     Case("aten.resolve_conj.default", torch.ones(2, dtype=torch.complex64).conj(), (), None),
     Case("aten.conj_physical.default", x(), (), True),
-    Case("aten.conj_physical.default", torch.ones(2, dtype=torch.complex64), (), None),
+    Case("aten.resolve_neg.default", x(), (), None),
+    Case("aten.conj_physical.default", torch.ones(2, dtype=torch.complex64), (), False),
     Case("aten.atleast_1d.default", torch.tensor(1.0), (), True),
     Case("aten.atleast_1d.default", x(), (), True),
     Case("aten.atleast_2d.default", torch.ones(3), (), True),
@@ -109,9 +110,9 @@ LISTS = [
     ("aten.atleast_3d.Sequence", [torch.tensor(1.0), torch.ones(3)], (), True),
     ("aten.meshgrid.default", [torch.ones(2), torch.ones(3)], (), True),
     ("aten.cartesian_prod.default", [torch.ones(2), torch.ones(3)], (), False),
-    ("aten.cartesian_prod.default", [torch.ones(2)], (), None),
+    ("aten.cartesian_prod.default", [torch.ones(2)], (), True),
     ("aten.chain_matmul.default", [torch.ones(2, 3), torch.ones(3, 4)], (), False),
-    ("aten.chain_matmul.default", [torch.ones(2, 3)], (), None),
+    ("aten.chain_matmul.default", [torch.ones(2, 3)], (), False),
 ]
 
 
@@ -203,3 +204,11 @@ def test_meshgrid_with_indexing(recorder, read_text):
     results = recorder.call("aten.meshgrid.indexing", operands, indexing="xy")
     assert [decision(recorder, read_text, one, two) for one, two in zip(operands, results, strict=True)] == [True, True]
     assert [result.storage for result in results] == [operand.storage for operand in operands]
+
+
+def test_bits_decide_where_they_are_known(read_text):
+    text = "graph(%x: c64[3]):\n  %y: c64[3] = aten.resolve_conj.default(%x)\n  return %y\n"
+    graph = read_text(text).graph
+    op = op_table().lookup(graph.nodes[0].target)
+    for bits, decided in ((frozenset(), True), (frozenset({"negate"}), True), (frozenset({"conjugate"}), False)):
+        assert shares_storage(graph, graph.nodes[0], op, "x", "y", bits=lambda bits=bits: bits) is decided

@@ -72,7 +72,7 @@ def contradictions(row: Row, samples: Sequence[Sample]) -> Iterator[str]:
     for name, one in (pair for sample in _laid_out(_different(samples, 4)) for pair in _sharings(sample)):
         if not one.operand.numel():
             continue
-        if name not in aliased or info.shares in ("undecided", "single", "real"):
+        if name not in aliased or info.shares in ("undecided", "not-several"):
             right = one.shared is False or name in aliased
         else:
             right = one.shared is (info.shares is None or _CONDITIONS[info.shares](one))
@@ -107,7 +107,7 @@ def _of(row: Row, samples: Sequence[Sample]) -> _Facts:
     facts: _Facts = {} if annotated else {"alias": name}
     shared = [one for one in tried if one.shared and one.operand.numel()]
     if not all(one.shared for one in tried if one.operand.numel()):
-        facts["shares"] = next((word for word, holds in _CONDITIONS.items() if _explains(holds, tried)), "undecided")
+        facts["shares"] = next((word for word in _CONDITIONS if _explains(word, tried)), "undecided")
     same = [one.result is one.operand for one in shared]
     if any(same):
         facts["returns_self"] = "shared" if all(same) else "sometimes"
@@ -177,25 +177,23 @@ def _is_single(one: Sharing) -> bool:
     return any(isinstance(value[0], torch.Tensor) for value in lists if value) and len(one.sample.tensors()) == 1
 
 
-def _is_real(one: Sharing) -> bool:
-    return not one.operand.is_complex()
-
-
 _CONDITIONS: Final[dict[str, Callable[[Sharing], bool]]] = {
     "unchanged": _unchanged,
     "contiguous": lambda one: one.operand.is_contiguous(),
     "viewable": _viewable,
     "no-dropout": _drops_nothing,
+    "real": lambda one: not one.operand.is_complex(),
+    "not-conjugated": lambda one: not one.operand.is_conj(),
+    "not-negated": lambda one: not one.operand.is_neg(),
     "single": _is_single,
-    "real": _is_real,
+    "not-several": _is_single,
 }
 
 
-def _explains(holds: Callable[[Sharing], bool], tried: Sequence[Sharing]) -> bool:
+def _explains(word: str, tried: Sequence[Sharing]) -> bool:
+    holds = _CONDITIONS[word]
     try:
-        if holds is _is_real:
-            return any(map(holds, tried)) and all(one.shared for one in tried if holds(one))
-        if holds is _is_single:
+        if word == "not-several":
             return all(map(holds, (one for one in tried if one.shared)))
         return all(holds(one) == one.shared for one in tried if one.operand.numel())
     except KeyError:  # it has no such argument

@@ -592,3 +592,30 @@ class ViewsInPlaceAmidAutocast(nn.Module):
             x.erf_()
         v.add_(1)
         return v, w, y
+
+
+@model(R(4), R(3, 3, dtype=torch.complex64))
+class ProductsOfOneAndResolvedBits(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("held", R(3, 3, dtype=torch.complex64))
+
+    def forward(self, x, z):
+        y = x * 1
+        product = torch.cartesian_prod(y)
+        product.add_(1)
+        negated = torch._neg_view(y)
+        resolved = negated.resolve_neg()
+        resolved.mul_(2)
+        negated.resolve_neg()[1:].sub_(1)
+        twice = torch._neg_view(torch._neg_view(y))
+        twice.resolve_neg().add_(3)
+        w = z * 2
+        conjugate = w.conj()
+        conjugate.resolve_conj().add_(2j)
+        w.resolve_conj().add_(1)
+        w.mH.conj().resolve_conj()[0].sub_(3)
+        w.conj().imag.resolve_neg().zero_()
+        torch.conj_physical(w).zero_()
+        self.held.resolve_conj().add_(1j)
+        return y, product, negated, resolved, w, conjugate

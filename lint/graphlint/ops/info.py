@@ -41,8 +41,11 @@ Sharing = Literal[
     "viewable",  # where the operand's strides admit a view of the result's shape
     "contiguous",  # where the operand is contiguous
     "no-dropout",  # where nothing is dropped: `train` is False, or `p` is 0
-    "real",  # where the operand is not complex; of complex ones it is not known
+    "real",  # where the operand is not complex
+    "not-conjugated",  # where no bit says that the operand's elements are to be conjugated
+    "not-negated",  # where no bit says that they are to be negated
     "single",  # where a list of tensors holds one only
+    "not-several",  # at most there; whether there depends on more than a program records
     "undecided",  # where more is the case than a program records
 ]
 

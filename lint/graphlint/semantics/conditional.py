@@ -8,12 +8,13 @@ Source of the conditions: ``aten/src/ATen/native`` of torch 2.13 (``TensorConver
 """
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from graphlint.ir.dtypes import category
 from graphlint.ir.model import Graph, Node, TensorMeta
 from graphlint.ir.strides import contiguous_strides, view_strides
-from graphlint.ops.info import OpInfo, Sharing
+from graphlint.ops.info import OpInfo, Sharing, StepKind
 
 _Decision = Callable[[Node, OpInfo, TensorMeta, TensorMeta], bool | None]
 
@@ -27,12 +28,19 @@ def shares_storage(
     *,
     dtypes_known: bool = True,
     may_be_one: Callable[[int | str], bool] = lambda size: size == 1,
+    bits: Callable[[], AbstractSet[StepKind] | None] = lambda: None,
 ) -> bool | None:
     """Whether a result of a conditional op shares its operand's storage. ``dtypes_known`` is False where a recorded
-    dtype is to be doubted; ``may_be_one`` tells which sizes are 1, or could be.
+    dtype is to be doubted; ``may_be_one`` tells which sizes are 1, or could be; ``bits`` tells those that are set
+    on the operand, or None where that is not known.
     """
     decide = _DECISIONS.get(op.shares or "undecided")
     before, after = graph.meta(operand), graph.meta(result)
+    bit = _BITS.get(op.shares or "undecided")
+    if bit is not None and before is not None:
+        never = bit == "conjugate" and category(before.dtype) < 3
+        known = frozenset[StepKind]() if never else bits()
+        return None if known is None else bit not in known
     if decide is None or before is None or after is None:
         return None
     shares = decide(node, op, before, after)
@@ -127,13 +135,17 @@ def _dropped(node: Node, op: OpInfo, before: TensorMeta, after: TensorMeta) -> b
 
 def _real(node: Node, op: OpInfo, before: TensorMeta, after: TensorMeta) -> bool | None:
     """Conjugation and its like return a real operand as it is."""
-    return None if category(before.dtype) == 3 else True
+    return category(before.dtype) != 3
 
 
 def _single(node: Node, op: OpInfo, before: TensorMeta, after: TensorMeta) -> bool | None:
-    """Products of several tensors are fresh; of a single one, it may be the tensor itself."""
-    operands = [name for operand in node.inputs for name in operand.arg.tensors()]
-    return False if len(operands) > 1 else None
+    """Products of several tensors are fresh; of a single one, it is the tensor itself."""
+    return sum(len(operand.arg.tensors()) for operand in node.inputs) == 1
+
+
+def _not_several(node: Node, op: OpInfo, before: TensorMeta, after: TensorMeta) -> bool | None:
+    """Of a single tensor, it may be the tensor itself, or a view of it."""
+    return None if _single(node, op, before, after) else False
 
 
 _DECISIONS: Final[dict[Sharing, _Decision]] = {
@@ -143,4 +155,7 @@ _DECISIONS: Final[dict[Sharing, _Decision]] = {
     "no-dropout": _dropped,
     "real": _real,
     "single": _single,
+    "not-several": _not_several,
 }
+_BITS: Final[dict[Sharing, StepKind]] = {"not-conjugated": "conjugate", "not-negated": "negate"}
+"""Where ops copy that give their operand without the bit which a step sets."""

@@ -15,15 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import partial
 from typing import Final, Literal
 
 import msgspec
 
 from graphlint.artifact.errors import ProgramError
+from graphlint.ir.dtypes import category
 from graphlint.ir.edit import flat
 from graphlint.ir.model import Graph, Node, Program
 from graphlint.ops.conditions import Alias
-from graphlint.ops.info import OpInfo
+from graphlint.ops.info import OpInfo, StepKind
 from graphlint.ops.table import OpTable
 from graphlint.semantics.calls import call_of
 from graphlint.semantics.conditional import shares_storage, stays_as_is
@@ -347,7 +349,14 @@ class Memory:
             if op.shares is not None:
                 doubted = not self._dtypes.doubts(graph).isdisjoint((name, result))
                 shares = shares_storage(
-                    graph, node, op, name, result, dtypes_known=not doubted, may_be_one=self._sizes.may_be_one
+                    graph,
+                    node,
+                    op,
+                    name,
+                    result,
+                    dtypes_known=not doubted,
+                    may_be_one=self._sizes.may_be_one,
+                    bits=partial(_bits, self._now(graph, name)),
                 )
             if shares is False:
                 continue
@@ -437,6 +446,29 @@ class Memory:
         self._in_loop = around
         for result in node.results():
             binding[result] = (self._born(graph, "unknown", result, certain=False),)
+
+
+def _bits(refs: Sequence[Ref]) -> frozenset[StepKind] | None:
+    """Which bits are set that tell how to read a value's elements; None where that is not known. New tensors have none,
+    nor has what an artifact holds. What a caller hands in may have some.
+    """
+    if len(refs) != 1 or not refs[0].certain or refs[0].storage.kind in ("user input", "unknown"):
+        return None
+    found: set[StepKind] = set()
+    for ref in reversed(list(refs[0].chain())):
+        if ref.step is None or ref.parent is None:
+            continue
+        meta = ref.parent.graph.meta(ref.parent.name)
+        if meta is None or not ref.step.op.view:
+            return None
+        for step in ref.step.op.view:
+            if step.kind == "negate" or (step.kind == "imag" and "conjugate" in found):
+                found ^= {"negate"}
+            if step.kind in ("real", "imag"):
+                found.discard("conjugate")
+            elif step.kind == "conjugate" and category(meta.dtype) == 3:
+                found ^= {"conjugate"}
+    return frozenset(found)
 
 
 def moved_to(moved: Mapping[Ref, Ref], ref: Ref) -> Ref:
