@@ -468,3 +468,20 @@ class AmidBatchesAndDuals(nn.Module):
 
         value, tangent = torch.func.jvp(lambda z: z.sin() * 2, (y * 1,), (torch.ones_like(y),))
         return sums, twice, torch.vmap(scaled)(y), value, tangent
+
+
+@model(R(4, 3, 5), torch.zeros(4, 3, 5))
+class BatchNormIntoTensors(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(3))
+        self.register_buffer("variance", torch.ones(3))
+
+    def forward(self, x, given):
+        made, saved = torch.empty_like(x), torch.zeros(2, 3)
+        statistics = self.mean, self.variance
+        outs = {"out": made, "save_mean": saved[0], "save_invstd": saved[1]}
+        torch.ops.aten.native_batch_norm.out(x, None, None, *statistics, True, 0.1, 1e-5, **outs)
+        outs = {"out": given, "save_mean": torch.empty(3), "save_invstd": torch.empty(3)}
+        torch.ops.aten.native_batch_norm.out(made, None, None, None, None, True, 0.1, 1e-5, **outs)
+        return made, saved, self.mean * 1

@@ -109,6 +109,9 @@ def functional(builder: Builder, call: Call, ops: OpTable) -> list[Value]:
     substitute = _SUBSTITUTES.get(call.op.substitute) if call.op.substitute is not None else None
     if substitute is not None:
         return substitute(builder, call)
+    twin = ops.twin_of(call.op)
+    if twin is not None and twin.substitute == "batch-norm" and _statistics(call):
+        return _normalization_into(builder, call, twin)
     return _twin(builder, call, ops)
 
 
@@ -171,7 +174,7 @@ def _checked(call: Call, twin: OpInfo, schema: OpSchema) -> Twin:
         verb = "would" if "autocast" in twin.tags else "may"
         raise Obstacle(f"autocast {verb} cast what {twin.name} is given, as it does not for {op.name}")
     written = tuple(dict.fromkeys(target.argument for target in call.targets))
-    if op.hidden_writes is not None or len(written) != len(schema.returns):
+    if len(written) != len(schema.returns):
         raise Obstacle(f"{op.name} writes other tensors than its functional overload returns")
     _check_order_of_draws(call, twin)
     results: list[Result] = []
@@ -572,11 +575,35 @@ def _normalization(builder: Builder, call: Call, results: Sequence[Meta]) -> tup
         raise Obstacle(f"{call.op.name} updates one of its running statistics only")
     if call.op.substitute == "instance-norm":
         return _instance_norm(builder, call, results[0])
+    made = _batch_norm(builder, call, results[0], call.targets[0].value.meta)
+    return made[: len(results)], made[3:]
+
+
+def _statistics(call: Call) -> list[Target]:
+    """The running statistics among what an op writes whose schema does not name them."""
+    hidden = call.op.hidden_writes.arguments if call.op.hidden_writes is not None else ()
+    return [target for target in call.targets if target.argument in hidden]
+
+
+def _normalization_into(builder: Builder, call: Call, twin: OpInfo) -> list[Value]:
+    """The same with ``out=``: what is written to each target, the running statistics last."""
+    statistics = _statistics(call)
+    outs = [target for target in call.targets if target not in statistics]
+    if [target.argument for target in statistics] != ["running_mean", "running_var"] or twin.schema is None:
+        raise Obstacle(f"{call.op.name} updates one of its running statistics only")
+    known = _checked(msgspec.structs.replace(call, targets=tuple(outs)), twin, twin.schema)
+    if known.inexact:
+        call.rounds(known.inexact)
+    made = _batch_norm(builder, call, known.results[0].meta, statistics[0].value.meta)
+    laid_out = made[:1] if known.results[0].laid_out else [in_rows(builder, made[0])]
+    pairs = zip([*laid_out, *made[1:3]], outs, strict=True)
+    return [*(cast(builder, value, target.value.meta) for value, target in pairs), *made[3:]]
+
+
+def _batch_norm(builder: Builder, call: Call, out: Meta, statistics: Meta) -> list[Value]:
     names = ("input", "weight", "bias", "running_mean", "running_var", "training", "momentum", "eps")
     arguments = [call.node.input(name) or Argument(as_none=True) for name in names]
-    mean = call.targets[0].value.meta
-    made = _normalized(builder, arguments, results[0], mean, _statistics_dtype(call))
-    return made[: len(results)], made[3:]
+    return _normalized(builder, arguments, out, statistics, _statistics_dtype(call, statistics))
 
 
 def _normalized(builder: Builder, arguments: list[Argument], out: Meta, statistics: Meta, saved: int) -> list[Value]:
@@ -587,12 +614,12 @@ def _normalized(builder: Builder, arguments: list[Argument], out: Meta, statisti
     return builder.emit_all(op, builder.operands(op, arguments), metas, "getitem")
 
 
-def _statistics_dtype(call: Call) -> int:
+def _statistics_dtype(call: Call, running: Meta) -> int:
     """Statistics are saved in single precision, those of double tensors in double; on the CPU in the input's dtype
     where the running ones have it too.
     """
     data = call.operand("input").meta
-    same = str(data.device) == "cpu" and data.dtype == call.targets[0].value.meta.dtype
+    same = str(data.device) == "cpu" and data.dtype == running.dtype
     return data.dtype if same or data.dtype == FLOAT64 else FLOAT32
 
 
@@ -626,7 +653,7 @@ def _instance_norm(builder: Builder, call: Call, out: Meta) -> tuple[list[Value]
     arguments.append(Argument(as_bool=True))
     arguments += [call.node.input(name) or Argument(as_none=True) for name in ("momentum", "eps")]
     long = call.targets[0].value.meta.with_(sizes=[count], strides=(1,))
-    made = _normalized(builder, arguments, flat_meta, long, _statistics_dtype(call))
+    made = _normalized(builder, arguments, flat_meta, long, _statistics_dtype(call, long))
     shape = builder.sizes(data, data.meta.shape, data.meta.sizes)
     result = builder.emit("view", [tensor(made[0].name), shape], out.contiguous())
     statistics = []
