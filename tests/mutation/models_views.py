@@ -619,3 +619,22 @@ class ProductsOfOneAndResolvedBits(nn.Module):
         torch.conj_physical(w).zero_()
         self.held.resolve_conj().add_(1j)
         return y, product, negated, resolved, w, conjugate
+
+
+@model(R(3, 1, 4), R(2, 3))
+class InputsViewedInPlaceAndBack(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("held", R(3, 2))
+
+    def forward(self, x, y):
+        x.squeeze_(1)
+        x.mul_(2)
+        last = x[1]
+        x.unsqueeze_(1)
+        y.t_()
+        z = y + self.held
+        y.t_()
+        self.held.unsqueeze_(0).add_(1)
+        self.held.squeeze_(0)
+        return x, last, y, z, self.held

@@ -54,9 +54,12 @@ def stays_as_is(before: TensorMeta | None, after: TensorMeta | None, op: OpInfo)
     """Whether an in-place view makes of its operand what that is already (``squeeze_`` where no size is 1,
     ``resize_`` to the size that it has).
     """
-    if before is None or after is None or not op.view:
-        return False
-    shown = [(meta.dtype, meta.shape, meta.stride, str(meta.storage_offset or 0)) for meta in (before, after)]
+    return before is not None and after is not None and bool(op.view) and shown_alike(before, after)
+
+
+def shown_alike(one: TensorMeta, other: TensorMeta) -> bool:
+    """Whether two views of the same memory show the same elements in the same way."""
+    shown = [(meta.dtype, meta.shape, meta.stride, str(meta.storage_offset or 0)) for meta in (one, other)]
     return shown[0] == shown[1]
 
 

@@ -28,7 +28,7 @@ from graphlint.ops.conditions import Alias
 from graphlint.ops.info import OpInfo, StepKind
 from graphlint.ops.table import OpTable
 from graphlint.semantics.calls import call_of
-from graphlint.semantics.conditional import shares_storage, stays_as_is
+from graphlint.semantics.conditional import shares_storage, shown_alike, stays_as_is
 from graphlint.semantics.dtypes import Dtypes
 from graphlint.semantics.sites import Site
 from graphlint.semantics.sizes import Sizes
@@ -267,6 +267,18 @@ class Memory:
             arguments = (*(operand.arg for operand in node.inputs), *node.outputs)
             names = (name for argument in arguments for name in argument.tensors() if name is not None)
             yield node, tuple(ref for name in names for ref in self.refs(graph, name))
+
+    def ends_as_it_was(self, ref: Ref) -> bool:
+        """Whether in-place views that a program takes of what it is given have led back to what that was."""
+        last = moved_to(self._moved, ref)
+        before, after = ref.graph.meta(ref.name), last.graph.meta(last.name)
+        return (
+            ref.is_base
+            and last.graph is ref.graph
+            and before is not None
+            and after is not None
+            and shown_alike(before, after)
+        )
 
     def _binding(self, graph: Graph) -> _Binding:
         """What is known of a graph's values. A value that is missing is a tensor of its own: most are, and few of them

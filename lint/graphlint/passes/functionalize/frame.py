@@ -127,6 +127,11 @@ class Frame:
         ref = self.shown.get(name) if name is not None else None
         return ref if ref is None or not self._moved else moved_to(self._moved, ref)
 
+    def given(self, name: str | None) -> Ref | None:
+        """What the graph is given as a value, if that is in a storage which is rewritten."""
+        ref = self.ref(name)
+        return ref if ref is None else ref.base
+
     def _known(self, name: str | None) -> Ref:
         """What a value refers to now that is written, which obstacles keep certain."""
         ref = self.ref(name)
@@ -768,9 +773,25 @@ class Frame:
         return self._visited[bisect_right(self._visited, (index, len(self.edit.nodes) + 1))][1]
 
     def _output(self, argument: Argument) -> Argument:
-        """An output of the graph under its current name."""
-        names = (name for name in argument.tensors() if name is not None)
-        return renamed(argument, {name: self.use(name, exact=True) for name in names})
+        """An output of the graph under its current name. A tensor that the graph is given, and that in-place views have
+        led back to what it was, is that tensor.
+        """
+        names = [name for name in argument.tensors() if name is not None]
+        refs = {name: self.ref(name) for name in names}
+        whole = {name: ref.base for name, ref in refs.items() if ref is not None and self._is_given(ref)}
+        return renamed(
+            argument,
+            {
+                name: self.current(whole[name], exact=True).name if name in whole else self.use(name, exact=True)
+                for name in names
+            },
+        )
+
+    def _is_given(self, ref: Ref) -> bool:
+        """Whether an object is one that the program is given, which in-place views have changed."""
+        base = ref.base
+        held = base.storage.kind != "intermediate" and base.parent is None
+        return held and ref is not base and moved_to(self._moved, base) is ref
 
     def handed_back(self, argument: Argument, output: Argument, written: Mapping[str, Ref]) -> Argument:
         """An output of the program, apart from what is written back: torch returns the input or buffer itself where an
@@ -778,7 +799,7 @@ class Frame:
         """
         name, value = (next(iter(one.tensors()), None) for one in (argument, output))
         held = written.get(value) if value is not None else None
-        if name is None or value is None or held is None or self.ref(name) is held:
+        if name is None or value is None or held is None or self.ref(name) is moved_to(self._moved, held):
             return output
         self.builder.source = self.state(held).source
         return tensor(copied(self.builder, Value(value, self.state(held).base.meta)).name)

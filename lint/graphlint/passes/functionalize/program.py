@@ -189,8 +189,8 @@ class Rewriter:
         )
         for index, argument in enumerate(graph.inputs):
             name = next(iter(argument.tensors()), None)
-            ref = frame.ref(name)
-            if name is None or ref is None or not ref.is_base or frame.state(ref).version == 0 or ref.name != name:
+            ref = frame.given(name)
+            if name is None or ref is None or frame.state(ref).version == 0 or ref.name != name:
                 continue  # or in the memory of an input that is written back; with gradients, torch refuses both
             constant = input_specs[index].tensor_constant
             if constant is not None:
@@ -350,7 +350,7 @@ def _write_obstacle(write: Write, analysis: Analysis) -> str | None:
         if changed.may_be_operand:
             return f"whether {op.packet} changes another tensor, too, depends on more than the artifact tells"
         handed = changed.step is None and changed.parent is not None  # into the graph, or out of one that is called
-        if write.kind != "intermediate" or handed:
+        if (write.kind != "intermediate" or handed) and not memory.ends_as_it_was(changed):
             return f"{op.packet} changes the sizes or strides of a tensor that the caller or the module holds"
     return _crossing(write)
 
