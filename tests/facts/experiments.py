@@ -80,6 +80,8 @@ def contradictions(row: Row, samples: Sequence[Sample]) -> Iterator[str]:
             yield f"{row.name}: dtype of result {position}"
     if info.elementwise and info.layout == ("elementwise",) and any(_elementwise_in(one) is False for one in chosen):
         yield f"{row.name}: elementwise"
+    if info.layout and not info.sets_bits and any(map(_sets_bits, chosen)):
+        yield f"{row.name}: a bit is set on a new result"
 
 
 def _call(sample: Sample, op: Any = None, **changes: Any) -> Any:
@@ -232,6 +234,8 @@ def _of_results(row: Row, samples: Sequence[Sample]) -> _Facts:
         facts["layout"] = _joined([_layout(outcomes, elementwise=elementwise) for outcomes in by_position])
     if not _agrees_with_meta(_laid_out(chosen[:2], single=False)):
         facts["no meta_layout"] = ""
+    if any(map(_sets_bits, chosen)):
+        facts["sets_bits"] = ""
     floating = [s for s in chosen if s.arguments.get("dtype") is None]
     recast = _of_other_dtypes(floating[:3])
     dtypes = [_dtype(outcomes, elementwise=elementwise) for outcomes in _outcomes(recast, count)]
@@ -504,6 +508,24 @@ def _complex(sample: Sample) -> Sample:
     return sample.changed(_plain(change))
 
 
+def _sets_bits(sample: Sample) -> bool:
+    """Whether a new result, of plain operands or of such as have bits set, has a bit set."""
+    numbers = _complex(sample)
+    variants = [sample, numbers, numbers.changed(_plain(lambda tensor: tensor.conj()))]
+    variants += [
+        one.changed(
+            _plain(
+                lambda tensor: (
+                    torch._neg_view(tensor) if tensor.dtype.is_floating_point or tensor.is_complex() else tensor
+                )
+            )
+        )
+        for one in variants[:2]
+    ]
+    results = (part for one in variants for parts in _results(_call(one)) for part in parts)
+    return any(part.is_conj() or part.is_neg() for part in results)
+
+
 def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:
     return one.shape == other.shape and bool(((one == other) | ((one != one) & (other != other))).all())
 
@@ -601,9 +623,13 @@ def _resized(op: Any, written: Sequence[Any], samples: Sequence[Sample]) -> str:
 
 
 def _into_nothing(op: Any, written: Sequence[Any], samples: Sequence[Sample]) -> Iterator[tuple[Any, Any]]:
-    """Pairs of what the twin returns and what ``out=`` makes of a tensor without elements."""
+    """Pairs of what the twin returns and what ``out=`` makes of a tensor without elements. What it leaves without, the
+    artifact records so.
+    """
     for sample in itertools.chain(samples, map(_enlarged, samples)):
-        yield from _write(op, written, sample, lambda tensor: tensor.new_empty(0), is_out=True)
+        for expected, out in _write(op, written, sample, lambda tensor: tensor.new_empty(0), is_out=True):
+            if out.numel() or not expected.numel():
+                yield expected, out
 
 
 def _as_the_twin(expected: torch.Tensor, out: torch.Tensor) -> bool:

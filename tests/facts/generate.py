@@ -41,8 +41,8 @@ REVIEWED = TABLE.with_name("reviewed.tsv")
 FIELDS = (
     "torch", "tags", "twin", "substitute", "hidden", "alias", "shares", "returns_self", "view", "detaches", "draws",
     "draw_order", "dropout", "in_eval", "elementwise", "layout", "no meta_layout", "dtype", "same_bits",
-    "no complex_bits", "no casts_out", "resized", "raises_on_integers", "autocast", "effect", "calls", "region",
-    "closed", "wraps", "role",
+    "no complex_bits", "sets_bits", "no casts_out", "resized", "raises_on_integers", "autocast", "effect", "calls",
+    "region", "closed", "wraps", "role",
 )  # fmt: skip
 """The facts of a row, in their order."""
 _RESULTS = frozenset(
@@ -58,6 +58,7 @@ _RESULTS = frozenset(
         "dtype",
         "same_bits",
         "no complex_bits",
+        "sets_bits",
     }
 )
 """Those about new results."""

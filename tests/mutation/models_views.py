@@ -617,6 +617,7 @@ class ProductsOfOneAndResolvedBits(nn.Module):
         w.mH.conj().resolve_conj()[0].sub_(3)
         w.conj().imag.resolve_neg().zero_()
         torch.conj_physical(w).zero_()
+        torch.conj(w + 1).clone().resolve_conj().zero_()
         self.held.resolve_conj().add_(1j)
         return y, product, negated, resolved, w, conjugate
 

@@ -270,6 +270,8 @@ class OpInfo(msgspec.Struct, frozen=True):
     rounded, or in an order that does not depend on them."""
     complex_bits: bool = True
     """Whether complex numbers come out as those that the op's in-place and ``out=`` forms write, in every layout."""
+    sets_bits: bool = False
+    """Whether a new result may have a bit set that tells how to read its elements (the conjugates of what it holds)."""
     casts_out: bool = True
     """Of an ``out=`` overload: whether it casts its result to the dtype of what it is given. False where it raises for
     another dtype when it runs, although export takes it."""

@@ -368,7 +368,7 @@ class Memory:
                     result,
                     dtypes_known=not doubted,
                     may_be_one=self._sizes.may_be_one,
-                    bits=partial(_bits, self._now(graph, name)),
+                    bits=partial(_bits, self._ops, self._now(graph, name)),
                 )
             if shares is False:
                 continue
@@ -460,12 +460,18 @@ class Memory:
             binding[result] = (self._born(graph, "unknown", result, certain=False),)
 
 
-def _bits(refs: Sequence[Ref]) -> frozenset[StepKind] | None:
-    """Which bits are set that tell how to read a value's elements; None where that is not known. New tensors have none,
-    nor has what an artifact holds. What a caller hands in may have some.
+def _bits(ops: OpTable, refs: Sequence[Ref]) -> frozenset[StepKind] | None:
+    """Which bits are set that tell how to read a value's elements; None where that is not known. Most new tensors have
+    none, nor has what an artifact holds. What a caller hands in may have some.
     """
     if len(refs) != 1 or not refs[0].certain or refs[0].storage.kind in ("user input", "unknown"):
         return None
+    storage = refs[0].storage
+    if storage.kind == "intermediate":
+        made = next((node for node in storage.graph.nodes if storage.value in node.results()), None)
+        op = ops.lookup(made.target) if made is not None else None
+        if op is None or not op.layout or op.sets_bits:
+            return None
     found: set[StepKind] = set()
     for ref in reversed(list(refs[0].chain())):
         if ref.step is None or ref.parent is None:
