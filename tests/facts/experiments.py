@@ -619,7 +619,7 @@ def _resized(op: Any, written: Sequence[Any], samples: Sequence[Sample]) -> str:
     pairs = list(_into_nothing(op, written, samples))
     if all(_as_the_twin(*pair) for pair in pairs):
         return "" if pairs else "unknown"
-    return "rows" if all(_in_rows(*pair) for pair in pairs) else "unknown"
+    return "rows" if all(_out_in_rows(*pair) for pair in pairs) else "unknown"
 
 
 def _into_nothing(op: Any, written: Sequence[Any], samples: Sequence[Sample]) -> Iterator[tuple[Any, Any]]:
@@ -636,14 +636,14 @@ def _as_the_twin(expected: torch.Tensor, out: torch.Tensor) -> bool:
     return out.shape == expected.shape and _steps(out) == _steps(expected)
 
 
-def _in_rows(expected: torch.Tensor, out: torch.Tensor) -> bool:
+def _out_in_rows(expected: torch.Tensor, out: torch.Tensor) -> bool:
     return out.shape == expected.shape and out.is_contiguous()
 
 
 def resized_otherwise(row: Row, samples: Sequence[Sample]) -> Iterator[str]:
     """Whether an ``out=`` overload resizes otherwise than its row says, given samples of its twin."""
     info, op = row.info(), _overload(row.name)
-    holds = {"as the twin": _as_the_twin, "rows": _in_rows}.get(info.resized)
+    holds = {"as the twin": _as_the_twin, "rows": _out_in_rows}.get(info.resized)
     if holds is not None and info.out_variant:
         written = [a for a in op._schema.arguments if a.alias_info is not None and a.alias_info.is_write]
         if not all(holds(*pair) for pair in _into_nothing(op, written, _different(samples, 4))):
