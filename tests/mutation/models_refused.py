@@ -91,15 +91,15 @@ def buffer_unsqueezed_in_place(x, b):
 
 @refused(R(4), reasons="the tensor is expanded: several of its elements are one in memory")
 def written_through_expand(x):
-    y = x[:1] * 1
-    y.expand(4)[:1].add_(1)
+    y = x * 1
+    y.expand(4, 4).diagonal().add_(1)
     return y
 
 
-@refused(R(8), reasons="aten.unfold.default has no inverse to carry the write back through", fixed=1)
+@refused(R(8), reasons="aten.unfold.default shows windows that may overlap", fixed=1)
 def written_through_unfold(x):
     y, z = x * 1, x * 2
-    y.unfold(0, 2, 2).add_(1)
+    y.unfold(0, 3, 2)[1].add_(1)
     z.add_(y)
     return y, z
 

@@ -639,3 +639,32 @@ class InputsViewedInPlaceAndBack(nn.Module):
         self.held.unsqueeze_(0).add_(1)
         self.held.squeeze_(0)
         return x, last, y, z, self.held
+
+
+@model(R(3, 1), R(4), R(2, 1, 3), dynamic=({0: ROWS}, None, None))
+class OnePlaceOfExpandedTensors(nn.Module):
+    def forward(self, x, y, z):
+        x.expand(-1, 5)[:, 2].add_(1)
+        wide = y.clone().expand(2, 3, 4)
+        wide[1].transpose(0, 1)[:, 1:2].mul_(3)
+        before = wide.sum((0, 1))
+        wide.unbind(1)[2][0, ::2].neg_()
+        a, b = torch.broadcast_tensors(z, x[:2, :, None])
+        a.movedim(1, 0).chunk(a.shape[1])[0].sub_(2)
+        b.permute(2, 0, 1)[-1].mul_(2)
+        y.unsqueeze(0).expand(3, 4).t().narrow(1, 1, 2).select(1, 1).add_(x.sum())
+        return x, y, z, wide, before, a, b
+
+
+@model(R(3, 10), R(12))
+class WindowsThatAreApart(nn.Module):
+    def forward(self, x, y):
+        windows = x.unfold(1, 3, 4)
+        windows.mul_(2)
+        windows[:, 1].sub_(1)
+        x.unfold(0, 2, 3)[0, :, 1].neg_()
+        z = y * 1
+        patches = z.unfold(0, 5, 5)
+        patches[1].add_(patches[0])
+        z.unfold(0, 12, 1).neg_()
+        return x, windows, z, patches

@@ -33,7 +33,7 @@ from graphlint.passes.functionalize.build import Builder
 from graphlint.passes.functionalize.custom import wrapped
 from graphlint.passes.functionalize.metas import Meta, Obstacle, Value
 from graphlint.passes.functionalize.twins import RESHAPED, Call, Target, beside, copied, functional, restrided
-from graphlint.passes.functionalize.views import SCATTERING, VIEWING, View, invert, moved, replay
+from graphlint.passes.functionalize.views import SCATTERING, VIEWING, View, invert, moved, repeats, replay
 from graphlint.semantics.analysis import Write
 from graphlint.semantics.calls import GraphCall, call_of
 from graphlint.semantics.memory import Ref, Storage, moved_to
@@ -471,11 +471,17 @@ class Frame:
         shown = {ref: value} if value.meta.same_strides(recorded) else {}
         start, base = len(self.edit.nodes), value
         try:
+            views = [self.view(one) for one in way if one.step is not None]
+            repeated = sum(map(repeats, views))
             for one in reversed(way):
                 parent = self._show(one.parent) if one.parent is not None else state.base
                 if one.step is not None:
-                    base = invert(self.builder, self.view(one), parent, base)
-                if one.parent is not None and base.meta.same_strides(self.recorded(one.parent)):
+                    view = self.view(one)
+                    further = views[views.index(view) + 1 :] if repeats(view) else ()
+                    base = invert(self.builder, view, parent, base, further)
+                    repeated -= repeats(view)
+                # Of what is shown more than once, one place was written, and the others are not yet.
+                if one.parent is not None and not repeated and base.meta.same_strides(self.recorded(one.parent)):
                     shown[one.parent] = base
             base = restrided(self.builder, base, state.base)
             state.lost = ""

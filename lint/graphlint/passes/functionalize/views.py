@@ -8,7 +8,9 @@
 | ``transpose``, ``reverse``, ``permute``, ``move`` | the inverse permutation |
 | ``reshape`` | a view of the parent's shape |
 | ``squeeze``, ``unsqueeze`` | each other |
-| ``expand`` that expands nothing, ``identity`` | the value as it is |
+| ``expand`` | the only place in each repeated dimension that was written; the value as it is where none is |
+| ``unfold`` whose windows do not overlap | ``slice_scatter`` |
+| ``identity`` | the value as it is |
 | ``as_strided`` | ``as_strided_scatter`` |
 | ``bitcast``, ``view_as_real``, ``view_as_complex`` | the cast back |
 | ``conjugate``, ``negate`` | ``conj_physical``, ``neg`` |
@@ -18,7 +20,7 @@ Which steps an op takes is a fact (:attr:`~graphlint.ops.info.OpInfo.view`). Oth
 write through them stays as it is.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -164,11 +166,14 @@ def moved(view: View, meta: Meta, parent: Meta) -> Meta:
     return meta.with_(strides=meta.strides, offset=numbers[2] + further)
 
 
-def invert(builder: Builder, view: View, parent: Value, child: Value) -> Value:
+def invert(builder: Builder, view: View, parent: Value, child: Value, further: Sequence[View] = ()) -> Value:
     """The parent with what was written through the view: ``parent`` is its value before, ``child`` what the view
-    shows afterwards. Raises :class:`Obstacle` where the step has no inverse.
+    shows afterwards, ``further`` are the views of the view through which that was written. Raises :class:`Obstacle`
+    where the step has no inverse.
     """
     inverse = _INVERSES.get(view.step.kind) if view.step is not None else None
+    if inverse is _expand:
+        child = _narrowed(builder, view, child, further)
     if inverse is None:
         raise Obstacle(f"{view.op.name} has no inverse to carry the write back through")
     for kind in view.bits:
@@ -180,7 +185,7 @@ _BITS: Final[dict[StepKind, Role]] = {"conjugate": "conjugated", "negate": "nega
 """Steps that set a bit which tells how to read each element, and the ops that undo them."""
 
 SCATTERING: Final[frozenset[StepKind]] = frozenset(
-    {"select", "slice", "narrow", "pieces", "unbind", "diagonal", "as_strided"}
+    {"select", "slice", "narrow", "pieces", "unbind", "diagonal", "as_strided", "unfold"}
 )
 """Steps that show a part of the elements: their inverses keep the strides of the parent."""
 VIEWING: Final[frozenset[StepKind]] = frozenset({"reshape", "bitcast", "view_as_real", "view_as_complex"})
@@ -189,6 +194,8 @@ VIEWING: Final[frozenset[StepKind]] = frozenset({"reshape", "bitcast", "view_as_
 
 def _scatter(builder: Builder, role: Role, parent: Value, child: Value, *arguments: Argument) -> Value:
     meta = parent.meta.with_(strides=parent.meta.strides, offset=parent.meta.offset)
+    if overlaps(meta.shape, meta.strides):  # of an expanded tensor, another one is made
+        meta = meta.dense()
     return builder.emit(role, [tensor(parent.name), tensor(child.name), *arguments], meta)
 
 
@@ -274,30 +281,37 @@ def _transpose(builder: Builder, view: View, parent: Value, child: Value) -> Val
     a, b = view.dim("first"), view.dim("second")
     if a == b:
         return child
-    order = list(range(len(view.parent.shape)))
-    order[a], order[b] = order[b], order[a]
     arguments = [tensor(child.name), Argument(as_int=a), Argument(as_int=b)]
-    return builder.emit("transpose", arguments, _reordered(child.meta, order))
-
-
-def _reverse(builder: Builder, view: View, parent: Value, child: Value) -> Value:
-    rank = len(child.meta.shape)
-    return child if rank < 2 else _permuted(builder, child, list(reversed(range(rank))))
+    return builder.emit("transpose", arguments, _reordered(child.meta, _order(view)))
 
 
 def _permute(builder: Builder, view: View, parent: Value, child: Value) -> Value:
-    return _permuted(builder, child, view.dims("dims"))
+    forward = _order(view)
+    return child if forward == sorted(forward) and _kind(view) != "permute" else _permuted(builder, child, forward)
 
 
-def _move(builder: Builder, view: View, parent: Value, child: Value) -> Value:
+def _kind(view: View) -> StepKind | None:
+    return view.step.kind if view.step is not None else None
+
+
+def _order(view: View) -> list[int]:
+    """Where the dimensions of a view come from that puts them in another order."""
     rank = len(view.parent.shape)
-    if not rank:
-        return child
-    source, destination = view.dims("source"), view.dims("destination")
-    forward = [dim for dim in range(rank) if dim not in source]
-    for place, dim in sorted(zip(destination, source, strict=True)):
-        forward.insert(place, dim)
-    return _permuted(builder, child, forward)
+    order = list(range(rank))
+    kind = _kind(view)
+    if kind == "transpose" and rank:
+        a, b = view.dim("first"), view.dim("second")
+        order[a], order[b] = b, a
+    elif kind == "reverse":
+        order.reverse()
+    elif kind == "permute":
+        order = view.dims("dims")
+    elif kind == "move" and rank:
+        source, destination = view.dims("source"), view.dims("destination")
+        order = [dim for dim in order if dim not in source]
+        for place, dim in sorted(zip(destination, source, strict=True)):
+            order.insert(place, dim)
+    return order
 
 
 def _reshape(builder: Builder, view: View, parent: Value, child: Value) -> Value:
@@ -353,9 +367,108 @@ def _unsqueeze(builder: Builder, view: View, parent: Value, child: Value) -> Val
 
 
 def _expand(builder: Builder, view: View, parent: Value, child: Value) -> Value:
-    if view.parent.shape != view.meta.shape:
-        raise Obstacle("the tensor is expanded: several of its elements are one in memory")
     return child
+
+
+def repeats(view: View) -> bool:
+    """Whether a view shows some elements more than once."""
+    return _kind(view) == "expand" and view.parent.shape != view.meta.shape
+
+
+def _narrowed(builder: Builder, view: View, child: Value, further: Sequence[View]) -> Value:
+    """An expanded tensor in the shape of what was expanded: the only place in each dimension that was written."""
+    shape, wide = view.parent.shape, view.meta.shape
+    added, whole = len(wide) - len(shape), child
+    for dim in reversed(range(len(wide))):
+        if dim >= added and shape[dim - added] == wide[dim]:
+            continue
+        place = 0 if wide[dim] == 1 else _only_place(further, dim)
+        if place is None:
+            raise Obstacle("the tensor is expanded: several of its elements are one in memory")
+        meta = child.meta
+        sizes, strides = list(meta.sizes), list(meta.strides)
+        offset = _size(as_expression(meta.offset) + as_expression(_product(place, strides[dim])))
+        arguments = [tensor(child.name), Argument(as_int=dim), Argument(as_int=place)]
+        if dim < added:
+            del sizes[dim], strides[dim]
+            child = builder.emit("select", arguments, meta.with_(sizes=sizes, strides=strides, offset=offset))
+        else:
+            sizes[dim] = SymSize(as_int=1)
+            arguments.append(Argument(as_int=place + 1))
+            child = builder.emit("slice", arguments, meta.with_(sizes=sizes, strides=strides, offset=offset))
+    return child if child is whole else builder.emit("copy", [tensor(child.name)], child.meta.dense())
+
+
+def _only_place(views: Sequence[View], dim: int) -> int | None:
+    """The only place in a dimension that views, one of the other, show; None where they show several, or where that is
+    not known.
+    """
+    first, step = 0, 1
+    for view in views:
+        kind, size = _kind(view), view.parent.shape[dim] if dim < len(view.parent.shape) else None
+        if kind in _ONE_PLACE or kind in _SOME_PLACES:
+            at = view.dim()
+            if at == dim:
+                start = _first_place(view)
+                if start is None or not isinstance(size, int):
+                    return None
+                first += step * start
+                if kind in _ONE_PLACE or view.meta.shape[dim] == 1:
+                    return first
+                step *= view.number("step") if kind == "slice" else 1
+            elif kind in _ONE_PLACE:
+                dim -= at < dim
+        elif kind in _REORDERING:
+            dim = _order(view).index(dim)
+        elif kind == "unsqueeze":
+            dim += view.number("dim") % (len(view.parent.shape) + 1) <= dim
+        elif kind == "expand":
+            dim += len(view.meta.shape) - len(view.parent.shape)
+        elif kind not in _KEEPING_DIMENSIONS:
+            return None
+    return None
+
+
+_ONE_PLACE: Final[frozenset[StepKind]] = frozenset({"select", "unbind"})
+_SOME_PLACES: Final[frozenset[StepKind]] = frozenset({"slice", "narrow", "pieces"})
+_REORDERING: Final[frozenset[StepKind]] = frozenset({"transpose", "reverse", "permute", "move"})
+_KEEPING_DIMENSIONS: Final[frozenset[StepKind]] = frozenset({"identity", "real", "imag", "view_as_real"})
+
+
+def _first_place(view: View) -> int | None:
+    """The first place that a view shows of the dimension that it cuts; None where that is symbolic."""
+    kind, size = _kind(view), view.parent.shape[view.dim()]
+    if kind == "unbind":
+        return view.index
+    if kind == "pieces":
+        return Expression.total([as_expression(meta.shape[view.dim()]) for meta in view.metas[: view.index]]).constant
+    given = view.argument("index" if kind == "select" else "start")
+    place = 0 if given.as_none else given.as_int
+    if place is None or not isinstance(size, int):
+        return None
+    return max(place + size, 0) if place < 0 else min(place, size)
+
+
+def _unfold(builder: Builder, view: View, parent: Value, child: Value) -> Value:
+    """Windows of a dimension, which stand in it one after the other, their elements in a last dimension."""
+    dim, size, step = view.dim(), view.number("size"), view.number("step")
+    windows = view.meta.shape[dim] if view.parent.shape else None
+    if not isinstance(windows, int) or (step < size and windows > 1):
+        raise Obstacle(f"{view.op.name} shows windows that may overlap")
+    if size > _MOST_WINDOWS:
+        raise Obstacle(f"{view.op.name} shows windows of more than {_MOST_WINDOWS} elements")
+    for place in range(size):
+        arguments = [tensor(child.name), Argument(as_int=len(child.meta.shape) - 1), Argument(as_int=place)]
+        sizes, strides = child.meta.sizes[:-1], child.meta.strides[:-1]
+        offset = _size(as_expression(child.meta.offset) + as_expression(_product(place, child.meta.strides[-1])))
+        shown = builder.emit("select", arguments, child.meta.with_(sizes=sizes, strides=strides, offset=offset))
+        places = (dim, place, place + (windows - 1) * step + 1, step)
+        parent = _scatter(builder, "scatter-slice", parent, shown, *(Argument(as_int=one) for one in places))
+    return parent
+
+
+_MOST_WINDOWS: Final = 64
+"""Elements of a window that are written back one by one."""
 
 
 def _bitcast(builder: Builder, view: View, parent: Value, child: Value) -> Value:
@@ -425,13 +538,14 @@ _INVERSES: Final[dict[StepKind, Callable[[Builder, View, Value, Value], Value]]]
     "diagonal": _diagonal,
     "as_strided": _as_strided,
     "transpose": _transpose,
-    "reverse": _reverse,
+    "reverse": _permute,
     "permute": _permute,
-    "move": _move,
+    "move": _permute,
     "reshape": _reshape,
     "squeeze": _squeeze,
     "unsqueeze": _unsqueeze,
     "expand": _expand,
+    "unfold": _unfold,
     "bitcast": _bitcast,
     "real": _part("imag", 0),
     "imag": _part("real", 1),
