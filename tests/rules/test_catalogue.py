@@ -50,6 +50,7 @@ GL502 mutation-output no note none
 GL503 aliased-output no note none
 GL601 refused-by-target yes error safe
 GL602 unavailable-op yes error none
+GL604 lost-initial-value yes error none
 GL901 unused-ignore no warning none
 GL902 broad-ignore yes warning none
 GL903 invalid-ignore yes warning none
@@ -67,6 +68,7 @@ WITHOUT_EXAMPLE = {
     "GL307": "see the tests of effects",
     "GL601": "depends on the target",
     "GL602": "depends on the versions that are required",
+    "GL604": "depends on the target",
 }
 
 

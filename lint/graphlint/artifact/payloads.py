@@ -1,15 +1,22 @@
-"""Which parameters, buffers and constants lie in the same memory once an artifact is loaded.
+"""What an artifact holds of parameters, buffers and constants: which of them lie in the same memory once it is loaded,
+and whether they are zeros.
 
 torch saves a storage once, however many tensors show it: PT2 archives of torch 2.9 and later name the same member for
-all of them, pickled dicts the same storage. The pickles are followed opcode by opcode, never unpickled, and of what
-holds them only the directory and ``data.pkl`` are read, never a weight.
+all of them, pickled dicts the same storage. The pickles are followed opcode by opcode, never unpickled. Of what holds
+them only the directory and ``data.pkl`` are read; weights are looked at where somebody asks whether they are zeros.
 """
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from graphlint.artifact.artifact import Artifact, ProgramEntry
 from graphlint.artifact.container import Container
 from graphlint.artifact.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from graphlint.artifact.pickles import Storage
 
 
 class Payload(msgspec.Struct):
@@ -18,27 +25,52 @@ class Payload(msgspec.Struct):
     path_name: str = ""
     """The member that holds it, in the folder of the list."""
     use_pickle: bool = False
+    tensor_meta: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """What holds the value of a parameter, buffer or constant."""
+
+    memory: str
+    """The same for those that lie in the same memory once the artifact is loaded."""
+    is_zero: Callable[[int], bool | None]
+    """Given how many bytes an element takes, whether all of them are zero; None where that cannot be told. It reads
+    them. Raises ArtifactError where they cannot be read."""
 
 
 class _Config(msgspec.Struct):
     config: dict[str, Payload] = {}
 
 
-def payloads(artifact: Artifact, entry: ProgramEntry) -> dict[str, str]:
-    """Qualified name to an identity of the storage that holds its value; equal identities are the same memory.
+class _Number(msgspec.Struct):
+    as_int: int
+
+
+class _Shown(msgspec.Struct):
+    """The part of a storage that a tensor shows, in elements."""
+
+    sizes: tuple[_Number, ...]
+    strides: tuple[_Number, ...]
+    storage_offset: _Number
+
+
+def payloads(artifact: Artifact, entry: ProgramEntry) -> dict[str, Stored]:
+    """What holds the values, by qualified name.
 
     Names whose payload is not understood (custom objects) are left out. Raises ArtifactError where a member that
     says which payload is whose is damaged.
     """
-    found: dict[str, str] = {}
+    found: dict[str, Stored] = {}
     for kind, config, pickle in (
         ("weights", entry.weights_config, entry.weights_pickle),
         ("constants", entry.constants_config, entry.constants_pickle),
     ):
-        held = {} if pickle is None else _pickled(artifact, pickle)
+        if pickle is not None:
+            found.update(_pickled(artifact, pickle, kind))
         if config is not None:
-            held = {name: one.path_name for name, one in read_config(artifact, config).items()}
-        found.update((name, f"{kind}/{key}") for name, key in held.items())
+            folder = config.rpartition("/")[0]
+            for name, one in read_config(artifact, config).items():
+                found[name] = Stored(f"{kind}/{one.path_name}", _listed(artifact.container, folder, one))
     return found
 
 
@@ -53,7 +85,24 @@ def read_config(artifact: Artifact, member: str) -> dict[str, Payload]:
         raise ArtifactError("not a list of payloads: nested too deeply", member=member) from None
 
 
-def _pickled(artifact: Artifact, member: str) -> dict[str, str]:
+def _listed(container: Container, folder: str, payload: Payload) -> Callable[[int], bool | None]:
+    def is_zero(item_size: int) -> bool | None:
+        from graphlint.artifact import zeros
+
+        try:
+            shown = msgspec.json.decode(payload.tensor_meta, type=_Shown)
+        except msgspec.DecodeError:
+            return None
+        if payload.use_pickle or len(shown.sizes) != len(shown.strides):
+            return None
+        sizes, strides = ([one.as_int for one in numbers] for numbers in (shown.sizes, shown.strides))
+        source = container.source_of(f"{folder}/{payload.path_name}")
+        return zeros.is_zero(source, item_size, shown.storage_offset.as_int, sizes, strides)
+
+    return is_zero
+
+
+def _pickled(artifact: Artifact, member: str, kind: str) -> dict[str, Stored]:
     from graphlint.artifact.pickles import Storage, follow_dict
 
     container = artifact.container
@@ -65,6 +114,22 @@ def _pickled(artifact: Artifact, member: str) -> dict[str, str]:
         if pickle is None:
             return {}
         _, held = follow_dict(inner.read(pickle, artifact.limits.pickle_bytes, "pickle-bytes"))
-        return {name: value.key for name, value in held.items.items() if isinstance(value, Storage)}
+        root = pickle.rpartition("/")[0]
+        return {
+            name: Stored(f"{kind}/{value.key}", _saved(inner, root, value))
+            for name, value in held.items.items()
+            if isinstance(value, Storage)
+        }
     except ArtifactError as error:
         raise ArtifactError(f"its contents cannot be listed: {error}", member=member) from None
+
+
+def _saved(container: Container, root: str, shown: "Storage") -> Callable[[int], bool | None]:
+    def is_zero(item_size: int) -> bool | None:
+        from graphlint.artifact import zeros
+
+        if shown.part is None:
+            return None
+        return zeros.is_zero(container.source_of(f"{root}/data/{shown.key}"), item_size, *shown.part)
+
+    return is_zero

@@ -15,7 +15,7 @@ restraint; what its data-only unpickler (``torch/_weights_only_unpickler.py``) a
 
 import os
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Final
+from typing import ClassVar, Final, TypeGuard
 
 from graphlint.artifact.container import Container, folded
 from graphlint.artifact.errors import ArtifactError
@@ -58,10 +58,25 @@ class Dict:
 class Storage:
     """A storage of tensor data (``data/<key>``), or a tensor or parameter that shows it."""
 
-    __slots__ = ("key",)
+    __slots__ = ("key", "part")
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, part: "tuple[int, tuple[int, ...], tuple[int, ...]] | None" = None) -> None:
         self.key = key
+        self.part = part
+        """What a tensor shows of it: offset, sizes and strides in elements; None for the storage itself, and where that
+        is not known."""
+
+    def shown(self, arguments: Sequence[object]) -> "Storage":
+        """What rebuilding a tensor of this storage gives, or a parameter of this tensor."""
+        if self.part is None and len(arguments) > 2:
+            offset, sizes, strides = arguments[:3]
+            if isinstance(offset, int) and _are_numbers(sizes) and _are_numbers(strides) and len(sizes) == len(strides):
+                return Storage(self.key, (offset, sizes, strides))
+        return self
+
+
+def _are_numbers(value: object) -> TypeGuard[tuple[int, ...]]:
+    return isinstance(value, tuple) and all(type(one) is int for one in value)
 
 
 MADE: Final = object()
@@ -190,7 +205,9 @@ class Followed:
             return Dict(ordered=True)
         # Tensors and parameters are rebuilt from their storage, which comes first among the arguments.
         first = arguments[0] if isinstance(arguments, tuple) and arguments else None
-        return first if isinstance(first, Storage) and function.startswith(REBUILD) else MADE
+        if isinstance(first, Storage) and isinstance(arguments, tuple) and function.startswith(REBUILD):
+            return first.shown(arguments[1:])
+        return MADE
 
     def _decimal(self) -> int | None:
         """A number as a line of text. What C takes for more than plain digits (signs, underscores, a prefix for the

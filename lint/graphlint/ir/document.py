@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -10,7 +11,10 @@ from graphlint.artifact.limits import Limits
 from graphlint.ir.decode import DEFAULT, check_program, decode_program
 from graphlint.ir.model import Program
 
-Payloads = Callable[[], Mapping[str, str]]
+if TYPE_CHECKING:
+    from graphlint.artifact.payloads import Stored
+
+Payloads = Callable[[], Mapping[str, "Stored"]]
 
 
 class Document:

@@ -11,6 +11,7 @@ MODULES: Final = (
     "files",
     "ignore_comments",
     "interface",
+    "losses",
     "mutation",
     "prints",
     "regions",

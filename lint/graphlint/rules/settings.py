@@ -23,6 +23,20 @@ class Refused(msgspec.Struct, frozen=True):
     """Whether `graphlint restore` turns it back into what it was made from."""
 
 
+Loss = Literal["initial-values"]
+"""What a target takes and loses: ``initial-values`` of state, which begins with zeros there."""
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """What is said of something that a target loses."""
+
+    target: str
+    because: str
+    advice: str
+    elements: int | None = None
+    """Of what it is lost: tensors of so many elements; None for all."""
+
+
 FixAction = Literal["functionalize", "keep", "message", "strip", "refuse"]
 """What ``--fix`` does for a target with what a rule finds: what the rule's own fix does (``functionalize``); nothing,
 for the consumer takes it as it is (``keep``); give a bare assert the message that it raises (``message``); remove the
@@ -57,6 +71,8 @@ class Profile(msgspec.Struct, frozen=True):
     warnings: dict[str, tuple[tuple[str, str], ...]] = {}
     """What becomes of findings at targets that take them, by code: the target, and the text, in which ``{count}``
     stands for how many there are."""
+    losses: dict[Loss, tuple[Lost, ...]] = {}
+    """What is lost, and what the targets that lose it say."""
     aten_label: bool = False
     """Whether the label has to be ATEN wherever the graph admits it: checks are no obstacle then, writes are."""
 

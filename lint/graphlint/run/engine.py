@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
@@ -26,6 +27,7 @@ from graphlint.rules.view import ProgramView
 from graphlint.semantics.versions import loads_in
 
 if TYPE_CHECKING:
+    from graphlint.artifact.payloads import Stored
     from graphlint.rules.fixing import ChangedProgram
     from graphlint.run.provenance import Record
     from graphlint.run.writeback import Change
@@ -75,7 +77,8 @@ def _processed(
 def read_document(artifact: Artifact, entry: ProgramEntry) -> Document:
     """A program of an artifact. What shares memory is looked up when the aliases of a write are."""
 
-    def held() -> Mapping[str, str]:
+    @cache
+    def held() -> Mapping[str, Stored]:
         from graphlint.artifact.payloads import payloads
 
         return payloads(artifact, entry)

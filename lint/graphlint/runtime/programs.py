@@ -10,6 +10,7 @@ from torch._export.serde import serialize as serde
 from torch.export import ExportedProgram
 
 from graphlint.artifact.errors import ProgramError
+from graphlint.artifact.payloads import Stored
 from graphlint.ir.document import Document
 from graphlint.rules.diagnostics import Diagnostic
 from graphlint.rules.fixing import fix_program
@@ -65,7 +66,9 @@ def lint_program(program: ExportedProgram, **options: "Unpack[ProgramOptions]") 
 
 
 def _document(program: ExportedProgram) -> Document:
-    """The program's JSON; its weights are not looked at (torch 2.7 and before serializes them, too)."""
+    """The program's JSON; its weights are not looked at (torch 2.7 and before serializes them, too), unless a rule asks
+    whether they are zeros.
+    """
     known = inspect.signature(serde.serialize).parameters
     left_out = ("serialize_state_dict", "serialize_constants", "serialize_example_inputs")
     options = {name: False for name in left_out if name in known}
@@ -76,7 +79,22 @@ def _document(program: ExportedProgram) -> Document:
         raise ProgramError(
             f"torch cannot serialize the program: {type(error).__name__}: {first_line(error)}"
         ) from error
-    return Document.from_bytes(serialized.exported_program)
+    tensors = {
+        name: one for name, one in {**program.state_dict, **program.constants}.items() if isinstance(one, torch.Tensor)
+    }
+    return Document.from_bytes(
+        serialized.exported_program, payloads=lambda: {name: _stored(one) for name, one in tensors.items()}
+    )
+
+
+def _stored(tensor: torch.Tensor) -> Stored:
+    def is_zero(_: int) -> bool | None:
+        try:
+            return not tensor.any().item()
+        except Exception:  # noqa: BLE001 - fake tensors hold nothing, others know no such op
+            return None
+
+    return Stored(str(tensor.untyped_storage()._cdata), is_zero)
 
 
 def _deserialized(program: ExportedProgram, document: Document, new_buffers: Sequence[str]) -> ExportedProgram:

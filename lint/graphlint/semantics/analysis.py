@@ -1,7 +1,6 @@
 """What a program does: its nodes in order, what they write, and which memory that is."""
 
 from collections import Counter
-from collections.abc import Mapping
 from functools import cached_property
 from typing import Final
 
@@ -103,8 +102,8 @@ class Analysis:
     @cached_property
     def memory(self) -> Memory:
         """Which memory each value shows."""
-        payloads: Mapping[str, str] | None = self._payloads() if self._payloads is not None else None
-        return Memory(self.program, self.ops, self.dtypes, payloads)
+        held = self._payloads() if self._payloads is not None else {}
+        return Memory(self.program, self.ops, self.dtypes, {name: one.memory for name, one in held.items()})
 
     @cached_property
     def dtypes(self) -> Dtypes:

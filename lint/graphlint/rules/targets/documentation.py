@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
+
 from graphlint.rules.registry import RULES
 from graphlint.rules.targets.model import OpRow, Target, all_targets, row_of
 
@@ -46,6 +48,7 @@ def explain(target: Target) -> str:
     label = "ATEN; a graph that allows it is relabelled" if target.label == "ATEN" else "any"
     lines += [f"Dialect label: {label}.", ""]
     lines += _rules(target)
+    lines += _lost(target)
     lines += _refused("Ops", target.ops) + _refused("Outputs", target.outputs)
     if target.references:
         lines += [f"References: {', '.join(target.references)}", ""]
@@ -62,6 +65,16 @@ def _rules(target: Target) -> list[str]:
         why = row.because + (f". Note: {row.warning.format(count='n')}" if row.warning else "")
         lines.append(f"| {rule.code} {rule.name} | {'yes' if row.violation else 'no'} | {_FIXES[row.fix]} | {why} |")
     return [*lines, "", "All other rules are as their documentation says (`graphlint rule`).", ""]
+
+
+def _lost(target: Target) -> list[str]:
+    if not target.losses:
+        return []
+    lines = ["What it takes, and loses:", ""]
+    for loss, row in target.losses.items():
+        only = f", of tensors with {row.elements} element{'s' if row.elements > 1 else ''}" if row.elements else ""
+        lines.append(f"- {loss.replace('-', ' ')}{only}: {row.because}; {row.advice}")
+    return [*lines, ""]
 
 
 def _refused(whats: str, rows: Mapping[Any, OpRow]) -> list[str]:
@@ -83,6 +96,7 @@ def described(target: Target) -> dict[str, Any]:
             code: {"violation": row.violation, "fix": row.fix, "because": row.because, "warning": row.warning or None}
             for code, row in rows.items()
         },
+        "losses": {loss: msgspec.structs.asdict(row) for loss, row in target.losses.items()},
         "ops": {op: _row(row) for op, row in target.ops.items()},
         "outputs": {kind: _row(row) for kind, row in target.outputs.items()},
     }

@@ -12,7 +12,7 @@ from graphlint.rules.base import Rule
 from graphlint.rules.checks import TOKEN_RULES
 from graphlint.rules.registry import RULES
 from graphlint.rules.selection import did_you_mean
-from graphlint.rules.settings import FixAction, Profile, Refused, TargetAction, parse_toml
+from graphlint.rules.settings import FixAction, Loss, Lost, Profile, Refused, TargetAction, parse_toml
 
 SUFFIX: Final = ".toml"
 """Each target is a file ``<name>.toml`` beside this one."""
@@ -47,6 +47,16 @@ class OpRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the model's author can do instead."""
 
 
+class LossRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[losses.initial-values]``: what the target takes, and loses."""
+
+    because: str
+    advice: str
+    """What the model's author can do about it, or who gives the target the artifact."""
+    elements: int | None = None
+    """It loses tensors of so many elements only."""
+
+
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One target."""
 
@@ -69,6 +79,8 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """By overload, or by op for all overloads."""
     outputs: dict[OutputKind, OpRow] = {}
     """Kinds of outputs that it refuses."""
+    losses: dict[Loss, LossRow] = {}
+    """What it takes, but loses."""
 
 
 def load_target(name: str) -> Target:
@@ -110,8 +122,19 @@ def profile_of(names: Sequence[str]) -> Profile:
             for code, said in rows.items()
             if (warned := tuple((name, row.warning) for name, row in said if row.warning))
         },
+        losses=_losses(targets),
         aten_label=any(target.label == "ATEN" for target in targets),
     )
+
+
+def _losses(targets: Iterable[Target]) -> dict[Loss, tuple[Lost, ...]]:
+    """What is lost, and who says what of it."""
+    losses: dict[Loss, tuple[Lost, ...]] = {}
+    for target in targets:
+        for loss, row in target.losses.items():
+            said = Lost(target.name, row.because, row.advice, row.elements)
+            losses[loss] = (*losses.get(loss, ()), said)
+    return losses
 
 
 def _refused(rows: Iterable[tuple[str, Mapping[Any, OpRow]]]) -> dict[str, Refused]:
