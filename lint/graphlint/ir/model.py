@@ -412,6 +412,11 @@ class Graph(_Part, dict=True, gc=True):
             found.define(node.results(), position)
         return found
 
+    @cached_property
+    def makers(self) -> dict[str, int]:
+        """The nodes that make the graph's values, by their index in :attr:`nodes`."""
+        return {name: index for index, node in enumerate(self.nodes) for name in node.results()}
+
     @property
     def defined(self) -> AbstractSet[str]:
         """Names of the values that inputs, constants and nodes define."""

@@ -468,8 +468,8 @@ def _bits(ops: OpTable, refs: Sequence[Ref]) -> frozenset[StepKind] | None:
         return None
     storage = refs[0].storage
     if storage.kind == "intermediate":
-        made = next((node for node in storage.graph.nodes if storage.value in node.results()), None)
-        op = ops.lookup(made.target) if made is not None else None
+        made = storage.graph.makers.get(storage.value)
+        op = ops.lookup(storage.graph.nodes[made].target) if made is not None else None
         if op is None or not op.layout or op.sets_bits:
             return None
     found: set[StepKind] = set()

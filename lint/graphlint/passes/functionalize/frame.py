@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
@@ -764,16 +763,11 @@ class Frame:
         self.builder.source = state.source
         return copied(self.builder, value).name
 
-    @cached_property
-    def _nodes_by_result(self) -> dict[str, int]:
-        """The nodes that define the graph's values."""
-        return {name: index for index, node in enumerate(self.graph.nodes) for name in node.results()}
-
     def _born(self, value: str) -> int | None:
         """From where in ``edit.nodes`` on the value is there; None for an input."""
         if value in self.builder.born:
             return self.builder.born[value] + 1
-        index = self._nodes_by_result.get(value)
+        index = self.graph.makers.get(value)
         if index is None:
             return None
         return self._visited[bisect_right(self._visited, (index, len(self.edit.nodes) + 1))][1]
