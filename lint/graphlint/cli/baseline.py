@@ -9,7 +9,6 @@ from graphlint.artifact.source import is_url
 from graphlint.cli import options as given
 from graphlint.cli import session
 from graphlint.cli.console import Console, write_report
-from graphlint.cli.options import flag, path
 from graphlint.report.formats.phrasing import count
 from graphlint.rules.files import UNREADABLE
 from graphlint.run.baseline import DEFAULT_NAME, artifact_name, load, render
@@ -20,15 +19,6 @@ from graphlint.run.review import Reviewer
 
 @given.command(
     given.argument("paths", nargs=-1),
-    "Baseline",
-    path("-b --baseline", "The file to write; by default what the configuration names, or graphlint-baseline.json."),
-    flag("--prune", "Only remove what no longer occurs; add nothing."),
-    *given.rules("What the artifacts are for, as for `graphlint check`."),
-    *given.FILES,
-    "Configuration and output",
-    *given.CONFIGURATION,
-    given.quiet("Say nothing unless something is wrong."),
-    given.verbose("Say what was linted, and what was added and removed."),
     epilog="""\b
 Examples:
   graphlint baseline                                  accept every finding below the current folder

@@ -12,7 +12,6 @@ from graphlint.artifact.errors import ConfigError
 from graphlint.cli import options as given
 from graphlint.cli import reports, session
 from graphlint.cli.console import Console
-from graphlint.cli.options import choice, flag, option, path, quiet, switch, verbose
 from graphlint.report.formats import summary
 from graphlint.report.formats.escaping import printable
 from graphlint.report.formats.registry import FORMATS, parse, settled
@@ -50,70 +49,14 @@ def _known_outputs(ctx: click.Context, parameter: click.Parameter, values: tuple
 
 @given.command(
     given.argument("paths", nargs=-1, shell_complete=given.complete_artifacts),
-    "Fixing",
-    flag("--fix", "Apply fixes and write the artifacts back."),
-    switch("unsafe-fixes", "Include fixes that may change what the program does; or neither apply nor mention them."),
-    switch("exact", "Leave what rounds otherwise in the last bits once it is functional."),
-    flag("--fix-only", "Apply fixes, and say nothing of what is left. Implies --fix."),
-    flag("--diff", "Show what --fix would change, and write nothing."),
-    flag("--show-fixes", "List what was fixed, by artifact and rule."),
-    choice(
-        "--token-sink",
-        "buffer output",
-        "Where the tokens of fixed checks end: in a buffer (default), or as an output of the program.",
-    ),
-    given.provenance("fixed"),
-    flag("--verify", "Run each artifact before and after its fix in torch; write it if alike."),
-    *given.loading(),
-    *given.rules(_targets),
-    path("--baseline", "Leave out the findings in this file, which `graphlint baseline` writes."),
-    switch(
-        "warn-unused-ignores",
-        "Report `# graphlint: ignore[...]` comments in the model's source that accept nothing (GL901).",
-    ),
-    *given.FILES,
-    given.FORCE_EXCLUDE,
-    "Many artifacts",
-    option(
-        "-j --jobs",
-        "How many processes may lint at once; by default as many as there are cores. Few small artifacts take one, "
-        "and so does --verify.",
-        type=click.IntRange(min=1),
-        metavar="N",
-    ),
-    option("--no-cache", "Lint everything anew.", is_flag=True, envvar="GRAPHLINT_NO_CACHE", show_envvar=True),
-    given.cache_folder(
-        "Where results are kept; by default .graphlint_cache beside the configuration. `graphlint clean` removes it."
-    ),
-    "Output",
-    option(
-        "--output-format",
-        _formats,
-        callback=_known_outputs,
-        shell_complete=given.completing(lambda: ((name, None) for name in FORMATS)),
-        multiple=True,
-        metavar="FORMAT[=FILE]",
-        envvar="GRAPHLINT_OUTPUT_FORMAT",
-        show_envvar=True,
-    ),
-    path("-o --output-file", "Write the report that has no file of its own to this one."),
-    switch("step-summary", "Whether to add to the job summary in GitHub Actions (on by default)."),
-    flag("--statistics", "Show only how often each rule was violated."),
-    quiet("Show findings, but nothing else."),
-    verbose("Say what was linted, and show tracebacks of internal errors."),
-    given.COLOR,
-    "Exit status",
-    flag("-e --exit-zero", "Exit with 0 even if there are findings or changes."),
-    switch(
-        "exit-non-zero-on-fix",
-        "Exit with 1 if an artifact was changed, even if no findings are left (on by default).",
-        default=True,
-    ),
-    "Configuration and information",
-    *given.CONFIGURATION,
-    flag("--watch", "Lint again whenever an artifact or a configuration changes."),
-    flag("--show-settings", "Show the settings for the first artifact, and lint nothing."),
-    flag("--show-files", "List the artifacts that would be linted, and lint nothing."),
+    more={
+        "--target": {"help": _targets},
+        "--output-format": {
+            "help": _formats,
+            "callback": _known_outputs,
+            "shell_complete": given.completing(lambda: ((name, None) for name in FORMATS)),
+        },
+    },
     epilog="Exit status: 0 if there is nothing to report and nothing changed, 1 if findings are left or an artifact "
     "was changed, 2 if something went wrong.",
 )

@@ -13,13 +13,7 @@ from graphlint.run.config import Configuration
 from graphlint.run.resolution import CACHE_FOLDER, Resolver
 
 
-@given.command(
-    given.argument("folders", nargs=-1),
-    "Which cache",
-    given.cache_folder("The cache to remove, in place of the one that the configuration says."),
-    "Output",
-    given.quiet("Say nothing of what was removed."),
-)
+@given.command(given.argument("folders", nargs=-1))
 def clean(console: Console, /, folders: tuple[str, ...], cache_dir: str | None, quiet: bool) -> int:
     """Remove the caches of FOLDERS and of all folders below them; of the current folder if there are none.
 

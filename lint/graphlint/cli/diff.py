@@ -8,7 +8,6 @@ from graphlint.artifact.artifact import Artifact, ProgramEntry, opened
 from graphlint.artifact.errors import ArtifactError, ConfigError
 from graphlint.cli import options as given
 from graphlint.cli.console import Console
-from graphlint.cli.options import choice, flag, option
 from graphlint.ir.decode import decode_program
 from graphlint.ir.model import Program
 from graphlint.report.comparison import changes
@@ -23,13 +22,6 @@ from graphlint.run.resolution import Resolver
 @given.command(
     given.argument("old"),
     given.argument("new"),
-    "Comparison",
-    option("--program", "Only the program of that name; all by default.", metavar="NAME"),
-    flag("--metadata", "Compare the modules and source lines of ops, too."),
-    "Output",
-    choice("--format output_format", "text json", "text by default.", default="text"),
-    given.quiet("Print nothing: the exit status tells."),
-    given.COLOR,
     epilog="""\b
 Examples:
   graphlint diff old.pt2 new.pt2

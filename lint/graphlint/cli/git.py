@@ -22,7 +22,7 @@ import click
 from graphlint.artifact.artifact import Artifact, ProgramEntry, open_artifact
 from graphlint.artifact.errors import ArtifactError, ConfigError, LfsPointerError, WriteError
 from graphlint.cli.console import Console
-from graphlint.cli.options import CONTEXT, argument, command, flag, path
+from graphlint.cli.options import CONTEXT, argument, command
 from graphlint.ir.decode import decode_program
 from graphlint.report.formats.escaping import printable
 from graphlint.report.graphs.text import program_lines
@@ -58,17 +58,7 @@ def git() -> None:
     """
 
 
-_WHERE: Final = (
-    path(
-        "--attributes",
-        "The file that names the driver, in place of .gitattributes (with --global: the user's own), "
-        "for example .git/info/attributes, which is not committed.",
-    ),
-    flag("--global everywhere", "All repositories of this user; by default only this one."),
-)
-
-
-@command(*_WHERE)
+@command()
 def install(console: Console, /, attributes: str | None, everywhere: bool) -> int:
     """Set the driver up. Running it again changes nothing."""
     import shlex
@@ -96,7 +86,7 @@ def install(console: Console, /, attributes: str | None, everywhere: bool) -> in
     return 0
 
 
-@command(*_WHERE)
+@command()
 def uninstall(console: Console, /, attributes: str | None, everywhere: bool) -> int:
     """Take away what install set up."""
     path = _attributes_file(attributes, everywhere=everywhere)

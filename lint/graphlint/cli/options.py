@@ -1,8 +1,8 @@
-"""What the commands share: how they end, help texts under headings, options that several of them have, completion."""
+"""What the commands share: how they end, their options, help texts under headings, completion."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
-from itertools import pairwise
+from functools import cache
 from typing import Any, Final
 
 import click
@@ -10,15 +10,42 @@ from click.shell_completion import CompletionItem
 
 from graphlint.cli.console import Console
 
+TABLE: Final = os.path.join(os.path.dirname(__file__), "options.tsv")
+HEADING: Final = "Options"
+"""Where there is no other."""
 CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
 Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
 class Option(click.Option):
-    """An option whose ``help`` may be a function, which is called when it is asked for."""
+    """An option, by its row in :data:`TABLE`, whose header tells what its kind can be. ``help`` may be a function,
+    which is called when it is asked for.
+    """
 
-    def __init__(self, *args: Any, help: str | Callable[[], str], **attributes: Any) -> None:  # noqa: A002
-        super().__init__(*args, **attributes)
+    def __init__(self, heading: str, names: str, kind: str, help: str | Callable[[], str], **more: Any) -> None:  # noqa: A002
+        said = dict(word.partition("=")[::2] for word in kind.split(" "))
+        attributes: dict[str, Any] = {"multiple": "several" in said}
+        if "flag" in said:
+            attributes["is_flag"] = True
+        if "switch" in said:
+            names = f"{names}/--no-{names.removeprefix('--')}"
+            attributes["default"] = "default" in said or None
+        elif "default" in said:
+            attributes["default"] = said["default"]
+        if "choices" in said:
+            attributes["type"] = click.Choice(said["choices"].split(","))
+        if "path" in said:
+            attributes |= {"type": click.UNPROCESSED, "metavar": "FILE"}
+        if "least" in said:
+            attributes |= {"type": click.IntRange(min=int(said["least"])), "metavar": "N"}
+        if "metavar" in said:
+            attributes["metavar"] = said["metavar"]
+        if "env" in said:
+            attributes |= {"envvar": said["env"], "show_envvar": True}
+        if "complete" in said:
+            attributes["shell_complete"] = COMPLETIONS[said["complete"]]
+        super().__init__(names.split(), **attributes, **more)
+        self.heading = heading
         self._said = help
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
@@ -28,11 +55,8 @@ class Option(click.Option):
 
 class Command(click.Command):
     """A command whose function is given a console and returns the exit status. Its ``--help`` shows the options under
-    headings, in the order in which they were declared.
+    headings, in the order of the table.
     """
-
-    headings: Mapping[str | None, str] = {}
-    """Each by the name of the first option under it."""
 
     def invoke(self, ctx: click.Context) -> None:
         """Run the command and exit. What goes wrong is a message, never a traceback."""
@@ -44,9 +68,9 @@ class Command(click.Command):
             ctx.exit(super().invoke(ctx))
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        heading, sections = "Options", dict[str, list[tuple[str, str]]]()
+        heading, sections = HEADING, dict[str, list[tuple[str, str]]]()
         for parameter in self.get_params(ctx):
-            heading = self.headings.get(parameter.name, heading)
+            heading = getattr(parameter, "heading", heading)
             record = parameter.get_help_record(ctx)
             if record is not None and isinstance(parameter, click.Option):  # arguments are in the usage line already
                 sections.setdefault(heading, []).append(record)
@@ -55,47 +79,34 @@ class Command(click.Command):
                 formatter.write_dl(records)
 
 
-def command(*parameters: str | click.Parameter, **attributes: Any) -> Callable[[Callable[..., int]], Command]:
-    """A command with these arguments and options; a text among them is the heading of what follows. The function gets
-    the console first.
+def command(
+    *parameters: click.Parameter, more: Mapping[str, Mapping[str, Any]] = {}, **attributes: Any
+) -> Callable[[Callable[..., int]], Command]:
+    """A command with these arguments, and with the options that the table has for the name of the function, which gets
+    the console first. ``more`` is what the table does not say of an option, by its names.
     """
 
     def decorate(function: Callable[..., int]) -> Command:
-        params = [one for one in parameters if not isinstance(one, str)]
-        made = click.command(cls=Command, params=params, context_settings=CONTEXT, **attributes)(
-            click.pass_obj(function)
-        )
-        pairs = pairwise(parameters)
-        made.headings = {one.name: said for said, one in pairs if isinstance(said, str) and not isinstance(one, str)}
-        return made
+        rows = (row[1:] for row in _table() if function.__name__ in row[0].split(","))
+        options = [
+            Option(heading or HEADING, names, kind, **{"help": text, **more.get(names, {})})
+            for heading, names, kind, text in rows
+        ]
+        made = click.command(cls=Command, params=[*parameters, *options], context_settings=CONTEXT, **attributes)
+        return made(click.pass_obj(function))
 
     return decorate
 
 
-def option(names: str, text: str | Callable[[], str], **attributes: Any) -> Option:
-    """An option; ``names`` may end in that of the parameter."""
-    return Option(names.split(), help=text, **attributes)
+@cache
+def _table() -> list[list[str]]:
+    with open(TABLE, encoding="utf-8") as file:
+        return [line.rstrip("\n").split("\t") for line in file if not line.startswith("#")]
 
 
 def argument(name: str, **attributes: Any) -> click.Argument:
     """A path or, unless another type is given, any text."""
     return click.Argument([name], **{"type": click.UNPROCESSED, **attributes})
-
-
-def switch(name: str, text: str, *, default: bool | None = None) -> Option:
-    """``--name`` and ``--no-name``; None stands for neither."""
-    return option(f"--{name}/--no-{name}", text, default=default)
-
-
-def choice(names: str, choices: str, text: str, **attributes: Any) -> Option:
-    """An option that takes one of the words in ``choices``."""
-    return option(names, text, type=click.Choice(choices.split()), **attributes)
-
-
-flag = partial(option, is_flag=True)
-path = partial(option, metavar="FILE", type=click.UNPROCESSED)
-quiet = partial(flag, "-q --quiet")
-verbose = partial(flag, "-v --verbose")
 
 
 def completing(known: Callable[[], Iterable[tuple[str, str | None]]], separator: str = "") -> Completion:
@@ -127,59 +138,4 @@ def _targets() -> Iterable[tuple[str, str]]:
 
 
 complete_targets = completing(_targets, ",")
-_REQUIRES_TORCH: Final = "The versions of torch to run in, such as '>=2.9': flag ops that one of them lacks (GL602)."
-
-
-def rules(target: str | Callable[[], str]) -> tuple[str | Option, ...]:
-    """Which rules are on; ``target`` is the help of ``--target``."""
-    codes = partial(option, multiple=True, metavar="RULES", shell_complete=completing(_codes, ","))
-    return (
-        "Rule selection",
-        codes("--select", "Enable only these rules (comma-separated, or ALL)."),
-        codes("--ignore", "Disable these rules."),
-        codes("--extend-select", "Enable these rules, too."),
-        option("--target", target, multiple=True, metavar="NAME", shell_complete=complete_targets),
-        option("--requires-torch", _REQUIRES_TORCH, metavar="SPECIFIER"),
-    )
-
-
-_patterns = partial(option, multiple=True, metavar="PATTERNS")
-FILES: Final = (
-    "File selection",
-    _patterns("--exclude", "Leave out what matches, in place of the defaults."),
-    _patterns("--extend-exclude", "Leave out what matches, too."),
-)
-FORCE_EXCLUDE: Final = switch("force-exclude", "Leave out what is excluded even when it is named on the command line.")
-COLOR: Final = choice(
-    "--color",
-    "auto always never",
-    "When to use colours; auto: on a terminal, unless NO_COLOR or FORCE_COLOR say otherwise.",
-    default="auto",
-)
-JSON: Final = ("Output", choice("--output-format", "text json", "text by default.", default="text"))
-CONFIGURATION: Final = (
-    path(
-        "--config",
-        "Use this configuration file, or override one setting with TOML.",
-        metavar="FILE|KEY=VALUE",
-        multiple=True,
-    ),
-    flag("--isolated", "Ignore all configuration files."),
-)
-
-
-def provenance(done: str) -> Option:
-    """``--provenance``; ``done`` says what is recorded."""
-    text = f"Record in the artifact, as its extra file graphlint.json, what was {done} (the default); or do not."
-    return switch("provenance", text)
-
-
-def loading(before: str = "With --verify: ") -> tuple[Option, ...]:
-    """What is needed for torch to load an artifact; ``before`` begins the help."""
-    trust = f"{before}{'l' if before else 'L'}oad artifacts whose code runs when they are loaded."
-    first = f"{before}{'i' if before else 'I'}mport this first, since it registers custom ops or classes."
-    return flag("--trust", trust), option("--import imports", first, multiple=True, metavar="MODULE")
-
-
-def cache_folder(text: str) -> Option:
-    return path("--cache-dir", text, metavar="FOLDER", envvar="GRAPHLINT_CACHE_DIR", show_envvar=True)
+COMPLETIONS: Final = {"rules": completing(_codes, ","), "targets": complete_targets}

@@ -9,7 +9,6 @@ import click
 from graphlint.cli import options as given
 from graphlint.cli import session
 from graphlint.cli.console import Console
-from graphlint.cli.options import flag
 from graphlint.report.formats import summary
 from graphlint.report.results import Action, ReportOptions
 from graphlint.run import engine
@@ -19,21 +18,6 @@ from graphlint.run.pool import Task
 
 @given.command(
     given.argument("paths", nargs=-1, required=True),
-    "Restoring",
-    flag("--diff", "Show what would change, and write nothing."),
-    given.provenance("done"),
-    flag("--verify", "Run each artifact before and after in torch; write it if alike."),
-    *given.loading(),
-    *given.FILES,
-    given.FORCE_EXCLUDE,
-    "Output",
-    given.quiet("Say only what could not be restored."),
-    given.verbose("Say what was read, and show tracebacks of internal errors."),
-    given.COLOR,
-    "Exit status",
-    flag("-e --exit-zero", "Exit with 0 even if there are changes."),
-    "Configuration",
-    *given.CONFIGURATION,
     epilog="Exit status: 0 if there is nothing to restore, 1 if an artifact was changed or functional checks are left, "
     "2 if something went wrong.",
 )

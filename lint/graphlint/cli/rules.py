@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import click
 
 from graphlint.cli.console import Console
-from graphlint.cli.options import JSON, argument, command, complete_targets, completing
+from graphlint.cli.options import argument, command, complete_targets, completing
 from graphlint.report.formats.escaping import encode
 from graphlint.rules import documentation
 from graphlint.rules.base import Rule
@@ -19,7 +19,7 @@ _complete_rules = completing(
 )
 
 
-@command(argument("rule", metavar="[CODE|NAME]", required=False, shell_complete=_complete_rules), *JSON)
+@command(argument("rule", metavar="[CODE|NAME]", required=False, shell_complete=_complete_rules))
 def rule(console: Console, /, rule: str | None, output_format: str) -> int:
     """Explain a rule; list them all if none is given."""
     as_json = output_format == "json"
@@ -31,13 +31,13 @@ def rule(console: Console, /, rule: str | None, output_format: str) -> int:
     return 0
 
 
-@command(*JSON)
+@command()
 def rules(console: Console, /, output_format: str) -> int:
     """List all rules; `graphlint rule CODE` explains one."""
     return click.get_current_context().invoke(rule, rule=None, output_format=output_format)  # type: ignore[no-any-return]
 
 
-@command(argument("target", metavar="[NAME]", required=False, shell_complete=complete_targets), *JSON)
+@command(argument("target", metavar="[NAME]", required=False, shell_complete=complete_targets))
 def target(console: Console, /, target: str | None, output_format: str) -> int:
     """Explain a target; list them all if none is given."""
     as_json = output_format == "json"

@@ -15,7 +15,6 @@ from graphlint.artifact.errors import ArtifactError, ConfigError
 from graphlint.cli import options as given
 from graphlint.cli import session
 from graphlint.cli.console import Console, write_report
-from graphlint.cli.options import choice, option, path, switch
 from graphlint.report.formats.phrasing import count
 from graphlint.report.graphs.flow import Flow, ShownProgram
 from graphlint.report.results import ReportOptions
@@ -38,31 +37,6 @@ _MOST_REACHED: Final = 500_000
 
 @given.command(
     given.argument("artifact"),
-    "What to show",
-    option("--program", "Only the program of that name; all by default.", metavar="NAME"),
-    option(
-        "--node nodes",
-        "Only this node and what is around it: a node, a value or an op. Can be given several times.",
-        multiple=True,
-        metavar="NAME",
-    ),
-    option(
-        "--around",
-        "With --node: up to N steps up and down from it; 1 by default.",
-        type=click.IntRange(min=0),
-        metavar="N",
-    ),
-    switch("findings", "Whether to lint and show findings (on by default).", default=True),
-    "Output",
-    choice(
-        "--format output_format",
-        " ".join(_FORMATS),
-        "By default what -o FILE is called, else text; dot is for Graphviz, svg a picture.",
-    ),
-    path("-o --output-file", "Write to this file."),
-    given.COLOR,
-    "Configuration",
-    *given.CONFIGURATION,
     epilog="""\b
 Examples:
   graphlint show model.pt2                           the graphs, findings in the margin

@@ -10,16 +10,6 @@ from graphlint.runtime.loading import require_torch
 @given.command(
     given.argument("before"),
     given.argument("after"),
-    "Loading",
-    *given.loading(""),
-    "Comparison",
-    given.switch(
-        "exact",
-        "Whether floating-point numbers have to be equal to the last bit (the default), or up to rounding.",
-        default=True,
-    ),
-    "Output",
-    given.quiet("Say nothing unless they differ."),
     epilog="Exit status: 0 if both do the same, 2 if they differ or cannot be run.",
 )
 def verify(
