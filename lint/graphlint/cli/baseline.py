@@ -19,15 +19,6 @@ from graphlint.run.review import Reviewer
 
 @given.command(
     given.argument("paths", nargs=-1),
-    epilog="""\b
-Examples:
-  graphlint baseline                                  accept every finding below the current folder
-  graphlint baseline models/net.pt2                   the same for one artifact; what is known of others stays
-  graphlint baseline --prune                          forget what no longer occurs, accept nothing new
-  graphlint --baseline graphlint-baseline.json        report only what is not in it
-
-Exit status: 0 if the baseline is up to date or was written, 1 if an artifact could not be read, 2 if something went
-wrong.""",
 )
 def baseline(console: Console, /, paths: tuple[str, ...], prune: bool, **options: Any) -> int:
     """Write the current findings to a baseline, a JSON file to be committed.

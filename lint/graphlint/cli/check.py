@@ -57,8 +57,6 @@ def _known_outputs(ctx: click.Context, parameter: click.Parameter, values: tuple
             "shell_complete": given.completing(lambda: ((name, None) for name in FORMATS)),
         },
     },
-    epilog="Exit status: 0 if there is nothing to report and nothing changed, 1 if findings are left or an artifact "
-    "was changed, 2 if something went wrong.",
 )
 def check(console: Console, /, paths: tuple[str, ...], watch: bool, **options: Any) -> int:
     """Lint exported PyTorch programs.

@@ -8,12 +8,6 @@ from graphlint.cli.options import argument, command
 
 @command(
     argument("shell", type=click.Choice(["bash", "zsh", "fish"])),
-    epilog="""\b
-Set it up once:
-  bash  graphlint completion bash >> ~/.bashrc
-  zsh   graphlint completion zsh >> ~/.zshrc
-  fish  graphlint completion fish > ~/.config/fish/completions/graphlint.fish
-""",
 )
 def completion(console: Console, /, shell: str) -> int:
     """Print the script for a shell."""

@@ -22,13 +22,6 @@ from graphlint.run.resolution import Resolver
 @given.command(
     given.argument("old"),
     given.argument("new"),
-    epilog="""\b
-Examples:
-  graphlint diff old.pt2 new.pt2
-  graphlint diff --format json old.pt2 new.pt2
-  graphlint diff -q old.pt2 new.pt2 || echo "the graph changed"
-
-Weights are not compared. Exit status: 0 if the programs are equal, 1 if they differ, 2 if something went wrong.""",
 )
 def diff(console: Console, /, old: str, new: str, **options: Any) -> int:
     """Compare the programs of two artifacts by structure.

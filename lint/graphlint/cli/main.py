@@ -30,23 +30,6 @@ COMMANDS = {
 DEFAULT = "check"
 OWN_OPTIONS = ("--version", "-V", "--help", "-h")
 
-EXAMPLES = """\
-graphlint model.pt2                 lint one artifact
-graphlint                           lint every .pt2 file below the current folder
-graphlint --fix model.pt2           fix what can be fixed, and write it back
-graphlint --diff model.pt2          show what --fix would change
-graphlint --select GL1 artifacts/   only the rules that begin with GL1
-graphlint --target onnx model.pt2   what the ONNX exporter would refuse or lose
-graphlint restore model.pt2         turn dependency tokens back into plain checks
-graphlint baseline                  accept what is found now, for --baseline
-graphlint --output-format html=report.html
-                                    a page with source lines and pictures of the graphs
-graphlint rule GL103                explain a rule
-graphlint show model.pt2            the graph, findings in the margin
-graphlint diff old.pt2 new.pt2      what changed in the graph
-graphlint git install               let git diff show that, too
-"""
-
 
 class DefaultGroup(click.Group):
     """A group whose command is ``check`` where none is named."""
@@ -100,8 +83,10 @@ class DefaultGroup(click.Group):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write examples, the commands, and the options of the one that can be left out."""
+        from graphlint.cli.options import text
+
         with formatter.section("Examples"):
-            formatter.write("".join(f"  {line}\n" for line in EXAMPLES.splitlines()))
+            formatter.write(text("examples.txt"))
         self.format_commands(ctx, formatter)
         check = self.get_command(ctx, DEFAULT)
         if check is not None:

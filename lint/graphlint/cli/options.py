@@ -1,8 +1,10 @@
 """What the commands share: how they end, their options, help texts under headings, completion."""
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
+from itertools import pairwise
 from typing import Any, Final
 
 import click
@@ -10,15 +12,20 @@ from click.shell_completion import CompletionItem
 
 from graphlint.cli.console import Console
 
-TABLE: Final = os.path.join(os.path.dirname(__file__), "options.tsv")
 HEADING: Final = "Options"
 """Where there is no other."""
 CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
 Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
+def text(name: str) -> str:
+    """A file beside this one."""
+    with open(os.path.join(os.path.dirname(__file__), name), encoding="utf-8") as file:
+        return file.read()
+
+
 class Option(click.Option):
-    """An option, by its row in :data:`TABLE`, whose header tells what its kind can be. ``help`` may be a function,
+    """An option, by its row in ``options.tsv``, whose header tells what its kind can be. ``help`` may be a function,
     which is called when it is asked for.
     """
 
@@ -78,6 +85,11 @@ class Command(click.Command):
             with formatter.section(title):
                 formatter.write_dl(records)
 
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        parts = re.split(r"^\[(\w+)\]\n", text("epilogs.txt").replace("\\b", "\b"), flags=re.MULTILINE)
+        self.epilog = dict(pairwise(parts)).get(str(self.name))
+        super().format_epilog(ctx, formatter)
+
 
 def command(
     *parameters: click.Parameter, more: Mapping[str, Mapping[str, Any]] = {}, **attributes: Any
@@ -89,8 +101,8 @@ def command(
     def decorate(function: Callable[..., int]) -> Command:
         rows = (row[1:] for row in _table() if function.__name__ in row[0].split(","))
         options = [
-            Option(heading or HEADING, names, kind, **{"help": text, **more.get(names, {})})
-            for heading, names, kind, text in rows
+            Option(heading or HEADING, names, kind, **{"help": said, **more.get(names, {})})
+            for heading, names, kind, said in rows
         ]
         made = click.command(cls=Command, params=[*parameters, *options], context_settings=CONTEXT, **attributes)
         return made(click.pass_obj(function))
@@ -100,8 +112,7 @@ def command(
 
 @cache
 def _table() -> list[list[str]]:
-    with open(TABLE, encoding="utf-8") as file:
-        return [line.rstrip("\n").split("\t") for line in file if not line.startswith("#")]
+    return [line.split("\t") for line in text("options.tsv").splitlines() if not line.startswith("#")]
 
 
 def argument(name: str, **attributes: Any) -> click.Argument:

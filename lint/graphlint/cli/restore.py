@@ -18,8 +18,6 @@ from graphlint.run.pool import Task
 
 @given.command(
     given.argument("paths", nargs=-1, required=True),
-    epilog="Exit status: 0 if there is nothing to restore, 1 if an artifact was changed or functional checks are left, "
-    "2 if something went wrong.",
 )
 def restore(console: Console, /, paths: tuple[str, ...], diff: bool, **options: Any) -> int:
     """Turn functional checks back into plain ones, and take their dependency tokens away.

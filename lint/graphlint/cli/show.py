@@ -37,15 +37,6 @@ _MOST_REACHED: Final = 500_000
 
 @given.command(
     given.argument("artifact"),
-    epilog="""\b
-Examples:
-  graphlint show model.pt2                           the graphs, findings in the margin
-  graphlint show model.pt2 --node add_               a node, and what is next to it
-  graphlint show model.pt2 --node add_ --around 3    ... up to three steps away
-  graphlint show model.pt2 --node add_ -o add.svg
-  graphlint show model.pt2 --format dot | dot -Tpng -o model.png
-
-Exit status: 0, or 2 if something went wrong.""",
 )
 def show(console: Console, /, artifact: str, nodes: tuple[str, ...], around: int | None, **options: Any) -> int:
     """Show the graphs of an artifact, with findings in the margin.

@@ -10,7 +10,6 @@ from graphlint.runtime.loading import require_torch
 @given.command(
     given.argument("before"),
     given.argument("after"),
-    epilog="Exit status: 0 if both do the same, 2 if they differ or cannot be run.",
 )
 def verify(
     console: Console, /, before: str, after: str, trust: bool, imports: tuple[str, ...], exact: bool, quiet: bool
