@@ -11,21 +11,8 @@ from click.shell_completion import CompletionItem
 
 from graphlint import __version__
 
-COMMANDS = {
-    "check": "[check] [OPTIONS] [PATHS]...",
-    "restore": "restore [OPTIONS] PATHS...",
-    "baseline": "baseline [OPTIONS] [PATHS]...",
-    "clean": "clean [FOLDERS]...",
-    "rule": "rule [CODE|NAME]",
-    "rules": "rules",
-    "target": "target [NAME]",
-    "show": "show [OPTIONS] ARTIFACT",
-    "diff": "diff [OPTIONS] OLD NEW",
-    "git": "git install|uninstall|textconv",
-    "verify": "verify BEFORE AFTER",
-    "completion": "completion bash|zsh|fish",
-}
-"""The commands with their usage. Each has a module of its name, which is loaded only when it runs."""
+COMMANDS = tuple("check restore baseline clean rule rules target show diff git verify completion".split())
+"""Each has a module of its name, which is loaded only when it runs."""
 
 DEFAULT = "check"
 OWN_OPTIONS = ("--version", "-V", "--help", "-h")
@@ -75,10 +62,9 @@ class DefaultGroup(click.Group):
         return [*found, *check.shell_complete(own, incomplete), *paths]
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        # What is about graphlint itself comes last.
-        for index, usage in enumerate(
-            sorted(COMMANDS.values(), key=lambda one: one.startswith(("clean", "completion")))
-        ):
+        from graphlint.cli.options import text
+
+        for index, usage in enumerate(text("usages.txt").splitlines()):
             formatter.write_usage(ctx.command_path, usage, prefix="       " if index else None)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -10,9 +10,9 @@ from xml.sax.saxutils import escape, quoteattr
 
 from markupsafe import Markup
 
-from graphlint.report.formats import full
+from graphlint.report.formats import full, phrasing
 from graphlint.report.formats.escaping import ascii_markup, printable, printable_lines
-from graphlint.report.formats.phrasing import DEFAULT_PROGRAM, accepted_by, node_path, spot_of
+from graphlint.report.formats.phrasing import DEFAULT_PROGRAM, node_path
 from graphlint.report.results import FileResult, ReportOptions
 from graphlint.report.templates import rendered
 from graphlint.rules.diagnostics import Diagnostic
@@ -33,8 +33,7 @@ def render(results: Sequence[FileResult], options: ReportOptions) -> str:
         options=options,
         body=body,
         quoted=lambda text: Markup(quoteattr(printable(text))),  # noqa: S704 - as above
-        spot_of=spot_of,
-        accepted_by=accepted_by,
+        phrasing=phrasing,
     )
     return ascii_markup(document)
 

@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from graphlint.report.formats.phrasing import address, count, grouped, headline, source_line, totals
+from graphlint.report.formats import phrasing
+from graphlint.report.formats.phrasing import count, grouped
 from graphlint.report.results import FileResult, ReportOptions
 from graphlint.report.templates import macros
 from graphlint.rules.documentation import link
@@ -25,11 +26,8 @@ def render(results: Sequence[FileResult], options: ReportOptions) -> str:
         _escaped,
         results=results,
         options=options,
-        numbers=totals(results, options),
-        headline=headline,
-        count=count,
-        address=address,
-        source_line=source_line,
+        numbers=phrasing.totals(results, options),
+        phrasing=phrasing,
         link=link,
     )
     head = str(form)
