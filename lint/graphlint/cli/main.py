@@ -11,7 +11,10 @@ from click.shell_completion import CompletionItem
 
 from graphlint import __version__
 
-COMMANDS = tuple("check restore baseline clean rule rules target show diff git verify completion".split())
+COMMANDS = (
+    *("check", "restore", "baseline", "clean", "rule", "rules", "target", "show", "diff", "git", "verify"),
+    "completion",
+)
 """Each has a module of its name, which is loaded only when it runs."""
 
 DEFAULT = "check"

@@ -19,14 +19,14 @@ Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem
 
 
 def text(name: str) -> str:
-    """A file beside this one."""
-    with open(os.path.join(os.path.dirname(__file__), name), encoding="utf-8") as file:
+    """A file of the folder ``help``."""
+    with open(os.path.join(os.path.dirname(__file__), "help", name), encoding="utf-8") as file:
         return file.read()
 
 
 class Option(click.Option):
-    """An option, by its row in ``options.tsv``, whose header tells what its kind can be. ``help`` may be a function,
-    which is called when it is asked for.
+    """An option, by its row in ``help/options.tsv``, whose header tells what its kind can be. ``help`` may be a
+    function, which is called when it is asked for.
     """
 
     def __init__(self, heading: str, names: str, kind: str, help: str | Callable[[], str], **more: Any) -> None:  # noqa: A002

@@ -76,17 +76,12 @@ class Repository:
             return _common_ending(parts, components(candidate)) > 1 or reads_as_recorded(candidate)
 
         endings = [parts[start:] for start in range(len(parts))]
-        for base in self._source_roots:
-            for ending in endings:
-                candidate = os.path.join(base, *ending)
-                if self._holds(candidate) and fits(candidate):
-                    return candidate
+        candidates: list[tuple[str, Callable[[str], bool]]]
+        candidates = [(os.path.join(base, *ending), fits) for base in self._source_roots for ending in endings]
         # A longer ending below the root that reads right says enough to spare a search.
-        for ending in endings:
-            candidate = os.path.join(self.root, *ending)
-            if len(ending) > 1 and self._holds(candidate) and reads_as_recorded(candidate):
-                return candidate
-        found = self._search(parts)
+        candidates += [(os.path.join(self.root, *ending), reads_as_recorded) for ending in endings[:-1]]
+        chosen = (candidate for candidate, admits in candidates if self._holds(candidate) and admits(candidate))
+        found = next(chosen, None) or self._search(parts)
         return found if found is not None and fits(found) else None
 
     def relative(self, file: str) -> str:
