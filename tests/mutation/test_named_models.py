@@ -6,10 +6,10 @@ import torch
 from graphlint.artifact.errors import VerificationError
 from graphlint.runtime.verification import verify
 
-from . import campaign, models_refused, models_state, models_views, models_writes, trial
+from . import campaign, models_refused, models_regions, models_state, models_views, models_writes, trial
 from .registry import MODELS
 
-assert models_views is not models_writes is not models_state  # they register themselves
+assert models_views is not models_writes is not models_state is not models_regions  # they register themselves
 
 
 STAY_TRAINING = {"UnusedBranchesDraw", "AmidBatchesAndDuals", "WrittenThroughWhatHasNoInverse"}

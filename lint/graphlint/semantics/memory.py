@@ -200,7 +200,7 @@ class Memory:
         self._count = 0
         self._opaque: list[tuple[Node, Graph]] = []
         self._loops: set[int] = set()
-        """Graphs of loops, and in them, that are given the operands as they are."""
+        """Graphs of loops whose results are tensors of their own, and graphs in them."""
         self._in_loop = False
         self._moved: dict[Ref, Ref] = {}
         """Objects that an in-place view has made another view, so far."""
@@ -395,7 +395,7 @@ class Memory:
         rule, returning = call.rule, call.returning
         outer = self._count
         around = self._in_loop
-        self._in_loop = rule.exact and (around or (rule.repeats and rule.fresh_results))
+        self._in_loop = rule.fresh_results if rule.repeats else around and rule.exact
         # What a called graph is given each time it runs, all but what a loop carries, is the caller's own.
         fixed = range(call.carried if rule.repeats else 0, len(handed) if rule.exact else 0)
         for called in call.graphs.values():
