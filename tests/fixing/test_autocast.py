@@ -321,11 +321,17 @@ class MadeOfCasts(nn.Module):
 
 
 class TwoDtypes(nn.Module):
+    """A kept cast would be taken in whatever dtype it was made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(ramp(4, 4))
+
     def forward(self, x):
         with amp():
-            y = x @ x
+            y = x @ self.weight
             with amp(F16):
-                return y, x @ x
+                return y, x @ self.weight
 
 
 class InnerKept(nn.Module):
@@ -362,7 +368,7 @@ class WrongDtypes(nn.Module):
 KEPT = {
     "a custom op": (CustomOp(), False, "what autocast makes of graphlint_autocast.product.default is not known"),
     "an op that is made of casts": (MadeOfCasts(), False, "what autocast makes of aten.einsum.default is not known"),
-    "dtypes in each other": (TwoDtypes(), False, "regions in each other lower to different dtypes"),
+    "dtypes in each other": (TwoDtypes(), True, "regions in each other keep casts to different dtypes"),
     "an inner region": (InnerKept(), False, "what autocast makes of aten.einsum.default is not known"),
     "a write to what is kept": (
         WritesWhatIsKept(),
@@ -370,6 +376,13 @@ KEPT = {
         "aten.add_.Tensor writes what autocast may have kept a cast of",
     ),
 }
+
+
+def test_regions_in_each_other_that_keep_no_casts_may_lower_to_different_dtypes(tmp_path):
+    before = exported(TwoDtypes(), SQUARES[:1])
+    fixed = fix(before, tmp_path, SQUARES[:1])
+    assert "wrap_with_autocast" not in str(tree_of(fixed.after, tmp_path))
+    compare(load(before), load(fixed.after), [(SQUARES[:1], {})], gradients=True)
 
 
 @pytest.mark.parametrize("name", KEPT)

@@ -65,7 +65,6 @@ class AutocastRegions:
         try:
             for site in sites:
                 _check_shape(site.node)
-            _check_dtypes(sites)
             self._check_records(sites)
             self._walk(sites[0].node, self._analysis.dtypes.entered(sites[0].node, Modes()), castings)
             self._check_kept(sites[0], castings)
@@ -93,9 +92,14 @@ class AutocastRegions:
                     castings[id(node)] = casting
 
     def _check_kept(self, outer: Site, castings: Mapping[int, Casting]) -> None:
-        """Nothing may be written whose kept cast could be taken again afterwards."""
-        if not any(casting.keeps for casting in castings.values()):
+        """Nothing may be written whose kept cast could be taken again afterwards; nor, whatever dtype it was made in,
+        in place of another one.
+        """
+        kept = {casting.dtype for casting in castings.values() if casting.keeps}
+        if not kept:
             return
+        if len(kept) > 1:
+            raise Unknown("regions in each other keep casts to different dtypes")
         graph = self._analysis.program.graph
         for write in self._analysis.writes:
             if outer in write.site.scope.callers():
@@ -117,11 +121,3 @@ def _check_shape(node: Node) -> None:
     device, _, enabled, *_ = (operand.arg for operand in node.inputs)
     if device.as_string is None or enabled.as_bool is None:
         raise Unknown("it is recorded in a way that is not known")
-
-
-def _check_dtypes(sites: tuple[Site, ...]) -> None:
-    """A kept cast is taken in whatever dtype it was made."""
-    lowered: dict[str | None, int | None] = {}
-    for device, dtype, enabled in ([operand.arg for operand in site.node.inputs[:3]] for site in sites):
-        if enabled.as_bool and lowered.setdefault(device.as_string, dtype.as_scalar_type) != dtype.as_scalar_type:
-            raise Unknown("regions in each other lower to different dtypes")
