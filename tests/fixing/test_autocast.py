@@ -227,6 +227,16 @@ class KeptCasts(nn.Module):
             return self.linear(y) @ self.linear.weight
 
 
+class OfIntegers(nn.Module):
+    """By ops that are made of others, of which autocast may cast the floating operands."""
+
+    def forward(self, x):
+        with amp():
+            places = (x > 0).long().cumsum(-1)
+            starts = torch.diff(places, prepend=places[:, :1] - 1) != 1
+            return x @ x, torch.hstack([places, torch.nn.functional.pad(places, (0, 1))]), starts
+
+
 SQUARES = (ramp(4, 4), ramp(4, 4) + 0.3)
 PROGRAMS: dict[str, tuple[nn.Module, tuple[torch.Tensor, ...]]] = {
     "layers": (Layers(), SQUARES[:1]),
@@ -242,6 +252,7 @@ PROGRAMS: dict[str, tuple[nn.Module, tuple[torch.Tensor, ...]]] = {
     "writes": (Writes(), SQUARES),
     "aliases": (Aliases(), SQUARES),
     "mixed": (Mixed(), SQUARES),
+    "of integers": (OfIntegers(), SQUARES[:1]),
     "random": (Random(), SQUARES),
     "convolutions": (Convolutions(), (ramp(1, 2, 4, 4),)),
     "convolutions in eval mode": (Convolutions().eval(), (ramp(1, 2, 4, 4),)),

@@ -7,7 +7,7 @@ dtypes tell: floating ones but float64.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 import msgspec
 
@@ -48,6 +48,8 @@ def casting_of(
     if not devices or policies == {"none"}:
         return None
     (device, *others), (policy, *_) = devices, policies
+    if "unknown" in policies and _is_of_integers(graph, node, metas.values()):
+        return None
     if policies == {"unknown"} or others:
         raise Unknown(f"what autocast makes of {op.name} is not known")
     lower = modes.devices[device]
@@ -70,6 +72,12 @@ def casting_of(
 def may_cast(op: OpInfo) -> bool:
     """Whether autocast has a kernel for the op on some device, or the op is made of others that it may have one for."""
     return not op.tags.isdisjoint(("autocast", "composite"))
+
+
+def _is_of_integers(graph: Graph, node: Node, metas: Iterable[TensorMeta | None]) -> bool:
+    """Whether what a node is given, and what it makes, are integers and flags, none of which autocast casts."""
+    made = (graph.meta(name) for output in node.outputs for name in output.tensors() if name is not None)
+    return all(meta is not None and category(meta.dtype) < FLOATING for meta in (*metas, *made))
 
 
 def _devices(op: OpInfo, metas: Collection[TensorMeta | None], modes: Modes) -> set[str]:
