@@ -251,6 +251,18 @@ def list_with_one_that_stays(x, y):
     return z
 
 
+@refused(
+    R(17, 4),
+    reasons="it draws a prime number of elements one by one, and its functional overload many at once",
+    fixed=1,
+)
+def draws_a_prime_number(x):
+    y, z = x * 1, x * 2
+    y[:, 1].normal_()
+    z[:13, 1].normal_()
+    return y, z
+
+
 @refused(R(3, 4), reasons="it draws in the order of memory, and its tensor is not contiguous")
 def draws_in_the_order_of_memory(x):
     y = torch.zeros(4, 3).t()

@@ -485,3 +485,20 @@ class BatchNormIntoTensors(nn.Module):
         outs = {"out": given, "save_mean": torch.empty(3), "save_invstd": torch.empty(3)}
         torch.ops.aten.native_batch_norm.out(made, None, None, None, None, True, 0.1, 1e-5, **outs)
         return made, saved, self.mean * 1
+
+
+@model(torch.zeros(6, 20))
+class NormalIntoPieces(nn.Module):
+    """Numbers are drawn one by one into what is not contiguous, else many at once; the same ones have to come out."""
+
+    def forward(self, x):
+        y = x.clone()
+        y[:, 10:].normal_()
+        y[:5, 1::4].normal_(2.0, 0.5)
+        y.t()[:3].normal_()
+        y[::2, 3].normal_()
+        y.view(6, 4, 5)[1:, :, 1:4].normal_()
+        y.view(6, 4, 5).permute(2, 0, 1)[1:].normal_()
+        y.t()[3:, :4].normal_(1.0)
+        x[:, 1].normal_()
+        return y, torch.randn(3)

@@ -14,13 +14,14 @@ dtypes and strides of results follow the facts about ops and torch's rules (``c1
 ``TensorIterator``); the tests compare them with what torch computes for every op here.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 
 from graphlint.ir.dtypes import BOOL, COMPLEX128, FLOAT64, INT64, category, is_number, promoted, real_part
-from graphlint.ir.edit import KEYWORD, of_kind, tensor
+from graphlint.ir.edit import KEYWORD, of_kind, tensor, with_operand
 from graphlint.ir.enums import FLOAT32
 from graphlint.ir.model import Argument, NamedArgument, Node, SymSize
 from graphlint.ir.strides import (
@@ -30,7 +31,6 @@ from graphlint.ir.strides import (
     columns,
     contiguous_strides,
     elementwise_strides,
-    is_dense,
     overlaps,
     preserved_strides,
 )
@@ -136,6 +136,8 @@ def _twin(builder: Builder, call: Call, ops: OpTable) -> list[Value]:
     if known.inexact:
         call.rounds(known.inexact)
     operands = _operands(builder, call, op.schema, twin.schema, twin.dtype_of(0))
+    if _draws_one_by_one(call, twin):
+        return [_drawn(builder, call, twin, operands)]
     made = builder.emit_all(twin, operands, [one.meta for one in known.results])
     if known.disposable:
         builder.disposable.update(value.name for value in made)
@@ -231,15 +233,61 @@ def _check_overlap(call: Call, twin: OpInfo) -> None:
 
 def _check_order_of_draws(call: Call, twin: OpInfo) -> None:
     """What is drawn in the order of memory is the same where the twin's result is laid out as what it takes the place
-    of: one without gaps, whose layout the twin keeps, or a contiguous one.
+    of: a contiguous one, or one whose order of dimensions the twin keeps.
     """
     if call.op.draw_order == "elements":
         return
-    kept = twin.layout_of(0) in ("elementwise", "preserve")
     metas = [target.value.meta for target in call.targets]
-    alike = all(meta.is_contiguous or (kept and is_dense(meta.shape, meta.strides)) for meta in metas)
+    numbers = [number for meta in metas for number in (*meta.shape, *meta.strides)]
+    known = all(isinstance(number, int) for number in numbers) or not _draws_one_by_one(call, twin)
+    alike = all(meta.is_contiguous for meta in metas) or (_draws_into_copy(call, twin) and known)
     if call.op.draw_order == "never" or not alike:
         raise Obstacle("it draws in the order of memory, and its tensor is not contiguous")
+
+
+def _draws_into_copy(call: Call, twin: OpInfo) -> bool:
+    """Whether the twin makes a copy of the one tensor that is drawn into, and draws into that."""
+    return len(call.targets) == 1 and not call.op.out_variant and twin.layout_of(0) in ("elementwise", "preserve")
+
+
+def _draws_one_by_one(call: Call, twin: OpInfo) -> bool:
+    """Whether the copy that the twin draws into is contiguous, and the tensor is not: other numbers are drawn where
+    many stand in a row.
+    """
+    if call.op.draw_order != "contiguous" or not _draws_into_copy(call, twin):
+        return False
+    meta = call.targets[0].value.meta
+    return not meta.is_contiguous and meta.dense().is_contiguous
+
+
+def _drawn(builder: Builder, call: Call, twin: OpInfo, operands: list[NamedArgument]) -> Value:
+    """Numbers that are drawn one by one: into the columns of a table, which is not contiguous either."""
+    target = call.targets[0].value
+    own = target.meta
+    shape = [int(size) for size in own.shape]
+    count = math.prod(shape)
+    rows = next((size for size in range(2, math.isqrt(count) + 1) if count % size == 0), 1)
+    if rows == 1 and count >= _AT_ONCE:
+        raise Obstacle("it draws a prime number of elements one by one, and its functional overload many at once")
+
+    def table(value: Value, shape: list[int]) -> Value:
+        meta = own.with_(sizes=[SymSize(as_int=size) for size in shape], strides=contiguous_strides(shape))
+        return builder.emit("view", [tensor(value.name), Argument(as_ints=shape)], meta)
+
+    def turned(value: Value) -> Value:
+        meta = value.meta.with_(sizes=value.meta.sizes[::-1], strides=value.meta.strides[::-1])
+        return builder.emit("transpose", [tensor(value.name), Argument(as_int=0), Argument(as_int=1)], meta)
+
+    columns = turned(table(in_rows(builder, target), [rows, count // rows]))
+    given = [with_operand(one, tensor(columns.name)) if one.arg.as_tensor is not None else one for one in operands]
+    (made,) = builder.emit_all(twin, given, [columns.meta.dense()])
+    return table(turned(made), shape)
+
+
+_AT_ONCE: Final = 16
+"""So many random numbers are drawn at once into a contiguous tensor (``normal_fill`` in
+``aten/src/ATen/native/cpu/DistributionTemplates.h``).
+"""
 
 
 def _operands(builder: Builder, call: Call, schema: OpSchema, twin: OpSchema, rule: DtypeRule) -> list[NamedArgument]:
