@@ -28,6 +28,7 @@ GL104 parameter-mutation yes error safe
 GL105 constant-mutation yes error safe
 GL106 out-variant yes error safe
 GL107 hidden-update yes error safe
+GL108 shared-state no error safe
 GL201 async-assert yes error safe
 GL202 bare-async-assert yes error safe
 GL203 scalar-assert yes error safe
@@ -69,6 +70,7 @@ WITHOUT_EXAMPLE = {
     "GL601": "depends on the target",
     "GL602": "depends on the versions that are required",
     "GL604": "depends on the target",
+    "GL108": "depends on what the archive holds",
 }
 
 

@@ -27,8 +27,10 @@ class Made(msgspec.Struct, frozen=True, eq=False):
     """Functional checks that are plain ones again, both by target."""
     brought: tuple[str, ...] = ()
     """Targets of ops that stand in the place of what is gone, and have findings of their own."""
-    lost: tuple[str, ...] = ()
-    """Effects that are gone on purpose, called as :attr:`graphlint.semantics.analysis.Analysis.effects` calls them."""
+    lost: tuple[str, ...] | None = None
+    """Effects that are gone on purpose, called as :attr:`graphlint.semantics.analysis.Analysis.effects` calls them.
+    None: those of the nodes whose findings are fixed.
+    """
 
 
 class Fixer(msgspec.Struct, frozen=True):

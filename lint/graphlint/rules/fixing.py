@@ -89,7 +89,7 @@ def fix_program(
                 result = result.relabelled("ATEN")
             left = lint_view(result, name, path, settings, review)
             replaced = made.checks or _replaced(gone, settings.profile)
-            _check_effects(view, result, [*replaced, *((one, None) for one in made.lost)])
+            _check_effects(view, result, replaced if made.lost is None else [(one, None) for one in made.lost])
             _check_findings(found, left, gone, made)
             view, found = result, left
             fixed += [one.diagnostic for one in gone]

@@ -1,18 +1,17 @@
 """GL603 and following: what targets take, and lose."""
 
 from collections.abc import Iterable, Iterator
-from collections.abc import Set as AbstractSet
 from typing import ClassVar, Final
 
 from graphlint.ir.dtypes import item_size
-from graphlint.ir.edit import mutated, mutation_of
 from graphlint.rules.base import Finding, Rule, no_fix
 from graphlint.rules.settings import Loss, Lost
 from graphlint.rules.view import ProgramView
 from graphlint.semantics.memory import Storage, StorageKind
-from graphlint.semantics.sites import Site, walk
+from graphlint.semantics.sites import Site
 
-_STATE: Final[tuple[StorageKind, ...]] = ("buffer", "parameter", "constant")
+_STATE: Final[tuple[StorageKind, ...]] = ("buffer", "constant")
+"""What targets may keep from one call to the next."""
 
 
 class LossRule(Rule):
@@ -37,7 +36,7 @@ class LostInitialValue(LossRule):
     """State that begins with other values than zeros, at a target that begins it with zeros.
 
     ## What it does
-    Flags buffers, parameters and constants that the program writes and whose stored values are not all zero, for
+    Flags buffers and constants that the program writes and whose stored values are not all zero, for
     targets whose state is not initialized. The stored bytes are looked at, piece by piece; what cannot be read is
     flagged, too.
 
@@ -85,31 +84,5 @@ def _begins_with_zeros(view: ProgramView, storage: Storage) -> bool | None:
 
 
 def _written(view: ProgramView, kinds: tuple[StorageKind, ...]) -> Iterator[tuple[Storage, Site | None]]:
-    """The inputs of these kinds that the program writes, in its graphs or by its signature, each with the node that
-    writes it first, or that makes what is written back.
-    """
-    found: dict[Storage, Site | None] = {}
-    for write in view.writes:
-        for ref in write.refs if write.made is None else ():
-            if ref.storage.kind in kinds:
-                found.setdefault(ref.storage, write.site)
-    module = view.program.graph_module
-    held = zip(module.signature.input_specs, module.graph.inputs, strict=True)
-    inputs = {mutated(mutation_of(spec, name, "")): name for spec, one in held for name in one.tensors() if name}
-    back: dict[str, Storage] = {}
-    for spec, output in zip(module.signature.output_specs, module.graph.outputs, strict=True):
-        name, value = inputs.get(mutated(spec)), next(iter(output.tensors()), None)
-        for ref in view.memory.refs(module.graph, name) if name is not None else ():
-            if ref.storage.kind in kinds and ref.storage not in found:
-                back[str(value)] = ref.storage
-    makers = _makers(view, back.keys())
-    found.update((storage, makers.get(value)) for value, storage in back.items())
-    yield from found.items()
-
-
-def _makers(view: ProgramView, values: AbstractSet[str]) -> dict[str, Site]:
-    """The nodes that make these values of the root graph."""
-    graph = view.program.graph
-    targets = {node.target for node in graph.nodes if not values.isdisjoint(node.results())}
-    sites = walk(view.program, view.ops, lambda op: op.first_order and op.target not in targets) if targets else ()
-    return {name: one for one in sites if one.scope.graph is graph for name in one.node.results() if name in values}
+    """The inputs of these kinds that the program writes."""
+    return ((storage, site) for storage, site in view.written_inputs.items() if storage.kind in kinds)

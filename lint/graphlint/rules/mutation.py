@@ -24,6 +24,8 @@ class MutationRule(Rule):
     kinds: tuple[StorageKind, ...] = ()
     out: bool | None = None
     """Whether it is about `out=` overloads only, or about none of them."""
+    hidden: bool = False
+    """Whether it is about updates that schemas do not declare, too, though GL107 tells of each."""
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each node and storage of the rule's kind that it writes."""
@@ -41,7 +43,7 @@ class MutationRule(Rule):
         op = write.site.op
         if op is None or op.is_custom or op.kind in ("collective", "mutation"):
             return False
-        return write.argument in op.writes and self.out in (None, op.out_variant)
+        return (self.hidden or write.argument in op.writes) and self.out in (None, op.out_variant)
 
 
 def write_fix(view: ProgramView, write: Write) -> Fix:
@@ -187,6 +189,7 @@ class ParameterMutation(MutationRule):
 
     code = "GL104"
     kinds = ("parameter",)
+    hidden = True
 
 
 class ConstantMutation(MutationRule):
@@ -217,6 +220,7 @@ class ConstantMutation(MutationRule):
 
     code = "GL105"
     kinds = ("constant",)
+    hidden = True
 
 
 class OutVariant(MutationRule):

@@ -15,6 +15,7 @@ MODULES: Final = (
     "mutation",
     "prints",
     "regions",
+    "shared_state",
     "target_refusals",
     "torch_versions",
     "train_mode",

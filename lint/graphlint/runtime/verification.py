@@ -13,6 +13,7 @@ from graphlint.runtime.behaviour import (
     Runner,
     difference,
     later_difference,
+    memory_of,
     same_bits,
     same_up_to_rounding,
     without_token,
@@ -112,6 +113,10 @@ class _Pair:
         """The inputs on which they rounded otherwise."""
         self._original, self._fixed = _runner(name, original, "the original"), _runner(name, fixed, "the fixed program")
         self._token_before, self._token_after = _returns_token(fixed, original), _returns_token(original, fixed)
+        held, kept = self._original.tensors(), self._fixed.tensors().keys()
+        memory = {memory_of(value) for name, value in held.items() if name in kept} - {None}
+        self._merged = {name for name, value in held.items() if name not in kept and memory_of(value) in memory}
+        """Names of the original's state that are gone, where another one of the same memory stands for them (GL108)."""
         self._earlier: list[tuple[str, Outcome, Outcome]] = []
         """The calls so far, in words, and what they brought about."""
 
@@ -122,6 +127,7 @@ class _Pair:
         for time in ("first", "second"):
             before, after = self._original.run(call), self._fixed.run(call)
             before = without_token(before) if self._token_before else before
+            before = before._replace(state={k: v for k, v in before.state.items() if k not in self._merged})
             after = without_token(after) if self._token_after else after
             described = f"program {self._name!r} differs on the {time} call with {call.label}"
             found = difference(before, after)

@@ -1,13 +1,14 @@
 """What a program does: its nodes in order, what they write, and which memory that is."""
 
 from collections import Counter
+from collections.abc import Set as AbstractSet
 from functools import cached_property
 from typing import Final
 
 import msgspec
 
 from graphlint.ir.document import Payloads
-from graphlint.ir.edit import every_graph
+from graphlint.ir.edit import every_graph, mutated, mutation_of
 from graphlint.ir.model import Program
 from graphlint.ops.info import OpInfo
 from graphlint.ops.table import OpTable, check_twins
@@ -121,6 +122,36 @@ class Analysis:
             if site.op is not None and (site.op.writes or site.op.hidden_writes is not None)
             for argument, value, refs in self.memory.written(site)
         )
+
+    @cached_property
+    def written_inputs(self) -> dict[Storage, Site | None]:
+        """The inputs that the program writes or may write, in its graphs or by its signature, each with the node that
+        does so first, or that makes what is written back.
+        """
+        found: dict[Storage, Site | None] = {}
+        for write in self.writes:
+            for ref in write.refs if write.made is None else ():
+                if ref.storage.kind not in ("intermediate", "unknown"):
+                    found.setdefault(ref.storage, write.site)
+        module, graph = self.program.graph_module, self.program.graph
+        held = zip(module.signature.input_specs, graph.inputs, strict=True)
+        inputs = {mutated(mutation_of(spec, name, "")): name for spec, one in held for name in one.tensors() if name}
+        back: dict[str, Storage] = {}
+        for spec, output in zip(module.signature.output_specs, graph.outputs, strict=True):
+            written, value = inputs.get(mutated(spec)), next(iter(output.tensors()), None)
+            for ref in self.memory.refs(graph, written) if written is not None else ():
+                if ref.storage not in found:
+                    back[str(value)] = ref.storage
+        makers = self._makers(back.keys())
+        found.update((storage, makers.get(value)) for value, storage in back.items())
+        return found
+
+    def _makers(self, values: AbstractSet[str]) -> dict[str, Site]:
+        """The nodes that make these values of the root graph."""
+        graph = self.program.graph
+        targets = {node.target for node in graph.nodes if not values.isdisjoint(node.results())} if values else set()
+        sites = walk(self.program, self.ops, lambda op: op.first_order and op.target not in targets) if targets else ()
+        return {name: one for one in sites if one.scope.graph is graph for name in one.node.results() if name in values}
 
     @cached_property
     def first_writes(self) -> tuple[tuple[Write, int], ...]:
