@@ -314,6 +314,7 @@ def test_a_check_imports_only_what_it_needs(folder, path):
     modules = imported(folder, path)
     assert not modules & FORBIDDEN
     unused = {
+        "click",
         "graphlint.report.formats.json_report",
         "graphlint.report.formats.grouped",
         "graphlint.report.formats.markdown",

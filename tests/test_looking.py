@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from graphlint.cli.main import app
+from graphlint.cli.clicked import app
 
 ARTIFACTS = Path(__file__).parent / "artifacts" / "2.13.0"
 CUT_SHORT = "the file is cut short: the zip directory at its end is missing (truncated download or copy?)"

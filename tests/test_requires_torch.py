@@ -18,7 +18,7 @@ import graphlint
 from graphlint.artifact.artifact import open_artifact
 from graphlint.artifact.errors import ConfigError
 from graphlint.artifact.rewrite import write_archive
-from graphlint.cli.main import app
+from graphlint.cli.clicked import app
 from graphlint.ops.table import covered
 
 WRITERS = sorted(path.name for path in ARTIFACTS.iterdir() if path.is_dir())

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 from click.testing import CliRunner, Result
 
-from graphlint.cli.main import app
+from graphlint.cli.clicked import app
 from graphlint.ir.source import SourceFrame
 from graphlint.report.results import Action, FileResult
 from graphlint.rules.diagnostics import Diagnostic, Fix

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from tests.fuzz import consumers
 from tests.fuzz.consumers import FailedError
 
-from graphlint.cli.main import app
+from graphlint.cli.clicked import app
 
 SECONDS = 5
 """CPU time that one run may take."""

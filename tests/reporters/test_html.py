@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from graphlint.cli.main import app
+from graphlint.cli.clicked import app
 from graphlint.ir.source import SourceFrame
 from graphlint.report.formats.html import page
 from graphlint.report.results import FileResult, Illustration, Picture, ReportOptions

@@ -13,7 +13,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from graphlint.cli.main import app
+from graphlint.cli.clicked import app
 
 SOURCE = """\
 import torch

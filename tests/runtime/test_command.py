@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from graphlint.cli.main import app
+from graphlint.cli.clicked import app
 from graphlint.runtime import verification
 
 NEWEST = Path(__file__).parent.parent / "artifacts" / "2.13.0"

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from graphlint.artifact.source import is_url
-from graphlint.cli import options as given
 from graphlint.cli import session
+from graphlint.cli.commands import Argument, command
 from graphlint.cli.console import Console, write_report
 from graphlint.report.formats.phrasing import count
 from graphlint.rules.files import UNREADABLE
@@ -17,8 +17,8 @@ from graphlint.run.pool import tasks_for
 from graphlint.run.review import Reviewer
 
 
-@given.command(
-    given.argument("paths", nargs=-1),
+@command(
+    Argument("paths", required=False, several=True),
 )
 def baseline(console: Console, /, paths: tuple[str, ...], prune: bool, **options: Any) -> int:
     """Write the current findings to a baseline, a JSON file to be committed.

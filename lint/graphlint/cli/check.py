@@ -4,14 +4,12 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import click
 import msgspec
 from msgspec.structs import replace
 
-from graphlint.artifact.errors import ConfigError
-from graphlint.cli import options as given
 from graphlint.cli import reports, session
-from graphlint.cli.console import Console
+from graphlint.cli.commands import ARTIFACTS, Argument, Completing, More, command
+from graphlint.cli.console import Console, UsageError
 from graphlint.report.formats import summary
 from graphlint.report.formats.escaping import printable
 from graphlint.report.formats.registry import FORMATS, parse, settled
@@ -37,25 +35,17 @@ def _formats() -> str:
     return f"How to show findings: {text}. Can be given several times, all but one with a file."
 
 
-def _known_outputs(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """Check what ``--output-format`` is given, each ``FORMAT`` or ``FORMAT=FILE``; the values stay as spelled."""
-    try:
-        for value in values:
-            parse(value)
-    except ConfigError as error:
-        raise click.BadParameter(str(error), ctx, parameter) from None
-    return values
+def _known_outputs(values: Sequence[str]) -> None:
+    """Check what ``--output-format`` is given, each ``FORMAT`` or ``FORMAT=FILE``. Raises ConfigError."""
+    for value in values:
+        parse(value)
 
 
-@given.command(
-    given.argument("paths", nargs=-1, shell_complete=given.complete_artifacts),
+@command(
+    Argument("paths", required=False, several=True, complete=ARTIFACTS),
     more={
-        "--target": {"help": _targets},
-        "--output-format": {
-            "help": _formats,
-            "callback": _known_outputs,
-            "shell_complete": given.completing(lambda: ((name, None) for name in FORMATS)),
-        },
+        "--target": More(help=_targets),
+        "--output-format": More(_formats, _known_outputs, Completing(lambda: ((name, None) for name in FORMATS))),
     },
 )
 def check(console: Console, /, paths: tuple[str, ...], watch: bool, **options: Any) -> int:
@@ -66,11 +56,11 @@ def check(console: Console, /, paths: tuple[str, ...], watch: bool, **options: A
     """
     fixing = options["fix"] or options["fix_only"]
     if options["verify"] and (options["diff"] or not fixing):
-        raise click.UsageError("--verify goes with --fix.")
+        raise UsageError("--verify goes with --fix.")
     if not watch:
         return _check(paths or (os.curdir,), options, console)
     if fixing or options["diff"]:
-        raise click.UsageError("--watch only looks: it cannot be used with --fix, --fix-only or --diff.")
+        raise UsageError("--watch only looks: it cannot be used with --fix, --fix-only or --diff.")
     from graphlint.cli.watch import watching
 
     named = [one for one in options["config"] if os.path.isfile(one)]

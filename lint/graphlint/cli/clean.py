@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 
 from graphlint.artifact.errors import ConfigError, WriteError
-from graphlint.cli import options as given
+from graphlint.cli.commands import Argument, command
 from graphlint.cli.console import Console
 from graphlint.cli.session import shown_path
 from graphlint.report.formats.phrasing import count
@@ -13,7 +13,7 @@ from graphlint.run.config import Configuration
 from graphlint.run.resolution import CACHE_FOLDER, Resolver
 
 
-@given.command(given.argument("folders", nargs=-1))
+@command(Argument("folders", required=False, several=True))
 def clean(console: Console, /, folders: tuple[str, ...], cache_dir: str | None, quiet: bool) -> int:
     """Remove the caches of FOLDERS and of all folders below them; of the current folder if there are none.
 

@@ -1,22 +1,20 @@
 """``graphlint completion``: the script that makes a shell complete graphlint's commands, options and arguments."""
 
-import click
-
-from graphlint.cli.console import Console
-from graphlint.cli.options import argument, command
+from graphlint.cli.commands import Argument, command
+from graphlint.cli.console import Console, UsageError
 
 
 @command(
-    argument("shell", type=click.Choice(["bash", "zsh", "fish"])),
+    Argument("shell", choices=("bash", "zsh", "fish")),
 )
 def completion(console: Console, /, shell: str) -> int:
     """Print the script for a shell."""
     from click.shell_completion import get_completion_class
 
-    from graphlint.cli.main import app
+    from graphlint.cli.clicked import app
 
     chosen = get_completion_class(shell)
     if chosen is None:
-        raise click.UsageError(f"there is no completion for {shell}")
+        raise UsageError(f"there is no completion for {shell}")
     console.out(chosen(app, {}, "graphlint", "_GRAPHLINT_COMPLETE").source())
     return 0

@@ -4,13 +4,11 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Literal, TextIO
 
-import click
-
 from graphlint.artifact.errors import GraphlintError, WriteError
-from graphlint.report.formats.escaping import printable
+from graphlint.report.formats.escaping import printable, styled
 
 When = Literal["auto", "always", "never"]
 
@@ -23,6 +21,10 @@ UNWRITTEN = "cannot write the report"
 EXIT_FAILURE = 2
 EXIT_INTERRUPTED = 130
 """128 + SIGINT, as shells have it."""
+
+
+class UsageError(Exception):
+    """Options or arguments that do not go together; click says it, with the usage."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -114,29 +116,27 @@ class Console:
         if self.verbose:
             self.err(trace)
 
-    @contextlib.contextmanager
-    def failures(self) -> Iterator[None]:
-        """Turn what goes wrong in a command into a message and an exit status, never a traceback."""
+    def status_of(self, work: Callable[[], int]) -> int:
+        """The exit status of a command. What goes wrong in it is a message, never a traceback. Raises UsageError."""
         try:
-            yield
+            return work()
+        except UsageError:
+            raise
         except GraphlintError as error:
             self.error(str(error))
-            raise click.exceptions.Exit(EXIT_FAILURE) from None
+            return EXIT_FAILURE
         except KeyboardInterrupt as error:
-            status = error.status if isinstance(error, Terminated) else EXIT_INTERRUPTED
             self.err(f"graphlint: {'terminated' if isinstance(error, Terminated) else 'interrupted'}\n")
-            raise click.exceptions.Exit(status) from None
-        except (click.ClickException, click.exceptions.Exit):
-            raise
+            return error.status if isinstance(error, Terminated) else EXIT_INTERRUPTED
         except Exception as error:  # noqa: BLE001 - the last line of defence
             import traceback
 
             what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             self.internal_error("", what, "".join(traceback.format_exception(error)))
-            raise click.exceptions.Exit(EXIT_FAILURE) from None
+            return EXIT_FAILURE
 
     def _line(self, label: str, color: str, text: str) -> None:
-        shown = click.style(label, fg=color, bold=True) if self.colors(sys.stderr) else label
+        shown = styled(label, fg=color, bold=True) if self.colors(sys.stderr) else label
         self.err(f"{shown} {printable(text)}\n")
 
 
@@ -172,7 +172,8 @@ def _terminal_has_links() -> bool:
 def _write(text: str, stream: TextIO) -> None:
     # A terminal that cannot show a character gets an escape, not an exception.
     encoding = stream.encoding or "utf-8"
-    click.echo(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, nl=False, color=True)
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    stream.flush()
 
 
 def _discard(stream: TextIO) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from graphlint.artifact.artifact import Artifact, ProgramEntry, opened
 from graphlint.artifact.errors import ArtifactError, ConfigError
-from graphlint.cli import options as given
+from graphlint.cli.commands import Argument, command
 from graphlint.cli.console import Console
 from graphlint.ir.decode import decode_program
 from graphlint.ir.model import Program
@@ -19,9 +19,9 @@ from graphlint.run.config import Configuration
 from graphlint.run.resolution import Resolver
 
 
-@given.command(
-    given.argument("old"),
-    given.argument("new"),
+@command(
+    Argument("old"),
+    Argument("new"),
 )
 def diff(console: Console, /, old: str, new: str, **options: Any) -> int:
     """Compare the programs of two artifacts by structure.

@@ -21,8 +21,9 @@ import click
 
 from graphlint.artifact.artifact import Artifact, ProgramEntry, open_artifact
 from graphlint.artifact.errors import ArtifactError, ConfigError, LfsPointerError, WriteError
+from graphlint.cli.clicked import CONTEXT, clicked
+from graphlint.cli.commands import Argument, command
 from graphlint.cli.console import Console
-from graphlint.cli.options import CONTEXT, argument, command
 from graphlint.ir.decode import decode_program
 from graphlint.report.formats.escaping import printable
 from graphlint.report.graphs.text import program_lines
@@ -102,8 +103,7 @@ def uninstall(console: Console, /, attributes: str | None, everywhere: bool) -> 
 
 
 @command(
-    click.Option(["--text-version"], type=int, hidden=True, help="Tells git which texts it may keep."),
-    argument("file"),
+    Argument("file"),
 )
 def textconv(console: Console, /, text_version: int | None, file: str) -> int:
     """Print the text of an artifact that git compares.
@@ -115,7 +115,7 @@ def textconv(console: Console, /, text_version: int | None, file: str) -> int:
 
 
 for _command in (install, uninstall, textconv):
-    git.add_command(_command)
+    git.add_command(clicked(_command))
 
 
 def added(text: str) -> str:

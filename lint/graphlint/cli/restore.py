@@ -4,11 +4,9 @@ import os
 import sys
 from typing import Any
 
-import click
-
-from graphlint.cli import options as given
 from graphlint.cli import session
-from graphlint.cli.console import Console
+from graphlint.cli.commands import Argument, command
+from graphlint.cli.console import Console, UsageError
 from graphlint.report.formats import summary
 from graphlint.report.results import Action, ReportOptions
 from graphlint.run import engine
@@ -16,8 +14,8 @@ from graphlint.run.discovery import discover
 from graphlint.run.pool import Task
 
 
-@given.command(
-    given.argument("paths", nargs=-1, required=True),
+@command(
+    Argument("paths", several=True),
 )
 def restore(console: Console, /, paths: tuple[str, ...], diff: bool, **options: Any) -> int:
     """Turn functional checks back into plain ones, and take their dependency tokens away.
@@ -30,7 +28,7 @@ def restore(console: Console, /, paths: tuple[str, ...], diff: bool, **options: 
     graphlint restore --diff artifacts/  show what would change in a folder
     """  # noqa: D301 - click takes the backspace for "leave these lines as they are"
     if options["verify"] and diff:
-        raise click.UsageError("--verify and --diff cannot be used together.")
+        raise UsageError("--verify and --diff cannot be used together.")
     if not diff:
         session.refuse_to_write(paths, "restore")
     action: Action = "diff" if diff else "fix"

@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 
-import click
-
+from graphlint.cli.commands import COMPLETIONS, Argument, Completing, command
 from graphlint.cli.console import Console
-from graphlint.cli.options import argument, command, complete_targets, completing
 from graphlint.report.formats.escaping import encode
 from graphlint.rules import documentation
 from graphlint.rules.base import Rule
@@ -14,12 +12,10 @@ from graphlint.rules.selection import find_rule
 from graphlint.rules.targets import documentation as targets
 from graphlint.rules.targets.model import Target, all_targets, load_target
 
-_complete_rules = completing(
-    lambda: (pair for one in RULES for pair in ((one.code, one.name), (one.name, one.summary)))
-)
+_RULES = Completing(lambda: (pair for one in RULES for pair in ((one.code, one.name), (one.name, one.summary))))
 
 
-@command(argument("rule", metavar="[CODE|NAME]", required=False, shell_complete=_complete_rules))
+@command(Argument("rule", "[CODE|NAME]", required=False, complete=_RULES))
 def rule(console: Console, /, rule: str | None, output_format: str) -> int:
     """Explain a rule; list them all if none is given."""
     as_json = output_format == "json"
@@ -34,10 +30,10 @@ def rule(console: Console, /, rule: str | None, output_format: str) -> int:
 @command()
 def rules(console: Console, /, output_format: str) -> int:
     """List all rules; `graphlint rule CODE` explains one."""
-    return click.get_current_context().invoke(rule, rule=None, output_format=output_format)  # type: ignore[no-any-return]
+    return rule.function(console, rule=None, output_format=output_format)
 
 
-@command(argument("target", metavar="[NAME]", required=False, shell_complete=complete_targets))
+@command(Argument("target", "[NAME]", required=False, complete=COMPLETIONS["targets"]))
 def target(console: Console, /, target: str | None, output_format: str) -> int:
     """Explain a target; list them all if none is given."""
     as_json = output_format == "json"

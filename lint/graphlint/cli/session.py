@@ -6,11 +6,9 @@ from contextlib import closing
 from functools import partial
 from typing import Any
 
-import click
-
 from graphlint.artifact.errors import ConfigError
 from graphlint.artifact.source import is_url
-from graphlint.cli.console import EXIT_FAILURE, Console, raise_on_termination
+from graphlint.cli.console import EXIT_FAILURE, Console, UsageError, raise_on_termination
 from graphlint.report.formats.phrasing import accepted_by, count, relative
 from graphlint.report.results import Action, FileResult
 from graphlint.run.config import configured
@@ -24,7 +22,7 @@ NOTHING = "No .pt2 files found under the given path(s)"
 def resolver_for(options: Mapping[str, Any]) -> Resolver:
     """What finds out the settings of each path. Raises ConfigError for what is wrong with the options."""
     if not options.get("verify") and (options.get("trust") or options.get("imports")):
-        raise click.UsageError("--trust and --import go with --verify.")
+        raise UsageError("--trust and --import go with --verify.")
     files = [value for value in options["config"] if os.path.isfile(value)]
     inline = [value for value in options["config"] if value not in files]
     for value in inline:

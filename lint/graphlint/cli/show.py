@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
-import click
 import msgspec
 
 from graphlint.artifact.artifact import Artifact, ProgramEntry, opened
 from graphlint.artifact.errors import ArtifactError, ConfigError
-from graphlint.cli import options as given
 from graphlint.cli import session
-from graphlint.cli.console import Console, write_report
+from graphlint.cli.commands import Argument, command
+from graphlint.cli.console import Console, UsageError, write_report
 from graphlint.report.formats.phrasing import count
 from graphlint.report.graphs.flow import Flow, ShownProgram
 from graphlint.report.results import ReportOptions
@@ -35,8 +34,8 @@ _MOST_REACHED: Final = 500_000
 """Values that the shown writes may reach, all together: they take a few seconds then, and tens of MiB as JSON."""
 
 
-@given.command(
-    given.argument("artifact"),
+@command(
+    Argument("artifact"),
 )
 def show(console: Console, /, artifact: str, nodes: tuple[str, ...], around: int | None, **options: Any) -> int:
     """Show the graphs of an artifact, with findings in the margin.
@@ -44,7 +43,7 @@ def show(console: Console, /, artifact: str, nodes: tuple[str, ...], around: int
     Pictures mark what writes, every value that may show the written memory, and what reads it afterwards.
     """
     if around is not None and not nodes:
-        raise click.UsageError("--around goes with --node.")
+        raise UsageError("--around goes with --node.")
     output_file = options["output_file"]
     settings = session.resolver_for({key: options[key] for key in ("config", "isolated")}).settings_for(artifact)
     reviewer = Reviewer()

@@ -2,14 +2,14 @@
 
 from graphlint.artifact.errors import ConfigError
 from graphlint.artifact.source import is_url
-from graphlint.cli import options as given
+from graphlint.cli.commands import Argument, command
 from graphlint.cli.console import Console
 from graphlint.runtime.loading import require_torch
 
 
-@given.command(
-    given.argument("before"),
-    given.argument("after"),
+@command(
+    Argument("before"),
+    Argument("after"),
 )
 def verify(
     console: Console, /, before: str, after: str, trust: bool, imports: tuple[str, ...], exact: bool, quiet: bool

@@ -57,3 +57,13 @@ def _escaped(character: str) -> str:
     if 0xDC80 <= point <= 0xDCFF:
         return f"\\x{point - 0xDC00:02x}"
     return character.encode("unicode_escape").decode("ascii")
+
+
+_CODES: Final = {"red": 31, "green": 32, "yellow": 33, "blue": 34, "magenta": 35, "cyan": 36, "white": 37}
+"""Of colours in terminals (ECMA-48, SGR)."""
+
+
+def styled(text: str, *, fg: str | None = None, bold: bool = False, dim: bool = False, underline: bool = False) -> str:
+    """``text`` in a colour or another style, for terminals."""
+    codes = [*([_CODES[fg]] if fg else ()), *([1] if bold else ()), *([2] if dim else ()), *([4] if underline else ())]
+    return "".join(f"\x1b[{code}m" for code in codes) + f"{text}\x1b[0m" if codes else text

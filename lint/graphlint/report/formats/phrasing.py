@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-import click
 import msgspec
 
 from graphlint.ir.source import SourceFrame
-from graphlint.report.formats.escaping import printable
+from graphlint.report.formats.escaping import printable, styled
 from graphlint.report.results import FileResult, ReportOptions, RestoredCheck
 from graphlint.rules.diagnostics import Diagnostic, Location, Severity, Suppression
 
@@ -91,8 +90,8 @@ def accepted_by(why: Suppression) -> str:
 
 
 def paint(text: str, options: ReportOptions, **style: Any) -> str:
-    """``text`` in a style of ``click.style``, if colours are on."""
-    return click.style(text, **style) if options.color else text
+    """``text`` in a style of :func:`styled`, if colours are on."""
+    return styled(text, **style) if options.color else text
 
 
 def _linked(text: str, target: str) -> str:
