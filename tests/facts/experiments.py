@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import torch
+from tests import judge
 from tests.facts.samples import Sample, cloned, in_parts
 from torch._prims_common import (
     ELEMENTWISE_TYPE_PROMOTION_KIND,
@@ -549,6 +550,8 @@ def _of_writes(row: Row, samples: Sequence[Sample], results: _Facts) -> _Facts:
         facts["no casts_out"] = ""
     if is_out and (resized := _resized(op, written, chosen)):
         facts["resized"] = resized
+    if is_out and not draws and _minds_no_strides(op, written, chosen):
+        facts["no strided_out"] = ""
     return facts
 
 
@@ -612,6 +615,17 @@ def _same_bits(op: Any, written: Sequence[Any], samples: Sequence[Sample], *, is
     return tried
 
 
+def _minds_no_strides(op: Any, written: Sequence[Any], samples: Sequence[Sample]) -> bool:
+    """Whether ``out=`` writes what its twin returns into contiguous tensors, and something else into others."""
+
+    def agrees(layout: Callable[[Any], Any]) -> bool:
+        every = itertools.chain(samples, map(_enlarged, samples))
+        pairs = itertools.chain.from_iterable(_write(op, written, one, layout, is_out=True) for one in every)
+        return all(judge.close(expected.to(found.dtype), found) for expected, found in pairs)
+
+    return agrees(_kept_layout) and not (agrees(_transposed) and agrees(_strided))
+
+
 def _resized(op: Any, written: Sequence[Any], samples: Sequence[Sample]) -> str:
     """How ``out=`` lays out tensors without elements, where that is not as its twin lays out its results, or could not
     be tried.
@@ -640,14 +654,17 @@ def _out_in_rows(expected: torch.Tensor, out: torch.Tensor) -> bool:
     return out.shape == expected.shape and out.is_contiguous()
 
 
-def resized_otherwise(row: Row, samples: Sequence[Sample]) -> Iterator[str]:
-    """Whether an ``out=`` overload resizes otherwise than its row says, given samples of its twin."""
+def written_otherwise(row: Row, samples: Sequence[Sample]) -> Iterator[str]:
+    """Whether an ``out=`` overload resizes or writes otherwise than its row says, given samples of its twin."""
     info, op = row.info(), _overload(row.name)
     holds = {"as the twin": _as_the_twin, "rows": _out_in_rows}.get(info.resized)
     if holds is not None and info.out_variant:
         written = [a for a in op._schema.arguments if a.alias_info is not None and a.alias_info.is_write]
         if not all(holds(*pair) for pair in _into_nothing(op, written, _different(samples, 4))):
             yield f"{row.name}: how it lays out what it resizes"
+        draws = "draws" in row.facts or "nondeterministic_seeded" in row.facts.get("tags", "")
+        if info.strided_out and not draws and _minds_no_strides(op, written, _different(samples, 4)):
+            yield f"{row.name}: whether it minds strides"
 
 
 def _steps(tensor: torch.Tensor) -> list[int]:

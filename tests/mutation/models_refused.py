@@ -252,6 +252,25 @@ def list_with_one_that_stays(x, y):
 
 
 @refused(
+    R(4, 6), reasons="aten.gelu.out writes other elements into what is not contiguous than its functional overload returns",
+    fixed=1,
+)  # fmt: skip
+def kernels_that_mind_no_strides(x):
+    y, z = torch.zeros(6, 4).t(), torch.zeros(4, 6)
+    torch.ops.aten.gelu.out(x, out=y)
+    torch.ops.aten.gelu.out(x, out=z)
+    return y, z
+
+
+@refused(R(4, 6), reasons="aten.normal.Tensor_float_out draws numbers of the dtype that it writes", fixed=1)
+def draws_of_another_dtype(x):
+    y, z = torch.empty(4, 6, dtype=torch.float64), torch.empty(4, 6)
+    torch.normal(x, 2.0, out=y)
+    torch.normal(x, 2.0, out=z)
+    return y, z
+
+
+@refused(
     R(17, 4),
     reasons="it draws a prime number of elements one by one, and its functional overload many at once",
     fixed=1,

@@ -43,7 +43,7 @@ def test_samples_contradict_no_fact(rows):
                 name: [
                     *experiments.contradictions(rows[name], samples[name]),
                     *views.contradictions(rows[name], samples[name]),
-                    *(one for row in writers[name] for one in experiments.resized_otherwise(row, samples[name])),
+                    *(one for row in writers[name] for one in experiments.written_otherwise(row, samples[name])),
                 ]
                 for name in part
             }

@@ -275,6 +275,10 @@ class OpInfo(msgspec.Struct, frozen=True):
     casts_out: bool = True
     """Of an ``out=`` overload: whether it casts its result to the dtype of what it is given. False where it raises for
     another dtype when it runs, although export takes it."""
+    strided_out: bool = True
+    """Of an ``out=`` overload: whether it minds the strides of what it is given. False where it writes other elements
+    into a tensor that is not contiguous than its functional twin returns, which is a mistake of torch's kernel.
+    """
     raises_on_integers: bool = False
     """Whether it raises for some values of integers: divides by 0, or raises to a negative power."""
     autocast: dict[str, Autocast] = {}

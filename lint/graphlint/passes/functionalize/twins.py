@@ -179,6 +179,10 @@ def _checked(call: Call, twin: OpInfo, schema: OpSchema) -> Twin:
     if len(written) != len(schema.returns):
         raise Obstacle(f"{op.name} writes other tensors than its functional overload returns")
     _check_order_of_draws(call, twin)
+    if not op.strided_out and not all(target.recorded.is_contiguous for target in call.targets):
+        raise Obstacle(
+            f"{op.name} writes other elements into what is not contiguous than its functional overload returns"
+        )
     results: list[Result] = []
     inexact = ""
     for target in call.targets:
@@ -187,6 +191,8 @@ def _checked(call: Call, twin: OpInfo, schema: OpSchema) -> Twin:
         elements, numbers = _elements(call, target)
         read = [value.meta for value in elements]
         dtype = _result_dtype(call, twin, own, position, read, numbers)
+        if op.out_variant and twin.random.draws and dtype != own.dtype:
+            raise Obstacle(f"{op.name} draws numbers of the dtype that it writes")
         strides = _result_strides(call, twin, own, position, read)
         meta = own.with_(
             dtype=own.dtype if dtype is None else dtype,
