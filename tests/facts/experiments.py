@@ -640,7 +640,7 @@ def _into_nothing(op: Any, written: Sequence[Any], samples: Sequence[Sample]) ->
     """Pairs of what the twin returns and what ``out=`` makes of a tensor without elements. What it leaves without, the
     artifact records so.
     """
-    for sample in itertools.chain(samples, map(_enlarged, samples)):
+    for sample in itertools.chain(samples, map(_enlarged, samples), map(_complex, samples)):
         for expected, out in _write(op, written, sample, lambda tensor: tensor.new_empty(0), is_out=True):
             if out.numel() or not expected.numel():
                 yield expected, out
