@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests import judge
-from tests.models.zoo import MODELS, UNFIXABLE, build
+from tests.models.zoo import MODELS, UNFIXABLE, Example, build
 
 from graphlint.rules.registry import RULES
 from graphlint.rules.settings import Settings
@@ -31,6 +32,14 @@ from graphlint.run.engine import process
 _ALL = frozenset(rule.code for rule in RULES)
 SETTINGS = Settings(enabled=frozenset(rule.code for rule in RULES if rule.enabled_by_default), fixable=_ALL)
 METADATA_CHECKS = "GL205"
+
+
+Exported = tuple[Any, list[judge.Arguments]]
+"""A program, and calls to make of it."""
+
+
+def _exported(example: Example) -> Exported:
+    return build.export(example), example.calls
 
 
 def verdict(original: Any, path: Path, calls: list[judge.Arguments]) -> tuple[str, str]:
@@ -46,7 +55,7 @@ def verdict(original: Any, path: Path, calls: list[judge.Arguments]) -> tuple[st
     return functional, "yes"
 
 
-def decomposed(program: Any, path: Path, calls: list[judge.Arguments]) -> tuple[str, str, float]:
+def decomposed(program: Any, calls: list[judge.Arguments], path: Path) -> tuple[str, str, float]:
     """What ``run_decompositions`` makes of a program."""
     start = time.perf_counter()
     try:
@@ -58,7 +67,7 @@ def decomposed(program: Any, path: Path, calls: list[judge.Arguments]) -> tuple[
     return *verdict(program, path, calls), seconds
 
 
-def fixed(program: Any, path: Path, calls: list[judge.Arguments]) -> tuple[str, str, float]:
+def fixed(program: Any, calls: list[judge.Arguments], path: Path) -> tuple[str, str, float]:
     """What ``graphlint --fix`` makes of it."""
     judge.save(program, path)
     start = time.perf_counter()
@@ -69,12 +78,11 @@ def fixed(program: Any, path: Path, calls: list[judge.Arguments]) -> tuple[str, 
     return *verdict(program, path, calls), seconds
 
 
-def compare(name: str, folder: Path) -> dict[str, Any]:
+def compare(name: str, make: Callable[[], Exported], folder: Path) -> dict[str, Any]:
     """Both, for one model, each on an export of its own."""
     row: dict[str, Any] = {"model": name}
     for tool, change in (("graphlint", fixed), ("run_decompositions", decomposed)):
-        example = MODELS[name]()
-        functional, equal, seconds = change(build.export(example), folder / f"{name}.{tool}.pt2", example.calls)
+        functional, equal, seconds = change(*make(), folder / f"{tool}.pt2")
         row[tool] = {"functional": functional, "equal": equal, "seconds": round(seconds, 3)}
     return row
 
@@ -92,7 +100,7 @@ def main() -> int:
     print("| model | graphlint: functional | equal | run_decompositions: functional | equal |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         for name in arguments.models or MODELS:
-            row = compare(name, Path(folder))
+            row = compare(name, lambda name=name: _exported(MODELS[name]()), Path(folder))
             rows.append(row)
             cells = [
                 row[tool][what] for tool in ("graphlint", "run_decompositions") for what in ("functional", "equal")

@@ -42,9 +42,14 @@ def made(model: Any, config: Any, *, train: bool = False, **options: Any) -> Any
     import torch
 
     torch.manual_seed(SEED)
+    return quiet(model, config, **options).train(train)
+
+
+def quiet(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call something that warns of what does not matter here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return model(config, **options).train(train)
+        return function(*args, **kwargs)
 
 
 def ids(*shape: int, seed: int = 0, high: int = 32) -> Any:
