@@ -403,7 +403,7 @@ _MODELS: dict[str, tuple[Maker, tuple[str, ...]]] = {
         ("train",),
     ),
     "cvt": (
-        _model("CvtModel", "CvtConfig", _pixels(), embed_dim=[8, 8, 8], num_heads=[1, 1, 2], depth=[1, 1, 1]),
+        _model("CvtModel", "CvtConfig", _pixels(), embed_dim=[8, 8, 8], num_heads=[1, 1, 2], depth=[1, 2, 3]),
         ("train",),
     ),
     "mobilevit": (
