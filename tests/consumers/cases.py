@@ -27,6 +27,18 @@ OWN = (
     "random_ops",
     "while_loop",
     "batch_norm_eval",
+    "initial_state",
+    "initial_constant",
+    "shared_buffer",
+    "overlapping_buffers",
+    "tied_weights",
+    "written_parameter",
+    "hidden_update_of_constants",
+    "half_state",
+    "returned_input",
+    "masked_select",
+    "boolean_index",
+    "nonzero",
 )
 """The models below, by the names of their functions."""
 FIXED = {"dependency_tokens": "two_async_asserts", "mutation_outputs": "key_value_cache"}
@@ -134,7 +146,105 @@ def export(folder: Path) -> None:
         def forward(self, x):
             return nn.functional.relu(self.norm(self.conv(x)), inplace=True)
 
+    class InitialState(nn.Module):
+        """State that begins with other values than zeros."""
+
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("state", torch.full((4,), 3.0))
+
+        def forward(self, x):
+            self.state.mul_(2).add_(x.sum(0))
+            return self.state * 2
+
+    class InitialConstant(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.state = torch.arange(4.0)
+
+        def forward(self, x):
+            self.state.add_(x.sum(0))
+            return self.state * 2
+
+    class Part(nn.Module):
+        def __init__(self, state):
+            super().__init__()
+            self.register_buffer("state", state)
+
+        def forward(self, x):
+            self.state.add_(x.sum())
+            return self.state.sum() * 2
+
+    class TwoParts(nn.Module):
+        """Two modules that write to the same memory."""
+
+        def __init__(self, one, two):
+            super().__init__()
+            self.one, self.two = Part(one), Part(two)
+
+        def forward(self, x):
+            return x * self.one(x) + self.two(x + 1)
+
+    class TiedWeights(nn.Module):
+        """One weight of two names, beside state."""
+
+        def __init__(self):
+            super().__init__()
+            self.into, self.out = nn.Linear(4, 4), nn.Linear(4, 4)
+            self.out.weight = self.into.weight
+            self.register_buffer("seen", torch.zeros(4))
+
+        def forward(self, x):
+            self.seen.add_(x.sum(0))
+            return self.out(self.into(x).relu()) + self.seen
+
+    class WrittenParameter(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(4), requires_grad=False)
+
+        def forward(self, x):
+            self.scale.div_(2)
+            return x + self.scale
+
+    class HiddenUpdateOfConstants(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mean, self.var = torch.zeros(3), torch.ones(3)
+
+        def forward(self, x):
+            return nn.functional.instance_norm(x, self.mean, self.var, use_input_stats=True)
+
+    class HalfState(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("state", torch.zeros(4, dtype=torch.float16))
+
+        def forward(self, x):
+            self.state.add_(1)
+            return x.half() * self.state
+
+    class ReturnedInput(nn.Module):
+        """What it writes to its input is an output, too."""
+
+        def forward(self, x):
+            x.add_(1)
+            return x, x * 2
+
+    class MaskedSelect(nn.Module):
+        def forward(self, x):
+            return x.masked_select(x > 0)
+
+    class BooleanIndex(nn.Module):
+        def forward(self, x):
+            return x[x > 0] * 2
+
+    class Nonzero(nn.Module):
+        def forward(self, x):
+            return x.relu().nonzero() + 1
+
     cached = (torch.randn(2, 4), torch.tensor([0, 1]))
+    shared = torch.zeros(6)
     row = (torch.randn(3, 4),)
     models = {
         "static_cache_index_copy": (StaticCacheIndexCopy(), cached),
@@ -145,6 +255,18 @@ def export(folder: Path) -> None:
         "random_ops": (RandomOps(), row),
         "while_loop": (WhileLoop(), row),
         "batch_norm_eval": (BatchNormEval().eval(), (torch.randn(2, 3, 8, 8),)),
+        "initial_state": (InitialState(), row),
+        "initial_constant": (InitialConstant(), row),
+        "shared_buffer": (TwoParts(shared, shared), row),
+        "overlapping_buffers": (TwoParts(shared[:4], shared[2:]), row),
+        "tied_weights": (TiedWeights(), row),
+        "written_parameter": (WrittenParameter(), row),
+        "hidden_update_of_constants": (HiddenUpdateOfConstants(), (torch.randn(2, 3, 4),)),
+        "half_state": (HalfState(), row),
+        "returned_input": (ReturnedInput(), row),
+        "masked_select": (MaskedSelect(), row),
+        "boolean_index": (BooleanIndex(), row),
+        "nonzero": (Nonzero(), row),
     }
     assert tuple(models) == OWN
     for name, (model, args) in models.items():

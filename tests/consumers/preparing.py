@@ -18,9 +18,9 @@ class Prepared(msgspec.Struct, frozen=True):
     fixed: tuple[str, ...]
     """Codes of what was fixed."""
     left: tuple[str, ...]
-    """Codes of what is found in the result; empty when graphlint calls it clean."""
+    """Codes of what makes a check of the result fail; empty when graphlint calls it clean."""
     notes: tuple[str, ...]
-    """What it says the consumer loses."""
+    """Codes of the notes on it."""
 
     @property
     def clean(self) -> bool:
@@ -34,7 +34,9 @@ def prepare(artifact: Path, program: str, target: str) -> Prepared:
     check = _run(artifact, "--target", target)
     if check["changed"]:
         raise RuntimeError(f"{artifact}: a check without --fix changed the file")
-    return Prepared(fix["changed"], _codes(fix["fixed"], program), _codes(check["diagnostics"], program), _notes(check))
+    notes = [one for one in check["diagnostics"] if one["severity"] == "note"]
+    left = [one for one in check["diagnostics"] if one["severity"] != "note"]
+    return Prepared(fix["changed"], *(_codes(found, program) for found in (fix["fixed"], left, notes)))
 
 
 def _run(artifact: Path, *options: str) -> dict[str, Any]:
@@ -45,7 +47,7 @@ def _run(artifact: Path, *options: str) -> dict[str, Any]:
     (file,) = json.loads(result.stdout)["files"]
     if file["error"]:
         raise RuntimeError(f"{artifact.name}: {file['error']}")
-    clean = not (file["changed"] or file["diagnostics"])
+    clean = not (file["changed"] or any(one["severity"] != "note" for one in file["diagnostics"]))
     if clean != (result.returncode == 0):
         raise RuntimeError(f"{artifact.name}: exit status {result.returncode} is not what the report says")
     return file
@@ -53,7 +55,3 @@ def _run(artifact: Path, *options: str) -> dict[str, Any]:
 
 def _codes(diagnostics: list[dict[str, Any]], program: str) -> tuple[str, ...]:
     return tuple(sorted({one["code"] for one in diagnostics if one["program"] == program}))
-
-
-def _notes(file: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(file["notes"])

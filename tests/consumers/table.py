@@ -19,8 +19,8 @@ LEGEND = """\
 state over several calls, checks raise); ✓ with letters: taken, but loses the **c**hecks, **w**rites to inputs or \
 state, **d**raws of random numbers, **p**rints; ≠ taken, but computes something else; ✗ refused. "a → b" is before \
 and after the fix, one sign means both. *Italic*: graphlint still reports a finding after the fix, so the exit status \
-says that it is not ready for that consumer. Every other cell is what graphlint calls clean, and each letter in it is \
-announced by a note. Core ML is converted only: it runs on macOS."""
+says that it is not ready for that consumer. Every other cell is what graphlint calls clean, and a letter in it is \
+told by a note (GL607). Core ML is converted only: it runs on macOS."""
 
 
 def matrix(results: Results, exceptions: Sequence[Known]) -> str:

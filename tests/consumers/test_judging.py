@@ -159,6 +159,24 @@ def test_what_a_consumer_does_is_told_apart(name, monkeypatch):
     assert worker._in_child(name, job(case)) == expected
 
 
+def test_an_output_that_is_what_was_written_to_an_input_is_compared(tmp_path, monkeypatch):
+    class ReturnedInput(torch.nn.Module):
+        def forward(self, x):
+            x.add_(1)
+            return x, x * 2
+
+    path = str(tmp_path / "model.pt2")
+    torch.export.save(torch.export.export(ReturnedInput(), (torch.ones(3),)), path)
+    for results, expected in (
+        (lambda x: [x + 1, (x + 1) * 2], Judgement("taken", lost=("writes",))),
+        (lambda x: [x + 1, x + 1, (x + 1) * 2], Judgement("taken", lost=("writes",))),
+        (lambda x: [(x + 1) * 2], Judgement("different", "with the sample inputs: output has 1 tensors instead of 2")),
+    ):
+        consumer = Consumer("some", "module", lambda _, results=results: Taken(results), (), ())
+        monkeypatch.setitem(CONSUMERS, "some", consumer)
+        assert worker._in_child("some", worker.Job(path, path, "model", 300.0)) == expected
+
+
 def test_what_takes_too_long_is_ended(monkeypatch):
     """The time is over once the consumer is at it, however long loading takes here."""
     reading, writing = os.pipe()

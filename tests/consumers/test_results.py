@@ -78,7 +78,7 @@ def test_eager_torch_keeps_everything():
 # ------------------------------------------------------------------------------------------------ the verdict
 
 CLEAN = Prepared(True, ("GL105",), (), ())
-NOTED = Prepared(False, (), (), ("onnx: checks (1) are dropped without a word by the ONNX exporter (GL201)",))
+NOTED = Prepared(False, (), (), ("GL607",))
 REPORTED = Prepared(False, (), ("GL301",), ())
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -14,13 +13,8 @@ from .outcomes import NOT_LOADED, TAKEN, Judgement
 from .preparing import Prepared
 
 EXCEPTIONS = Path(__file__).parent / "exceptions.toml"
-RULES_OF = {
-    "checks": r"GL20\d",
-    "writes": r"GL10[2-7]|GL502",
-    "draws": r"GL30[23]",
-    "prints": r"GL301",
-}
-"""What a consumer loses, and the rules whose notes may announce it."""
+ANNOUNCED = {"checks": "GL607"}
+"""What a consumer may lose of a program that graphlint calls clean, and the note that has to say so."""
 
 
 class Known(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,12 +47,8 @@ def contradiction(cell: Cell) -> str:
         return ""
     if cell.after.outcome != TAKEN:
         return cell.after.outcome
-    unannounced = [what for what in cell.after.lost if not _announced(what, cell.fix.notes)]
+    unannounced = [what for what in cell.after.lost if ANNOUNCED.get(what) not in cell.fix.notes]
     return Judgement(TAKEN, lost=tuple(unannounced)).describe() if unannounced else ""
-
-
-def _announced(what: str, notes: Iterable[str]) -> bool:
-    return any(re.search(rf"\((?:{RULES_OF[what]})\)$", note) for note in notes)
 
 
 def problems(cells: dict[tuple[str, str], Cell], exceptions: Sequence[Known], *, partly: bool = False) -> list[str]:

@@ -20,7 +20,7 @@ CATALOGUE = """
 GL001 unreadable-artifact yes error none
 GL002 lfs-pointer yes error none
 GL003 code-in-artifact yes error none
-GL004 unloadable-schema no note none
+GL004 unloadable-schema no warning none
 GL101 in-place-op yes error safe
 GL102 input-mutation yes error safe
 GL103 buffer-mutation yes error safe
@@ -46,12 +46,16 @@ GL309 train-mode yes error unsafe
 GL401 grad-mode-region yes warning safe
 GL402 autocast-region yes warning safe
 GL403 dead-effect yes error none
-GL501 training-dialect no note safe
-GL502 mutation-output no note none
-GL503 aliased-output no note none
+GL501 training-dialect no warning safe
+GL502 mutation-output no warning none
+GL503 aliased-output no warning none
 GL601 refused-by-target yes error safe
 GL602 unavailable-op yes error none
+GL603 lost-state yes error none
 GL604 lost-initial-value yes error none
+GL605 lost-input-write yes error none
+GL606 lost-draw yes error none
+GL607 lost-check yes note none
 GL901 unused-ignore no warning none
 GL902 broad-ignore yes warning none
 GL903 invalid-ignore yes warning none
@@ -69,7 +73,11 @@ WITHOUT_EXAMPLE = {
     "GL307": "see the tests of effects",
     "GL601": "depends on the target",
     "GL602": "depends on the versions that are required",
+    "GL603": "depends on the target",
     "GL604": "depends on the target",
+    "GL605": "depends on the target",
+    "GL606": "depends on the target",
+    "GL607": "depends on the target",
     "GL108": "depends on what the archive holds",
 }
 

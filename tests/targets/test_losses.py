@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
+import sys
+from xml.etree import ElementTree
+
 import pytest
 
 import graphlint
@@ -81,3 +87,183 @@ def test_what_cannot_be_read_is_told(lint_text):
     assert found.message.startswith("buffer 'state' may begin with other values than zeros (executorch, coreml: ")
     assert found.node == "add"
     assert not initial(lint_text(BUFFER))
+
+
+# ------------------------------------------------------------------------------------------------ each loss
+
+LOSING = {
+    "GL603": """
+graph(%b_count: f32[4] = buffer "count", %x: f32[4]):
+  %add_: f32[4] = aten.add_.Tensor(%b_count, %x)
+  %mul_: f32[4] = aten.mul_.Tensor(%b_count, 2)
+  return %x
+""",
+    "GL605": """
+graph(%x: f32[4]):
+  %t: f32[4] = aten.view.default(%x, [4])
+  %relu_: f32[4] = aten.relu_.default(%t)
+  return %relu_
+""",
+    "GL606": """
+graph(%x: f32[4]):
+  %dropout: f32[4] = aten.dropout.default(%x, 0.5, True)
+  return %dropout
+""",
+    "GL607": """
+graph(%ok: b8[], %x: f32[4]):
+  aten._assert_tensor_metadata.default(%x, dtype=torch.float32)
+  aten._assert_async.msg(%ok, "must hold")
+  return %ok
+""",
+}
+LOSERS = {
+    "GL603": ["onnx"],
+    "GL605": ["onnx", "executorch"],
+    "GL606": ["onnx", "executorch", "coreml"],
+    "GL607": ["onnx", "coreml"],
+}
+MESSAGES = {
+    "GL603": "the next call does not see what is written to buffer 'count' ({}: ",
+    "GL605": "the caller does not see what is written to input 'x' ({}: ",
+    "GL606": "aten.dropout.default drops nothing ({}: ",
+    "GL607": "aten._assert_async.msg is not run ({}: ",
+}
+TARGETS = ["functional", "module", "inductor", "onnx", "executorch", "coreml"]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("code", LOSING)
+def test_each_loss_is_told_once_where_a_target_loses_it(lint_text, code, target):
+    found = [one for one in lint_text(LOSING[code], profile=profile_of([target])) if one.code == code]
+    assert [one.message.startswith(MESSAGES[code].format(target)) for one in found] == [True] * (target in LOSERS[code])
+    assert all(one.severity == ("note" if code == "GL607" else "error") and one.node is not None for one in found)
+
+
+def test_several_targets_lose_it_together(lint_text):
+    profile = profile_of(["onnx", "executorch"])
+    (found,) = [one for one in lint_text(LOSING["GL605"], profile=profile) if one.code == "GL605"]
+    assert found.message.startswith("the caller does not see what is written to input 'x' (onnx, executorch: ")
+
+
+@pytest.mark.parametrize(("shape", "lost"), [("f32[]", True), ("i64[1]", True), ("f32[1, 1]", True), ("f32[2]", False)])
+def test_a_target_may_lose_what_is_of_one_element(lint_text, shape, lost):
+    text = f'graph(%b: {shape} = buffer "b"):\n  %add_: {shape} = aten.add_.Tensor(%b, 1)\n  return %b\n'
+    assert [one.code for one in lint_text(text, profile=profile_of(["inductor"])) if one.code == "GL603"] == (
+        ["GL603"] if lost else []
+    )
+
+
+def test_what_the_signature_writes_back_is_written(lint_text):
+    for output, code in (('buffer "b"', "GL603"), ('input "x"', "GL605")):
+        text = f"""
+graph(%b: f32[3] = buffer "b", %x: f32[3]):
+  %add: f32[3] = aten.add.Tensor(%b, %x)
+  return {output} <- %add, %add
+"""
+        (found,) = [one for one in lint_text(text, profile=profile_of(["onnx"])) if one.code in ("GL603", "GL605")]
+        assert (found.code, found.node) == (code, "add")
+
+
+def test_a_check_that_the_target_refuses_is_no_loss(lint_text):
+    codes = [one.code for one in lint_text(LOSING["GL607"], profile=profile_of(["executorch"]))]
+    assert "GL201" in codes
+    assert "GL607" not in codes
+
+
+# ------------------------------------------------------------------------------------------------ notes
+
+
+@pytest.fixture
+def checked(tmp_path, artifacts):
+    """An artifact with a check, given to ``graphlint check`` for ONNX, which drops it."""
+    path = tmp_path / "model.pt2"
+    shutil.copy(artifacts / "2.13.0" / "async_assert.pt2", path)
+
+    def check(*words):
+        words = (sys.executable, "-m", "graphlint", "check", "--target", "onnx", *words, "model.pt2")
+        return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    return check
+
+
+def test_a_note_fails_nothing(checked):
+    run = checked()
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout.startswith("GL607 lost-check (note): aten._assert_async.msg is not run (onnx: ")
+    assert run.stdout.endswith("All checks passed! (1 note)\n")
+    assert checked("--fix").returncode == 0
+    assert checked("--extend-select", "GL201").returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("concise", "GL607 (note) aten._assert_async.msg is not run"),
+        ("grouped", "GL607 (note) aten._assert_async.msg is not run"),
+        ("json", '"severity": "note"'),
+        ("json-lines", '"severity":"note"'),
+        ("sarif", '"level": "note"'),
+        ("github", "::notice title=GL607 lost-check"),
+        ("gitlab", '"severity": "info"'),
+        ("markdown", "🔵 note"),
+        ("html", '<span class="badge note">note</span>'),
+    ],
+)
+def test_every_format_has_it(checked, name, said):
+    run = checked("--output-format", name)
+    assert run.returncode == 0
+    assert said in run.stdout
+
+
+def test_junit_has_it_in_a_test_that_passes(checked):
+    run = checked("--output-format", "junit")
+    suite = ElementTree.fromstring(run.stdout)[0]
+    assert (suite.get("tests"), suite.get("failures")) == ("1", "0")
+    (case,) = suite
+    assert [one.tag for one in case] == ["system-out"]
+    assert "GL607" in (case[0].text or "")
+
+
+def test_the_counts_have_it(checked):
+    run = checked("--output-format", "json")
+    summary = json.loads(run.stdout)["summary"]
+    assert {name: summary[name] for name in ("findings", "errors", "warnings", "notes")} == {
+        "findings": 1, "errors": 0, "warnings": 0, "notes": 1,
+    }  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------ accepting
+
+
+def test_a_project_accepts_a_loss(checked, tmp_path):
+    (tmp_path / "graphlint.toml").write_text('accept-losses = ["checks"]\n')
+    assert checked().stdout == "All checks passed!\n"
+    assert "GL607" in checked("--extend-select", "GL607").stdout  # the command line comes later
+    (tmp_path / "graphlint.toml").write_text('accept-losses = ["state"]\n')
+    assert "GL607" in checked().stdout
+
+
+def test_a_loss_that_fails_is_accepted_like_any_finding(tmp_path, artifacts):
+    path = tmp_path / "model.pt2"
+    shutil.copy(artifacts / "2.13.0" / "key_value_cache.pt2", path)
+
+    def codes(**options):
+        return [one.code for one in graphlint.lint(path, target="onnx", **options).diagnostics]
+
+    assert codes() == ["GL603"]
+    assert codes(ignore="lost-state") == []
+    (tmp_path / "graphlint.toml").write_text('accept-losses = ["state"]\n')
+    assert codes() == []
+    (tmp_path / "graphlint.toml").write_text('per-file-ignores = { "model.pt2" = ["GL603"] }\n')
+    assert codes() == []
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [('["prints"]', "accept-losses[0]: unknown value 'prints', expected one of state, "), ("1", "expected a list")],
+)
+def test_mistakes_are_named(checked, tmp_path, value, said):
+    (tmp_path / "graphlint.toml").write_text(f"accept-losses = {value}\n")
+    run = checked()
+    assert run.returncode == 2
+    assert said in run.stderr

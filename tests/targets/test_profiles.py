@@ -37,7 +37,7 @@ def test_rows_name_rules_and_ops_that_exist(target):
     for op in target.ops:
         table = op_table()
         assert table.lookup(f"torch.ops.{op}") or table.lookup(f"torch.ops.{op}.default") or op == "aten.to", op
-    for row in (*target.rules.values(), *target.ops.values(), *target.outputs.values()):
+    for row in (*target.rules.values(), *target.ops.values(), *target.outputs.values(), *target.losses.values()):
         assert row.because
     # What is said of a consumer was measured with some version of it.
     assert bool(target.measured) == bool(target.rules)
@@ -51,8 +51,6 @@ def test_what_is_kept_is_no_violation_and_what_is_refused_is_one(target):
             assert not row.violation, rule.code
         if row.fix in ("message", "strip", "refuse"):
             assert row.violation, rule.code
-        if row.warning:
-            assert "{count}" in row.warning, rule.code
 
 
 def test_functional_is_the_default():
@@ -74,7 +72,8 @@ def test_the_strictest_of_several_counts():
     assert both.refused_ops["aten._make_dep_token"].targets == ("inductor", "coreml")
     assert both.refused_ops["aten._make_dep_token"].restore
     assert both.aten_label
-    assert [target for target, _ in both.warnings["GL201"]] == ["coreml"]
+    assert [one.target for one in both.losses["checks"]] == ["coreml"]
+    assert [one.target for one in both.losses["state"]] == ["inductor"]
 
 
 @pytest.mark.parametrize("other", ["inductor", "onnx", "executorch", "coreml"])

@@ -153,5 +153,5 @@ def exit_status(results: Sequence[FileResult], action: Action, options: Mapping[
     if action == "diff":
         return int(any(result.fixed or result.diff for result in results))
     changed = options.get("exit_non_zero_on_fix", True) and any(result.changed for result in results)
-    left = not options.get("fix_only") and any(result.diagnostics for result in results)
+    left = not options.get("fix_only") and any(result.failing for result in results)
     return int(changed or left)

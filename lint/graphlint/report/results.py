@@ -91,8 +91,8 @@ class FileResult(msgspec.Struct, frozen=True, omit_defaults=True):
     illustrations: tuple[Illustration, ...] = ()
     """Where they were asked for: one for each node that a group of findings is first met at."""
     notes: tuple[str, ...] = ()
-    """What is worth knowing and no finding: that there was nothing to lint (a package of compiled code only), what
-    becomes, at a target, of what it takes, that a program is not what its record says.
+    """What is worth knowing and no finding: that there was nothing to lint (a package of compiled code only), that a
+    program is not what its record says.
     """
     error: str = ""
     """Why the fixed artifact could not be written, or that a fix failed its validation: exit code 2."""
@@ -107,6 +107,11 @@ class FileResult(msgspec.Struct, frozen=True, omit_defaults=True):
     def unreadable(self) -> tuple[Diagnostic, ...]:
         """The diagnostics about what could not be read: never left out, whatever else a run does not show."""
         return tuple(diagnostic for diagnostic in self.diagnostics if diagnostic.code in UNREADABLE)
+
+    @property
+    def failing(self) -> tuple[Diagnostic, ...]:
+        """The diagnostics that make a check fail: all but notes."""
+        return tuple(diagnostic for diagnostic in self.diagnostics if diagnostic.severity != "note")
 
     def without_suppressed(self) -> "FileResult":
         """The result with what nobody wants to hear of set aside."""

@@ -190,7 +190,9 @@ class RangeConstraint(CheckRule):
     role = "assert-range"
 
 
-_CODES: Final = {rule.role: rule.code for rule in (AsyncAssert, BareAsyncAssert, ScalarAssert, RangeConstraint)}
+_CODES: Final[dict[Role, str]] = {
+    rule.role: rule.code for rule in (AsyncAssert, BareAsyncAssert, ScalarAssert, RangeConstraint)
+}
 TOKEN_RULES: Final = frozenset(_CODES.values())
 """Codes of the rules whose fix makes dependency tokens."""
 
@@ -244,3 +246,15 @@ class MetadataAssert(CheckRule):
     def fix_for(self, view: ProgramView, site: Site) -> Fix:
         reason = metadata_obstacle(view, site)
         return no_fix(reason) if reason is not None else Fix("safe", "is removed: it cannot fire")
+
+
+def plain_check(site: Site) -> str | None:
+    """The code of the rule that flags a node as a plain check; None for other nodes."""
+    role = site.op.role if site.op is not None else None
+    codes: dict[Role, str] = {**_CODES, MetadataAssert.role: MetadataAssert.code}
+    return codes.get(role) if role is not None else None
+
+
+def may_fire(view: ProgramView, site: Site) -> bool:
+    """Whether an input within the artifact's contract can make a plain check fire, as far as that is known."""
+    return plain_check(site) != MetadataAssert.code or metadata_obstacle(view, site) is not None

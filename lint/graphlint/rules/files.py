@@ -81,7 +81,7 @@ class UnloadableSchema(Rule):
     """
 
     code = "GL004"
-    severity = "note"
+    severity = "warning"
     enabled_by_default = False
 
     def check(self, view: ProgramView) -> Iterator[Finding]:

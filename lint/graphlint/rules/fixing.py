@@ -18,7 +18,7 @@ from graphlint.passes.restoring import Check, restore_checks
 from graphlint.rules.checks import BareAsyncAssert, code_of
 from graphlint.rules.diagnostics import Diagnostic
 from graphlint.rules.fixers import GIVE_MESSAGE, REMOVE, Fixer, Made
-from graphlint.rules.linting import Found, Review, applies, lint_view, target_notes, writes_to_fix
+from graphlint.rules.linting import Found, Review, applies, lint_view, writes_to_fix
 from graphlint.rules.registry import RULES
 from graphlint.rules.settings import Profile, Settings
 from graphlint.rules.view import ProgramView
@@ -36,7 +36,7 @@ class ChangedProgram(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     old_buffers: tuple[str, ...] = ()
     """Qualified names of buffers that are gone, whose values the archive still has."""
     notes: tuple[str, ...] = ()
-    """What else there is to know: what becomes of the program at its targets, that it has another label."""
+    """What else there is to know: that it has another label."""
 
 
 class FixedProgram(ChangedProgram, frozen=True, eq=False, kw_only=True):
@@ -100,7 +100,6 @@ def fix_program(
         rules=Counter(one.code for one in fixed),
         new_buffers=tuple(buffers),
         old_buffers=tuple(old_buffers),
-        notes=tuple(target_notes(view, settings)),
         fixed=tuple(fixed),
         before=before,
         remaining=tuple(one.diagnostic for one in found),

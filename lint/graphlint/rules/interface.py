@@ -42,7 +42,7 @@ class TrainingDialect(Rule):
     follows_fixes = True
     fix = "safe"
     fixer = RELABEL
-    severity = "note"
+    severity = "warning"
     enabled_by_default = False
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
@@ -71,7 +71,7 @@ class MutationOutput(Rule):
 
     code = "GL502"
     follows_fixes = True
-    severity = "note"
+    severity = "warning"
     enabled_by_default = False
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
@@ -108,7 +108,7 @@ class AliasedOutput(Rule):
 
     code = "GL503"
     follows_fixes = True
-    severity = "note"
+    severity = "warning"
     enabled_by_default = False
 
     def check(self, view: ProgramView) -> Iterator[Finding]:

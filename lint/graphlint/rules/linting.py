@@ -97,16 +97,6 @@ def _without_vain_fixes(found: list[Found], view: ProgramView, settings: Setting
     return [kept(one) if id(one) in vain else one for one in found]
 
 
-def target_notes(view: ProgramView, settings: Settings) -> list[str]:
-    """What becomes, at the targets, of what they take: one line for each target and rule with such findings."""
-    notes = []
-    for rule in RULES:
-        warned = settings.profile.warnings.get(rule.code)
-        found = sum(1 for _ in rule.check(view)) if warned is not None else 0
-        notes += [f"{target}: {text.format(count=found)} ({rule.code})" for target, text in warned or () if found]
-    return notes
-
-
 def _fix_for(code: str, finding: Finding, profile: Profile) -> Fix:
     """The rule's own fix, unless the targets have it otherwise."""
     action = profile.actions.get(code)

@@ -1,35 +1,83 @@
-"""GL603 and following: what targets take, and lose."""
+"""GL603 to GL607: what targets take, and lose."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from math import prod
 from typing import ClassVar, Final
 
 from graphlint.ir.dtypes import item_size
 from graphlint.rules.base import Finding, Rule, no_fix
-from graphlint.rules.settings import Loss, Lost
+from graphlint.rules.checks import may_fire, plain_check
+from graphlint.rules.settings import Loss
 from graphlint.rules.view import ProgramView
 from graphlint.semantics.memory import Storage, StorageKind
 from graphlint.semantics.sites import Site
 
-_STATE: Final[tuple[StorageKind, ...]] = ("buffer", "constant")
+_KEPT: Final[tuple[StorageKind, ...]] = ("buffer", "constant")
 """What targets may keep from one call to the next."""
 
 
 class LossRule(Rule):
-    """The part that the rules on losses share: none finds anything where no target is said to lose it."""
+    """The part that the rules on losses share: they find nothing where no target is said to lose it."""
 
     follows_fixes = True
     loss: ClassVar[Loss]
 
-    def lost(self, view: ProgramView, elements: int | None = None) -> tuple[Lost, ...]:
-        """What the targets say of losing something that has so many elements; None where that is not known."""
-        return tuple(one for one in view.profile.losses.get(self.loss, ()) if one.elements in (None, elements))
+    def lost(self, view: ProgramView, what: str, site: Site | None, elements: int | None = None) -> Iterator[Finding]:
+        """The finding that ``what`` happens, where a target is said to lose it. ``elements``: of a tensor with so many;
+        None where that is not known.
+        """
+        said = [one for one in view.profile.losses.get(self.loss, ()) if one.elements in (None, elements)]
+        if said:
+            names = ", ".join(one.target for one in said)
+            yield Finding(f"{what} ({names}: {said[0].because})", no_fix(said[0].advice), site)
+
+    def check(self, view: ProgramView) -> Iterator[Finding]:
+        if self.loss in view.profile.losses:
+            yield from self.found(view)
+
+    def found(self, view: ProgramView) -> Iterator[Finding]:
+        """What is lost, where some target loses that kind of thing."""
+        raise NotImplementedError
 
 
-def _finding(what: str, lost: Iterable[Lost], site: Site | None) -> Finding:
-    """``lost`` is what is said by those that lose it, at least one."""
-    first, *others = lost
-    names = ", ".join(one.target for one in (first, *others))
-    return Finding(f"{what} ({names}: {first.because})", no_fix(first.advice), site)
+class LostState(LossRule):
+    """A write to a buffer, parameter or constant, at a target that does not keep it for the next call.
+
+    ## What it does
+    Flags state that the program writes, once for each tensor, for targets without state.
+
+    ## Why is this bad?
+    Every call is the first one: a counter stays where it was, a cache is empty (pytorch/TensorRT#4459).
+
+    ## Example
+    With `--target onnx`:
+    ```graph target=onnx
+    graph(%b_count: f32[4] = buffer "count", %x: f32[4]):
+      %add: f32[4] = aten.add.Tensor(%b_count, %x)
+      return buffer "count" <- %add, %add
+    ```
+
+    ## Use instead
+    An input, and an output that the caller hands in next time:
+    ```graph target=onnx
+    graph(%count: f32[4], %x: f32[4]):
+      %add: f32[4] = aten.add.Tensor(%count, %x)
+      return %add
+    ```
+    """
+
+    code = "GL603"
+    loss = "state"
+
+    def found(self, view: ProgramView) -> Iterator[Finding]:
+        """One finding for each such tensor."""
+        for storage, site in _written(view, (*_KEPT, "parameter")):
+            meta = view.program.graph.meta(storage.value)
+            sizes = [size.as_int for size in meta.sizes] if meta is not None else [None]
+            known = [size for size in sizes if size is not None]
+            elements = prod(known) if len(known) == len(sizes) else None
+            what = f"the next call does not see what is written to {_named(storage)}"
+            yield from self.lost(view, what, site, elements)
 
 
 class LostInitialValue(LossRule):
@@ -64,15 +112,119 @@ class LostInitialValue(LossRule):
     code = "GL604"
     loss = "initial-values"
 
-    def check(self, view: ProgramView) -> Iterator[Finding]:
+    def found(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each such tensor."""
-        lost = self.lost(view)
-        for storage, site in _written(view, _STATE) if lost else ():
+        for storage, site in _written(view, _KEPT):
             zero = _begins_with_zeros(view, storage)
             if not zero:
                 begins = "begins" if zero is False else "may begin"
-                name = storage.name or storage.value
-                yield _finding(f"{storage.kind} '{name}' {begins} with other values than zeros", lost, site)
+                yield from self.lost(view, f"{_named(storage)} {begins} with other values than zeros", site)
+
+
+class LostInputWrite(LossRule):
+    """A write to an input, at a target that does not carry it out.
+
+    ## What it does
+    Flags inputs that the program writes, once for each, for targets that leave the caller's tensors alone.
+
+    ## Why is this bad?
+    The caller goes on with the old values (pytorch/executorch#11870).
+
+    ## Example
+    With `--target onnx`:
+    ```graph target=onnx
+    graph(%x: f32[4]):
+      %relu_: f32[4] = aten.relu_.default(%x)
+      return %relu_
+    ```
+
+    ## Use instead
+    ```graph target=onnx
+    graph(%x: f32[4]):
+      %relu: f32[4] = aten.relu.default(%x)
+      return %relu
+    ```
+    """
+
+    code = "GL605"
+    loss = "inputs"
+
+    def found(self, view: ProgramView) -> Iterator[Finding]:
+        """One finding for each such input."""
+        for storage, site in _written(view, ("user input",)):
+            yield from self.lost(view, f"the caller does not see what is written to {_named(storage)}", site)
+
+
+class LostDraw(LossRule):
+    """Dropout in training mode, at a target that drops nothing.
+
+    ## What it does
+    Flags each dropout that was exported in training mode, for targets that hand its operand on as it is.
+
+    ## Why is this bad?
+    The results have another distribution than in eager torch (pytorch/executorch#1062).
+
+    ## Example
+    With `--target onnx`:
+    ```graph target=onnx
+    graph(%x: f32[4]):
+      %dropout: f32[4] = aten.dropout.default(%x, 0.5, True)
+      return %dropout
+    ```
+
+    ## Use instead
+    ```graph target=onnx
+    graph(%x: f32[4]):
+      %dropout: f32[4] = aten.dropout.default(%x, 0.5, False)
+      return %dropout
+    ```
+    """
+
+    code = "GL606"
+    loss = "draws"
+
+    def found(self, view: ProgramView) -> Iterator[Finding]:
+        for site in view.sites:
+            if site.op is not None and site.op.dropout and site.op.draws(site.node):
+                yield from self.lost(view, f"{site.name} drops nothing", site)
+
+
+class LostCheck(LossRule):
+    """A runtime check, at a target that drops it.
+
+    ## What it does
+    Flags the checks that the target takes and does not run. It is a note, which leaves the exit status as it is. Checks
+    of metadata that cannot fire are left out, and so are those that the target refuses.
+
+    ## Why is this bad?
+    What the check was to stop goes on, with results that nobody has promised.
+
+    ## Example
+    With `--target onnx`:
+    ```graph target=onnx
+    graph(%ok: b8[]):
+      aten._assert_async.msg(%ok, "must hold")
+      return %ok
+    ```
+
+    ## Use instead
+    Check what the program is given, or what it returns, where it is called.
+    """
+
+    code = "GL607"
+    severity = "note"
+    loss = "checks"
+
+    def found(self, view: ProgramView) -> Iterator[Finding]:
+        for site in view.sites:
+            rule = plain_check(site)
+            action = view.profile.actions.get(rule) if rule is not None else None
+            if rule is not None and (action is None or action.fix not in ("strip", "refuse")) and may_fire(view, site):
+                yield from self.lost(view, f"{site.name} is not run", site)
+
+
+def _named(storage: Storage) -> str:
+    return f"{storage.kind.removeprefix('user ')} '{storage.name or storage.value}'"
 
 
 def _begins_with_zeros(view: ProgramView, storage: Storage) -> bool | None:

@@ -13,7 +13,9 @@ import msgspec
 from graphlint.artifact.errors import ConfigError
 from graphlint.rules.base import Rule
 from graphlint.rules.files import UNREADABLE
+from graphlint.rules.losses import LossRule
 from graphlint.rules.registry import RULES
+from graphlint.rules.settings import Loss
 
 NAMESPACE = "GL"
 CODE_LENGTH = len("GL103")
@@ -59,6 +61,11 @@ def fixable_codes(fixable: Sequence[str] | None, unfixable: Sequence[str], origi
     allowing = {"fixable": ("ALL",) if fixable is None else fixable}
     decided = _decided(allowing, {"unfixable": unfixable}, origin)
     return frozenset(code for code, allowed in decided.items() if allowed)
+
+
+def losing(losses: Iterable[Loss]) -> tuple[str, ...]:
+    """The codes of the rules that tell of these losses."""
+    return tuple(rule.code for rule in RULES if isinstance(rule, LossRule) and rule.loss in losses)
 
 
 def matching_codes(selectors: Iterable[str], key: str, origin: str) -> frozenset[str]:

@@ -23,8 +23,10 @@ class Refused(msgspec.Struct, frozen=True):
     """Whether `graphlint restore` turns it back into what it was made from."""
 
 
-Loss = Literal["initial-values"]
-"""What a target takes and loses: ``initial-values`` of state, which begins with zeros there."""
+Loss = Literal["state", "initial-values", "inputs", "draws", "checks"]
+"""What a target takes and loses: what is written to ``state`` once the call is over; the ``initial-values`` of state,
+which begins with zeros there; what is written to ``inputs``; the ``draws`` of dropout; ``checks``.
+"""
 
 
 class Lost(msgspec.Struct, frozen=True):
@@ -68,9 +70,6 @@ class Profile(msgspec.Struct, frozen=True):
     """By overload (``aten.to.dtype``), or by op for all overloads."""
     refused_outputs: dict[str, Refused] = {}
     """By kind: ``user_input_mutation`` and so on."""
-    warnings: dict[str, tuple[tuple[str, str], ...]] = {}
-    """What becomes of findings at targets that take them, by code: the target, and the text, in which ``{count}``
-    stands for how many there are."""
     losses: dict[Loss, tuple[Lost, ...]] = {}
     """What is lost, and what the targets that lose it say."""
     aten_label: bool = False

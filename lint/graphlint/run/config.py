@@ -15,7 +15,7 @@ from graphlint.artifact.limits import Limits
 from graphlint.ops.declared import DeclaredOp
 from graphlint.report.formats.registry import check_stdout, parse
 from graphlint.rules.selection import did_you_mean, split_selectors
-from graphlint.rules.settings import TokenSink, parse_toml
+from graphlint.rules.settings import Loss, TokenSink, parse_toml
 
 FILE_NAMES: Final = (".graphlint.toml", "graphlint.toml", "pyproject.toml")
 """In the order of preference within one folder."""
@@ -49,6 +49,8 @@ class Configuration(Fixing, frozen=True):
     step_summary: bool | None = None
     """Whether to add to the job summary of GitHub Actions."""
     target: Several | None = None
+    accept_losses: tuple[Loss, ...] | None = None
+    """What a target may lose: the rules that tell of it are off."""
     per_file_target: dict[str, Several] | None = None
     requires_torch: str | None = None
     """A version specifier; empty for none."""
@@ -152,7 +154,7 @@ def checked(value: Any, kind: Any, key: str) -> Any:
     if not isinstance(value, held) or (plain is int and isinstance(value, bool)):
         raise ConfigError(f"{key}: expected {expected or _EXPECTED[plain]}, found {_shown(value)}")
     if plain is tuple:
-        return [checked(item, str, f"{key}[{index}]") for index, item in enumerate(value)]
+        return [checked(item, get_args(kind)[0], f"{key}[{index}]") for index, item in enumerate(value)]
     if plain is dict:
         return _checked_table(value, kind, key)
     if about.ge is not None and value < about.ge:

@@ -20,7 +20,7 @@ from graphlint.rules.code import find_member_code, find_program_code
 from graphlint.rules.diagnostics import Diagnostic
 from graphlint.rules.files import CodeInArtifact, LfsPointer, UnreadableArtifact
 from graphlint.rules.ignore_comments import UnusedIgnore
-from graphlint.rules.linting import Review, lint_view, target_notes
+from graphlint.rules.linting import Review, lint_view
 from graphlint.rules.settings import Settings
 from graphlint.rules.torch_versions import UnavailableOp, version_notes
 from graphlint.rules.view import ProgramView
@@ -152,7 +152,6 @@ class _Run:
         found = [one.diagnostic for one in lint_view(view, entry.name, self._path, self._settings, self._review)]
         self._found["diagnostics"] += found
         self._illustrate(view, found)
-        self._notes += target_notes(view, self._settings)
         self._note_record(entry, document)
 
     def _fix(self, entry: ProgramEntry, document: Document) -> None:

@@ -19,7 +19,7 @@ from graphlint.ops.specifiers import RequiredTorch
 from graphlint.ops.table import covered
 from graphlint.report.formats.registry import Output, parse
 from graphlint.rules.ignore_comments import UnusedIgnore
-from graphlint.rules.selection import Layer, enabled_codes, fixable_codes, matching_codes
+from graphlint.rules.selection import Layer, enabled_codes, fixable_codes, losing, matching_codes
 from graphlint.rules.settings import Acceptance, Pattern, Profile, Settings, parse_toml
 from graphlint.run import config
 from graphlint.run.config import ConfigFile, Configuration
@@ -206,7 +206,10 @@ class Resolver:
         except ConfigError as error:
             raise ConfigError(f"{_named(source, key)}: {error}") from None
         said = ((one.configuration, one.path) for one in sources)
-        layers = [Layer(one.select, one.extend_select or (), one.ignore or (), path) for one, path in said]
+        layers = [
+            Layer(one.select, one.extend_select or (), (*(one.ignore or ()), *losing(one.accept_losses or ())), path)
+            for one, path in said
+        ]
         enabled = enabled_codes(layers, profile.violations)
         if _last(sources, "warn_unused_ignores")[1]:
             enabled |= {UnusedIgnore.code}

@@ -1,7 +1,7 @@
 """The format ``junit``: an XML report in which every finding is a failed test and a clean artifact a passed one.
 
-What somebody has accepted is a skipped test, what could not be processed an error. There are no times in it, so that
-the same results give the same report.
+A note is a passed test that has something to say. What somebody has accepted is a skipped test, what could not be
+processed an error. There are no times in it, so that the same results give the same report.
 """
 
 from collections import Counter
@@ -39,8 +39,8 @@ def render(results: Sequence[FileResult], options: ReportOptions) -> str:
 
 
 def _numbers(result: FileResult) -> dict[str, int]:
-    failures, errors, skipped = len(result.diagnostics), int(bool(result.error)), len(result.suppressed)
-    tests = max(failures + errors, 1) + skipped
+    failures, errors, skipped = len(result.failing), int(bool(result.error)), len(result.suppressed)
+    tests = max(len(result.diagnostics) + errors, 1) + skipped
     return {"tests": tests, "failures": failures, "errors": errors, "skipped": skipped}
 
 

@@ -25,12 +25,14 @@ def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     """The summary of a check or a fix."""
     found, fixed = found_in(results), _fixed_in(results)
     numbers = totals(results, options)
-    parts = [f"{len(fixed)} fixed", f"{len(found)} remaining"] if fixed else []
+    passed = not fixed and len(found) == numbers["notes"]
+    parts = [count(numbers["notes"], "note")] if passed and found else []
+    parts += [f"{len(fixed)} fixed", f"{len(found)} remaining"] if fixed else []
     parts += [f"{count(numbers['failed'], 'path')} could not be processed"] if numbers["failed"] else []
     parts += [f"{numbers['baseline']} in the baseline"] if numbers["baseline"] else []
     said = ", ".join(parts)
     aside = f" ({said})" if said else ""
-    if fixed or found:
+    if not passed:
         text = f"Found {tally([*fixed, *found])}{aside}.\n"
     elif numbers["failed"]:
         text = f"{said}.\n"  # begins with a number

@@ -62,8 +62,8 @@ def _rules(target: Target) -> list[str]:
     lines = ["| rule | violation | `--fix` | why |", "|---|---|---|---|"]
     for rule in own:
         row = row_of(target, rule)
-        why = row.because + (f". Note: {row.warning.format(count='n')}" if row.warning else "")
-        lines.append(f"| {rule.code} {rule.name} | {'yes' if row.violation else 'no'} | {_FIXES[row.fix]} | {why} |")
+        violation = "yes" if row.violation else "no"
+        lines.append(f"| {rule.code} {rule.name} | {violation} | {_FIXES[row.fix]} | {row.because} |")
     return [*lines, "", "All other rules are as their documentation says (`graphlint rule`).", ""]
 
 
@@ -93,8 +93,7 @@ def described(target: Target) -> dict[str, Any]:
     return {
         **{key: getattr(target, key) for key in _KEYS},
         "rules": {
-            code: {"violation": row.violation, "fix": row.fix, "because": row.because, "warning": row.warning or None}
-            for code, row in rows.items()
+            code: {"violation": row.violation, "fix": row.fix, "because": row.because} for code, row in rows.items()
         },
         "losses": {loss: msgspec.structs.asdict(row) for loss, row in target.losses.items()},
         "ops": {op: _row(row) for op, row in target.ops.items()},

@@ -31,10 +31,6 @@ class RuleRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether the rule is on when nothing is selected."""
     because: str
     """What was seen, with whom."""
-    warning: str = ""
-    """What becomes of it there, for the one line that is shown although it is no violation. ``{count}`` stands for
-    how many there are.
-    """
 
 
 class OpRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,11 +113,6 @@ def profile_of(names: Sequence[str]) -> Profile:
         },
         refused_ops=_refused((target.name, target.ops) for target in targets),
         refused_outputs=_refused((target.name, target.outputs) for target in targets),
-        warnings={
-            code: warned
-            for code, said in rows.items()
-            if (warned := tuple((name, row.warning) for name, row in said if row.warning))
-        },
         losses=_losses(targets),
         aten_label=any(target.label == "ATEN" for target in targets),
     )
