@@ -7,7 +7,6 @@ from functools import cache
 from html import escape
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from graphlint.report.formats.escaping import printable
@@ -24,7 +23,9 @@ def macros(folder: str, name: str, escaped: Callable[[str], str] = escape, /, **
 
 
 @cache
-def _environment(folder: str, escaped: Callable[[str], str]) -> Environment:
+def _environment(folder: str, escaped: Callable[[str], str]) -> Any:
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # the list of commands does without
+
     def shown(value: Any) -> Markup:
         return value if isinstance(value, Markup) else Markup(escaped(printable(str(value))))  # noqa: S704
 
