@@ -16,10 +16,14 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.mutation import generator, recorded, structure, trial
+from tests.mutation import custom_ops, generator, recorded, structure, trial
+
+SETTINGS = msgspec.structs.replace(trial.SETTINGS, ops=custom_ops.DECLARED)
 
 
 class Report(NamedTuple):
@@ -48,7 +52,7 @@ def try_program(seed: int, folder: Path, *, thorough: bool = True) -> Report:
         return Report(seed, "not exported", f"{type(error).__name__}: {error}"[:200])
     _, args = program.build()
     try:
-        fixed = trial.fix(data, folder, args)
+        fixed = trial.fix(data, folder, args, SETTINGS)
         check(fixed, folder, program.more_inputs(), thorough=thorough)
     except Exception as error:  # noqa: BLE001 - each is a finding
         if not trial.repeatable(data, args):

@@ -11,7 +11,14 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-_HEADER = "import torch\nfrom torch import nn\n\n\n"
+_HEADER = """import torch
+from torch import nn
+from torch._higher_order_ops import scan, while_loop
+
+from tests.mutation import custom_ops
+
+
+"""
 _DTYPES = {
     "f32": "torch.float32",
     "f16": "torch.float16",
@@ -20,6 +27,7 @@ _DTYPES = {
     "i64": "torch.int64",
     "u8": "torch.uint8",
     "bool": "torch.bool",
+    "c64": "torch.complex64",
 }
 _FLOATS = (torch.float32, torch.float16, torch.float64, torch.bfloat16)
 
@@ -56,6 +64,8 @@ def _made(rng: random.Random, dtype: str, shape: tuple[int, ...]) -> str:
         return f"torch.rand({shape}) > 0.5"
     if dtype in ("i32", "i64", "u8"):
         return f"torch.randint(0, 7, {shape}).to({_DTYPES[dtype]})"
+    if dtype == "c64":
+        return f"torch.randn({shape}, dtype=torch.complex64)"
     made = f"torch.randn({shape}).to({_DTYPES[dtype]})"
     if len(shape) == 2 and rng.random() < 0.2:
         return f"torch.randn({shape[::-1]}).to({_DTYPES[dtype]}).t()"
@@ -71,6 +81,8 @@ class _Writer:
         self.rng = rng
         self.number = 0
         self.scope: dict = {"torch": torch}
+        self.state: list[str] = []
+        exec(_HEADER, self.scope)
 
     def program(self) -> Program:
         rng = self.rng
@@ -78,11 +90,11 @@ class _Writer:
         dynamic = rng.random() < 0.25
         state, inputs = [], []
         for index in range(rng.randint(1, 3)):
-            dtype = rng.choice(("f32", "f32", "f32", "f16", "i64", "bool", "f64", "i32", "u8"))
+            dtype = rng.choice(("f32", "f32", "f32", "f32", "f16", "i64", "bool", "f64", "i32", "u8", "c64"))
             made = _made(rng, dtype, shape if rng.random() < 0.7 else shape[-1:])
             inputs.append((f"x{index}", made))
         for index in range(rng.randint(0, 2)):
-            dtype = rng.choice(("f32", "f32", "f16", "i64", "bool"))
+            dtype = rng.choice(("f32", "f32", "f32", "f16", "i64", "bool", "c64"))
             made = _made(rng, dtype, shape if rng.random() < 0.7 else shape[-1:])
             kind = rng.choice((f'self.register_buffer("b{index}", {made})', f"self.b{index} = {made}"))
             if rng.random() < 0.3 and kind.startswith("self.r"):
@@ -94,7 +106,8 @@ class _Writer:
         self.scope["self"] = nn.Module()
         for name, _, made in state:
             setattr(self.scope["self"], name, eval(made, self.scope))
-        known = [name for name, _ in inputs] + [f"self.{name}" for name, _, _ in state]
+        self.state = [f"self.{name}" for name, _, _ in state]
+        known = [name for name, _ in inputs] + self.state
         body = self.block(known, rng.randint(3, 14), depth=2)
         returned = rng.sample(known, min(len(known), rng.randint(1, 4)))
         # torch drops a cond that nobody uses, with the numbers that its branches would have drawn.
@@ -143,12 +156,13 @@ class _Writer:
 
     def region(self, known: list[str], depth: int) -> list[str]:
         rng = self.rng
-        kind = rng.choice(("no_grad", "enable_grad", "autocast", "cond", "check"))
+        kind = rng.choice(("no_grad", "enable_grad", "autocast", "cond", "check", "scan", "loop"))
         if kind == "check":
             name = rng.choice(known)
             return [f'torch._assert(({name} == {name}).sum() >= 0, "{name} is odd")']
-        if kind == "cond":
-            return self.cond(known)
+        calls = {"cond": self.cond, "scan": self.scan, "loop": self.loop}
+        if kind in calls:
+            return calls[kind](known)
         inner = list(known)
         before = dict(self.scope)
         body = self.block(inner, rng.randint(1, 3), depth - 1)
@@ -172,6 +186,7 @@ class _Writer:
             head = [f"{one}_in = {one} * 1" for one in operands]
             for line in head:
                 exec(line, self.scope)
+            inner += [one for one in self.state if rng.random() < 0.2]
             body = head + self.block(inner, rng.randint(1, 4), 0)
             result = f"{rng.choice(inner)}.to(torch.float32).sum()"
             branches += [f"def {name}{number}({', '.join(operands)}):", *(f"    {line}" for line in body)]
@@ -183,6 +198,52 @@ class _Writer:
         self.scope[made] = torch.zeros(())
         known.append(made)
         return [*branches, call]
+
+    def scan(self, known: list[str]) -> list[str]:
+        """Goes over the rows of a tensor, with a check, and writes to what it makes."""
+        name, number = self.rng.choice(known), self.fresh()
+        value = self.tensor(name)
+        if not value.dim() or value.dtype not in _FLOATS:
+            return []
+        inner = [f"row{number}", f"sum{number}"]
+        before = dict(self.scope)
+        self.scope.update(dict.fromkeys(("carry", "row"), value[0].clone()))
+        body = [f"row{number} = row * 1", f"sum{number} = carry + row"]
+        for line in body:
+            exec(line, self.scope)
+        body += self.block(inner, self.rng.randint(0, 3), 0)
+        self.scope = before
+        check = f'torch.ops.aten._assert_async.msg((sum{number} == sum{number}).any() | True, "a step is odd")'
+        made = f"c{number}"
+        self.scope[made] = torch.zeros_like(value[0])
+        known.append(made)
+        return [
+            f"def step{number}(carry, row):",
+            *(f"    {line}" for line in [*body, check]),
+            f"    return carry * 0.5 + row, sum{number} * 1",
+            f"{made}, rows{number} = scan(step{number}, {name}[0] * 1, {name} * 1)",
+        ]
+
+    def loop(self, known: list[str]) -> list[str]:
+        """Carries a tensor, writes to what its body makes of it, and may write to a buffer."""
+        name, number = self.rng.choice(known), self.fresh()
+        inner = [f"turn{number}", *(one for one in self.state if self.rng.random() < 0.3)]
+        before = dict(self.scope)
+        first = f"turn{number} = value * 1"
+        self.scope["value"] = self.tensor(name).clone()
+        exec(first, self.scope)
+        body = [first, *self.block(inner, self.rng.randint(1, 3), 0)]
+        self.scope = before
+        made = f"c{number}"
+        self.scope[made] = self.tensor(name).clone()
+        known.append(made)
+        return [
+            f"def turn{number}(left, value):",
+            *(f"    {line}" for line in body),
+            "    return left - 1, value * 1",
+            f"start{number} = (torch.tensor(2), {name} * 1)",
+            f"left{number}, {made} = while_loop(lambda left, value: left > 0, turn{number}, start{number})",
+        ]
 
     # -- expressions
 
@@ -220,6 +281,7 @@ class _Writer:
         start = rng.randrange(-size, size) if size else 0
         dims = rng.sample(range(value.dim()), value.dim())
         stop = rng.randint(0, size)
+        other = self.pick(known)
         choice = rng.choice(
             (
                 f"{name}.select({d}, {start})",
@@ -263,6 +325,20 @@ class _Writer:
                 f"{name}.ravel()",
                 f"torch.atleast_2d({name})",
                 f"{name}.hsplit(2)[{rng.choice((0, 1))}]",
+                f"{name}.real",
+                f"{name}.imag",
+                f"{name}.conj()",
+                f"{name}.mH",
+                f"{name}.conj().resolve_conj()",
+                f"{name}.expand({(2, *value.shape)})[{rng.choice((0, 1))}]",
+                f"{name}.unfold({d}, 2, 3)",
+                f"torch.cartesian_prod({name}.view(-1))",
+                f"torch.meshgrid({name}.view(-1), {other}.view(-1), indexing='ij')[{rng.choice((0, 1))}]",
+                f"torch.broadcast_tensors({name}, {other})[{rng.choice((0, 1))}]",
+                f"{name}.narrow(0, x0.shape[0] - {rng.choice((1, 2))}, 1)",
+                f"{name}.chunk(2)[{rng.choice((0, -1))}]",
+                f"{name}.split((x0.shape[0] - 1, 1))[{rng.choice((0, 1))}]",
+                f"{name}.split((x0.shape[0] + 1) // 2)[{rng.choice((0, -1))}]",
             )
         )
         result = f"v{self.fresh()}"
@@ -418,6 +494,20 @@ class _Writer:
                 f"torch._foreach_mul_([{name}, {self.pick(known)}], [{number}, {number}])",
                 f"torch._foreach_copy_([{name}, {self.pick(known)}], [{other}, {third}])",
                 f"torch._foreach_zero_([{name}])",
+                f"torch._foreach_add_({name}.chunk(2), {number})",
+                f"torch._foreach_mul_({name}.unbind({d}), {number})",
+                f"{name}.resize_({tuple(value.shape)})",
+                f"{name}.resize_as_({name})",
+                f"{name}.conj_physical_()",
+                f"torch.vmap(lambda row: row.{unary}())({name})",
+                f"torch.vmap(lambda row: row.add_({number}))({name})",
+                f"torch.ops.mutated.scale_({name}, 2.0)",
+                f"torch.ops.mutated.pair_({name}, {self.pick(known)})",
+                f"torch.ops.mutated.all_([{name}, {self.pick(known)}])",
+                f"torch.ops.mutated.total_({name})",
+                f"torch.add({other}, {third}, out=torch.empty(0, dtype={value.dtype}))",
+                f"torch.mm({other}, {third}, out=torch.empty(0))",
+                f"torch.mul({other}, {number}, out=torch.empty({tuple(value.shape)}, dtype={rng.choice(_FLOATS)}))",
                 f"torch._foreach_sqrt_([{name}])",
                 f"torch._foreach_lerp_([{name}], [{other}], 0.5)",
                 f"torch._foreach_addcmul_([{name}], [{other}], [{third}], 2)",

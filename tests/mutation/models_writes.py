@@ -502,3 +502,12 @@ class NormalIntoPieces(nn.Module):
         y.t()[3:, :4].normal_(1.0)
         x[:, 1].normal_()
         return y, torch.randn(3)
+
+
+@model(R(3, 4))
+class BatchesThatNobodyReads(nn.Module):
+    def forward(self, x):
+        y = x * 1
+        z = y > 0
+        torch.vmap(lambda row: row.frac_())(y)
+        return z

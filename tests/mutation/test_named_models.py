@@ -12,7 +12,12 @@ from .registry import MODELS
 assert models_views is not models_writes is not models_state is not models_regions  # they register themselves
 
 
-STAY_TRAINING = {"UnusedBranchesDraw", "AmidBatchesAndDuals", "WrittenThroughWhatHasNoInverse"}
+STAY_TRAINING = {
+    "UnusedBranchesDraw",
+    "AmidBatchesAndDuals",
+    "BatchesThatNobodyReads",
+    "WrittenThroughWhatHasNoInverse",
+}
 """Functional, but not for torch once they are labelled ATEN."""
 
 

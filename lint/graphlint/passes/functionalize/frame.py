@@ -315,7 +315,8 @@ class Frame:
             self.builder.roots[name] = self.builder.root(parent.name)
             self._values[ref] = value, state.version
             state.shown[ref] = value
-            self._views.add(len(self.edit.nodes) - 1)
+            if ref.step.op.kind is None:  # what opens a scope stays, whoever uses it
+                self._views.add(len(self.edit.nodes) - 1)
 
     # -- writes
 
