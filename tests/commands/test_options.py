@@ -165,6 +165,7 @@ def test_show_settings(run, engine):
         "\n"
         "[fix]\n"
         'token-sink = "buffer"\n'
+        'state = "module"\n'
         "provenance = true\n"
         "\n"
         "[limits]\n"

@@ -72,10 +72,11 @@ def fix_copy(tmp_path, settings_for):
 def write_pt2(tmp_path):
     """Writes a program, in text form or as JSON, to an artifact that stock torch loads; its path.
 
-    ``weights`` are persistent buffers and ``constants`` non-persistent ones and constants: name to tensor.
+    ``weights`` are persistent buffers and ``constants`` non-persistent ones and constants: name to tensor; those in
+    ``shared`` are in the memory of the others that they are mapped to.
     """
 
-    def write(program, name="program.pt2", weights=(), constants=()) -> Path:
+    def write(program, name="program.pt2", weights=(), constants=(), shared=()) -> Path:
         tree = parse_program(program) if isinstance(program, str) else program
         changes = {}
         inputs = [spec for spec in tree["graph_module"]["signature"]["input_specs"] if "user_input" in spec]
@@ -95,6 +96,9 @@ def write_pt2(tmp_path):
                         "use_pickle": False,
                         "tensor_meta": _tensor_meta(tensor),
                     }
+                for one, other in dict(shared).items():
+                    if one in listed:
+                        listed[one]["path_name"] = listed[other]["path_name"]
                 changes[config] = json.dumps({"config": listed}).encode()
             path = tmp_path / name
             with path.open("wb") as file:

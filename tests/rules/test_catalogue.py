@@ -47,7 +47,7 @@ GL401 grad-mode-region yes warning safe
 GL402 autocast-region yes warning safe
 GL403 dead-effect yes error none
 GL501 training-dialect no warning safe
-GL502 mutation-output no warning none
+GL502 mutation-output no warning safe
 GL503 aliased-output no warning none
 GL601 refused-by-target yes error safe
 GL602 unavailable-op yes error none

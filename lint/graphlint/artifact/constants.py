@@ -65,7 +65,7 @@ def changed_constants(
         )
     if entry.constants_config is None:
         return {}
-    listing = _Listing(artifact, entry.constants_config, planned)
+    listing = Listing(artifact, entry.constants_config, planned)
     before = listing.encoded()
     payloads, gone = listing.paths(detached), listing.paths(removed)
     for _, path, one in listing.entries():
@@ -75,7 +75,7 @@ def changed_constants(
     for name in removed:
         listing.config.pop(name, None)
     others = {one.constants_config for one in artifact.programs} - {listing.member, None} if gone else ()
-    used = listing.paths().union(*(_Listing(artifact, str(other), planned).paths() for other in others))
+    used = listing.paths().union(*(Listing(artifact, str(other), planned).paths() for other in others))
     changes: dict[str, bytes | None] = dict.fromkeys(gone - used & artifact.container.members.keys())
     taken = {member.lower() for member in (*artifact.container.members, *planned)}  # torch's reader ignores case
     free = (number for number in count() if f"{listing.folder}/tensor_{number}".lower() not in taken)
@@ -104,14 +104,14 @@ def changed_constants(
     return changes if after == before else {**changes, listing.member: after}
 
 
-class _Listing:
+class Listing:
     """The JSON file that lists constants (torch 2.9 and later)."""
 
     def __init__(self, artifact: Artifact, member: str, planned: Changes) -> None:
         self.member = member
         self.folder = member.rpartition("/")[0]
         try:
-            self.document = json.loads(_content(artifact, member, planned))
+            self.document = json.loads(planned_content(artifact, member, planned))
         except (ValueError, RecursionError) as error:
             raise ArtifactError(f"member {quoted(member)} is not valid JSON: {error}", member=member) from error
         config = self.document.get("config") if isinstance(self.document, dict) else None
@@ -134,7 +134,7 @@ class _Listing:
         return json.dumps(self.document).encode()
 
 
-def _content(artifact: Artifact, member: str, planned: Changes) -> bytes:
+def planned_content(artifact: Artifact, member: str, planned: Changes) -> bytes:
     content = planned.get(member)
     return artifact.container.read(member) if content is None else content
 
@@ -146,7 +146,7 @@ def _changed_pickle(
     for edit, names, what in ((without_items, removed, "removed from"), (extend_saved_dict, added, "added to")):
         try:
             if names:
-                changes[member] = edit(_content(artifact, member, {**planned, **changes}), names)
+                changes[member] = edit(planned_content(artifact, member, {**planned, **changes}), names)
         except ArtifactError as error:
             raise ArtifactError(f"constants cannot be {what} {quoted(member)}: {error}", member=member) from error
     return changes
@@ -157,7 +157,7 @@ def extend_saved_dict(saved: bytes, names: Collection[str]) -> bytes:
 
     Raises ArtifactError when it is not such an archive or has a key already.
     """
-    container, root, pickle = _opened(saved)
+    container, root, pickle = opened(saved)
     if f"{root}/byteorder" in container.members and container.read(f"{root}/byteorder", limit=16) != b"little":
         raise ArtifactError("its tensors are big-endian")
     followed, held = follow_dict(pickle)
@@ -171,17 +171,17 @@ def extend_saved_dict(saved: bytes, names: Collection[str]) -> bytes:
         items += _item(name, str(number))
     changes[f"{root}/data.pkl"] = reframed(pickle[:-1] + items + pickle[-1:], followed.frame)  # the last one is STOP
     # torch.save puts the storages one after the other and then `version`; its loader can be told to rely on that.
-    return _rewritten(container, changes, before=f"{root}/version")
+    return rewritten(container, changes, before=f"{root}/version")
 
 
-def _opened(saved: bytes) -> tuple[Container, str, bytes]:
+def opened(saved: bytes) -> tuple[Container, str, bytes]:
     """A torch.save archive: its container, root folder and pickle."""
     container = Container(BytesSource(saved))
     root = next(iter(container.members), "").partition("/")[0]
     return container, root, container.read(f"{root}/data.pkl")
 
 
-def _rewritten(container: Container, changes: Changes, before: str | None = None) -> bytes:
+def rewritten(container: Container, changes: Changes, before: str | None = None) -> bytes:
     out = io.BytesIO()
     write_archive(container, changes, out, before=before)
     return out.getvalue()
@@ -202,17 +202,17 @@ def _item(name: str, storage: str) -> bytes:
     ``dict[name] = torch._utils._rebuild_tensor_v2(loaded, 0, (), (), False, collections.OrderedDict())`` where
     ``loaded`` is ``persistent_load(("storage", torch.FloatStorage, storage, "cpu", 1))``.
     """
-    identity = _string("storage") + b"ctorch\nFloatStorage\n" + _string(storage) + _string("cpu") + b"K\1"
+    identity = string("storage") + b"ctorch\nFloatStorage\n" + string(storage) + string("cpu") + b"K\1"
     arguments = (
         (b"(" + identity + b"tQ")  # a tuple, BINPERSID
         + b"K\0))\x89"  # BININT1, EMPTY_TUPLE twice, NEWFALSE
         + b"ccollections\nOrderedDict\n)R"  # EMPTY_TUPLE, REDUCE
     )
     # A tuple, REDUCE, SETITEM.
-    return _string(name) + b"ctorch._utils\n_rebuild_tensor_v2\n(" + arguments + b"tRs"
+    return string(name) + b"ctorch._utils\n_rebuild_tensor_v2\n(" + arguments + b"tRs"
 
 
-def _string(value: str) -> bytes:
+def string(value: str) -> bytes:
     content = value.encode()
     return b"X" + struct.pack("<I", len(content)) + content
 
@@ -224,20 +224,21 @@ _GETS = frozenset(b"ghj")
 _MEMOIZE, _FRAME, _SET_ITEM, _SET_ITEMS = b"\x94\x95su"
 
 
-def without_items(saved: bytes, names: Collection[str]) -> bytes:
-    """A torch.save archive of a dict, without these items and without the storages that only they show.
+def without_items(saved: bytes, names: Collection[str], *, inputs: bool = False) -> bytes:
+    """A torch.save archive of a dict, of sample ``inputs`` one of the pair of arguments and keywords, without these
+    items and without the storages that only they show.
 
     Every other member but ``data.pkl`` stays byte for byte; the same bytes where there is no such item. Raises
     ArtifactError when it is not such an archive, or when other items refer to one that is to go.
     """
-    container, root, pickle = _opened(saved)
-    storages = follow_dict(pickle)[0].storages  # it can be followed, and is one dict
+    container, root, pickle = opened(saved)
+    storages = follow_dict(pickle, inputs=inputs)[0].storages  # it can be followed, and is one dict
     shortened = _cut(pickle, names)
     if shortened == pickle:
         return saved
-    gone = storages - follow_dict(shortened)[0].storages
+    gone = storages - follow_dict(shortened, inputs=inputs)[0].storages
     members = {f"{root}/data/{key}" for key in gone} & container.members.keys()
-    return _rewritten(container, {**dict.fromkeys(members), f"{root}/data.pkl": shortened})
+    return rewritten(container, {**dict.fromkeys(members), f"{root}/data.pkl": shortened})
 
 
 def _cut(pickle: bytes, names: Collection[str]) -> bytes:

@@ -393,16 +393,21 @@ def follow(pickle: bytes, start: int = 0) -> Followed:
     return followed
 
 
-def follow_dict(pickle: bytes) -> tuple[Followed, Dict]:
-    """The same of a pickle that builds one dict (or OrderedDict). Raises ArtifactError when it is anything else."""
+def follow_dict(pickle: bytes, *, inputs: bool = False) -> tuple[Followed, Dict]:
+    """The same of a pickle that builds one dict (or OrderedDict), of sample ``inputs`` a pair, the second of which is
+    one. Raises ArtifactError when it is anything else.
+    """
     followed = follow(pickle)
     if followed.defect is not None:
         raise ArtifactError(f"its pickle is damaged: {followed.defect}")
     if followed.end != len(pickle):
         raise ArtifactError("its pickle is followed by something else")
-    if not followed.alone or not isinstance(followed.value, Dict):
+    value = followed.value
+    if inputs and isinstance(value, tuple) and len(value) == 2:
+        value = value[1]
+    if not followed.alone or not isinstance(value, Dict):
         raise ArtifactError("its pickle does not hold a dict")
-    return followed, followed.value
+    return followed, value
 
 
 with open(os.path.join(os.path.dirname(__file__), "data_only.txt"), encoding="utf-8") as _names:

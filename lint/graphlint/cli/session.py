@@ -33,6 +33,8 @@ def resolver_for(options: Mapping[str, Any]) -> Resolver:
     given = {key: value for key, value in options.items() if value != ()}
     if given.get("baseline"):
         given["baseline"] = os.path.abspath(given["baseline"])
+    if given.get("lift_state") is not None:
+        given["state"] = "io" if given["lift_state"] else "module"
     chosen = configured(given)
     if chosen.select == ():
         # An empty variable of a shell: a gate that checks nothing must not pass.

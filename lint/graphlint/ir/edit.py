@@ -171,6 +171,14 @@ def _renamed_operand(operand: NamedArgument, mapping: Mapping[str, str]) -> Name
     return operand if argument is operand.arg else with_operand(operand, argument)
 
 
+def _renamed_results(node: Node, mapping: Mapping[str, str]) -> Node:
+    """The node with its results renamed, and itself if it is called so; the same object where nothing changes."""
+    if mapping.keys().isdisjoint(node.results()):
+        return node
+    name = mapping.get(node.name, node.name) if node.name else node.name
+    return changed_node(node, outputs=[renamed(one, mapping) for one in node.outputs], name=name)
+
+
 def renamed_call(entry: ModuleCallEntry, mapping: Mapping[str, str]) -> ModuleCallEntry:
     """An entry of the module call graph with the values it names renamed."""
     signature = entry.signature
@@ -187,7 +195,7 @@ def renamed_values(program: Program, mapping: Mapping[str, str]) -> Program:
         graph,
         inputs=[renamed(one, mapping) for one in graph.inputs],
         outputs=[renamed(one, mapping) for one in graph.outputs],
-        nodes=[renamed_operands(node, mapping) for node in graph.nodes],
+        nodes=[_renamed_results(renamed_operands(node, mapping), mapping) for node in graph.nodes],
         tensor_values={mapping.get(name, name): meta for name, meta in graph.tensor_values.items()},
     )
     signature = module.signature

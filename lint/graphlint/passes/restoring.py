@@ -53,7 +53,7 @@ from graphlint.ir.model import (
     Program,
     SymRef,
 )
-from graphlint.ir.structure import leaves, read_structure
+from graphlint.ir.structure import Json, leaves, read_structure
 from graphlint.ops.table import check_twins, op_of, role_of
 from graphlint.passes.tokens import BARE_MESSAGE, NAME, SINGLE, TOKEN, required_operands
 from graphlint.semantics.calls import GraphCall, call_of, value_list
@@ -61,7 +61,6 @@ from graphlint.semantics.calls import GraphCall, call_of, value_list
 _COPIES: Final = ("copy", "detach", "alias")
 """Roles of the ops that hand a token on."""
 
-Json = dict[str, Any]
 Key = tuple[int, str]
 """A value: the identity of its graph, and its name."""
 

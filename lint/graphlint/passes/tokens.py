@@ -31,7 +31,7 @@ sink is graphlint's own: stock torch runs neither an output without a place in t
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -57,7 +57,7 @@ from graphlint.ir.model import (
     Spec,
     TensorRef,
 )
-from graphlint.ir.structure import read_structure
+from graphlint.ir.structure import LEAF, pair, read_structure
 from graphlint.ops.info import Role
 from graphlint.ops.table import check_twins, op_of, op_table
 from graphlint.semantics.calls import GraphCall, call_of, value_list
@@ -267,8 +267,7 @@ def _with_token(entry: ModuleCallEntry, last: str) -> ModuleCallEntry:
     if signature is None:
         return entry
     version, spec = read_structure(signature.out_spec)
-    leaf: dict[str, Any] = {"type": None, "context": None, "children_spec": []}
-    out_spec = [version, {"type": "builtins.tuple", "context": "null", "children_spec": [spec, leaf]}]
+    out_spec = [version, pair(spec, LEAF)]
     outputs = [*signature.outputs, tensor(last)] if signature.outputs else signature.outputs
     changed = msgspec.structs.replace(signature, out_spec=json.dumps(out_spec), outputs=outputs)
     return ModuleCallEntry(entry.fqn, changed)

@@ -4,6 +4,7 @@ Passes are imported when a fix is applied: a check does without them.
 """
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -11,6 +12,9 @@ from graphlint.ir.model import Program
 from graphlint.ops.table import op_of
 from graphlint.rules.view import ProgramView
 from graphlint.semantics.sites import Site
+
+if TYPE_CHECKING:
+    from graphlint.passes.state import Piece
 
 
 class Made(msgspec.Struct, frozen=True, eq=False):
@@ -31,6 +35,8 @@ class Made(msgspec.Struct, frozen=True, eq=False):
     """Effects that are gone on purpose, called as :attr:`graphlint.semantics.analysis.Analysis.effects` calls them.
     None: those of the nodes whose findings are fixed.
     """
+    state: "tuple[Piece, ...]" = ()
+    """What was state and is among the inputs and outputs now."""
 
 
 class Fixer(msgspec.Struct, frozen=True):
@@ -42,6 +48,8 @@ class Fixer(msgspec.Struct, frozen=True):
     """Given a program and the nodes of the findings to fix; none for a finding about the program as a whole."""
     together: bool = False
     """Whether a node's findings by rules of this fixer are fixed together or not at all."""
+    settled: bool = False
+    """Whether it waits until no other fixer finds anything to do."""
 
 
 def _remove(view: ProgramView, sites: Sequence[Site]) -> Made:
@@ -95,6 +103,13 @@ def _chain(view: ProgramView, sites: Sequence[Site]) -> Made:
     return Made(made.program, buffers=(made.buffer,) if made.buffer is not None else ())
 
 
+def _lift_state(view: ProgramView, sites: Sequence[Site]) -> Made:
+    from graphlint.passes.state import lift_state
+
+    made = lift_state(view, [one for one, obstacle in view.state_obstacles.items() if obstacle is None])
+    return Made(made.program, state=made.pieces)
+
+
 REMOVE = Fixer(10, _remove)
 """The node goes."""
 GIVE_MESSAGE = Fixer(20, _give_messages)
@@ -112,3 +127,5 @@ CHAIN = Fixer(60, _chain)
 """Checks become data flow, chained by a dependency token."""
 RELABEL = Fixer(70, lambda view, sites: Made(view.document.relabelled("ATEN").program))
 """The program is labelled ATEN."""
+LIFT_STATE = Fixer(80, _lift_state, settled=True)
+"""State becomes inputs and outputs: once, when it is known what the program writes."""

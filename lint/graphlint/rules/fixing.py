@@ -5,7 +5,7 @@ are those of the original. Each failure is a :class:`FixValidationError`, a bug 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -15,6 +15,7 @@ from graphlint.ir.document import Document
 from graphlint.ir.model import Program
 from graphlint.ops.table import check_twins, op_of
 from graphlint.passes.restoring import Check, restore_checks
+from graphlint.passes.state import Piece
 from graphlint.rules.checks import BareAsyncAssert, code_of
 from graphlint.rules.diagnostics import Diagnostic
 from graphlint.rules.fixers import GIVE_MESSAGE, REMOVE, Fixer, Made
@@ -35,6 +36,10 @@ class ChangedProgram(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     archive still lacks."""
     old_buffers: tuple[str, ...] = ()
     """Qualified names of buffers that are gone, whose values the archive still has."""
+    state: tuple[Piece, ...] = ()
+    """What was state and is among the inputs and outputs now, while the archive still has its values; of a program that
+    is restored, what is state again.
+    """
     notes: tuple[str, ...] = ()
     """What else there is to know: that it has another label."""
 
@@ -75,10 +80,13 @@ def fix_program(
     fixed: list[Diagnostic] = []
     buffers: list[str] = []
     old_buffers: list[str] = []
+    state: list[Piece] = []
     count = -1
     while count < len(fixed):  # a later pass may clear the way for an earlier one: a write to what a region returned
         count = len(fixed)
         for fixer in _FIXERS:
+            if fixer.settled and count < len(fixed):
+                continue
             chosen = _chosen(fixer, found, settings)
             made = fixer.run(view, [one.site for one in chosen if one.site is not None]) if chosen else None
             gone = [one for one in chosen if made is not None and (made.fixed is None or _position(one) in made.fixed)]
@@ -95,15 +103,29 @@ def fix_program(
             fixed += [one.diagnostic for one in gone]
             buffers += made.buffers
             old_buffers += made.old_buffers
+            state += made.state
     return FixedProgram(
         document=view.document,
         rules=Counter(one.code for one in fixed),
         new_buffers=tuple(buffers),
         old_buffers=tuple(old_buffers),
+        state=tuple(state),
+        notes=tuple(_state_notes(name, state)),
         fixed=tuple(fixed),
         before=before,
         remaining=tuple(one.diagnostic for one in found),
     )
+
+
+def _state_notes(name: str, state: Sequence[Piece]) -> Iterator[str]:
+    """How a program is called whose state is among its inputs and outputs now."""
+    if state:
+        written = [piece.name for piece in state if piece.kind == "user_input"]
+        more = f"; state also holds what it wrote to {', '.join(map(repr, written))}" if written else ""
+        yield (
+            f"program {name!r} takes and returns its state now: call it as result, state = module(..., **state), first "
+            f"with graphlint.runtime.initial_state(path){more}"
+        )
 
 
 def restore_program(document: Document, name: str, settings: Settings) -> RestoredProgram:

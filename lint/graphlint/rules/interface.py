@@ -1,10 +1,12 @@
 """GL501 to GL503: what a functional program's label and signature say."""
 
 from collections.abc import Iterator
+from typing import Final
 
+from graphlint.ir.edit import mutated
 from graphlint.rules.base import Finding, Rule, no_fix
 from graphlint.rules.diagnostics import Fix
-from graphlint.rules.fixers import RELABEL
+from graphlint.rules.fixers import LIFT_STATE, RELABEL
 from graphlint.rules.view import ProgramView
 from graphlint.semantics.memory import Storage
 
@@ -67,18 +69,37 @@ class MutationOutput(Rule):
       %add: f32[1] = aten.add.Tensor(%b_count, 1)
       return buffer "count" <- %add, %x
     ```
+
+    ## Use instead
+    State that the caller holds:
+    ```graph
+    graph(%x: f32[4], %count: f32[1]):
+      %count_out: f32[1] = aten.add.Tensor(%count, 1)
+      return %x, %count_out
+    ```
+
+    ## Fix safety
+    Safe where it is asked for, by `state = "io"` (`--lift-state`): the program is called in another way then,
+    `result, state = module(x, **state)`. It has no fix otherwise.
     """
 
     code = "GL502"
     follows_fixes = True
+    fix = "safe"
+    fixer = LIFT_STATE
+    fix_sometimes = True
     severity = "warning"
     enabled_by_default = False
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
+        obstacles = view.state_obstacles if view.state == "io" else {}
         for spec in view.program.graph_module.signature.output_specs:
-            what, _, mutation = spec.kind.rpartition("_")
-            if mutation == "mutation":
-                yield Finding(f"{what.replace('_', ' ')} '{spec.target}' is written back by the caller", _KEPT)
+            target = mutated(spec)
+            if target is not None:
+                what = target[0].removesuffix("_mutation").replace("_", " ")
+                obstacle = obstacles.get(target, _PART)
+                fix = Fix("safe", "becomes an input and an output") if obstacle is None else no_fix(obstacle)
+                yield Finding(f"{what} '{target[1]}' is written back by the caller", fix)
 
 
 class AliasedOutput(Rule):
@@ -128,4 +149,5 @@ class AliasedOutput(Rule):
                     shown.setdefault(storage, str(name))
 
 
-_KEPT = no_fix("part of the program's interface")
+_PART: Final = "part of the program's interface"
+_KEPT: Final = no_fix(_PART)

@@ -11,6 +11,8 @@ from graphlint.ops.declared import DeclaredOp
 from graphlint.ops.specifiers import RequiredTorch
 
 TokenSink = Literal["buffer", "output"]
+State = Literal["module", "io"]
+"""Where what a program keeps between calls is: in its module, or among its inputs and outputs (``io``)."""
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -116,6 +118,7 @@ class Settings(msgspec.Struct, frozen=True):
     exact: bool = False
     """Whether what rounds otherwise once it is functional stays as it is."""
     token_sink: TokenSink = "buffer"
+    state: State = "module"
     ops: dict[str, DeclaredOp] = {}
     profile: Profile = Profile()
     requires_torch: RequiredTorch | None = None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from graphlint.passes.functionalize.program import Plan
     from graphlint.passes.restoring import Restoration
     from graphlint.semantics.autocast import AutocastRegions
+    from graphlint.semantics.state import Target
 
 
 class ProgramView(Analysis):
@@ -27,6 +28,7 @@ class ProgramView(Analysis):
         super().__init__(document.program, ops, document.payloads)
         self.document = document
         self.token_sink = settings.token_sink
+        self.state = settings.state
         self.exact = settings.exact
         self.profile = settings.profile
         self.requires_torch = settings.requires_torch
@@ -41,6 +43,13 @@ class ProgramView(Analysis):
         from graphlint.passes.functionalize.program import plan
 
         return plan(self.document, self, selected, exact=self.exact)
+
+    @cached_property
+    def state_obstacles(self) -> dict[Target, str | None]:
+        """What the program writes back, each with the reason why it cannot become an input and an output, or None."""
+        from graphlint.semantics.state import state_obstacles
+
+        return state_obstacles(self, self.restoration.buffers)
 
     @cached_property
     def autocast(self) -> AutocastRegions:

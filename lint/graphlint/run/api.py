@@ -18,7 +18,7 @@ from graphlint.artifact.errors import ConfigError
 from graphlint.artifact.source import is_url
 from graphlint.ops.declared import DeclaredOp
 from graphlint.report.results import Action, FileResult
-from graphlint.rules.settings import Settings, TokenSink
+from graphlint.rules.settings import Settings, State, TokenSink
 from graphlint.run.config import checked, configured
 from graphlint.run.pool import Task, cores, run, tasks_for
 from graphlint.run.resolution import Resolver
@@ -63,6 +63,8 @@ class LintOptions(ProgramOptions, total=False):
     """The configuration file, in place of the one that is nearest to the artifact."""
     isolated: bool
     """Whether to ignore all configuration files."""
+    state: State | None
+    """``"io"`` makes inputs and outputs of what the program keeps between calls."""
 
 
 class FixOptions(LintOptions, total=False):
@@ -194,7 +196,7 @@ def _resolver(options: Mapping[str, Any], known: Any) -> tuple[Resolver, Reviewe
     unknown = sorted(options.keys() - known.__optional_keys__)
     if unknown:
         raise TypeError(f"there is no option '{unknown[0]}'")
-    for key, kind in (("token_sink", TokenSink), ("requires_torch", str)):
+    for key, kind in (("token_sink", TokenSink), ("state", State), ("requires_torch", str)):
         if options.get(key) is not None:
             checked(options[key], kind, key)
     try:

@@ -19,6 +19,7 @@ from graphlint.ops.specifiers import RequiredTorch
 from graphlint.ops.table import covered
 from graphlint.report.formats.registry import Output, parse
 from graphlint.rules.ignore_comments import UnusedIgnore
+from graphlint.rules.interface import MutationOutput
 from graphlint.rules.selection import Layer, enabled_codes, fixable_codes, losing, matching_codes
 from graphlint.rules.settings import Acceptance, Pattern, Profile, Settings, parse_toml
 from graphlint.run import config
@@ -39,6 +40,7 @@ DEFAULTS: Final = Configuration(
     output_format=("full",),
     cache_dir=CACHE_FOLDER,
     token_sink="buffer",
+    state="module",
     provenance=True,
     step_summary=True,
 )
@@ -174,6 +176,7 @@ class Resolver:
             unsafe_fixes=bool(said.unsafe_fixes),
             exact=bool(said.exact),
             token_sink=said.token_sink or "buffer",
+            state=said.state or "module",
             ops=ops,
             requires_torch=_required_torch(*_last(sources, "requires_torch")),
             provenance=bool(said.provenance),
@@ -213,6 +216,8 @@ class Resolver:
         enabled = enabled_codes(layers, profile.violations)
         if _last(sources, "warn_unused_ignores")[1]:
             enabled |= {UnusedIgnore.code}
+        if settings.state == "io":
+            enabled |= {MutationOutput.code}
         return msgspec.structs.replace(settings, enabled=enabled, profile=profile)
 
     def _acceptance(self, root: str, sources: Sequence[ConfigFile]) -> Acceptance:

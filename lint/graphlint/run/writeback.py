@@ -10,8 +10,9 @@ from graphlint.artifact.artifact import Artifact, ProgramEntry, open_artifact
 from graphlint.artifact.constants import changed_constants
 from graphlint.artifact.errors import ArtifactError, FixValidationError
 from graphlint.artifact.limits import UNLIMITED
-from graphlint.artifact.rewrite import PendingReplacement
+from graphlint.artifact.rewrite import Changes, PendingReplacement
 from graphlint.ir.document import Document
+from graphlint.passes.state import Piece
 from graphlint.rules.diagnostics import Diagnostic
 from graphlint.rules.fixing import ChangedProgram
 from graphlint.rules.linting import Review, lint_view
@@ -38,6 +39,8 @@ class Change(msgspec.Struct, frozen=True, eq=False):
     """Qualified names of new non-persistent buffers, each a 0-dimensional float32 zero."""
     old_buffers: tuple[str, ...]
     """Qualified names of buffers that are gone."""
+    state: tuple[Piece, ...]
+    """What was state and is among the inputs and outputs now; of a restored program, the other way round."""
 
     @classmethod
     def of(
@@ -47,7 +50,7 @@ class Change(msgspec.Struct, frozen=True, eq=False):
         digests = provenance.digest(before.to_bytes()), provenance.digest(data)
         record = provenance.ProgramRecord(dict(sorted(made.rules.items())), *digests)
         written = frozenset(written_buffers(made.document) - written_buffers(before))
-        return cls(entry, data, record, written, list(remaining), made.new_buffers, made.old_buffers)
+        return cls(entry, data, record, written, list(remaining), made.new_buffers, made.old_buffers, made.state)
 
 
 def write_back(
@@ -69,6 +72,7 @@ def write_back(
         members[change.entry.member] = change.data
         constants = {"detached": change.buffers, "removed": change.old_buffers, "added": change.new_buffers}
         members.update(changed_constants(artifact, change.entry, members, **constants))
+    members.update(_moved_state(artifact, action, changes, members))
     notes: tuple[str, ...] = ()
     if settings.provenance:
         recorded = _recorded(artifact, settings, action, changes)
@@ -93,6 +97,39 @@ def write_back(
             verify(pending.path)
         pending.commit()
     return notes
+
+
+def _moved_state(
+    artifact: Artifact, action: Literal["fix", "restore"], changes: list[Change], planned: Changes
+) -> dict[str, bytes | None]:
+    """The changes to the archive by which state is among the inputs and outputs, or is state again."""
+    if not any(change.state for change in changes):
+        return {}
+    from graphlint.artifact.state import Keyword, listed, unlisted, with_samples, without_samples
+    from graphlint.run import state
+
+    member = artifact.extra_member(state.NAME)
+    described = state.described(artifact)
+    if described is None:
+        raise ArtifactError(f"the extra file {state.NAME} is no description that is understood", member=member)
+    moved: dict[str, bytes | None] = {}
+    for change in changes if action == "fix" else ():
+        if change.state and described.of(change.entry.name):
+            raise ArtifactError(f"state of program {change.entry.name!r} is among its inputs already: restore it first")
+        held = [one for one in change.state if one.kind != "user_input"]
+        made, values = unlisted(artifact, change.entry, {**planned, **moved}, {one.target for one in held})
+        keywords = [Keyword(one.name, one.dtype, [*map(int, one.sizes)], one.device) for one in held]
+        moved |= {**made, **with_samples(artifact, change.entry, planned, keywords)}
+        pairs = tuple(state.pair(one, values.get(one.target) if one in held else None) for one in change.state)
+        described = described.changed(change.entry.name, pairs)
+    for change in changes if action == "restore" else ():
+        if change.state:
+            values = {one.target: one.value for one in described.of(change.entry.name) if one.value is not None}
+            moved |= listed(artifact, {**planned, **moved}, values)
+            names = {one.name for one in change.state if one.kind != "user_input"}
+            moved |= without_samples(artifact, change.entry, planned, names)
+            described = described.changed(change.entry.name, ())
+    return {**moved, member: described.to_bytes()}
 
 
 def _recorded(

@@ -1,0 +1,69 @@
+"""What a program writes back, and whether it could be handed in and out instead (:mod:`graphlint.passes.state`)."""
+
+from collections.abc import Collection
+from typing import Final
+
+from graphlint.ir.edit import mutated, mutation_of
+from graphlint.ir.model import InputSpec, Program
+from graphlint.ir.structure import Interface, leaves
+from graphlint.semantics.analysis import Analysis
+
+OLDEST: Final = (8, 14)
+"""The schema of torch 2.9: before, all constants of an archive are in one pickle, out of which no state is taken."""
+
+Target = tuple[str, str]
+"""What is written back, as :func:`graphlint.ir.edit.mutated` tells it: kind and name."""
+
+
+def interface_obstacle(program: Program) -> str | None:
+    """Why a program can be given no more inputs and outputs, or None."""
+    if program.schema < OLDEST:
+        return "the file is of torch 2.8 or before: export the model with a newer torch"
+    interface, signature = Interface.of(program), program.graph_module.signature
+    if interface is None:
+        return "it is not called with positional arguments and keywords"
+    taken = sum(spec.kind in ("user_input", "constant_input") for spec in signature.input_specs)
+    returned = sum(spec.kind in ("user_output", "loss_output") for spec in signature.output_specs)
+    if (leaves(interface.given), leaves(interface.result)) != (taken, returned):
+        return "its inputs and outputs are not those that its recorded structure has"
+    return None
+
+
+def state_obstacles(analysis: Analysis, tokens: Collection[str]) -> dict[Target, str | None]:
+    """What the program writes back, in order, each with the reason why it cannot become an input and an output, or
+    None. ``tokens`` are the buffers that dependency tokens end in.
+    """
+    program, memory = analysis.program, analysis.memory
+    graph, signature = program.graph, program.graph_module.signature
+    targets = [target for spec in signature.output_specs if (target := mutated(spec)) is not None]
+    whole = interface_obstacle(program) if targets else None
+    if whole is not None:
+        return dict.fromkeys(targets, whole)
+    written = {ref.storage for write in analysis.writes for ref in write.refs}
+    held = {mutated(mutation_of(spec, name, "")): name for name, spec in _inputs(program)}
+    back, used = {held.get(target) for target in targets}, graph.used()
+    found: dict[Target, str | None] = {}
+    for target in targets:
+        value = held.get(target)
+        storages = {ref.storage for ref in memory.refs(graph, value)} if value is not None else set()
+        sharing = [
+            spec.target or name
+            for name, spec in _inputs(program)
+            if name != value
+            and (name in used or name in back)
+            and not storages.isdisjoint(ref.storage for ref in memory.refs(graph, name))
+        ]
+        if value is None:
+            found[target] = "no input of the program is called so"
+        elif target[1] in tokens:
+            found[target] = "the dependency token of the runtime checks ends in it"
+        elif storages & written:
+            found[target] = "the program also writes to it in place"
+        else:
+            found[target] = f"'{sharing[0]}' is in the same memory" if sharing else None
+    return found
+
+
+def _inputs(program: Program) -> list[tuple[str, InputSpec]]:
+    pairs = zip(program.graph.inputs, program.graph_module.signature.input_specs, strict=True)
+    return [(name, spec) for argument, spec in pairs for name in argument.tensors() if name is not None]
