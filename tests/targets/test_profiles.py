@@ -16,8 +16,8 @@ from graphlint.rules.fixing import fix_program
 from graphlint.rules.registry import RULES
 from graphlint.rules.settings import Profile, Settings
 from graphlint.rules.target_refusals import RefusedByTarget
-from graphlint.rules.targets import documentation
-from graphlint.rules.targets.model import all_targets, load_target, profile_of, row_of
+from graphlint.rules.targets import documentation, model
+from graphlint.rules.targets.model import OpRow, all_targets, load_target, profile_of, row_of
 
 TARGETS = all_targets()
 NAMES = [target.name for target in TARGETS]
@@ -179,3 +179,25 @@ graph(%x: f32[3], %z: f32[3]):
         ("GL101", "a write to the same tensor is not to be fixed"),
         ("GL101", "becomes aten.neg.default"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("indices", "refused"),
+    [("[None, %i?]", True), ("[%i?, None]", True), ("[%i?]", False), ("[%i?, %i?]", False)],
+)
+def test_what_is_refused_where_something_is_left_out(lint_text, indices, refused):
+    text = f"""
+graph(%c: f32[8, 8], %i: i64[2], %v: f32[]):
+  %index_put: f32[8, 8] = aten.index_put.default(%c, {indices}, %v)
+  return %index_put
+"""
+    found = [one.message for one in lint_text(text, profile=profile_of(["coreml"])) if one.code == "GL601"]
+    assert [one.startswith("aten.index_put.default is refused by coreml: ") for one in found] == [True] * refused
+    assert not [one for one in lint_text(text, profile=profile_of(["onnx"])) if one.code == "GL601"]
+
+
+def test_an_op_that_one_target_refuses_always_is_refused_always():
+    rows = {"partly": OpRow("because", gaps=True), "always": OpRow("because")}
+    for first, second, gaps in (("partly", "always", False), ("always", "partly", False), ("partly", "partly", True)):
+        refused = model._refused([("a", {"op": rows[first]}), ("b", {"op": rows[second]})])
+        assert (refused["op"].targets, refused["op"].gaps) == (("a", "b"), gaps)

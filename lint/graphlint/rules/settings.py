@@ -23,6 +23,8 @@ class Refused(msgspec.Struct, frozen=True):
     advice: str = ""
     restore: bool = False
     """Whether `graphlint restore` turns it back into what it was made from."""
+    gaps: bool = False
+    """Whether it is refused only where a list of tensors that it is given leaves some out."""
 
 
 Loss = Literal["state", "initial-values", "inputs", "draws", "checks"]

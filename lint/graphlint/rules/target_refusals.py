@@ -6,6 +6,7 @@ from graphlint.rules.base import Finding, Rule, no_fix
 from graphlint.rules.diagnostics import Fix
 from graphlint.rules.fixers import RESTORE
 from graphlint.rules.view import ProgramView
+from graphlint.semantics.sites import Site
 
 
 class RefusedByTarget(Rule):
@@ -49,7 +50,7 @@ class RefusedByTarget(Rule):
         """One finding for each node of such an op, then one for each such output."""
         for site in view.sites:
             refused = view.profile.refused_op(site.name)
-            if refused is not None:
+            if refused is not None and (not refused.gaps or _has_gaps(site)):
                 message = f"{site.name} is refused by {', '.join(refused.targets)}: {refused.because}"
                 obstacle = view.token_obstacle(site) if refused.restore else refused.advice or "change the model"
                 fix = Fix("safe", "becomes plain checks again") if obstacle is None else no_fix(obstacle)
@@ -59,3 +60,10 @@ class RefusedByTarget(Rule):
                 if getattr(spec, kind) is not None:
                     message = f"an output of kind {kind} is refused by {', '.join(refused.targets)}: {refused.because}"
                     yield Finding(message, no_fix(refused.advice or "change the model"))
+
+
+def _has_gaps(site: Site) -> bool:
+    """Whether a list of tensors that the node is given leaves some out."""
+    return any(
+        operand.arg.as_optional_tensors is not None and None in operand.arg.tensors() for operand in site.node.inputs
+    )

@@ -83,7 +83,8 @@ def _refused(whats: str, rows: Mapping[Any, OpRow]) -> list[str]:
     lines = [f"{whats} that are refused (GL601):", ""]
     for what, row in rows.items():
         after = "; `--fix` brings the plain checks back" if row.restore else f"; {row.advice}" if row.advice else ""
-        lines.append(f"- `{what}`: {row.because}{after}")
+        where = " where a list of tensors leaves some out" if row.gaps else ""
+        lines.append(f"- `{what}`{where}: {row.because}{after}")
     return [*lines, ""]
 
 
@@ -102,7 +103,7 @@ def described(target: Target) -> dict[str, Any]:
 
 
 def _row(row: OpRow) -> dict[str, Any]:
-    return {"because": row.because, "advice": row.advice or None, "restore": row.restore}
+    return {"because": row.because, "advice": row.advice or None, "restore": row.restore, "gaps": row.gaps}
 
 
 def reference() -> str:

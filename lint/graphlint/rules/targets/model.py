@@ -41,6 +41,8 @@ class OpRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether ``graphlint restore`` turns it back into what it was made from: dependency tokens into plain checks."""
     advice: str = ""
     """What the model's author can do instead."""
+    gaps: bool = False
+    """Whether it is refused only where a list of tensors that it is given leaves some out, as ``x[:, i] = y`` does."""
 
 
 class LossRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -135,7 +137,11 @@ def _refused(rows: Iterable[tuple[str, Mapping[Any, OpRow]]]) -> dict[str, Refus
         for what, row in refusing.items():
             known = refused.get(what, Refused((), row.because))
             refused[what] = Refused(
-                (*known.targets, target), known.because, known.advice or row.advice, known.restore or row.restore
+                (*known.targets, target),
+                known.because,
+                known.advice or row.advice,
+                known.restore or row.restore,
+                row.gaps and (known.gaps or not known.targets),
             )
     return refused
 
