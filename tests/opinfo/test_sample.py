@@ -11,9 +11,9 @@ PROGRAMS = 200
 PARTS = 8
 SEED = 1
 REFUSED = {
-    r"resize_ changes how much memory the tensor has, or which": "to the same size, too: views are followed by size",
+    r"resize_(as_)? changes how much memory the tensor has, or which": "to another size: views are followed by size",
     r"it draws in the order of memory, and its tensor is not contiguous": "stock torch draws other numbers for others",
-    r"aten\.\S+ lays out what it resizes otherwise than the artifact records": "torch records rows for columns",
+    r"how aten\.fft_ifft\.out lays out what it resizes is not known": "by the operand's dtype, which no row tells",
 }
 """Reasons of refusals that stock torch does not share, and why they stand."""
 
