@@ -41,15 +41,19 @@ def refused() -> list[str]:
     return told
 
 
-def main(arguments: list[str]) -> int:
-    """Write or check the file; the exit code."""
-    logging.disable(logging.CRITICAL)
-    # What a program calls has to be registered: the custom op of the artifacts, and ops that register late.
+def register() -> None:
+    """Register what the artifacts call: their custom op, and ops that torch registers late."""
     torch.library.define("sample::scale_", "(Tensor(a!) x, float factor) -> ()")
     ops = importlib.import_module("torch._higher_order_ops")
     for module in pkgutil.iter_modules(ops.__path__, "torch._higher_order_ops."):
         with contextlib.suppress(ImportError):
             importlib.import_module(module.name)
+
+
+def main(arguments: list[str]) -> int:
+    """Write or check the file; the exit code."""
+    logging.disable(logging.CRITICAL)
+    register()
     known = json.loads(LOADS.read_text()) if LOADS.exists() else {}
     version = ".".join(torch.__version__.split(".")[:2])
     found = refused()

@@ -127,22 +127,23 @@ class HintsAroundWrites(nn.Module):
         return z
 
 
-@torch.compiler.nested_compile_region
-def _region(x, y):
-    z = x * 1
-    z.add_(y)
-    return z * 2
+if hasattr(torch.compiler, "nested_compile_region"):  # torch 2.8 has it first
 
+    @torch.compiler.nested_compile_region
+    def _region(x, y):
+        z = x * 1
+        z.add_(y)
+        return z * 2
 
-@model(R(3, 4))
-class RegionsCompiledOnce(_Counting):
-    def forward(self, x):
-        self.c.add_(1)
-        y = _region(x, self.c)
-        z = _region(y, self.c)
-        z.add_(1)
-        self.c.mul_(2)
-        return y, z
+    @model(R(3, 4))
+    class RegionsCompiledOnce(_Counting):
+        def forward(self, x):
+            self.c.add_(1)
+            y = _region(x, self.c)
+            z = _region(y, self.c)
+            z.add_(1)
+            self.c.mul_(2)
+            return y, z
 
 
 @model(R(3, 4))

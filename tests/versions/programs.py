@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 from tests import judge
+from tests.facts import loading
 from tests.mutation import generator, models_refused, trial
 from tests.mutation.registry import MODELS
 
@@ -24,6 +25,8 @@ class Program(NamedTuple):
     args: tuple[Any, ...]
     more: list[tuple[Any, ...]]
     """Arguments of other sizes."""
+    module: torch.nn.Module | None = None
+    """What was exported."""
 
 
 Source = tuple[str, Callable[[], Program]]
@@ -32,7 +35,7 @@ Source = tuple[str, Callable[[], Program]]
 
 def artifacts() -> Iterator[Source]:
     """Those of all versions; this torch loads some."""
-    torch.library.define("sample::scale_", "(Tensor(a!) x, float factor) -> ()")
+    loading.register()
     torch.library.impl("sample::scale_", "CompositeExplicitAutograd", lambda x, factor: x.mul_(factor) and None)
     for path in sorted(ARTIFACTS.glob("*/*.pt2")):
         yield f"{path.parent.name}/{path.stem}", lambda path=path: _read(path)
@@ -59,7 +62,7 @@ def _exported(build: Callable[[], trial.Case]) -> Program:
     torch.manual_seed(0)
     case = build()
     larger = [] if case.dynamic is None else [tuple(torch.cat([value, value[:1]]) for value in case.args)]
-    return Program(trial.export(case), case.args, larger)
+    return Program(trial.export(case), case.args, larger, build().module)
 
 
 def random(seed: int, count: int) -> Iterator[Source]:
@@ -74,7 +77,7 @@ def _generated(number: int) -> Program:
     auto = {0: torch.export.Dim.AUTO}
     dynamic = tuple(None if index else auto for index in range(len(args))) if program.dynamic else None
     data = trial.export(trial.Case(module, args, dynamic))
-    return Program(data, program.build()[1], program.more_inputs())
+    return Program(data, program.build()[1], program.more_inputs(), program.build()[0])
 
 
 def sources(family: str, seed: int, count: int) -> Iterator[Source]:

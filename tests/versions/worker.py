@@ -7,6 +7,7 @@ and what graphlint itself needs are enough.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import logging
 import os
@@ -35,6 +36,8 @@ def outcomes(program: Program, folder: Path) -> dict[str, Any]:
     """
     if not trial.repeatable(program.data, program.args):
         return {"unjudged": "not repeatable"}
+    if (raised := _raised_by_torch(program)) is not None:
+        return {"unjudged": f"loaded, it raises what the module does not: {raised}"}
     try:
         fixed = trial.fix(program.data, folder, program.args)
         trial.judge(fixed, judge.load(fixed.before), judge.load(fixed.after), *program.more)
@@ -48,6 +51,20 @@ def outcomes(program: Program, folder: Path) -> dict[str, Any]:
     else:
         theirs, said = _judge_decomposed(program, data, folder)
     return {"graphlint": ours, "why": why, "stock": theirs, "said": said}
+
+
+def _raised_by_torch(program: Program) -> str | None:
+    """What the program raises that the module which was exported does not, or None: torch up to 2.9 has parameters
+    require gradients that did not, and then refuses writes to views of them.
+    """
+    raised = judge.Witness(judge.load(program.data)).see(program.args).outcome.raised
+    if not raised or program.module is None:
+        return None
+    try:
+        judge.quiet(program.module, *copy.deepcopy(program.args))
+    except Exception:  # noqa: BLE001 - the module means to, or is as odd as the program
+        return None
+    return raised
 
 
 def _judge_decomposed(program: Program, data: bytes, folder: Path) -> tuple[str, str]:
