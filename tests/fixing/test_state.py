@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 import zipfile
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -369,3 +372,57 @@ graph(%b_one: f32[2] = buffer "one", %x: f32[2]):
     signature[side] = json.dumps([1, {"type": "builtins.list", "context": "null", "children_spec": []}])
     reasons = refusals(write_pt2(tree, name="other.pt2"))
     assert "recorded structure" in reasons["one"] if side == "out_spec" else "positional" in reasons["one"]
+
+
+def written(program):
+    """What the program writes back."""
+    return sorted(spec.target for spec in program.graph_signature.output_specs if spec.target is not None)
+
+
+def alike(left, right, name="model"):
+    """Two artifacts hold programs that do the same, with the same state, and say the same of how they are called."""
+    before, after = judge.load(left, name), judge.load(right, name)
+    assert before.call_spec == after.call_spec
+    assert written(before) == written(after)
+    same(before.state_dict, after.state_dict)
+    same({**before.constants}, {name: after.constants[name] for name in before.constants})
+    assert before.constants.keys() == after.constants.keys()
+    same(before.example_inputs, after.example_inputs)
+    assert Counter(node.target for node in before.graph.nodes) == Counter(node.target for node in after.graph.nodes)
+
+
+@pytest.mark.parametrize("sink", ["buffer", "output"])
+@pytest.mark.parametrize("model", [Everything, Nested, Dynamic, Checked, Nothing], ids=lambda model: model.__name__)
+def test_restore_brings_the_state_back(model, sink, tmp_path, lifted):
+    original, path = lifted(model, token_sink=sink)
+    functional = tmp_path / "functional.pt2"
+    shutil.copy(original, functional)
+    graphlint.fix(functional, isolated=True, token_sink=sink)
+    graphlint.restore(functional, isolated=True)
+    result = graphlint.restore(path, isolated=True)
+    assert (result.error, result.changed, result.kept) == ("", True, ())
+    assert sorted(result.state) == written(judge.load(path))
+    alike(functional, path)
+    assert description(path) is None
+    assert not graphlint.restore(path, isolated=True).changed
+    assert graphlint.fix(path, isolated=True, state="io").changed
+    compare(model, original, path)
+
+
+def test_the_command_line_lifts_and_restores(tmp_path):
+    exported(Nested, tmp_path / "model.pt2")
+
+    def run(*arguments):
+        command = [sys.executable, "-m", "graphlint", *arguments, "--isolated", "model.pt2"]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+
+    fixed = run("--fix", "--lift-state")
+    assert fixed.returncode == 1
+    assert "model.pt2: program 'model' takes and returns its state now: call it as result, state = " in fixed.stderr
+    assert description(tmp_path / "model.pt2")
+    shown = run("restore", "--diff")
+    assert (shown.returncode, shown.stderr) == (1, "Would restore 2 state tensors.\n")
+    restored = run("restore")
+    assert restored.returncode == 1
+    assert restored.stdout.startswith("Restored 2 state tensors in model.pt2\nRestored 2 state tensors.\n")
+    assert run("restore").returncode == 0

@@ -298,7 +298,9 @@ def _items(pickle: bytes) -> tuple[list[int], list[tuple[object, int, int]]]:
                 end = begins[marks, place + 2]
                 found.append((followed.outer[-1][-1], stack[place], begins[marks, place], end))
         followed.step()
-    return code, [(key, start, end) for owner, key, start, end in found if owner is followed.value]
+    # Sample inputs are a pair: arguments, and a dict of keywords.
+    held = followed.value[-1] if isinstance(followed.value, tuple) else followed.value
+    return code, [(key, start, end) for owner, key, start, end in found if owner is held]
 
 
 def _index(piece: bytes) -> int:

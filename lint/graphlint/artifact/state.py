@@ -27,6 +27,8 @@ class Value(msgspec.Struct, frozen=True):
 
     list: str
     """The member that listed it."""
+    place: int
+    """Where in the list it stood."""
     member: str
     entry: dict[str, Any]
     """What was said of it there."""
@@ -50,13 +52,14 @@ def unlisted(
     """
     changes: dict[str, bytes | None] = {}
     found: dict[str, Value] = {}
-    for member in (entry.weights_config, entry.constants_config):
-        listing = Listing(artifact, member, planned) if member is not None else None
-        for name, path, one in [*listing.entries()] if listing is not None else ():
-            if name in names and listing is not None:
-                found[name] = Value(listing.member, path, one)
-                del listing.config[name]
-                changes[listing.member] = listing.encoded()
+    for member in filter(None, (entry.weights_config, entry.constants_config)):
+        listing = Listing(artifact, member, planned)
+        taken = [(place, *one) for place, one in enumerate(listing.entries()) if one[0] in names]
+        for place, name, path, one in taken:
+            found[name] = Value(member, place, path, one)
+            del listing.config[name]
+        if taken:
+            changes[member] = listing.encoded()
     for name in names:
         if name not in found:
             raise ArtifactError(f"the archive lists no value of {quoted(name)}, which was to become an input")
@@ -66,13 +69,15 @@ def unlisted(
 def listed(artifact: Artifact, planned: Changes, values: Mapping[str, Value]) -> dict[str, bytes | None]:
     """The inverse of :func:`unlisted`. Raises ArtifactError where a value is not there, or another one is called so."""
     changes: dict[str, bytes | None] = {}
-    for name, value in values.items():
+    for name, value in sorted(values.items(), key=lambda item: item[1].place):
         if value.list not in artifact.container.members or value.member not in artifact.container.members:
             raise ArtifactError(f"the value of {quoted(name)} is gone from the archive", member=value.member)
         listing = Listing(artifact, value.list, {**planned, **changes})
         if name in listing.config:
             raise ArtifactError(f"{quoted(value.list)} already has a value {quoted(name)}", member=value.list)
-        listing.config[name] = value.entry
+        before = [*listing.config.items()]
+        listing.config.clear()
+        listing.config.update([*before[: value.place], (name, value.entry), *before[value.place :]])
         changes[value.list] = listing.encoded()
     return changes
 

@@ -50,5 +50,5 @@ def restore(console: Console, /, paths: tuple[str, ...], diff: bool, **options: 
         console.out(summary.render_kept(results, report))
         if not console.quiet:
             console.out(summary.render_restored(results, report, exit_zero=options["exit_zero"]))
-    found = any(result.kept or result.restored for result in results)
+    found = any(result.kept or result.restored or result.state for result in results)
     return session.exit_status(results, action, options) or int(found and not options["exit_zero"])

@@ -232,19 +232,24 @@ def return_state(program: Program, pieces: Sequence[Piece]) -> Program | None:
     """The inverse of :func:`lift_state`, but for copies that it made and names of results; None where the program is
     not as that left it.
     """
-    interface, graph, signature = Interface.of(program), program.graph, program.graph_module.signature
     held = [one for one in pieces if one.kind != "user_input"]
+    interface = Interface.of(program)
     called = interface.shortened([one.name for one in held], [one.name for one in pieces]) if interface else None
+    if not pieces:
+        return program
+    if called is None or not _ends_with(program, held, pieces):
+        return None
+    edit = GraphEdit(program.graph)
+    names = {one.input: edit.claim(one.old_input) for one in held if one.input != one.old_input}
+    program = renamed_values(program, names)
+    graph, signature = program.graph, program.graph_module.signature
     inputs = list(zip(graph.inputs, signature.input_specs, strict=True))
     outputs = list(zip(graph.outputs, signature.output_specs, strict=True))
     own, moved = inputs[: len(inputs) - len(held)], inputs[len(inputs) - len(held) :]
     results, made = outputs[: len(outputs) - len(pieces)], outputs[len(outputs) - len(pieces) :]
-    as_left = [spec.user_input for _, spec in moved] + [spec.user_output for _, spec in made]
-    if called is None or len(as_left) != len(held) + len(pieces) or None in as_left:
-        return None
     back = []
     for piece, (argument, _) in zip(pieces, made, strict=True):
-        spec = _held(piece, piece.input) if piece.kind != "user_input" else InputSpec(user_input=Spec())
+        spec = InputSpec(user_input=Spec()) if piece.kind == "user_input" else _held(piece, "")
         back.append((argument, mutation_of(spec, piece.input, argument.names()[0])))
     for piece, (argument, _) in sorted(zip(held, moved, strict=True), key=lambda pair: pair[0].old_place):
         own.insert(piece.old_place, (argument, _held(piece, argument.names()[0])))
@@ -254,10 +259,21 @@ def return_state(program: Program, pieces: Sequence[Piece]) -> Program | None:
     signature = msgspec.structs.replace(
         signature, input_specs=[spec for _, spec in own], output_specs=[spec for _, spec in results]
     )
-    program = with_graph(program, changed, signature=signature, module_call_graph=_called(program, called))
-    edit = GraphEdit(changed)
-    names = {argument.names()[0]: piece.old_input for piece, (argument, _) in zip(held, moved, strict=True)}
-    return renamed_values(program, {new: edit.claim(old) for new, old in names.items() if old != new})
+    return with_graph(program, changed, signature=signature, module_call_graph=_called(program, called))
+
+
+def _ends_with(program: Program, held: Sequence[Piece], pieces: Sequence[Piece]) -> bool:
+    """Whether the last inputs and outputs of a program are those of its state."""
+    graph, signature = program.graph, program.graph_module.signature
+    inputs = zip(graph.inputs, signature.input_specs, strict=True)
+    users = [argument.names() for argument, spec in inputs if spec.user_input is not None]
+    moved, made = users[len(users) - len(held) :], graph.outputs[-len(pieces) :]
+    return (
+        moved == [[one.input] for one in held]
+        and all([one.input] in users for one in pieces)
+        and [len(one.tensors()) for one in made] == [1] * len(pieces)
+        and all(spec.user_output is not None for spec in signature.output_specs[-len(pieces) :])
+    )
 
 
 def _held(piece: Piece, value: str) -> InputSpec:

@@ -77,6 +77,8 @@ class FileResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """What was fixed (action ``fix``) or would be (action ``diff``)."""
     restored: tuple[RestoredCheck, ...] = ()
     """What became a plain check again, or would."""
+    state: tuple[str, ...] = ()
+    """The names of what was among the inputs and outputs, and is state of its program again, or would be."""
     kept: tuple[RestoredCheck, ...] = ()
     """What could not."""
     programs: tuple[str, ...] = ()

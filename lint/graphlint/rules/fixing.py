@@ -15,10 +15,11 @@ from graphlint.ir.document import Document
 from graphlint.ir.model import Program
 from graphlint.ops.table import check_twins, op_of
 from graphlint.passes.restoring import Check, restore_checks
-from graphlint.passes.state import Piece
+from graphlint.passes.state import Piece, return_state
 from graphlint.rules.checks import BareAsyncAssert, code_of
 from graphlint.rules.diagnostics import Diagnostic
 from graphlint.rules.fixers import GIVE_MESSAGE, REMOVE, Fixer, Made
+from graphlint.rules.interface import MutationOutput
 from graphlint.rules.linting import Found, Review, applies, lint_view, writes_to_fix
 from graphlint.rules.registry import RULES
 from graphlint.rules.settings import Profile, Settings
@@ -128,26 +129,41 @@ def _state_notes(name: str, state: Sequence[Piece]) -> Iterator[str]:
         )
 
 
-def restore_program(document: Document, name: str, settings: Settings) -> RestoredProgram:
-    """Make the functional checks of a program plain ones.
+def restore_program(document: Document, name: str, settings: Settings, state: Sequence[Piece] = ()) -> RestoredProgram:
+    """Make the functional checks of a program plain ones, and state again of what of it was made inputs and outputs.
 
     Its label stays, unless checks come back that torch would drop under it. Raises :class:`FixValidationError` as
     :func:`fix_program` does.
     """
-    made = restore_checks(document)
-    if not made.restored:
-        return RestoredProgram(document=document, rules={}, kept=made.kept)
+    # A token may be a result behind the state, or before it.
+    back = return_state(document.program, state)
+    made = restore_checks(document if back is None else _checked(document, back))
+    back = return_state(made.program, state) if back is None else made.program
+    notes: tuple[str, ...]
+    if back is None:
+        notes = (f"program {name!r} is not as it was left: its state stays among its inputs and outputs",)
+        state = ()
+    else:
+        made = msgspec.structs.replace(made, program=back)
+        notes = ()
+    if not made.restored and not state:
+        return RestoredProgram(document=document, rules={}, notes=notes, kept=made.kept)
     result = _checked(document, made.program)
     replaced = [(check.target, check.plain) for check in made.restored]
     _check_effects(ProgramView(document, settings), ProgramView(result, settings), replaced)
     rules = Counter(code_of(check.plain) for check in made.restored)
-    notes: tuple[str, ...] = ()
     if BareAsyncAssert.code in rules and result.program.dialects == ("ATEN",) and result.program.schema >= (8, 0):
         result = result.relabelled("TRAINING")
         drops = f"under ATEN, torch drops checks without a message ({op_of('assert').name}) when it loads them"
-        notes = (f"program {name!r} is labelled TRAINING again: {drops}",)
+        notes += (f"program {name!r} is labelled TRAINING again: {drops}",)
     return RestoredProgram(
-        document=result, rules=rules, old_buffers=made.buffers, notes=notes, restored=made.restored, kept=made.kept
+        document=result,
+        rules=rules + Counter({MutationOutput.code: len(state)}),
+        old_buffers=made.buffers,
+        state=tuple(state),
+        notes=notes,
+        restored=made.restored,
+        kept=made.kept,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from graphlint.artifact.payloads import Stored
     from graphlint.rules.fixing import ChangedProgram
     from graphlint.run.provenance import Record
+    from graphlint.run.state import Description
     from graphlint.run.writeback import Change
 
 Kind = Literal["check", "fix", "restore"]
@@ -133,7 +134,7 @@ class _Run:
                 what = "a fix" if kind == "fix" else "restoring"
                 why = f"{what} failed its own checks, which is a bug of graphlint: {error}"
             if kind == "restore":
-                return msgspec.structs.replace(self._result(), restored=(), kept=(), notes=(), error=why)
+                return msgspec.structs.replace(self._result(), restored=(), state=(), kept=(), notes=(), error=why)
             result = _Run(self._artifact, self._path, self._settings, self._review).checked()
             return msgspec.structs.replace(result, error=why)
 
@@ -181,12 +182,14 @@ class _Run:
     def _restore(self, entry: ProgramEntry, document: Document) -> None:
         from graphlint.rules.fixing import restore_program
 
-        result = restore_program(document, entry.name, self._settings)
+        result = restore_program(document, entry.name, self._settings, self._state.of(entry.name))
+        self._found["state"] += (piece.target for piece in result.state)
         self._found["restored"] += (RestoredCheck.of(check, entry.name) for check in result.restored)
         self._found["kept"] += (RestoredCheck.of(check, entry.name) for check in result.kept)
         self._notes += result.notes
         view = ProgramView(result.document, self._settings)
-        found = lint_view(view, entry.name, self._path, self._settings) if result.restored else ()
+        changed = result.document is not document
+        found = lint_view(view, entry.name, self._path, self._settings) if changed else ()
         self._changed(entry, document, result, [one.diagnostic for one in found])
 
     def _changed(
@@ -200,7 +203,7 @@ class _Run:
 
         self._changes.append(Change.of(entry, before, made, remaining))
         if self._diff is not None:
-            afterwards = "restored" if self._found["restored"] else "fixed"
+            afterwards = "restored" if self._found["restored"] or self._found["state"] else "fixed"
             self._diff += _diff(f"{self._path}:{entry.name}", before, made.document, afterwards)
 
     def _result(self) -> FileResult:
@@ -238,6 +241,16 @@ class _Run:
         if record is None:
             self._notes.append(provenance.FOREIGN)
         return record
+
+    @cached_property
+    def _state(self) -> Description:
+        """What is described of state that became inputs and outputs."""
+        from graphlint.run import state
+
+        described = state.described(self._artifact)
+        if described is None:
+            self._notes.append(f"the extra file {state.NAME} is not understood: state stays among inputs and outputs")
+        return described or state.Description()
 
     def _note_record(self, entry: ProgramEntry, document: Document) -> None:
         if self._record is not None:

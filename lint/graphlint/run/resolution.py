@@ -20,6 +20,8 @@ from graphlint.ops.table import covered
 from graphlint.report.formats.registry import Output, parse
 from graphlint.rules.ignore_comments import UnusedIgnore
 from graphlint.rules.interface import MutationOutput
+from graphlint.rules.mutation import MutationRule
+from graphlint.rules.registry import RULES
 from graphlint.rules.selection import Layer, enabled_codes, fixable_codes, losing, matching_codes
 from graphlint.rules.settings import Acceptance, Pattern, Profile, Settings, parse_toml
 from graphlint.run import config
@@ -208,6 +210,8 @@ class Resolver:
             profile = _profile(targets)
         except ConfigError as error:
             raise ConfigError(f"{_named(source, key)}: {error}") from None
+        if settings.state == "io":
+            profile = _lifting(profile)
         said = ((one.configuration, one.path) for one in sources)
         layers = [
             Layer(one.select, one.extend_select or (), (*(one.ignore or ()), *losing(one.accept_losses or ())), path)
@@ -243,6 +247,16 @@ def _profile(targets: tuple[str, ...]) -> Profile:
     from graphlint.rules.targets.model import profile_of
 
     return profile_of(targets)
+
+
+def _lifting(profile: Profile) -> Profile:
+    """The same where state becomes inputs and outputs, whatever the targets make of state: writes become data flow
+    first, and nothing is left to keep or refuse.
+    """
+    lifted = {rule.code for rule in RULES if isinstance(rule, (MutationRule, MutationOutput))}
+    actions = {code: action for code, action in profile.actions.items() if code not in lifted}
+    violations = profile.violations if profile.violations is None else profile.violations | lifted
+    return msgspec.structs.replace(profile, actions=actions, violations=violations)
 
 
 def _last(sources: Sequence[ConfigFile], key: str) -> tuple[ConfigFile, Any]:

@@ -9,7 +9,7 @@
           {
             "name": "h", "kind": "buffer", "target": "h", "persistent": true, "dtype": "float32", "sizes": [2],
             "input": "h", "output": "h_out", "input_place": 1, "output_place": 1, "old_input": "b_h", "old_place": 0,
-            "value": {"list": "…/model_weights_config.json", "member": "…/weight_0", "entry": {…}}
+            "value": {"list": "…/model_weights_config.json", "place": 0, "member": "…/weight_0", "entry": {…}}
           }
         ]
       }

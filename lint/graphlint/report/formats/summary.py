@@ -122,17 +122,23 @@ def render_diff(results: Sequence[FileResult], options: ReportOptions) -> str:
 def render_restored(results: Sequence[FileResult], options: ReportOptions, *, exit_zero: bool = False) -> str:
     """What ``graphlint restore`` restored, file by file, and its summary."""
     changed = [result for result in results if result.changed]
-    text = "".join(f"Restored {count(len(one.restored), 'check')} in {printable(one.path)}\n" for one in changed)
+    text = "".join(f"Restored {_restored([one])} in {printable(one.path)}\n" for one in changed)
     kept = sum(len(result.kept) for result in results)
     left = f"{count(kept, 'functional check')} {'is' if kept == 1 else 'are'} left" if kept else ""
-    done = sum(len(result.restored) for result in changed)
-    if done:
-        text += f"Restored {count(done, 'check')}{', ' if left else ''}{left}.\n"
+    if changed:
+        text += f"Restored {_restored(changed)}{', ' if left else ''}{left}.\n"
     elif left:
         text += f"Nothing was restored, {left}.\n"
     elif not _failed(results):
         text += paint(_NOTHING, options, fg="green", bold=True) + "\n"
     return text + ("" if exit_zero else render_rewritten(results))
+
+
+def _restored(results: Sequence[FileResult]) -> str:
+    """How much is as it was again: checks, and tensors of the state, if there are any."""
+    checks, tensors = (sum(len(getattr(one, field)) for one in results) for field in ("restored", "state"))
+    state = count(tensors, "state tensor") if tensors else ""
+    return " and ".join(filter(None, [count(checks, "check") if checks or not state else "", state]))
 
 
 def render_kept(results: Sequence[FileResult], options: ReportOptions) -> str:
@@ -147,10 +153,10 @@ def render_kept(results: Sequence[FileResult], options: ReportOptions) -> str:
 
 def render_would_restore(results: Sequence[FileResult]) -> str:
     """The summary of ``restore --diff``."""
-    number = sum(len(result.restored) for result in results)
-    if not number and not _failed(results) and not any(result.kept for result in results):
+    found = any(result.restored or result.state for result in results)
+    if not found and not _failed(results) and not any(result.kept for result in results):
         return f"{_NOTHING}\n"
-    return f"Would restore {count(number, 'check')}.\n"
+    return f"Would restore {_restored(results)}.\n"
 
 
 def _failed(results: Sequence[FileResult]) -> bool:
