@@ -267,3 +267,16 @@ def test_mistakes_are_named(checked, tmp_path, value, said):
     run = checked()
     assert run.returncode == 2
     assert said in run.stderr
+
+
+@pytest.mark.parametrize("target", ["inductor", "onnx", "executorch"])
+def test_nothing_is_lost_of_state_that_became_inputs_and_outputs(tmp_path, target):
+    import torch
+
+    path, _ = saved(tmp_path, stateful(torch.tensor([3.0])), torch.ones(1))
+    assert {one.code for one in graphlint.lint(path, target=target, isolated=True).diagnostics} <= {"GL603", "GL604"}
+    fixed = graphlint.fix(path, target=target, state="io", isolated=True)
+    assert [one.code for one in fixed.fixed] == ["GL103", "GL502"]
+    assert not graphlint.lint(path, target=target, isolated=True).diagnostics
+    result, state = torch.export.load(path).module()(torch.ones(1), state=torch.tensor([3.0]))
+    assert (result.tolist(), [one.tolist() for one in state.values()]) == ([8.0], [[4.0]])
