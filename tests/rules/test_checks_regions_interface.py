@@ -205,6 +205,15 @@ def test_the_training_label_on_a_graph_with_effects_is_right(of, effect):
     assert of("GL501", graph(SIN, effect)) == []
 
 
+@pytest.mark.parametrize(("minor", "labelled"), [(2, 0), (13, 0), (14, 1)])
+def test_the_training_label_stays_where_torch_would_drop_a_draw_with_it(all_rules, minor, labelled):
+    """Before torch 2.9 a draw whose result nobody uses is dead code to it."""
+    tree = parse_program(graph(SIN, "%r: f32[4] = aten.rand_like.default(%x)"))
+    document = Document.from_bytes(json.dumps({**tree, "schema_version": {"major": 8, "minor": minor}}).encode())
+    found = lint_view(ProgramView(document, all_rules), "model", "model.pt2", all_rules)
+    assert [one.diagnostic.code for one in found].count("GL501") == labelled
+
+
 @pytest.mark.parametrize("version", ["2.5.1", "2.13.0"])
 def test_mutation_outputs(of, version):
     text = """\

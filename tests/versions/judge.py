@@ -101,22 +101,16 @@ def summary(lines: list[Line]) -> dict[str, int]:
     }
 
 
-def measure(python: str, options: argparse.Namespace) -> dict[str, dict[str, int]]:
-    """The families' numbers in one version. Prints what is wrong, and what stock torch does and graphlint does not."""
-    found = {}
-    for family in options.families:
-        arguments = ["--seed", str(options.seed), "--programs", str(options.programs)]
-        lines = []
-        for line in judged(python, family, arguments):
-            lines.append(line)
-            if options.verbose and "unjudged" in line:
-                print(f"{family} {line['name']}: not judged: {line['unjudged']}", flush=True)
-            elif line.get("graphlint") == "wrong" or line.get("stock") == "equal" != line.get("graphlint"):
-                print(
-                    f"{family} {line['name']}: {line['graphlint']}: {line['why']} (stock: {line['stock']})", flush=True
-                )
-        found[family] = summary(lines)
-    return found
+def measure(python: str, family: str, options: argparse.Namespace) -> dict[str, int]:
+    """A family's numbers in one version. Prints what is wrong, and what stock torch does and graphlint does not."""
+    lines = []
+    for line in judged(python, family, ["--seed", str(options.seed), "--programs", str(options.programs)]):
+        lines.append(line)
+        if options.verbose and "unjudged" in line:
+            print(f"{family} {line['name']}: not judged: {line['unjudged']}", flush=True)
+        elif line.get("graphlint") == "wrong" or line.get("stock") == "equal" != line.get("graphlint"):
+            print(f"{family} {line['name']}: {line['graphlint']}: {line['why']} (stock: {line['stock']})", flush=True)
+    return summary(lines)
 
 
 def install(version: str, folder: Path) -> str:
@@ -137,19 +131,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="number of the first random one")
     parser.add_argument("--verbose", action="store_true", help="say, too, what torch neither exports nor loads")
     options = parser.parse_args(arguments)
-    results = table.read()
     wrong = 0
     for given in options.versions:
         version, _, python = given.partition("=")
         name = ".".join(version.split(".")[:2])
         print(f"torch {version}", flush=True)
         with tempfile.TemporaryDirectory() as folder:
-            found = measure(python or install(version, Path(folder)), options)
-        results[name] = {**results.get(name, {}), **found}
-        wrong += sum(row["graphlint wrong"] for row in found.values())
-        table.write(results)
-    table.into_contributing(table.render(results))
-    print(table.render(results))
+            python = python or install(version, Path(folder))
+            for family in options.families:
+                found = measure(python, family, options)
+                wrong += found["graphlint wrong"]
+                results = table.read()
+                results.setdefault(name, {})[family] = found
+                table.write(results)
+    table.into_contributing(table.render(table.read()))
+    print(table.render(table.read()))
     return int(wrong > 0)
 
 

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from graphlint.semantics.state import Target
 
 
+_DRAWS_STAY = (8, 14)
+"""The schema from which on torch takes no draw for dead code (torch 2.9)."""
+
+
 class ProgramView(Analysis):
     """A program as rules see it. What it comes to is worked out when a rule first asks for it."""
 
@@ -107,12 +111,15 @@ class ProgramView(Analysis):
     def _loses_by_label(self) -> bool:
         """Whether torch would drop an effect from the program if it were labelled ATEN. Of such programs, loading
         eliminates dead code, to which it counts asserts without a message, and calls of subgraphs with unused results,
-        whatever is drawn or checked inside.
+        whatever is drawn or checked inside; before torch 2.9 also draws whose results nobody uses.
         """
         for site in self.sites:
             if site.op is not None and site.op.role == "assert":
                 return True
-            effect = has_effect(site) or (site.op is not None and site.op.draws(site.node))
+            draws = site.op is not None and site.op.draws(site.node)
+            if draws and self.program.schema < _DRAWS_STAY and not self.is_used(site):
+                return True
+            effect = has_effect(site) or draws
             if effect and any(not self.is_used(caller) for caller in site.scope.callers()):
                 return True
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -42,6 +43,10 @@ def images(size: int = 64, channels: int = 3) -> Callable[[int, int], Arguments]
 
 def _tensors(change: Callable[[torch.Tensor], Any], value: Any) -> Any:
     return pytree.tree_map_only(torch.Tensor, change, value)
+
+
+def _any_batch(leaf: Any) -> Any:
+    return {0: torch.export.Dim.AUTO} if isinstance(leaf, torch.Tensor) else None
 
 
 def _train(example: Example) -> Example:
@@ -92,7 +97,8 @@ def exported(case: Case) -> tuple[Any, list[Arguments]]:
     if DYNAMIC in words:
         example.calls.append(call(3, 2))
         args, kwargs = example.calls[0]
-        auto = _tensors(lambda one: {0: torch.export.Dim.AUTO}, args or kwargs)
+        named = inspect.signature(module.forward).bind(*args, **kwargs).arguments
+        auto = {name: pytree.tree_map(_any_batch, value) for name, value in named.items()}
         example = example._replace(dynamic=auto)
     for word in words:
         if word in QUANTIZED:
