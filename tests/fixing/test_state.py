@@ -14,13 +14,17 @@ from pathlib import Path
 import pytest
 
 import graphlint
+from graphlint.artifact.artifact import open_artifact
+from graphlint.artifact.errors import VerificationError
+from graphlint.artifact.rewrite import write_archive
+from graphlint.run.state import described
 
 torch = pytest.importorskip("torch")
 
 from tests import judge  # noqa: E402
 from torch import nn  # noqa: E402
 
-from graphlint.runtime import initial_state  # noqa: E402
+from graphlint.runtime import initial_state, verify  # noqa: E402
 from graphlint.runtime.behaviour import same_bits  # noqa: E402
 
 
@@ -35,7 +39,7 @@ class Everything(nn.Module):
         self.register_buffer("count", torch.tensor(7), persistent=False)
         self.parameter = nn.Parameter(torch.ones(2), requires_grad=False)
         self.constant = torch.tensor([5.0, 1.0])
-        self.linear = nn.Linear(2, 2)
+        self.weight = nn.Parameter(torch.rand(2))
 
     def forward(self, x, *, scale=None):
         self.kept.add_(x[0])
@@ -43,7 +47,7 @@ class Everything(nn.Module):
         self.parameter.mul_(scale)
         self.constant.sub_(self.parameter)
         x.mul_(2)
-        return {"out": self.linear(self.kept) * self.count + self.constant}, x[0] + self.parameter
+        return {"out": self.weight * self.kept * self.count + self.constant}, x[0] + self.parameter
 
 
 class Nested(nn.Module):
@@ -237,6 +241,34 @@ def test_a_program_fed_with_its_own_state_does_as_the_original(model, make, lift
     compare(model, *lifted(model), make)
 
 
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_onnx_runtime_fed_with_its_own_state_does_as_the_original(model, lifted, tmp_path):
+    pytest.importorskip("onnxscript")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    original, path = lifted(model, target="onnx")
+    program, pairs, state = judge.load(path), description(path), initial_state(path)
+    results = [name for name in program.graph_signature.user_outputs if name is not None]
+    judge.quiet(torch.onnx.export, program, dynamo=True, verbose=False, output_names=results).save(tmp_path / "m.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
+    names = [one.name for one in session.get_inputs()]
+    assert names[len(names) - len(state) :] == list(state)
+    assert [one.name for one in session.get_outputs()] == results
+    before = judge.module(judge.load(original))
+    for args, kwargs in calls_of(model):
+        mine = copied((args, kwargs))
+        expected = [one for one in torch.utils._pytree.tree_leaves(before(*mine[0], **mine[1])) if one is not None]
+        given = [*torch.utils._pytree.tree_leaves((args, kwargs)), *state.values()]
+        made = session.run(None, {name: value.numpy() for name, value in zip(names, given, strict=True)})
+        made = {name: torch.from_numpy(value) for name, value in zip(results, made, strict=True)}
+        same([*made.values()][: len(expected)], [one.detach() for one in expected])
+        for pair in pairs:
+            if pair["kind"] == "user_input":
+                same(made[pair["output"]], dict(before_inputs(before, mine))[pair["target"]])
+            else:
+                state[pair["name"]] = made[pair["output"]]
+                same(made[pair["output"]], attribute(before, pair["target"]))
+
+
 def test_what_is_handed_out_is_in_no_other_memory(lifted):
     _, path = lifted(Shared)
     module, state = judge.module(judge.load(path)), initial_state(path)
@@ -426,3 +458,32 @@ def test_the_command_line_lifts_and_restores(tmp_path):
     assert restored.returncode == 1
     assert restored.stdout.startswith("Restored 2 state tensors in model.pt2\nRestored 2 state tensors.\n")
     assert run("restore").returncode == 0
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_verify_feeds_the_program_with_its_state(model, tmp_path):
+    path = exported(model, tmp_path / "model.pt2")
+    result = graphlint.fix(path, isolated=True, state="io", verify=True)
+    assert (result.error, result.changed) == ("", True)
+    restored = graphlint.restore(path, isolated=True, verify=True)
+    assert (restored.error, restored.changed) == ("", True)
+
+
+@pytest.mark.parametrize("value", [0, 1], ids=["initial value", "state"])
+def test_verify_sees_state_that_is_another_one(value, lifted):
+    original, path = lifted(Nested)
+    with open_artifact(str(path)) as artifact:
+        tree = json.loads(artifact.read_program(artifact.programs[0]))
+        pair = described(artifact).of("model")[0]
+        if value:
+            outputs = tree["graph_module"]["graph"]["outputs"]
+            outputs[-1], outputs[-2] = outputs[-2], outputs[-1]
+            specs = tree["graph_module"]["signature"]["output_specs"]
+            specs[-1], specs[-2] = specs[-2], specs[-1]
+            changes = {artifact.programs[0].member: json.dumps(tree).encode()}
+        else:
+            changes = {pair.value.member: bytes(24)}
+        with (path.parent / "other.pt2").open("wb") as file:
+            write_archive(artifact.container, changes, file)
+    with pytest.raises(VerificationError, match=r"differs on the first call with the sample inputs: "):
+        verify(str(original), str(path.parent / "other.pt2"))

@@ -135,6 +135,7 @@ def _other_values(leaf: Any, generator: Any) -> Any:
     if not isinstance(leaf, torch.Tensor) or not leaf.numel() or leaf.layout != torch.strided:
         return leaf
     other = copy.deepcopy(leaf.detach())
+    other = other.clone() if 0 in other.stride() else other  # torch writes no element that stands for several
     with torch.no_grad():
         other.copy_(~other if leaf.dtype == torch.bool else _like_sample(list(leaf.shape), leaf, generator))
     return other.requires_grad_(leaf.requires_grad)

@@ -2,10 +2,11 @@
 
 import io
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import torch
+from torch.utils import _pytree as pytree
 
 from graphlint.artifact.artifact import Artifact, opened
 from graphlint.artifact.errors import ArtifactError
@@ -13,7 +14,8 @@ from graphlint.artifact.limits import UNLIMITED
 from graphlint.artifact.state import Value
 from graphlint.ir.enums import DTYPES
 from graphlint.ir.model import Device, SymSize
-from graphlint.run.state import described
+from graphlint.run.state import Description, Pair, described
+from graphlint.runtime.behaviour import Runner
 
 
 class _Stored(msgspec.Struct):
@@ -44,6 +46,45 @@ def initial_state(path: str | os.PathLike[str], program: str = "model") -> dict[
         if not pairs:
             raise ArtifactError(f"{artifact.path}: it does not say that program {program!r} is handed its state")
         return {one.name: _tensor(artifact, one.value) for one in pairs if one.value is not None}
+
+
+def handed_states(path: str) -> dict[str, "Handed"]:
+    """How those programs in an artifact are handed their state that are, by name. Raises ArtifactError."""
+    with opened(path, UNLIMITED) as artifact:
+        description = described(artifact) or Description()
+        pairs = {entry.name: description.of(entry.name) for entry in artifact.programs}
+    return {name: Handed(found, initial_state(path, name)) for name, found in pairs.items() if found}
+
+
+class Handed(NamedTuple):
+    """How a program is handed its state."""
+
+    pairs: tuple[Pair, ...]
+    initial: dict[str, torch.Tensor]
+
+
+class Fed(Runner):
+    """A program that is handed its state, fed with what it hands out, and seen as one that keeps it."""
+
+    def __init__(self, program: Any, handed: Handed) -> None:
+        self._pairs = handed.pairs
+        self._state = {name: value.clone() for name, value in handed.initial.items()}
+        super().__init__(program)
+
+    def call(self, args: Any, kwargs: Any) -> Any:
+        """The result alone; the inputs that the program writes are written."""
+        result, state = super().call(args, {**kwargs, **self._state})
+        given = pytree.tree_leaves((args, {name: value for name, value in kwargs.items() if name not in self._state}))
+        for pair in self._pairs:
+            if pair.kind == "user_input":
+                given[pair.input_place].detach().copy_(state[pair.name])
+        self._state = {name: state[name].detach() for name in self._state}
+        return result
+
+    def tensors(self) -> dict[str, Any]:
+        """What is kept, and what is handed in, which stands for it."""
+        held = {pair.target: self._state[pair.name] for pair in self._pairs if pair.name in self._state}
+        return {**super().tensors(), **held}
 
 
 def _tensor(artifact: Artifact, value: Value) -> torch.Tensor:

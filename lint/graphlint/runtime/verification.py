@@ -1,11 +1,11 @@
 """Whether two artifacts do the same, found out by running both."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from graphlint.artifact.errors import VerificationError
+from graphlint.artifact.errors import ArtifactError, VerificationError
 from graphlint.ops.table import role_of
 from graphlint.report.formats.phrasing import count
 from graphlint.runtime.behaviour import (
@@ -20,6 +20,7 @@ from graphlint.runtime.behaviour import (
 )
 from graphlint.runtime.loading import first_line, import_modules, load_programs, quiet
 from graphlint.runtime.samples import Call, calls_of
+from graphlint.runtime.state import Fed, Handed, handed_states
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -50,8 +51,7 @@ def verify(
     where a module cannot be imported.
     """
     import_modules(imports)
-    originals, fixed = (_loaded(path, f"{path}:", trust) for path in (before, after))
-    return _compare_all(originals, fixed, exact)
+    return _compare_all(_loaded(before, f"{before}:", trust), _loaded(after, f"{after}:", trust), exact)
 
 
 def verifier(*, trust: bool = False, report: Callable[[str], None] | None = None) -> Callable[[str, str, bool], None]:
@@ -61,22 +61,34 @@ def verifier(*, trust: bool = False, report: Callable[[str], None] | None = None
     """
 
     def check(before: str, after: str, exact: bool) -> None:
-        originals = load_programs(before, trust=trust)
-        verified = _compare_all(originals, _loaded(after, "after the fix it", trust), exact)
+        verified = _compare_all(_loaded(before, "", trust), _loaded(after, "after the fix it", trust), exact)
         if report is not None:
             report(f"{before}: {describe(verified)}")
 
     return check
 
 
-def _loaded(path: str, which: str, trust: bool) -> dict[str, Any]:
+class _Program(NamedTuple):
+    """A program, and how it is handed its state, if it is."""
+
+    program: Any
+    handed: Handed | None
+
+
+def _loaded(path: str, which: str, trust: bool) -> dict[str, _Program]:
+    """The programs in an artifact; ``which`` begins the message where they cannot be loaded."""
     try:
-        return load_programs(path, trust=trust)
+        programs = load_programs(path, trust=trust)
     except VerificationError as error:
-        raise VerificationError(f"{which} {error}") from error
+        raise VerificationError(f"{which} {error}".lstrip()) from error
+    try:
+        handed = handed_states(path)
+    except ArtifactError as error:
+        raise VerificationError(f"cannot be verified: {error}") from error
+    return {name: _Program(one, handed.get(name)) for name, one in programs.items()}
 
 
-def _compare_all(originals: dict[str, Any], fixed: dict[str, Any], exact: bool) -> Verified:
+def _compare_all(originals: dict[str, _Program], fixed: dict[str, _Program], exact: bool) -> Verified:
     if originals.keys() != fixed.keys():
         before, after = (", ".join(sorted(programs)) for programs in (originals, fixed))
         raise VerificationError(f"the programs are {before} before and {after} after")
@@ -91,11 +103,11 @@ def describe(verified: Verified) -> str:
     return f"{text}, on {verified.rounded} of them up to rounding" if verified.rounded else text
 
 
-def _compare(name: str, original: Any, fixed: Any, exact: bool) -> tuple[int, int, int]:
+def _compare(name: str, original: _Program, fixed: _Program, exact: bool) -> tuple[int, int, int]:
     """On how many inputs two programs were compared, on how many of these they raised, and rounded otherwise."""
     with quiet():
         pair = _Pair(name, original, fixed, exact)
-        reasons = [pair.compare(call) for call in calls_of(original)]
+        reasons = [pair.compare(_without_state(call, original)) for call in calls_of(original.program)]
         pair.restart()
     calls, raised = len(reasons), sum(map(bool, reasons))
     if calls == raised:
@@ -104,10 +116,16 @@ def _compare(name: str, original: Any, fixed: Any, exact: bool) -> tuple[int, in
     return calls, raised, len(pair.rounded)
 
 
+def _without_state(call: Call, called: _Program) -> Call:
+    """The call without the state that the program is handed."""
+    handed = called.handed.initial if called.handed is not None else {}
+    return call._replace(kwargs={name: value for name, value in call.kwargs.items() if name not in handed})
+
+
 class _Pair:
     """The original and the fixed program, run side by side."""
 
-    def __init__(self, name: str, original: Any, fixed: Any, exact: bool) -> None:
+    def __init__(self, name: str, original: _Program, fixed: _Program, exact: bool) -> None:
         self._name, self._exact = name, exact
         self.rounded: set[str] = set()
         """The inputs on which they rounded otherwise."""
@@ -157,9 +175,9 @@ class _Pair:
                 raise VerificationError(f"{described}, after later calls: {found}")
 
 
-def _runner(name: str, program: Any, which: str) -> Runner:
+def _runner(name: str, called: _Program, which: str) -> Runner:
     try:
-        return Runner(program)
+        return Runner(called.program) if called.handed is None else Fed(called.program, called.handed)
     except Exception as error:
         why = f"{which} has no module: {type(error).__name__}: {first_line(error)}"
         raise VerificationError(f"cannot be verified: program {name!r}: {why}") from error
@@ -179,9 +197,9 @@ def _check_repeats(name: str, call: Call, runner: Runner) -> None:
             )
 
 
-def _returns_token(original: Any, fixed: Any) -> bool:
+def _returns_token(original: _Program, fixed: _Program) -> bool:
     """Whether ``fixed`` returns ``(result, token)`` (``token-sink = "output"``)."""
-    before, after = original.call_spec.out_spec, fixed.call_spec.out_spec
+    before, after = _result_of(original), _result_of(fixed)
     return (
         before != after
         and after is not None
@@ -189,5 +207,11 @@ def _returns_token(original: Any, fixed: Any) -> bool:
         and after.num_children == 2
         and after.children()[0] == before
         and after.children()[1].is_leaf()
-        and any(role_of(str(node.target)) == "make-token" for node in fixed.graph.nodes)
+        and any(role_of(str(node.target)) == "make-token" for node in fixed.program.graph.nodes)
     )
+
+
+def _result_of(called: _Program) -> Any:
+    """The structure of what a program returns, its state aside."""
+    returned = called.program.call_spec.out_spec
+    return returned if called.handed is None else returned.children()[0]
