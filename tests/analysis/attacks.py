@@ -45,6 +45,41 @@ def made(folder: str) -> bytes:
     return name(OS, "mkdir") + text(folder) + b"\x85R"
 
 
+CALL = "__import__(str().join([chr(111),chr(115)])).mkdir(str().join([chr(114),chr(97),chr(110)]))"
+"""The same as source, without quotes and without letters between them: makes the folder ``ran``."""
+MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+VERSION = b"\x80\x02M\xe9\x03."
+"""What torch.save's old format begins with: two pickles."""
+
+
+def small(*numbers: int) -> bytes:
+    """BININT1, each."""
+    return b"".join(b"K" + bytes((number,)) for number in numbers)
+
+
+def global_storage(key: str, size: int) -> bytes:
+    """A storage of floats."""
+    identity = text("storage") + name("torch", "FloatStorage") + text(key) + text("cpu") + small(size)
+    return b"(" + identity + b"tQ"
+
+
+def tensor(key: str = "0") -> bytes:
+    """A tensor of 3x4 floats."""
+    shape = b"(" + small(3, 4) + b"t(" + small(4, 1) + b"t\x89" + name("collections", "OrderedDict") + b")R"
+    return name("torch._utils", "_rebuild_tensor_v2") + b"(" + global_storage(key, 12) + small(0) + shape + b"tR"
+
+
+def in_module(kind: bytes, source: str | None) -> bytes:
+    """What the old format has of a module: the class itself, the file of its source and the source."""
+    told = b"NN" if source is None else text("module.py") + text(source)
+    return b"(" + text("module") + kind + told + b"tQ"
+
+
+def sample(value: bytes) -> bytes:
+    """Sample inputs with one positional input, as torch.save saves them."""
+    return saved({"data.pkl": b"\x80\x02" + value + b"\x85}\x86.", "data/0": bytes(48), "data/1": bytes(4)})
+
+
 # What to call the attack: the pickle for a folder, and what is to be found.
 ATTACKS: dict[str, tuple[Callable[[str], bytes], list[str]]] = {
     **{
@@ -120,7 +155,7 @@ ATTACKS: dict[str, tuple[Callable[[str], bytes], list[str]]] = {
             + text(folder)
             + b"\x85R."
         ),
-        ["looks up a name that it has worked out"],
+        ["calls _codecs.encode in another way than to write bytes"],
     ),
     "a name with dots": (
         lambda folder: b"\x80\x04" + name("torch", "serialization.os.mkdir") + text(folder) + b"\x85R.",

@@ -126,6 +126,47 @@ CHANGES = {
         in_entry("in_spec", json.dumps([1, spec("builtins.dict", json.dumps(["x'+'"]), LEAF)])),
         "has an input named \"x'+'\"",
     ),
+    "keywords-that-are-no-names": (
+        in_entry(
+            "in_spec", json.dumps([1, spec("builtins.tuple", "null", LEAF, spec("builtins.dict", '["x=1"]', LEAF))])
+        ),
+        'has an input named "x=1"',
+    ),
+    "keywords-that-are-no-texts": (
+        # Between quotes, `['', ' + f() + ']` is a string, an expression and a string.
+        in_entry(
+            "in_spec", json.dumps([1, spec("builtins.tuple", "null", LEAF, spec("builtins.dict", '[["", "+f()+"]]'))])
+        ),
+        "has a dictionary with the keys \"[['', '+f()+']]\"",
+    ),
+    "keys-that-are-no-list": (
+        in_entry("out_spec", json.dumps([1, spec("collections.OrderedDict", '"abc"', LEAF)])),
+        'has a dictionary with the keys "abc"',
+    ),
+    "string-with-an-escape": (
+        lambda tree: tree["graph_module"]["graph"]["inputs"].append({"as_string": "a\\x22"}),
+        'has the string "a\\\\x22" as an input',
+    ),
+    "string-of-two-lines": (
+        lambda tree: tree["graph_module"]["graph"]["inputs"].append({"as_string": "a\nb"}),
+        'has the string "a\\nb" as an input',
+    ),
+    "module": (
+        in_node("metadata", {"nn_module_stack": 'L__self__,,m.M;L__self___a,a"),f("),m.N'}),
+        'has a node of a module "L__self__,,m.M;L__self___a,a\\"),f(\\"),m.N"',
+    ),
+    "escape-in-a-name": (
+        lambda tree: tree["graph_module"]["module_call_graph"][0].update(fqn="a\\x5f"),
+        'has a parameter, buffer or module named "a\\\\x5f"',
+    ),
+    "attribute-of-anything": (
+        in_node("target", "_operator.attrgetter"),
+        'calls "_operator.attrgetter", which is no op',
+    ),
+    "method-of-an-op": (
+        in_operand({"as_operator": "torch.ops.higher_order.cond.py_impl"}),
+        'hands the function "torch.ops.higher_order.cond.py_impl" to an op',
+    ),
     "unreadable-spec": (in_entry("in_spec", "{"), 'has a structure that cannot be read: "{"'),
 }
 
@@ -138,7 +179,7 @@ def test_programs_that_run_something(artifacts, change, expected):
     assert code_in(tree) == expected
 
 
-REFUSED = {"value-name", "buffer"}
+REFUSED = {"value-name", "buffer", "string-with-an-escape", "string-of-two-lines"}
 """What no check gets to see: it contradicts the rest of the program."""
 
 

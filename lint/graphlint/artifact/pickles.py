@@ -7,14 +7,18 @@ by then. Where unpicklers differ, the pickle can't be followed: what reaches ove
 Python's C unpickler, and not at all by its other one.
 
 torch unpickles sample inputs and old weights as mere data (``weights_only=True``) and, where that fails, without any
-restraint; what its data-only unpickler (``torch/_weights_only_unpickler.py``) admits is no code, all else is.
+restraint. The names that its data-only unpickler (``torch/_weights_only_unpickler.py``) admits are harmless as
+``torch.save`` uses them, and in no other way: a class or function is called or handed to what rebuilds a tensor, and is
+no value; attributes are set of nothing but what has them in a state dict; keys are texts and numbers; what a persistent
+id refers to is a storage. So nothing that is built has a part that could be called, or says of itself what it likes.
 """
 
 # pickletools is not used: loading it takes longer than following the pickles of a common artifact, and where it is
 # stricter than the C unpickler (spellings of numbers, encodings, escapes) it would lose sight of what runs behind.
 
 import os
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar, Final, TypeGuard
 
 from graphlint.artifact.container import Container, folded
@@ -24,12 +28,24 @@ from graphlint.artifact.source import ByteSource
 
 ORDERED_DICT: Final = "collections.OrderedDict"
 ENCODE: Final = "_codecs.encode"
+COUNTER: Final = "collections.Counter"
+DEFAULTDICT: Final = "collections.defaultdict"
+DEQUE: Final = "collections.deque"
 REBUILD: Final = "torch._utils._rebuild_"
+FROM_TYPE: Final = "torch._tensor._rebuild_from_type_v2"
+PARAMETER_WITH_STATE: Final = f"{REBUILD}parameter_with_state"
+WRAPPER: Final = f"{REBUILD}wrapper_subclass"
 LONGEST_NUMBER: Final = 40
 """Digits, or bytes, of a number whose value is kept: far more than a magic number has, far less than takes time."""
 MOST_OPCODES: Final = 2_000_000
 LEAST_BYTES: Final = 4
 """How many opcodes are followed at least, and bytes to each on average in larger pickles. torch writes 6 to 8."""
+
+
+Allows = Callable[[str], bool]
+"""Whether somebody has said of a name that it is harmless."""
+_PLACE: Final = re.compile(r"[a-z]\w*(:\d+)?", re.ASCII)
+"""Where a storage was: ``cuda:0``."""
 
 
 class Name(str):
@@ -38,21 +54,30 @@ class Name(str):
     __slots__ = ()
 
 
+class Holding(tuple[object, ...]):
+    """A tuple that holds a class or a function: the arguments of a call, which are no value."""
+
+    __slots__ = ()
+
+
 class Dict:
     """A dict or OrderedDict: its items that have a string as their key."""
 
-    __slots__ = ("items", "ordered")
+    __slots__ = ("items", "odd", "ordered")
 
-    def __init__(self, items: Sequence[object] = (), *, ordered: bool = False) -> None:
+    def __init__(self, *, ordered: bool = False) -> None:
         self.items: dict[str, object] = {}
+        self.odd = False
+        """Whether it has other keys."""
         self.ordered = ordered
-        self.add(items)
 
     def add(self, items: Sequence[object]) -> None:
         """Keys and values in turn."""
         for key, value in zip(items[::2], items[1::2], strict=False):
             if type(key) is str:
                 self.items[key] = value
+            else:
+                self.odd = True
 
 
 class Storage:
@@ -80,26 +105,66 @@ def _are_numbers(value: object) -> TypeGuard[tuple[int, ...]]:
 
 
 MADE: Final = object()
-"""What calling a name has given."""
+"""What calling a harmless name has given, and what else is neither a key nor has attributes or items to set."""
+FOREIGN: Final = object()
+"""What calling any other name has given. That name is told, or is allowed: what its class does is up to it."""
+PLAIN: Final = object()
+"""A number, truth value or None, or bytes: what may be a key, and is not kept."""
+SET: Final = object()
 
 
 class DefectError(Exception):
     """The pickle can't be followed any further."""
 
 
-def _nothing(_: object) -> None:
-    """What lists, sets, truth values and None are followed as; they do not matter."""
+def _plain(_: object) -> object:
+    return PLAIN
 
 
-def _long(content: bytes) -> int | None:
-    return int.from_bytes(content, "little", signed=True) if len(content) <= LONGEST_NUMBER else None
+def _made(_: object) -> object:
+    return MADE
+
+
+def _long(content: bytes) -> object:
+    return int.from_bytes(content, "little", signed=True) if len(content) <= LONGEST_NUMBER else PLAIN
+
+
+def _none(_: str) -> bool:
+    return False
+
+
+with open(os.path.join(os.path.dirname(__file__), "data_only.txt"), encoding="utf-8") as _names:
+    ALLOWED: Final = frozenset(_names.read().split())
+"""The names that torch 2.13's data-only unpickler admits (``_get_allowed_globals``), some of which have others in
+protocol 2; a test compares the two."""
+CONSTANTS: Final = frozenset(name for name in ALLOWED if re.fullmatch(r"torch\.(?!device$)[a-z]\w*", name))
+"""Those that are values: dtypes, and schemes of quantization."""
+SCALARS: Final = frozenset(name for name in ALLOWED if name.endswith(".complex"))
+STORAGES: Final = frozenset(name for name in ALLOWED if name.endswith("Storage"))
+_CONTAINERS: Final = frozenset({DEFAULTDICT, DEQUE})
+"""What torch unpickles without restraint only, but is no code either."""
+HARMLESS: Final = ALLOWED | _CONTAINERS
+FACTORIES: Final = frozenset(
+    f"{module}.{name}"
+    for module in ("builtins", "__builtin__")
+    for name in ("bool", "dict", "float", "frozenset", "int", "list", "set", "tuple")
+)
+"""What a ``defaultdict`` may call; here they may be looked up, no more."""
+
+
+def _is_attribute(name: str) -> bool:
+    return not (name.startswith("__") and name.endswith("__"))
 
 
 class Followed:
-    """A pickle, from ``start`` up to where it was followed. What follows a mark is a stack of its own, as in C."""
+    """A pickle, from ``start`` up to where it was followed. What follows a mark is a stack of its own, as in C.
 
-    def __init__(self, data: bytes, start: int = 0) -> None:
+    ``allows`` tells which names besides torch's may be looked up, and be values.
+    """
+
+    def __init__(self, data: bytes, start: int = 0, allows: Allows = _none) -> None:
         self.data = data
+        self.allows = allows
         self.end = start
         """The offset behind the last opcode that was read."""
         self.stack: list[object] = []
@@ -118,8 +183,8 @@ class Followed:
         self.frame_end = 0
         self.stopped = False
         self.value: object = None
-        """What loading gives: a Dict, Storage, MADE or Name; a string, a number of common size, a tuple; None for
-        anything else, and where the end was not reached."""
+        """What loading gives: a Dict, Storage or Name; a string, a number of common size, a tuple or a list; one of the
+        constants above for anything else, and None where the end was not reached."""
         self.defect: str | None = None
         """Why the pickle could not be followed to its end."""
         self.opcodes = 0
@@ -193,36 +258,120 @@ class Followed:
         self.names.setdefault(name, False)
         return Name(name)
 
+    def act(self, phrase: str) -> None:
+        self.acts[phrase] = None
+
+    def is_value(self, value: object) -> bool:
+        """Whether it is data through and through."""
+        if type(value) is Name:
+            return value in CONSTANTS or self.allows(value)
+        return type(value) is not Holding
+
+    def keep(self, items: Iterable[object]) -> None:
+        """Notes what becomes a part of a value, and is none itself."""
+        if not all(map(self.is_value, items)):
+            self.act("keeps a class or function as a value")
+
+    def tuple_of(self, items: Sequence[object]) -> tuple[object, ...]:
+        return tuple(items) if all(map(self.is_value, items)) else Holding(items)
+
     def call(self, function: object, arguments: object) -> object:
         """The result of a call."""
         if not isinstance(function, Name):
-            self.acts["calls what it has worked out while it is loaded"] = None
-            return None
+            self.act("calls what it has worked out while it is loaded")
+            return FOREIGN
         self.names[function] = True
-        if function == ENCODE and not (isinstance(arguments, tuple) and arguments[1:] == ("latin1",)):
-            self.quoted = self.quoted or str(arguments)  # what another encoding gives is not worked out
-        if function == ORDERED_DICT:
-            return Dict(ordered=True)
+        if function not in HARMLESS or self.allows(function):
+            return FOREIGN
+        if not isinstance(arguments, tuple):
+            self.act(f"calls {function} with what it has worked out while it is loaded")
+            return MADE
+        special = self.SPECIAL.get(function)
+        if special is not None:
+            return special(self, *arguments) if self._is_called_well(function, arguments) else MADE
+        self.keep(arguments)
+        if function in SCALARS:
+            return PLAIN
         # Tensors and parameters are rebuilt from their storage, which comes first among the arguments.
-        first = arguments[0] if isinstance(arguments, tuple) and arguments else None
-        if isinstance(first, Storage) and isinstance(arguments, tuple) and function.startswith(REBUILD):
-            return first.shown(arguments[1:])
+        first = arguments[0] if arguments else None
+        return first.shown(arguments[1:]) if isinstance(first, Storage) and function.startswith(REBUILD) else MADE
+
+    def _is_called_well(self, function: Name, arguments: tuple[object, ...]) -> bool:
+        least, most = self.COUNTS[function]
+        if least <= len(arguments) <= most:
+            return True
+        self.act(f"calls {function} with {len(arguments)} arguments")
+        return False
+
+    def _encoded(self, text: object, encoding: object) -> object:
+        """How bytes are written in old protocols; other encodings make other texts of texts."""
+        if type(text) is not str or encoding != "latin1":
+            self.act(f"calls {ENCODE} in another way than to write bytes")
+        return PLAIN
+
+    def _dictionary(self, items: object = (), *, ordered: bool = True) -> Dict:
+        made = Dict(ordered=ordered)
+        if isinstance(items, Dict):
+            made.items.update(items.items)
+        elif isinstance(items, (list, tuple)) and all(
+            isinstance(one, (list, tuple)) and len(one) == 2 for one in items
+        ):
+            self._set(made, [part for pair in items for part in pair])
+        else:
+            self.act("makes a dictionary of what it has worked out while it is loaded")
+        return made
+
+    def _defaultdict(self, factory: object = PLAIN) -> Dict:
+        if not (factory is PLAIN or (type(factory) is Name and (factory in FACTORIES or factory in HARMLESS))):
+            self.keep([factory, factory])
+        return Dict()
+
+    def _deque(self, items: object = (), longest: object = PLAIN) -> object:
+        self.keep([items, longest])
+        return list(items) if isinstance(items, (list, tuple)) else MADE
+
+    def _from_type(self, function: object, kind: object, arguments: object, state: object) -> object:
+        """A tensor of a class of its own, or with attributes."""
+        if type(function) is Name and function.startswith(REBUILD) and type(kind) is Name:
+            self.call(function, arguments)
+        else:
+            self.act(f"calls {FROM_TYPE} in another way than to rebuild a tensor")
+        self._attributes(state)
         return MADE
 
-    def _decimal(self) -> int | None:
+    def _parameter_with_state(self, data: object, requires_grad: object, hooks: object, state: object) -> object:
+        self.keep([data, requires_grad, hooks])
+        self._attributes(state)
+        return data if isinstance(data, Storage) else MADE
+
+    def _wrapper(self, kind: object, *rest: object) -> object:
+        self.keep(rest if type(kind) is Name else [kind, *rest])
+        return MADE
+
+    def _attributes(self, state: object) -> None:
+        """What becomes attributes of a tensor, or of an OrderedDict: values by plain names."""
+        self.keep([state])
+        for one in state if type(state) is tuple and len(state) == 2 else (state,):
+            if isinstance(one, Dict):
+                if one.odd or not all(map(_is_attribute, one.items)):
+                    self.act("sets attributes of other names than objects have")
+            elif one is not PLAIN:
+                self.act("sets attributes that it has worked out while it is loaded")
+
+    def _decimal(self) -> object:
         """A number as a line of text. What C takes for more than plain digits (signs, underscores, a prefix for the
         base, of which a zero in front is one) is a number that is not known.
         """
         text = self.line().rstrip(b"L")
         plain = len(text) <= LONGEST_NUMBER and text.isdigit() and not text.startswith(b"0")
-        return int(text) if plain else None
+        return int(text) if plain else PLAIN
 
-    def _quoted(self) -> str | None:
+    def _quoted(self) -> object:
         text = self.line().strip()
         if len(text) >= 2 and text[:1] == text[-1:] and text[:1] in b"\"'" and b"\\" not in text:
             return self.text(text[1:-1], "surrogateescape")
         self.text(text, encoding="latin1")
-        return None  # what it says is not worked out
+        return MADE  # what it says is not worked out
 
     def _index(self) -> int:
         text = self.line().partition(b"\0")[0]  # as in C, where a string ends there
@@ -246,11 +395,11 @@ class Followed:
         name, module = self.stack.pop(), self.stack.pop()
         if type(name) is str and type(module) is str:
             return self.look_up(f"{module}.{name}")
-        self.acts["looks up a name that it has worked out while it is loaded"] = None
+        self.act("looks up a name that it has worked out while it is loaded")
         return None
 
-    def _short_tuple(self, length: int) -> tuple[object, ...]:
-        items = tuple(self.stack[-length:])
+    def _last(self, length: int) -> list[object]:
+        items = self.stack[-length:]
         if len(items) < length:
             raise IndexError
         del self.stack[-length:]
@@ -260,10 +409,53 @@ class Followed:
         self.outer.append(self.stack)
         self.stack = []
 
-    def _add(self, items: Sequence[object]) -> None:
+    def _set_top(self, items: Sequence[object]) -> None:
+        self._set(self.stack[-1], items)
+
+    def _set(self, target: object, items: Sequence[object]) -> None:
+        """Sets items: keys and values in turn."""
+        if target is FOREIGN:
+            return
+        self.keep(items)
+        if not isinstance(target, Dict):
+            self.act("sets items of what is no dictionary")
+            return
+        target.add(items)
+        if not all(type(key) is str or self._is_key(key) for key in items[::2]):
+            self.act("has a key that is neither a text nor a number")
+
+    def _is_key(self, key: object) -> bool:
+        if type(key) is tuple:
+            return all(type(one) in (str, int) or one is PLAIN for one in key)
+        return type(key) in (str, int) or key is PLAIN or (type(key) is Name and key in CONSTANTS)
+
+    def _append(self, items: Sequence[object]) -> None:
         target = self.stack[-1]
-        if isinstance(target, Dict):
-            target.add(items)
+        if target is FOREIGN:
+            return
+        self.keep(items)
+        if type(target) is list:
+            target += items
+        else:
+            self.act("appends to what is no list")
+
+    def _add(self, items: Sequence[object]) -> None:
+        self.keep(items)
+        if self.stack[-1] not in (SET, FOREIGN):
+            self.act("adds to what is no set")
+
+    def _list(self, items: list[object]) -> list[object]:
+        self.keep(items)
+        return items
+
+    def _dict(self, items: Sequence[object]) -> Dict:
+        made = Dict()
+        self._set(made, items)
+        return made
+
+    def _frozenset(self, items: Sequence[object]) -> object:
+        self.keep(items)
+        return MADE
 
     def _reduce(self) -> object:
         arguments, function = self.stack.pop(), self.stack.pop()
@@ -271,28 +463,43 @@ class Followed:
 
     def _object(self) -> object:
         items = self.marked()
-        return self.call(items[0], tuple(items[1:]))
+        return self.call(items[0], self.tuple_of(items[1:]))
 
     def _instance(self) -> object:
         items = self.marked()
-        return self.call(self._global(), tuple(items))
+        return self.call(self._global(), self.tuple_of(items))
+
+    def _with_keywords(self) -> object:
+        keywords = self.stack.pop()
+        arguments, function = self.stack.pop(), self.stack.pop()
+        if isinstance(function, Name) and not (isinstance(keywords, Dict) and not keywords.items and not keywords.odd):
+            self.act(f"calls {function} with keywords")
+        return self.call(function, arguments)
 
     def _build(self) -> None:
-        self.stack.pop()
+        state = self.stack.pop()
         target = self.stack[-1]
         if isinstance(target, Name):
-            self.acts[f"sets attributes of {target}"] = None
-        elif not (target is MADE or isinstance(target, Storage) or (isinstance(target, Dict) and target.ordered)):
-            self.acts["sets the state of what is neither a tensor nor an OrderedDict"] = None
+            self.act(f"sets attributes of {target}")
+        elif isinstance(target, Dict) and target.ordered:
+            self._attributes(state)
+        elif target is not FOREIGN:
+            self.act("sets the state of what is no OrderedDict")
 
     def _persistent(self) -> object:
-        """``("storage", class, key, device, size)``: how torch.save refers to a storage."""
+        """``("storage", class, key, device, size)``: how torch.save refers to a storage. Its old format has one more
+        item: None, or what part of another storage it is.
+        """
         identity = self.stack.pop()
-        key = identity[2] if isinstance(identity, tuple) and len(identity) > 2 and identity[0] == "storage" else None
-        if type(key) is not str:
-            return MADE
-        self.storages.add(key)
-        return Storage(key)
+        if isinstance(identity, tuple) and len(identity) in (5, 6):
+            what, kind, key, place, size, *part = identity
+            well = what == "storage" and type(kind) is Name and kind in STORAGES and type(size) is int
+            well = well and type(place) is str and _PLACE.fullmatch(place) is not None
+            if well and type(key) is str and all(one is PLAIN or type(one) is tuple for one in part):
+                self.storages.add(key)
+                return Storage(key)
+        self.act("refers to something outside that is no storage")
+        return FOREIGN
 
     def _stop(self) -> None:
         if self.end < self.frame_end:
@@ -309,20 +516,47 @@ class Followed:
     def _next_buffer(self) -> None:
         raise DefectError("it refers to a buffer outside")
 
+    SPECIAL: ClassVar[dict[str, Callable[..., object]]] = {
+        ENCODE: _encoded,
+        ORDERED_DICT: _dictionary,
+        COUNTER: lambda self, *items: self._dictionary(*items, ordered=False),
+        DEFAULTDICT: _defaultdict,
+        DEQUE: _deque,
+        FROM_TYPE: _from_type,
+        PARAMETER_WITH_STATE: _parameter_with_state,
+        WRAPPER: _wrapper,
+    }
+    """Calls that are more than making something of data."""
+    COUNTS: ClassVar = {
+        ENCODE: (2, 2),
+        ORDERED_DICT: (0, 1),
+        COUNTER: (0, 1),
+        DEFAULTDICT: (0, 1),
+        DEQUE: (0, 2),
+        FROM_TYPE: (4, 4),
+        PARAMETER_WITH_STATE: (4, 4),
+        WRAPPER: (1, 9),
+    }
+    """How many arguments they take, at least and at most."""
     _BY_OPCODES: ClassVar[dict[bytes, Callable[["Followed"], object]]] = {
-        b"N]\x88\x89\x8f\x98": _nothing,
-        b"FP": lambda self: _nothing(self.line()),
-        b"G": lambda self: _nothing(self.take(8)),
-        b"l\x91": lambda self: _nothing(self.marked()),
+        b"N\x88\x89\x98": _plain,
+        b"]": lambda self: [],
+        b"\x8f": lambda self: SET,
+        b"F": lambda self: _plain(self.line()),
+        b"P": lambda self: _made(self.line()),  # torch refuses these
+        b"G": lambda self: _plain(self.take(8)),
+        b"l": lambda self: self._list(self.marked()),
+        b"\x91": lambda self: self._frozenset(self.marked()),
         b"K": lambda self: self.number(1),
         b"M": lambda self: self.number(2),
         b"J": lambda self: self.number(4, signed=True),
         b"IL": _decimal,
         b"\x8a": lambda self: _long(self.counted(1)),
         b"\x8b": lambda self: _long(self.counted(4, signed=True)),
-        b"B": lambda self: _nothing(self.text(self.counted(4), encoding="latin1")),
-        b"C": lambda self: _nothing(self.text(self.counted(1), encoding="latin1")),
-        b"\x8e\x96": lambda self: _nothing(self.text(self.counted(8), encoding="latin1")),
+        b"B": lambda self: _plain(self.text(self.counted(4), encoding="latin1")),
+        b"C": lambda self: _plain(self.text(self.counted(1), encoding="latin1")),
+        b"\x8e": lambda self: _plain(self.text(self.counted(8), encoding="latin1")),
+        b"\x96": lambda self: _made(self.text(self.counted(8), encoding="latin1")),
         b"\x8c": lambda self: self.text(self.counted(1)),
         b"X": lambda self: self.text(self.counted(4)),
         b"\x8d": lambda self: self.text(self.counted(8)),
@@ -332,12 +566,12 @@ class Followed:
         b"V": lambda self: self.text(self.line(), "strict", "raw-unicode-escape"),
         b"S": _quoted,
         b")": lambda self: (),
-        b"\x85": lambda self: (self.stack.pop(),),
-        b"\x86": lambda self: self._short_tuple(2),
-        b"\x87": lambda self: self._short_tuple(3),
-        b"t": lambda self: tuple(self.marked()),
+        b"\x85": lambda self: self.tuple_of(self._last(1)),
+        b"\x86": lambda self: self.tuple_of(self._last(2)),
+        b"\x87": lambda self: self.tuple_of(self._last(3)),
+        b"t": lambda self: self.tuple_of(self.marked()),
         b"}": lambda self: Dict(),
-        b"d": lambda self: Dict(self.marked()),
+        b"d": lambda self: self._dict(self.marked()),
         b"2": lambda self: self.stack[-1],
         b"h": _short_get,
         b"j": lambda self: self.memo[self.number(4)],
@@ -349,17 +583,18 @@ class Followed:
         b"\x83": lambda self: self.look_up(f"copyreg extension {self.number(2)}"),
         b"\x84": lambda self: self.look_up(f"copyreg extension {self.number(4, signed=True)}"),
         b"R\x81": _reduce,  # of a function, and NEWOBJ of a class
-        b"\x92": lambda self: (self.stack.pop(), self._reduce())[1],  # with keywords
+        b"\x92": _with_keywords,
         b"o": _object,
         b"i": _instance,
         b"Q": _persistent,
         b"(": _mark,
         b"0": lambda self: self.stack.pop() if self.stack else self.marked(),
         b"1": marked,
-        b"a": lambda self: (self.stack.pop(), self.stack[-1]),
-        b"e\x90": lambda self: (self.marked(), self.stack[-1]),
-        b"s": lambda self: self._add(self._short_tuple(2)),
-        b"u": lambda self: self._add(self.marked()),
+        b"a": lambda self: self._append(self._last(1)),
+        b"e": lambda self: self._append(self.marked()),
+        b"\x90": lambda self: self._add(self.marked()),
+        b"s": lambda self: self._set_top(self._last(2)),
+        b"u": lambda self: self._set_top(self.marked()),
         b"q": lambda self: self._put(self.stack[-1], self.number(1)),
         b"r": lambda self: self._put(self.stack[-1], self.number(4)),
         b"p": lambda self: self._put(self.stack[-1], self._index()),
@@ -375,9 +610,9 @@ class Followed:
     SILENT: ClassVar = frozenset(b"(01aesuqrp\x94b\x80\x90\x95\x97\x98.")
 
 
-def follow(pickle: bytes, start: int = 0) -> Followed:
+def follow(pickle: bytes, start: int = 0, allows: Allows = _none) -> Followed:
     """Follows the pickle that begins at ``start``, up to its STOP."""
-    followed = Followed(pickle, start)
+    followed = Followed(pickle, start, allows)
     try:
         while not followed.stopped:
             followed.step()
@@ -410,20 +645,6 @@ def follow_dict(pickle: bytes, *, inputs: bool = False) -> tuple[Followed, Dict]
     return followed, value
 
 
-with open(os.path.join(os.path.dirname(__file__), "data_only.txt"), encoding="utf-8") as _names:
-    ALLOWED: Final = frozenset(_names.read().split())
-"""The names that torch 2.13's data-only unpickler admits (``_get_allowed_globals``), some of which have others in
-protocol 2; a test compares the two."""
-
-_CONTAINERS: Final = frozenset({"collections.defaultdict", "collections.deque"})
-"""What torch unpickles without restraint only, but is no code either."""
-_FACTORIES: Final = frozenset(
-    f"{module}.{name}"
-    for module in ("builtins", "__builtin__")
-    for name in ("bool", "dict", "float", "frozenset", "int", "list", "set", "tuple")
-)
-"""What a ``defaultdict`` may call; here they may be looked up, no more."""
-
 _OLD_FORMAT: Final = (0x1950A86A20F9469CFC6C, 1001, None, None, None)
 """What the pickles of torch.save's old format hold: a magic number, a version, and anything in the system's properties,
 the object, and the keys of its storages."""
@@ -445,8 +666,9 @@ class Scan:
     EACH: Final = 512
     """Bytes that each member counts for besides what is read of it."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, allows: Allows = _none) -> None:
         self.limits = limits
+        self._allows = allows
         self._left = self.FACTOR * limits.pickle_bytes
 
     def spend(self, size: int) -> None:
@@ -484,7 +706,7 @@ class Scan:
             position = followed.end
             # Much is equal to a number without being one (floats, tensors), and numbers have spellings that are not
             # followed: these values certainly differ.
-            told = expected is not None and isinstance(followed.value, (int, str, tuple, Dict))
+            told = expected is not None and isinstance(followed.value, (int, str, tuple, list, Dict))
             if followed.defect is not None or (told and followed.value != expected):
                 break
         return list(dict.fromkeys(found))
@@ -509,15 +731,15 @@ class Scan:
     def _follow(self, pickle: bytes, start: int = 0) -> Followed:
         """Follows a pickle (of torch.save's old format, the one at ``start``), and counts it."""
         self.spend(0)
-        followed = follow(pickle, start)
+        followed = follow(pickle, start, self._allows)
         # Opcodes take the time. Those that are shorter than what torch writes count as if they were not.
         self.spend(max(followed.end - start, LEAST_BYTES * followed.opcodes))
         return followed
 
 
 def _told(followed: Followed, *, inputs: bool = False) -> list[str]:
-    odd = {name: called for name, called in followed.names.items() if name not in ALLOWED and name not in _CONTAINERS}
-    names = [name for name, called in odd.items() if called or name not in _FACTORIES]
+    odd = {name: called for name, called in followed.names.items() if name not in HARMLESS}
+    names = [name for name, called in odd.items() if (called or name not in FACTORIES) and not followed.allows(name)]
     found = [f"{'calls' if followed.names[name] else 'looks up'} {_shown(name)}" for name in names[:_MOST_NAMES]]
     if len(names) > _MOST_NAMES:
         found.append(f"looks up {len(names) - _MOST_NAMES} more names")

@@ -7,11 +7,14 @@ A program looks like data, but ``torch.export.load`` and ``.module()`` put parts
 - ``guards_code`` is executed as it stands (``torch/export/_unlift.py``);
 - names of values, inputs, buffers, parameters and arguments are printed into the source of the module's ``forward``
   (``torch/fx/graph.py``);
-- inputs that are strings, and the keys of dicts among the inputs, are printed into guards
-  (``torch/export/_unlift.py``);
+- inputs that are strings are put between quotes in guards as they are, and the keys of dicts among the inputs as
+  Python spells them (``torch/export/_unlift.py``);
+- the names of keyword arguments are put between quotes in ``forward`` as they are (``torch/fx/graph.py``), and so are
+  the paths of modules that nodes record, once a program is unflattened (``torch/export/unflatten.py``);
 - the ``in_spec`` and ``out_spec`` of a ``defaultdict`` name a callable of any module, and enumerations in them a class
   of any module, which is imported (``torch/utils/_pytree.py``);
-- an operand may be any function below ``torch``, and some higher-order ops call theirs.
+- an operand may be any function below ``torch``, and some higher-order ops call theirs; a node may call any function
+  of ``_operator``, some of which look up attributes, or call what they are given.
 
 What torch itself writes is of a few harmless forms; everything else counts as code.
 """
@@ -31,12 +34,16 @@ if TYPE_CHECKING:  # a check of a program without symbolic sizes does without it
     import ast
 
 _OP: Final = (
-    r"torch\.ops\.(?!(import_module|load_library|loaded_libraries)\b|__)\w+"  # what else `torch.ops` has
-    r"\.((?<=\.aten\.)|(?!__))\w+(\.(?!__)\w+)?"  # nor what any object has: only aten's ops are called `__and__`
+    r"torch\.ops\.(higher_order\.(?!__)\w+|"
+    r"(?!(higher_order|import_module|load_library|loaded_libraries)\b|__)\w+"  # what else `torch.ops` has
+    r"\.((?<=\.aten\.)|(?!__))\w+(\.(?!__)\w+)?)"  # nor what any object has: only aten's ops are called `__and__`
 )
+_PYTHON: Final = """
+abs add and_ eq floordiv ge getitem gt invert le lshift lt mod mul ne neg not_ or_ pos pow rshift sub truediv xor
+"""
 _OPERATOR: Final = re.compile(_OP, re.ASCII)
 _TARGET: Final = re.compile(
-    rf"{_OP}|_operator\.\w+|math\.\w+|torch\._?sym_\w+|"
+    rf"{_OP}|_operator\.({'|'.join(_PYTHON.split())})|math\.\w+|torch\._?sym_\w+|"
     # What no op stands for until a program is decomposed.
     r"torch\._functorch\.predispatch\.\w+|torch\._C\._set_grad_enabled|"
     r"torch\.amp\.autocast_mode\._(enter|exit)_autocast|"
@@ -44,8 +51,10 @@ _TARGET: Final = re.compile(
     r"torch\._higher_order_ops\.\w+\.\w+",  # how torch 2.4 spells higher-order ops
     re.ASCII,
 )
-_QUALIFIED_NAME: Final = re.compile(r'([^"\\\x00-\x1f]|\\[^".\x00-\x1f])*')
-"""Nothing that could end the string that each part of such a name is put in: a quote, or a backslash before one."""
+_QUALIFIED_NAME: Final = re.compile(r'[^"\\\x00-\x1f]*')
+"""Nothing that could end the string that each part of such a name is put in, or be another name there."""
+_INPUT: Final = re.compile(r"[^\"'\\\n\r\0]*")
+"""A string that says the same when it is put between quotes as it is."""
 _NUMBER: Final = re.compile(r"[-+]?(\d[\d.]*|\.\d+)(e[-+]?\d+)?|[-+]?(inf|nan|oo)", re.ASCII | re.IGNORECASE)
 _TEXT: Final = re.compile(r"'([^'\\\n\r]|\\[^'\n\r])*'")
 """A string in an expression."""
@@ -67,6 +76,7 @@ _MATH_NAMES: Final = """
 isnan inf nan floor ceil trunc sqrt log log2 exp pow sin sinh asin asinh cos cosh acos tan tanh atan fmod
 """
 _MATH: Final = frozenset(_MATH_NAMES.split())
+_DICTS: Final = frozenset({"builtins.dict", "collections.OrderedDict"})
 _FACTORIES: Final = frozenset({"bool", "dict", "float", "frozenset", "int", "list", "set", "str", "tuple"})
 """Builtins that a ``defaultdict`` may call."""
 _QUALIFIED: Final = frozenset(
@@ -76,8 +86,8 @@ _LONGEST: Final = 1 << 16
 """Characters of an expression that is looked into: torch, too, would take minutes for more."""
 _MOST: Final = 1 << 20
 """Characters of all guards together that are looked into."""
-_WORLDLY: Final = re.compile(r"torch\.ops\.aten\.from_file\b")
-"""Ops that reach beyond the process: this one opens a file, and makes it if it is told to."""
+_WORLDLY: Final = re.compile(r"torch\.ops\.aten\.(from_file|save)\b")
+"""Ops that reach beyond the process: they open a file, and make it."""
 
 
 def program_code(program: Program, *, strict: bool = False) -> str | None:
@@ -115,11 +125,13 @@ def _of_graph(graph: Graph, strict: bool) -> Iterator[str]:
     survey, nodes = graph.survey, graph.nodes
     named = [node.name for node in nodes]
     names = [*(name for name in named if name and not name.isidentifier()), *survey.keywords]
+    paths = dict.fromkeys([node.metadata.get("nn_module_stack", "") for node in nodes if node.metadata])
     made = [output for position in survey.several for output in nodes[position].outputs]
     yield from _of_inputs(graph.inputs)
     yield from _walk(graph.inputs, strict)
     yield from _walk(graph.outputs, strict)
     yield from (found for name in dict.fromkeys(names) for found in _string("name", name))
+    yield from (found for path in paths for found in _string("nn_module_stack", path))
     yield from (found for target in graph.by_target for found in _string("target", target))
     yield from _walk([*(argument for _, argument in survey.rare), *made], strict)
     symbols = (graph.sym_int_values, graph.sym_float_values, graph.sym_bool_values, graph.custom_obj_values)
@@ -161,7 +173,7 @@ def _walk(value: Any, strict: bool) -> Iterator[str]:
 
 def _of_inputs(inputs: list[Argument]) -> Iterator[str]:
     texts = [one.as_string for one in inputs if one.as_string is not None]
-    yield from (f"has the string {_shown(text)} as an input" for text in texts if _may_end_text(text))
+    yield from (f"has the string {_shown(text)} as an input" for text in texts if not _INPUT.fullmatch(text))
 
 
 def _string(key: str, value: str) -> Iterator[str]:
@@ -190,6 +202,7 @@ _STRINGS: Final[dict[str, tuple[Callable[[str], object], str]]] = {
     "target": (_TARGET.fullmatch, "calls {}, which is no op"),
     "as_operator": (_OPERATOR.fullmatch, "hands the function {} to an op"),  # which runs it
     **dict.fromkeys(("name", "as_name"), (_is_name, "has a value or an argument named {}")),
+    "nn_module_stack": (_QUALIFIED_NAME.fullmatch, "has a node of a module {}"),
     **dict.fromkeys(_QUALIFIED, (_QUALIFIED_NAME.fullmatch, "has a parameter, buffer or module named {}")),
 }
 """What a string may be in the place of a key, and what is said of others."""
@@ -199,29 +212,39 @@ def _of_spec(spec: str, *, is_input: bool) -> Iterator[str]:
     """Of a pytree's specification."""
     if not spec:
         return
-    strings: list[str] = []
     try:
         _, root = msgspec.json.decode(spec)
-        keywords = root["children_spec"][1]["context"] if len(root["children_spec"]) == 2 else None
-        names = msgspec.json.decode(keywords) if isinstance(keywords, str) else None
-        for part in _parts(root):
-            context = _context(part["context"])
+        contexts = [(part["type"], _context(part["context"])) for part in _parts(root)]
+        children = root["children_spec"]
+        keywords = _context(children[1]["context"]) if is_input and _are_arguments(children) else ()
+        for kind, context in contexts:
             nested = list(_nested(context))
-            strings += [one for one in nested if isinstance(one, str)]
-            if part["type"] == "collections.defaultdict":
+            if kind == "collections.defaultdict":
                 module, name = context["default_factory_module"], context["default_factory_name"]
                 if module != "builtins" or name not in _FACTORIES:
                     yield f"has a defaultdict that calls {_shown(f'{module}.{name}')}"
             # How torch spells the members of enumerations.
-            members = (one.get("fqn") for one in nested if isinstance(one, dict) and "__enum__" in one)
+            members = [one.get("fqn") for one in nested if isinstance(one, dict) and "__enum__" in one]
             yield from (f"imports {_shown(member)}" for member in members)
+            if kind in _DICTS and not members and not _are_keys(context):
+                yield f"has a dictionary with the keys {_shown(context)}"
+            if is_input:
+                odd = [text for text in nested if isinstance(text, str) and _may_end_text(text)]
+                yield from (f"has an input named {_shown(text)}" for text in odd)
     except (msgspec.DecodeError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         yield f"has a structure that cannot be read: {_shown(spec)}"
         return
-    if is_input:
-        odd = [text for text in strings if _may_end_text(text)]
-        odd += [name for name in names or () if isinstance(name, str) and not name.isidentifier()]
-        yield from (f"has an input named {_shown(text)}" for text in odd)
+    odd = [name for name in keywords if not (isinstance(name, str) and name.isidentifier())]
+    yield from (f"has an input named {_shown(name)}" for name in odd)
+
+
+def _are_arguments(children: list[Any]) -> bool:
+    """Whether they are what a call is given: a tuple, and a dict of what has a name."""
+    return len(children) == 2 and children[1]["type"] == "builtins.dict"
+
+
+def _are_keys(keys: Any) -> bool:
+    return isinstance(keys, list) and all(key is None or isinstance(key, (str, int, float)) for key in keys)
 
 
 def _may_end_text(text: str) -> bool:
