@@ -180,9 +180,10 @@ def test_flipped_bytes_in_the_json(tmp_path):
     status, output, errors = run("--output-format=json", "--fix", ".", cwd=tmp_path)
     assert (status, errors) == (1, "")
     for file in json.loads(output)["files"]:
-        (found,) = file["diagnostics"]
+        found, *others = file["diagnostics"]
         assert (found["code"], found["member"]) == ("GL001", MEMBER)
         assert "checksum" in found["message"]
+        assert {one["code"] for one in others} <= {"GL003"}  # torch checks no checksum, and may run what it finds
     assert contents(tmp_path) == before
 
 

@@ -145,3 +145,59 @@ def test_plain_values_are_not_flagged(plain, tmp_path, value):
     torch.save((({"x": torch.ones(3, 4)}, value), {}), saved_inputs)
     path = changed(plain / "dict.pt2", tmp_path / "model.pt2", sample_inputs(saved_inputs.read_bytes()))
     assert [one for one in lint(path).diagnostics if one.code == "GL003"] == []
+
+
+def a_guard(tree, _):
+    tree["guards_code"] = [CALL]
+
+
+def encrypted(data, header):
+    data[header + 6] |= 1
+
+
+def of_another_name(data, header):
+    data[header + 30] ^= 1
+
+
+def of_another_checksum(data, header):
+    spare = data.index(b" ", header + data[header:].index(b"{"))
+    data[spare] = ord("\n")  # in JSON, one is as good as the other
+
+
+DAMAGES = {
+    encrypted: "is encrypted by its header, and not by the archive's directory",
+    of_another_name: "is damaged: its header contradicts the archive's directory",
+    of_another_checksum: "is damaged: its checksum does not match its content",
+}
+
+
+@pytest.mark.parametrize(("damage", "expected"), DAMAGES.items(), ids=lambda one: getattr(one, "__name__", ""))
+def test_damage_that_torch_reads_over_hides_nothing(plain, loader, tmp_path, damage, expected):
+    path = changed(plain / "dict.pt2", tmp_path / "model.pt2", a_guard)
+    with open_artifact(path) as artifact:
+        (entry,) = artifact.programs
+        header = artifact.container.members[entry.member].header_offset
+    data = bytearray(path.read_bytes())
+    damage(data, header)
+    path.write_bytes(data)
+    assert loader.load(path).markers, "this is no attack: the test has to find one that is"
+    for result in (lint(path), fix(path)):
+        unreadable, runs = result.diagnostics
+        assert (unreadable.code, unreadable.message) == ("GL001", f'member "{entry.member}" {expected}')
+        assert (runs.code, runs.message) == ("GL003", f'executes the guard "{CALL[:77]}..."')
+
+
+def test_contradictions_hide_nothing(plain, loader, tmp_path):
+    """What torch looks at later than it evaluates sizes."""
+
+    def change(tree, _):
+        graph = tree["graph_module"]["graph"]
+        [value] = [one for one in graph["tensor_values"].values() if one["sizes"]][:1]
+        value["sizes"][0] = {"as_expr": {"expr_str": "__import__('os').mkdir('ran')", "hint": None}}
+        tree["graph_module"]["signature"]["output_specs"] = []
+
+    path = changed(plain / "dict.pt2", tmp_path / "model.pt2", change)
+    assert loader.load(path).markers, "this is no attack: the test has to find one that is"
+    unreadable, runs = lint(path).diagnostics
+    assert (unreadable.code, unreadable.message) == ("GL001", "the signature describes 0 outputs, the graph has 1")
+    assert (runs.code, runs.message) == ("GL003", "evaluates \"__import__('os').mkdir('ran')\"")

@@ -70,9 +70,9 @@ class Artifact(AbstractContextManager["Artifact"]):
         """Where the archive has the extra file of that name (``extra_files`` of ``torch.export.save``), if it has."""
         return f"{self.root}/extra/{name}" if self.root else f"extra_files/{name}"
 
-    def read_program(self, entry: ProgramEntry) -> bytes:
-        """The program's JSON, checked against its size and checksum but not parsed."""
-        return self.container.read(entry.member, self.limits.program_bytes, "program-bytes")
+    def read_program(self, entry: ProgramEntry, *, as_torch: bool = False) -> bytes:
+        """The program's JSON, checked against its size and checksum but not parsed; or what torch reads of it."""
+        return self.container.read(entry.member, self.limits.program_bytes, "program-bytes", as_torch=as_torch)
 
 
 def open_artifact(path: AnyPath, limits: Limits = DEFAULT) -> Artifact:

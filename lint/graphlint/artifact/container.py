@@ -116,8 +116,10 @@ class Container(AbstractContextManager["Container"]):
     def close(self) -> None:
         self.source.close()
 
-    def read(self, name: str, limit: int = READ_LIMIT, key: str = "") -> bytes:
+    def read(self, name: str, limit: int = READ_LIMIT, key: str = "", *, as_torch: bool = False) -> bytes:
         """The inflated content of a member.
+
+        ``as_torch`` asks for what torch reads of it, which goes by the directory alone and checks no checksum.
 
         ``key`` is that of the limit in the configuration. Raises ArtifactError (with ``member``) when there is no such
         member, when it is damaged, encrypted, compressed in another way than by deflate, larger than ``limit`` bytes,
@@ -135,12 +137,12 @@ class Container(AbstractContextManager["Container"]):
                 f"is a zip bomb, or close to one: {member.compressed_size} bytes are to become {member.size}, and the "
                 f"limit is {self.limits.ratio} times as many ({raise_it('ratio')})",
             ).of_limits()
-        data = self.source.read_at(self._start(member), member.compressed_size)
+        data = self.source.read_at(self._start(member, as_torch=as_torch), member.compressed_size)
         if len(data) != member.compressed_size:
             raise ArtifactError(f"the file ends in the middle of member {quoted(name)} (truncated?)", member=name)
         if member.method == DEFLATED:
             data = _inflate(member, data)
-        if zlib.crc32(data) != member.crc:
+        if zlib.crc32(data) != member.crc and not as_torch:
             raise _damaged(name, "is damaged: its checksum does not match its content")
         return data
 
@@ -153,7 +155,7 @@ class Container(AbstractContextManager["Container"]):
             return BytesSource(self.read(name, limit, key))
         return SectionSource(self.source, self._start(member), member.size)
 
-    def data_offset(self, member: Member) -> int:
+    def data_offset(self, member: Member, *, as_torch: bool = False) -> int:
         """Where the member's data starts, by its local header, which must agree with the directory."""
         header = self.source.read_at(member.header_offset, LOCAL.size)
         if len(header) < LOCAL.size or not header.startswith(LOCAL_SIGNATURE):
@@ -166,10 +168,10 @@ class Container(AbstractContextManager["Container"]):
         if not flags & FLAG_DESCRIPTOR:
             agrees &= crc == member.crc
             agrees &= compressed_size in {member.compressed_size, MAX32} and size in {member.size, MAX32}
-        if not agrees:
+        if not agrees and not as_torch:
             raise _damaged(member.name, "is damaged: its header contradicts the archive's directory")
-        if flags & FLAG_ENCRYPTED:
-            raise _damaged(member.name, "is encrypted")
+        if flags & FLAG_ENCRYPTED and not as_torch:
+            raise _damaged(member.name, "is encrypted by its header, and not by the archive's directory")
         return member.header_offset + LOCAL.size + name_length + extra_length
 
     def _member(self, name: str) -> Member:
@@ -178,7 +180,7 @@ class Container(AbstractContextManager["Container"]):
             raise ArtifactError(f"member {quoted(name)} is missing", member=name)
         return member
 
-    def _start(self, member: Member) -> int:
+    def _start(self, member: Member, *, as_torch: bool = False) -> int:
         """Where the data of a member starts that can be read, and fits into the archive."""
         if member.flags & FLAG_ENCRYPTED:
             raise _damaged(member.name, "is encrypted")
@@ -190,7 +192,7 @@ class Container(AbstractContextManager["Container"]):
         if CENTRAL.unpack_from(member.record)[15] & FOLDER:
             # torch's reader then leaves the memory for its content as it found it.
             raise _damaged(member.name, "is marked as a folder, and torch reads no content of those")
-        start = self.data_offset(member)
+        start = self.data_offset(member, as_torch=as_torch)
         if start + member.compressed_size > self.end.directory_offset:
             raise _damaged(member.name, "does not fit into the archive (truncated, or its directory is damaged)")
         return start
@@ -213,7 +215,7 @@ class Container(AbstractContextManager["Container"]):
             disk, first_disk, *wide = self._wide_end(end64_offset, tail_offset + locator)
             # Readers differ in which of the two records they believe, so they must say the same.
             if any(value not in {top, real} for (value, top), real in zip(narrow, wide, strict=True)):
-                raise _broken("its two end records contradict each other")
+                raise _broken("its two end records contradict each other").of_readers()
             entries_here, entries, size, offset = wide
             disk = max(disk, disks - 1)
         if disk > 0 or first_disk or entries_here != entries:
@@ -234,7 +236,7 @@ class Container(AbstractContextManager["Container"]):
             raise _broken(
                 "something stands between its zip64 end record and what tells of it, so that readers disagree on "
                 "where it is"
-            )
+            ).of_readers()
         return END64.unpack(record)[4:]
 
     def _read_directory(self) -> dict[str, Member]:
@@ -258,14 +260,14 @@ class Container(AbstractContextManager["Container"]):
             # torch goes by the offset that the end record tells, others take the directory to stand right before it.
             raise _broken(
                 "something stands between its directory and the end record, so that readers disagree on where it is"
-            )
+            ).of_readers()
         members: dict[str, Member] = {}
         position = 0
         while position < len(directory) and len(members) <= end.entries:
             member = _central_member(directory, position)
             if member.name in members:
                 what = "is in the archive twice: which one is meant depends on the reader"
-                raise _damaged(member.name, what)
+                raise _damaged(member.name, what).of_readers()
             if member.header_offset + LOCAL.size > end.directory_offset:
                 raise _damaged(member.name, "does not fit into the archive (truncated, or its directory is damaged)")
             members[member.name] = member
@@ -275,7 +277,7 @@ class Container(AbstractContextManager["Container"]):
         # No writer makes members that share bytes; they make little out to be much.
         for member, other in itertools.pairwise(in_file_order(members)):
             if member.least_end > other.header_offset:
-                raise _damaged(member.name, f"overlaps member {quoted(other.name)} in the archive")
+                raise _damaged(member.name, f"overlaps member {quoted(other.name)} in the archive").of_readers()
         return members
 
     def _begins_well(self) -> bool:
@@ -337,10 +339,10 @@ def _central_member(directory: bytes, position: int) -> Member:
     # torch's reader goes by the raw bytes and its writer writes UTF-8: code page 437, the format's old default, is out.
     name = record[CENTRAL.size : CENTRAL.size + name_length].decode("utf-8", "surrogateescape")
     if "\0" in name:
-        raise _damaged(name, "has a NUL in its name: readers disagree on what it is called")
+        raise _damaged(name, "has a NUL in its name: readers disagree on what it is called").of_readers()
     extra = record[CENTRAL.size + name_length : CENTRAL.size + name_length + extra_length]
     if extra and any(kind == EXTRA_UNICODE_PATH for kind, _, _ in extra_fields(extra)):
-        raise _damaged(name, "has a second name in an extra field: readers disagree on what it is called")
+        raise _damaged(name, "has a second name in an extra field: readers disagree on what it is called").of_readers()
     places = [size, compressed_size, offset]
     if MAX32 in places:
         # What says "see zip64" stands in its extra field, in this order.

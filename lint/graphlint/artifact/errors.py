@@ -27,6 +27,11 @@ class ArtifactError(GraphlintError):
         self.advice = "if it is not, do not load it either"
         return self
 
+    def of_readers(self) -> "ArtifactError":
+        """The same, where two readers see two files."""
+        self.advice = "do not load it: what torch reads there, and runs, need not be what others see"
+        return self
+
 
 class UnavailableError(ArtifactError):
     """A file that the system does not let anybody read, or that is none."""

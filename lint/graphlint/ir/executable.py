@@ -24,6 +24,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -99,6 +100,26 @@ def program_code(program: Program, *, strict: bool = False) -> str | None:
     return next(_found(program, strict), None)
 
 
+def unread_code(tree: Any) -> str | None:
+    """The same of a program that contradicts itself or is none, as JSON has it."""
+    return next(chain(_of_guards(_guards(tree)), _of_texts(tree), _walk(tree, strict=False)), None)
+
+
+def _guards(tree: Any) -> list[Any]:
+    guards = tree.get("guards_code") if isinstance(tree, dict) else None
+    return guards if isinstance(guards, list) else []
+
+
+def _of_texts(tree: Any) -> Iterator[str]:
+    """Of the strings among the inputs of graphs: other than the operands of nodes, these have no name."""
+    for part in _nested(tree):
+        inputs = part.get("inputs") if isinstance(part, dict) else None
+        for one in inputs if isinstance(inputs, list) else ():
+            text = one.get("as_string") if isinstance(one, dict) else None
+            if isinstance(text, str) and not _INPUT.fullmatch(text):
+                yield f"has the string {_shown(text)} as an input"
+
+
 def _found(program: Program, strict: bool) -> Iterator[str]:
     module = program.graph_module
     yield from _of_guards(program.guards_code or ())
@@ -164,7 +185,8 @@ def _walk(value: Any, strict: bool) -> Iterator[str]:
             if isinstance(item, str):
                 yield from _string(key, item)
             elif key == "forward_arg_names" and isinstance(item, list):
-                yield from (f"has an argument named {_shown(name)}" for name in item if not name.isidentifier())
+                names = (name for name in item if not (isinstance(name, str) and name.isidentifier()))
+                yield from (f"has an argument named {_shown(name)}" for name in names)
             elif item is not None:
                 if isinstance(value, ModuleCallSignature) and key == "inputs":
                     yield from _of_inputs(item)

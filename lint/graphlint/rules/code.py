@@ -5,13 +5,12 @@ compiled code, and puts parts of the program's JSON through ``eval`` and ``exec`
 the rest by :mod:`graphlint.artifact.pickles` and :mod:`graphlint.ir.executable`.
 """
 
-import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
 
 import msgspec
 
-from graphlint.artifact.artifact import Artifact
+from graphlint.artifact.artifact import Artifact, ProgramEntry
 from graphlint.artifact.container import folded, quoted
 from graphlint.artifact.errors import ArtifactError, ProgramError
 from graphlint.artifact.limits import UNLIMITED
@@ -19,8 +18,7 @@ from graphlint.artifact.payloads import read_config
 from graphlint.artifact.pickles import Scan
 from graphlint.artifact.source import ByteSource
 from graphlint.ir.document import Document
-from graphlint.ir.executable import program_code
-from graphlint.ir.model import Program
+from graphlint.ir.executable import program_code, unread_code
 
 _UNKNOWN = "cannot be looked into, so that what it runs is not known"
 _MOST = 1000
@@ -47,7 +45,7 @@ def find_code(artifact: Artifact) -> Iterator[Code]:
     yield from _confusions(artifact)
     for entry in artifact.programs:
         try:
-            what = _read_code(artifact.read_program(entry), entry.member)
+            what = _read_code(artifact, entry)
         except ArtifactError as error:
             what = f"{_UNKNOWN}: {error}"
         if what:
@@ -55,16 +53,32 @@ def find_code(artifact: Artifact) -> Iterator[Code]:
     yield from find_member_code(artifact)
 
 
-def _read_code(data: bytes, member: str) -> str | None:
+def _read_code(artifact: Artifact, entry: ProgramEntry) -> str | None:
     try:
-        return find_program_code(Document.from_bytes(data, member, limits=UNLIMITED), strict=True)
-    except ProgramError:
-        # It contradicts itself, and may do so by what it runs.
-        with contextlib.suppress(msgspec.DecodeError, ValueError, RecursionError, AttributeError, KeyError, TypeError):
-            what = program_code(msgspec.json.decode(data, type=Program))
-            if what is not None:
-                return what
+        data = artifact.read_program(entry)
+        return find_program_code(Document.from_bytes(data, entry.member, limits=UNLIMITED), strict=True)
+    except ArtifactError:
+        what = find_unread_code(artifact, entry)
+        if what is not None:
+            return what
         raise
+
+
+def find_unread_code(artifact: Artifact, entry: ProgramEntry) -> str | None:
+    """What of a program torch runs that is damaged or contradicts itself, for torch reads and evaluates much of such
+    programs before it gives up, or all; None if nothing.
+    """
+    import json
+
+    try:
+        data = artifact.read_program(entry, as_torch=True)
+        try:
+            tree = msgspec.json.decode(data)
+        except msgspec.DecodeError:  # Python takes words for numbers
+            tree = json.loads(data)
+        return unread_code(tree)
+    except (ArtifactError, ValueError, RecursionError):
+        return None  # so torch, too, gets to see nothing
 
 
 def find_program_code(document: Document, *, strict: bool = False) -> str | None:

@@ -16,7 +16,7 @@ from graphlint.ir.document import Document
 from graphlint.ir.source import model_lines
 from graphlint.report.results import Action, FileResult, RestoredCheck
 from graphlint.rules.base import Rule, no_fix
-from graphlint.rules.code import find_member_code, find_program_code
+from graphlint.rules.code import find_member_code, find_program_code, find_unread_code
 from graphlint.rules.diagnostics import Diagnostic
 from graphlint.rules.files import CodeInArtifact, LfsPointer, UnreadableArtifact
 from graphlint.rules.ignore_comments import UnusedIgnore
@@ -144,6 +144,9 @@ class _Run:
                 work(entry, read_document(self._artifact, entry))
             except ArtifactError as error:
                 self._found["diagnostics"] += _unreadable(error, self._path, self._settings, entry.name)
+                if error.advice == ArtifactError.advice and CodeInArtifact.code in self._settings.enabled:
+                    what = find_unread_code(self._artifact, entry)
+                    self._code += [] if what is None else [_about_code(self._path, what, entry.member)]
 
     def _check(self, entry: ProgramEntry, document: Document) -> None:
         self._note_lines(document)
@@ -261,17 +264,14 @@ class _Run:
     def _find_code(self) -> None:
         """What torch would run as code when it loads the artifact: what is found in the programs, then in members."""
         if CodeInArtifact.code in self._settings.enabled:
-            members = (
-                _about_file(CodeInArtifact, self._path, found.what, _RUNS, found.member)
-                for found in find_member_code(self._artifact)
-            )
+            members = (_about_code(self._path, found.what, found.member) for found in find_member_code(self._artifact))
             self._found["diagnostics"] += [*self._code, *members]
 
     def _find_program_code(self, entry: ProgramEntry, document: Document, changed: Document) -> None:
         """Note what code there is in a program, and still is once it is ``changed``."""
         what = find_program_code(document) if CodeInArtifact.code in self._settings.enabled else None
         if what is not None and (what := find_program_code(changed)) is not None:
-            self._code.append(_about_file(CodeInArtifact, self._path, what, _RUNS, entry.member))
+            self._code.append(_about_code(self._path, what, entry.member))
 
 
 def _diff(name: str, before: Document, after: Document, afterwards: str) -> list[str]:
@@ -293,6 +293,10 @@ def _unreadable(
     if rule.code not in settings.enabled:
         return ()
     return (_about_file(rule, path, str(error), error.advice, error.member, program),)
+
+
+def _about_code(path: str, what: str, member: str) -> Diagnostic:
+    return _about_file(CodeInArtifact, path, what, _RUNS, member)
 
 
 def _about_file(
