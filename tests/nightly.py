@@ -1,9 +1,9 @@
-"""Random programs, models and the fuzzer with fresh seeds: what is to be run every night.
+"""Random programs, models, hostile artifacts and the fuzzer with fresh seeds: what is to be run every night.
 
 ::
 
     python tests/nightly.py                                                    # some hours
-    python tests/nightly.py --programs 40 --mutations 200 --models gpt2 clip   # a minute or two
+    python tests/nightly.py --programs 40 --mutations 200 --samples 100 --models gpt2 clip   # a minute or two
     python tests/nightly.py --seed 4711                                        # once more
 
 Prints each command with its seed, and a summary. Exit status 1 where something is not as it has to be; failures are
@@ -38,6 +38,15 @@ def steps(options: argparse.Namespace) -> Steps:
         ],
         "checks": ["-m", "pytest", "-q", "tests/fixing/test_random_programs.py"],
         "models": ["tests/models/compare.py", "--seed", str(options.seed), *options.models],
+        "hostile": [
+            "tests/fuzz/hostile.py",
+            "--samples",
+            str(options.samples),
+            "--seed",
+            str(options.seed),
+            "--save",
+            f"{options.save}/hostile",
+        ],
         "fuzzer": ["tests/fuzz/fuzz.py", "--mutations", str(options.mutations), *shared, f"{options.save}/mutations"],
     }
 
@@ -63,6 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**9), help="default: a fresh one")
     parser.add_argument("--programs", type=int, default=5000)
     parser.add_argument("--mutations", type=int, default=20000)
+    parser.add_argument("--samples", type=int, default=20000, help="hostile artifacts")
     parser.add_argument("--models", nargs="*", default=[], metavar="MODEL", help="default: all of the zoo")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--save", type=Path, default=Path("nightly-failures"))

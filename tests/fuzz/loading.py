@@ -19,6 +19,15 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+PAYLOAD = "graphlint_payload"
+"""A module that can be imported, and leaves a marker when it is."""
+SOURCE = """
+import enum, os
+os.makedirs("ran", exist_ok=True)
+Colour = enum.Enum("Colour", ["RED"])
+def call(*arguments, **keywords):
+    os.makedirs("called", exist_ok=True)
+"""
 SECONDS = 60
 """Of one file. What takes longer is ended, and has left what it has left."""
 
@@ -70,10 +79,13 @@ def _use(path: str) -> None:
         program = torch.export.load(path)
         os.write(3, b"loads")
         for made in (program.module, lambda: torch.export.unflatten(program)):
-            for inputs in (lambda: program.example_inputs, lambda: _described(program)):
-                with contextlib.suppress(BaseException):
-                    arguments, keywords = inputs()
-                    made()(*arguments, **keywords)
+            with contextlib.suppress(BaseException):
+                module = made()
+                for inputs in (lambda: _described(program), lambda: program.example_inputs):
+                    with contextlib.suppress(BaseException):
+                        arguments, keywords = inputs()
+                        module(*arguments, **keywords)
+                        break
 
 
 def _described(program: Any) -> Any:
@@ -130,9 +142,12 @@ def _serve() -> None:
     torch.set_num_threads(1)
     warm = Path(__file__).parents[1] / "artifacts" / "2.13.0" / "clean.pt2"
     torch.export.load(warm).module()  # what is imported late
-    output = os.fdopen(os.dup(1), "w")
-    for line in sys.stdin:
-        print(json.dumps(_loaded(line.rstrip("\n"))._asdict()), file=output, flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, f"{PAYLOAD}.py").write_text(SOURCE)
+        sys.path.insert(0, folder)
+        sys.dont_write_bytecode = True
+        for line in sys.stdin:
+            print(json.dumps(_loaded(line.rstrip("\n"))._asdict()), flush=True)
 
 
 if __name__ == "__main__":
