@@ -149,7 +149,7 @@ def test_git_lfs_pointer(file):
         ({"m/archive_format": "pt2", "m/data/aotinductor/model/x.so": "ELF"}, "AOTInductor"),
         ({"archive_format": "pt2", "data/aotinductor/model/x.so": "ELF"}, "AOTInductor"),
         ({"m/archive_format": "pt2", "m/data/executorch/x.pte": ""}, "ExecuTorch"),
-        ({"m/archive_format": "pt2", "m/archive_version": "0", "m/extra/notes.txt": ""}, "without exported programs"),
+        ({"m/archive_format": "pt2", "m/archive_version": "0", "m/extra/notes.txt": ""}, "without a program"),
     ],
 )
 def test_nothing_to_lint_is_said(file, members, note):

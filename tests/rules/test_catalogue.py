@@ -21,6 +21,7 @@ GL001 unreadable-artifact yes error none
 GL002 lfs-pointer yes error none
 GL003 code-in-artifact yes error none
 GL004 unloadable-schema no warning none
+GL005 no-programs yes warning none
 GL101 in-place-op yes error safe
 GL102 input-mutation yes error safe
 GL103 buffer-mutation yes error safe
@@ -69,6 +70,7 @@ WITHOUT_EXAMPLE = {
     "GL002": "is about files",
     "GL003": "is about files",
     "GL004": "the text form is always of a schema that loads",
+    "GL005": "is about files",
     "GL306": "see the tests of effects",
     "GL307": "see the tests of effects",
     "GL601": "depends on the target",

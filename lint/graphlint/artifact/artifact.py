@@ -20,6 +20,11 @@ from graphlint.artifact.source import AnyPath, ByteSource, FileSource, is_url
 LFS_PREFIX = b"version https://git-lfs.github.com/spec/"
 FLAT_PROGRAM = "serialized_exported_program.json"
 AOTINDUCTOR = "data/aotinductor/"
+EXECUTORCH = "data/executorch/"
+HALF = (
+    "a PT2 archive without a program: torch.export.save leaves such a file where it fails half-way, as it does at an "
+    "op that cannot be serialized"
+)
 EXPORT_IT = "export the model with torch.export and save it with torch.export.save"
 
 Layout = Literal["flat", "pt2-pickled", "pt2"]
@@ -59,6 +64,9 @@ class Artifact(AbstractContextManager["Artifact"]):
         self.container = container
         self.limits = container.limits
         self.root, self.programs, self.note = _recognize(container)
+        """The note says what an archive without programs is."""
+        self.compiled = () if self.programs else _compiled(container, self.root)
+        """The members of a package of compiled code."""
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -170,11 +178,16 @@ def _recognize(container: Container) -> tuple[str, tuple[ProgramEntry, ...], str
         return root, programs, ""
     for folder, what in (
         (AOTINDUCTOR, "a package of compiled code (AOTInductor)"),
-        ("data/executorch/", "a package of ExecuTorch programs"),
+        (EXECUTORCH, "a package of ExecuTorch programs"),
     ):
         if any(name.startswith(f"{root}/{folder}") for name in members):
             return root, (), f"{what} without exported programs"
-    return root, (), "a PT2 archive without exported programs"
+    return root, (), HALF
+
+
+def _compiled(container: Container, root: str) -> tuple[str, ...]:
+    folders = tuple(f"{root}/{folder}".removeprefix("/") for folder in (AOTINDUCTOR, EXECUTORCH))
+    return tuple(name for name in container.members if name.startswith(folders))
 
 
 def _refuse_strays(container: Container, root: str) -> None:

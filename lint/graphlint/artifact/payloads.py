@@ -12,11 +12,40 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from graphlint.artifact.artifact import Artifact, ProgramEntry
-from graphlint.artifact.container import Container
+from graphlint.artifact.container import Container, quoted
 from graphlint.artifact.errors import ArtifactError
 
 if TYPE_CHECKING:
     from graphlint.artifact.pickles import Storage
+
+
+class _Number(msgspec.Struct):
+    as_int: int | None = None
+
+
+class Layout(msgspec.Struct):
+    """What a list says of a tensor."""
+
+    dtype: int = 0
+    sizes: list[_Number] = []
+    strides: list[_Number] = []
+    storage_offset: _Number | None = None
+
+    @property
+    def last(self) -> int | None:
+        """How many elements of its storage it reaches over; None where that is not told in numbers."""
+        sizes, strides = ([one.as_int for one in numbers] for numbers in (self.sizes, self.strides))
+        offset = 0 if self.storage_offset is None else self.storage_offset.as_int
+        if offset is None or len(sizes) != len(strides):
+            return None
+        reach = offset
+        for size, stride in zip(sizes, strides, strict=True):
+            if size is None or stride is None:
+                return None
+            if size == 0:
+                return 0
+            reach += (size - 1) * stride
+        return reach + 1
 
 
 class Payload(msgspec.Struct):
@@ -26,6 +55,14 @@ class Payload(msgspec.Struct):
     """The member that holds it, in the folder of the list."""
     use_pickle: bool = False
     tensor_meta: msgspec.Raw = msgspec.Raw(b"null")
+
+    @property
+    def layout(self) -> Layout | None:
+        """What is said of the tensor. Raises ArtifactError where that is of another shape than torch's."""
+        try:
+            return msgspec.json.decode(self.tensor_meta, type=Layout | None)
+        except msgspec.DecodeError as error:
+            raise ArtifactError(f"what a list says of {quoted(self.path_name)} is not understood: {error}") from None
 
 
 class Stored(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""GL001 to GL004: artifacts that cannot be read, not by everyone, or not without running what is in them."""
+"""GL001 to GL005: artifacts that cannot be read, not by everyone, or not without running what is in them."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -12,8 +12,10 @@ class UnreadableArtifact(Rule):
     """A file that is no artifact, or a broken one.
 
     ## What it does
-    Flags what cannot be linted: no zip archive, a truncated one, one without a program, broken JSON, an unknown
-    layout, a graph that names values which nothing defines. The message says which member and what is wrong.
+    Flags what cannot be linted: no zip archive, a truncated one, one without a program (which `torch.export.save`
+    leaves where it fails half-way), broken JSON, an unknown layout, a graph that names values which nothing defines.
+    Also flags archives that lack weights, constants or sample inputs which torch looks for, or hold other sizes of them
+    than they say. The message says which member and what is wrong.
 
     ## Why is this bad?
     Nobody can load it, and a linter that skipped it would pass it.
@@ -67,6 +69,22 @@ class CodeInArtifact(Rule):
     """
 
     code = "GL003"
+
+
+class NoPrograms(Rule):
+    """A package of compiled code without an exported program.
+
+    ## What it does
+    Flags archives that AOTInductor or ExecuTorch have made, and that hold no program to lint, with the number of shared
+    libraries in them.
+
+    ## Why is this bad?
+    Nothing was checked. Shared libraries are native code, which runs when torch loads the package, and which no linter
+    reads. List the rule in `per-file-ignores` for packages that you made yourself.
+    """
+
+    code = "GL005"
+    severity = "warning"
 
 
 class UnloadableSchema(Rule):

@@ -17,8 +17,9 @@ from graphlint.ir.source import model_lines
 from graphlint.report.results import Action, FileResult, RestoredCheck
 from graphlint.rules.base import Rule, no_fix
 from graphlint.rules.code import find_member_code, find_program_code, find_unread_code
+from graphlint.rules.completeness import faults
 from graphlint.rules.diagnostics import Diagnostic
-from graphlint.rules.files import CodeInArtifact, LfsPointer, UnreadableArtifact
+from graphlint.rules.files import CodeInArtifact, LfsPointer, NoPrograms, UnreadableArtifact
 from graphlint.rules.ignore_comments import UnusedIgnore
 from graphlint.rules.linting import Review, lint_view
 from graphlint.rules.settings import Settings
@@ -98,7 +99,7 @@ class _Run:
         self._found: defaultdict[str, list[Any]] = defaultdict(list)
         """What there is for the fields of the result."""
         self._loads_in: dict[str, tuple[str, ...]] = {}
-        self._notes: list[str] = [artifact.note] if artifact.note else []
+        self._notes: list[str] = []
         self._code: list[Diagnostic] = []
         self._changes: list[Change] = []
         self._diff: list[str] | None = [] if settings.illustrate else None
@@ -139,14 +140,23 @@ class _Run:
             return msgspec.structs.replace(result, error=why)
 
     def _each(self, work: Callable[[ProgramEntry, Document], None]) -> None:
+        if self._artifact.note:
+            self._found["diagnostics"] += _without_programs(self._artifact, self._path, self._settings)
         for entry in self._artifact.programs:
             try:
-                work(entry, read_document(self._artifact, entry))
+                document = read_document(self._artifact, entry)
+                self._find_faults(entry, document)
+                work(entry, document)
             except ArtifactError as error:
                 self._found["diagnostics"] += _unreadable(error, self._path, self._settings, entry.name)
                 if error.advice == ArtifactError.advice and CodeInArtifact.code in self._settings.enabled:
                     what = find_unread_code(self._artifact, entry)
                     self._code += [] if what is None else [_about_code(self._path, what, entry.member)]
+
+    def _find_faults(self, entry: ProgramEntry, document: Document) -> None:
+        """What of an artifact is missing, or contradicts the program."""
+        for error in faults(self._artifact, entry, document.program):
+            self._found["diagnostics"] += _unreadable(error, self._path, self._settings, entry.name)
 
     def _check(self, entry: ProgramEntry, document: Document) -> None:
         self._note_lines(document)
@@ -293,6 +303,21 @@ def _unreadable(
     if rule.code not in settings.enabled:
         return ()
     return (_about_file(rule, path, str(error), error.advice, error.member, program),)
+
+
+def _without_programs(artifact: Artifact, path: str, settings: Settings) -> tuple[Diagnostic, ...]:
+    if not artifact.compiled:
+        return _unreadable(ArtifactError(artifact.note), path, settings)
+    if NoPrograms.code not in settings.enabled:
+        return ()
+    libraries = sum(name.endswith((".so", ".dylib", ".dll", ".pyd")) for name in artifact.compiled)
+    native = (
+        f", and holds native code: {libraries} shared {'library' if libraries == 1 else 'libraries'}"
+        if libraries
+        else ""
+    )
+    message = f"nothing to lint: it is {artifact.note}{native}"
+    return (_about_file(NoPrograms, path, message, "load it only if you trust where it comes from", None),)
 
 
 def _about_code(path: str, what: str, member: str) -> Diagnostic:
