@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from tests.fuzz.consumers import FORGED, FORGED_LINE
 
 import graphlint
+from graphlint.ops.table import op_table
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"
 SEEDS = sorted(ARTIFACTS.glob("*/*.pt2"))
@@ -357,6 +358,103 @@ def _mutate_tree(rng: random.Random, tree: Any) -> None:
         place.holder[place.key] = copy.deepcopy(rng.choice(ODD))
 
 
+# --- meaning
+
+
+NUMBERS = [-3, -2, -1, 0, 1, 2, 3, 5, 64, 1 << 40]
+DIALECTS = ["ATEN", "TRAINING", "EDGE", ""]
+
+
+@functools.cache
+def _targets() -> list[str]:
+    """Ops that show or write memory, as a file names them."""
+    table = op_table()
+    targets = [f"torch.ops.{name}" for name in table.names() if name.startswith("aten.")]
+    return [target for target in targets if (op := table.lookup(target)) is not None and (op.view or op.writes)]
+
+
+def of_meaning(rng: random.Random, data: bytes) -> bytes:
+    """A program of the right shape that means something else: other operands, ops, sizes, names, specs or dialects,
+    which may contradict each other.
+    """
+    members = read_members(data)
+    [program, *_] = [name for name in members if "/models/" in name] or ["serialized_exported_program.json"]
+    tree = json.loads(members[program])
+    for _ in range(rng.choice([1, 1, 1, 2, 3])):
+        _change_meaning(rng, tree)
+    members[program] = json.dumps(tree).encode()
+    return zipped(rng, members)
+
+
+def _change_meaning(rng: random.Random, tree: Any) -> None:
+    graphs = [
+        place.value for place in _places(tree) if isinstance(place.value, dict) and "tensor_values" in place.value
+    ]
+    graph = rng.choice(graphs)
+    nodes = graph["nodes"] or [{"inputs": [], "outputs": [], "target": ""}]
+    node = rng.choice(nodes)
+    names, choice = list(graph["tensor_values"]), rng.randrange(12)
+    if choice < 4 and node["inputs"]:
+        operand = rng.choice(node["inputs"])
+        operand["arg"] = _argument(rng, names, operand["arg"])
+    elif choice == 4 and node["inputs"]:
+        del node["inputs"][rng.randrange(len(node["inputs"]))]
+    elif choice == 5:
+        node["target"] = rng.choice(_targets()) if rng.random() < 0.5 else rng.choice(nodes)["target"]
+    elif choice < 8 and names:
+        meta = graph["tensor_values"][rng.choice(names)]
+        meta = meta.get("meta") or meta
+        _change_meta(rng, meta, graph["tensor_values"][rng.choice(names)])
+    elif choice == 8 and node["outputs"]:
+        node["outputs"][rng.randrange(len(node["outputs"]))] = _argument(rng, names, node["outputs"][0])
+    elif choice == 9:
+        tree["verifiers" if "verifiers" in tree else "dialect"] = [rng.choice(DIALECTS)]
+    elif choice == 10:
+        specs = tree["graph_module"]["signature"].get(rng.choice(["input_specs", "output_specs"])) or [{}]
+        one, other = rng.choice(specs), rng.choice(specs)
+        for kind in [*one][:1]:
+            one[rng.choice([*one, *other, "buffer", "parameter", "buffer_mutation", "user_input"])] = one.pop(kind)
+    else:
+        rng.shuffle(node["inputs"])
+
+
+def _change_meta(rng: random.Random, meta: Any, other: Any) -> None:
+    key = rng.choice(["sizes", "sizes", "strides", "strides", "dtype", "storage_offset", "layout", "requires_grad"])
+    value = meta.get(key)
+    if isinstance(value, list) and rng.random() < 0.7:
+        number = {"as_int": rng.choice(NUMBERS)}
+        how = rng.randrange(3)
+        if how == 0:
+            value.insert(rng.randrange(len(value) + 1), number)
+        elif value:
+            place = rng.randrange(len(value))
+            value[place : place + 1] = [number] if how == 1 else []
+    elif type(value) is int:
+        meta[key] = rng.choice([1, 2, 5, 7, 10, 12, 13])
+    else:
+        meta[key] = copy.deepcopy((other.get("meta") or other).get(key, value))
+
+
+def _argument(rng: random.Random, names: list[str], old: Any) -> Any:
+    number = rng.choice(NUMBERS)
+    return rng.choice(
+        [
+            {"as_none": True},
+            {"as_int": number},
+            {"as_int": number},
+            {"as_ints": [rng.choice(NUMBERS) for _ in range(rng.randrange(5))]},
+            {"as_float": 1.5},
+            {"as_bool": rng.random() < 0.5},
+            {"as_string": "sum"},
+            {"as_tensor": {"name": rng.choice(names or ["x"])}},
+            {"as_tensors": [{"name": rng.choice(names or ["x"])}] * rng.randrange(3)},
+            {"as_sym_int": {"as_int": number}},
+            {"as_scalar_type": 7},
+            old,
+        ]
+    )
+
+
 # --- names
 
 
@@ -447,6 +545,7 @@ def _renamed_members(rng: random.Random, members: Members) -> dict[str, str]:
 
 KINDS = [
     *[("JSON", of_json)] * 6,
+    *[("meaning", of_meaning)] * 4,
     *[("names", of_names)] * 3,
     *[("members", of_members)] * 2,
     ("pickles", of_pickles),
