@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import functools
 import multiprocessing
 import sys
 import tempfile
@@ -24,6 +25,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.fuzz import judge, mutate
+from tests.fuzz.loading import Loader
 
 WATCHDOG = 120
 """Seconds without an answer after which a worker is given up: it hangs where no signal reaches it, or has died."""
@@ -50,7 +52,10 @@ def try_case(seed: int, number: int, save: Path | None = None) -> Outcome:
         original.parent.mkdir()
         original.write_bytes(made.original)
         try:
-            return Outcome(number, made.name, judge.judge(path, number, original))
+            result = judge.judge(path, number, original)
+            if result == "fixed" and "meaning" in made.name:
+                judge.still_loads(_loader(), path, made.data)
+            return Outcome(number, made.name, result)
         except judge.FailedError as failure:
             if save is not None:
                 save.mkdir(parents=True, exist_ok=True)
@@ -58,7 +63,14 @@ def try_case(seed: int, number: int, save: Path | None = None) -> Outcome:
             return Outcome(number, made.name, "failed", str(failure))
 
 
+@functools.cache
+def _loader() -> Loader:
+    """One for each worker, which ends with it."""
+    return Loader()
+
+
 def _start() -> None:
+    _loader()
     try_case(0, 0)  # loads what is loaded late
     judge.limit_memory()
 

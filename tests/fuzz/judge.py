@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.fuzz import consumers, looks, running
 from tests.fuzz.consumers import FailedError
+from tests.fuzz.loading import Loader
 from tests.fuzz.running import Hang, Ran, expect
 
 MEBIBYTES = 1024
@@ -52,6 +53,14 @@ def judge(path: Path, number: int, original: Path | None = None, *, every_look: 
         return _judge(path, before, options)
     except Hang as hang:
         raise FailedError(f"more than {running.SECONDS} s:\n" + "".join(traceback.format_exception(hang))) from None
+
+
+def still_loads(loader: Loader, fixed: Path, before: bytes) -> None:
+    """Raises FailedError where torch loads the original, and not what a fix has made of it."""
+    original = fixed.with_name("original.pt2")
+    original.write_bytes(before)
+    loads = loader.load(original, run=False).loads
+    expect(not loads or loader.load(fixed, run=False).loads, "torch loads the file, and not the fixed one")
 
 
 def _check(*arguments: str) -> tuple[Ran, dict[str, Any]]:

@@ -32,6 +32,9 @@ SECONDS = 60
 """Of one file. What takes longer is ended, and has left what it has left."""
 
 
+SEPARATOR = "\t"
+
+
 class Loaded(NamedTuple):
     """What came of loading a file."""
 
@@ -61,9 +64,9 @@ class Loader(AbstractContextManager["Loader"]):
         self._process.stdout.close()
         self._process.wait()
 
-    def load(self, path: Path) -> Loaded:
-        """Loads a file and runs what it is."""
-        self._process.stdin.write(f"{path.resolve()}\n")
+    def load(self, path: Path, *, run: bool = True) -> Loaded:
+        """Loads a file, and runs what it is."""
+        self._process.stdin.write(f"{'run' if run else ''}{SEPARATOR}{path.resolve()}\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
@@ -71,13 +74,15 @@ class Loader(AbstractContextManager["Loader"]):
         return Loaded(**json.loads(line))
 
 
-def _use(path: str) -> None:
+def _use(path: str, *, run: bool) -> None:
     """What somebody does with an artifact."""
     import torch
 
     with contextlib.suppress(BaseException):
         program = torch.export.load(path)
         os.write(3, b"loads")
+        if not run:
+            return
         for made in (program.module, lambda: torch.export.unflatten(program)):
             with contextlib.suppress(BaseException):
                 module = made()
@@ -101,23 +106,23 @@ def _described(program: Any) -> Any:
     return torch.utils._pytree.tree_unflatten(leaves, program.call_spec.in_spec)
 
 
-def _child(path: str, folder: str, told: int) -> None:
+def _child(path: str, folder: str, told: int, *, run: bool) -> None:
     os.setpgid(0, 0)
     os.chdir(folder)
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nothing, stream)
     os.dup2(told, 3)
-    _use(path)
+    _use(path, run=run)
 
 
-def _loaded(path: str) -> Loaded:
+def _loaded(path: str, *, run: bool) -> Loaded:
     with tempfile.TemporaryDirectory() as folder:
         told, tells = os.pipe()
         child = os.fork()
         if child == 0:
             try:
-                _child(path, folder, tells)
+                _child(path, folder, tells, run=run)
             finally:
                 os._exit(0)
         os.close(tells)
@@ -147,7 +152,8 @@ def _serve() -> None:
         sys.path.insert(0, folder)
         sys.dont_write_bytecode = True
         for line in sys.stdin:
-            print(json.dumps(_loaded(line.rstrip("\n"))._asdict()), flush=True)
+            to_run, _, path = line.rstrip("\n").rpartition(SEPARATOR)
+            print(json.dumps(_loaded(path, run=bool(to_run))._asdict()), flush=True)
 
 
 if __name__ == "__main__":

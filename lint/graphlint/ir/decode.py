@@ -7,6 +7,7 @@ import msgspec
 
 from graphlint.artifact.errors import ProgramError
 from graphlint.artifact.limits import UNLIMITED, Limits, raise_it
+from graphlint.ir.enums import STRIDED
 from graphlint.ir.model import ATEN, NAME_FIELDS, Argument, Graph, InputSpec, OutputSpec, Program
 
 MAX_NESTING = 100
@@ -165,6 +166,11 @@ def _check_graph(graph: Graph, path: tuple[str, ...], nesting: int) -> int:
             raise ProgramError(f"node {position} ({node.op}) is given a graph, which this op does not take")
         _check_name(sub.name)
         count += _check_graph(sub.graph, (*path, node.caller_label, sub.name), nesting)
+    for name, meta in graph.tensor_values.items():
+        own = meta.meta or meta
+        if len(own.sizes) != len(own.strides) and own.layout == STRIDED:
+            shown = f"{len(own.sizes)} sizes and {len(own.strides)} strides"
+            raise ProgramError(f"%{name} is recorded with {shown}{_within(path)}")
     _check_name(max(defined, key=len, default=""))
     for position, argument in enumerate(graph.outputs):
         for name in argument.names():

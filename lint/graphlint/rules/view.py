@@ -87,7 +87,7 @@ class ProgramView(Analysis):
         if not self.profile.aten_label:
             return self.functional
         effects = (site for site in self.sites if has_effect(site))
-        return not self.writes and all(site.op is not None and site.op.kind == "check" for site in effects)
+        return not self.has_writes and all(site.op is not None and site.op.kind == "check" for site in effects)
 
     def relabelled(self, dialect: str) -> ProgramView:
         """The view of the same program under another label; what is known of the program stays."""

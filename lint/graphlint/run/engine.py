@@ -11,9 +11,17 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from graphlint.artifact.artifact import Artifact, ProgramEntry, open_artifact
-from graphlint.artifact.errors import ArtifactError, FixValidationError, LfsPointerError, VerificationError, WriteError
+from graphlint.artifact.errors import (
+    ArtifactError,
+    FixValidationError,
+    LfsPointerError,
+    ProgramError,
+    VerificationError,
+    WriteError,
+)
 from graphlint.ir.document import Document
 from graphlint.ir.source import model_lines
+from graphlint.ops.table import version_of
 from graphlint.report.results import Action, FileResult, RestoredCheck
 from graphlint.rules.base import Rule, no_fix
 from graphlint.rules.code import find_member_code, find_program_code, find_unread_code
@@ -24,7 +32,8 @@ from graphlint.rules.ignore_comments import UnusedIgnore
 from graphlint.rules.linting import Review, lint_view
 from graphlint.rules.settings import Settings
 from graphlint.rules.torch_versions import UnavailableOp, version_notes
-from graphlint.rules.view import ProgramView
+from graphlint.rules.view import ProgramView, ops_for
+from graphlint.semantics.contradictions import contradiction
 from graphlint.semantics.versions import loads_in
 
 if TYPE_CHECKING:
@@ -154,7 +163,12 @@ class _Run:
                     self._code += [] if what is None else [_about_code(self._path, what, entry.member)]
 
     def _find_faults(self, entry: ProgramEntry, document: Document) -> None:
-        """What of an artifact is missing, or contradicts the program."""
+        """What of an artifact is missing, or contradicts the program. Raises ProgramError where the program contradicts
+        itself.
+        """
+        what = contradiction(document.program, ops_for(self._settings, version_of(document.program.torch_version)))
+        if what is not None:
+            raise ProgramError(what, member=entry.member)
         for error in faults(self._artifact, entry, document.program):
             self._found["diagnostics"] += _unreadable(error, self._path, self._settings, entry.name)
 

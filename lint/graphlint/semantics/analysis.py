@@ -206,7 +206,14 @@ class Analysis:
     @cached_property
     def functional(self) -> bool:
         """Whether all effects are data flow (random draws aside, which have no other form)."""
-        return not self.writes and not any(has_effect(site) for site in self.sites)
+        return not self.has_writes and not any(has_effect(site) for site in self.sites)
+
+    @cached_property
+    def has_writes(self) -> bool:
+        """Whether a node writes by its schema, which torch's verifier goes by, whatever is recorded as what it writes:
+        a number, or nothing.
+        """
+        return bool(self.writes) or any(site.op is not None and site.op.writes for site in self.sites)
 
 
 def has_effect(site: Site) -> bool:
