@@ -94,7 +94,7 @@ def test_an_op_whose_schema_writes_is_not_functional(written):
     document = document_of(
         f"program TRAINING\ngraph(%x: f32[3]):\n  %relu_: f32[3] = aten.relu_.default({written})\n  return %relu_\n"
     )
-    view = ProgramView(document, Settings(enabled=frozenset()))
+    view = ProgramView(document, Settings(enabled=frozenset(), fixable=frozenset()))
     assert view.has_writes
     assert not view.functional
     assert not view.labelled_wrongly

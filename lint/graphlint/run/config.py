@@ -87,6 +87,8 @@ class ConfigFile(msgspec.Struct, frozen=True):
     root: str
     """The absolute folder that the patterns in it are relative to."""
     configuration: Configuration
+    said: bool = False
+    """Whether it is no file: somebody has said it for this run."""
 
 
 def load(path: str, root: str | None = None) -> ConfigFile | None:

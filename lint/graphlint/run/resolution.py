@@ -94,8 +94,8 @@ class Resolver:
         self._overrides = []
         for text in inline:
             table = parse_toml(text.encode("utf-8", "surrogateescape"), f"--config '{text}'")
-            self._overrides.append(ConfigFile("--config", self._folder, config.check(table, "--config", "")))
-        self._overrides.append(ConfigFile(origin, self._folder, options))
+            self._overrides.append(ConfigFile("--config", self._folder, config.check(table, "--config", ""), said=True))
+        self._overrides.append(ConfigFile(origin, self._folder, options, said=True))
         self._files: dict[str, ConfigFile | None] = {}
         self._resolved: dict[str, Resolved] = {}
 
@@ -196,10 +196,12 @@ class Resolver:
             origin="" if file is None else file.path,
             said=said,
             outputs=tuple(
-                one if outputs.root == self._folder or not one.file else Output(one.format, _below(outputs, one.file))
+                one
+                if not one.file or (_written(outputs, one.file, "output-format") and outputs.root == self._folder)
+                else Output(one.format, _below(outputs, one.file))
                 for one in map(parse, formats)
             ),
-            cache_dir=_below(keeping, os.path.expanduser(folder)),
+            cache_dir=_written(keeping, os.path.expanduser(folder), "cache-dir"),
         )
 
     def _targeted(
@@ -237,7 +239,7 @@ class Resolver:
         for glob, selectors in (ignores or {}).items():
             codes = matching_codes(selectors, f'per-file-ignores."{glob}"', ignoring.path)
             ignored.append((Pattern(glob, ignoring.root), codes))
-        return Acceptance(root, roots, _below(naming, baseline) if baseline else "", tuple(ignored))
+        return Acceptance(root, roots, _written(naming, baseline, "baseline") if baseline else "", tuple(ignored))
 
 
 @cache
@@ -287,6 +289,20 @@ def _named(source: ConfigFile, key: str) -> str:
 
 def _patterns(source: ConfigFile, globs: tuple[str, ...] | None) -> tuple[Pattern, ...]:
     return tuple(Pattern(glob, source.root) for glob in globs or ())
+
+
+def _written(source: ConfigFile, path: str, key: str) -> str:
+    """The absolute path of what graphlint writes, or may. Raises ConfigError where a file, or a link in its folder,
+    makes it write elsewhere: it may come with a checkout that nobody has looked at.
+    """
+    whole = _below(source, path)
+    folder = os.path.realpath(source.root)
+    if not source.said and os.path.commonpath([folder, os.path.realpath(whole)]) != folder:
+        raise ConfigError(
+            f"{source.path or whole}: {key}: {path} leads out of the folder {source.root}: a configuration may write "
+            "below its own folder only, and the command line anywhere"
+        )
+    return whole
 
 
 def _below(source: ConfigFile, path: str) -> str:
