@@ -2,6 +2,7 @@
 
 - :func:`lint`, :func:`fix` and :func:`restore`: lint, fix or restore one artifact, as the command line does
 - :func:`lint_many`: lint many, by any executor
+- :func:`scan`: what torch would run when it loads an artifact
 - :func:`lint_program`: lint a ``torch.export.ExportedProgram`` (needs torch)
 - :mod:`graphlint.runtime`: fix programs and graph modules in memory, verify artifacts by running them (needs torch)
 """
@@ -11,11 +12,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from graphlint.artifact.errors import GraphlintError
     from graphlint.report.results import FileResult
+    from graphlint.rules.code import Code
     from graphlint.rules.diagnostics import Diagnostic
-    from graphlint.run.api import fix, lint, lint_many, restore
+    from graphlint.run.api import fix, lint, lint_many, restore, scan
     from graphlint.runtime.programs import lint_program
 
 __all__ = [
+    "Code",
     "Diagnostic",
     "FileResult",
     "GraphlintError",
@@ -25,11 +28,13 @@ __all__ = [
     "lint_many",
     "lint_program",
     "restore",
+    "scan",
 ]
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Code": "graphlint.rules.code",
     "Diagnostic": "graphlint.rules.diagnostics",
     "FileResult": "graphlint.report.results",
     "GraphlintError": "graphlint.artifact.errors",
@@ -38,6 +43,7 @@ _HOMES = {
     "lint_many": "graphlint.run.api",
     "lint_program": "graphlint.runtime",
     "restore": "graphlint.run.api",
+    "scan": "graphlint.run.api",
 }
 
 

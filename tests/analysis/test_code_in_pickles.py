@@ -503,7 +503,8 @@ def test_compiled_code_beside_what_torch_takes_for_a_program(evil):
         }
 
     evil("2.13.0", change)
-    (found,) = lint("model.pt2").diagnostics
+    package, found = lint("model.pt2").diagnostics
+    assert package.code == "GL005"
     assert (found.code, found.member) == ("GL003", "async_assert/data/aotinductor/m/a.so")
 
 

@@ -149,7 +149,7 @@ FACTORIES: Final = frozenset(
     for module in ("builtins", "__builtin__")
     for name in ("bool", "dict", "float", "frozenset", "int", "list", "set", "tuple")
 )
-"""What a ``defaultdict`` may call; here they may be looked up, no more."""
+"""What a ``defaultdict`` may call, whoever calls them; here they may be looked up, no more."""
 
 
 def _is_attribute(name: str) -> bool:
@@ -264,7 +264,7 @@ class Followed:
     def is_value(self, value: object) -> bool:
         """Whether it is data through and through."""
         if type(value) is Name:
-            return value in CONSTANTS or self.allows(value)
+            return value in CONSTANTS or value in FACTORIES or self.allows(value)
         return type(value) is not Holding
 
     def keep(self, items: Iterable[object]) -> None:
@@ -414,9 +414,9 @@ class Followed:
 
     def _set(self, target: object, items: Sequence[object]) -> None:
         """Sets items: keys and values in turn."""
+        self.keep(items)
         if target is FOREIGN:
             return
-        self.keep(items)
         if not isinstance(target, Dict):
             self.act("sets items of what is no dictionary")
             return
@@ -431,12 +431,10 @@ class Followed:
 
     def _append(self, items: Sequence[object]) -> None:
         target = self.stack[-1]
-        if target is FOREIGN:
-            return
         self.keep(items)
         if type(target) is list:
             target += items
-        else:
+        elif target is not FOREIGN:
             self.act("appends to what is no list")
 
     def _add(self, items: Sequence[object]) -> None:
@@ -483,7 +481,9 @@ class Followed:
             self.act(f"sets attributes of {target}")
         elif isinstance(target, Dict) and target.ordered:
             self._attributes(state)
-        elif target is not FOREIGN:
+        elif target is FOREIGN:
+            self.keep([state])
+        else:
             self.act("sets the state of what is no OrderedDict")
 
     def _persistent(self) -> object:

@@ -83,6 +83,7 @@ _FACTORIES: Final = frozenset({"bool", "dict", "float", "frozenset", "int", "lis
 _QUALIFIED: Final = frozenset(
     {"parameter_name", "buffer_name", "tensor_constant_name", "custom_obj_name", "user_input_name", "fqn", "class_fqn"}
 )
+_IMPORTS: Final = "imports "
 _LONGEST: Final = 1 << 16
 """Characters of an expression that is looked into: torch, too, would take minutes for more."""
 _MOST: Final = 1 << 20
@@ -91,13 +92,22 @@ _WORLDLY: Final = re.compile(r"torch\.ops\.aten\.(from_file|save)\b")
 """Ops that reach beyond the process: they open a file, and make it."""
 
 
-def program_code(program: Program, *, strict: bool = False) -> str | None:
+def program_code(
+    program: Program, *, strict: bool = False, allows: Callable[[str], bool] = lambda _: False
+) -> str | None:
     """What of a program torch would run as code, as a phrase (``evaluates "…"``); None if nothing.
 
     Values that nodes make are named by names: decoding has seen to that. ``strict``: inputs, outputs and arguments of
-    kinds that are not known here count, too.
+    kinds that are not known here count, too. ``allows`` tells which names may be imported.
     """
-    return next(_found(program, strict), None)
+    found = _found(program, strict)
+    return next((what for what in found if not _is_allowed(what, allows)), None)
+
+
+def _is_allowed(what: str, allows: Callable[[str], bool]) -> bool:
+    import json
+
+    return what.startswith(_IMPORTS) and allows(json.loads(what.removeprefix(_IMPORTS)).replace(":", "."))
 
 
 def unread_code(tree: Any) -> str | None:
@@ -247,7 +257,7 @@ def _of_spec(spec: str, *, is_input: bool) -> Iterator[str]:
                     yield f"has a defaultdict that calls {_shown(f'{module}.{name}')}"
             # How torch spells the members of enumerations.
             members = [one.get("fqn") for one in nested if isinstance(one, dict) and "__enum__" in one]
-            yield from (f"imports {_shown(member)}" for member in members)
+            yield from (f"{_IMPORTS}{_shown(member)}" for member in members)
             if kind in _DICTS and not members and not _are_keys(context):
                 yield f"has a dictionary with the keys {_shown(context)}"
             if is_input:

@@ -5,7 +5,7 @@ compiled code, and puts parts of the program's JSON through ``eval`` and ``exec`
 the rest by :mod:`graphlint.artifact.pickles` and :mod:`graphlint.ir.executable`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import msgspec
@@ -13,6 +13,7 @@ import msgspec
 from graphlint.artifact.artifact import Artifact, ProgramEntry
 from graphlint.artifact.container import folded, quoted
 from graphlint.artifact.errors import ArtifactError, ProgramError
+from graphlint.artifact.harmless import allowing
 from graphlint.artifact.limits import UNLIMITED
 from graphlint.artifact.payloads import read_config
 from graphlint.artifact.pickles import Scan
@@ -37,7 +38,7 @@ class Code(msgspec.Struct, frozen=True):
         return f"member {quoted(self.member)} {self.what}"
 
 
-def find_code(artifact: Artifact) -> Iterator[Code]:
+def find_code(artifact: Artifact, allow_globals: Sequence[str] = ()) -> Iterator[Code]:
     """Everything that torch would not load as mere data; nothing for what ``torch.export.save`` makes of plain tensors.
 
     What cannot be looked into counts as code. Reads all programs, and what :func:`find_member_code` reads.
@@ -45,18 +46,19 @@ def find_code(artifact: Artifact) -> Iterator[Code]:
     yield from _confusions(artifact)
     for entry in artifact.programs:
         try:
-            what = _read_code(artifact, entry)
+            what = _read_code(artifact, entry, allow_globals)
         except ArtifactError as error:
             what = f"{_UNKNOWN}: {error}"
         if what:
             yield Code(entry.member, what)
-    yield from find_member_code(artifact)
+    yield from find_member_code(artifact, allow_globals)
 
 
-def _read_code(artifact: Artifact, entry: ProgramEntry) -> str | None:
+def _read_code(artifact: Artifact, entry: ProgramEntry, allow_globals: Sequence[str]) -> str | None:
     try:
         data = artifact.read_program(entry)
-        return find_program_code(Document.from_bytes(data, entry.member, limits=UNLIMITED), strict=True)
+        document = Document.from_bytes(data, entry.member, limits=UNLIMITED)
+        return find_program_code(document, allow_globals, strict=True)
     except ArtifactError:
         what = find_unread_code(artifact, entry)
         if what is not None:
@@ -81,14 +83,14 @@ def find_unread_code(artifact: Artifact, entry: ProgramEntry) -> str | None:
         return None  # so torch, too, gets to see nothing
 
 
-def find_program_code(document: Document, *, strict: bool = False) -> str | None:
+def find_program_code(document: Document, allow_globals: Sequence[str] = (), *, strict: bool = False) -> str | None:
     """What of a program torch runs as code when it loads it, as a phrase; None if nothing.
 
     Where it is ``strict``, what is not known counts. Raises :class:`~graphlint.artifact.errors.ProgramError` where
     there is something, but Python cannot read the JSON, and so neither can torch.
     """
     try:
-        what = program_code(document.program, strict=strict)
+        what = program_code(document.program, strict=strict, allows=allowing(allow_globals))
     except (ValueError, RecursionError, AttributeError, KeyError, TypeError) as error:
         what = f"{_UNKNOWN}: {error}"
     if what is not None:
@@ -102,22 +104,22 @@ def find_program_code(document: Document, *, strict: bool = False) -> str | None
     return what
 
 
-def find_member_code(artifact: Artifact) -> Iterator[Code]:
+def find_member_code(artifact: Artifact, allow_globals: Sequence[str] = ()) -> Iterator[Code]:
     """The code among the members beside the programs (rule GL003): in what torch unpickles, and compiled code.
 
     Whatever stands where torch would look for it is looked at, even if no program of that name is there: what torch
     takes for a program depends on less than graphlint asks for. Of members with tensors in them, only the pickle is
     read. After a thousand findings the rest goes untold.
     """
-    for number, code in enumerate(_member_code(artifact)):
+    for number, code in enumerate(_member_code(artifact, allow_globals)):
         if number == _MOST:
             yield Code(code.member, f"runs something, too: more than the {_MOST} findings that are told of one file")
             break
         yield code
 
 
-def _member_code(artifact: Artifact) -> Iterator[Code]:
-    scan = Scan(artifact.limits)
+def _member_code(artifact: Artifact, allow_globals: Sequence[str]) -> Iterator[Code]:
+    scan = Scan(artifact.limits, allowing(allow_globals))
     for one in _unpickled(artifact, scan):
         if isinstance(one, Code):
             yield one

@@ -131,6 +131,8 @@ class Settings(msgspec.Struct, frozen=True):
     """Whether results come with pictures of what is around each finding. It takes time, and only some reports show
     them."""
     limits: Limits = Limits()
+    allow_globals: tuple[str, ...] = ()
+    """What may be looked up when an artifact is loaded, beside what graphlint knows to be harmless."""
     acceptance: Acceptance = Acceptance()
 
 

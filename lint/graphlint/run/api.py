@@ -18,6 +18,7 @@ from graphlint.artifact.errors import ConfigError
 from graphlint.artifact.source import is_url
 from graphlint.ops.declared import DeclaredOp
 from graphlint.report.results import Action, FileResult
+from graphlint.rules.selection import split_selectors
 from graphlint.rules.settings import Settings, State, TokenSink
 from graphlint.run.config import checked, configured
 from graphlint.run.pool import Task, cores, run, tasks_for
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
+    from graphlint.rules.code import Code
     from graphlint.run.engine import Verifier
 
 
@@ -57,6 +59,8 @@ class ProgramOptions(TypedDict, total=False):
 class LintOptions(ProgramOptions, total=False):
     """What can be said of an artifact."""
 
+    allow_globals: Selectors | None
+    """Names that may be looked up in pickles, for they do nothing but hold data."""
     baseline: str | None
     """A path; empty for none, whatever the configuration says."""
     config: str | None
@@ -83,6 +87,22 @@ def lint(path: Path, **options: Unpack[LintOptions]) -> FileResult:
     whose artifact cannot be had.
     """
     return _processed(path, "check", *_resolver(options, LintOptions))
+
+
+def scan(path: Path, *, allow_globals: Selectors = ()) -> tuple[Code, ...]:
+    """What torch would run when it loads an artifact, each with its member; empty where it loads mere data.
+
+    That is what GL003 reports, and what cannot be looked into besides: nothing is unpickled, no configuration is read.
+    ``allow_globals`` are names of classes that do nothing but hold data (``transformers.cache_utils.*``). Raises
+    GraphlintError where the file is no artifact or cannot be had.
+    """
+    from graphlint.artifact.artifact import open_artifact
+    from graphlint.rules.code import find_code
+
+    with open_artifact(path) as artifact:
+        return tuple(
+            find_code(artifact, split_selectors([allow_globals] if isinstance(allow_globals, str) else allow_globals))
+        )
 
 
 def lint_many(

@@ -61,11 +61,23 @@ class Configuration(Fixing, frozen=True):
     cache_dir: str | None = None
     """Relative to the folder of the configuration."""
     ops: dict[str, DeclaredOp] | None = None
+    allow_globals: tuple[str, ...] | None = None
+    """Names in pickles that do nothing but hold data; ``*`` stands for a part between dots, or for some of it."""
     limits: dict[str, int] | None = None
     """Those keys of Limits that are set."""
 
 
-LISTS: Final = ("select", "ignore", "extend_select", "exclude", "extend_exclude", "fixable", "unfixable", "target")
+LISTS: Final = (
+    "select",
+    "ignore",
+    "extend_select",
+    "exclude",
+    "extend_exclude",
+    "fixable",
+    "unfixable",
+    "target",
+    "allow_globals",
+)
 """What is a comma-separated list where it is one string."""
 _STRING: Final = "a string"
 _EXPECTED: Final = {tuple: "a list of strings", str: _STRING, bool: "true or false", int: "an integer", dict: "a table"}

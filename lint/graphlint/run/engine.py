@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property
@@ -47,6 +48,8 @@ Kind = Literal["check", "fix", "restore"]
 Verifier = Callable[[str, str, bool], None]
 """Given the paths of the original and of the fixed artifact, raises VerificationError unless they do the same."""
 
+_CLASS: Final = re.compile(r'(?:looks up |calls |imports ")((?:\w+\.)+_*[A-Z]\w*)"?', re.ASCII)
+"""What GL003 says of a class, as names of classes are spelled."""
 _RUNS: Final = "torch runs this when it loads the file: load it only if you trust where it comes from"
 
 
@@ -288,13 +291,15 @@ class _Run:
     def _find_code(self) -> None:
         """What torch would run as code when it loads the artifact: what is found in the programs, then in members."""
         if CodeInArtifact.code in self._settings.enabled:
-            members = (_about_code(self._path, found.what, found.member) for found in find_member_code(self._artifact))
+            found = find_member_code(self._artifact, self._settings.allow_globals)
+            members = (_about_code(self._path, one.what, one.member) for one in found)
             self._found["diagnostics"] += [*self._code, *members]
 
     def _find_program_code(self, entry: ProgramEntry, document: Document, changed: Document) -> None:
         """Note what code there is in a program, and still is once it is ``changed``."""
-        what = find_program_code(document) if CodeInArtifact.code in self._settings.enabled else None
-        if what is not None and (what := find_program_code(changed)) is not None:
+        allowed = self._settings.allow_globals
+        what = find_program_code(document, allowed) if CodeInArtifact.code in self._settings.enabled else None
+        if what is not None and (what := find_program_code(changed, allowed)) is not None:
             self._code.append(_about_code(self._path, what, entry.member))
 
 
@@ -335,7 +340,9 @@ def _without_programs(artifact: Artifact, path: str, settings: Settings) -> tupl
 
 
 def _about_code(path: str, what: str, member: str) -> Diagnostic:
-    return _about_file(CodeInArtifact, path, what, _RUNS, member)
+    named = _CLASS.fullmatch(what)
+    allow = f', and if {named[1]} does nothing but hold data, write allow-globals = ["{named[1]}"]' if named else ""
+    return _about_file(CodeInArtifact, path, what, f"{_RUNS}{allow}", member)
 
 
 def _about_file(

@@ -183,6 +183,7 @@ class Resolver:
             requires_torch=_required_torch(*_last(sources, "requires_torch")),
             provenance=bool(said.provenance),
             limits=msgspec.convert(limits, Limits) if limits else Limits(),
+            allow_globals=_last(sources, "allow_globals")[1] or (),
             acceptance=self._acceptance(root, sources),
         )
         return Resolved(
