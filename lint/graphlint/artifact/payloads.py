@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from graphlint.artifact.pickles import Storage
 
 
-class _Number(msgspec.Struct):
+class _Told(msgspec.Struct):
     as_int: int | None = None
 
 
@@ -27,9 +27,9 @@ class Layout(msgspec.Struct):
     """What a list says of a tensor."""
 
     dtype: int = 0
-    sizes: list[_Number] = []
-    strides: list[_Number] = []
-    storage_offset: _Number | None = None
+    sizes: list[_Told] = []
+    strides: list[_Told] = []
+    storage_offset: _Told | None = None
 
     @property
     def last(self) -> int | None:

@@ -147,7 +147,7 @@ HARMLESS: Final = ALLOWED | _CONTAINERS
 FACTORIES: Final = frozenset(
     f"{module}.{name}"
     for module in ("builtins", "__builtin__")
-    for name in ("bool", "dict", "float", "frozenset", "int", "list", "set", "tuple")
+    for name in ("bool", "dict", "float", "frozenset", "int", "list", "long", "set", "tuple")
 )
 """What a ``defaultdict`` may call, whoever calls them; here they may be looked up, no more."""
 
