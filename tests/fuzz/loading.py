@@ -126,7 +126,9 @@ def _loaded(path: str, *, run: bool) -> Loaded:
             finally:
                 os._exit(0)
         os.close(tells)
-        ended, _, _ = select.select([os.pidfd_open(child)], [], [], SECONDS)
+        watched = os.pidfd_open(child)
+        ended, _, _ = select.select([watched], [], [], SECONDS)
+        os.close(watched)
         if not ended:
             os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)

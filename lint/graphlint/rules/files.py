@@ -47,22 +47,25 @@ class CodeInArtifact(Rule):
     ## What it does
     Flags pickles that look up anything beyond what torch's own data-only loader (`weights_only=True`) admits: in
     sample inputs, weights and constants, script objects (`custom_obj_0`) and opaque objects (`opaque_obj_0`), archives
-    inside the artifact included. The message names what is looked up or called. Also flags pickles that cannot be
-    followed to their end, and compiled code (AOTInductor) beside a program. Pickles are read opcode by opcode; nothing
-    is unpickled.
+    inside the artifact included. The message names what is looked up or called. Values are followed, too: keys of dicts
+    are texts and numbers, attributes are set of state dicts only, what a persistent id refers to is a storage, and no
+    value is a function. Also flags pickles that cannot be followed to their end, and compiled code (AOTInductor) beside
+    a program. Pickles are read opcode by opcode; nothing is unpickled.
 
     A program's JSON is code in part, too: torch evaluates symbolic sizes, executes guards, and prints names into the
     source of `forward`. Flags what is more there than torch writes: sizes that are no arithmetic, names that are no
-    names, targets that are no ops. Strings among the inputs, and keys of their dicts, go into guards, too: flags those
-    with quotes in them, for which `.module()` makes a syntax error at best.
+    names, targets that are no ops. Strings among the inputs, and keys of their dicts, go into guards, too: flags keys
+    with quotes in them, and strings with quotes, backslashes or line breaks, for which `.module()` makes a syntax error
+    at best.
 
     ## Why is this bad?
     A pickle is a program. `torch.export.load` unpickles these members, and where its data-only loader refuses, it
     tries again without restraint: whoever made the file decides what then runs on the machine that loads it. So it is
     with expressions, which go through `eval`.
 
-    Sample inputs of classes of your own are found as well, for unpickling them runs the code of those classes. List
-    the rule in `per-file-ignores` for artifacts that you made yourself, or export with plain tensors and containers.
+    Sample inputs of classes of your own are found as well, for unpickling them runs the code of those classes. Where
+    that does nothing but set attributes, write their names into `allow-globals`; or export with plain tensors and
+    containers. The caches of transformers are known.
 
     ## References
     pytorch/pytorch#153410, pytorch/pytorch#176791
