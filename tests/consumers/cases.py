@@ -29,12 +29,10 @@ OWN = (
     "batch_norm_eval",
     "initial_state",
     "initial_constant",
-    "shared_buffer",
     "overlapping_buffers",
     "tied_weights",
     "written_parameter",
     "hidden_update_of_constants",
-    "half_state",
     "returned_input",
     "masked_select",
     "boolean_index",
@@ -215,15 +213,6 @@ def export(folder: Path) -> None:
         def forward(self, x):
             return nn.functional.instance_norm(x, self.mean, self.var, use_input_stats=True)
 
-    class HalfState(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.register_buffer("state", torch.zeros(4, dtype=torch.float16))
-
-        def forward(self, x):
-            self.state.add_(1)
-            return x.half() * self.state
-
     class ReturnedInput(nn.Module):
         """What it writes to its input is an output, too."""
 
@@ -257,12 +246,10 @@ def export(folder: Path) -> None:
         "batch_norm_eval": (BatchNormEval().eval(), (torch.randn(2, 3, 8, 8),)),
         "initial_state": (InitialState(), row),
         "initial_constant": (InitialConstant(), row),
-        "shared_buffer": (TwoParts(shared, shared), row),
         "overlapping_buffers": (TwoParts(shared[:4], shared[2:]), row),
         "tied_weights": (TiedWeights(), row),
         "written_parameter": (WrittenParameter(), row),
         "hidden_update_of_constants": (HiddenUpdateOfConstants(), (torch.randn(2, 3, 4),)),
-        "half_state": (HalfState(), row),
         "returned_input": (ReturnedInput(), row),
         "masked_select": (MaskedSelect(), row),
         "boolean_index": (BooleanIndex(), row),

@@ -91,22 +91,9 @@ def onnx(program: Any) -> Taken:
 def executorch(program: Any) -> Taken:
     """ExecuTorch: ``to_edge``, ``to_executorch``, run by its runtime with the portable kernels."""
     from executorch.exir import to_edge
-
-    return _run_by_executorch(to_edge(program).to_executorch().buffer)
-
-
-def xnnpack(program: Any) -> Taken:
-    """ExecuTorch with what the XNNPACK partitioner takes delegated to XNNPACK."""
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-    from executorch.exir import to_edge_transform_and_lower
-
-    lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
-    return _run_by_executorch(lowered.to_executorch().buffer)
-
-
-def _run_by_executorch(buffer: bytes) -> Taken:
     from executorch.runtime import Runtime
 
+    buffer = to_edge(program).to_executorch().buffer
     loaded = Runtime.get().load_program(buffer)
     method = loaded.load_method("forward")
 
@@ -159,13 +146,6 @@ CONSUMERS: dict[str, Consumer] = {
     ),
     "executorch": Consumer(
         "ExecuTorch", "executorch", executorch, ("executorch",), ("executorch.exir", "executorch.runtime")
-    ),
-    "xnnpack": Consumer(
-        "ExecuTorch, XNNPACK",
-        "executorch",
-        xnnpack,
-        ("executorch",),
-        ("executorch.exir", "executorch.runtime", "executorch.backends.xnnpack.partition.xnnpack_partitioner"),
     ),
     "coreml": Consumer("Core ML", "coreml", coreml, ("coremltools",), ("coremltools",)),
 }
