@@ -9,7 +9,7 @@ from tests.versions import judge, table
 
 pytest.importorskip("torch")
 
-MEASURED = {"2.15"}
+MEASURED = {"2.6", "2.9", "2.15"}
 """What has to be measured, at least: the oldest, the newest, and one from between."""
 
 
