@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from graphlint.artifact.errors import ConfigError
-from graphlint.cli.main import app
+from graphlint.cli.clicked import app
 from graphlint.run.api import lint
 
 GOOD = Path(__file__).parent / "artifacts" / "2.13.0" / "async_assert.pt2"

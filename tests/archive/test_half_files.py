@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from graphlint.artifact.artifact import open_artifact
 from graphlint.artifact.rewrite import write_archive
-from graphlint.cli.main import app
+from graphlint.cli.clicked import app
 from graphlint.run.api import fix, lint
 
 ARTIFACT = Path(__file__).parents[1] / "artifacts" / "2.13.0" / "constant_mutation.pt2"
