@@ -21,11 +21,12 @@ OPTIONS = [
     [],
     ["--select=ALL", "--unsafe-fixes"],
     ["--token-sink=output"],
+    ["--lift-state"],
     ["--target=onnx"],
     ["--target=executorch"],
     ["--target=inductor", "--select=ALL"],
     ["--target=coreml", "--unsafe-fixes"],
-    ["--target=module", "--no-provenance"],
+    ["--target=module", "--no-provenance", "--lift-state"],
     ["--target=onnx,inductor,executorch"],
     ["--select=ALL", "--ignore=GL2"],
 ]
