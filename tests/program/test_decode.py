@@ -323,7 +323,7 @@ def test_a_flipped_byte_decodes_or_is_a_program_error(of, case, programs, artifa
             lint_view(ProgramView(document, all_rules), "model", "model.pt2", all_rules)
         except ProgramError:
             refused += 1
-    assert decoded > 40
+    assert decoded > 30
     assert refused > 10
 
 

@@ -158,7 +158,8 @@ def test_the_options_are_those_of_the_command_line(export):
         functionalize(program, token_sink="drain")
     with pytest.raises(ConfigError, match=r"unknown target 'somewhere'; known are functional, module, "):
         functionalize(program, target="somewhere")
-    assert {one.code for one in lint_program(program, target="onnx")} == {"GL105"}
+    lost = {"GL603", "GL605", "GL607"}
+    assert {one.code for one in lint_program(program, target="onnx")} == {"GL105"} | lost
 
 
 def test_custom_ops_can_be_declared(export):
