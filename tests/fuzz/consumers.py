@@ -159,7 +159,7 @@ def _xml(text: str, what: str) -> ElementTree.Element:
 
 
 def junit(text: str) -> int:
-    """The format ``junit``: the number of failures."""
+    """The format ``junit``: the number of failures, and of passed tests that have something to say."""
     root = _xml(text, "junit")
     for suite in root:
         cases = list(suite)
@@ -173,7 +173,7 @@ def junit(text: str) -> int:
             _fail("junit", f"counted {counted}", str(suite.attrib))
         if len({(case.get("classname"), case.get("name")) for case in cases}) < len(cases):
             _fail("junit", "two tests of one name", text)
-    return len(root.findall("testsuite/testcase/failure"))
+    return sum(len(root.findall(f"testsuite/testcase/{kind}")) for kind in ("failure", "system-out"))
 
 
 _SVG = "{http://www.w3.org/2000/svg}"

@@ -43,7 +43,7 @@ FOUND = {
     "mixtral_static": {"GL101": 4, "GL103": 8, "GL205": 25, "GL401": 1},
     "t5_static_decoder": {"GL101": 2, "GL103": 4, "GL205": 7},
     # Its sample inputs hold a cache of transformers' own class, which loading them would import.
-    "llama_dynamic": {"GL003": 2, "GL101": 4, "GL205": 14, "GL401": 1},
+    "llama_dynamic": {"GL101": 4, "GL205": 14, "GL401": 1},
     "vit": {},
     "resnet": {"GL101": 3},
     "resnet_train": {"GL101": 3, "GL103": 8, "GL107": 8, "GL309": 1},

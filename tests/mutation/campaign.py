@@ -32,7 +32,7 @@ class Report(NamedTuple):
     seed: int
     outcome: str
     """``not exported``, ``not repeatable``, ``lost in a crash``, ``nothing to fix``, ``fixed``, ``partly fixed``,
-    ``refused`` or ``different``, which is a bug.
+    ``refused``, ``torch itself runs it otherwise`` or ``different``, which is a bug.
     """
     detail: str = ""
     reasons: tuple[str, ...] = ()
@@ -57,11 +57,28 @@ def try_program(seed: int, folder: Path, *, thorough: bool = True) -> Report:
     except Exception as error:  # noqa: BLE001 - each is a finding
         if not trial.repeatable(data, args):
             return Report(seed, "not repeatable")
+        if _only_the_loaded_one_raises(program, data):
+            return Report(seed, "torch itself runs it otherwise")
         return Report(seed, "different", f"{type(error).__name__}: {error}")
     left = [one for one in fixed.result.diagnostics if one.code.startswith("GL1")]
     writes = [one for one in fixed.result.fixed if one.code.startswith("GL1")]
     outcome = ("partly fixed" if writes else "refused") if left else "fixed" if writes else "nothing to fix"
     return Report(seed, outcome, "", tuple(one.fix.message for one in left), len(writes))
+
+
+def _only_the_loaded_one_raises(program: generator.Program, data: bytes) -> bool:
+    """Whether the loaded original raises although the module does not: there is nothing to be the same as."""
+    module, args = program.build()
+    try:
+        module(*args)
+    except Exception:  # noqa: BLE001 - the module raises, too
+        return False
+    _, args = program.build()
+    try:
+        trial.load(data).module()(*args)
+    except Exception:  # noqa: BLE001 - whatever it is
+        return True
+    return False
 
 
 def check(fixed: trial.Fixed, folder: Path, more=(), *, thorough: bool = True) -> None:

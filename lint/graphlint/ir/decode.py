@@ -51,11 +51,20 @@ def decode_program(data: bytes, member: str | None = None, limits: Limits = DEFA
     except msgspec.ValidationError as error:
         raise ProgramError(f"not the JSON of an exported program: {error}", member=member) from None
     except msgspec.DecodeError as error:
-        raise ProgramError(f"broken JSON: {error}", member=member) from None
+        raise ProgramError(_broken(data, error), member=member) from None
     except ProgramError as error:
         error.member = member
         raise
     return program
+
+
+def _broken(data: bytes, error: msgspec.DecodeError) -> str:
+    """What is wrong with JSON; newer versions of msgspec do not say where text is none."""
+    try:
+        data.decode()
+    except UnicodeDecodeError as text:
+        return f"the JSON is not valid UTF-8: {text.reason} at byte {text.start}"
+    return f"broken JSON: {error}"
 
 
 def check_program(program: Program, limits: Limits = UNLIMITED) -> None:

@@ -64,7 +64,7 @@ class Interface(msgspec.Struct, frozen=True):
             names = _keys(keywords)
         except (ProgramError, ValueError, TypeError, KeyError):
             return None
-        if given["type"] != _TUPLE or positional["type"] != _TUPLE or names is None:
+        if given["type"] != _TUPLE or positional.get("type") != _TUPLE or names is None:
             return None
         return cls(called, tuple(names), given, result, (version, other))
 
@@ -90,7 +90,7 @@ class Interface(msgspec.Struct, frozen=True):
 
     def shortened(self, keywords: Sequence[str], results: Sequence[str]) -> ModuleCallSignature | None:
         """The inverse of :meth:`extended`; None where it is not as that left it."""
-        count, children = len(self.keywords) - len(keywords), self.result["children_spec"]
+        count, children = len(self.keywords) - len(keywords), self.result.get("children_spec", ())
         is_pair = self.result["type"] == _TUPLE and len(children) == 2
         if self.keywords[max(count, 0) :] != tuple(keywords) or not is_pair or _keys(children[1]) != [*results]:
             return None
@@ -122,7 +122,7 @@ def _dict(keys: Sequence[str], children: list[Json], like: Json | None = None) -
 
 def _keys(spec: Json) -> list[str] | None:
     """The keys of a dict; None where it is none, or has keys that are no text."""
-    keys = json.loads(spec["context"]) if spec["type"] == _DICT else None
-    if not isinstance(keys, list) or len(keys) != len(spec["children_spec"]):
+    keys = json.loads(spec["context"]) if spec.get("type") == _DICT else None
+    if not isinstance(keys, list) or len(keys) != len(spec.get("children_spec", ())):
         return None
     return keys if all(isinstance(key, str) for key in keys) else None

@@ -20,6 +20,7 @@ Which steps an op takes is a fact (:attr:`~graphlint.ops.info.OpInfo.view`). Oth
 write through them stays as it is.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -115,6 +116,8 @@ def replay(builder: Builder, view: View, parent: Value, current: Callable[[str],
         raise Obstacle(f"{view.op.name} would be taken of a tensor with other strides")
     if view.op.kind == "scope":
         raise Obstacle(f"{_packet(view.op)} shows it, which belongs to a scope")
+    if view.step is not None and view.step.kind == "as_strided" and not _holds(builder, parent, view.meta):
+        raise Obstacle("as_strided reads memory beyond the tensor that it is given")
     node = view.node
     metas = [moved(view, meta.with_(strides=meta.strides, offset=meta.offset), parent.meta) for meta in view.metas]
     stem = node.results()[0]
@@ -140,6 +143,19 @@ def replay(builder: Builder, view: View, parent: Value, current: Callable[[str],
     for value in values:
         builder.note(value, parent.name)
     return values
+
+
+def _holds(builder: Builder, parent: Value, shown: Meta) -> bool:
+    """Whether the memory that a value lives in has all the elements that are shown of it; it is as long as what it was
+    made as. Symbolic sizes are taken to fit.
+    """
+    made = builder.edit.meta(builder.root(parent.name))
+    sizes = [*(made.shape if made is not None else ()), *shown.shape, *shown.strides, shown.offset]
+    if made is None or not all(isinstance(size, int) for size in sizes):
+        return True
+    pairs = zip(shown.shape, shown.strides, strict=True)
+    last = int(shown.offset) + sum((int(size) - 1) * int(stride) for size, stride in pairs)
+    return 0 in shown.shape or last < math.prod(map(int, made.shape))
 
 
 def _replaced(argument: Argument, index: int, name: str) -> Argument:
