@@ -4,6 +4,8 @@ Looked at are the ops that show or write memory, for only of these does graphlin
 and what they give has to be of the kinds that torch has registered, and a dimension has to be one of the tensor's.
 """
 
+from collections.abc import Mapping
+from functools import cache
 from typing import Final
 
 from graphlint.ir.edit import every_graph
@@ -32,32 +34,55 @@ def contradiction(program: Program, ops: OpTable) -> str | None:
             op = ops.lookup(target)
             if op is None or op.schema is None or not (op.view or op.writes or op.hidden_writes is not None):
                 continue
+            parameters = {source for step in op.view for source in step.parameters.values() if isinstance(source, str)}
+            looked_into = {
+                one.name: _kinds(one.type)
+                for one in op.schema.arguments
+                if one.name in parameters or one.alias is not None or one.written
+            }
             for place in places:
                 node = graph.nodes[place]
-                what = _of_node(graph, node, op, op.schema)
+                what = _of_node(graph, node, op, op.schema, looked_into)
                 if what is not None:
                     return f"node {place} ({node.op}) {what}"
     return None
 
 
-def _of_node(graph: Graph, node: Node, op: OpInfo, schema: OpSchema) -> str | None:
-    parameters = {source for step in op.view for source in step.parameters.values() if isinstance(source, str)}
+def _of_node(
+    graph: Graph, node: Node, op: OpInfo, schema: OpSchema, looked_into: Mapping[str, frozenset[str]]
+) -> str | None:
+    """What of a node cannot be; ``looked_into`` are the arguments whose values are, with the kinds that fit each."""
+    operands = {operand.name: operand.arg for operand in node.inputs}
     for argument in schema.arguments:
-        given = node.input(argument.name)
+        given = operands.get(argument.name) or node.input(argument.name)
         if given is None:
             if argument.default is None:
                 return f"is recorded without its argument {argument.name!r}"
             continue
-        looked_into = argument.name in parameters or argument.alias is not None or argument.written
-        if looked_into and not _fits(given, argument.type):
+        kinds = looked_into.get(argument.name)
+        if kinds is not None and not _is_one_of(given, kinds) and not _fits(given, argument.type):
             return f"takes {argument.name!r} as {argument.type}, and is given {_told(given)}"
-    made = [(returned.type, output) for returned, output in zip(schema.returns, node.outputs, strict=False)]
     if len(schema.returns) != len(node.outputs) and not (not schema.returns and _is_nothing(node)):
         return f"gives {len(schema.returns)} results, and {len(node.outputs)} are recorded"
-    for type_, output in made:
-        if not _fits(output, type_) and output.kind != "as_none":
-            return f"gives {type_}, and {_told(output)} is recorded"
+    for returned, output in zip(schema.returns, node.outputs, strict=False):
+        fits = _is_one_of(output, _kinds(returned.type)) or _fits(output, returned.type)
+        if not fits and output.kind != "as_none":
+            return f"gives {returned.type}, and {_told(output)} is recorded"
     return _of_dimensions(graph, node, op, schema)
+
+
+def _is_one_of(given: Argument, kinds: frozenset[str]) -> bool:
+    """Whether one of the fields is set: most arguments are of the first kind that comes to mind, and an argument has
+    thirty.
+    """
+    return any(getattr(given, kind) is not None for kind in kinds)
+
+
+@cache
+def _kinds(type_: str) -> frozenset[str]:
+    """What a value of a type may be recorded as; none where that is not looked into."""
+    base, size, rest = type_.partition("[")
+    return _KINDS.get(f"{base}[]" if size and rest.rstrip("?") else base.rstrip("?"), frozenset())
 
 
 def _is_nothing(node: Node) -> bool:
@@ -69,8 +94,8 @@ def _fits(given: Argument, type_: str) -> bool:
     if type_.endswith("?") and given.kind == "as_none":
         return True
     listed = bool(size) and rest.rstrip("?") != ""
-    kinds = _KINDS.get(f"{base}[]" if listed else base.rstrip("?"))
-    if kinds is None or given.kind in kinds or given.value == []:
+    kinds = _kinds(type_)
+    if not kinds or given.kind in kinds or given.value == []:
         return True
     # A number may stand for a list of one length (`int[2]`).
     return listed and given.kind in _KINDS[base.rstrip("?")] and rest[:1].isdigit()
