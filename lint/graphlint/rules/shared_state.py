@@ -42,7 +42,8 @@ def _merge(view: ProgramView, sites: Sequence[Site]) -> Made:
 
     names = _names(view)
     chosen = {storage for storage in names if view.written_inputs[storage] in (None, *sites)}
-    chosen = {storage for storage in chosen if _obstacle(view, storage, names[storage]) is None}
+    stays = _stays(view) if chosen else {}
+    chosen = {one for one in chosen if one not in stays and _obstacle(view, names[one]) is None}
     positions = _writes(view, chosen)
     program = view.plan_of(positions).assemble() if positions else view.program
     others = {name: names[storage][0][0] for storage in chosen for name, _ in names[storage][1:]}
@@ -50,12 +51,15 @@ def _merge(view: ProgramView, sites: Sequence[Site]) -> Made:
     return Made(merged_inputs(program, others), lost=tuple(lost.values()))
 
 
-def _obstacle(view: ProgramView, storage: Storage, names: Sequence[tuple[str, str]]) -> str | None:
-    """Why the other names cannot go, or None."""
-    positions = _writes(view, {storage})
-    blocked = view.plan_of(positions).blocked if positions else {}
-    for position in sorted(positions & blocked.keys()):
-        return blocked[position]
+def _stays(view: ProgramView) -> dict[Storage, str]:
+    """The storages whose writes cannot become data flow, and why."""
+    blocked = view.write_plan.blocked if view.writes else {}
+    writes = [one for one in reversed(view.writes) if one.site.position in blocked]
+    return {ref.storage: blocked[one.site.position] for one in writes for ref in one.refs}
+
+
+def _obstacle(view: ProgramView, names: Sequence[tuple[str, str]]) -> str | None:
+    """Why one name cannot stand for the others, or None."""
     first, *others = (_layout(view, name) for name, _ in names)
     for other, (name, _) in zip(others, names[1:], strict=True):
         if first is None or other != first:
@@ -110,11 +114,13 @@ class SharedState(Rule):
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each such tensor."""
-        for storage, names in _names(view).items():
+        found = _names(view)
+        stays = _stays(view) if found else {}
+        for storage, names in found.items():
             (_, first), *others = names
             site = view.written_inputs[storage]
             listed = ", ".join(f"'{name}'" for _, name in others)
-            obstacle = _obstacle(view, storage, names)
+            obstacle = stays.get(storage) or _obstacle(view, names)
             what = f"becomes data flow, and '{first}' stands for {listed}, which is gone from the state dict"
             fix = no_fix(obstacle) if obstacle is not None else Fix("safe", what)
             yield Finding(f"{storage.kind} '{first}' is written, and has another name: {listed}", fix, site)
