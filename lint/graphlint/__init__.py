@@ -7,7 +7,7 @@
 - :mod:`graphlint.runtime`: fix programs and graph modules in memory, verify artifacts by running them (needs torch)
 """
 
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False  # type checkers know better; typing takes longer to load than what --version needs
 
 if TYPE_CHECKING:
     from graphlint.artifact.errors import GraphlintError

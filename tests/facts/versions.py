@@ -8,7 +8,8 @@ from graphlint.ops.table import OpTable, op_table
 
 def of_version(version: str) -> OpTable:
     """The rows of a version (``2.13``), and no others."""
-    return OpTable([line for line in op_table().lines if _covers(Row.parse(line).facts.get("torch", ""), version)])
+    lines = (line for line in op_table().lines if _covers(Row.parse(line).facts.get("torch", ""), version))
+    return OpTable("".join(f"{line}\n" for line in lines).encode())
 
 
 def _covers(span: str, version: str) -> bool:

@@ -233,7 +233,7 @@ def test_lookup_needs_sorted_lines_and_finds_first_and_last():
     assert names == sorted(names)
     assert op_table().lookup(names[0]).name == names[0]
     assert op_table().lookup(names[-1]).name == names[-1]
-    assert OpTable([]).lookup("torch.ops.aten.add.Tensor") is None
+    assert OpTable(b"").lookup("torch.ops.aten.add.Tensor") is None
 
 
 def test_the_header_names_every_version():

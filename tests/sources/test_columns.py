@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from graphlint.run.sources.locating import find_expression
+from graphlint.run.sources.columns import find_expression
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,9 @@ def main() -> None:
         if sys.argv[1:] in (["--version"], ["-V"]):
             print(f"graphlint {__version__}", flush=True)
             sys.exit(0)
+        from graphlint.cli.imports import import_msgspec
+
+        import_msgspec()
         from graphlint.cli.quick import status_of
 
         status = status_of(sys.argv[1:])

@@ -7,7 +7,7 @@ op is looked up: a program has dozens of ops, the table thousands.
 
 import os
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cache
 
 import msgspec
@@ -23,18 +23,21 @@ __all__ = ["TABLE", "OpInfo", "OpTable", "covered", "op_name", "op_table", "vers
 
 TABLE = os.path.join(os.path.dirname(__file__), "table.tsv")  # pathlib is slow to import
 """The generated file: comment lines, then rows, sorted by name."""
+_ROLE = b"\trole="
+_VERSIONS = b"\n# torch "
+"""How the comment begins that names the versions of torch."""
 
 
 class OpTable:
     """Ops by name. Lookups are cached; the table itself never changes."""
 
     def __init__(
-        self, lines: Sequence[str], declared: Mapping[str, DeclaredOp] | None = None, version: str | None = None
+        self, text: bytes, declared: Mapping[str, DeclaredOp] | None = None, version: str | None = None
     ) -> None:
-        """``lines`` are the table's, sorted by name, ``declared`` is what a configuration says, and ``version`` is the
-        version of torch that is asked about.
+        """``text`` is the table's: comments, then lines sorted by name. ``declared`` is what a configuration says, and
+        ``version`` is the version of torch that is asked about.
         """
-        self.lines = lines
+        self._text = text
         self._declared = dict(declared or {})
         self._version = version
         self._known: dict[str, OpInfo | None] = {}
@@ -72,17 +75,33 @@ class OpTable:
         An overload (``mylib.scale_.default``) goes before an op (``mylib.scale_``), and both go before what the
         table says. A namespace (``mylib.*``) speaks only for ops that the table does not know.
         """
-        return OpTable(self.lines, {**self._declared, **ops}, self._version)
+        return OpTable(self._text, {**self._declared, **ops}, self._version)
 
     def of_version(self, version: str) -> "OpTable":
         """The table as of one version of torch (``2.13``). Rows are chosen when an op is asked for."""
         if version not in self._of_version:
-            self._of_version[version] = OpTable(self.lines, self._declared, version)
+            self._of_version[version] = OpTable(self._text, self._declared, version)
         return self._of_version[version]
+
+    @property
+    def lines(self) -> list[str]:
+        """The rows."""
+        return [line for line in self._text.decode().splitlines() if not line.startswith("#")]
 
     def names(self) -> Iterator[str]:
         """All names in the table, without declared ones."""
         return iter(dict.fromkeys(line.partition("\t")[0] for line in self.lines))
+
+    def roles(self) -> Mapping[str, list[str]]:
+        """The names of the ops that have a role: the last fact of a line."""
+        found: dict[str, list[str]] = {}
+        at = self._text.find(_ROLE)
+        while at >= 0:
+            line = self._line_at(at)
+            role = line.rpartition("=")[2]
+            found.setdefault(role, []).append(line.partition("\t")[0])
+            at = self._text.find(_ROLE, at + 1)
+        return found
 
     def versions(self, target: str) -> tuple[str, ...]:
         """The versions of torch that have the op, in their order; none where the table tells none."""
@@ -94,11 +113,22 @@ class OpTable:
         return map(Row.parse, self._lines_of(op_name(target)))
 
     def _lines_of(self, name: str) -> Iterator[str]:
-        key = f"{name}\t"
-        at = bisect_left(self.lines, key)
-        while at < len(self.lines) and self.lines[at].startswith(key):
-            yield self.lines[at]
-            at += 1
+        """The lines of an op. They are looked for in the text: to take all lines apart takes as long as all else that a
+        small check asks of the table.
+        """
+        text, key = self._text, f"{name}\t".encode()
+        at = bisect_left(range(len(text)), key, key=lambda at: text[(start := self._start(at)) : start + len(key)])
+        while text.startswith(key, at):
+            line = self._line_at(at)
+            yield line
+            at += len(line.encode()) + 1
+
+    def _start(self, at: int) -> int:
+        """Where the line begins that a byte of the text stands in."""
+        return self._text.rfind(b"\n", 0, at) + 1
+
+    def _line_at(self, at: int) -> str:
+        return self._text[self._start(at) : self._text.index(b"\n", at)].decode()
 
     def _line(self, name: str) -> str | None:
         """The line that speaks for the op."""
@@ -128,13 +158,14 @@ def _info(line: str) -> OpInfo:
 @cache
 def op_table() -> OpTable:
     """The table that graphlint ships, without declared ops."""
-    return OpTable(_read()[1])
+    return OpTable(_read())
 
 
 @cache
 def covered() -> tuple[str, ...]:
     """The versions of torch that the table covers, in their order: ``2.6`` and so on."""
-    return tuple(next(line.split()[2:] for line in _read()[0] if line.startswith("# torch ")))
+    _, _, after = _read().partition(_VERSIONS)
+    return tuple(after.partition(b"\n")[0].decode().split())
 
 
 def version_of(torch: str | None) -> str | None:
@@ -144,12 +175,9 @@ def version_of(torch: str | None) -> str | None:
 
 
 @cache
-def _read() -> tuple[list[str], list[str]]:
-    """The comment lines of the file, and its rows."""
-    with open(TABLE, encoding="utf-8") as file:  # as above
-        lines = file.read().splitlines()
-    start = bisect_left(lines, "$")  # comment lines begin with '#' and so sort before all names
-    return lines[:start], lines[start:]
+def _read() -> bytes:
+    with open(TABLE, "rb") as file:  # as above
+        return file.read()
 
 
 @cache
@@ -164,13 +192,7 @@ def check_twins() -> Mapping[str, str]:
 
 @cache
 def _roles() -> Mapping[str, list[str]]:
-    """The names of the ops that have a role: the last fact of a line."""
-    found: dict[str, list[str]] = {}
-    for line in op_table().lines:
-        known, _, role = line.partition("\trole=")
-        if role:
-            found.setdefault(role, []).append(known.partition("\t")[0])
-    return found
+    return op_table().roles()
 
 
 def op_of(role: Role) -> OpInfo:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -91,7 +90,8 @@ class ProgramView(Analysis):
 
     def relabelled(self, dialect: str) -> ProgramView:
         """The view of the same program under another label; what is known of the program stays."""
-        view = copy(self)
+        view = ProgramView.__new__(ProgramView)
+        vars(view).update(vars(self))
         view.document = self.document.relabelled(dialect)
         view.program = view.document.program
         for name in ("labelled_wrongly", "write_plan", "restoration"):

@@ -15,7 +15,6 @@ with an entry means that there is none. Entries are replaced in one step, so tha
 
 import contextlib
 import functools
-import hashlib
 import os
 import sys
 import time
@@ -24,6 +23,7 @@ from collections.abc import Iterator
 import msgspec
 
 from graphlint import __version__
+from graphlint.artifact.digests import blake2b
 from graphlint.report.results import FileResult
 from graphlint.rules.settings import Acceptance, Settings
 
@@ -83,13 +83,13 @@ def seal(settings: Settings, stamp: tuple[int, ...], body: bytes) -> bytes:
     # What is accepted comes after a check.
     plain = msgspec.structs.replace(settings, acceptance=Acceptance())
     held_for = msgspec.json.encode((_code(), stamp, plain), order="deterministic")
-    return hashlib.blake2b(held_for + body, digest_size=SEAL_SIZE).digest()
+    return blake2b(held_for + body, digest_size=SEAL_SIZE).digest()
 
 
 def _entry(folder: str, path: str) -> str:
     """The entry's path. Raises ValueError across drives of Windows."""
     place = os.fsencode(os.path.relpath(os.path.abspath(path), os.path.dirname(folder)))
-    return os.path.join(folder, hashlib.blake2b(place, digest_size=20).hexdigest() + SUFFIX)
+    return os.path.join(folder, blake2b(place, digest_size=20).hexdigest() + SUFFIX)
 
 
 def clean(folder: str) -> tuple[int, int] | None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from graphlint.artifact.digests import sha256
 from graphlint.rules.diagnostics import Diagnostic
 from graphlint.run.sources.sourcefile import code_of
 
@@ -44,14 +45,12 @@ def identity(diagnostic: Diagnostic, artifact: str) -> Identity:
 
 def fingerprints(diagnostics: Sequence[Diagnostic], artifact: str) -> list[str]:
     """A fingerprint for each of one artifact's diagnostics, in program order: hexadecimal, all different."""
-    import hashlib
-
     seen: Counter[Identity] = Counter()
     prints = []
     for diagnostic in diagnostics:
         one = identity(diagnostic, artifact)
         content = "\0".join([*msgspec.structs.astuple(one), str(seen[one])])
-        prints.append(hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:LENGTH])
+        prints.append(sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:LENGTH])
         seen[one] += 1
     return prints
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from graphlint.artifact.digests import sha256
 from graphlint.ir.source import SourceFrame
 from graphlint.report.formats.escaping import printable, styled
 from graphlint.report.results import FileResult, ReportOptions, RestoredCheck
@@ -278,6 +279,4 @@ def fingerprints(diagnostics: Iterable[Diagnostic], options: ReportOptions) -> l
 
 
 def _digest(*parts: str) -> str:
-    import hashlib
-
-    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:_FINGERPRINT_LENGTH]
+    return sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:_FINGERPRINT_LENGTH]

@@ -7,7 +7,6 @@ outside the repository's root is ever taken.
 """
 
 import contextlib
-import ntpath
 import os
 import posixpath
 import re
@@ -45,7 +44,11 @@ def components(path: str) -> tuple[str, ...]:
     """
     if "\0" in path:
         return ()
-    slashed = ntpath.splitdrive(path)[1].replace("\\", "/") if _WINDOWS.search(path) else path
+    slashed = path
+    if _WINDOWS.search(path):
+        import ntpath  # elsewhere than on Windows, it takes its time to find out what is not there
+
+        slashed = ntpath.splitdrive(path)[1].replace("\\", "/")
     return tuple(filter(None, posixpath.normpath(f"/{slashed}").split("/")))
 
 

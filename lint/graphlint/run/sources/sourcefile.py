@@ -2,16 +2,21 @@
 ``# graphlint: ignore[GL201] reason``.
 """
 
-import ast
+from __future__ import annotations
+
 import contextlib
 import io
 import re
-import tokenize
 import warnings
 from collections.abc import Iterator, Mapping
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import msgspec
+
+if TYPE_CHECKING:  # most files are looked at for a line only
+    import ast
+    import tokenize
 
 LARGEST = 10_000_000
 """In bytes: a file larger than this was written by no one, and is not read."""
@@ -21,8 +26,8 @@ _IGNORE = re.compile(
     re.IGNORECASE,
 )
 KEYWORD = "graphlint"
-_BETWEEN = (tokenize.COMMENT, tokenize.NL, tokenize.INDENT, tokenize.DEDENT)
-"""Tokens that begin no statement."""
+_DECLARING = 10_000
+"""Bytes of a file in which its first two lines are: only there can it declare its encoding."""
 
 
 class SourceFile:
@@ -36,6 +41,8 @@ class SourceFile:
     @cached_property
     def tree(self) -> ast.Module | None:
         """The syntax tree; None where the file is not valid Python (of this Python's version)."""
+        import ast
+
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what Python thinks of the file's escapes is not asked here
@@ -46,6 +53,8 @@ class SourceFile:
     @cached_property
     def _tokens(self) -> tuple[tokenize.TokenInfo, ...]:
         """What comes before the place at which the file stops being Python."""
+        import tokenize
+
         found: list[tokenize.TokenInfo] = []
         with contextlib.suppress(tokenize.TokenError, SyntaxError, RecursionError):
             found.extend(tokenize.generate_tokens(io.StringIO(self._text).readline))
@@ -54,24 +63,30 @@ class SourceFile:
     @property
     def comments(self) -> tuple[tokenize.TokenInfo, ...]:
         """All comments, in order, as far as the file can be read as Python."""
-        return tuple(token for token in self._tokens if token.type == tokenize.COMMENT)
+        from token import COMMENT
+
+        return tuple(token for token in self._tokens if token.type == COMMENT)
 
     def statement(self, line: int) -> tuple[int, int]:
         """First and last line of the statement that the line is in, or of its head where it has a body; the line alone
         where that is unknown.
         """
+        from token import COMMENT, DEDENT, INDENT, NEWLINE, NL
+
         first = 0
         for token in self._tokens:
-            if token.type == tokenize.NEWLINE:
+            if token.type == NEWLINE:
                 if first <= line <= token.start[0]:
                     return first, token.start[0]
                 first = 0
-            elif not first and token.type not in _BETWEEN:
+            elif not first and token.type not in (COMMENT, NL, INDENT, DEDENT):  # these begin no statement
                 first = token.start[0]
         return line, line
 
     @cached_property
     def _functions(self) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+        import ast
+
         nodes = [] if self.tree is None else ast.walk(self.tree)
         return [node for node in nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
 
@@ -100,10 +115,15 @@ def code_of(line: str) -> str:
 
 def _decoded(content: bytes) -> str:
     """The text, by the encoding that the file declares (PEP 263), with line feeds at the end of lines."""
+    encoding = "utf-8"
+    if b"coding" in content[:_DECLARING]:
+        import tokenize
+
+        with contextlib.suppress(SyntaxError):
+            encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
     try:
-        encoding, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
         text = content.decode(encoding, "replace")
-    except (SyntaxError, LookupError):
+    except LookupError:
         text = content.decode("utf-8", "replace")
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
