@@ -57,6 +57,8 @@ GL604 lost-initial-value yes error none
 GL605 lost-input-write yes error none
 GL606 lost-draw yes error none
 GL607 lost-check yes note none
+GL608 refused-dtype yes error none
+GL609 too-many-nodes yes error none
 GL901 unused-ignore no warning none
 GL902 broad-ignore yes warning none
 GL903 invalid-ignore yes warning none
@@ -80,6 +82,8 @@ WITHOUT_EXAMPLE = {
     "GL605": "depends on the target",
     "GL606": "depends on the target",
     "GL607": "depends on the target",
+    "GL608": "depends on the target",
+    "GL609": "depends on the target",
     "GL108": "depends on what the archive holds",
 }
 

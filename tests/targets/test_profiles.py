@@ -14,10 +14,10 @@ from graphlint.artifact.errors import ConfigError
 from graphlint.ops.table import op_table
 from graphlint.rules.fixing import fix_program
 from graphlint.rules.registry import RULES
-from graphlint.rules.settings import Profile, Settings
+from graphlint.rules.settings import OpRow, Profile, Refused, Settings
 from graphlint.rules.target_refusals import RefusedByTarget
-from graphlint.rules.targets import documentation, model
-from graphlint.rules.targets.model import OpRow, all_targets, load_target, profile_of, row_of
+from graphlint.rules.targets import documentation
+from graphlint.rules.targets.model import all_targets, load_target, profile_of, row_of
 
 TARGETS = all_targets()
 NAMES = [target.name for target in TARGETS]
@@ -69,8 +69,8 @@ def test_the_strictest_of_several_counts():
     assert both.codes("strip") == {"GL301"}
     assert both.actions["GL102"].fix == "refuse"
     assert both.actions["GL102"].target == "coreml"
-    assert both.refused_ops["aten._make_dep_token"].targets == ("inductor", "coreml")
-    assert both.refused_ops["aten._make_dep_token"].restore
+    assert both.refused_op("aten._make_dep_token.default").targets == ("inductor", "coreml")
+    assert both.refused_op("aten.add.Tensor") is None
     assert both.aten_label
     assert [one.target for one in both.losses["checks"]] == ["coreml"]
     assert [one.target for one in both.losses["state"]] == ["inductor"]
@@ -199,5 +199,5 @@ graph(%c: f32[8, 8], %i: i64[2], %v: f32[]):
 def test_an_op_that_one_target_refuses_always_is_refused_always():
     rows = {"partly": OpRow("because", gaps=True), "always": OpRow("because")}
     for first, second, gaps in (("partly", "always", False), ("always", "partly", False), ("partly", "partly", True)):
-        refused = model._refused([("a", {"op": rows[first]}), ("b", {"op": rows[second]})])
-        assert (refused["op"].targets, refused["op"].gaps) == (("a", "b"), gaps)
+        refused = Refused.together([("a", rows[first]), ("b", rows[second])])
+        assert (refused.targets, refused.gaps) == (("a", "b"), gaps)

@@ -1,7 +1,9 @@
-"""``graphlint rule``, ``rules`` and ``target``: what a rule flags, what a consumer takes; all of them, a line each."""
+"""``graphlint rule``, ``rules``, ``target`` and ``targets``: what a rule flags, what a consumer takes; all of them."""
 
 from collections.abc import Sequence
+from typing import Any
 
+from graphlint.cli import session
 from graphlint.cli.commands import COMPLETIONS, Argument, Completing, command
 from graphlint.cli.console import Console
 from graphlint.report.formats.escaping import encode
@@ -9,7 +11,7 @@ from graphlint.rules import documentation
 from graphlint.rules.base import Rule
 from graphlint.rules.registry import RULES
 from graphlint.rules.selection import find_rule
-from graphlint.rules.targets import documentation as targets
+from graphlint.rules.targets.documentation import described, explain
 from graphlint.rules.targets.model import Target, all_targets, load_target
 
 _RULES = Completing(lambda: (pair for one in RULES for pair in ((one.code, one.name), (one.name, one.summary))))
@@ -34,15 +36,22 @@ def rules(console: Console, /, output_format: str) -> int:
 
 
 @command(Argument("target", "[NAME]", required=False, complete=COMPLETIONS["targets"]))
-def target(console: Console, /, target: str | None, output_format: str) -> int:
-    """Explain a target; list them all if none is given."""
-    as_json = output_format == "json"
+def target(console: Console, /, target: str | None, output_format: str, **options: Any) -> int:
+    """Explain a target, one of the configuration's or of graphlint's; list them all if none is given."""
+    own, as_json = session.resolver_for(options).run.targets, output_format == "json"
     if target is None:
-        console.out(encode([targets.described(one) for one in all_targets()]) if as_json else _titles(all_targets()))
+        known = all_targets(own)
+        console.out(encode([described(one) for one in known]) if as_json else _titles(known))
     else:
-        chosen = load_target(target)
-        console.out(encode(targets.described(chosen)) if as_json else targets.explain(chosen))
+        chosen = load_target(target, own)
+        console.out(encode(described(chosen)) if as_json else explain(chosen))
     return 0
+
+
+@command()
+def targets(console: Console, /, **options: Any) -> int:
+    """List all targets; `graphlint target NAME` explains one."""
+    return target.function(console, target=None, **options)
 
 
 def _list(rules: Sequence[Rule]) -> str:

@@ -248,11 +248,14 @@ class MetadataAssert(CheckRule):
         return no_fix(reason) if reason is not None else Fix("safe", "is removed: it cannot fire")
 
 
+PLAIN: Final[dict[Role, str]] = {**_CODES, MetadataAssert.role: MetadataAssert.code}
+"""The codes of the rules that flag plain checks, by the role of the check."""
+
+
 def plain_check(site: Site) -> str | None:
     """The code of the rule that flags a node as a plain check; None for other nodes."""
     role = site.op.role if site.op is not None else None
-    codes: dict[Role, str] = {**_CODES, MetadataAssert.role: MetadataAssert.code}
-    return codes.get(role) if role is not None else None
+    return PLAIN.get(role) if role is not None else None
 
 
 def may_fire(view: ProgramView, site: Site) -> bool:

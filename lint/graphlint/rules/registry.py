@@ -16,6 +16,7 @@ MODULES: Final = (
     "prints",
     "regions",
     "shared_state",
+    "target_limits",
     "target_refusals",
     "torch_versions",
     "train_mode",

@@ -1,7 +1,10 @@
 """What a run is told to do, resolved and immutable: the seam between configuration and engine."""
 
+import re
 import sys
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -9,10 +12,44 @@ from graphlint.artifact.errors import ConfigError
 from graphlint.artifact.limits import Limits
 from graphlint.ops.declared import DeclaredOp
 from graphlint.ops.specifiers import RequiredTorch
+from graphlint.ops.table import packet_of
 
 TokenSink = Literal["buffer", "output"]
 State = Literal["module", "io"]
 """Where what a program keeps between calls is: in its module, or among its inputs and outputs (``io``)."""
+
+
+class OpRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[ops."aten.to.dtype"]``: a functional op that a target refuses: an overload, all overloads of one,
+    or what a pattern matches.
+    """
+
+    because: str
+    advice: str = ""
+    """What the model's author can do instead."""
+    gaps: bool = False
+    """Whether it is refused only where a list of tensors that it is given leaves some out, as ``x[:, i] = y`` does."""
+    taken: bool = False
+    """Whether it is taken, though a wider pattern refuses it."""
+
+
+_WILDCARD: Final = re.compile(r"[*?]|\[[^]]*\]")
+
+
+def covers(pattern: str, op: str) -> bool:
+    """Whether a pattern is about an op: it matches the overload's name, or that of all its overloads."""
+    return fnmatchcase(op, pattern) or fnmatchcase(packet_of(op), pattern)
+
+
+def row_about(rows: Mapping[str, OpRow], op: str) -> OpRow | None:
+    """The row that refuses an op, if one does. Of several patterns the one that spells most of the name decides, and of
+    equals the one that refuses.
+    """
+    about = [(pattern, row) for pattern, row in rows.items() if covers(pattern, op)]
+    if not about:
+        return None
+    _, decides = max(about, key=lambda one: (len(_WILDCARD.sub("", one[0])), not one[1].taken))
+    return None if decides.taken else decides
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -21,10 +58,34 @@ class Refused(msgspec.Struct, frozen=True):
     targets: tuple[str, ...]
     because: str
     advice: str = ""
-    restore: bool = False
-    """Whether `graphlint restore` turns it back into what it was made from."""
     gaps: bool = False
     """Whether it is refused only where a list of tensors that it is given leaves some out."""
+
+    @classmethod
+    def together(cls, rows: Iterable[tuple[str, OpRow]]) -> "Refused | None":
+        """What targets say of it, each by its name: the first one's reason; None where none says anything."""
+        said = list(rows)
+        if not said:
+            return None
+        advice = next((row.advice for _, row in said if row.advice), "")
+        targets = tuple(target for target, _ in said)
+        return cls(targets, said[0][1].because, advice, all(row.gaps for _, row in said))
+
+
+class TakenDtypes(msgspec.Struct, frozen=True):
+    """The only dtypes that a target takes, by the names that torch uses."""
+
+    target: str
+    dtypes: tuple[str, ...]
+    because: str
+
+
+class MostNodes(msgspec.Struct, frozen=True):
+    """How many nodes a target takes at most."""
+
+    target: str
+    nodes: int
+    because: str
 
 
 Loss = Literal["state", "initial-values", "inputs", "draws", "checks"]
@@ -60,6 +121,32 @@ class TargetAction(msgspec.Struct, frozen=True):
     because: str
 
 
+class OwnRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[targets.mine.rules.GL302]``: what a rule means for a target of one's own."""
+
+    fix: FixAction
+    violation: bool | None = None
+    """Whether the rule is on when nothing is selected; None: unless the consumer takes it as it is."""
+    because: str = ""
+
+
+class OwnTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """``[targets.mine]``: what a configuration says of a target, which is as another one but for that."""
+
+    extends: str = "functional"
+    refuse_ops: tuple[str, ...] = ()
+    """Patterns of ops as they are printed; one without an overload is about all of them."""
+    allow_ops: tuple[str, ...] = ()
+    """What is taken though a wider pattern, or the other target, refuses it."""
+    dtypes: tuple[str, ...] | None = None
+    """The only dtypes that it takes."""
+    max_nodes: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    rules: dict[str, OwnRule] = {}
+    """By code, by the beginning of codes, or by name."""
+    because: str = ""
+    """Why, where nothing else says so."""
+
+
 class Profile(msgspec.Struct, frozen=True):
     """What an artifact's targets demand together. The default is that of ``functional``, for which no file is read."""
 
@@ -70,12 +157,16 @@ class Profile(msgspec.Struct, frozen=True):
     """Codes of the rules that are on when nothing is selected; None for those that are so by default."""
     actions: dict[str, TargetAction] = {}
     """By code, where it is another than the rule's own fix."""
-    refused_ops: dict[str, Refused] = {}
-    """By overload (``aten.to.dtype``), or by op for all overloads."""
+    ops: dict[str, dict[str, OpRow]] = {}
+    """What each target says of ops, by pattern."""
     refused_outputs: dict[str, Refused] = {}
     """By kind: ``user_input_mutation`` and so on."""
     losses: dict[Loss, tuple[Lost, ...]] = {}
     """What is lost, and what the targets that lose it say."""
+    dtypes: tuple[TakenDtypes, ...] = ()
+    """Of the targets that take some dtypes only."""
+    most_nodes: MostNodes | None = None
+    """Of the target that takes the smallest programs."""
     aten_label: bool = False
     """Whether the label has to be ATEN wherever the graph admits it: checks are no obstacle then, writes are."""
 
@@ -84,8 +175,9 @@ class Profile(msgspec.Struct, frozen=True):
         return frozenset(code for code, action in self.actions.items() if action.fix == fix)
 
     def refused_op(self, name: str) -> Refused | None:
-        """What is said of the overload of that name, or of its op."""
-        return self.refused_ops.get(name) or self.refused_ops.get(name.rpartition(".")[0])
+        """What is said of the overload of that name; None where all targets take it."""
+        said = ((target, row_about(rows, name)) for target, rows in self.ops.items())
+        return Refused.together((target, row) for target, row in said if row is not None)
 
 
 class Pattern(msgspec.Struct, frozen=True):

@@ -49,10 +49,11 @@ class RefusedByTarget(Rule):
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each node of such an op, then one for each such output."""
         for site in view.sites:
-            refused = view.profile.refused_op(site.name)
+            refused = view.refused(site.name)
             if refused is not None and (not refused.gaps or _has_gaps(site)):
                 message = f"{site.name} is refused by {', '.join(refused.targets)}: {refused.because}"
-                obstacle = view.token_obstacle(site) if refused.restore else refused.advice or "change the model"
+                is_token = site.op is not None and site.op.role == "make-token"
+                obstacle = view.token_obstacle(site) if is_token else refused.advice or "change the model"
                 fix = Fix("safe", "becomes plain checks again") if obstacle is None else no_fix(obstacle)
                 yield Finding(message, fix, site)
         for spec in view.program.graph_module.signature.output_specs:

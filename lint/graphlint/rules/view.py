@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from graphlint.ir.document import Document
 from graphlint.ops.info import OpInfo
 from graphlint.ops.table import OpTable, op_table, version_of
-from graphlint.rules.settings import Settings
+from graphlint.rules.settings import Refused, Settings
 from graphlint.semantics.analysis import Analysis, Write, has_effect
 from graphlint.semantics.sites import Site
 
@@ -29,6 +29,7 @@ class ProgramView(Analysis):
     def __init__(self, document: Document, settings: Settings) -> None:
         ops = ops_for(settings, version_of(document.program.torch_version))
         super().__init__(document.program, ops, document.payloads)
+        self._refused: dict[str, Refused | None] = {}
         self.document = document
         self.token_sink = settings.token_sink
         self.state = settings.state
@@ -124,8 +125,14 @@ class ProgramView(Analysis):
                 return True
         return False
 
+    def refused(self, op: str) -> Refused | None:
+        """What targets say that refuse the op of that name."""
+        if op not in self._refused:
+            self._refused[op] = self.profile.refused_op(op)
+        return self._refused[op]
+
     def _left_out(self, op: OpInfo) -> bool:
-        return super()._left_out(op) and self.profile.refused_op(op.name) is None
+        return super()._left_out(op) and self.refused(op.name) is None
 
 
 def ops_for(settings: Settings, version: str | None = None) -> OpTable:

@@ -19,7 +19,7 @@ from graphlint.artifact.source import is_url
 from graphlint.ops.declared import DeclaredOp
 from graphlint.report.results import Action, FileResult
 from graphlint.rules.selection import split_selectors
-from graphlint.rules.settings import Settings, State, TokenSink
+from graphlint.rules.settings import OwnTarget, Settings, State, TokenSink
 from graphlint.run.config import checked, configured
 from graphlint.run.pool import Task, cores, run, tasks_for
 from graphlint.run.resolution import Resolver
@@ -51,6 +51,8 @@ class ProgramOptions(TypedDict, total=False):
     """Whether what rounds otherwise once it is functional stays as it is."""
     token_sink: TokenSink | None
     target: Selectors | None
+    targets: Mapping[str, OwnTarget | Mapping[str, Any]] | None
+    """Targets of one's own, by name, each with the keys of ``[tool.graphlint.targets]``."""
     requires_torch: str | None
     """A version specifier, such as ``">=2.9"``; empty for none, whatever the configuration says."""
     ops: Mapping[str, DeclaredOp | Mapping[str, Any]] | None
@@ -223,6 +225,10 @@ def _resolver(options: Mapping[str, Any], known: Any) -> tuple[Resolver, Reviewe
         declared = msgspec.convert(dict(options.get("ops") or {}), dict[str, DeclaredOp])
     except msgspec.ValidationError as error:
         raise ConfigError(f"ops: {error}") from None
-    given = configured({**options, "ops": declared})
+    own = options.get("targets")
+    if own is not None:
+        plain = {name: msgspec.to_builtins(one) for name, one in own.items()}
+        own = msgspec.convert(checked(plain, dict[str, OwnTarget], "targets"), dict[str, OwnTarget])
+    given = configured({**options, "ops": declared, "targets": own})
     isolated = options.get("isolated", False)
     return Resolver(given, (), options.get("config"), isolated=isolated, origin="the call"), Reviewer()

@@ -15,7 +15,7 @@ from graphlint.artifact.limits import Limits
 from graphlint.ops.declared import DeclaredOp
 from graphlint.report.formats.registry import check_stdout, parse
 from graphlint.rules.selection import did_you_mean, split_selectors
-from graphlint.rules.settings import Loss, State, TokenSink, parse_toml
+from graphlint.rules.settings import Loss, OwnTarget, State, TokenSink, parse_toml
 
 FILE_NAMES: Final = (".graphlint.toml", "graphlint.toml", "pyproject.toml")
 """In the order of preference within one folder."""
@@ -61,6 +61,8 @@ class Configuration(Fixing, frozen=True):
     cache_dir: str | None = None
     """Relative to the folder of the configuration."""
     ops: dict[str, DeclaredOp] | None = None
+    targets: dict[str, OwnTarget] | None = None
+    """Targets of one's own, by name."""
     allow_globals: tuple[str, ...] | None = None
     """Names in pickles that do nothing but hold data; ``*`` stands for a part between dots, or for some of it."""
     limits: dict[str, int] | None = None
@@ -187,6 +189,9 @@ def _checked_table(table: dict[str, Any], kind: Any, key: str) -> dict[str, Any]
         for name in Fixing.__struct_encode_fields__:
             del fields[name]
         fields |= {"fix": Fixing, "limits": Limits}
+    missing = [one.encode_name for one in msgspec.structs.fields(kind) if one.required and one.encode_name not in table]
+    if missing:
+        raise ConfigError(f"{key}: there is no '{missing[0]}' in it")
     for name, value in table.items():
         if name not in fields:
             if kind is DeclaredOp and isinstance(value, dict):

@@ -5,9 +5,9 @@ given by ``--config FILE``), each ``--config KEY=VALUE``, the command line's own
 """
 
 import os.path
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -23,10 +23,13 @@ from graphlint.rules.interface import MutationOutput
 from graphlint.rules.mutation import MutationRule
 from graphlint.rules.registry import RULES
 from graphlint.rules.selection import Layer, enabled_codes, fixable_codes, losing, matching_codes
-from graphlint.rules.settings import Acceptance, Pattern, Profile, Settings, parse_toml
+from graphlint.rules.settings import Acceptance, OwnTarget, Pattern, Profile, Settings, parse_toml
 from graphlint.run import config
 from graphlint.run.config import ConfigFile, Configuration
 from graphlint.run.globs import matches
+
+if TYPE_CHECKING:
+    from graphlint.rules.targets.model import Target
 
 COMMAND_LINE: Final = "the command line"
 CACHE_FOLDER: Final = ".graphlint_cache"
@@ -66,6 +69,8 @@ class Resolved(msgspec.Struct, frozen=True):
     """The reports to write, of which files are relative to the current folder or absolute."""
     cache_dir: str
     """The absolute folder that keeps results."""
+    targets: "Mapping[str, Target]"
+    """Those that the configuration adds."""
 
 
 class Resolver:
@@ -159,17 +164,21 @@ class Resolver:
         sources = [ConfigFile("", root, DEFAULTS), *given]
         ops: dict[str, DeclaredOp] = {}
         limits: dict[str, int] = {}
+        declared: dict[str, tuple[str, OwnTarget]] = {}
         exclude = _patterns(*_last(sources, "exclude"))
         for source in given:
             ops.update(source.configuration.ops or {})
             limits.update(source.configuration.limits or {})
+            for name, one in (source.configuration.targets or {}).items():
+                declared[name] = (_named(source, f"targets.{name}"), one)
             exclude += _patterns(source, source.configuration.extend_exclude)
+        own = _own_targets(declared)
         said = Configuration(**{key: _last(sources, key)[1] for key in Configuration.__struct_fields__})
         outputs, formats = _last(sources, "output_format")
         keeping, folder = _last(sources, "cache_dir")
         targeting, targets = _last(sources, "target")
         # A later target for all artifacts overrides earlier ones for single files.
-        own = max((targeting, _last(sources, "per_file_target")[0]), key=sources.index)
+        single = max((targeting, _last(sources, "per_file_target")[0]), key=sources.index)
         (allowing, fixable), (denying, unfixable) = _last(given, "fixable"), _last(given, "unfixable")
         origin = allowing if fixable is not None else denying
         settings = Settings(
@@ -187,10 +196,13 @@ class Resolver:
             acceptance=self._acceptance(root, sources),
         )
         return Resolved(
-            settings=self._targeted(settings, given, targets or (), targeting, "target"),
+            settings=self._targeted(settings, given, _profile(targets or (), own, _named(targeting, "target"))),
             per_file_targets=tuple(
-                (Pattern(glob, own.root), self._targeted(settings, given, names, own, f'per-file-target."{glob}"'))
-                for glob, names in (own.configuration.per_file_target or {}).items()
+                (
+                    Pattern(glob, single.root),
+                    self._targeted(settings, given, _profile(names, own, _named(single, f'per-file-target."{glob}"'))),
+                )
+                for glob, names in (single.configuration.per_file_target or {}).items()
             ),
             exclude=exclude,
             root=root,
@@ -203,16 +215,11 @@ class Resolver:
                 for one in map(parse, formats)
             ),
             cache_dir=_written(keeping, os.path.expanduser(folder), "cache-dir"),
+            targets=own,
         )
 
-    def _targeted(
-        self, settings: Settings, sources: Sequence[ConfigFile], targets: tuple[str, ...], source: ConfigFile, key: str
-    ) -> Settings:
-        """The settings for these targets, which ``key`` of ``source`` names."""
-        try:
-            profile = _profile(targets)
-        except ConfigError as error:
-            raise ConfigError(f"{_named(source, key)}: {error}") from None
+    def _targeted(self, settings: Settings, sources: Sequence[ConfigFile], profile: Profile) -> Settings:
+        """The settings for artifacts of these targets."""
         if settings.state == "io":
             profile = _lifting(profile)
         said = ((one.configuration, one.path) for one in sources)
@@ -243,10 +250,30 @@ class Resolver:
         return Acceptance(root, roots, _written(naming, baseline, "baseline") if baseline else "", tuple(ignored))
 
 
-@cache
-def _profile(targets: tuple[str, ...]) -> Profile:
+def _own_targets(declared: Mapping[str, tuple[str, OwnTarget]]) -> "dict[str, Target]":
+    """The targets that the configuration adds. Raises ConfigError."""
+    if not declared:
+        return {}
+    from graphlint.rules.targets.own import own_targets
+
+    return own_targets(declared)
+
+
+def _profile(targets: tuple[str, ...], own: "Mapping[str, Target]", where: str) -> Profile:
+    """What the targets demand together that are named ``where``. Raises ConfigError."""
     if targets in ((), Profile().targets):
         return Profile(chosen=bool(targets))
+    from graphlint.rules.targets.model import profile_of
+
+    try:
+        return profile_of(targets, own)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+@cache
+def _profile_of(targets: tuple[str, ...]) -> Profile:
+    """Of targets that graphlint ships."""
     from graphlint.rules.targets.model import profile_of
 
     return profile_of(targets)

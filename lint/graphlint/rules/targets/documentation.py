@@ -9,8 +9,10 @@ from typing import Any, Final
 
 import msgspec
 
+from graphlint.ops.table import op_of
 from graphlint.rules.registry import RULES
-from graphlint.rules.targets.model import OpRow, Target, all_targets, row_of
+from graphlint.rules.settings import OpRow, covers
+from graphlint.rules.targets.model import Target, all_targets, row_of
 
 _KEYS: Final = ("name", "consumer", "title", "summary", "measured", "label", "references")
 _FIXES: Final = {
@@ -47,6 +49,11 @@ def explain(target: Target) -> str:
         lines += [f"Measured with {versions}.", ""]
     label = "ATEN; a graph that allows it is relabelled" if target.label == "ATEN" else "any"
     lines += [f"Dialect label: {label}.", ""]
+    because = f": {target.because}" if target.because else ""
+    if target.dtypes:
+        lines += [f"Dtypes: {', '.join(target.dtypes)}; others are refused (GL608){because}.", ""]
+    if target.max_nodes is not None:
+        lines += [f"Nodes: {target.max_nodes:,} at most (GL609){because}.", ""]
     lines += _rules(target)
     lines += _lost(target)
     lines += _refused("Ops", target.ops) + _refused("Outputs", target.outputs)
@@ -78,14 +85,16 @@ def _lost(target: Target) -> list[str]:
 
 
 def _refused(whats: str, rows: Mapping[Any, OpRow]) -> list[str]:
-    if not rows:
-        return []
-    lines = [f"{whats} that are refused (GL601):", ""]
-    for what, row in rows.items():
-        after = "; `--fix` brings the plain checks back" if row.restore else f"; {row.advice}" if row.advice else ""
+    refused = {what: row for what, row in rows.items() if not row.taken}
+    lines = [f"{whats} that are refused (GL601):", ""] if refused else []
+    for what, row in refused.items():
+        back = "; `--fix` brings the plain checks back"
+        after = back if _is_token(what) else f"; {row.advice}" if row.advice else ""
         where = " where a list of tensors leaves some out" if row.gaps else ""
         lines.append(f"- `{what}`{where}: {row.because}{after}")
-    return [*lines, ""]
+    taken = [f"`{what}`" for what, row in rows.items() if row.taken]
+    lines += ["", f"{whats} that are taken all the same: {', '.join(taken)}."] if taken else []
+    return [*lines, ""] if lines else []
 
 
 def described(target: Target) -> dict[str, Any]:
@@ -97,13 +106,22 @@ def described(target: Target) -> dict[str, Any]:
             code: {"violation": row.violation, "fix": row.fix, "because": row.because} for code, row in rows.items()
         },
         "losses": {loss: msgspec.structs.asdict(row) for loss, row in target.losses.items()},
-        "ops": {op: _row(row) for op, row in target.ops.items()},
-        "outputs": {kind: _row(row) for kind, row in target.outputs.items()},
+        "ops": {op: _row(op, row) for op, row in target.ops.items()},
+        "outputs": {kind: _row(kind, row) for kind, row in target.outputs.items()},
+        "dtypes": list(target.dtypes) or None,
+        "max_nodes": target.max_nodes,
+        "extends": target.extends or None,
     }
 
 
-def _row(row: OpRow) -> dict[str, Any]:
-    return {"because": row.because, "advice": row.advice or None, "restore": row.restore, "gaps": row.gaps}
+def _row(what: str, row: OpRow) -> dict[str, Any]:
+    about = {"because": row.because, "advice": row.advice or None, "restore": _is_token(what), "gaps": row.gaps}
+    return {**about, "refused": not row.taken}
+
+
+def _is_token(what: str) -> bool:
+    """Whether it is what dependency tokens begin with, and no wider pattern."""
+    return "*" not in what and covers(what, op_of("make-token").name)
 
 
 def reference() -> str:

@@ -2,17 +2,30 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Literal
+from types import MappingProxyType
+from typing import Final, Literal
 
 import msgspec
 
 from graphlint.artifact.errors import ConfigError
-from graphlint.ops.table import op_of, packet_of
+from graphlint.ops.table import op_of
 from graphlint.rules.base import Rule
 from graphlint.rules.checks import TOKEN_RULES
 from graphlint.rules.registry import RULES
 from graphlint.rules.selection import did_you_mean
-from graphlint.rules.settings import FixAction, Loss, Lost, Profile, Refused, TargetAction, parse_toml
+from graphlint.rules.settings import (
+    FixAction,
+    Loss,
+    Lost,
+    MostNodes,
+    OpRow,
+    Profile,
+    Refused,
+    TakenDtypes,
+    TargetAction,
+    parse_toml,
+    row_about,
+)
 
 SUFFIX: Final = ".toml"
 """Each target is a file ``<name>.toml`` beside this one."""
@@ -33,18 +46,6 @@ class RuleRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What was seen, with whom."""
 
 
-class OpRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``[ops."aten.to.dtype"]``: an op (an overload, or all overloads of one) that is functional and refused."""
-
-    because: str
-    restore: bool = False
-    """Whether ``graphlint restore`` turns it back into what it was made from: dependency tokens into plain checks."""
-    advice: str = ""
-    """What the model's author can do instead."""
-    gaps: bool = False
-    """Whether it is refused only where a list of tensors that it is given leaves some out, as ``x[:, i] = y`` does."""
-
-
 class LossRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[losses.initial-values]``: what the target takes, and loses."""
 
@@ -55,8 +56,8 @@ class LossRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """It loses tensors of so many elements only."""
 
 
-class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One target."""
+class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """One target: a file beside this one says it, or a configuration (:mod:`graphlint.rules.targets.own`)."""
 
     name: str
     consumer: str
@@ -74,33 +75,58 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rules: dict[str, RuleRow] = {}
     """By code, or by the beginning of codes (``GL1``); the longest that fits counts."""
     ops: dict[str, OpRow] = {}
-    """By overload, or by op for all overloads."""
+    """By overload, by op for all overloads, or by pattern."""
     outputs: dict[OutputKind, OpRow] = {}
     """Kinds of outputs that it refuses."""
     losses: dict[Loss, LossRow] = {}
     """What it takes, but loses."""
+    dtypes: tuple[str, ...] = ()
+    """The only dtypes that it takes, by the names that torch uses; none for all."""
+    max_nodes: int | None = None
+    extends: str = ""
+    """The target that it is like, where a configuration says it."""
+    because: str = ""
+    """Why it takes some dtypes only, and so many nodes."""
+
+    @property
+    def refused(self) -> list[str]:
+        """The patterns of ops that it refuses."""
+        return [pattern for pattern, row in self.ops.items() if not row.taken]
+
+    @property
+    def allowed(self) -> list[str]:
+        """The patterns of ops that it takes though a wider one refuses them."""
+        return [pattern for pattern, row in self.ops.items() if row.taken]
 
 
-def load_target(name: str) -> Target:
-    """The target of that name. Raises ConfigError with the nearest ones if there is none."""
+NONE: Final[Mapping[str, Target]] = MappingProxyType({})
+
+
+def load_target(name: str, own: Mapping[str, Target] = NONE) -> Target:
+    """The target of that name, one of a configuration's ``own`` or one of graphlint's. Raises ConfigError with the
+    nearest ones if there is none.
+    """
+    if name in own:
+        return own[name]
     path = os.path.join(os.path.dirname(__file__), name + SUFFIX)
     if not name.isidentifier() or not os.path.isfile(path):
-        names = [target.name for target in all_targets()]
+        names = [target.name for target in all_targets(own)]
         hint = did_you_mean(name, names) or "; known are " + ", ".join(names)
         raise ConfigError(f"unknown target '{name}'{hint}")
     with open(path, "rb") as stream:
         return msgspec.convert(parse_toml(stream.read(), path), Target)
 
 
-def all_targets() -> list[Target]:
+def all_targets(own: Mapping[str, Target] = NONE) -> list[Target]:
+    """All of graphlint's, and then ``own``."""
     files = os.listdir(os.path.dirname(__file__))
     found = [load_target(file.removesuffix(SUFFIX)) for file in files if file.endswith(SUFFIX)]
-    return sorted(found, key=lambda target: (target.order, target.name))
+    return sorted([*found, *own.values()], key=lambda target: (target.order, target.name))
 
 
-def profile_of(names: Sequence[str]) -> Profile:
+def profile_of(names: Sequence[str], own: Mapping[str, Target] = NONE) -> Profile:
     """What the targets of these names demand together. Raises ConfigError for unknown ones and contradictions."""
-    targets = [load_target(name) for name in dict.fromkeys(names)]
+    targets = [load_target(name, own) for name in dict.fromkeys(names)]
     rows = {rule.code: [(target.name, row_of(target, rule)) for target in targets] for rule in RULES}
     strictest = {code: max(said, key=lambda one: _STRICTER.index(one[1].fix)) for code, said in rows.items()}
     _reject_contradictions(targets)
@@ -113,9 +139,15 @@ def profile_of(names: Sequence[str]) -> Profile:
             for code, (name, row) in strictest.items()
             if row.fix != "functionalize"
         },
-        refused_ops=_refused((target.name, target.ops) for target in targets),
-        refused_outputs=_refused((target.name, target.outputs) for target in targets),
+        ops={target.name: target.ops for target in targets if target.ops},
+        refused_outputs=_refused_outputs(targets),
         losses=_losses(targets),
+        dtypes=tuple(TakenDtypes(one.name, one.dtypes, one.because) for one in targets if one.dtypes),
+        most_nodes=min(
+            (MostNodes(one.name, one.max_nodes, one.because) for one in targets if one.max_nodes is not None),
+            key=lambda most: most.nodes,
+            default=None,
+        ),
         aten_label=any(target.label == "ATEN" for target in targets),
     )
 
@@ -130,20 +162,11 @@ def _losses(targets: Iterable[Target]) -> dict[Loss, tuple[Lost, ...]]:
     return losses
 
 
-def _refused(rows: Iterable[tuple[str, Mapping[Any, OpRow]]]) -> dict[str, Refused]:
-    """What is refused by which targets, by name, and why; of several targets, the first one's words."""
-    refused: dict[str, Refused] = {}
-    for target, refusing in rows:
-        for what, row in refusing.items():
-            known = refused.get(what, Refused((), row.because))
-            refused[what] = Refused(
-                (*known.targets, target),
-                known.because,
-                known.advice or row.advice,
-                known.restore or row.restore,
-                row.gaps and (known.gaps or not known.targets),
-            )
-    return refused
+def _refused_outputs(targets: Sequence[Target]) -> dict[str, Refused]:
+    """By kind."""
+    kinds = dict.fromkeys(kind for target in targets for kind in target.outputs)
+    said = {kind: [(one.name, one.outputs[kind]) for one in targets if kind in one.outputs] for kind in kinds}
+    return {kind: refused for kind, rows in said.items() if (refused := Refused.together(rows)) is not None}
 
 
 def refusing_tokens() -> list[Target]:
@@ -152,8 +175,8 @@ def refusing_tokens() -> list[Target]:
 
 
 def _refuses_tokens(target: Target) -> bool:
-    """Whether it refuses what dependency tokens begin with, by the name of all overloads."""
-    return packet_of(op_of("make-token").name) in target.ops
+    """Whether it refuses what dependency tokens begin with."""
+    return row_about(target.ops, op_of("make-token").name) is not None
 
 
 def row_of(target: Target, rule: Rule) -> RuleRow:
@@ -173,6 +196,12 @@ def _reject_contradictions(targets: Sequence[Target]) -> None:
         for target in targets:
             row = row_of(target, rule)
             if rule.code in TOKEN_RULES and row.violation and row.fix == "functionalize":
+                if target is refusing:
+                    raise ConfigError(
+                        f"{target.name} refuses {op_of('make-token').name}, with which the dependency tokens begin "
+                        f"that its checks ({rule.code}) become: allow the op, or let it keep checks as they are, by "
+                        f'targets.{target.name}.rules = {{ GL20 = {{ fix = "keep" }} }}'
+                    )
                 raise ConfigError(
                     f"the targets {target.name} and {refusing.name} contradict each other: for {target.name} checks "
                     f"({rule.code}) become dependency tokens, which {refusing.name} refuses; give them to different "

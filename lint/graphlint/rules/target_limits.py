@@ -1,0 +1,102 @@
+"""GL608 and GL609: what a target sets limits to, dtypes and the number of nodes."""
+
+from collections.abc import Iterator
+
+from graphlint.ir.edit import every_graph
+from graphlint.ir.enums import DTYPES
+from graphlint.rules.base import Finding, Rule, no_fix
+from graphlint.rules.view import ProgramView
+from graphlint.semantics.sites import walk
+
+
+class RefusedDtype(Rule):
+    """A tensor of a dtype that a target does not take.
+
+    ## What it does
+    Flags inputs, parameters, buffers, constants, and nodes that make a tensor of another dtype than those that the
+    target takes (`dtypes` of a target of one's own). Finds nothing where no target names any.
+
+    ## Why is this bad?
+    Who runs the artifact has said that there is no such number on the device.
+
+    ## Example
+    ```toml
+    [tool.graphlint.targets.phone]
+    extends = "executorch"
+    dtypes = ["float32", "int64", "bool"]
+    ```
+    With `--target phone`, of which `aten.to.dtype` makes float64:
+    ```python
+    y = x.to(torch.float64)
+    ```
+
+    ## Use instead
+    A dtype that the target takes.
+    """
+
+    code = "GL608"
+    follows_fixes = True
+
+    def check(self, view: ProgramView) -> Iterator[Finding]:
+        """One finding for each input, then one for each node."""
+        if not view.profile.dtypes:
+            return
+        graph = view.program.graph
+        for name in (name for one in graph.inputs for name in one.tensors() if name is not None):
+            meta = graph.meta(name)
+            for storage in {ref.storage for ref in view.memory.refs(graph, name)}:
+                what = f"{storage.kind.removeprefix('user ')} '{storage.name or name}'"
+                said = _said(view, {meta.dtype} if meta is not None else set())
+                if said is not None:
+                    yield Finding(f"{what} is {said}", no_fix("give it another dtype"))
+        for site in walk(view.program, view.ops, lambda op: False):
+            metas = [site.scope.graph.meta(name) for name in site.node.results()]
+            said = _said(view, {meta.dtype for meta in metas if meta is not None})
+            if said is not None:
+                yield Finding(f"{site.name} makes {said}", no_fix("compute it in another dtype"), site)
+
+
+def _said(view: ProgramView, dtypes: set[int]) -> str | None:
+    """Which dtype is not taken, and by whom; None if all are."""
+    for taken in view.profile.dtypes:
+        for dtype in sorted(dtypes):
+            name = DTYPES.get(dtype, f"of dtype {dtype}")
+            if name not in taken.dtypes:
+                because = f": {taken.because}" if taken.because else ""
+                return f"{name}; {taken.target} takes {', '.join(taken.dtypes)} only{because}"
+    return None
+
+
+class TooManyNodes(Rule):
+    """A program of more nodes than a target takes.
+
+    ## What it does
+    Flags programs that have more nodes, those of graphs within the graph included, than the target takes (`max-nodes`
+    of a target of one's own). `graphlint show` prints how many there are.
+
+    ## Why is this bad?
+    Who runs the artifact has set the limit: so much memory, so much time to compile.
+
+    ## Example
+    ```toml
+    [tool.graphlint.targets.phone]
+    extends = "executorch"
+    max-nodes = 5000
+    ```
+
+    ## Use instead
+    A smaller model, or several.
+    """
+
+    code = "GL609"
+    follows_fixes = True
+
+    def check(self, view: ProgramView) -> Iterator[Finding]:
+        most = view.profile.most_nodes
+        if most is None:
+            return
+        number = sum(len(graph.nodes) for graph in every_graph(view.program.graph))
+        if number > most.nodes:
+            because = f": {most.because}" if most.because else ""
+            message = f"there are {number:,} nodes; {most.target} takes {most.nodes:,} at most{because}"
+            yield Finding(message, no_fix("make the model smaller, or split it"))
