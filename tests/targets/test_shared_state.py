@@ -86,7 +86,7 @@ def test_verifying_takes_it_for_the_same(tmp_path):
     original = path.with_name("original.pt2")
     original.write_bytes(path.read_bytes())
     graphlint.fix(path, target="inductor", isolated=True)
-    verifier(trust=False, report=print)(str(original), str(path), True)
+    verifier(trust=False, report=print)(str(original), str(path), True, False)
 
 
 @pytest.mark.filterwarnings("ignore:No complete tensor found")

@@ -54,6 +54,7 @@ def _summary(results: Sequence[FileResult], given: Mapping[str, Any], options: R
     text = (summary.render_fixes if given["show_fixes"] else summary.render_fixed_files)(results)
     text += summary.render_fix_only(results) if given["fix_only"] else summary.render(results, options)
     text += summary.render_tokens(results, options)
+    text += summary.render_removed(results)
     # Files that were rewritten may be all that makes the run fail.
     fails = given["exit_non_zero_on_fix"] and not given["exit_zero"]
     return text + summary.render_rewritten(results) if fails else text

@@ -33,6 +33,12 @@ def resolver_for(options: Mapping[str, Any]) -> Resolver:
     given = {key: value for key, value in options.items() if value != ()}
     if given.get("baseline"):
         given["baseline"] = os.path.abspath(given["baseline"])
+    if given.get("strip_checks"):
+        if given.get("checks") not in (None, "strip"):
+            raise UsageError(f"--strip-checks and --checks {given['checks']} cannot be used together.")
+        if given.get("unsafe_fixes") is False:
+            raise UsageError("--strip-checks and --no-unsafe-fixes cannot be used together: it is an unsafe fix.")
+        given["checks"] = "strip"
     if given.get("lift_state") is not None:
         given["state"] = "io" if given["lift_state"] else "module"
     chosen = configured(given)

@@ -159,7 +159,8 @@ class ReportOptions(msgspec.Struct, frozen=True):
     def applies(self, diagnostic: Diagnostic) -> bool:
         """Whether ``--fix`` would apply the diagnostic's fix: the meaning of ``[*]``."""
         applicability = diagnostic.fix.applicability
-        return applicability == "safe" or (applicability == "unsafe" and diagnostic.path in self.unsafe_paths)
+        enabled = diagnostic.fix.asked or diagnostic.path in self.unsafe_paths
+        return applicability == "safe" or (applicability == "unsafe" and enabled)
 
     def hides(self, diagnostic: Diagnostic) -> bool:
         """Whether the diagnostic's fix needs ``--unsafe-fixes`` first, and that is worth a mention."""

@@ -1,12 +1,12 @@
 """GL201 to GL205: runtime checks, which return nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import ClassVar, Final
 
 from graphlint.ops.info import Role
 from graphlint.ops.table import check_twins, op_name, role_of
 from graphlint.rules.base import Finding, Rule, no_fix
-from graphlint.rules.diagnostics import Fix
+from graphlint.rules.diagnostics import Diagnostic, Fix
 from graphlint.rules.fixers import CHAIN, REMOVE
 from graphlint.rules.view import ProgramView
 from graphlint.semantics.checks import metadata_obstacle, token_obstacle
@@ -250,6 +250,11 @@ class MetadataAssert(CheckRule):
 
 PLAIN: Final[dict[Role, str]] = {**_CODES, MetadataAssert.role: MetadataAssert.code}
 """The codes of the rules that flag plain checks, by the role of the check."""
+
+
+def removed_checks(fixed: Iterable[Diagnostic]) -> int:
+    """How many checks that could fire a fix has removed, rather than given another form."""
+    return sum(one.code in PLAIN.values() and one.fix.applicability == "unsafe" for one in fixed)
 
 
 def plain_check(site: Site) -> str | None:

@@ -81,6 +81,8 @@ class Fix(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the fix does (``becomes aten._functional_assert_async.msg``), or the reason why there is none."""
     exact: bool = True
     """Whether the fixed program computes the same to the last bit."""
+    asked: bool = False
+    """Whether it is unsafe and was asked for by its own name (``--strip-checks``), which leaves nothing to enable."""
 
 
 class Diagnostic(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -16,7 +16,7 @@ from graphlint.ir.model import Program
 from graphlint.ops.table import check_twins, op_of
 from graphlint.passes.restoring import Check, restore_checks
 from graphlint.passes.state import Piece, return_state
-from graphlint.rules.checks import BareAsyncAssert, code_of
+from graphlint.rules.checks import BareAsyncAssert, code_of, removed_checks
 from graphlint.rules.diagnostics import Diagnostic
 from graphlint.rules.fixers import GIVE_MESSAGE, REMOVE, Fixer, Made
 from graphlint.rules.interface import MutationOutput
@@ -41,6 +41,8 @@ class ChangedProgram(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """What was state and is among the inputs and outputs now, while the archive still has its values; of a program that
     is restored, what is state again.
     """
+    removed_checks: int = 0
+    """How many checks that could fire are gone."""
     notes: tuple[str, ...] = ()
     """What else there is to know: that it has another label."""
 
@@ -111,6 +113,7 @@ def fix_program(
         new_buffers=tuple(buffers),
         old_buffers=tuple(old_buffers),
         state=tuple(state),
+        removed_checks=removed_checks(fixed),
         notes=tuple(_state_notes(name, state)),
         fixed=tuple(fixed),
         before=before,

@@ -8,6 +8,7 @@ import msgspec
 from graphlint.ir.source import SourceFrame, model_frame, module_of, stack_frames
 from graphlint.rules.base import Finding, Rule
 from graphlint.rules.diagnostics import Diagnostic, Fix
+from graphlint.rules.fixers import REMOVE
 from graphlint.rules.registry import RULES
 from graphlint.rules.settings import Profile, Settings
 from graphlint.rules.view import ProgramView
@@ -62,7 +63,7 @@ def applies(found: Found, settings: Settings) -> bool:
     if diagnostic.code not in settings.fixable or diagnostic.suppression is not None:
         return False
     applicability = diagnostic.fix.applicability
-    return applicability == "safe" or (applicability == "unsafe" and settings.unsafe_fixes)
+    return applicability == "safe" or (applicability == "unsafe" and (settings.unsafe_fixes or diagnostic.fix.asked))
 
 
 def writes_to_fix(found: list[Found], settings: Settings) -> frozenset[int]:
@@ -97,25 +98,28 @@ def _without_vain_fixes(found: list[Found], view: ProgramView, settings: Setting
     return [kept(one) if id(one) in vain else one for one in found]
 
 
-def _fix_for(code: str, finding: Finding, profile: Profile) -> Fix:
+def _fix_for(rule: Rule, finding: Finding, profile: Profile) -> Fix:
     """The rule's own fix, unless the targets have it otherwise."""
-    action = profile.actions.get(code)
+    action = profile.actions.get(rule.code)
     if action is None:
         return finding.fix
     if action.fix == "strip" and (finding.site is None or finding.site.node.results()):
         return finding.fix  # what has results cannot simply go
+    if action.fix == "strip" and rule.fixer is REMOVE and finding.fix.applicability == "safe":
+        return finding.fix  # it goes anyway
     if action.fix == "refuse":
         return Fix("none", f"{action.target}: {action.because}")
     if action.fix == "strip":
-        return Fix("unsafe", f"is removed: {action.target} would not run it")
+        why = f"{action.target} would not run it" if action.target else action.because
+        return Fix("unsafe", f"is removed: {why}", asked=not action.target)
     if action.fix == "message":
         return Fix("safe", "is given the message that it raises")
-    return Fix("none", f"{action.target} takes it as it is")
+    return Fix("none", f"{action.target} takes it as it is" if action.target else action.because)
 
 
 def _diagnostic(rule: Rule, finding: Finding, name: str, path: str, profile: Profile) -> Diagnostic:
     site = finding.site
-    fix = _fix_for(rule.code, finding, profile)
+    fix = _fix_for(rule, finding, profile)
     about = Diagnostic(rule.code, rule.name, rule.severity, finding.message, fix, path=path, program=name)
     if site is None:
         return about

@@ -15,6 +15,10 @@ from graphlint.ops.specifiers import RequiredTorch
 from graphlint.ops.table import packet_of
 
 TokenSink = Literal["buffer", "output"]
+Checks = Literal["tokens", "plain", "strip"]
+"""What becomes of runtime checks: functional ones, chained by ``tokens``; ``plain`` ones, as the model has them; none,
+for they are removed on purpose (``strip``).
+"""
 State = Literal["module", "io"]
 """Where what a program keeps between calls is: in its module, or among its inputs and outputs (``io``)."""
 
@@ -117,7 +121,7 @@ class TargetAction(msgspec.Struct, frozen=True):
 
     fix: FixAction
     target: str
-    """The target that wants it so."""
+    """The target that wants it so; empty where the configuration says it of all targets."""
     because: str
 
 
@@ -212,6 +216,8 @@ class Settings(msgspec.Struct, frozen=True):
     exact: bool = False
     """Whether what rounds otherwise once it is functional stays as it is."""
     token_sink: TokenSink = "buffer"
+    checks: Checks | None = None
+    """None where the targets decide."""
     state: State = "module"
     ops: dict[str, DeclaredOp] = {}
     profile: Profile = Profile()

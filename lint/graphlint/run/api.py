@@ -19,7 +19,7 @@ from graphlint.artifact.source import is_url
 from graphlint.ops.declared import DeclaredOp
 from graphlint.report.results import Action, FileResult
 from graphlint.rules.selection import split_selectors
-from graphlint.rules.settings import OwnTarget, Settings, State, TokenSink
+from graphlint.rules.settings import Checks, OwnTarget, Settings, State, TokenSink
 from graphlint.run.config import checked, configured
 from graphlint.run.pool import Task, cores, run, tasks_for
 from graphlint.run.resolution import Resolver
@@ -50,6 +50,8 @@ class ProgramOptions(TypedDict, total=False):
     exact: bool | None
     """Whether what rounds otherwise once it is functional stays as it is."""
     token_sink: TokenSink | None
+    checks: Checks | None
+    """What becomes of runtime checks; None where the targets decide."""
     target: Selectors | None
     targets: Mapping[str, OwnTarget | Mapping[str, Any]] | None
     """Targets of one's own, by name, each with the keys of ``[tool.graphlint.targets]``."""
@@ -218,7 +220,7 @@ def _resolver(options: Mapping[str, Any], known: Any) -> tuple[Resolver, Reviewe
     unknown = sorted(options.keys() - known.__optional_keys__)
     if unknown:
         raise TypeError(f"there is no option '{unknown[0]}'")
-    for key, kind in (("token_sink", TokenSink), ("state", State), ("requires_torch", str)):
+    for key, kind in (("token_sink", TokenSink), ("checks", Checks), ("state", State), ("requires_torch", str)):
         if options.get(key) is not None:
             checked(options[key], kind, key)
     try:

@@ -15,7 +15,7 @@ from graphlint.artifact.limits import Limits
 from graphlint.ops.declared import DeclaredOp
 from graphlint.report.formats.registry import check_stdout, parse
 from graphlint.rules.selection import did_you_mean, split_selectors
-from graphlint.rules.settings import Loss, OwnTarget, State, TokenSink, parse_toml
+from graphlint.rules.settings import Checks, Loss, OwnTarget, State, TokenSink, parse_toml
 
 FILE_NAMES: Final = (".graphlint.toml", "graphlint.toml", "pyproject.toml")
 """In the order of preference within one folder."""
@@ -27,6 +27,7 @@ class Fixing(msgspec.Struct, frozen=True, rename="kebab"):
     """The keys of the table ``fix``; None means that a key is not there."""
 
     token_sink: TokenSink | None = None
+    checks: Checks | None = None
     state: State | None = None
     provenance: bool | None = None
 

@@ -25,6 +25,7 @@ from graphlint.ir.source import model_lines
 from graphlint.ops.table import version_of
 from graphlint.report.results import Action, FileResult, RestoredCheck
 from graphlint.rules.base import Rule, no_fix
+from graphlint.rules.checks import removed_checks
 from graphlint.rules.code import find_member_code, find_program_code, find_unread_code
 from graphlint.rules.completeness import faults
 from graphlint.rules.diagnostics import Diagnostic
@@ -45,8 +46,10 @@ if TYPE_CHECKING:
     from graphlint.run.writeback import Change
 
 Kind = Literal["check", "fix", "restore"]
-Verifier = Callable[[str, str, bool], None]
-"""Given the paths of the original and of the fixed artifact, raises VerificationError unless they do the same."""
+Verifier = Callable[[str, str, bool, bool], None]
+"""Given the paths of the original and of the fixed artifact, whether they have to be alike to the last bit, and whether
+checks were removed on purpose, raises VerificationError unless they do the same.
+"""
 
 _CLASS: Final = re.compile(r'(?:looks up |calls |imports ")((?:\w+\.)+_*[A-Z]\w*)"?', re.ASCII)
 """What GL003 says of a class, as names of classes are spelled."""
@@ -134,8 +137,11 @@ class _Run:
             if self._changes and action != "diff":
                 from graphlint.run.writeback import write_back
 
-                exact = all(one.fix.exact for one in self._found["fixed"])
-                verify = None if verifier is None else lambda fixed: verifier(self._path, fixed, exact)
+                exact, unchecked = (
+                    all(one.fix.exact for one in self._found["fixed"]),
+                    bool(removed_checks(self._found["fixed"])),
+                )
+                verify = None if verifier is None else lambda made: verifier(self._path, made, exact, unchecked)
                 self._notes += write_back(
                     self._artifact, self._path, self._settings, kind, self._changes, self._review, verify
                 )

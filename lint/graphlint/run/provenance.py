@@ -31,13 +31,15 @@ FOREIGN: Final = (
 )
 
 
-class ProgramRecord(msgspec.Struct, frozen=True):
+class ProgramRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """What was done to one program."""
 
     rules: dict[str, int]
     """How many findings, by rule: those that were fixed, or those that restoring brought back."""
     before: str
     after: str
+    removed_checks: int = 0
+    """How many of the findings were checks that are gone, and could have fired."""
 
 
 class Entry(msgspec.Struct, frozen=True):

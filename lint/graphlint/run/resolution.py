@@ -16,14 +16,25 @@ from graphlint.artifact.limits import Limits
 from graphlint.artifact.source import is_url
 from graphlint.ops.declared import DeclaredOp
 from graphlint.ops.specifiers import RequiredTorch
-from graphlint.ops.table import covered
+from graphlint.ops.table import covered, op_of
 from graphlint.report.formats.registry import Output, parse
+from graphlint.rules.checks import PLAIN, TOKEN_RULES
 from graphlint.rules.ignore_comments import UnusedIgnore
 from graphlint.rules.interface import MutationOutput
 from graphlint.rules.mutation import MutationRule
 from graphlint.rules.registry import RULES
 from graphlint.rules.selection import Layer, enabled_codes, fixable_codes, losing, matching_codes
-from graphlint.rules.settings import Acceptance, OwnTarget, Pattern, Profile, Settings, parse_toml
+from graphlint.rules.settings import (
+    Acceptance,
+    Checks,
+    OpRow,
+    OwnTarget,
+    Pattern,
+    Profile,
+    Settings,
+    TargetAction,
+    parse_toml,
+)
 from graphlint.run import config
 from graphlint.run.config import ConfigFile, Configuration
 from graphlint.run.globs import matches
@@ -187,6 +198,7 @@ class Resolver:
             unsafe_fixes=bool(said.unsafe_fixes),
             exact=bool(said.exact),
             token_sink=said.token_sink or "buffer",
+            checks=said.checks,
             state=said.state or "module",
             ops=ops,
             requires_torch=_required_torch(*_last(sources, "requires_torch")),
@@ -195,13 +207,14 @@ class Resolver:
             allow_globals=_last(sources, "allow_globals")[1] or (),
             acceptance=self._acceptance(root, sources),
         )
+
+        def for_targets(names: tuple[str, ...], where: str) -> Settings:
+            return self._targeted(settings, given, _profile(names, own, where, said.checks))
+
         return Resolved(
-            settings=self._targeted(settings, given, _profile(targets or (), own, _named(targeting, "target"))),
+            settings=for_targets(targets or (), _named(targeting, "target")),
             per_file_targets=tuple(
-                (
-                    Pattern(glob, single.root),
-                    self._targeted(settings, given, _profile(names, own, _named(single, f'per-file-target."{glob}"'))),
-                )
+                (Pattern(glob, single.root), for_targets(names, _named(single, f'per-file-target."{glob}"')))
                 for glob, names in (single.configuration.per_file_target or {}).items()
             ),
             exclude=exclude,
@@ -220,6 +233,8 @@ class Resolver:
 
     def _targeted(self, settings: Settings, sources: Sequence[ConfigFile], profile: Profile) -> Settings:
         """The settings for artifacts of these targets."""
+        if settings.checks is not None:
+            profile = _with_checks(profile, settings.checks)
         if settings.state == "io":
             profile = _lifting(profile)
         said = ((one.configuration, one.path) for one in sources)
@@ -259,14 +274,14 @@ def _own_targets(declared: Mapping[str, tuple[str, OwnTarget]]) -> "dict[str, Ta
     return own_targets(declared)
 
 
-def _profile(targets: tuple[str, ...], own: "Mapping[str, Target]", where: str) -> Profile:
+def _profile(targets: tuple[str, ...], own: "Mapping[str, Target]", where: str, checks: Checks | None) -> Profile:
     """What the targets demand together that are named ``where``. Raises ConfigError."""
     if targets in ((), Profile().targets):
         return Profile(chosen=bool(targets))
     from graphlint.rules.targets.model import profile_of
 
     try:
-        return profile_of(targets, own)
+        return profile_of(targets, own, checks)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
 
@@ -277,6 +292,37 @@ def _profile_of(targets: tuple[str, ...]) -> Profile:
     from graphlint.rules.targets.model import profile_of
 
     return profile_of(targets)
+
+
+def _with_checks(profile: Profile, checks: Checks) -> Profile:
+    """The same with another form of checks than the one that the targets would have them in. Raises ConfigError where a
+    target refuses it.
+    """
+    actions, violations = dict(profile.actions), profile.violations
+    if violations is None:
+        violations = frozenset(rule.code for rule in RULES if rule.enabled_by_default)
+    said = f'checks = "{checks}"'
+    if checks == "strip":
+        why = f"{said} removes checks on purpose"
+        actions.update({code: TargetAction("strip", "", why) for code in PLAIN.values()})
+        return _without_tokens(profile, actions, violations | frozenset(PLAIN.values()), said)
+    if checks == "plain":
+        own = {code for code in TOKEN_RULES if code not in actions}  # what a target wants of plain checks holds
+        actions.update({code: TargetAction("keep", "", f"{said} leaves it as it is") for code in own})
+        return _without_tokens(profile, actions, violations - own, said)
+    kept = {code for code in TOKEN_RULES if code in actions and actions[code].fix == "keep"}
+    actions = {code: action for code, action in actions.items() if code not in kept}
+    return msgspec.structs.replace(profile, actions=actions, violations=violations | kept)
+
+
+def _without_tokens(
+    profile: Profile, actions: dict[str, TargetAction], violations: frozenset[str], said: str
+) -> Profile:
+    """The same where dependency tokens become plain checks again."""
+    token = op_of("make-token").name
+    row = OpRow("no check is to be a functional one")
+    ops = profile.ops if profile.refused_op(token) is not None else {**profile.ops, said: {token: row}}
+    return msgspec.structs.replace(profile, actions=actions, violations=violations, ops=ops)
 
 
 def _lifting(profile: Profile) -> Profile:

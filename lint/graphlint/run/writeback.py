@@ -48,7 +48,7 @@ class Change(msgspec.Struct, frozen=True, eq=False):
     ) -> "Change":
         data = made.document.to_bytes()
         digests = provenance.digest(before.to_bytes()), provenance.digest(data)
-        record = provenance.ProgramRecord(dict(sorted(made.rules.items())), *digests)
+        record = provenance.ProgramRecord(dict(sorted(made.rules.items())), *digests, made.removed_checks)
         written = frozenset(written_buffers(made.document) - written_buffers(before))
         return cls(entry, data, record, written, list(remaining), made.new_buffers, made.old_buffers, made.state)
 

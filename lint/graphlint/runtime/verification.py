@@ -54,14 +54,16 @@ def verify(
     return _compare_all(_loaded(before, f"{before}:", trust), _loaded(after, f"{after}:", trust), exact)
 
 
-def verifier(*, trust: bool = False, report: Callable[[str], None] | None = None) -> Callable[[str, str, bool], None]:
+def verifier(
+    *, trust: bool = False, report: Callable[[str], None] | None = None
+) -> Callable[[str, str, bool, bool], None]:
     """What :func:`graphlint.run.engine.process` asks before it puts a fixed artifact in the place of the original.
 
     ``report`` is told what was compared.
     """
 
-    def check(before: str, after: str, exact: bool) -> None:
-        verified = _compare_all(_loaded(before, "", trust), _loaded(after, "after the fix it", trust), exact)
+    def check(before: str, after: str, exact: bool, unchecked: bool) -> None:
+        verified = _compare_all(_loaded(before, "", trust), _loaded(after, "after the fix it", trust), exact, unchecked)
         if report is not None:
             report(f"{before}: {describe(verified)}")
 
@@ -88,11 +90,14 @@ def _loaded(path: str, which: str, trust: bool) -> dict[str, _Program]:
     return {name: _Program(one, handed.get(name)) for name, one in programs.items()}
 
 
-def _compare_all(originals: dict[str, _Program], fixed: dict[str, _Program], exact: bool) -> Verified:
+def _compare_all(
+    originals: dict[str, _Program], fixed: dict[str, _Program], exact: bool, unchecked: bool = False
+) -> Verified:
+    """``unchecked``: what raises in the original may go through in the other, whose checks were removed on purpose."""
     if originals.keys() != fixed.keys():
         before, after = (", ".join(sorted(programs)) for programs in (originals, fixed))
         raise VerificationError(f"the programs are {before} before and {after} after")
-    counts = [_compare(name, program, fixed[name], exact) for name, program in originals.items()]
+    counts = [_compare(name, program, fixed[name], exact, unchecked) for name, program in originals.items()]
     return Verified(tuple(originals), *map(sum, zip(*counts, strict=True)))
 
 
@@ -103,10 +108,10 @@ def describe(verified: Verified) -> str:
     return f"{text}, on {verified.rounded} of them up to rounding" if verified.rounded else text
 
 
-def _compare(name: str, original: _Program, fixed: _Program, exact: bool) -> tuple[int, int, int]:
+def _compare(name: str, original: _Program, fixed: _Program, exact: bool, unchecked: bool) -> tuple[int, int, int]:
     """On how many inputs two programs were compared, on how many of these they raised, and rounded otherwise."""
     with quiet():
-        pair = _Pair(name, original, fixed, exact)
+        pair = _Pair(name, original, fixed, exact, unchecked)
         reasons = [pair.compare(_without_state(call, original)) for call in calls_of(original.program)]
         pair.restart()
     calls, raised = len(reasons), sum(map(bool, reasons))
@@ -125,8 +130,8 @@ def _without_state(call: Call, called: _Program) -> Call:
 class _Pair:
     """The original and the fixed program, run side by side."""
 
-    def __init__(self, name: str, original: _Program, fixed: _Program, exact: bool) -> None:
-        self._name, self._exact = name, exact
+    def __init__(self, name: str, original: _Program, fixed: _Program, exact: bool, unchecked: bool) -> None:
+        self._name, self._exact, self._unchecked = name, exact, unchecked
         self.rounded: set[str] = set()
         """The inputs on which they rounded otherwise."""
         self._original, self._fixed = _runner(name, original, "the original"), _runner(name, fixed, "the fixed program")
@@ -148,6 +153,8 @@ class _Pair:
             before = before._replace(state={k: v for k, v in before.state.items() if k not in self._merged})
             after = without_token(after) if self._token_after else after
             described = f"program {self._name!r} differs on the {time} call with {call.label}"
+            if self._unchecked and before.raised and not after.raised:
+                return raised or before.raised
             found = difference(before, after)
             if found and not self._exact:
                 found = difference(before, after, same_up_to_rounding)

@@ -17,7 +17,6 @@ is in ``diagnostics``, the others are in the lists of that name.
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-import msgspec
 
 from graphlint.report.formats.escaping import encode
 from graphlint.report.formats.phrasing import totals
@@ -29,6 +28,7 @@ _FIELDS: Final = (
     *("code", "rule", "severity", "message", "fix", "program", "subgraph", "node", "op", "position", "member"),
     *("storage", "source", "location", "stack", "module_path", "module_type", "fingerprint"),
 )
+_FIX: Final = ("applicability", "message", "exact")
 _LOCATION: Final = ("path", "line", "column", "end_column", "text", "state")
 
 
@@ -72,7 +72,8 @@ def _lines(version: int, tool: Any, files: list[dict[str, Any]], summary: dict[s
 
 def finding(diagnostic: Diagnostic, options: ReportOptions) -> dict[str, Any]:
     found: dict[str, Any] = {name: getattr(diagnostic, name) for name in _FIELDS}
-    found["fix"] = {**msgspec.structs.asdict(diagnostic.fix), "enabled": options.applies(diagnostic)}
+    fix = diagnostic.fix
+    found["fix"] = {**{key: getattr(fix, key) for key in _FIX}, "enabled": options.applies(diagnostic)}
     found["position"] = None if diagnostic.node is None else diagnostic.position
     found["fingerprint"] = diagnostic.fingerprint or None
     if diagnostic.location is not None:

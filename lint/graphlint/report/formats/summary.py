@@ -15,7 +15,7 @@ from typing import Final
 from graphlint.report.formats.escaping import printable, printable_lines
 from graphlint.report.formats.phrasing import count, enumerated, found_in, paint, place_in_artifact, tally, totals
 from graphlint.report.results import FileResult, ReportOptions
-from graphlint.rules.checks import TOKEN_RULES
+from graphlint.rules.checks import TOKEN_RULES, removed_checks
 from graphlint.rules.diagnostics import Diagnostic
 
 _NOTHING: Final = "No functional checks: nothing to restore."
@@ -77,7 +77,7 @@ def render_rewritten(results: Sequence[FileResult]) -> str:
 def render_tokens(results: Sequence[FileResult], options: ReportOptions) -> str:
     """Who cannot take the tokens that checks became, and what to do; empty if none did, or targets were chosen."""
     fixed = _fixed_in([one for one in results if one.changed and one.path not in options.targeted_paths])
-    if not any(one.code in TOKEN_RULES for one in fixed):
+    if not any(one.code in TOKEN_RULES and one.fix.applicability == "safe" for one in fixed):
         return ""
     from graphlint.rules.targets.model import refusing_tokens
 
@@ -88,6 +88,13 @@ def render_tokens(results: Sequence[FileResult], options: ReportOptions) -> str:
         f"Checks became dependency tokens, which {consumers} refuse: --target ({names}) keeps plain checks for them, "
         "`graphlint restore` brings them back.\n"
     )
+
+
+def render_removed(results: Sequence[FileResult]) -> str:
+    """How many checks that could fire were removed; empty if none was."""
+    number = removed_checks(_fixed_in([one for one in results if one.changed]))
+    verb = "was" if number == 1 else "were"
+    return f"{count(number, 'check')} {verb} removed: what made one raise goes on without a word.\n" if number else ""
 
 
 def render_fixes(results: Sequence[FileResult]) -> str:

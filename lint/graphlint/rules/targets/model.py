@@ -14,6 +14,7 @@ from graphlint.rules.checks import TOKEN_RULES
 from graphlint.rules.registry import RULES
 from graphlint.rules.selection import did_you_mean
 from graphlint.rules.settings import (
+    Checks,
     FixAction,
     Loss,
     Lost,
@@ -124,12 +125,14 @@ def all_targets(own: Mapping[str, Target] = NONE) -> list[Target]:
     return sorted([*found, *own.values()], key=lambda target: (target.order, target.name))
 
 
-def profile_of(names: Sequence[str], own: Mapping[str, Target] = NONE) -> Profile:
-    """What the targets of these names demand together. Raises ConfigError for unknown ones and contradictions."""
+def profile_of(names: Sequence[str], own: Mapping[str, Target] = NONE, checks: Checks | None = None) -> Profile:
+    """What the targets of these names demand together. Raises ConfigError for unknown ones and contradictions, also for
+    those with what the configuration says of ``checks``.
+    """
     targets = [load_target(name, own) for name in dict.fromkeys(names)]
     rows = {rule.code: [(target.name, row_of(target, rule)) for target in targets] for rule in RULES}
     strictest = {code: max(said, key=lambda one: _STRICTER.index(one[1].fix)) for code, said in rows.items()}
-    _reject_contradictions(targets)
+    _reject_contradictions(targets, checks)
     return Profile(
         chosen=True,
         targets=tuple(target.name for target in targets),
@@ -187,11 +190,13 @@ def row_of(target: Target, rule: Rule) -> RuleRow:
     return RuleRow("functionalize", rule.enabled_by_default, "")
 
 
-def _reject_contradictions(targets: Sequence[Target]) -> None:
+def _reject_contradictions(targets: Sequence[Target], checks: Checks | None) -> None:
     """A fix for one target must not make what another refuses."""
     refusing = next(filter(_refuses_tokens, targets), None)
-    if refusing is None:
+    if refusing is None or checks in ("plain", "strip"):
         return
+    if checks == "tokens":
+        raise ConfigError(f'{refusing.name} refuses dependency tokens, which checks are to become (checks = "tokens")')
     for rule in RULES:
         for target in targets:
             row = row_of(target, rule)
@@ -199,11 +204,11 @@ def _reject_contradictions(targets: Sequence[Target]) -> None:
                 if target is refusing:
                     raise ConfigError(
                         f"{target.name} refuses {op_of('make-token').name}, with which the dependency tokens begin "
-                        f"that its checks ({rule.code}) become: allow the op, or let it keep checks as they are, by "
-                        f'targets.{target.name}.rules = {{ GL20 = {{ fix = "keep" }} }}'
+                        f"that its checks ({rule.code}) become: allow the op, or keep checks as they are, by "
+                        "--checks plain"
                     )
                 raise ConfigError(
                     f"the targets {target.name} and {refusing.name} contradict each other: for {target.name} checks "
                     f"({rule.code}) become dependency tokens, which {refusing.name} refuses; give them to different "
-                    "artifacts with per-file-target"
+                    "artifacts with per-file-target, or keep checks as they are, by --checks plain"
                 )
