@@ -196,8 +196,8 @@ def test_version(run):
 def test_help(run):
     text = run("--help").stdout
     assert text.startswith(
-        "Usage: graphlint [check] [OPTIONS] [PATHS]...\n       graphlint restore [OPTIONS] PATHS...\n"
-        "       graphlint baseline [OPTIONS] [PATHS]...\n"
+        "Usage: graphlint [check] [OPTIONS] [PATHS]...\n       graphlint init [OPTIONS]\n"
+        "       graphlint restore [OPTIONS] PATHS...\n       graphlint baseline [OPTIONS] [PATHS]...\n"
     )
     assert run("-h").stdout == text
     sections = ["Examples:", "Commands:", "Fixing:", "Rule selection:", "File selection:", "Output:", "Exit status:"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -192,3 +193,28 @@ def test_git_shows_what_the_hook_changed(repository):
     diff = models.git("diff", "model.pt2").stdout
     assert any(line.startswith("-") and "aten.add_.Tensor(" in line for line in diff.splitlines())
     assert any(line.startswith("+") and "aten.add.Tensor(" in line for line in diff.splitlines())
+
+
+def test_what_init_writes_runs(tmp_path, environment, project):
+    models = Repository(tmp_path / "models", environment)
+    words = [sys.executable, "-m", "graphlint", "init", "--target", "onnx", "--artifacts", "exported/**/*.pt2"]
+    made = models.run(*words)
+    assert made.returncode == 0, made.stderr
+    path = models.folder / ".pre-commit-config.yaml"
+    revision = subprocess.run(["git", "rev-parse", "HEAD"], cwd=project, capture_output=True, text=True, check=True)
+    text = path.read_text().replace("https://github.com/graphlint/graphlint", project.as_posix())
+    path.write_text(re.sub(r"rev: v.*", f"rev: {revision.stdout.strip()}", text))
+    assert models.run(sys.executable, "-m", "pre_commit", "install").returncode == 0
+    (models.folder / "exported" / "deep").mkdir(parents=True)
+    # Checks are no violation for ONNX; prints are one, where the hook is given the artifact.
+    shutil.copy(ARTIFACTS / "async_assert.pt2", models.folder / "exported" / "deep")
+    shutil.copy(ARTIFACTS / "print.pt2", models.folder)
+    models.git("add", "--all")
+    status, output = models.commit()
+    assert status == 0, output
+    shutil.move(models.folder / "print.pt2", models.folder / "exported")
+    models.git("add", "--all")
+    status, output = models.commit()
+    assert status == 1
+    assert "GL301" in output
+    assert "async_assert" not in output

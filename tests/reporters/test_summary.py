@@ -8,7 +8,7 @@ import pytest
 from graphlint.report.formats import summary
 from graphlint.report.formats.registry import FORMATS, STATISTICS, renderer
 from graphlint.report.results import FileResult, ReportOptions
-from graphlint.rules.diagnostics import Suppression
+from graphlint.rules.diagnostics import Diagnostic, Fix, Suppression
 
 
 def test_all_passed():
@@ -136,3 +136,18 @@ def test_every_format_can_be_loaded(name, statistics, results):
     text = renderer(name, statistics=statistics)(results, ReportOptions())
     assert text.endswith("\n")
     assert text == renderer(name, statistics=statistics)(results, ReportOptions())
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(0, []), (1, ["1 check would become a dependency token"]), (2, ["2 checks would become dependency tokens"])],
+)
+def test_who_would_get_tokens_is_told_to_choose(number, said):
+    check = Diagnostic("GL201", "async-assert", "error", "m", Fix("safe", "f"), path="a.pt2")
+    stays = Diagnostic("GL201", "async-assert", "error", "m", Fix("none", "f"), path="a.pt2")
+    results = [FileResult("a.pt2", diagnostics=(check,) * number + (stays,))]
+    choice = [line for line in summary.render(results, ReportOptions()).splitlines() if "Choose: " in line]
+    assert [line.partition(",")[0] for line in choice] == said
+    assert not [one for one in choice if "--fix --target functional" not in one]
+    chosen = ReportOptions(targeted_paths=frozenset({"a.pt2"}))
+    assert "Choose" not in summary.render(results, chosen)

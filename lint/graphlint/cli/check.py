@@ -108,7 +108,9 @@ def _check(paths: Sequence[str], options: Mapping[str, Any], console: Console) -
         root=reports.report_root(folder) if summary_file or not all(one.is_text for one in outputs) else "",
         source_url=reports.source_address(),
         unsafe_paths=frozenset(task.path for task in tasks if task.settings.unsafe_fixes),
-        targeted_paths=frozenset(task.path for task in tasks if task.settings.profile.chosen),
+        targeted_paths=frozenset(
+            task.path for task in tasks if task.settings.profile.chosen or task.settings.checks is not None
+        ),
         hint_unsafe=resolver.run.said.unsafe_fixes is None,
     )
     reports.write_reports(results, outputs, options, report, console)

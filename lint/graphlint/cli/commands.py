@@ -10,7 +10,21 @@ from typing import Any, Final, NamedTuple
 from graphlint.cli.console import Console, UsageError
 
 COMMANDS: Final = (
-    *("check", "restore", "baseline", "clean", "rule", "rules", "target", "targets", "show", "diff", "git", "verify"),
+    *(
+        "init",
+        "check",
+        "restore",
+        "baseline",
+        "clean",
+        "rule",
+        "rules",
+        "target",
+        "targets",
+        "show",
+        "diff",
+        "git",
+        "verify",
+    ),
     "completion",
 )
 """Each has a module of its name, which is loaded only when it runs."""

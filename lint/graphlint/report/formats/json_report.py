@@ -17,7 +17,6 @@ is in ``diagnostics``, the others are in the lists of that name.
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-
 from graphlint.report.formats.escaping import encode
 from graphlint.report.formats.phrasing import totals
 from graphlint.report.results import FileResult, ReportOptions

@@ -45,9 +45,25 @@ def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     if numbers["fixable"]:
         marker = paint("[*]", options, fg="cyan")
         text += f"{marker} {numbers['fixable']} fixable with the --fix option{more}.\n"
+        text += _choice(found, options)
     elif hidden:
         text += f"No fixes available{more}.\n"
     return text
+
+
+def _choice(found: Sequence[Diagnostic], options: ReportOptions) -> str:
+    """That tokens are not for all, where --fix would make some and nobody has said what the artifacts are for."""
+    number = sum(
+        one.code in TOKEN_RULES and one.fix.applicability == "safe" and one.path not in options.targeted_paths
+        for one in found
+    )
+    if not number:
+        return ""
+    become = "a dependency token" if number == 1 else "dependency tokens"
+    return (
+        f"{count(number, 'check')} would become {become}, which most backends refuse. Choose: --fix --target NAME "
+        "(`graphlint targets`), or --fix --target functional.\n"
+    )
 
 
 def _fixed_in(results: Sequence[FileResult]) -> list[Diagnostic]:
