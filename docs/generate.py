@@ -1,7 +1,11 @@
-"""Pages that are made of the code: the rules with their Python, the targets, the configuration. A hook of MkDocs."""
+"""Pages that are made of the code: the rules with their Python, the targets, the configuration. A hook of MkDocs.
+
+``python docs/generate.py`` writes ``docs/site/graphlint.schema.json``, the JSON schema of the configuration.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -20,6 +24,7 @@ from graphlint.ops.declared import DeclaredOp
 from graphlint.rules import documentation
 from graphlint.rules.base import ISSUE, Rule
 from graphlint.rules.registry import FAMILIES, RULES
+from graphlint.rules.settings import OwnRule, OwnTarget
 from graphlint.rules.targets import documentation as targets
 from graphlint.rules.targets.model import all_targets
 from graphlint.run.config import Configuration, Fixing
@@ -108,8 +113,8 @@ def _indented(code: str) -> str:
 
 def _rules() -> Iterator[str]:
     yield "# Rules\n"
-    yield "*Fix*: `--fix` applies what is safe; *unsafe* fixes need `--unsafe-fixes`; *sometimes* means that each finding"
-    yield "says whether it has a fix. Which rules are on also depends on the [target](../targets/index.md).\n"
+    yield "*Fix*: `--fix` applies what is safe; *unsafe* fixes need `--unsafe-fixes`; *sometimes* means that each"
+    yield "finding says whether it has a fix. Which rules are on also depends on the [target](../targets/index.md).\n"
     for prefix, title in FAMILIES.items():
         yield f"## {title}\n"
         yield "| code | name | flags | default | severity | fix |"
@@ -178,6 +183,8 @@ def configuration_schema() -> dict[str, Any]:
     properties = {one.name: _property(one) for one in described_keys(Configuration)}
     properties |= {name: _table(struct) for name, struct in tables.items()}
     properties["ops"]["additionalProperties"] = _table(DeclaredOp)
+    own = properties["targets"]["additionalProperties"] = _table(OwnTarget)
+    own["properties"]["rules"]["additionalProperties"] = _table(OwnRule)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "graphlint.toml, or the table tool.graphlint of pyproject.toml",
@@ -227,3 +234,8 @@ def _struct(path: str) -> type[msgspec.Struct]:
     module, _, name = path.rpartition(".")
     found: type[msgspec.Struct] = getattr(import_module(module), name)
     return found
+
+
+if __name__ == "__main__":
+    schema = Path(__file__).parent / "site" / "graphlint.schema.json"
+    schema.write_text(json.dumps(configuration_schema(), indent=2) + "\n", encoding="utf-8")

@@ -79,6 +79,7 @@ def photograph(path: Path) -> None:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"))
         page = browser.new_page(viewport={"width": 1200, "height": 800})
         page.goto(report.as_uri())
+        page.locator("summary", has_text="GL201").first.click()
         page.screenshot(path=str(path))
         browser.close()
 

@@ -11,8 +11,6 @@ import pickle
 import random
 import shutil
 import struct
-import subprocess
-import sys
 import time
 import zipfile
 from pathlib import Path
@@ -608,14 +606,3 @@ def test_not_every_finding_is_told(evil):
 def test_names_behind_short_strings():
     """Both strings of STACK_GLOBAL may be of any of the kinds of strings there are."""
     assert found_in_bare(b"\x80\x04" + short("os") + b"Vsystem\n\x93.") == ["looks up os.system"]
-
-
-def test_the_readme_shows_what_is_reported(evil):
-    evil(
-        "2.13.0", at("data/sample_inputs/model.pt", saved({"data.pkl": name("posix", "system") + b"N\x85R."})), "clean"
-    )
-    result = subprocess.run(
-        [sys.executable, "-m", "graphlint", "--isolated", "model.pt2"], capture_output=True, text=True
-    )
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    assert f"```text\n$ graphlint model.pt2\n{result.stdout}```" in readme

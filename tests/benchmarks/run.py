@@ -1,6 +1,6 @@
 """``graphlint`` beside the floor, stock torch and ``cp``, as whole processes in one run, on artifacts made for it.
 
-    python tests/benchmarks/run.py [--runs N] [--json FILE] [--readme]     minutes; some GB of disk and memory
+    python tests/benchmarks/run.py [--runs N] [--json FILE] [--docs]     minutes; some GB of disk and memory
     python tests/benchmarks/run.py --small                                 less than a minute
 
 The artifacts are chains of elementwise ops with a write in every twenty nodes, of convolutions and batch norms in
@@ -14,9 +14,9 @@ beside
 
 What is compared runs in turn, so that other work on the machine hits all alike. Times are medians. Ratios to the floor
 are of CPU time, others of wall time; a smaller one is better for graphlint. The whole run exits 1 where a budget
-(budgets.py) is missed; ``--json`` writes the figures, ``--readme`` also puts them into README.md. The small one exits 1
-where a ratio is worse by half than the one in small.json, and is so again and again: what else the machine does may
-disturb a measurement, a slowdown shows in each. ``--json`` writes that file anew.
+(budgets.py) is missed; ``--json`` writes the figures, ``--docs`` also puts them into docs/site/speed.md. The small one
+exits 1 where a ratio is worse by half than the one in small.json, and is so again and again: what else the machine does
+may disturb a measurement, a slowdown shows in each. ``--json`` writes that file anew.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from typing import NamedTuple
 
 from budgets import missed
 from measuring import COPY, DECOMPOSE, ENVIRONMENT, FLOOR, GRAPHLINT, LOAD, TOUCH, Cost, measure, typical
-from table import into_readme, render
+from table import into_page, render
 
 FOLDER = Path(__file__).parent
 COMMITTED = FOLDER / "small.json"
@@ -213,7 +213,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=None, help="of each command (default: 9, small: 7)")
     parser.add_argument("--json", type=Path, help="write the figures")
     parser.add_argument(
-        "--readme", action="store_true", help="put the table into README.md, its figures into full.json"
+        "--docs", action="store_true", help="put the table into docs/site/speed.md, its figures into full.json"
     )
     parser.add_argument("--folder", type=Path, help="where to make the artifacts; default: a temporary folder")
     options = parser.parse_args()
@@ -230,9 +230,9 @@ def main() -> int:
     text = json.dumps(results, indent=1) + "\n"
     if options.json:
         options.json.write_text(text)
-    if options.readme:
+    if options.docs:
         (FOLDER / "full.json").write_text(text)
-        into_readme(render(results))
+        into_page(render(results))
     for what in found:
         print(f"missed: {what}", file=sys.stderr)
     return int(bool(found))

@@ -1,12 +1,12 @@
-"""The figures of run.py as a table, which is also README's."""
+"""The figures of run.py as a table, which the documentation shows."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-README = Path(__file__).parents[2] / "README.md"
-BEGIN = "<!-- benchmarks: python tests/benchmarks/run.py --readme -->\n"
+PAGE = Path(__file__).parents[2] / "docs" / "site" / "speed.md"
+BEGIN = "<!-- benchmarks: python tests/benchmarks/run.py --docs -->\n"
 END = "<!-- end of benchmarks -->\n"
 
 TOOLS = {
@@ -48,17 +48,17 @@ def render(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def into_readme(text: str) -> None:
-    """Put the table between its marks in README.md."""
-    content = README.read_text()
+def into_page(text: str) -> None:
+    """Put the table between its marks on the page."""
+    content = PAGE.read_text()
     before, _, rest = content.partition(BEGIN)
     _, _, after = rest.partition(END)
-    README.write_text(before + BEGIN + text + END + after)
+    PAGE.write_text(before + BEGIN + text + END + after)
 
 
-def in_readme() -> str:
-    """The table that README.md shows."""
-    return README.read_text().partition(BEGIN)[2].partition(END)[0]
+def in_page() -> str:
+    """The table that the page shows."""
+    return PAGE.read_text().partition(BEGIN)[2].partition(END)[0]
 
 
 def _size(size: int) -> str:

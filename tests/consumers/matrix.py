@@ -3,10 +3,10 @@
     python tests/consumers/matrix.py [--consumer NAME]... [--case NAME]... [--jobs N] [--write]
 
 prints a line for each program and consumer, then the table. ``--write`` keeps what was measured in results.json and
-puts the table into README.md; with ``--consumer`` or ``--case``, the rest stays as it was measured before. Exits 1
-where graphlint calls a program clean that its consumer refuses or runs differently, unless exceptions.toml says so, and
-where an exception does not occur any more. README.md beside this file says what has to be installed; a missing consumer
-is an error.
+puts the table into docs/site/guide/targets.md; with ``--consumer`` or ``--case``, the rest stays as it was measured
+before. Exits 1 where graphlint calls a program clean that its consumer refuses or runs differently, unless
+exceptions.toml says so, and where an exception does not occur any more. README.md beside this file says what has to
+be installed; a missing consumer is an error.
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ def main() -> int:
     parser.add_argument("--consumer", action="append", choices=list(CONSUMERS), help="one of them (default: all)")
     parser.add_argument("--case", action="append", help="one of them (default: all)")
     parser.add_argument("--jobs", type=int, default=1, help="how many consumers run at a time")
-    parser.add_argument("--write", action="store_true", help="write results.json and the table in README.md")
+    parser.add_argument(
+        "--write", action="store_true", help="write results.json and the table in docs/site/guide/targets.md"
+    )
     options = parser.parse_args()
     chosen = options.consumer or list(CONSUMERS)
     partly = bool(options.consumer or options.case)

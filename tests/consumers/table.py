@@ -1,4 +1,4 @@
-"""The matrix as the README shows it, made of what was measured."""
+"""The matrix as the documentation shows it, made of what was measured."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .outcomes import CRASHED, DIFFERENT, NOT_LOADED, REFUSED, TAKEN, TIMED_OUT,
 from .results import COMMAND, Results
 from .verdict import Cell, Known
 
-README = PROJECT / "README.md"
+PAGE = PROJECT / "docs" / "site" / "guide" / "targets.md"
 BEGIN, END = "<!-- consumers: begin -->", "<!-- consumers: end -->"
 SYMBOLS = {TAKEN: "✓", REFUSED: "✗", DIFFERENT: "≠", CRASHED: "✗", TIMED_OUT: "✗"}
 LEGEND = """\
@@ -64,18 +64,18 @@ def _sign(judgement: Judgement) -> str:
     return f"{SYMBOLS[judgement.outcome]}{f' {letters}' if letters else ''}"
 
 
-def shown(readme: Path = README) -> str:
-    """The matrix as it stands in the README. Raises ValueError where the comments are missing."""
-    found = re.search(f"{re.escape(BEGIN)}\n(.*?)\n?{re.escape(END)}", readme.read_text("utf-8"), re.DOTALL)
+def shown(page: Path = PAGE) -> str:
+    """The matrix as it stands on the page. Raises ValueError where the comments are missing."""
+    found = re.search(f"{re.escape(BEGIN)}\n(.*?)\n?{re.escape(END)}", page.read_text("utf-8"), re.DOTALL)
     if found is None:
-        raise ValueError(f"{readme.name} has no {BEGIN} … {END}")
+        raise ValueError(f"{page.name} has no {BEGIN} … {END}")
     return found[1]
 
 
-def replace(text: str, readme: Path = README) -> None:
-    """Put the matrix between the README's comments."""
-    before, _, rest = readme.read_text("utf-8").partition(f"{BEGIN}\n")
+def replace(text: str, page: Path = PAGE) -> None:
+    """Put the matrix between the page's comments."""
+    before, _, rest = page.read_text("utf-8").partition(f"{BEGIN}\n")
     _, found, after = rest.partition(END)
     if not found:
-        raise ValueError(f"{readme.name} has no {BEGIN} … {END}")
-    readme.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", "utf-8")
+        raise ValueError(f"{page.name} has no {BEGIN} … {END}")
+    page.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", "utf-8")

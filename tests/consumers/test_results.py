@@ -1,4 +1,4 @@
-"""results.json, exceptions.toml and the README's table say the same, and cover what they are to cover."""
+"""results.json, exceptions.toml and the table of the documentation say the same, and cover what they are to cover."""
 
 from __future__ import annotations
 

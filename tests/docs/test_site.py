@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import jsonschema
 import pytest
+import tomllib
+from tests.docs import blocks
 
 from graphlint.rules.registry import RULES
 from graphlint.rules.targets.model import all_targets
-from tests.docs import blocks
 
 PROJECT = Path(__file__).parents[2]
 SITE = PROJECT / "docs" / "site"

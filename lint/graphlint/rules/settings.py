@@ -138,6 +138,7 @@ class OwnTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
     """``[targets.mine]``: what a configuration says of a target, which is as another one but for that."""
 
     extends: str = "functional"
+    """The target that it is as, but for what it says."""
     refuse_ops: tuple[str, ...] = ()
     """Patterns of ops as they are printed; one without an overload is about all of them."""
     allow_ops: tuple[str, ...] = ()
@@ -145,6 +146,7 @@ class OwnTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
     dtypes: tuple[str, ...] | None = None
     """The only dtypes that it takes."""
     max_nodes: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """Nodes that a program may have, those of its subgraphs included."""
     rules: dict[str, OwnRule] = {}
     """By code, by the beginning of codes, or by name."""
     because: str = ""

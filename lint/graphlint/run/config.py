@@ -29,6 +29,7 @@ class Fixing(msgspec.Struct, frozen=True, rename="kebab"):
     token_sink: TokenSink | None = None
     checks: Checks | None = None
     state: State | None = None
+    """Where what a program keeps between calls is: in its module, or among its inputs and outputs."""
     provenance: bool | None = None
 
 
@@ -42,8 +43,11 @@ class Configuration(Fixing, frozen=True):
     extend_exclude: tuple[str, ...] | None = None
     force_exclude: bool | None = None
     per_file_ignores: dict[str, tuple[str, ...]] | None = None
+    """Patterns of artifacts and of source files, each with the rules that are off for them."""
     fixable: tuple[str, ...] | None = None
+    """Rules whose findings may be fixed; all by default."""
     unfixable: tuple[str, ...] | None = None
+    """Rules whose findings are never fixed."""
     unsafe_fixes: bool | None = None
     exact: bool | None = None
     output_format: Several | None = None
@@ -51,23 +55,27 @@ class Configuration(Fixing, frozen=True):
     step_summary: bool | None = None
     """Whether to add to the job summary of GitHub Actions."""
     target: Several | None = None
+    """The consumers that the artifacts go to; `functional` by default."""
     accept_losses: tuple[Loss, ...] | None = None
     """What a target may lose: the rules that tell of it are off."""
     per_file_target: dict[str, Several] | None = None
+    """Patterns of artifacts, each with its targets in place of ``target``."""
     requires_torch: str | None = None
     """A version specifier; empty for none."""
     source_roots: tuple[str, ...] | None = None
+    """Folders in which to look for the model's source first."""
     baseline: str | None = None
     warn_unused_ignores: bool | None = None
     cache_dir: str | None = None
     """Relative to the folder of the configuration."""
     ops: dict[str, DeclaredOp] | None = None
+    """What custom ops do, by their names."""
     targets: dict[str, OwnTarget] | None = None
     """Targets of one's own, by name."""
     allow_globals: tuple[str, ...] | None = None
     """Names in pickles that do nothing but hold data; ``*`` stands for a part between dots, or for some of it."""
     limits: dict[str, int] | None = None
-    """Those keys of Limits that are set."""
+    """How much of a file is read before it is refused."""
 
 
 LISTS: Final = (
