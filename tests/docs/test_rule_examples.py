@@ -18,6 +18,7 @@ from graphlint.rules.registry import RULES
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 WITHOUT = {
     "GL004": "torch 2.5 and before write such files only",
+    "GL006": "a fix finds it, of files that no Python makes",
     "GL204": "what the op checks, torch 2.10 and later write as GL203",
     "GL005": "a compiled package takes a C++ compiler",
     "GL306": "takes a group of processes",

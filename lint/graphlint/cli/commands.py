@@ -5,7 +5,9 @@ is parsed here: :mod:`graphlint.cli.quick` and :mod:`graphlint.cli.clicked` do t
 import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+import msgspec
 
 from graphlint.cli.console import Console, UsageError
 
@@ -45,7 +47,7 @@ def text(name: str) -> str:
         return file.read()
 
 
-class Completing(NamedTuple):
+class Completing(msgspec.Struct, frozen=True):
     """What a shell completes a word by."""
 
     known: Callable[[], Iterable[tuple[str, str | None]]]
@@ -58,7 +60,7 @@ ARTIFACTS: Final = Completing(tuple)
 """Files and folders, which the shell knows best."""
 
 
-class Argument(NamedTuple):
+class Argument(msgspec.Struct, frozen=True):
     """An argument that is no option: a path or, where there are ``choices``, one of these words."""
 
     name: str
@@ -69,7 +71,7 @@ class Argument(NamedTuple):
     complete: Completing | None = None
 
 
-class Option(NamedTuple):
+class Option(msgspec.Struct, frozen=True):
     """A row of ``help/options.tsv``, whose header tells what its kind can be."""
 
     heading: str
@@ -90,7 +92,7 @@ class Option(NamedTuple):
         return False if "flag" in self.kind else self.kind.get("default")
 
 
-class More(NamedTuple):
+class More(msgspec.Struct, frozen=True):
     """What the table does not say of an option."""
 
     help: Callable[[], str] | None = None
@@ -99,7 +101,7 @@ class More(NamedTuple):
     complete: Completing | None = None
 
 
-class Command(NamedTuple):
+class Command(msgspec.Struct, frozen=True):
     """A command. Its function is given a console and returns the exit status."""
 
     function: Callable[..., int]

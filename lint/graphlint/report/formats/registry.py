@@ -8,7 +8,7 @@ configuration ``FORMAT`` goes to stdout, ``FORMAT=FILE`` into a file.
 import importlib
 import os
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -19,7 +19,7 @@ from graphlint.rules.selection import did_you_mean
 Render = Callable[[Sequence[FileResult], ReportOptions], str]
 
 
-class Format(NamedTuple):
+class Format(msgspec.Struct, frozen=True):
     """Where a format is made, and what is special about it."""
 
     module: str
