@@ -148,6 +148,7 @@ def test_show_settings(run, engine):
         'fixable = ["GL001", "GL101", "GL103", "GL301", "GL501"]\n'
         "unsafe-fixes = false\n"
         "exact = false\n"
+        'fail-on = "warning"\n'
         'target = ["functional"]\n'
         'requires-torch = ""\n'
         'exclude = ["a\\"b"]\n'
@@ -162,6 +163,8 @@ def test_show_settings(run, engine):
         '"m*.pt2" = ["GL101", "GL103"]\n'
         "\n"
         "[per-file-target]\n"
+        "\n"
+        "[severity]\n"
         "\n"
         "[fix]\n"
         'token-sink = "buffer"\n'

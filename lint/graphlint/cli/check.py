@@ -110,6 +110,7 @@ def _check(paths: Sequence[str], options: Mapping[str, Any], console: Console) -
         unsafe_paths=frozenset(task.path for task in tasks if task.settings.unsafe_fixes),
         targeted_paths=frozenset(task.path for task in tasks if task.settings.profile.chosen),
         hint_unsafe=resolver.run.said.unsafe_fixes is None,
+        everything=console.verbose,
     )
     reports.write_reports(results, outputs, options, report, console)
     if summary_file:
@@ -123,7 +124,7 @@ def _check(paths: Sequence[str], options: Mapping[str, Any], console: Console) -
         from graphlint.cli.baseline import tell_stale
 
         tell_stale(stale, console)
-    return session.exit_status(results, action, options)
+    return session.exit_status(results, action, options, resolver.run.said.fail_on)
 
 
 def _show(tasks: Sequence[Task], resolver: Resolver, console: Console, *, files: bool) -> int:

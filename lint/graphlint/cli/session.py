@@ -11,7 +11,7 @@ from graphlint.artifact.source import is_url
 from graphlint.cli.console import EXIT_FAILURE, Console, UsageError, raise_on_termination
 from graphlint.report.formats.phrasing import accepted_by, count, relative
 from graphlint.report.results import Action, FileResult
-from graphlint.run.config import configured
+from graphlint.run.config import FailOn, configured
 from graphlint.run.pool import Outcome, Process, Task, run
 from graphlint.run.resolution import Resolver
 from graphlint.run.review import Reviewer
@@ -144,7 +144,9 @@ def shown_path(path: str) -> str:
     return relative(path, os.getcwd())
 
 
-def exit_status(results: Sequence[FileResult], action: Action, options: Mapping[str, Any]) -> int:
+def exit_status(
+    results: Sequence[FileResult], action: Action, options: Mapping[str, Any], fail_on: FailOn | None = None
+) -> int:
     """0, 1 or 2, as the documentation's table of exit statuses has it."""
     if any(result.error for result in results):
         return EXIT_FAILURE
@@ -155,5 +157,5 @@ def exit_status(results: Sequence[FileResult], action: Action, options: Mapping[
     if action == "diff":
         return int(any(result.fixed or result.diff for result in results))
     changed = options.get("exit_non_zero_on_fix", True) and any(result.changed for result in results)
-    left = not options.get("fix_only") and any(result.failing for result in results)
+    left = not options.get("fix_only") and any(one.errors if fail_on == "error" else one.failing for one in results)
     return int(changed or left)

@@ -9,6 +9,7 @@ from graphlint.artifact.errors import ConfigError
 from graphlint.artifact.limits import Limits
 from graphlint.ops.declared import DeclaredOp
 from graphlint.ops.specifiers import RequiredTorch
+from graphlint.rules.diagnostics import Severity
 
 TokenSink = Literal["buffer", "output"]
 State = Literal["module", "io"]
@@ -70,6 +71,8 @@ class Profile(msgspec.Struct, frozen=True):
     """Codes of the rules that are on when nothing is selected; None for those that are so by default."""
     actions: dict[str, TargetAction] = {}
     """By code, where it is another than the rule's own fix."""
+    severities: dict[str, Severity] = {}
+    """By code, where it is another than the rule's own."""
     refused_ops: dict[str, Refused] = {}
     """By overload (``aten.to.dtype``), or by op for all overloads."""
     refused_outputs: dict[str, Refused] = {}
@@ -116,6 +119,10 @@ class Settings(msgspec.Struct, frozen=True):
     """Codes of the rules to report, after selection and per-file ignores."""
     fixable: frozenset[str]
     """Codes of the rules whose fixes may be applied."""
+    unlisted: frozenset[str] = frozenset()
+    """Codes of the enabled rules that nobody asked for: their idle findings are counted only."""
+    severities: dict[str, Severity] = {}
+    """By code, where it is another than the rule's own."""
     unsafe_fixes: bool = False
     exact: bool = False
     """Whether what rounds otherwise once it is functional stays as it is."""

@@ -121,6 +121,6 @@ class SharedState(Rule):
             site = view.written_inputs[storage]
             listed = ", ".join(f"'{name}'" for _, name in others)
             obstacle = stays.get(storage) or _obstacle(view, names)
-            what = f"becomes data flow, and '{first}' stands for {listed}, which is gone from the state dict"
+            what = f"becomes functional, and '{first}' stands for {listed}, which is gone from the state dict"
             fix = no_fix(obstacle) if obstacle is not None else Fix("safe", what)
             yield Finding(f"{storage.kind} '{first}' is written, and has another name: {listed}", fix, site)

@@ -14,12 +14,14 @@ from graphlint.artifact.errors import ConfigError
 from graphlint.artifact.limits import Limits
 from graphlint.ops.declared import DeclaredOp
 from graphlint.report.formats.registry import check_stdout, parse
+from graphlint.rules.diagnostics import Severity
 from graphlint.rules.selection import did_you_mean, split_selectors
 from graphlint.rules.settings import Loss, State, TokenSink, parse_toml
 
 FILE_NAMES: Final = (".graphlint.toml", "graphlint.toml", "pyproject.toml")
 """In the order of preference within one folder."""
 
+FailOn = Literal["error", "warning"]
 Several = Annotated[tuple[str, ...], msgspec.Meta(description="a string or several")]
 
 
@@ -41,6 +43,10 @@ class Configuration(Fixing, frozen=True):
     extend_exclude: tuple[str, ...] | None = None
     force_exclude: bool | None = None
     per_file_ignores: dict[str, tuple[str, ...]] | None = None
+    severity: dict[str, Severity] | None = None
+    """How much findings matter, by selector."""
+    fail_on: FailOn | None = None
+    """The least severity that makes a check fail."""
     fixable: tuple[str, ...] | None = None
     unfixable: tuple[str, ...] | None = None
     unsafe_fixes: bool | None = None

@@ -150,6 +150,7 @@ class Reviewer:
         results = []
         for file, seen in sorted(self._seen.items()):
             path, found = shown(file), []
+            settings = settings_of(file)
             for ignore in self._ignores_in(file, seen.locator):
                 source = seen.locator.read(file)
                 text = source.lines[ignore.line - 1].rstrip() if source is not None else ""
@@ -157,11 +158,9 @@ class Reviewer:
                 location = Location(name, ignore.line, "", text, file, *columns, state="current")
                 for rule, message, advice in self._faults(seen, ignore):
                     fix = no_fix(advice)
-                    found.append(
-                        Diagnostic(rule.code, rule.name, "warning", message, fix, path=path, location=location)
-                    )
-            enabled = settings_of(file).enabled if found else ()
-            if reported := tuple(one for one in found if one.code in enabled):
+                    severity = settings.severities.get(rule.code, rule.severity)
+                    found.append(Diagnostic(rule.code, rule.name, severity, message, fix, path=path, location=location))
+            if reported := tuple(one for one in found if one.code in settings.enabled):
                 results.append(FileResult(path, reported, is_source=True))
         return results
 
