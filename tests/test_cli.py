@@ -56,7 +56,7 @@ def test_check(folder):
 
 def test_verbose_says_what_was_not_linted(folder):
     (folder / "model.pt2").write_bytes(b"text")
-    said = b"clean.pt2: linted 1 program (model): 0 findings left\nmodel.pt2: not linted, for it cannot be read\n"
+    said = b"clean.pt2: linted 1 program (model): 0 findings left\nmodel.pt2: not linted: it cannot be read\n"
     assert run("-v", cwd=folder).stderr == said
 
 

@@ -106,7 +106,7 @@ def test_a_comment_that_names_no_rule_accepts_nothing_and_is_reported(repository
         f"  --> {NET}:11:28\n"
         "11 |     self.seen.add_(1)  # graphlint: ignore\n"
         "   |                        ^^^^^^^^^^^^^^^^^^^\n"
-        "   = help: name what it is to accept: `# graphlint: ignore[GL103] reason`"
+        "   = help: name the rules to accept: `# graphlint: ignore[GL103] reason`"
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from graphlint.cli.console import Console, UsageError
 
 COMMANDS: Final = (
-    *("check", "restore", "baseline", "clean", "rule", "rules", "target", "show", "diff", "git", "verify"),
+    *("check", "restore", "baseline", "clean", "rule", "rules", "target", "targets", "show", "diff", "git", "verify"),
     "completion",
 )
 """Each has a module of its name, which is loaded only when it runs."""
@@ -22,7 +22,7 @@ HEADING: Final = "Options"
 
 def module_of(command: str) -> str:
     """The module that a command is in."""
-    return f"graphlint.cli.{'rules' if command in ('rule', 'target') else command}"
+    return f"graphlint.cli.{'rules' if command in ('rule', 'target', 'targets') else command}"
 
 
 def text(name: str) -> str:

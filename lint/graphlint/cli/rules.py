@@ -1,4 +1,4 @@
-"""``graphlint rule``, ``rules`` and ``target``: what a rule flags, what a consumer takes; all of them, a line each."""
+"""``graphlint rule``, ``rules``, ``target`` and ``targets``: what a rule flags, what a consumer takes."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from graphlint.rules import documentation
 from graphlint.rules.base import Rule
 from graphlint.rules.registry import RULES
 from graphlint.rules.selection import find_rule
-from graphlint.rules.targets import documentation as targets
+from graphlint.rules.targets import documentation as about_targets
 from graphlint.rules.targets.model import Target, all_targets, load_target
 
 _RULES = Completing(lambda: (pair for one in RULES for pair in ((one.code, one.name), (one.name, one.summary))))
@@ -38,11 +38,19 @@ def target(console: Console, /, target: str | None, output_format: str) -> int:
     """Explain a target; list them all if none is given."""
     as_json = output_format == "json"
     if target is None:
-        console.out(encode([targets.described(one) for one in all_targets()]) if as_json else _titles(all_targets()))
+        console.out(
+            encode([about_targets.described(one) for one in all_targets()]) if as_json else _titles(all_targets())
+        )
     else:
         chosen = load_target(target)
-        console.out(encode(targets.described(chosen)) if as_json else targets.explain(chosen))
+        console.out(encode(about_targets.described(chosen)) if as_json else about_targets.explain(chosen))
     return 0
+
+
+@command()
+def targets(console: Console, /, output_format: str) -> int:
+    """List all targets; `graphlint target NAME` explains one."""
+    return target.function(console, target=None, output_format=output_format)
 
 
 def _list(rules: Sequence[Rule]) -> str:

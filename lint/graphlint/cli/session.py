@@ -60,7 +60,7 @@ def prepare_writing(tasks: Sequence[Task], console: Console) -> None:
     for folder, given in folders.items():
         shown = given if os.path.realpath(given) == folder else folder  # an artifact may be a link to another folder
         for name in remove_leftovers(folder):
-            console.note(f"removed {os.path.join(shown, name)}: a run that was killed had left it")
+            console.note(f"removed {os.path.join(shown, name)} (left by a killed run)")
 
 
 def verifying(process: Callable[..., FileResult], options: Mapping[str, Any], console: Console) -> Process:
@@ -121,14 +121,14 @@ def _tell(outcome: Outcome, console: Console) -> None:
     for note in result.notes:
         console.note(f"{result.path}: {note}")
     if result.unreadable and not result.programs:
-        console.progress(f"{result.path}: not linted, for it cannot be read")
+        console.progress(f"{result.path}: not linted: it cannot be read")
         return
     programs = f"{count(len(result.programs), 'program')} ({', '.join(result.programs)})" if result.programs else "-"
-    aside = f", {len(result.suppressed)} suppressed" if result.suppressed else ""
+    aside = f", {len(result.suppressed)} accepted" if result.suppressed else ""
     console.progress(f"{result.path}: linted {programs}: {count(len(result.diagnostics), 'finding')} left{aside}")
     for one in result.suppressed:
         at = f"{one.place.path}:{one.place.line}: " if one.place is not None else ""
-        reason = f" (suppressed by {accepted_by(one.suppression)})" if one.suppression is not None else ""
+        reason = f" (accepted by {accepted_by(one.suppression)})" if one.suppression is not None else ""
         console.progress(f"{result.path}: {at}{one.code} {one.message}{reason}")
 
 

@@ -150,7 +150,7 @@ def _state_notes(name: str, state: Sequence[Piece]) -> Iterator[str]:
     """How a program is called whose state is among its inputs and outputs now."""
     if state:
         written = [piece.name for piece in state if piece.kind == "user_input"]
-        more = f"; state also holds what it wrote to {', '.join(map(repr, written))}" if written else ""
+        more = f"; state also holds the new values of {', '.join(map(repr, written))}" if written else ""
         yield (
             f"program {name!r} takes and returns its state now: call it as result, state = module(..., **state), first "
             f"with graphlint.runtime.initial_state(path){more}"

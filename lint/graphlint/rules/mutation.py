@@ -78,8 +78,8 @@ class InPlaceOp(MutationRule):
 
     ## Why is this bad?
     Since torch 2.6 `torch.export.export` keeps in-place ops. Backends refuse such graphs or compile them
-    wrongly: dead-code elimination has dropped `mul_` (pytorch/pytorch#68301), and converters that read the graph
-    as data flow use the value from before the write.
+    wrongly: dead-code elimination has dropped `mul_` (pytorch/pytorch#68301), and converters that ignore
+    effects use the value from before the write.
 
     ## Example
     ```graph

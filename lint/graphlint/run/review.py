@@ -174,7 +174,7 @@ class Reviewer:
             message = "this comment names no rule, so it accepts nothing"
             found = {code for line, code in seen.left if ignore.first <= line <= ignore.last}
             codes = ", ".join(sorted(found)) or "GL103"
-            yield BroadIgnore, message, f"name what it is to accept: `# graphlint: ignore[{codes}] reason`"
+            yield BroadIgnore, message, f"name the rules to accept: `# graphlint: ignore[{codes}] reason`"
         for name in ignore.unknown:
             hint = did_you_mean(name, codes_and_names())
             yield InvalidIgnore, f"no rule is called '{name}'{hint}", "`graphlint rule` lists the rules"

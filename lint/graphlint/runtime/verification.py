@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from graphlint.artifact.errors import ArtifactError, VerificationError
+from graphlint.artifact.errors import ArtifactError, DifferenceError, VerificationError
 from graphlint.ops.table import role_of
 from graphlint.report.formats.phrasing import count
 from graphlint.runtime.behaviour import (
@@ -47,8 +47,8 @@ def verify(
     the last bit; up to rounding (the tolerances of ``torch.testing.assert_close``) where they need not be ``exact``.
 
     ``trust`` admits artifacts that hold more than data, whose code then runs. ``imports`` are modules that register
-    custom ops, classes and pytrees. Raises VerificationError where anything differs or cannot be run, ConfigError
-    where a module cannot be imported.
+    custom ops, classes and pytrees. Raises VerificationError where something cannot be run,
+    DifferenceError (a VerificationError) where anything differs, ConfigError where a module cannot be imported.
     """
     import_modules(imports)
     return _compare_all(_loaded(before, f"{before}:", trust), _loaded(after, f"{after}:", trust), exact)
@@ -80,7 +80,7 @@ def _loaded(path: str, which: str, trust: bool) -> dict[str, _Program]:
     try:
         programs = load_programs(path, trust=trust)
     except VerificationError as error:
-        raise VerificationError(f"{which} {error}".lstrip()) from error
+        raise type(error)(f"{which} {error}".lstrip()) from error
     try:
         handed = handed_states(path)
     except ArtifactError as error:
@@ -91,7 +91,7 @@ def _loaded(path: str, which: str, trust: bool) -> dict[str, _Program]:
 def _compare_all(originals: dict[str, _Program], fixed: dict[str, _Program], exact: bool) -> Verified:
     if originals.keys() != fixed.keys():
         before, after = (", ".join(sorted(programs)) for programs in (originals, fixed))
-        raise VerificationError(f"the programs are {before} before and {after} after")
+        raise DifferenceError(f"the programs are {before} before and {after} after")
     counts = [_compare(name, program, fixed[name], exact) for name, program in originals.items()]
     return Verified(tuple(originals), *map(sum, zip(*counts, strict=True)))
 
@@ -139,7 +139,7 @@ class _Pair:
         """The calls so far, in words, and what they brought about."""
 
     def compare(self, call: Call) -> str:
-        """Run one call twice on both; what the first time raised. Raises VerificationError where anything differs."""
+        """Run one call twice on both; what the first time raised. Raises DifferenceError where anything differs."""
         self.restart()
         raised = ""
         for time in ("first", "second"):
@@ -154,7 +154,7 @@ class _Pair:
                 self.rounded.update([] if found else [call.label])
             if found:
                 _check_repeats(self._name, call, self._original)
-                raise VerificationError(f"{described}: {found}")
+                raise DifferenceError(f"{described}: {found}")
             self._look_back()
             if before.raised:
                 return raised or before.raised
@@ -168,11 +168,11 @@ class _Pair:
         self._look_back()
 
     def _look_back(self) -> None:
-        """Raises VerificationError where what an earlier call returned is another thing now, but for the original."""
+        """Raises DifferenceError where what an earlier call returned is another thing now, but for the original."""
         for described, before, after in self._earlier:
             found = later_difference(before, after, same_bits if self._exact else same_up_to_rounding)
             if found:
-                raise VerificationError(f"{described}, after later calls: {found}")
+                raise DifferenceError(f"{described}, after later calls: {found}")
 
 
 def _runner(name: str, called: _Program, which: str) -> Runner:
