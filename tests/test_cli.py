@@ -61,7 +61,7 @@ def test_check(folder):
 
 def test_verbose_says_what_was_not_linted(folder):
     (folder / "model.pt2").write_bytes(b"text")
-    said = b"clean.pt2: linted 1 program (model): 0 findings left\nmodel.pt2: not linted, for it cannot be read\n"
+    said = b"clean.pt2: linted 1 program (model): 0 findings left\nmodel.pt2: not linted: it cannot be read\n"
     assert run("-v", cwd=folder).stderr == said
 
 
@@ -100,7 +100,7 @@ def test_every_artifact_in_every_format(output_format):
         assert str(ARTIFACTS.parent).encode() not in result.stdout
     if output_format == "concise":
         lines = result.stdout.decode().splitlines()
-        assert all(line.startswith("artifacts" + os.sep) for line in lines[:-3])
+        assert all("artifacts" + os.sep in line for line in lines[:-3])
 
 
 def test_a_broken_file_is_reported_whatever_is_selected(folder):

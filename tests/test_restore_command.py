@@ -114,13 +114,12 @@ def test_bad_input(folder):
     assert (status, out) == (1, "")
     assert err == (
         "error: text.pt2: GL001 not a zip archive but a text file\n"
-        "error: lfs.pt2: GL002 the file is a Git LFS pointer: run `git lfs pull` to fetch the artifact that it "
-        "stands for\n"
+        "error: lfs.pt2: GL002 the file is a Git LFS pointer: run `git lfs pull` to fetch the artifact\n"
     )
     assert restore(folder, "nope.pt2") == (2, "", "error: nope.pt2: No such file or directory\n")
     status, out, err = restore(folder)
     assert (status, out) == (2, "")
-    assert err.endswith("Error: Missing argument 'PATHS...'.\n")
+    assert err == "error: missing argument 'PATHS...' (see `graphlint restore --help`)\n"
     for arguments in (["-q", "-v", "."], ["--verify", "--diff", "."], ["--trust", "."]):
         assert restore(folder, *arguments)[0] == 2
 

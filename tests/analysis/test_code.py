@@ -255,7 +255,7 @@ def test_members_that_are_more_than_tensors(artifacts, tmp_path):
             f'member "{root}/data/constants/opaque_obj_0" is missing, but would be unpickled',
             f'member "{root}/data/constants/tensor_9" is missing, but would be unpickled',
             f'member "{root}/extra/notes" differs from "{root}/extra/Notes" in case only',
-            f'member "{root}/models/other" is none of the programs, but torch takes it for one',
+            f'member "{root}/models/other" is not one of the programs, but torch loads it as one',
         }
 
 

@@ -240,7 +240,7 @@ def test_archives_that_cannot_be_looked_into():
     content = bytearray(saved({"data.pkl": pickled({})}))
     content[-10] ^= 0xFF
     (phrase,) = found_in(bytes(content))
-    assert phrase.startswith("cannot be looked into, so that what it runs is not known: the zip archive is damaged")
+    assert phrase.startswith("cannot be inspected, so what it runs is unknown: the zip archive is damaged")
 
 
 # --- in artifacts
@@ -547,7 +547,7 @@ def test_large_pickles_are_refused_and_the_key_is_named(evil):
     Path("graphlint.toml").write_text("[limits]\npickle-bytes = 4000\n")
     (found,) = (one for one in lint("model.pt2").diagnostics if one.code == "GL003")
     assert found.message == (
-        'cannot be looked into, so that what it runs is not known: member "archive/data.pkl" is too large to be read '
+        'cannot be inspected, so what it runs is unknown: member "archive/data.pkl" is too large to be read '
         "(5014 bytes; the limit is 4000: raise limits.pickle-bytes in graphlint's configuration if the file is what it "
         "should be)"
     )
@@ -600,7 +600,7 @@ def test_not_every_finding_is_told(evil):
     evil("2.13.0", at("x", b"", payload("weights", **{f"w{number}": f"weight_{number}x" for number in range(30_000)})))
     found = [one.message for one in lint("model.pt2").diagnostics if one.code == "GL003"]
     assert len(found) == 1001
-    assert found[-1] == "runs something, too: more than the 1000 findings that are told of one file"
+    assert found[-1] == "runs more: 1000 findings are reported for one file at most"
 
 
 def test_names_behind_short_strings():

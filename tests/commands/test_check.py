@@ -63,11 +63,9 @@ def test_full(run, violation):
     assert outcome(run("model.pt2")) == (
         "GL103 [*] buffer-mutation: writes\n"
         "  --> models.py:84 in forward\n"
-        "   |\n"
         "84 |     self.count.add_(1)\n"
-        "   |\n"
         "  ::: model.pt2, node %add_\n"
-        "   = help: becomes aten.add.Tensor\n"
+        "   = help: --fix: becomes aten.add.Tensor\n"
         "\n" + FOUND,
         "",
         1,

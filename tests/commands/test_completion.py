@@ -58,7 +58,7 @@ def test_a_misspelt_command_is_told(tmp_path):
 
     result = run("restor", "model.pt2")
     assert result.returncode == 2
-    assert "No such file, folder or command 'restor'; did you mean 'restore'?" in result.stderr
+    assert "error: no file, folder or command 'restor'; did you mean 'restore'?" in result.stderr
     (tmp_path / "restor").mkdir()
     assert run("restor").returncode == 0  # a folder of that name is one
     assert "error: models: No such file or directory" in run("models").stderr

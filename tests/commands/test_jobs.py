@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -229,8 +230,8 @@ def children(process: int) -> list[int]:
 
 @LINUX
 def test_a_killed_worker_is_an_error_of_its_artifact(folder, held):
-    expected = run(folder, "--jobs", "1", "--output-format", "concise")
-    held = held("open", "--output-format", "concise")
+    expected = run(folder, "--jobs", "1", "--output-format", "json-lines")
+    held = held("open", "--output-format", "json-lines")
     os.kill(held.workers.pop(), signal.SIGKILL)
     held.go_on()
     stdout, stderr = held.process.communicate(timeout=120)
@@ -241,9 +242,10 @@ def test_a_killed_worker_is_an_error_of_its_artifact(folder, held):
     assert message == (
         "the worker process that linted it was killed by SIGKILL, perhaps for lack of memory: lint it with --jobs 1"
     )
-    kept = [line for line in expected.stdout.splitlines() if b".pt2: " in line and not line.startswith(name.encode())]
-    assert [line for line in stdout.splitlines() if b".pt2: " in line] == kept
-    assert b"1 path could not be processed" in stdout
+    every, lines = ([json.loads(line) for line in text.splitlines()] for text in (expected.stdout, stdout))
+    kept = [line for line in every if line["type"] == "finding" and line["path"] != name]
+    assert [line for line in lines if line["type"] == "finding"] == kept
+    assert lines[-1]["failed"] == 1
 
 
 @LINUX

@@ -92,9 +92,23 @@ def test_wrong_options(run, engine, arguments, message):
 @pytest.mark.parametrize("arguments", [["--fxi"], ["-q", "-v"], ["--color", "pink"], ["rule", "a", "b"]])
 def test_wrong_usage(run, engine, arguments):
     result = run(*arguments)
-    assert result.stderr.startswith("Usage: graphlint ")
+    [line] = result.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert line.endswith(" --help`)")
     assert (result.stdout, result.exit_code) == ("", 2)
     assert engine.calls == []
+
+
+@pytest.mark.parametrize("command", [["check"], ["rule", "GL103"], ["rules"], ["target", "onnx"], ["targets"]])
+@pytest.mark.parametrize("option", ["--format", "--output-format"])
+def test_both_names_of_the_format_are_one_option(run, command, option):
+    result = run(*command, option, "json")
+    assert (json.loads(result.stdout) is not None, result.exit_code) == (True, 0)
+
+
+def test_targets_are_listed_like_rules(run):
+    assert run("targets").stdout == run("target").stdout
+    assert run("targets").stdout.startswith("functional ")
 
 
 def test_a_broken_configuration_is_met_before_anything_is_touched(run, engine):
@@ -148,6 +162,7 @@ def test_show_settings(run, engine):
         'fixable = ["GL001", "GL101", "GL103", "GL301", "GL501"]\n'
         "unsafe-fixes = false\n"
         "exact = false\n"
+        'fail-on = "warning"\n'
         'target = ["functional"]\n'
         'requires-torch = ""\n'
         'exclude = ["a\\"b"]\n'
@@ -162,6 +177,8 @@ def test_show_settings(run, engine):
         '"m*.pt2" = ["GL101", "GL103"]\n'
         "\n"
         "[per-file-target]\n"
+        "\n"
+        "[severity]\n"
         "\n"
         "[fix]\n"
         'token-sink = "buffer"\n'

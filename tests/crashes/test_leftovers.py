@@ -175,7 +175,7 @@ def test_the_command_says_what_it_removed(tmp_path):
     assert all((tmp_path / path).exists() for path in left)
     fixed = subprocess.run([*command, "--fix"], cwd=tmp_path, capture_output=True, text=True)
     assert (fixed.returncode, fixed.stdout) == (0, "All checks passed!\n")
-    assert fixed.stderr.splitlines() == [f"note: removed {path}: a run that was killed had left it" for path in left]
+    assert fixed.stderr.splitlines() == [f"note: removed {path} (left by a killed run)" for path in left]
     assert not any((tmp_path / path).exists() for path in left)
 
 

@@ -160,7 +160,7 @@ def test_a_symbolic_link_and_a_hard_link(tmp_path, fixed):
     result = fix("links/soft.pt2", tmp_path)
     assert result.returncode == 1
     shown = tmp_path.resolve() / "real" / ".model.pt2.graphlint-0123abcd.tmp"
-    assert result.stderr == f"note: removed {shown}: a run that was killed had left it\n"
+    assert result.stderr == f"note: removed {shown} (left by a killed run)\n"
     assert (tmp_path / "links" / "soft.pt2").is_symlink()
     assert (tmp_path / "real" / "model.pt2").read_bytes() == fixed
     assert (tmp_path / "links" / "hard.pt2").read_bytes() == SAMPLE.read_bytes(), "the other name keeps the old file"
@@ -262,7 +262,7 @@ def test_a_disk_that_is_full_of_what_a_killed_run_left(small_disk):
     before = digest(path)
     result = fix("model.pt2", small_disk)
     assert result.returncode == 1
-    assert result.stderr == f"note: removed {left.name}: a run that was killed had left it\n"
+    assert result.stderr == f"note: removed {left.name} (left by a killed run)\n"
     assert digest(path) != before
     assert sorted(os.listdir(small_disk)) == ["filler", "model.pt2"]
 

@@ -204,10 +204,10 @@ REFUSED = {
     ),
 }
 REASONS = {
-    "a-carried-tensor-is-written-in-place": "which tensor it writes depends on more than the artifact tells",
+    "a-carried-tensor-is-written-in-place": "the written tensor cannot be determined from the artifact",
     "the-condition-of-a-loop-writes": "it is written inside while_loop, which has no way to hand the change out",
-    "map": "which tensor it writes depends on more than the artifact tells",
-    "scan": "which tensor it writes depends on more than the artifact tells",
+    "map": "the written tensor cannot be determined from the artifact",
+    "scan": "the written tensor cannot be determined from the artifact",
 }
 
 

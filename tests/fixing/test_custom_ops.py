@@ -377,12 +377,12 @@ REFUSED = [
     (
         returning_its_argument,
         {"written.back_": DeclaredOp(schema="(Tensor(a!) x) -> Tensor(a!)")},
-        "written.back_.default may return what it is given, which torch does not wrap",
+        "written.back_.default may return its argument, which torch does not wrap",
     ),
     (
         returning_its_argument,
         {"written.back_": DeclaredOp(writes=("x",), aliases=("x",))},
-        "written.back_.default may return what it is given, which torch does not wrap",
+        "written.back_.default may return its argument, which torch does not wrap",
     ),
     (
         returning_a_list,
@@ -412,7 +412,7 @@ REFUSED = [
     (
         of_an_intermediate,
         {"written.scale_": DeclaredOp(writes=("x",), random=True)},
-        "written.scale_.default draws random numbers, and wrapped it may be left out where nobody uses what it writes",
+        "written.scale_.default draws random numbers; wrapped, it may be removed as dead code",
     ),
 ]
 

@@ -304,7 +304,7 @@ def test_a_note_says_how_the_program_is_called(tmp_path):
     (note,) = graphlint.fix(path, isolated=True, state="io").notes
     assert note == (
         "program 'model' takes and returns its state now: call it as result, state = module(..., **state), first with "
-        "graphlint.runtime.initial_state(path); state also holds what it wrote to 'x'"
+        "graphlint.runtime.initial_state(path); state also holds the new values of 'x'"
     )
 
 

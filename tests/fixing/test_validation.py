@@ -330,7 +330,7 @@ def test_an_artifact_without_findings_is_not_opened_for_writing(monkeypatch, tmp
         (
             b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n",
             "GL002",
-            "the file is a Git LFS pointer: run `git lfs pull` to fetch the artifact that it stands for",
+            "the file is a Git LFS pointer: run `git lfs pull` to fetch the artifact",
         ),
         (b"# not an artifact\n", "GL001", "not a zip archive but a text file"),
     ],

@@ -12,7 +12,7 @@ from .trial import Case
 
 R = torch.randn
 BATCH = Dim("batch", min=3, max=32)
-OBJECTS = "whether {} changes another tensor, too, depends on more than the artifact tells"
+OBJECTS = "whether {} changes another tensor cannot be determined from the artifact"
 HELD, ROW = torch.zeros(4, 4), torch.zeros(1, 4)
 TOGETHER = "it is written together with a tensor that cannot be: "
 
@@ -135,7 +135,7 @@ def squeezed_where_the_size_may_be_one(x):
     return y, z
 
 
-@refused(R(2, 3, 4, 4), reasons="which tensor it writes depends on more than the artifact tells",
+@refused(R(2, 3, 4, 4), reasons="the written tensor cannot be determined from the artifact",
          dynamic={0: Dim("batch", max=8)})  # fmt: skip
 def contiguous_where_the_size_is_one(x):
     y = x * 1
@@ -252,7 +252,7 @@ def list_with_one_that_stays(x, y):
 
 
 @refused(
-    R(4, 6), reasons="aten.gelu.out does not mind the strides of what it writes",
+    R(4, 6), reasons="aten.gelu.out ignores the strides of the tensor that it writes",
     fixed=1,
 )  # fmt: skip
 def kernels_that_mind_no_strides(x):
@@ -399,7 +399,7 @@ def region_returns_what_it_was_handed(x):
     torch.arange(24).view(2, 3, 4),
     R(2, 3, 4),
     reasons={
-        "nobody would use what higher_order.wrap_with_autocast returns, which holds an effect",
+        "the results of higher_order.wrap_with_autocast would be unused, and it contains an effect",
         "autocast would cast what aten.index_put.default is given, as it does not for aten.index_put_.default",
     },
     fixed=1,
@@ -453,9 +453,9 @@ def _bump(x: torch.Tensor) -> None:
     R(4, 4),
     R(4, 4),
     reasons={
-        "how aten.addmm_.default rounds depends on the strides of what it writes",
-        "how aten.mm.out rounds depends on the strides of what it writes",
-        "how aten.sum.IntList_out rounds depends on the strides of what it writes",
+        "how aten.addmm_.default rounds depends on the strides of the written tensor",
+        "how aten.mm.out rounds depends on the strides of the written tensor",
+        "how aten.sum.IntList_out rounds depends on the strides of the written tensor",
     },
     fixed=2,
 )

@@ -128,7 +128,7 @@ def left(fixed):
         (CopiesIt, {UNSURE.format("getitem")}),
         (CopiesIntoOneOfItsKind, {UNSURE.format("zeros_like")}),
         (CopiesASumOfProducts, {UNSURE.format("einsum")}),
-        (CastsToItsDtype, {"which tensor it writes depends on more than the artifact tells"}),
+        (CastsToItsDtype, {"the written tensor cannot be determined from the artifact"}),
         (WritesItInABranch, {UNSURE.format("mul")}),
         (WritesItInALoop, {UNSURE.format("mul")}),
         (NestedRegions, {UNSURE.format("matmul")}),

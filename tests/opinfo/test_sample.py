@@ -17,7 +17,7 @@ KINDS = [
 REFUSED = {
     r"resize_(as_)? changes how much memory the tensor has, or which": "to another size: views are followed by size",
     r"it draws in the order of memory, and its tensor is not contiguous": "stock torch draws other numbers for others",
-    r"how aten\.fft_ifft\.out lays out what it resizes is not known": "by the operand's dtype, which no row tells",
+    r"how aten\.fft_ifft\.out lays out the resized tensor is not known": "by the operand's dtype, which no row tells",
 }
 """Reasons of refusals that stock torch does not share, and why they stand."""
 

@@ -196,10 +196,9 @@ def test_a_written_cache_is_found_and_fixable(lint_text):
     text = CACHE + "  %r: f32[1] = llama.update_cache.default(value=%v, cache=%b, start_pos=3)\n  return %b\n"
     (one,) = [one for one in lint_text(text) if one.code < "GL4"]
     assert (one.code, one.message) == ("GL304", "llama.update_cache.default writes buffer 'cache'")
-    assert (one.fix.applicability, one.fix.message) == (
-        "safe",
-        "is called on a copy by higher_order.auto_functionalized_v2, and what it writes is written back at the end",
-    )
+    wrapped = "is called on a copy by higher_order.auto_functionalized_v2"
+    written = "the new value is written back when the call returns"
+    assert (one.fix.applicability, one.fix.message) == ("safe", f"{wrapped}; {written}")
 
 
 def test_a_write_that_the_schema_keeps_quiet_about(lint_text):

@@ -85,7 +85,7 @@ def test_what_is_on_the_picture_of_a_write(written):
     assert written.title == "What is around %fill_ (aten.fill_.Scalar)"
     assert written.description == (
         "%fill_ (aten.fill_.Scalar) writes buffer 'cache'. %cache, %row, %c, %fill_ and %c may show that memory. "
-        "After the write it is read by %later (aten.mul.Tensor). 2 of the program's nodes are not on the picture."
+        "After the write it is read by %later (aten.mul.Tensor). 2 of the program's nodes are not shown."
     )
 
 

@@ -54,7 +54,7 @@ def test_repeated_findings_are_one_annotation(buffer_mutation):
 
 @pytest.mark.parametrize(("number", "shown"), [(10, 10), (11, 9), (40, 9)])
 def test_of_more_than_ten_the_last_counts_the_others(buffer_mutation, random_op, number, shown):
-    found = [msgspec.structs.replace(buffer_mutation, source=None, path=f"{n}.pt2") for n in range(number)]
+    found = [msgspec.structs.replace(buffer_mutation, source=None, stack=(), path=f"{n}.pt2") for n in range(number)]
     made = lines(FileResult("model.pt2", (random_op, *found)))
     assert sum(line.startswith("::error title=GL103") for line in made) == shown
     more = (

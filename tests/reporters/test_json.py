@@ -30,6 +30,7 @@ def test_a_finding_has_all_keys_in_order(buffer_mutation):
                         "rule": "buffer-mutation",
                         "severity": "error",
                         "message": "aten.add_.Tensor writes buffer 'count'",
+                        "advice": "",
                         "fix": {
                             "applicability": "safe",
                             "message": "becomes aten.add.Tensor",

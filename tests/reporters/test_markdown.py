@@ -61,7 +61,7 @@ def test_nothing_from_outside_is_markdown_or_html(buffer_mutation):
 
 
 def test_what_does_not_fit_is_counted(buffer_mutation, random_op):
-    found = [msgspec.structs.replace(buffer_mutation, source=None, node=f"add_{n}") for n in range(500)]
+    found = [msgspec.structs.replace(buffer_mutation, source=None, stack=(), node=f"add_{n}") for n in range(500)]
     results = [FileResult("a.pt2", tuple(found)), FileResult("b.pt2", (random_op,))]
     whole = markdown.render(results, ReportOptions())
     text = markdown.render(results, ReportOptions(size_limit=20_000))

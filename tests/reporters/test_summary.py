@@ -30,7 +30,7 @@ def test_without_hints(results):
 def test_only_hidden_fixes(print_op):
     results = [FileResult("a.pt2", (print_op, print_op))]
     assert summary.render(results, ReportOptions()) == (
-        "Found 2 errors.\nNo fixes available (2 hidden fixes can be enabled with --unsafe-fixes).\n"
+        "Found 2 errors, from 1 cause.\nNo fixes available (2 hidden fixes can be enabled with --unsafe-fixes).\n"
     )
 
 

@@ -14,11 +14,9 @@ from graphlint.rules.diagnostics import Diagnostic, Fix, Location
 FULL = """\
 GL103 [*] buffer-mutation: aten.add_.Tensor writes buffer 'count'
   --> models.py:84 in forward
-   |
 84 |     self.count.add_(1)
-   |
   ::: model.pt2, node %add_, module layers.0 (Counter)
-   = help: becomes aten.add.Tensor
+   = help: --fix: becomes aten.add.Tensor
 
 GL302 random-op (warning): aten.rand.default draws from the global generator
  --> model.pt2, program decoder, graph cond > true_graph_0, node %rand, module noise
@@ -26,12 +24,9 @@ GL302 random-op (warning): aten.rand.default draws from the global generator
 
 GL301 print: aten._print.default prints
   --> models.py:84 in forward
-   |
 84 |     self.count.add_(1)
-   |
   ::: model.pt2, node %_print
-   = help: removed
-   = note: this fix is unsafe: it can change what the program does; enable with --unsafe-fixes
+   = help: --fix --unsafe-fixes: removed (this may change what the program does)
 
 GL001 unreadable-artifact: the JSON ends early
  --> broken.pt2, member archive/models/model.json
@@ -158,8 +153,8 @@ def test_nodes_tell_places_apart_where_modules_do_not(buffer_mutation):
         {"code": "GL104"},
         {"program": "decoder"},
         {"fix": Fix("none", "it overlaps")},
-        {"source": SourceFrame("models.py", 85, "forward", "self.count.add_(1)")},
-        {"source": SourceFrame("other.py", 84, "forward", "self.count.add_(1)")},
+        {"stack": (SourceFrame("models.py", 85, "forward", "self.count.add_(1)"),)},
+        {"stack": (SourceFrame("other.py", 84, "forward", "self.count.add_(1)"),)},
     ],
 )
 def test_what_differs_stays_apart(buffer_mutation, changes):
@@ -182,12 +177,12 @@ def test_the_marker_stands_below_the_expression_even_where_text_is_escaped(buffe
     finding = msgspec.structs.replace(buffer_mutation, location=place)
     lines = full.render([FileResult("model.pt2", (finding,))], ReportOptions(folder="/home/me")).splitlines()
     assert lines[1] == f" --> m.py:7:{begin} in forward"
-    assert lines[3] == "7 |     s = '\\x1b\\u202e'; self.count.add_(1)"
-    assert lines[4] == f"  |{' ' * (lines[3].index('self') - 3)}^^^^^^^^^^^^^^^^^^"
+    assert lines[2] == "7 |     s = '\\x1b\\u202e'; self.count.add_(1)"
+    assert lines[3] == f"  |{' ' * (lines[2].index('self') - 3)}^^^^^^^^^^^^^^^^^^"
     wide = msgspec.structs.replace(place, text="f('漢字e\u0301'); g()", column=11, end_column=14)
     finding = msgspec.structs.replace(buffer_mutation, location=wide)
     lines = full.render([FileResult("model.pt2", (finding,))], ReportOptions()).splitlines()
-    assert lines[3:5] == ["7 |     f('漢字e\u0301'); g()", f"  |     {' ' * 11}^^^"]  # f('漢字é'); takes 11 columns
+    assert lines[2:4] == ["7 |     f('漢字e\u0301'); g()", f"  |     {' ' * 11}^^^"]  # f('漢字é'); takes 11 columns
 
 
 def test_only_the_place_in_the_source_for_what_is_about_the_source():
@@ -204,21 +199,20 @@ def test_only_the_place_in_the_source_for_what_is_about_the_source():
     assert full.render(results, options) == (
         "GL902 broad-ignore (warning): names no rule\n"
         " --> net.py:7:6\n"
-        "  |\n"
         "7 |     x()  # graphlint: ignore\n"
         "  |          ^^^^^^^^^^^^^^^^^^^\n"
-        "  |\n"
         "  = help: name it\n\n"
     )
 
 
 def test_source_without_text_has_no_excerpt(buffer_mutation):
-    finding = msgspec.structs.replace(buffer_mutation, source=SourceFrame("a.py", 123, "forward"), module_path="")
+    finding = msgspec.structs.replace(buffer_mutation, stack=(), source=SourceFrame("a.py", 123, "forward"))
+    finding = msgspec.structs.replace(finding, module_path="")
     assert full.render([FileResult("model.pt2", (finding,))], ReportOptions()) == (
         "GL103 [*] buffer-mutation: aten.add_.Tensor writes buffer 'count'\n"
         "   --> a.py:123 in forward\n"
         "   ::: model.pt2, node %add_\n"
-        "    = help: becomes aten.add.Tensor\n\n"
+        "    = help: --fix: becomes aten.add.Tensor\n\n"
     )
 
 

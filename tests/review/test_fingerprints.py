@@ -53,7 +53,9 @@ def test_the_same_findings_in_every_version_of_torch(case):
     found = {
         version: Counter(
             identity(one, case)
-            for one in graphlint.lint(ARTIFACTS / version / f"{case}.pt2", isolated=True).diagnostics
+            for one in graphlint.lint(
+                ARTIFACTS / version / f"{case}.pt2", isolated=True, extend_select="GL205"
+            ).diagnostics
         )
         for version in VERSIONS
         if (ARTIFACTS / version / f"{case}.pt2").exists()

@@ -29,23 +29,20 @@ def test_full_text(repository):
     assert repository.run("--select", "GL1").stdout == (
         "GL103 [*] buffer-mutation: aten.add_.Tensor writes buffer 'layers.0.seen'\n"
         f"  --> {Path('models', 'net.py')}:11:9 in forward\n"
-        "   |\n"
         "11 |     self.seen.add_(1)\n"
         "   |     ^^^^^^^^^^^^^^^^^\n"
-        "   |\n"
         f"  ::: net.pt2, {THREE}\n"
-        "   = help: becomes aten.add.Tensor, and what it writes is written back at the end\n"
+        "   = help: pass the state as an input and return it; "
+        "--fix: becomes aten.add.Tensor; the new value is written back when the call returns\n"
         "\n"
         "GL101 [*] in-place-op: aten.clamp_.default writes intermediate tensor %add_2\n"
         f"  --> {Path('models', 'net.py')}:22:13 in forward\n"
-        "   |\n"
         "22 |     y = y.clamp_(\n"
         "   |         ^^^^^^^^^\n"
-        "   |\n"
         "  ::: net.pt2, node %clamp_\n"
-        "   = help: becomes aten.clamp.default\n"
+        "   = help: use `x = x.clamp(…)` instead of `x.clamp_(…)`; --fix: becomes aten.clamp.default\n"
         "\n"
-        "Found 4 errors.\n"
+        "Found 4 errors, from 2 causes.\n"
         "[*] 4 fixable with the --fix option.\n"
     )
 
@@ -97,7 +94,7 @@ def test_a_line_that_is_gone(repository):
         "state": "changed",
     }
     text = repository.run("--select", "GL103").stdout
-    assert "11 |     self.seen.add_(1)\n   |\n  ::: net.pt2" in text
+    assert "11 |     self.seen.add_(1)\n  ::: net.pt2" in text
     assert "   = note: the file has changed since the export and has no such line now\n" in text
 
 
@@ -108,7 +105,7 @@ def test_without_the_file_the_artifact_tells(repository):
     assert recorded.endswith("worker/first/models/net.py")
     assert first == {"line": 11, "column": None, "end_column": None, "text": "self.seen.add_(1)", "state": "absent"}
     text = repository.run("--select", "GL103").stdout
-    assert f"  --> {recorded}:11 in forward\n   |\n11 |     self.seen.add_(1)\n   |\n  ::: net.pt2, {THREE}\n" in text
+    assert f"  --> {recorded}:11 in forward\n11 |     self.seen.add_(1)\n  ::: net.pt2, {THREE}\n" in text
 
 
 def test_ambiguity_and_how_source_roots_settle_it(repository):

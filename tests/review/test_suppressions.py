@@ -104,11 +104,9 @@ def test_a_comment_that_names_no_rule_accepts_nothing_and_is_reported(repository
     assert repository.run("--select", "GL103,GL902", "--quiet").stdout.split("\n\n")[1] == (
         "GL902 broad-ignore (warning): this comment names no rule, so it accepts nothing\n"
         f"  --> {NET}:11:28\n"
-        "   |\n"
         "11 |     self.seen.add_(1)  # graphlint: ignore\n"
         "   |                        ^^^^^^^^^^^^^^^^^^^\n"
-        "   |\n"
-        "   = help: name what it is to accept: `# graphlint: ignore[GL103] reason`"
+        "   = help: name the rules to accept: `# graphlint: ignore[GL103] reason`"
     )
 
 

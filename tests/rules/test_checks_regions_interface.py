@@ -39,26 +39,26 @@ def test_each_check_has_its_code_message_and_twin(lint_text):
     found = [(one.code, one.message, one.fix.applicability, one.fix.message) for one in lint_text(CHECK)]
     token = "chained by a dependency token"
     msg, bare = "aten._assert_async.msg", "aten._assert_async.default"
-    rest = "returns nothing, so its check"
+    rest = "may be removed by dead-code elimination"
     metadata = "aten._assert_tensor_metadata.default checks the metadata of %x at run time"
     assert found[:-2] == [
         (
             "GL201",
-            f"{msg} {rest} ('said') may be dropped",
+            f"{msg}: runtime check ('said') {rest}",
             "safe",
             f"becomes aten._functional_assert_async.msg, {token}",
         ),
-        ("GL202", f"{bare} {rest} may be dropped", "safe", f"becomes aten._functional_assert_async.msg, {token}"),
+        ("GL202", f"{bare}: runtime check {rest}", "safe", f"becomes aten._functional_assert_async.msg, {token}"),
         (
-            *("GL203", f"aten._assert_scalar.default {rest} ('at least 2') may be dropped", "safe"),
+            *("GL203", f"aten._assert_scalar.default: runtime check ('at least 2') {rest}", "safe"),
             f"becomes aten._functional_assert_scalar.default, {token}",
         ),
         (
-            *("GL204", f"aten.sym_constrain_range.default {rest} may be dropped", "safe"),
+            *("GL204", f"aten.sym_constrain_range.default: runtime check {rest}", "safe"),
             f"becomes aten._functional_sym_constrain_range.default, {token}",
         ),
         (
-            *("GL204", f"aten.sym_constrain_range_for_size.default {rest} may be dropped", "safe"),
+            *("GL204", f"aten.sym_constrain_range_for_size.default: runtime check {rest}", "safe"),
             f"becomes aten._functional_sym_constrain_range_for_size.default, {token}",
         ),
         ("GL205", metadata, "safe", "is removed: it cannot fire"),
@@ -146,7 +146,9 @@ graph(%p: b8[], %x: f32[4]):
 )
 def test_an_effect_in_a_call_that_nobody_uses(of, effect, name):
     (found,) = of("GL403", DEAD.replace("EFFECT", effect).replace("USED", "%x"))
-    assert found.message == f"nobody uses what higher_order.cond returns, so {name} inside it may be dropped"
+    assert found.message == (
+        f"the results of higher_order.cond are unused: dead-code elimination may remove {name} inside it"
+    )
     assert (found.op, found.subgraph) == ("higher_order.cond", ())
     for used in ("%r", "%s"):
         assert of("GL403", DEAD.replace("EFFECT", effect).replace("USED", used)) == []

@@ -125,7 +125,7 @@ graph(%m: f32[4] = buffer "mean", %v: f32[4] = buffer "var", %x: f32[2, 4]):
 )
 def test_batch_norm(mutations, statistics, training, flagged):
     text = BATCH_NORM.replace("STATISTICS", statistics).replace("TRAINING", training)
-    message = "aten.batch_norm.default writes buffer 'mean' and buffer 'var' without its schema saying so"
+    message = "aten.batch_norm.default writes buffer 'mean' and buffer 'var', which its schema does not say"
     expected = [("GL107", "aten.batch_norm.default", "buffer 'mean'", message)]
     assert mutations(text) == (expected if flagged else [])
 

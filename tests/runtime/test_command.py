@@ -96,24 +96,24 @@ def test_a_report_in_json_stays_json(run, model):
 def test_artifacts_that_differ(run):
     first, second = str(NEWEST / "clean.pt2"), str(NEWEST / "async_assert.pt2")
     status, stdout, stderr = run("verify", first, second)
-    assert (status, stdout) == (2, "")
+    assert (status, stdout) == (1, "")
     assert stderr.startswith("error: program 'model' differs on the first call with the sample inputs: ")
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--verify"], "--verify goes with --fix."),
-        (["--verify", "--diff"], "--verify goes with --fix."),
-        (["--fix", "--trust"], "--trust and --import go with --verify."),
-        (["--fix", "--import", "os"], "--trust and --import go with --verify."),
-        (["verify", "one.pt2"], "Missing argument 'AFTER'."),
+        (["--verify"], "--verify goes with --fix"),
+        (["--verify", "--diff"], "--verify goes with --fix"),
+        (["--fix", "--trust"], "--trust and --import go with --verify"),
+        (["--fix", "--import", "os"], "--trust and --import go with --verify"),
+        (["verify", "one.pt2"], "missing argument 'AFTER'"),
     ],
 )
 def test_wrong_usage(run, arguments, message):
     status, stdout, stderr = run(*arguments)
     assert (status, stdout) == (2, "")
-    assert stderr.endswith(f"Error: {message}\n")
+    assert stderr.startswith(f"error: {message} (see `graphlint ")
 
 
 def test_an_import_that_fails_stops_the_run(run, model):
@@ -141,5 +141,7 @@ def test_without_torch(run, model, monkeypatch, arguments):
 def test_help(run):
     status, stdout, _ = run("verify", "--help")
     assert status == 0
-    assert "Exit status: 0 if both do the same, 2 if they differ or cannot be run." in stdout
+    assert "Exit status: 0 if both do the same, 1 if they differ, 2 if they cannot be compared." in " ".join(
+        stdout.split()
+    )
     assert "verify BEFORE AFTER" in run("--help")[1]

@@ -123,9 +123,7 @@ def _refuse_other_files(source: ByteSource) -> None:
     if not start:
         raise ArtifactError("the file is empty")
     if start.startswith(LFS_PREFIX):
-        raise LfsPointerError(
-            "the file is a Git LFS pointer: run `git lfs pull` to fetch the artifact that it stands for"
-        )
+        raise LfsPointerError("the file is a Git LFS pointer: run `git lfs pull` to fetch the artifact")
     if start.startswith(b"\x80") and start[1:2] in {b"\x02", b"\x03", b"\x04", b"\x05"}:
         raise ArtifactError("not an exported program but a pickle (torch.save in its old format?)")
     if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):

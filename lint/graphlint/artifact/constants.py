@@ -261,7 +261,7 @@ def _cut(pickle: bytes, names: Collection[str]) -> bytes:
             if code in _PUTS:
                 atoms[_index(piece)] = before + piece if before[0] in _ATOMS else None
             elif code == _MEMOIZE:
-                raise ArtifactError("its pickle counts what it refers to, so that nothing can be taken out")
+                raise ArtifactError("its pickle counts its references, so no entry can be removed")
             before = piece
             continue
         before = piece

@@ -62,7 +62,11 @@ class WriteError(GraphlintError):
 
 
 class VerificationError(GraphlintError):
-    """Two artifacts do not do the same in stock torch, or torch cannot tell."""
+    """Two artifacts do not do the same in stock torch, or cannot be compared there."""
+
+
+class DifferenceError(VerificationError):
+    """Two artifacts do not do the same in stock torch."""
 
 
 class FixValidationError(GraphlintError):

@@ -278,13 +278,13 @@ class Followed:
     def call(self, function: object, arguments: object) -> object:
         """The result of a call."""
         if not isinstance(function, Name):
-            self.act("calls what it has worked out while it is loaded")
+            self.act("calls a function that is computed at load time")
             return FOREIGN
         self.names[function] = True
         if function not in HARMLESS or self.allows(function):
             return FOREIGN
         if not isinstance(arguments, tuple):
-            self.act(f"calls {function} with what it has worked out while it is loaded")
+            self.act(f"calls {function} with arguments that are computed at load time")
             return MADE
         special = self.SPECIAL.get(function)
         if special is not None:
@@ -318,7 +318,7 @@ class Followed:
         ):
             self._set(made, [part for pair in items for part in pair])
         else:
-            self.act("makes a dictionary of what it has worked out while it is loaded")
+            self.act("builds a dictionary from values that are computed at load time")
         return made
 
     def _defaultdict(self, factory: object = PLAIN) -> Dict:
@@ -725,7 +725,7 @@ class Scan:
                     if folded(name) == root + b"/data.pkl":
                         found += _told(self._follow(container.read(name, limit, "pickle-bytes")), inputs=inputs)
         except ArtifactError as error:
-            found.append(f"cannot be looked into, so that what it runs is not known: {error}")
+            found.append(f"cannot be inspected, so what it runs is unknown: {error}")
         return list(dict.fromkeys(found))
 
     def _follow(self, pickle: bytes, start: int = 0) -> Followed:
@@ -747,7 +747,7 @@ def _told(followed: Followed, *, inputs: bool = False) -> list[str]:
     # no end of others.
     found = found or list(followed.acts)[:1]
     if followed.defect is not None:
-        found.append(f"cannot be followed to its end, so that what it runs is not known: {followed.defect}")
+        found.append(f"cannot be followed to its end, so what it runs is unknown: {followed.defect}")
     if inputs and not found and followed.quoted is not None:
         import json
 

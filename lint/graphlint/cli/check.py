@@ -25,14 +25,14 @@ def _targets() -> str:
 
     default, *others, last = [target.name for target in all_targets()]
     names = f"{default} (default), {', '.join(others)} or {last}"
-    return f"What the artifacts are for: {names}. `graphlint target` explains them."
+    return f"Consumers of the artifacts: {names}. `graphlint targets` lists them."
 
 
 def _formats() -> str:
     default, *people, last = [name for name, one in FORMATS.items() if one.text]
     *others, least = [name for name, one in FORMATS.items() if not one.text]
     text = f"{default} (default), {', '.join(people)} or {last} for people; {', '.join(others)} or {least}"
-    return f"How to show findings: {text}. Can be given several times, all but one with a file."
+    return f"Format of the report: {text}. Can be given several times, all but one with a file."
 
 
 def _known_outputs(values: Sequence[str]) -> None:
@@ -45,7 +45,9 @@ def _known_outputs(values: Sequence[str]) -> None:
     Argument("paths", required=False, several=True, complete=ARTIFACTS),
     more={
         "--target": More(help=_targets),
-        "--output-format": More(_formats, _known_outputs, Completing(lambda: ((name, None) for name in FORMATS))),
+        "--output-format --format": More(
+            _formats, _known_outputs, Completing(lambda: ((name, None) for name in FORMATS))
+        ),
     },
 )
 def check(console: Console, /, paths: tuple[str, ...], watch: bool, **options: Any) -> int:
@@ -112,6 +114,7 @@ def _check(paths: Sequence[str], options: Mapping[str, Any], console: Console) -
             task.path for task in tasks if task.settings.profile.chosen or task.settings.checks is not None
         ),
         hint_unsafe=resolver.run.said.unsafe_fixes is None,
+        everything=console.verbose,
     )
     reports.write_reports(results, outputs, options, report, console)
     if summary_file:
@@ -125,7 +128,7 @@ def _check(paths: Sequence[str], options: Mapping[str, Any], console: Console) -
         from graphlint.cli.baseline import tell_stale
 
         tell_stale(stale, console)
-    return session.exit_status(results, action, options)
+    return session.exit_status(results, action, options, resolver.run.said.fail_on)
 
 
 def _show(tasks: Sequence[Task], resolver: Resolver, console: Console, *, files: bool) -> int:

@@ -3,6 +3,7 @@
 import importlib
 import os
 import re
+import sys
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, Final
@@ -26,7 +27,7 @@ from graphlint.cli.commands import (
     module_of,
     text,
 )
-from graphlint.cli.console import UsageError
+from graphlint.cli.console import EXIT_FAILURE, EXIT_INTERRUPTED, Console, UsageError
 
 CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
 _Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
@@ -150,6 +151,20 @@ def _completing(by: Completing) -> _Completion:
 class DefaultGroup(click.Group):
     """A group whose command is ``check`` where none is named."""
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run a command and exit. An error of usage is one line, like all other errors."""
+        try:
+            status = super().main(*args, **{**extra, "standalone_mode": False})
+        except click.ClickException as error:
+            context = getattr(error, "ctx", None)
+            command = context.command_path if context is not None else "graphlint"
+            text = error.format_message().rstrip(".")
+            Console().error(f"{text[:1].lower()}{text[1:]} (see `{command} --help`)")
+            status = EXIT_FAILURE
+        except click.Abort:
+            status = EXIT_INTERRUPTED
+        sys.exit(status or 0)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
@@ -175,7 +190,7 @@ class DefaultGroup(click.Group):
                 import difflib
 
                 for near in difflib.get_close_matches(word, COMMANDS, n=1, cutoff=0.7):
-                    raise click.UsageError(f"No such file, folder or command '{word}'; did you mean '{near}'?", ctx)
+                    raise click.UsageError(f"no file, folder or command '{word}'; did you mean '{near}'?", ctx)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """The commands, and what the default one takes."""

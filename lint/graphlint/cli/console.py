@@ -24,7 +24,7 @@ EXIT_INTERRUPTED = 130
 
 
 class UsageError(Exception):
-    """Options or arguments that do not go together; click says it, with the usage."""
+    """Options or arguments that do not go together; click says it."""
 
 
 class Terminated(KeyboardInterrupt):

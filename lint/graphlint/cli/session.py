@@ -11,7 +11,7 @@ from graphlint.artifact.source import is_url
 from graphlint.cli.console import EXIT_FAILURE, Console, UsageError, raise_on_termination
 from graphlint.report.formats.phrasing import accepted_by, count, relative
 from graphlint.report.results import Action, FileResult
-from graphlint.run.config import configured
+from graphlint.run.config import FailOn, configured
 from graphlint.run.pool import Outcome, Process, Task, run
 from graphlint.run.resolution import Resolver
 from graphlint.run.review import Reviewer
@@ -66,7 +66,7 @@ def prepare_writing(tasks: Sequence[Task], console: Console) -> None:
     for folder, given in folders.items():
         shown = given if os.path.realpath(given) == folder else folder  # an artifact may be a link to another folder
         for name in remove_leftovers(folder):
-            console.note(f"removed {os.path.join(shown, name)}: a run that was killed had left it")
+            console.note(f"removed {os.path.join(shown, name)} (left by a killed run)")
 
 
 def verifying(process: Callable[..., FileResult], options: Mapping[str, Any], console: Console) -> Process:
@@ -127,14 +127,14 @@ def _tell(outcome: Outcome, console: Console) -> None:
     for note in result.notes:
         console.note(f"{result.path}: {note}")
     if result.unreadable and not result.programs:
-        console.progress(f"{result.path}: not linted, for it cannot be read")
+        console.progress(f"{result.path}: not linted: it cannot be read")
         return
     programs = f"{count(len(result.programs), 'program')} ({', '.join(result.programs)})" if result.programs else "-"
-    aside = f", {len(result.suppressed)} suppressed" if result.suppressed else ""
+    aside = f", {len(result.suppressed)} accepted" if result.suppressed else ""
     console.progress(f"{result.path}: linted {programs}: {count(len(result.diagnostics), 'finding')} left{aside}")
     for one in result.suppressed:
         at = f"{one.place.path}:{one.place.line}: " if one.place is not None else ""
-        reason = f" (suppressed by {accepted_by(one.suppression)})" if one.suppression is not None else ""
+        reason = f" (accepted by {accepted_by(one.suppression)})" if one.suppression is not None else ""
         console.progress(f"{result.path}: {at}{one.code} {one.message}{reason}")
 
 
@@ -150,7 +150,9 @@ def shown_path(path: str) -> str:
     return relative(path, os.getcwd())
 
 
-def exit_status(results: Sequence[FileResult], action: Action, options: Mapping[str, Any]) -> int:
+def exit_status(
+    results: Sequence[FileResult], action: Action, options: Mapping[str, Any], fail_on: FailOn | None = None
+) -> int:
     """0, 1 or 2, as the documentation's table of exit statuses has it."""
     if any(result.error for result in results):
         return EXIT_FAILURE
@@ -161,5 +163,5 @@ def exit_status(results: Sequence[FileResult], action: Action, options: Mapping[
     if action == "diff":
         return int(any(result.fixed or result.diff for result in results))
     changed = options.get("exit_non_zero_on_fix", True) and any(result.changed for result in results)
-    left = not options.get("fix_only") and any(result.failing for result in results)
+    left = not options.get("fix_only") and any(one.errors if fail_on == "error" else one.failing for one in results)
     return int(changed or left)

@@ -111,7 +111,7 @@ def _check_size(programs: Sequence[ShownProgram], path: str, *, drawing: bool) -
     reached = sum(program.flow.extent(program.chosen()) for program in programs)
     if reached > _MOST_REACHED:
         raise ConfigError(
-            f"{path}: the writes reach {reached} values, which are too many to be told (the most is "
+            f"{path}: the writes reach {reached} values, which are too many to show (the limit is "
             f"{_MOST_REACHED}): choose a part with --node, or use --format text"
         )
     if drawing and len(programs) > 1:
@@ -119,6 +119,6 @@ def _check_size(programs: Sequence[ShownProgram], path: str, *, drawing: bool) -
         raise ConfigError(f"{path}: a picture shows one program: choose {names}")
     if drawing and not programs[0].centers and len(programs[0].flow.nodes) > _MOST_DRAWN:
         raise ConfigError(
-            f"{path}: {count(len(programs[0].flow.nodes), 'node')} are too many for a picture (the most is "
+            f"{path}: {count(len(programs[0].flow.nodes), 'node')} are too many for a picture (the limit is "
             f"{_MOST_DRAWN}): choose a part with --node, or use --format dot"
         )

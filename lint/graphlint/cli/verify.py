@@ -1,6 +1,6 @@
 """``graphlint verify``: run two artifacts in torch, and compare them."""
 
-from graphlint.artifact.errors import ConfigError
+from graphlint.artifact.errors import ConfigError, DifferenceError
 from graphlint.artifact.source import is_url
 from graphlint.cli.commands import Argument, command
 from graphlint.cli.console import Console
@@ -24,7 +24,11 @@ def verify(
     require_torch()
     from graphlint.runtime import verification
 
-    verified = verification.verify(before, after, exact=exact, trust=trust, imports=imports)
+    try:
+        verified = verification.verify(before, after, exact=exact, trust=trust, imports=imports)
+    except DifferenceError as error:
+        console.error(str(error))
+        return 1
     if not quiet:
         console.out(verification.describe(verified) + "\n")
     return 0

@@ -21,6 +21,7 @@ class SourceFrame(msgspec.Struct, frozen=True, omit_defaults=True):
 _FRAME = re.compile(r'^\s*File "(?P<path>.*)", line (?P<line>\d+), in (?P<function>.*)$')
 _INSTALLED = re.compile(r"[/\\](?:site|dist)-packages[/\\]")
 _GENERATED = ("<eval_with_key>", "<frozen ", "<string>")
+_TORCH = re.compile(r"[/\\](?:site|dist)-packages[/\\]torch[/\\]")
 _TORCH_PASSES = re.compile(r"torch/(?:fx|_export)/")
 """Frames that passes of torch's own write for the nodes they add, relative to torch's folder."""
 _NO_MODULE = "_empty_nn_module_stack_from_metadata_hook"
@@ -51,6 +52,22 @@ def model_frame(frames: tuple[SourceFrame, ...]) -> SourceFrame | None:
         if not own:
             return frame
     return None
+
+
+def outer_frame(frames: tuple[SourceFrame, ...]) -> SourceFrame | None:
+    """The innermost frame outside of torch itself, be it of an installed package."""
+    for frame in reversed(frames):
+        if not (_TORCH.search(frame.path) or _TORCH_PASSES.match(frame.path) or frame.path.startswith(_GENERATED)):
+            return frame
+    return None
+
+
+def installed_path(path: str) -> str:
+    """The path of an installed package's file below the folder of packages: ``transformers/cache_utils.py``; any other
+    as it is.
+    """
+    found = list(_INSTALLED.finditer(path))
+    return path[found[-1].end() :] if found else path
 
 
 def module_of(node: Node) -> tuple[str, str] | None:

@@ -96,6 +96,8 @@ class FileResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is worth knowing and no finding: that there was nothing to lint (a package of compiled code only), that a
     program is not what its record says.
     """
+    idle: int = 0
+    """How many idle findings there are, or are left, of rules that nobody asked for."""
     error: str = ""
     """Why the fixed artifact could not be written, or that a fix failed its validation: exit code 2."""
     frames: tuple[SourceFrame, ...] = ()
@@ -112,8 +114,13 @@ class FileResult(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def failing(self) -> tuple[Diagnostic, ...]:
-        """The diagnostics that make a check fail: all but notes."""
+        """The diagnostics that make a check fail where nothing else is said: all but notes."""
         return tuple(diagnostic for diagnostic in self.diagnostics if diagnostic.severity != "note")
+
+    @property
+    def errors(self) -> tuple[Diagnostic, ...]:
+        """The diagnostics that make every check fail."""
+        return tuple(diagnostic for diagnostic in self.diagnostics if diagnostic.severity == "error")
 
     def without_suppressed(self) -> "FileResult":
         """The result with what nobody wants to hear of set aside."""
@@ -155,6 +162,8 @@ class ReportOptions(msgspec.Struct, frozen=True):
     """The artifacts whose targets were chosen rather than left at the default."""
     hint_unsafe: bool = True
     """Whether to mention unsafe fixes that are not enabled."""
+    everything: bool = False
+    """Whether each finding is shown by itself, rather than each cause once."""
 
     def applies(self, diagnostic: Diagnostic) -> bool:
         """Whether ``--fix`` would apply the diagnostic's fix: the meaning of ``[*]``."""

@@ -24,6 +24,11 @@ class Finding(msgspec.Struct, frozen=True, eq=False):
     site: Site | None = None
     """The node, or None for the program as a whole."""
     storage: WrittenStorage | None = None
+    idle: bool = False
+    """Whether it changes nothing whatever happens: it is reported where its rule was asked for, and counted elsewhere.
+    """
+    advice: str = ""
+    """What the model's author can write in Python; the rule's own advice where it is empty."""
 
 
 class Rule:
@@ -37,6 +42,8 @@ class Rule:
     name: ClassVar[str]
     """``in-place-op`` for the class ``InPlaceOp``."""
     severity: ClassVar[Severity] = "error"
+    advice: ClassVar[str] = ""
+    """What the model's author can write in Python, so that the next export has no such finding."""
     enabled_by_default: ClassVar[bool] = True
     fix: ClassVar[Applicability] = "none"
     """The best fix there is; every diagnostic says whether it applies to it."""
@@ -48,6 +55,8 @@ class Rule:
     """Whether fixes of other rules may bring about what it reports: of label, signature, and what targets refuse."""
     leads: ClassVar[bool] = False
     """Whether its findings come before all others of a program, of which they say what the others go back to."""
+    idle: ClassVar[bool] = False
+    """Whether some of its findings are idle."""
     fix_sometimes: ClassVar[bool] = False
     """Whether some findings of the rule have no fix although others have."""
 

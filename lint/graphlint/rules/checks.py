@@ -1,4 +1,4 @@
-"""GL201 to GL205: runtime checks, which return nothing."""
+"""GL201 to GL205: runtime checks."""
 
 from collections.abc import Iterable, Iterator
 from typing import ClassVar, Final
@@ -19,19 +19,21 @@ class CheckRule(Rule):
     fix = "safe"
     fixer = CHAIN
     fix_sometimes = True
+    advice = "check the values outside of the exported model"
     role: ClassVar[Role]
     """That of the checks that it is about."""
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         for site in view.sites:
             if site.op is not None and site.op.role == self.role:
-                yield Finding(self.message(site), self.fix_for(view, site), site)
+                fix = self.fix_for(view, site)
+                yield Finding(self.message(site), fix, site, idle=self.idle and fix.applicability != "none")
 
     def message(self, site: Site) -> str:
         asserted = site.node.input("assert_msg")
         text = asserted.as_string if asserted is not None else None
         said = f" ({text!r})" if text else ""
-        return f"{site.name} returns nothing, so its check{said} may be dropped"
+        return f"{site.name}: runtime check{said} may be removed by dead-code elimination"
 
     def fix_for(self, view: ProgramView, site: Site) -> Fix:
         reason = token_obstacle(view.program, site, view.token_sink)
@@ -210,7 +212,8 @@ class MetadataAssert(CheckRule):
 
     ## Why is this bad?
     Converters trip over it (pytorch/executorch#7277, pytorch/pytorch#145028, pytorch/pytorch#151001), for a
-    check that mostly cannot fail.
+    check that mostly cannot fail. Checks that cannot fire are counted in one line, and `--fix` removes them together
+    with what else it changes. `--extend-select GL205` lists them as findings; a check that can fire is always one.
 
     ## Example
     ```graph
@@ -234,9 +237,11 @@ class MetadataAssert(CheckRule):
     """
 
     code = "GL205"
+    advice = ""
     fixer = REMOVE
     severity = "warning"
     role = "assert-metadata"
+    idle = True
 
     def message(self, site: Site) -> str:
         operand = site.node.input("a")

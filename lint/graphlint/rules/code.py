@@ -21,7 +21,7 @@ from graphlint.artifact.source import ByteSource
 from graphlint.ir.document import Document
 from graphlint.ir.executable import program_code, unread_code
 
-_UNKNOWN = "cannot be looked into, so that what it runs is not known"
+_UNKNOWN = "cannot be inspected, so what it runs is unknown"
 _MOST = 1000
 """How many findings are told of one artifact."""
 
@@ -113,7 +113,7 @@ def find_member_code(artifact: Artifact, allow_globals: Sequence[str] = ()) -> I
     """
     for number, code in enumerate(_member_code(artifact, allow_globals)):
         if number == _MOST:
-            yield Code(code.member, f"runs something, too: more than the {_MOST} findings that are told of one file")
+            yield Code(code.member, f"runs more: {_MOST} findings are reported for one file at most")
             break
         yield code
 
@@ -209,4 +209,4 @@ def _confusions(artifact: Artifact) -> Iterator[Code]:
         if twin != member:
             yield Code(member, f"differs from {quoted(twin)} in case only")
         elif folded(member).startswith(models) and all(member != entry.member for entry in artifact.programs):
-            yield Code(member, "is none of the programs, but torch takes it for one")
+            yield Code(member, "is not one of the programs, but torch loads it as one")

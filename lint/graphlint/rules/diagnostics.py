@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from graphlint.ir.source import SourceFrame
+from graphlint.ir.source import SourceFrame, installed_path, outer_frame
 from graphlint.semantics.analysis import Write
 from graphlint.semantics.memory import LEFT_OUT, StorageKind
 
@@ -125,13 +125,27 @@ class Diagnostic(msgspec.Struct, frozen=True, omit_defaults=True):
     """The same for the same finding in another export of the model; different for every finding of an artifact."""
     suppression: Suppression | None = None
     """Why it is not reported, if it is not."""
+    advice: str = ""
+    """What the model's author can write in Python, so that the next export has no such finding."""
+    idle: bool = False
+    """Whether it changes nothing whatever happens: a check that cannot fire."""
 
     @property
     def place(self) -> Location | None:
-        """The line of the model's source to point at: ``location``, or the line as the artifact records it."""
-        if self.location is not None or self.source is None:
+        """The line of the model's source to point at: ``location``, or the line as the artifact records it; that of an
+        installed package where the model's own code has none.
+        """
+        if self.location is not None:
             return self.location
-        return Location(self.source.path, self.source.line, self.source.function, self.source.text)
+        return self.origin if self.source is None else _recorded(self.source)
+
+    @property
+    def origin(self) -> Location | None:
+        """The innermost line outside of torch, as the artifact records it: what the finding comes from. It may lie in
+        an installed package, while ``place`` is the line of the model that calls it.
+        """
+        frame = outer_frame(self.stack) or self.source
+        return None if frame is None else _recorded(frame)
 
     @property
     def about_source(self) -> bool:
@@ -142,3 +156,7 @@ class Diagnostic(msgspec.Struct, frozen=True, omit_defaults=True):
     def fixable(self) -> bool:
         """Whether there is a fix at all, safe or not."""
         return self.fix.applicability != "none"
+
+
+def _recorded(frame: SourceFrame) -> Location:
+    return Location(installed_path(frame.path), frame.line, frame.function, frame.text)

@@ -41,13 +41,14 @@ class RandomOp(Rule):
     """
 
     code = "GL302"
+    advice = "pass the random values as an input"
     severity = "warning"
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         for site in view.sites:
             if site.op is not None and site.op.draws(site.node) and not site.op.dropout:
                 message = f"{site.name} draws from the global random number generator"
-                yield Finding(message, no_fix("a draw has no functional form: pass the random values in"), site)
+                yield Finding(message, no_fix("random ops cannot be made functional"), site)
 
 
 class TrainingDropout(Rule):
@@ -76,12 +77,13 @@ class TrainingDropout(Rule):
     """
 
     code = "GL303"
+    advice = "call `model.eval()` before exporting"
     enabled_by_default = False
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         for site in view.sites:
             if site.op is not None and site.op.dropout and site.op.draws(site.node):
-                fix = no_fix("call .eval() before the export, unless this is meant; --unsafe-fixes does it for GL309")
+                fix = no_fix("the fix of GL309 (--unsafe-fixes) puts the exported program into eval mode")
                 yield Finding(f"{site.name} was exported in training mode", fix, site)
 
 
@@ -113,6 +115,7 @@ class MutableCustomOp(Rule):
     """
 
     code = "GL304"
+    advice = "return the result from the op instead of writing to an argument"
     fix = "safe"
     fixer = FUNCTIONALIZE
     fix_sometimes = True
@@ -134,13 +137,13 @@ class MutableCustomOp(Rule):
 
 
 class UnknownOp(Rule):
-    """An op that nobody has told graphlint about.
+    """An op that is neither known to graphlint nor declared in the configuration.
 
     ## What it does
     Flags ops that are in no namespace of torch's, and that the configuration does not declare.
 
     ## Why is this bad?
-    Nobody can tell whether the graph is functional. Declare what the op does:
+    Whether the graph is functional is not known. Declare what the op does:
     ```toml
     [tool.graphlint.ops]
     "mylib.scale_" = { writes = ["x"] }
@@ -166,10 +169,10 @@ class UnknownOp(Rule):
             tensors = [operand.name for operand in site.node.inputs if operand.arg.tensors() and operand.name]
             example = tensors[0] if tensors else "x"
             advice = (
-                f'declare it under [tool.graphlint.ops]: "{packet}" = {{}} if it is functional, '
+                f'declare the op under [tool.graphlint.ops]: "{packet}" = {{}} if it is functional, '
                 f'"{packet}" = {{ writes = ["{example}"] }} if it writes'
             )
-            yield Finding(f"nobody has said what {site.name} does", no_fix(advice), site)
+            yield Finding(f"unknown op {site.name}", no_fix("its effects are not known"), site, advice=advice)
 
 
 class InPlaceCollective(Rule):
@@ -184,11 +187,16 @@ class InPlaceCollective(Rule):
     """
 
     code = "GL306"
+    advice = "use `torch.distributed._functional_collectives`"
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         for site in view.sites:
             if site.op is not None and site.op.kind == "collective" and site.op.effect:
-                yield Finding(f"{site.name} communicates in place", no_fix("use a functional collective"), site)
+                yield Finding(
+                    f"{site.name} communicates in place",
+                    no_fix("in-place collectives have no functional form in the graph"),
+                    site,
+                )
 
 
 class ScriptObjectCall(Rule):
@@ -202,6 +210,7 @@ class ScriptObjectCall(Rule):
     """
 
     code = "GL307"
+    advice = "hold the state in buffers instead of a script object"
     severity = "warning"
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
@@ -267,6 +276,7 @@ class EffectToken(Rule):
     """
 
     code = "GL308"
+    advice = "save the program before `run_decompositions()`"
     severity = "warning"
     fix = "safe"
     fixer = Fixer(5, _stand_alone)
@@ -285,10 +295,10 @@ class EffectToken(Rule):
         for site in sites:
             obstacle = common or effect_obstacle(view.ops, site)
             what = f" around {op_name(site.wrapped)}" if site.wrapped is not None else ""
-            fix = no_fix(obstacle) if obstacle is not None else Fix("safe", "the op stands for itself, without a token")
+            fix = no_fix(obstacle) if obstacle is not None else Fix("safe", "runs without a token")
             yield Finding(f"{site.name}{what} takes an effect token", fix, site)
         if not sites:
-            fix = no_fix(common) if common is not None else Fix("safe", "they go: no op takes them")
+            fix = no_fix(common) if common is not None else Fix("safe", "are removed: no op takes them")
             yield Finding("the signature has effect tokens", fix)
 
 

@@ -20,7 +20,7 @@ class UnreadableArtifact(Rule):
     than they say. The message says which member and what is wrong.
 
     ## Why is this bad?
-    Nobody can load it, and a linter that skipped it would pass it.
+    The file cannot be loaded, and a linter that skipped it would pass it.
     """
 
     code = "GL001"

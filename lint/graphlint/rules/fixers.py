@@ -117,14 +117,14 @@ GIVE_MESSAGE = Fixer(20, _give_messages)
 RESTORE = Fixer(30, _restore)
 """Dependency tokens become plain checks again."""
 CAST = Fixer(35, _cast)
-"""An autocast region is inlined, with its casts: before writes become data flow, which no cast is in the way of then.
+"""An autocast region is inlined, with its casts: before writes become functional, which no cast is in the way of then.
 Those in each other are inlined together or not at all."""
 FUNCTIONALIZE = Fixer(40, _functionalize, together=True)
-"""Writes become data flow."""
+"""Writes become functional."""
 INLINE = Fixer(50, _inline)
 """A region is inlined: after the writes in it are gone, and before tokens would have to be threaded through it."""
 CHAIN = Fixer(60, _chain)
-"""Checks become data flow, chained by a dependency token."""
+"""Checks become functional, chained by a dependency token."""
 RELABEL = Fixer(70, lambda view, sites: Made(view.document.relabelled("ATEN").program))
 """The program is labelled ATEN."""
 LIFT_STATE = Fixer(80, _lift_state, settled=True)

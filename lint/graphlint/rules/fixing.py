@@ -20,7 +20,7 @@ from graphlint.rules.checks import BareAsyncAssert, code_of, removed_checks
 from graphlint.rules.diagnostics import Diagnostic
 from graphlint.rules.fixers import GIVE_MESSAGE, REMOVE, Fixer, Made
 from graphlint.rules.interface import MutationOutput
-from graphlint.rules.linting import Found, Review, applies, lint_view, writes_to_fix
+from graphlint.rules.linting import Found, Review, applies, lint_and_count, lint_view, writes_to_fix
 from graphlint.rules.registry import RULES
 from graphlint.rules.settings import Profile, Settings
 from graphlint.rules.view import ProgramView
@@ -54,6 +54,8 @@ class FixedProgram(ChangedProgram, frozen=True, eq=False, kw_only=True):
     before: tuple[Diagnostic, ...]
     """What was found in the original."""
     remaining: tuple[Diagnostic, ...]
+    idle: int = 0
+    """How many idle findings of rules that nobody asked for are left."""
 
 
 class RestoredProgram(ChangedProgram, frozen=True, eq=False, kw_only=True):
@@ -73,10 +75,36 @@ _FOLLOWING: Final = frozenset(rule.code for rule in RULES if rule.follows_fixes)
 def fix_program(
     document: Document, name: str, path: str, settings: Settings, review: Review | None = None
 ) -> FixedProgram:
-    """Apply every pass whose diagnostics are enabled, fixable and selected, and not accepted by ``review``.
+    """Apply every pass whose diagnostics are enabled, fixable and selected, and not accepted by ``review``. What is
+    idle goes with the rest: a program in which nothing else is to be fixed stays as it is.
 
     Raises :class:`FixValidationError` where a result is not what the pass promises, which is a bug of graphlint.
     """
+    if not settings.unlisted:
+        return _fixed(document, name, path, settings, review)
+    view = ProgramView(document, settings)
+    found, idle = lint_and_count(view, name, path, settings, review)
+    before = tuple(one.diagnostic for one in found)
+    unchanged = FixedProgram(document=document, rules={}, fixed=(), before=before, remaining=before, idle=idle)
+    if not any(applies(one, settings) for one in found):
+        return unchanged
+    made = _fixed(document, name, path, msgspec.structs.replace(settings, unlisted=frozenset()), review)
+    fixed, remaining = (tuple(one for one in some if not one.idle) for some in (made.fixed, made.remaining))
+    if not fixed:
+        return unchanged
+    gone = len(made.fixed) - len(fixed)
+    removed = f"{gone} checks that cannot fire were" if gone > 1 else "a check that cannot fire was"
+    return msgspec.structs.replace(
+        made,
+        notes=(*made.notes, f"program {name!r}: {removed} removed, too") if gone else made.notes,
+        fixed=fixed,
+        before=before,
+        remaining=remaining,
+        idle=len(made.remaining) - len(remaining),
+    )
+
+
+def _fixed(document: Document, name: str, path: str, settings: Settings, review: Review | None) -> FixedProgram:
     view = ProgramView(document, settings)
     found = lint_view(view, name, path, settings, review)
     before = tuple(one.diagnostic for one in found)
@@ -125,7 +153,7 @@ def _state_notes(name: str, state: Sequence[Piece]) -> Iterator[str]:
     """How a program is called whose state is among its inputs and outputs now."""
     if state:
         written = [piece.name for piece in state if piece.kind == "user_input"]
-        more = f"; state also holds what it wrote to {', '.join(map(repr, written))}" if written else ""
+        more = f"; state also holds the new values of {', '.join(map(repr, written))}" if written else ""
         yield (
             f"program {name!r} takes and returns its state now: call it as result, state = module(..., **state), first "
             f"with graphlint.runtime.initial_state(path){more}"

@@ -36,12 +36,22 @@ def lint_view(view: ProgramView, name: str, path: str, settings: Settings, revie
 
     ``name`` is the program's name in the archive, ``path`` the artifact's as it is reported.
     """
-    found = [
-        Found(_diagnostic(rule, finding, name, path, settings.profile), finding.site)
-        for rule in RULES
-        if rule.code in settings.enabled
-        for finding in rule.check(view)
-    ]
+    return lint_and_count(view, name, path, settings, review)[0]
+
+
+def lint_and_count(
+    view: ProgramView, name: str, path: str, settings: Settings, review: Review | None = None
+) -> tuple[list[Found], int]:
+    """The same, and how many idle findings there are of rules that nobody asked for."""
+    found: list[Found] = []
+    idle = 0
+    for rule in RULES:
+        if rule.code in settings.enabled:
+            for finding in rule.check(view):
+                if finding.idle and rule.code in settings.unlisted:
+                    idle += 1
+                else:
+                    found.append(Found(_diagnostic(rule, finding, name, path, settings), finding.site))
     # What is said of the program as a whole comes last, but for what the rest goes back to.
     end = 1 << 62
     places = {one.code: -1 if one.leads else end for one in RULES}
@@ -54,7 +64,7 @@ def lint_view(view: ProgramView, name: str, path: str, settings: Settings, revie
     if review is not None:
         reviewed = review([one.diagnostic for one in found])
         found = [Found(diagnostic, one.site) for diagnostic, one in zip(reviewed, found, strict=True)]
-    return _without_vain_fixes(found, view, settings)
+    return _without_vain_fixes(found, view, settings), idle
 
 
 def applies(found: Found, settings: Settings) -> bool:
@@ -117,10 +127,20 @@ def _fix_for(rule: Rule, finding: Finding, profile: Profile) -> Fix:
     return Fix("none", f"{action.target} takes it as it is" if action.target else action.because)
 
 
-def _diagnostic(rule: Rule, finding: Finding, name: str, path: str, profile: Profile) -> Diagnostic:
+def _diagnostic(rule: Rule, finding: Finding, name: str, path: str, settings: Settings) -> Diagnostic:
     site = finding.site
-    fix = _fix_for(rule, finding, profile)
-    about = Diagnostic(rule.code, rule.name, rule.severity, finding.message, fix, path=path, program=name)
+    fix = _fix_for(rule, finding, settings.profile)
+    about = Diagnostic(
+        rule.code,
+        rule.name,
+        settings.severities.get(rule.code, rule.severity),
+        finding.message,
+        fix,
+        path=path,
+        program=name,
+        advice=finding.advice or rule.advice,
+        idle=finding.idle,
+    )
     if site is None:
         return about
     stack = _stack(site)

@@ -197,7 +197,7 @@ class LostCheck(LossRule):
     of metadata that cannot fire are left out, and so are those that the target refuses.
 
     ## Why is this bad?
-    What the check was to stop goes on, with results that nobody has promised.
+    Invalid values pass, and the results are undefined.
 
     ## Example
     With `--target onnx`:

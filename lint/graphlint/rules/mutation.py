@@ -36,7 +36,13 @@ class MutationRule(Rule):
             message = f"{write.site.name} {verb} {WrittenStorage.of(write).describe()}"
             if storages > 1:
                 message += f" and {storages - 1} more of its kind"
-            yield Finding(message, write_fix(view, write), write.site, WrittenStorage.of(write))
+            yield Finding(
+                message, write_fix(view, write), write.site, WrittenStorage.of(write), advice=self.advised(write)
+            )
+
+    def advised(self, write: Write) -> str:
+        """What the author can write in place of this write; empty for the rule's own advice."""
+        return ""
 
     def _concerns(self, write: Write) -> bool:
         """Whether the op's schema declares the write, and no other rule is about the op as such."""
@@ -54,13 +60,13 @@ def write_fix(view: ProgramView, write: Write) -> Fix:
         return no_fix(reason)
     twin = site.op.functional_twin if site.op is not None else None
     known = twin is not None and site.op is not None and site.op.substitute is None
-    what = f"becomes {twin}" if known else "becomes data flow"
+    what = f"becomes {twin}" if known else "becomes functional"
     if site.op is not None and site.op.is_custom:
         what = f"is called on a copy by {op_of('wrapper').name}"
     if write.kind not in ("intermediate", "unknown"):
-        what += ", and what it writes is written back at the end"
+        what += "; the new value is written back when the call returns"
     exact = site.position not in view.write_plan.inexact
-    return Fix("safe", what if exact else f"{what}; what it computes may differ in the last bits", exact)
+    return Fix("safe", what if exact else f"{what}; results may differ in the last bits", exact)
 
 
 class InPlaceOp(MutationRule):
@@ -72,8 +78,8 @@ class InPlaceOp(MutationRule):
 
     ## Why is this bad?
     Since torch 2.6 `torch.export.export` keeps in-place ops. Backends refuse such graphs or compile them
-    wrongly: dead-code elimination has dropped `mul_` (pytorch/pytorch#68301), and converters that read the graph
-    as data flow use the value from before the write.
+    wrongly: dead-code elimination has dropped `mul_` (pytorch/pytorch#68301), and converters that ignore
+    effects use the value from before the write.
 
     ## Example
     ```graph
@@ -96,8 +102,18 @@ class InPlaceOp(MutationRule):
     """
 
     code = "GL101"
+    advice = "compute a new tensor instead of writing to this one"
     kinds = ("intermediate", "unknown")
     out = False
+
+    def advised(self, write: Write) -> str:
+        """``x = x.relu(…)`` instead of ``x.relu_(…)``, where there is such a method."""
+        name = write.site.name.split(".")[1]
+        twin = write.site.op.functional_twin if write.site.op is not None else None
+        method = name.removesuffix("_")
+        if twin is None or method == name or twin.split(".")[1] != method or op_of("copy").name.split(".")[1] == method:
+            return ""
+        return f"use `x = x.{method}(…)` instead of `x.{name}(…)`"
 
 
 class InputMutation(MutationRule):
@@ -127,6 +143,7 @@ class InputMutation(MutationRule):
     """
 
     code = "GL102"
+    advice = "return the new value instead of writing it to the input"
     kinds = ("user input",)
 
 
@@ -157,6 +174,7 @@ class BufferMutation(MutationRule):
     """
 
     code = "GL103"
+    advice = "pass the state as an input and return it"
     kinds = ("buffer",)
 
 
@@ -188,6 +206,7 @@ class ParameterMutation(MutationRule):
     """
 
     code = "GL104"
+    advice = "compute a new tensor instead of writing to the parameter"
     kinds = ("parameter",)
     hidden = True
 
@@ -219,6 +238,7 @@ class ConstantMutation(MutationRule):
     """
 
     code = "GL105"
+    advice = "register the tensor as a buffer: `self.register_buffer(name, tensor, persistent=False)`"
     kinds = ("constant",)
     hidden = True
 
@@ -250,6 +270,7 @@ class OutVariant(MutationRule):
     """
 
     code = "GL106"
+    advice = "use the tensor that the function returns instead of `out=`"
     kinds = ("intermediate", "unknown", "user input", "buffer", "parameter", "constant")
     out = True
 
@@ -284,6 +305,7 @@ class HiddenUpdate(Rule):
     """
 
     code = "GL107"
+    advice = "call `model.eval()` before exporting"
     fix = "safe"
     fixer = FUNCTIONALIZE
     fix_sometimes = True
@@ -298,5 +320,5 @@ class HiddenUpdate(Rule):
         for writes in groups.values():
             first = writes[0]
             written = " and ".join(WrittenStorage.of(write).describe() for write in writes)
-            message = f"{first.site.name} writes {written} without its schema saying so"
+            message = f"{first.site.name} writes {written}, which its schema does not say"
             yield Finding(message, write_fix(view, first), first.site, WrittenStorage.of(first))

@@ -32,6 +32,7 @@ class Print(Rule):
     """
 
     code = "GL301"
+    advice = "remove the print before exporting"
     fix = "unsafe"
     fixer = REMOVE
 

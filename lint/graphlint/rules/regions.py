@@ -43,6 +43,7 @@ class GradModeRegion(Rule):
     """
 
     code = "GL401"
+    advice = "export inside of `torch.no_grad()`"
     severity = "warning"
     fix = "safe"
     fixer = INLINE
@@ -99,6 +100,7 @@ class AutocastRegion(Rule):
     """
 
     code = "GL402"
+    advice = "cast in the model instead of using `torch.autocast`"
     severity = "warning"
     fix = "safe"
     fixer = CAST
@@ -117,7 +119,7 @@ class AutocastRegion(Rule):
 
 
 class DeadEffect(Rule):
-    """An effect inside a subgraph whose results nobody uses.
+    """An effect inside a subgraph whose results are unused.
 
     ## What it does
     Flags calls of subgraphs (`cond`, `while_loop`, regions) that hold an effect (a check, a print, a write)
@@ -143,6 +145,7 @@ class DeadEffect(Rule):
     """
 
     code = "GL403"
+    advice = "use a result of the call"
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each such call; calls inside it are not reported again."""
@@ -158,8 +161,8 @@ class DeadEffect(Rule):
             if effect is None or view.is_used(site) or any(caller in dead for caller in site.scope.callers()):
                 continue
             dead.append(site)
-            message = f"nobody uses what {site.name} returns, so {effect.name} inside it may be dropped"
-            yield Finding(message, no_fix("use a result, or fix the effect inside"), site)
+            message = f"the results of {site.name} are unused: dead-code elimination may remove {effect.name} inside it"
+            yield Finding(message, no_fix("the effect inside has to be fixed first"), site)
 
 
 def region_obstacle(view: ProgramView, site: Site) -> str | None:

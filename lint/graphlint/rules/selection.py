@@ -12,6 +12,7 @@ import msgspec
 
 from graphlint.artifact.errors import ConfigError
 from graphlint.rules.base import Rule
+from graphlint.rules.diagnostics import Severity
 from graphlint.rules.files import UNREADABLE
 from graphlint.rules.losses import LossRule
 from graphlint.rules.registry import RULES
@@ -54,6 +55,20 @@ def enabled_codes(layers: Iterable[Layer], defaults: Iterable[str] | None = None
         chosen = _decided(selecting, {"ignore": layer.ignore}, layer.origin)
         enabled = {code for code in enabled | chosen.keys() if chosen.get(code, True)}
     return frozenset(enabled)
+
+
+def chosen_codes(layers: Iterable[Layer]) -> frozenset[str]:
+    """The codes that some layer selects, be it by a prefix."""
+    chosen = ((one.select or (), one.extend_select, one.origin) for one in layers)
+    return frozenset().union(*(matching_codes((*select, *more), "select", origin) for select, more, origin in chosen))
+
+
+def severities(said: Mapping[str, Severity], origin: str) -> dict[str, Severity]:
+    """Severities by code, of what selectors say: the most specific one counts. Raises ConfigError as above."""
+    found: dict[str, Severity] = {}
+    for selector in sorted(said, key=_specificity):
+        found.update(dict.fromkeys(matching_codes([selector], "severity", origin), said[selector]))
+    return found
 
 
 def fixable_codes(fixable: Sequence[str] | None, unfixable: Sequence[str], origin: str) -> frozenset[str]:

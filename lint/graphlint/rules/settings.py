@@ -13,6 +13,7 @@ from graphlint.artifact.limits import Limits
 from graphlint.ops.declared import DeclaredOp
 from graphlint.ops.specifiers import RequiredTorch
 from graphlint.ops.table import packet_of
+from graphlint.rules.diagnostics import Severity
 
 TokenSink = Literal["buffer", "output"]
 Checks = Literal["tokens", "plain", "strip"]
@@ -163,6 +164,8 @@ class Profile(msgspec.Struct, frozen=True):
     """Codes of the rules that are on when nothing is selected; None for those that are so by default."""
     actions: dict[str, TargetAction] = {}
     """By code, where it is another than the rule's own fix."""
+    severities: dict[str, Severity] = {}
+    """By code, where it is another than the rule's own."""
     ops: dict[str, dict[str, OpRow]] = {}
     """What each target says of ops, by pattern."""
     refused_outputs: dict[str, Refused] = {}
@@ -214,6 +217,10 @@ class Settings(msgspec.Struct, frozen=True):
     """Codes of the rules to report, after selection and per-file ignores."""
     fixable: frozenset[str]
     """Codes of the rules whose fixes may be applied."""
+    unlisted: frozenset[str] = frozenset()
+    """Codes of the enabled rules that nobody asked for: their idle findings are counted only."""
+    severities: dict[str, Severity] = {}
+    """By code, where it is another than the rule's own."""
     unsafe_fixes: bool = False
     exact: bool = False
     """Whether what rounds otherwise once it is functional stays as it is."""

@@ -52,7 +52,7 @@ def _merge(view: ProgramView, sites: Sequence[Site]) -> Made:
 
 
 def _stays(view: ProgramView) -> dict[Storage, str]:
-    """The storages whose writes cannot become data flow, and why."""
+    """The storages whose writes cannot become functional, and why."""
     blocked = view.write_plan.blocked if view.writes else {}
     writes = [one for one in reversed(view.writes) if one.site.position in blocked]
     return {ref.storage: blocked[one.site.position] for one in writes for ref in one.refs}
@@ -101,7 +101,7 @@ class SharedState(Rule):
     ```
 
     ## Fix safety
-    Safe, but for the state dict: the writes become data flow, the first name stands for all, and the others are gone
+    Safe, but for the state dict: the writes become functional, the first name stands for all, and the others are gone
     from the module's state dict.
     """
 
@@ -121,6 +121,6 @@ class SharedState(Rule):
             site = view.written_inputs[storage]
             listed = ", ".join(f"'{name}'" for _, name in others)
             obstacle = stays.get(storage) or _obstacle(view, names)
-            what = f"becomes data flow, and '{first}' stands for {listed}, which is gone from the state dict"
+            what = f"becomes functional, and '{first}' stands for {listed}, which is gone from the state dict"
             fix = no_fix(obstacle) if obstacle is not None else Fix("safe", what)
             yield Finding(f"{storage.kind} '{first}' is written, and has another name: {listed}", fix, site)

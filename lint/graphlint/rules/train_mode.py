@@ -51,6 +51,7 @@ class TrainMode(Rule):
     """
 
     code = "GL309"
+    advice = "call `model.eval()` before exporting"
     fix = "unsafe"
     fixer = Fixer(15, _evaluate)
     leads = True
@@ -68,9 +69,5 @@ class TrainMode(Rule):
         counted = (("dropout", dropouts), ("norm", norms), ("other op", len(sites) - dropouts - norms))
         what = ", ".join(f"{count} {name}{'s' if count > 1 else ''}" for name, count in counted if count)
         obstacle = evaluation_obstacle(view)
-        fix = (
-            no_fix(f"{obstacle}: export after .eval()")
-            if obstacle
-            else Fix("unsafe", "becomes what it is after .eval()")
-        )
+        fix = no_fix(obstacle) if obstacle else Fix("unsafe", "puts the exported program into eval mode")
         yield Finding(f"exported in train mode: {what}", fix)

@@ -14,12 +14,14 @@ from graphlint.artifact.errors import ConfigError
 from graphlint.artifact.limits import Limits
 from graphlint.ops.declared import DeclaredOp
 from graphlint.report.formats.registry import check_stdout, parse
+from graphlint.rules.diagnostics import Severity
 from graphlint.rules.selection import did_you_mean, split_selectors
 from graphlint.rules.settings import Checks, Loss, OwnTarget, State, TokenSink, parse_toml
 
 FILE_NAMES: Final = (".graphlint.toml", "graphlint.toml", "pyproject.toml")
 """In the order of preference within one folder."""
 
+FailOn = Literal["error", "warning"]
 Several = Annotated[tuple[str, ...], msgspec.Meta(description="a string or several")]
 
 
@@ -44,6 +46,10 @@ class Configuration(Fixing, frozen=True):
     force_exclude: bool | None = None
     per_file_ignores: dict[str, tuple[str, ...]] | None = None
     """Patterns of artifacts and of source files, each with the rules that are off for them."""
+    severity: dict[str, Severity] | None = None
+    """How much findings matter, by selector."""
+    fail_on: FailOn | None = None
+    """The least severity that makes a check fail."""
     fixable: tuple[str, ...] | None = None
     """Rules whose findings may be fixed; all by default."""
     unfixable: tuple[str, ...] | None = None

@@ -31,7 +31,7 @@ from graphlint.rules.completeness import faults
 from graphlint.rules.diagnostics import Diagnostic
 from graphlint.rules.files import CodeInArtifact, LfsPointer, NoPrograms, StaleCompanion, UnreadableArtifact
 from graphlint.rules.ignore_comments import UnusedIgnore
-from graphlint.rules.linting import Review, lint_view
+from graphlint.rules.linting import Review, lint_and_count, lint_view
 from graphlint.rules.settings import Settings
 from graphlint.rules.torch_versions import UnavailableOp, version_notes
 from graphlint.rules.view import ProgramView, ops_for
@@ -115,6 +115,7 @@ class _Run:
         """What there is for the fields of the result."""
         self._loads_in: dict[str, tuple[str, ...]] = {}
         self._notes: list[str] = []
+        self._idle = 0
         self._code: list[Diagnostic] = []
         self._changes: list[Change] = []
         self._diff: list[str] | None = [] if settings.illustrate else None
@@ -166,7 +167,9 @@ class _Run:
         if kind == "restore":
             self._notes += (f"{what}: {advice}" for what, advice in stale)
         else:
-            about = (_about_file(StaleCompanion, self._path, what, advice, None) for what, advice in stale)
+            about = (
+                _about_file(StaleCompanion, self._path, self._settings, what, advice, None) for what, advice in stale
+            )
             self._found["diagnostics"] += about
 
     def _each(self, work: Callable[[ProgramEntry, Document], None]) -> None:
@@ -181,7 +184,7 @@ class _Run:
                 self._found["diagnostics"] += _unreadable(error, self._path, self._settings, entry.name)
                 if error.advice == ArtifactError.advice and CodeInArtifact.code in self._settings.enabled:
                     what = find_unread_code(self._artifact, entry)
-                    self._code += [] if what is None else [_about_code(self._path, what, entry.member)]
+                    self._code += [] if what is None else [_about_code(self._path, self._settings, what, entry.member)]
 
     def _find_faults(self, entry: ProgramEntry, document: Document) -> None:
         """What of an artifact is missing, or contradicts the program. Raises ProgramError where the program contradicts
@@ -198,7 +201,9 @@ class _Run:
         self._find_program_code(entry, document, document)
         view = ProgramView(document, self._settings)
         self._note_versions(entry, view)
-        found = [one.diagnostic for one in lint_view(view, entry.name, self._path, self._settings, self._review)]
+        linted, idle = lint_and_count(view, entry.name, self._path, self._settings, self._review)
+        self._idle += idle
+        found = [one.diagnostic for one in linted]
         self._found["diagnostics"] += found
         self._illustrate(view, found)
         self._note_record(entry, document)
@@ -218,6 +223,7 @@ class _Run:
         self._found["diagnostics"] += result.remaining
         self._found["fixed"] += result.fixed
         self._notes += result.notes
+        self._idle += result.idle
         if self._settings.illustrate:
             from graphlint.report.graphs.svg import illustrate_fix
 
@@ -258,7 +264,7 @@ class _Run:
         programs = tuple(entry.name for entry in self._artifact.programs)
         found: dict[str, Any] = {field: tuple(values) for field, values in self._found.items()}
         notes = tuple(dict.fromkeys(self._notes))
-        return FileResult(self._path, programs=programs, loads_in=self._loads_in, notes=notes, **found)
+        return FileResult(self._path, programs=programs, loads_in=self._loads_in, notes=notes, idle=self._idle, **found)
 
     def _illustrate(self, view: ProgramView, diagnostics: Sequence[Diagnostic]) -> None:
         if self._settings.illustrate:
@@ -310,7 +316,7 @@ class _Run:
         """What torch would run as code when it loads the artifact: what is found in the programs, then in members."""
         if CodeInArtifact.code in self._settings.enabled:
             found = find_member_code(self._artifact, self._settings.allow_globals)
-            members = (_about_code(self._path, one.what, one.member) for one in found)
+            members = (_about_code(self._path, self._settings, one.what, one.member) for one in found)
             self._found["diagnostics"] += [*self._code, *members]
 
     def _find_program_code(self, entry: ProgramEntry, document: Document, changed: Document) -> None:
@@ -318,7 +324,7 @@ class _Run:
         allowed = self._settings.allow_globals
         what = find_program_code(document, allowed) if CodeInArtifact.code in self._settings.enabled else None
         if what is not None and (what := find_program_code(changed, allowed)) is not None:
-            self._code.append(_about_code(self._path, what, entry.member))
+            self._code.append(_about_code(self._path, self._settings, what, entry.member))
 
 
 def _diff(name: str, before: Document, after: Document, afterwards: str) -> list[str]:
@@ -339,7 +345,7 @@ def _unreadable(
     rule = LfsPointer if isinstance(error, LfsPointerError) else UnreadableArtifact
     if rule.code not in settings.enabled:
         return ()
-    return (_about_file(rule, path, str(error), error.advice, error.member, program),)
+    return (_about_file(rule, path, settings, str(error), error.advice, error.member, program),)
 
 
 def _without_programs(artifact: Artifact, path: str, settings: Settings) -> tuple[Diagnostic, ...]:
@@ -354,18 +360,25 @@ def _without_programs(artifact: Artifact, path: str, settings: Settings) -> tupl
         else ""
     )
     message = f"nothing to lint: it is {artifact.note}{native}"
-    return (_about_file(NoPrograms, path, message, "load it only if you trust where it comes from", None),)
+    return (_about_file(NoPrograms, path, settings, message, "load it only if you trust where it comes from", None),)
 
 
-def _about_code(path: str, what: str, member: str) -> Diagnostic:
+def _about_code(path: str, settings: Settings, what: str, member: str) -> Diagnostic:
     named = _CLASS.fullmatch(what)
     allow = f', and if {named[1]} does nothing but hold data, write allow-globals = ["{named[1]}"]' if named else ""
-    return _about_file(CodeInArtifact, path, what, f"{_RUNS}{allow}", member)
+    return _about_file(CodeInArtifact, path, settings, what, f"{_RUNS}{allow}", member)
 
 
 def _about_file(
-    rule: type[Rule], path: str, message: str, advice: str, member: str | None, program: str | None = None
+    rule: type[Rule],
+    path: str,
+    settings: Settings,
+    message: str,
+    advice: str,
+    member: str | None,
+    program: str | None = None,
 ) -> Diagnostic:
+    severity = settings.severities.get(rule.code, rule.severity)
     return Diagnostic(
-        rule.code, rule.name, rule.severity, message, no_fix(advice), path=path, member=member, program=program
+        rule.code, rule.name, severity, message, no_fix(advice), path=path, member=member, program=program
     )

@@ -23,7 +23,15 @@ from graphlint.rules.ignore_comments import UnusedIgnore
 from graphlint.rules.interface import MutationOutput
 from graphlint.rules.mutation import MutationRule
 from graphlint.rules.registry import RULES
-from graphlint.rules.selection import Layer, enabled_codes, fixable_codes, losing, matching_codes
+from graphlint.rules.selection import (
+    Layer,
+    chosen_codes,
+    enabled_codes,
+    fixable_codes,
+    losing,
+    matching_codes,
+    severities,
+)
 from graphlint.rules.settings import (
     Acceptance,
     Checks,
@@ -59,6 +67,7 @@ DEFAULTS: Final = Configuration(
     state="module",
     provenance=True,
     step_summary=True,
+    fail_on="warning",
 )
 
 
@@ -243,11 +252,17 @@ class Resolver:
             for one, path in said
         ]
         enabled = enabled_codes(layers, profile.violations)
+        unlisted = frozenset(rule.code for rule in RULES if rule.idle) - chosen_codes(layers)
+        severe = dict(profile.severities)
+        for one in sources:
+            severe.update(severities(one.configuration.severity or {}, one.path))
         if _last(sources, "warn_unused_ignores")[1]:
             enabled |= {UnusedIgnore.code}
         if settings.state == "io":
             enabled |= {MutationOutput.code}
-        return msgspec.structs.replace(settings, enabled=enabled, profile=profile)
+        return msgspec.structs.replace(
+            settings, enabled=enabled, unlisted=unlisted & enabled, severities=severe, profile=profile
+        )
 
     def _acceptance(self, root: str, sources: Sequence[ConfigFile]) -> Acceptance:
         """Raises ConfigError for a source root that is no folder."""

@@ -150,6 +150,7 @@ class Reviewer:
         results = []
         for file, seen in sorted(self._seen.items()):
             path, found = shown(file), []
+            settings = settings_of(file)
             for ignore in self._ignores_in(file, seen.locator):
                 source = seen.locator.read(file)
                 text = source.lines[ignore.line - 1].rstrip() if source is not None else ""
@@ -157,11 +158,9 @@ class Reviewer:
                 location = Location(name, ignore.line, "", text, file, *columns, state="current")
                 for rule, message, advice in self._faults(seen, ignore):
                     fix = no_fix(advice)
-                    found.append(
-                        Diagnostic(rule.code, rule.name, "warning", message, fix, path=path, location=location)
-                    )
-            enabled = settings_of(file).enabled if found else ()
-            if reported := tuple(one for one in found if one.code in enabled):
+                    severity = settings.severities.get(rule.code, rule.severity)
+                    found.append(Diagnostic(rule.code, rule.name, severity, message, fix, path=path, location=location))
+            if reported := tuple(one for one in found if one.code in settings.enabled):
                 results.append(FileResult(path, reported, is_source=True))
         return results
 
@@ -175,7 +174,7 @@ class Reviewer:
             message = "this comment names no rule, so it accepts nothing"
             found = {code for line, code in seen.left if ignore.first <= line <= ignore.last}
             codes = ", ".join(sorted(found)) or "GL103"
-            yield BroadIgnore, message, f"name what it is to accept: `# graphlint: ignore[{codes}] reason`"
+            yield BroadIgnore, message, f"name the rules to accept: `# graphlint: ignore[{codes}] reason`"
         for name in ignore.unknown:
             hint = did_you_mean(name, codes_and_names())
             yield InvalidIgnore, f"no rule is called '{name}'{hint}", "`graphlint rule` lists the rules"

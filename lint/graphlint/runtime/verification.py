@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from graphlint.artifact.errors import ArtifactError, VerificationError
+from graphlint.artifact.errors import ArtifactError, DifferenceError, VerificationError
 from graphlint.ops.table import role_of
 from graphlint.report.formats.phrasing import count
 from graphlint.runtime.behaviour import (
@@ -47,8 +47,8 @@ def verify(
     the last bit; up to rounding (the tolerances of ``torch.testing.assert_close``) where they need not be ``exact``.
 
     ``trust`` admits artifacts that hold more than data, whose code then runs. ``imports`` are modules that register
-    custom ops, classes and pytrees. Raises VerificationError where anything differs or cannot be run, ConfigError
-    where a module cannot be imported.
+    custom ops, classes and pytrees. Raises VerificationError where something cannot be run,
+    DifferenceError (a VerificationError) where anything differs, ConfigError where a module cannot be imported.
     """
     import_modules(imports)
     return _compare_all(_loaded(before, f"{before}:", trust), _loaded(after, f"{after}:", trust), exact)
@@ -82,7 +82,7 @@ def _loaded(path: str, which: str, trust: bool) -> dict[str, _Program]:
     try:
         programs = load_programs(path, trust=trust)
     except VerificationError as error:
-        raise VerificationError(f"{which} {error}".lstrip()) from error
+        raise type(error)(f"{which} {error}".lstrip()) from error
     try:
         handed = handed_states(path)
     except ArtifactError as error:
@@ -96,7 +96,7 @@ def _compare_all(
     """``unchecked``: what raises in the original may go through in the other, whose checks were removed on purpose."""
     if originals.keys() != fixed.keys():
         before, after = (", ".join(sorted(programs)) for programs in (originals, fixed))
-        raise VerificationError(f"the programs are {before} before and {after} after")
+        raise DifferenceError(f"the programs are {before} before and {after} after")
     counts = [_compare(name, program, fixed[name], exact, unchecked) for name, program in originals.items()]
     return Verified(tuple(originals), *map(sum, zip(*counts, strict=True)))
 
@@ -144,7 +144,7 @@ class _Pair:
         """The calls so far, in words, and what they brought about."""
 
     def compare(self, call: Call) -> str:
-        """Run one call twice on both; what the first time raised. Raises VerificationError where anything differs."""
+        """Run one call twice on both; what the first time raised. Raises DifferenceError where anything differs."""
         self.restart()
         raised = ""
         for time in ("first", "second"):
@@ -161,7 +161,7 @@ class _Pair:
                 self.rounded.update([] if found else [call.label])
             if found:
                 _check_repeats(self._name, call, self._original)
-                raise VerificationError(f"{described}: {found}")
+                raise DifferenceError(f"{described}: {found}")
             self._look_back()
             if before.raised:
                 return raised or before.raised
@@ -175,11 +175,11 @@ class _Pair:
         self._look_back()
 
     def _look_back(self) -> None:
-        """Raises VerificationError where what an earlier call returned is another thing now, but for the original."""
+        """Raises DifferenceError where what an earlier call returned is another thing now, but for the original."""
         for described, before, after in self._earlier:
             found = later_difference(before, after, same_bits if self._exact else same_up_to_rounding)
             if found:
-                raise VerificationError(f"{described}, after later calls: {found}")
+                raise DifferenceError(f"{described}, after later calls: {found}")
 
 
 def _runner(name: str, called: _Program, which: str) -> Runner:

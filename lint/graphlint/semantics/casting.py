@@ -115,7 +115,7 @@ def _by_policy(
         case "banned":
             raise Unknown(f"autocast raises for {op.name}")
         case _:
-            raise Unknown(f"autocast calls another overload in place of {op.name}")
+            raise Unknown(f"autocast calls another overload instead of {op.name}")
     cast = frozenset(name for name, dtype in eligible.items() if dtype != to)
     if any(cast & _tensors(argument) for argument in op.written(node).values()):
         raise Unknown(f"{op.name} writes what autocast casts")

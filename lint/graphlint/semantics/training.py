@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from graphlint.ir.model import Argument, Node
 from graphlint.ops.info import OpInfo
 from graphlint.semantics.analysis import Analysis, Write
 from graphlint.semantics.sites import Site
+
+COUNTER: Final = "num_batches_tracked"
+"""The buffer that counts the batches which the statistics are of (``torch/nn/modules/batchnorm.py``)."""
 
 
 def training_sites(analysis: Analysis) -> list[Site]:
@@ -35,7 +40,7 @@ def evaluated_argument(op: OpInfo | None, node: Node) -> tuple[str, Argument] | 
 
 
 def counting_writes(analysis: Analysis) -> list[Write]:
-    """The writes that count the batches of updated statistics (``torch/nn/modules/batchnorm.py``)."""
+    """The writes that count the batches of updated statistics."""
     updated = {site.position for site in analysis.sites if site.op is not None and updates(site.op, site.node)}
     statistics = {
         write.target.storage.name
@@ -43,7 +48,7 @@ def counting_writes(analysis: Analysis) -> list[Write]:
         if write.site.position in updated and write.kind == "buffer"
     }
     modules = {str(name).rpartition(".")[0] for name in statistics if name is not None}
-    counters = {f"{module}.num_batches_tracked" if module else "num_batches_tracked" for module in modules}
+    counters = {f"{module}.{COUNTER}" if module else COUNTER for module in modules}
     return [
         write
         for write in analysis.writes

@@ -44,12 +44,12 @@ def obstacle(op: OpInfo, node: Node, schema: tuple[int, int]) -> str | None:
     if schema < _OLDEST:
         return "torch before 2.7, which loads this file, does not load custom ops that are wrapped"
     if op.random.draws:
-        return f"{op.name} draws random numbers, and wrapped it may be left out where nobody uses what it writes"
+        return f"{op.name} draws random numbers; wrapped, it may be removed as dead code"
     if op.hidden_writes is not None:
         return f"the schema of {op.name} does not tell torch what it writes"
     returns = op.schema.returns if op.schema is not None else ()
     if op.aliases or any(one.alias is not None for one in returns):
-        return f"{op.name} may return what it is given, which torch does not wrap"
+        return f"{op.name} may return its argument, which torch does not wrap"
     if any(one.type != "Tensor" for one in returns) or any(one.as_tensor is None for one in node.outputs):
         return f"{op.name} returns other things than tensors, which torch does not wrap"
     if op.schema is not None and len(node.outputs) != len(returns):

@@ -330,7 +330,7 @@ def _write_obstacle(write: Write, analysis: Analysis) -> str | None:
     if op.is_custom and (reason := custom_obstacle(op, write.site.node, program.schema)) is not None:
         return reason
     if not write.certain:
-        return "which tensor it writes depends on more than the artifact tells"
+        return "the written tensor cannot be determined from the artifact"
     if write.kind == "unknown":
         return "which tensor it writes is not known"
     if write.kind == "parameter":
@@ -348,7 +348,7 @@ def _write_obstacle(write: Write, analysis: Analysis) -> str | None:
         while changed.step is not None and changed.step.op.in_place_view and changed.parent is not None:
             changed = changed.parent
         if changed.may_be_operand:
-            return f"whether {op.packet} changes another tensor, too, depends on more than the artifact tells"
+            return f"whether {op.packet} changes another tensor cannot be determined from the artifact"
         handed = changed.step is None and changed.parent is not None  # into the graph, or out of one that is called
         if (write.kind != "intermediate" or handed) and not memory.ends_as_it_was(changed):
             return f"{op.packet} changes the sizes or strides of a tensor that the caller or the module holds"
@@ -383,7 +383,9 @@ def _keep_effects_alive(analysis: Analysis, assemble: Callable[[], Program], act
         results = caller.node.results()
         shown = {ref.storage for name in results for ref in analysis.memory.refs(caller.scope.graph, name)}
         if not shown.isdisjoint(active):
-            raise Blocked(list(shown & active), f"nobody would use what {caller.name} returns, which holds an effect")
+            raise Blocked(
+                list(shown & active), f"the results of {caller.name} would be unused, and it contains an effect"
+            )
 
 
 def _stays(site: Site, analysis: Analysis, active: set[Storage]) -> bool:

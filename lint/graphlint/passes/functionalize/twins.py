@@ -182,7 +182,7 @@ def _checked(call: Call, twin: OpInfo, schema: OpSchema) -> Twin:
         raise Obstacle(f"{op.name} writes other tensors than its functional overload returns")
     _check_order_of_draws(call, twin)
     if not op.strided_out and not all(target.recorded.is_contiguous for target in call.targets):
-        raise Obstacle(f"{op.name} does not mind the strides of what it writes")
+        raise Obstacle(f"{op.name} ignores the strides of the tensor that it writes")
     results: list[Result] = []
     inexact = ""
     for target in call.targets:
@@ -203,7 +203,7 @@ def _checked(call: Call, twin: OpInfo, schema: OpSchema) -> Twin:
         if target.resized:
             in_rows = op.resized == "rows"
             if not twin.layout or op.resized == "unknown" or (in_rows and not own.is_contiguous):
-                raise Obstacle(f"how {op.name} lays out what it resizes is not known")
+                raise Obstacle(f"how {op.name} lays out the resized tensor is not known")
             meta, laid_out = own.with_(dtype=meta.dtype, strides=own.strides), not in_rows
         results.append(Result(meta, laid_out, told=dtype is not None))
         # In which order elements are added up, and so how a result is rounded, depends on the strides of where it goes.
@@ -213,7 +213,7 @@ def _checked(call: Call, twin: OpInfo, schema: OpSchema) -> Twin:
         elif category(own.dtype) == 3 and not twin.complex_bits:
             inexact = f"{op.name} and {twin.name} round complex numbers in different ways"
         elif category(own.dtype) > 1 and adds_up and not alike:
-            inexact = f"how {op.name} rounds depends on the strides of what it writes"
+            inexact = f"how {op.name} rounds depends on the strides of the written tensor"
         elif _may_compute_in(own.dtype, dtype, op, twin):
             inexact = f"{op.name} may compute in the dtype of what it writes"
     return Twin(results, _cannot_raise(twin, [target.value.meta for target in call.targets]), inexact)

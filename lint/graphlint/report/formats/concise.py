@@ -12,23 +12,34 @@ where there is no such line.
 from collections.abc import Sequence
 
 from graphlint.report.formats.escaping import printable
-from graphlint.report.formats.phrasing import Group, grouped, paint, painted_line, place_in_artifact, statement
+from graphlint.report.formats.phrasing import (
+    Group,
+    by_cause,
+    following,
+    paint,
+    painted_line,
+    place_in_artifact,
+    statement,
+)
 from graphlint.report.results import FileResult, ReportOptions
 
 
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
-    return "".join(_line(group, options) + "\n" for result in results for group in grouped(result.diagnostics))
+    return "".join(_line(group, options) + "\n" for group in by_cause(results, options))
 
 
 def _line(group: Group, options: ReportOptions) -> str:
     diagnostic = group.first
     colon = paint(":", options, fg="cyan")
     said = statement(diagnostic, options)
-    if diagnostic.place is None:
-        place = place_in_artifact(diagnostic)
-        artifact = paint(printable(diagnostic.path), options, bold=True)
-        return f"{artifact}{colon} {f'{place}{colon} ' if place else ''}{said}"
-    line = f"{painted_line(diagnostic.place, options)}{colon} {said}"
+    more = f", {following(group)}" if group.following else ""
     several = group.several()
-    artifact = f" ({printable(diagnostic.path)}{', ' if several else ''}{several})"
-    return line if diagnostic.about_source else line + artifact
+    if diagnostic.place is None and len(group.artifacts) == 1:
+        place = several or place_in_artifact(diagnostic)
+        artifact = paint(printable(diagnostic.path), options, bold=True)
+        return f"{artifact}{colon} {f'{place}{colon} ' if place else ''}{said}{more}"
+    if diagnostic.place is None:
+        return f"{paint(several, options, bold=True)}{colon} {said}{more}"
+    line = f"{painted_line(diagnostic.place, options)}{colon} {said}"
+    artifact = several if len(group.artifacts) > 1 else ", ".join(filter(None, (printable(diagnostic.path), several)))
+    return line if diagnostic.about_source else f"{line} ({artifact}{more})"

@@ -1,18 +1,17 @@
-"""The format ``full``: everything about each finding, for people.
+"""The format ``full``: each cause once, for people; with ``--verbose`` each finding.
 
 ::
 
     GL103 [*] buffer-mutation: aten.add_.Tensor writes buffer 'layers.0.count'
       --> models.py:84:9 in forward
-       |
     84 |     self.count.add_(1)
        |     ^^^^^^^^^^^^^^^^^^
-       |
       ::: model.pt2, in 24 places: layers.0 … layers.23
-       = help: becomes aten.add.Tensor; the new value is returned as a buffer mutation
+       = help: pass the state in and return it; --fix: becomes aten.add.Tensor
 
-What is wrong; where in the model; where in the artifact; what can be done about it. The line is that of the source file
-where it is at hand, and has a marker under the expression then; otherwise it is what the artifact stores.
+What is wrong; where in the model, and where in the artifact; what can be done about it. The line is that of the source
+file where it is at hand, and has a marker under the expression then; otherwise it is what the artifact stores. Where an
+installed package does what the model's line asks for, a line of its own shows which line of the package that is.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,11 +19,11 @@ from collections.abc import Iterator, Sequence
 from graphlint.report.formats import phrasing
 from graphlint.report.formats.escaping import printable
 from graphlint.report.results import FileResult, ReportOptions
-from graphlint.rules.diagnostics import Diagnostic, Location
+from graphlint.rules.diagnostics import Location
 
 
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
-    return "".join(_block(group, options) for result in results for group in phrasing.grouped(result.diagnostics))
+    return "".join(_block(group, options) for group in phrasing.by_cause(results, options))
 
 
 def _block(group: phrasing.Group, options: ReportOptions) -> str:
@@ -42,11 +41,11 @@ def _block(group: phrasing.Group, options: ReportOptions) -> str:
     if place is not None:
         lines.append(f"{mark('-->')} {phrasing.painted_line(place, options)}{phrasing.in_function(place)}")
         lines += _excerpt(place, options, mark(" |"))
+    if place is not None and (inner := phrasing.inner_line(diagnostic, options)):
+        lines.append(f"{mark('...')} {inner}")
     if not diagnostic.about_source:
-        artifact = phrasing.paint(printable(diagnostic.path), options, bold=place is None)
-        places = group.places()
-        lines.append(f"{mark('-->' if place is None else ':::')} {artifact}{', ' if places else ''}{places}")
-    for label, text in _advice(diagnostic, options):
+        lines.append(f"{mark('-->' if place is None else ':::')} {group.artifact()}")
+    for label, text in _advice(group, options):
         lines.append(f"{mark(' =')} {phrasing.paint(label + ':', options, bold=True)} {text}")
     return "\n".join(lines) + "\n\n"
 
@@ -57,7 +56,7 @@ def _excerpt(place: Location, options: ReportOptions, bar: str) -> list[str]:
     if not text:
         return []
     numbered = phrasing.paint(f"{place.line} |", options, fg="blue", bold=True)
-    lines = [bar, f"{numbered}     {printable(text)}"]
+    lines = [f"{numbered}     {printable(text)}"]
     if place.column:
         # Before and under the expression, what is shown escaped is longer than it is in the file.
         before, expression, _ = phrasing.in_three(place)
@@ -65,7 +64,7 @@ def _excerpt(place: Location, options: ReportOptions, bar: str) -> list[str]:
         lines.append(
             f"{bar}     {' ' * _width(printable(before))}{phrasing.paint(under, options, fg='red', bold=True)}"
         )
-    return [*lines, bar]
+    return lines
 
 
 def _width(text: str) -> int:
@@ -77,12 +76,11 @@ def _width(text: str) -> int:
     return sum(0 if combining(one) else 2 if east_asian_width(one) in "WF" else 1 for one in text)
 
 
-def _advice(diagnostic: Diagnostic, options: ReportOptions) -> Iterator[tuple[str, str]]:
-    """What the fix does and what it takes to get it, or why there is none."""
+def _advice(group: phrasing.Group, options: ReportOptions) -> Iterator[tuple[str, str]]:
+    """What to write in Python, what the fix does and what it takes to get it, or why there is none."""
+    diagnostic = group.first
     if diagnostic.place is not None and diagnostic.place.state == "changed":
         yield "note", "the file has changed since the export and has no such line now"
-    label, text = phrasing.advice(diagnostic)
-    if label:
-        yield ("note", f"not fixable: {printable(text)}") if label == "Not fixable" else ("help", printable(text))
-    if options.hides(diagnostic):
-        yield "note", "this fix is unsafe: it can change what the program does; enable with --unsafe-fixes"
+    yield from phrasing.helping(diagnostic, options)
+    if more := phrasing.following(group):
+        yield "note", f"{more} (--verbose lists them)"

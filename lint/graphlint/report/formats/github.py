@@ -47,6 +47,8 @@ def _annotation(group: Group, options: ReportOptions) -> str:
     said = [printable(diagnostic.message)]
     if not diagnostic.about_source:
         said.append(", ".join(filter(None, (printable(diagnostic.path), group.places()))))
+    if diagnostic.advice:
+        said.append(f"In Python: {printable(diagnostic.advice)}")
     label, text = advice(diagnostic)
     if label:
         said.append(f"{label}: {printable(text)}")

@@ -24,7 +24,20 @@ from graphlint.rules.diagnostics import Diagnostic
 
 VERSION: Final = 1
 _FIELDS: Final = (
-    *("code", "rule", "severity", "message", "fix", "program", "subgraph", "node", "op", "position", "member"),
+    *(
+        "code",
+        "rule",
+        "severity",
+        "message",
+        "advice",
+        "fix",
+        "program",
+        "subgraph",
+        "node",
+        "op",
+        "position",
+        "member",
+    ),
     *("storage", "source", "location", "stack", "module_path", "module_type", "fingerprint"),
 )
 _FIX: Final = ("applicability", "message", "exact")

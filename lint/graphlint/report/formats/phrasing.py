@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -20,8 +20,9 @@ _FILE_RULES: Final = ("GL0", "GL9")
 """What is wrong with a file itself is put right elsewhere (``git lfs pull``): what the fix says is advice."""
 COLORS: Final[dict[Severity, str]] = {"error": "red", "warning": "yellow", "note": "blue"}
 _ACCEPTED_BY: Final = {"comment": "a comment in the source", "baseline": "the baseline"}
-_COUNTED: Final = re.compile(r"_\d+\b|(?<=[.'])\d+(?=[.'])")
-"""What tells ``%mul_3`` from ``%mul`` and ``'layers.3.cache'`` from ``'layers.0.cache'`` in messages."""
+_NAMES: Final = re.compile(r"%[\w.]+|'[\w.]+'|_\d+\b")
+"""Names of values and of state in messages, and numbers of nodes: ``%mul_3``, ``'layers.3.cache'``."""
+_DIGITS: Final = re.compile(r"\d+")
 _LISTED: Final = 3
 """So many places are all named; of more, the first and the last."""
 _FINGERPRINT_LENGTH: Final = 32
@@ -121,12 +122,26 @@ def statement(diagnostic: Diagnostic, options: ReportOptions) -> str:
 
 
 def advice(diagnostic: Diagnostic) -> tuple[str, str]:
-    """What to do about it and what to call that; empty where there is nothing to say."""
+    """What a fix does or why there is none, and what to call that; empty where there is nothing to say."""
     if not diagnostic.fix.message:
         return "", ""
     if diagnostic.code.startswith(_FILE_RULES):
         return "Help", diagnostic.fix.message
     return "Fix" if diagnostic.fixable else "Not fixable", diagnostic.fix.message
+
+
+def helping(diagnostic: Diagnostic, options: ReportOptions) -> Iterator[tuple[str, str]]:
+    """``help`` and ``note``: what the author of the model can write, then what ``--fix`` does or why it does not."""
+    label, text = advice(diagnostic)
+    parts = [diagnostic.advice, text if label == "Help" else ""]
+    if options.applies(diagnostic):
+        parts.append(f"--fix: {text}")
+    elif options.hides(diagnostic):
+        parts.append(f"--fix --unsafe-fixes: {text} (this may change what the program does)")
+    if any(parts):
+        yield "help", printable("; ".join(filter(None, parts)))
+    if label == "Not fixable":
+        yield "note", printable(f"not fixable: {text}")
 
 
 def source_line(place: Location | SourceFrame, options: ReportOptions) -> str:
@@ -144,6 +159,19 @@ def painted_line(place: Location, options: ReportOptions) -> str:
 
     path = quote(place.file.replace(os.sep, "/").encode("utf-8", "surrogateescape"))
     return _linked(text, f"file://{'' if path.startswith('/') else '/'}{path}")
+
+
+def inner_line(diagnostic: Diagnostic, options: ReportOptions) -> str:
+    """``transformers/cache_utils.py:342 in update: keys.index_copy_(…)``: the line of an installed package that the
+    model's line leads to; empty where there is none.
+    """
+    place, origin = diagnostic.place, diagnostic.origin
+    if diagnostic.source is None or place is None or origin is None:
+        return ""
+    if (origin.path, origin.line) == (diagnostic.source.path, diagnostic.source.line):
+        return ""
+    text = f": {printable(origin.text)}" if origin.text else ""
+    return f"{source_line(origin, options)}{in_function(origin)}{text}"
 
 
 def in_three(place: Location) -> tuple[str, str, str]:
@@ -183,16 +211,22 @@ def node_path(diagnostic: Diagnostic) -> str:
 
 
 class Group(msgspec.Struct, frozen=True):
-    """Findings of one rule on one line of the model's source that differ in nothing but their place in the graph; at
-    least one. A layer's line is a finding in each layer.
+    """Findings that differ in nothing but their place, at least one: a rule, an op, and the line that they come from. A
+    layer's line is a finding in each layer.
     """
 
     diagnostics: tuple[Diagnostic, ...]
+    following: tuple[Diagnostic, ...] = ()
+    """Other findings that go back to these."""
 
     @property
     def first(self) -> Diagnostic:
         """The one that speaks for all."""
         return self.diagnostics[0]
+
+    @property
+    def artifacts(self) -> list[str]:
+        return list(dict.fromkeys(one.path for one in self.diagnostics))
 
     def places(self) -> str:
         """``node %add_, module layers.0 (Layer)``, or for several ``in 24 places: layers.0 … layers.23``."""
@@ -202,31 +236,97 @@ class Group(msgspec.Struct, frozen=True):
     def several(self) -> str:
         """``in 24 places: layers.0 … layers.23``; empty for a single finding."""
         number = len(self.diagnostics)
+        paths = self.artifacts
+        if len(paths) > 1:
+            places = f", {count(number, 'place')}" if number > len(paths) else ""
+            return printable(f"in {len(paths)} artifacts{places}: {_listed(paths)}")
         if number == 1:
             return ""
-        program = self.first.program
-        prefix = f"program {program}, " if program not in (None, DEFAULT_PROGRAM) else ""
         # Their modules where that tells them apart, their nodes otherwise.
         names = [one.module_path or "" for one in self.diagnostics]
         if not all(names) or len(set(names)) < number:
             names = [node_path(one) for one in self.diagnostics]
-        shown = ", ".join(names) if number <= _LISTED else f"{names[0]} … {names[-1]}"
-        return printable(f"{prefix}in {number} places: {shown}")
+        program = self.first.program
+        prefix = f"program {program}, " if program not in (None, DEFAULT_PROGRAM) else ""
+        return printable(f"{prefix}in {number} places: {_listed(names)}")
+
+    def artifact(self) -> str:
+        """``model.pt2, in 24 places: layers.0 … layers.23``, or ``in 300 artifacts: a.pt2 … z.pt2``."""
+        own = printable(self.first.path) if len(self.artifacts) == 1 else ""
+        return ", ".join(filter(None, (own, self.places())))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= _LISTED else f"{names[0]} … {names[-1]}"
 
 
 def grouped(diagnostics: Iterable[Diagnostic]) -> list[Group]:
-    """The findings of one artifact in groups, in the order of the first of each. Findings are told apart by op, fix,
-    program and message, but for the numbers in names; those without a line of source stand alone.
+    """The findings of one artifact in groups, in the order of the first of each. They are told apart by program, rule,
+    op, fix, message and origin, but for the names of values and the numbers in other names; those without a line of
+    source stand alone.
     """
+    return _in_groups(
+        diagnostics, lambda one: _kind(one) if one.place is not None and one.node is not None else id(one)
+    )
+
+
+def _in_groups(diagnostics: Iterable[Diagnostic], kind: Callable[[Diagnostic], object]) -> list[Group]:
     groups: dict[object, list[Diagnostic]] = {}
-    for index, one in enumerate(diagnostics):
-        place = one.place
-        key: object = index
-        if place is not None and one.node is not None:
-            alike = _COUNTED.sub("", one.message)
-            key = (one.path, one.program, one.code, one.op, one.fix, alike, place.path, place.line)
-        groups.setdefault(key, []).append(one)
+    for one in diagnostics:
+        groups.setdefault(kind(one), []).append(one)
     return [Group(tuple(members)) for members in groups.values()]
+
+
+def by_cause(results: Sequence[FileResult], options: ReportOptions) -> list[Group]:
+    """The findings of all results in groups, each cause once; each finding alone where all of them are asked for. In
+    the place of a line of source, modules tell apart those that have none.
+    """
+    if options.everything:
+        return [Group((one,)) for result in results for one in result.diagnostics]
+    from graphlint.rules.causes import leaders
+
+    led: dict[int, list[Diagnostic]] = {}
+    leading: list[Diagnostic] = []
+    for result in results:
+        for one, leader in zip(result.diagnostics, leaders(result.diagnostics), strict=True):
+            if one is leader:
+                leading.append(one)
+            else:
+                led.setdefault(id(leader), []).append(one)
+    return [
+        msgspec.structs.replace(
+            group, following=tuple(more for one in group.diagnostics for more in led.get(id(one), ()))
+        )
+        for group in _in_groups(leading, lambda one: (options.applies(one), _kind(one)))
+    ]
+
+
+def _kind(one: Diagnostic) -> object:
+    """What findings of one group have in common."""
+    place, origin = one.location or one.place, one.origin
+    spot: object = None
+    if origin is not None:
+        spot = (origin.path, origin.line)
+    elif place is not None:  # of the source itself
+        spot = (place.path, place.line, place.column)
+    else:
+        spot = (_alike(one.module_path or ""), one.module_type)
+    said = (_NAMES.sub(lambda match: _alike(match[0]), text) for text in (one.message, one.fix.message))
+    return one.program, one.code, one.op, one.severity, one.fix.applicability, *said, one.member, spot
+
+
+def _alike(name: str) -> str:
+    """A name without what tells it from those of other layers; nothing of a value's."""
+    return "%" if name.startswith("%") else _DIGITS.sub("", name)
+
+
+def following(group: Group) -> str:
+    """``40 findings more have this cause: GL103, GL107``; empty where there are none."""
+    if not group.following:
+        return ""
+    codes = ", ".join(sorted({one.code for one in group.following}))
+    number = len(group.following)
+    return f"{number} more {'finding has' if number == 1 else 'findings have'} the same cause: {codes}"
 
 
 def spot_of(diagnostic: Diagnostic, options: ReportOptions) -> Location:

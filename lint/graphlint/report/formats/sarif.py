@@ -135,6 +135,6 @@ def _invocation(results: Sequence[FileResult], left_out: int, options: ReportOpt
     ]
     invocation = {"executionSuccessful": not notifications}
     if left_out:
-        text = f"{left_out} more findings are left out: code scanning takes {MOST_RESULTS} of a run"
+        text = f"{left_out} more findings are not included: code scanning takes {MOST_RESULTS} of a run"
         notifications.append({"level": "warning", "message": {"text": text}})
     return {**invocation, "toolExecutionNotifications": notifications} if notifications else invocation

@@ -13,7 +13,16 @@ from collections.abc import Sequence
 from typing import Final
 
 from graphlint.report.formats.escaping import printable, printable_lines
-from graphlint.report.formats.phrasing import count, enumerated, found_in, paint, place_in_artifact, tally, totals
+from graphlint.report.formats.phrasing import (
+    by_cause,
+    count,
+    enumerated,
+    found_in,
+    paint,
+    place_in_artifact,
+    tally,
+    totals,
+)
 from graphlint.report.results import FileResult, ReportOptions
 from graphlint.rules.checks import TOKEN_RULES, removed_checks
 from graphlint.rules.diagnostics import Diagnostic
@@ -33,7 +42,9 @@ def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     said = ", ".join(parts)
     aside = f" ({said})" if said else ""
     if not passed:
-        text = f"Found {tally([*fixed, *found])}{aside}.\n"
+        causes = 0 if fixed else len(by_cause(results, options))
+        several = f", from {count(causes, 'cause')}" if 0 < causes < len(found) else ""
+        text = f"Found {tally([*fixed, *found])}{several}{aside}.\n"
     elif numbers["failed"]:
         text = f"{said}.\n"  # begins with a number
     else:
@@ -48,7 +59,21 @@ def render(results: Sequence[FileResult], options: ReportOptions) -> str:
         text += _choice(found, options)
     elif hidden:
         text += f"No fixes available{more}.\n"
-    return text
+    return text + _idle(results)
+
+
+def _idle(results: Sequence[FileResult]) -> str:
+    """``48 metadata checks that cannot fire; …``: what is counted and no finding."""
+    from graphlint.rules.registry import RULES
+
+    number = sum(result.idle for result in results)
+    codes = ",".join(rule.code for rule in RULES if rule.idle)
+    checks = count(number, "metadata check")
+    return (
+        f"{checks} that cannot fire; `--extend-select {codes}` lists {'them' if number > 1 else 'it'}.\n"
+        if number
+        else ""
+    )
 
 
 def _choice(found: Sequence[Diagnostic], options: ReportOptions) -> str:

@@ -158,7 +158,7 @@ class Drawing:
             names = [_called(vertex) for vertex in self.flow.nodes if vertex.number in self.chosen]
             sentences.append(f"Nodes: {_few(names)}." if names else "There are no nodes.")
         if self.left_out:
-            sentences.append(f"{self.left_out} of the program's nodes are not on the picture.")
+            sentences.append(f"{self.left_out} of the program's nodes are not shown.")
         return " ".join(sentences)
 
 

@@ -209,8 +209,8 @@ class _Svg:
         entries = (
             ("storage", "may show the written memory"),
             ("order", "no value: reads what was written before"),
-            ("stub", "leads to what is not on the picture"),
-            ("", f"{'1 node is' if left_out == 1 else f'{left_out} nodes are'} not on the picture"),
+            ("stub", "leads to nodes that are not shown"),
+            ("", f"{'1 node is' if left_out == 1 else f'{left_out} nodes are'} not shown"),
         )
         return [(kind, text) for kind, text in entries if (kind in self._marks if kind else left_out)]
 

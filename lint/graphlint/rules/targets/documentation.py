@@ -77,7 +77,7 @@ def _rules(target: Target) -> list[str]:
 def _lost(target: Target) -> list[str]:
     if not target.losses:
         return []
-    lines = ["What it takes, and loses:", ""]
+    lines = ["What it takes but loses:", ""]
     for loss, row in target.losses.items():
         only = f", of tensors with {row.elements} element{'s' if row.elements > 1 else ''}" if row.elements else ""
         lines.append(f"- {loss.replace('-', ' ')}{only}: {row.because}; {row.advice}")

@@ -11,6 +11,7 @@ from graphlint.artifact.errors import ConfigError
 from graphlint.ops.table import op_of
 from graphlint.rules.base import Rule
 from graphlint.rules.checks import TOKEN_RULES
+from graphlint.rules.diagnostics import Severity
 from graphlint.rules.registry import RULES
 from graphlint.rules.selection import did_you_mean
 from graphlint.rules.settings import (
@@ -33,6 +34,9 @@ SUFFIX: Final = ".toml"
 _STRICTER: Final[tuple[FixAction, ...]] = ("keep", "message", "functionalize", "strip", "refuse")
 """Each is done rather than those before it: what one target refuses in any form stays, whatever another makes of it."""
 
+_SEVERER: Final[tuple[Severity, ...]] = ("error", "warning", "note")
+"""Of several targets, the one that takes a finding most seriously counts."""
+
 OutputKind = Literal["buffer_mutation", "parameter_mutation", "user_input_mutation"]
 """As the signature's output specs spell them."""
 
@@ -45,6 +49,8 @@ class RuleRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether the rule is on when nothing is selected."""
     because: str
     """What was seen, with whom."""
+    severity: Severity | None = None
+    """How much a finding matters for the target; None for the rule's own."""
 
 
 class LossRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -143,6 +149,11 @@ def profile_of(names: Sequence[str], own: Mapping[str, Target] = NONE, checks: C
             if row.fix != "functionalize"
         },
         ops={target.name: target.ops for target in targets if target.ops},
+        severities={
+            code: min(severe, key=_SEVERER.index)
+            for code, said in rows.items()
+            if (severe := [row.severity for _, row in said if row.severity is not None])
+        },
         refused_outputs=_refused_outputs(targets),
         losses=_losses(targets),
         dtypes=tuple(TakenDtypes(one.name, one.dtypes, one.because) for one in targets if one.dtypes),
