@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 
 from graphlint.run.resolution import DEFAULT_EXCLUDE
+from graphlint.run.sources.index import read_index, tracked
 
 SUFFIX = ".py"
 FOLDERS_IN_REPOSITORY = 5000
@@ -53,7 +54,9 @@ def components(path: str) -> tuple[str, ...]:
 
 
 class Repository:
-    """Finds files below the root of the repository that a folder is in; its folders are listed once at most."""
+    """Finds files below the root of the repository that a folder is in: those that git tracks, or all where there is no
+    index to tell; its folders are listed once at most.
+    """
 
     def __init__(self, folder: str, source_roots: Sequence[str] = (), *, limit: int | None = None) -> None:
         """``folder`` and ``source_roots`` are absolute; ``limit`` is another one than usual on what is listed."""
@@ -98,7 +101,7 @@ class Repository:
 
     def _search(self, parts: tuple[str, ...]) -> str | None:
         """The one file with the longest ending in common."""
-        candidates = self._files.get(parts[-1], [])
+        candidates = self._files.get(parts[-1], []) if self._index is None else self._tracked(self._index, parts[-1])
         longest = max((_common_ending(parts, one) for one in candidates), default=0)
         paths = [os.path.join(self.root, *one) for one in candidates if _common_ending(parts, one) == longest]
         # Links to one file are one file, whose own name is the one to show.
@@ -106,6 +109,15 @@ class Repository:
             return None
         found = next((path for path in paths if not os.path.islink(path)), paths[0])
         return found if self._holds(found) else None
+
+    def _tracked(self, index: bytes, name: str) -> list[tuple[str, ...]]:
+        """The files of that name that git tracks, as components."""
+        found = dict.fromkeys(map(components, tracked(index, name)))
+        return [one for one in found if not set(one[:-1]).intersection(DEFAULT_EXCLUDE)]
+
+    @cached_property
+    def _index(self) -> bytes | None:
+        return read_index(self.root)
 
     @cached_property
     def _files(self) -> dict[str, list[tuple[str, ...]]]:
