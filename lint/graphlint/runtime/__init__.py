@@ -4,7 +4,8 @@ The only subpackage that imports torch, which the extra ``torch`` installs: ``pi
 
 - :func:`verify`: run two artifacts and compare them
 - :func:`functionalize`: fix a ``torch.export.ExportedProgram``
-- :func:`functionalize_graph_module`: turn the runtime checks of a ``torch.fx.GraphModule`` into data flow
+- :func:`export_clean`: fix a ``torch.export.ExportedProgram`` and save it
+- :func:`functionalize_graph_module`: make the runtime checks of a ``torch.fx.GraphModule`` functional
 - :func:`initial_state`: what the state of a program begins with that is handed it
 - :func:`lint_program`: the findings in a ``torch.export.ExportedProgram``
 """
@@ -13,15 +14,25 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from graphlint.runtime.exporting import export_clean
     from graphlint.runtime.graph_modules import functionalize_graph_module
     from graphlint.runtime.programs import Functionalized, functionalize, lint_program
     from graphlint.runtime.state import initial_state
     from graphlint.runtime.verification import verify
 
-__all__ = ["Functionalized", "functionalize", "functionalize_graph_module", "initial_state", "lint_program", "verify"]
+__all__ = [
+    "Functionalized",
+    "export_clean",
+    "functionalize",
+    "functionalize_graph_module",
+    "initial_state",
+    "lint_program",
+    "verify",
+]
 
 _HOMES = {
     "Functionalized": "programs",
+    "export_clean": "exporting",
     "functionalize": "programs",
     "functionalize_graph_module": "graph_modules",
     "initial_state": "state",
