@@ -125,6 +125,6 @@ def test_without_torch(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.delitem(sys.modules, "graphlint.runtime.programs", raising=False)
     with pytest.raises(
-        ImportError, match=r"^graphlint.runtime.lint_program needs torch: pip install 'graphlint\[torch\]'$"
+        ImportError, match=r"^graphlint.runtime.lint_program needs torch: pip install 'torch-graphlint\[torch\]'$"
     ):
         _ = graphlint.lint_program

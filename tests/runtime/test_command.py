@@ -133,7 +133,8 @@ def test_without_torch(run, model, monkeypatch, arguments):
     assert run(*arguments) == (
         2,
         "",
-        "error: cannot be verified: it needs torch, which the extra 'torch' installs: pip install 'graphlint[torch]'\n",
+        "error: cannot be verified: it needs torch, which the extra 'torch' installs: "
+        "pip install 'torch-graphlint[torch]'\n",
     )
     assert model.read_bytes() == before
 

@@ -1,6 +1,6 @@
 """What needs torch: verifying artifacts by running them, and fixing programs in memory.
 
-The only subpackage that imports torch, which the extra ``torch`` installs: ``pip install 'graphlint[torch]'``.
+The only subpackage that imports torch, which the extra ``torch`` installs: ``pip install 'torch-graphlint[torch]'``.
 
 - :func:`verify`: run two artifacts and compare them
 - :func:`functionalize`: fix a ``torch.export.ExportedProgram``
@@ -50,5 +50,7 @@ def __getattr__(name: str) -> object:
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        raise ImportError(f"{__name__}.{name} needs torch: pip install 'graphlint[torch]'", name="torch") from error
+        raise ImportError(
+            f"{__name__}.{name} needs torch: pip install 'torch-graphlint[torch]'", name="torch"
+        ) from error
     return getattr(home, name)
