@@ -50,7 +50,7 @@ def test_fix_writes_the_file_and_diff_does_not(model):
     assert shown.diff.startswith(f"--- {model}:model (as it is)\n")
     assert (shown.changed, model.read_bytes()) == (False, before)
     result = graphlint.fix(model)
-    assert (result.changed, result.error) == (True, "")
+    assert (result.changed, result.error) == (True, None)
     assert result.fixed == shown.fixed != ()
     assert model.read_bytes() != before
     assert graphlint.fix(model).changed is False
@@ -98,7 +98,7 @@ def test_what_cannot_be_read_is_in_the_result(tmp_path):
 def test_a_fix_can_be_verified(model):
     pytest.importorskip("torch")
     result = graphlint.fix(model, verify=True)
-    assert (result.changed, result.error) == (True, "")
+    assert (result.changed, result.error) == (True, None)
 
 
 def test_the_result_can_be_stored(model):
@@ -125,6 +125,6 @@ def test_without_torch(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.delitem(sys.modules, "graphlint.runtime.programs", raising=False)
     with pytest.raises(
-        ImportError, match=r"^graphlint.runtime.lint_program needs torch: pip install 'graphlint\[torch\]'$"
+        ImportError, match=r"^graphlint.runtime.lint_program needs torch: pip install 'torch-graphlint\[torch\]'$"
     ):
         _ = graphlint.lint_program

@@ -80,7 +80,7 @@ def at_least(version: str, *wanted: int) -> bool:
 def check(default_rules):
     def run(version: str, case: str) -> tuple[Diagnostic, ...]:
         result = process(str(ARTIFACTS / version / f"{case}.pt2"), default_rules, "check")
-        assert (result.error, result.notes, result.changed) == ("", (), False)
+        assert (result.error, result.notes, result.changed) == (None, (), False)
         return result.diagnostics
 
     return run

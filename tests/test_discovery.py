@@ -17,6 +17,9 @@ from graphlint.run.resolution import DEFAULT_EXCLUDE
 class Patterns:
     """Excludes files and folders by their last name."""
 
+    def respects_gitignore(self, folder):
+        return False
+
     def __init__(self, *names: str, force_exclude: bool = False) -> None:
         self.names = names
         self.force_exclude = force_exclude

@@ -51,7 +51,12 @@ def read_by_people() -> Iterator[tuple[str, str]]:
     """Each text with where it stands."""
     for path in sorted(PACKAGE.rglob("*.py")):
         yield from ((f"{path.relative_to(PROJECT)}:{line}", text) for line, text in literals(path))
-    documents = [PROJECT / "README.md", PROJECT / "hooks" / "README.md", PROJECT / "lint" / "TARGETS.md"]
+    documents = [
+        *sorted((PROJECT / "docs" / "site").rglob("*.md")),
+        PROJECT / "README.md",
+        PROJECT / "hooks" / "README.md",
+        PROJECT / "lint" / "TARGETS.md",
+    ]
     shown = [path for ending in ("txt", "toml", "md", "html", "svg", "xml") for path in PACKAGE.rglob(f"*.{ending}")]
     for path in (*documents, *sorted(shown), PACKAGE / "cli" / "help" / "options.tsv"):
         lines = path.read_text("utf-8").splitlines()

@@ -18,9 +18,9 @@ BELOW = ("executable.py", "torch.ops.aten.from_file")
 NAMESPACES = {packet.partition(".")[0] for packet in PACKETS} - {"torch"}  # dtypes are of torch, too
 
 
-def test_the_package_has_at_most_ten_entries():
+def test_the_package_has_ten_layers_and_what_is_for_tests():
     entries = {one.name for one in PACKAGE.iterdir() if not one.name.startswith("__")} - {"py.typed"}
-    assert len(entries) <= 10, sorted(entries)
+    assert len(entries - {"testing"}) <= 10, sorted(entries)
 
 
 def strings(path: Path) -> Iterator[tuple[int, str]]:

@@ -183,10 +183,10 @@ def test_what_is_no_record_is_left_alone(content, model):
     change(path, lambda one: {one.extra_member("graphlint.json"): content})
     assert graphlint.lint(path, isolated=True).notes == (provenance.FOREIGN,)
     result = graphlint.fix(path, isolated=True)
-    assert (result.changed, result.error, result.notes) == (True, "", (provenance.FOREIGN,))
+    assert (result.changed, result.error, result.notes) == (True, None, (provenance.FOREIGN,))
     assert members(path)[extra(path)] == content
     result = graphlint.restore(path, isolated=True)
-    assert (result.changed, result.error, result.notes) == (True, "", (provenance.FOREIGN,))
+    assert (result.changed, result.error, result.notes) == (True, None, (provenance.FOREIGN,))
     assert members(path)[extra(path)] == content
 
 

@@ -1,34 +1,71 @@
 """graphlint: a linter and fixer for exported PyTorch programs.
 
-- :func:`lint`, :func:`fix` and :func:`restore`: lint, fix or restore one artifact, as the command line does
+- :func:`lint`, :func:`fix` and :func:`restore`: lint, fix or restore one artifact, as the command line does; each
+  gives a :class:`Result`, which has :attr:`Result.ok` and :attr:`Result.findings`, and prints as a terminal shows it
 - :func:`lint_many`: lint many, by any executor
 - :func:`scan`: what torch would run when it loads an artifact
 - :func:`lint_program`: lint a ``torch.export.ExportedProgram`` (needs torch)
+- :func:`export_clean`: fix a ``torch.export.ExportedProgram`` and save it (needs torch)
+- :mod:`graphlint.testing`: assertions and a pytest plugin for the tests of models
 - :mod:`graphlint.runtime`: fix programs and graph modules in memory, verify artifacts by running them (needs torch)
+
+All exceptions that are raised on purpose are a :class:`GraphlintError`.
 """
 
 TYPE_CHECKING = False  # type checkers know better; typing takes longer to load than what --version needs
 
 if TYPE_CHECKING:
-    from graphlint.artifact.errors import GraphlintError
-    from graphlint.report.results import FileResult
+    from graphlint import runtime, testing
+    from graphlint.artifact.errors import (
+        ArtifactError,
+        ConfigError,
+        DifferenceError,
+        FixValidationError,
+        GraphlintError,
+        LfsPointerError,
+        MergeConflictError,
+        MissingFileError,
+        ProgramError,
+        RemoteError,
+        UnavailableError,
+        VerificationError,
+        WriteError,
+    )
+    from graphlint.report.results import FileResult, Result
     from graphlint.rules.code import Code
     from graphlint.rules.diagnostics import Diagnostic
     from graphlint.run.api import fix, lint, lint_many, restore, scan
+    from graphlint.runtime.exporting import export_clean
     from graphlint.runtime.programs import lint_program
 
 __all__ = [
+    "ArtifactError",
     "Code",
+    "ConfigError",
     "Diagnostic",
+    "DifferenceError",
     "FileResult",
+    "FixValidationError",
     "GraphlintError",
+    "LfsPointerError",
+    "MergeConflictError",
+    "MissingFileError",
+    "ProgramError",
+    "RemoteError",
+    "Result",
+    "UnavailableError",
+    "VerificationError",
+    "WriteError",
     "__version__",
+    "export_clean",
     "fix",
     "lint",
     "lint_many",
     "lint_program",
     "restore",
+    "runtime",
     "scan",
+    "testing",
 ]
 
 __version__ = "0.1.0"
@@ -37,7 +74,8 @@ _HOMES = {
     "Code": "graphlint.rules.code",
     "Diagnostic": "graphlint.rules.diagnostics",
     "FileResult": "graphlint.report.results",
-    "GraphlintError": "graphlint.artifact.errors",
+    "Result": "graphlint.report.results",
+    "export_clean": "graphlint.runtime",
     "fix": "graphlint.run.api",
     "lint": "graphlint.run.api",
     "lint_many": "graphlint.run.api",
@@ -45,12 +83,19 @@ _HOMES = {
     "restore": "graphlint.run.api",
     "scan": "graphlint.run.api",
 }
+_SUBPACKAGES = ("runtime", "testing")
 
 
 def __getattr__(name: str) -> object:
     """Load what is asked for: ``graphlint --version`` and a check need next to nothing of it."""
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f"graphlint.{name}")
+    return getattr(importlib.import_module(_HOMES.get(name, "graphlint.artifact.errors")), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

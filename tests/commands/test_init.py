@@ -193,7 +193,7 @@ def test_nothing_is_written_where_something_is_refused(tmp_path):
 
 def test_mistakes_are_named(tmp_path):
     for words, message in (
-        ((), "--target is needed where nobody can be asked: functional, module, inductor, onnx"),
+        ((), "--target is needed without a terminal: functional, module, inductor, onnx"),
         (("--target", "onx"), "unknown target 'onx'; did you mean 'onnx'?"),
         (("--target", "functional,onnx"), "contradict each other"),
         (("--target", "onnx", "--source-roots", "nowhere"), "source-roots: there is no folder nowhere"),

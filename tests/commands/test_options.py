@@ -167,6 +167,7 @@ def test_show_settings(run, engine):
         'requires-torch = ""\n'
         'exclude = ["a\\"b"]\n'
         "force-exclude = false\n"
+        "respect-gitignore = true\n"
         'output-format = "full"\n'
         "step-summary = true\n"
         "source-roots = []\n"

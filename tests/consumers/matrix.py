@@ -50,7 +50,7 @@ def versions(chosen: list[str]) -> dict[str, Measured]:
         except importlib.metadata.PackageNotFoundError as error:
             missing.append(f"{name}: package {error.name} is not installed")
     if missing:
-        raise SystemExit("\n".join([*missing, "pip install -e '.[consumers]' installs all of them"]))
+        raise SystemExit("\n".join([*missing, "pip install -e . --group consumers installs all of them"]))
     return found
 
 

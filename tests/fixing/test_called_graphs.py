@@ -142,7 +142,7 @@ def test_a_write_in_a_called_graph_is_handed_out(text, judge, write_pt2, fix_cop
     weights = {"count": torch.tensor([0.5, -1.0, 2.0])} if "buffer" in text else {}
     path = write_pt2(text, weights=weights)
     fixed, result = fix_copy(path, settings=settings_for(enabled=WRITES))
-    assert result.error == ""
+    assert result.error is None
     assert (result.diagnostics, {one.fix.applicability for one in result.fixed}) == ((), {"safe"})
     assert "_." not in read_text(fixed).replace("_operator.", "")
     before, after = judge.load(path), judge.load(fixed)

@@ -427,7 +427,7 @@ def before_and_after(case, exported, fix_copy, judge):
 
     def fix(sink):
         path, result = fix_copy(saved, sink)
-        assert result.error == ""
+        assert result.error is None
         assert len(result.fixed) == case.fixed
         assert [(one.fix.applicability, one.fix.message) for one in result.diagnostics] == [
             ("none", reason) for reason in case.left
@@ -482,7 +482,7 @@ def test_restoring_gives_back_the_program(case, sink, exported, fix_copy, settin
     # Metadata checks that cannot fire are removed by a fix, and do not come back.
     path, fixed = fix_copy(saved, settings=settings_for(sink, enabled={"GL201", "GL202", "GL203", "GL204"}))
     result = restore(str(path), Settings(enabled=frozenset(), fixable=frozenset()), "fix")
-    assert (result.error, result.kept, len(result.restored)) == ("", (), len(fixed.fixed))
+    assert (result.error, result.kept, len(result.restored)) == (None, (), len(fixed.fixed))
     # Bare checks take the label TRAINING back with them; other restored programs stay labelled ATEN.
     assert {**read_tree(path), "verifiers": ["TRAINING"]} == read_tree(saved)
 

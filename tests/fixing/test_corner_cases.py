@@ -37,7 +37,7 @@ def test_a_corner_case_becomes_functional_and_does_the_same(name, exported, tmp_
     path = tmp_path / "model.pt2"
     shutil.copy(exported[name], path)
     result = process(str(path), SETTINGS, "fix")
-    assert result.error == ""
+    assert result.error is None
     assert result.changed
     assert {one.code for one in result.diagnostics} == LEFT.get(name, set())
     verify(str(exported[name]), str(path))

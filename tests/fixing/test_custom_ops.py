@@ -292,7 +292,7 @@ def test_stock_torch_runs_it_before_and_after(called, tmp_path, fix_copy, settin
     original = exported(tmp_path / "original.pt2", called, R(3, 4))
     path, result = fix_copy(original, settings=settings())
     assert {one.code for one in result.fixed} >= {"GL304"}
-    assert (result.diagnostics, result.error) == ((), "")
+    assert (result.diagnostics, result.error) == ((), None)
     assert wrappers(path)
     assert all(not re.match(r"torch\.ops\.written\.", node["target"]) for node in nodes(path))
     calls = [((R(3, 4),), {}), ((-R(3, 4).abs(),), {})]
@@ -451,4 +451,4 @@ def test_what_a_wrapped_op_returns_is_memory_of_its_own(tmp_path, fix_copy, sett
     judge.save(judge.decomposed(judge.load(original)), path)
     assert wrappers(path)
     result = process(str(path), settings(), "check")
-    assert (result.diagnostics, result.error) == ((), "")
+    assert (result.diagnostics, result.error) == ((), None)

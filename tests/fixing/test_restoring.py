@@ -62,9 +62,9 @@ def fixed_and_restored(original: Path, path: Path, sink: str) -> bool:
     """Whether there was anything to fix; the identity is asserted."""
     chosen = msgspec.structs.replace(settings, token_sink=sink)
     fixed = process(str(path), chosen, "fix")
-    assert fixed.error == ""
+    assert fixed.error is None
     result = restore(str(path), chosen, "fix")
-    assert (result.error, result.kept, result.diagnostics) == ("", (), ())
+    assert (result.error, result.kept, result.diagnostics) == (None, (), ())
     assert result.changed == fixed.changed == bool(result.restored)
     assert len(result.restored) == len(fixed.fixed)
     assert_same_but_for_the_label(original, path)
@@ -95,8 +95,8 @@ def test_restored_after_all_fixes_is_what_a_fix_without_checks_gives(version, tm
     for original in sorted((ARTIFACTS / version).glob("*.pt2")):
         restored, kept = copy_of(original, tmp_path / "restored"), copy_of(original, tmp_path / "kept")
         process(str(restored), everything, "fix")
-        assert restore(str(restored), everything, "fix").error == ""
-        assert process(str(kept), without, "fix").error == ""
+        assert restore(str(restored), everything, "fix").error is None
+        assert process(str(kept), without, "fix").error is None
         assert_same_but_for_the_label(kept, restored)
 
 

@@ -162,7 +162,7 @@ def lifted(tmp_path):
         path = tmp_path / "fixed.pt2"
         shutil.copy(original, path)
         result = graphlint.fix(path, isolated=True, state="io", **options)
-        assert (result.error, result.changed) == ("", True)
+        assert (result.error, result.changed) == (None, True)
         assert not any(one.fix.applicability == "safe" for one in result.diagnostics)
         return original, path
 
@@ -347,7 +347,7 @@ def test_several_programs_in_one_archive(tmp_path):
 
     judge.quiet(package_pt2, path, exported_programs=programs)
     shutil.copy(path, fixed)
-    assert graphlint.fix(fixed, isolated=True, state="io").error == ""
+    assert graphlint.fix(fixed, isolated=True, state="io").error is None
     for name, model in (("first", Everything), ("second", Dynamic)):
         compare(model, path, fixed, name=name)
 
@@ -432,7 +432,7 @@ def test_restore_brings_the_state_back(model, sink, tmp_path, lifted):
     graphlint.fix(functional, isolated=True, token_sink=sink)
     graphlint.restore(functional, isolated=True)
     result = graphlint.restore(path, isolated=True)
-    assert (result.error, result.changed, result.kept) == ("", True, ())
+    assert (result.error, result.changed, result.kept) == (None, True, ())
     assert sorted(result.state) == written(judge.load(path))
     alike(functional, path)
     assert description(path) is None
@@ -464,9 +464,9 @@ def test_the_command_line_lifts_and_restores(tmp_path):
 def test_verify_feeds_the_program_with_its_state(model, tmp_path):
     path = exported(model, tmp_path / "model.pt2")
     result = graphlint.fix(path, isolated=True, state="io", verify=True)
-    assert (result.error, result.changed) == ("", True)
+    assert (result.error, result.changed) == (None, True)
     restored = graphlint.restore(path, isolated=True, verify=True)
-    assert (restored.error, restored.changed) == ("", True)
+    assert (restored.error, restored.changed) == (None, True)
 
 
 @pytest.mark.parametrize("value", [0, 1], ids=["initial value", "state"])

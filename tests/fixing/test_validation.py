@@ -319,7 +319,7 @@ def test_an_artifact_without_findings_is_not_opened_for_writing(monkeypatch, tmp
     path = tmp_path / "clean.pt2"
     shutil.copy(ARTIFACTS / "clean.pt2", path)
     result = process(str(path), settings_for(), "fix")
-    assert (result.changed, result.fixed, result.diagnostics, result.error) == (False, (), (), "")
+    assert (result.changed, result.fixed, result.diagnostics, result.error) == (False, (), (), None)
 
 
 @pytest.mark.parametrize("action", ["check", "fix", "diff"])
@@ -340,7 +340,7 @@ def test_what_cannot_be_read_is_a_diagnostic(content, code, message, action, tmp
     path.write_bytes(content)
     result = process(str(path), settings_for(enabled={"GL001", "GL002"}), action)
     assert [(one.code, one.message, one.path) for one in result.diagnostics] == [(code, message, str(path))]
-    assert (result.changed, result.error, result.programs) == (False, "", ())
+    assert (result.changed, result.error, result.programs) == (False, None, ())
     assert process(str(path), settings_for(enabled={"GL201"}), action).diagnostics == ()
     assert path.read_bytes() == content
 
@@ -370,7 +370,7 @@ def test_a_broken_program_does_not_keep_the_other_one_from_being_fixed(half_brok
     with zipfile.ZipFile(path) as archive:
         before = {name: archive.read(name) for name in archive.namelist()}
     result = process(str(path), settings, "fix")
-    assert (result.changed, result.error) == (True, "")
+    assert (result.changed, result.error) == (True, None)
     assert [(one.code, one.program) for one in result.fixed] == [("GL201", "encoder")]
     (broken,) = result.diagnostics
     assert (broken.code, broken.program, broken.member) == ("GL001", "decoder", member)

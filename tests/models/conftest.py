@@ -56,7 +56,7 @@ def fix(tmp_path_factory, default_rules):
         assert result.changed is bool(result.fixed)
         once = path.read_bytes()
         again = process(str(path), settings, "fix")
-        assert (again.changed, again.fixed, again.error) == (False, (), "")
+        assert (again.changed, again.fixed, again.error) == (False, (), None)
         assert again.diagnostics == result.diagnostics
         assert path.read_bytes() == once
         return Fixed(original, path, before.diagnostics, result.diagnostics)

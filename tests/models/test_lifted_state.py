@@ -31,7 +31,7 @@ def lifted(tmp_path):
         judge.save(export(example), original)
         shutil.copy(original, path)
         result = graphlint.fix(path, isolated=True, state="io", **options)
-        assert (result.error, result.changed, result.diagnostics) == ("", True, ())
+        assert (result.error, result.changed, result.diagnostics) == (None, True, ())
         return example, original, path
 
     return lift

@@ -1,6 +1,6 @@
 """The page in a real browser: clicked through, with the keyboard, in light and dark, wide and narrow.
 
-Needs Chromium, and playwright to steer it: pip install '.[browser]'.
+Needs Chromium, and playwright to steer it: pip install --group browser.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from graphlint.cli.clicked import app
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install '.[browser]'")
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install --group browser")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 

@@ -39,7 +39,7 @@ def test_what_is_accepted_stays_and_the_rest_is_fixed_as_far_as_it_goes(tmp_path
         shutil.copy(artifact, path)
         path.chmod(0o644)
         result = process(str(path), kept, "fix", review=review)
-        assert result.error == ""
+        assert result.error is None
         # Of a program whose norms are all fixed, there is nothing to say any more.
         gone = accepted.code == "GL309" and artifact.stem == "batch_norm_training"
         assert Counter(identities(result.suppressed)) == Counter({} if gone else {accepted: found.count(accepted)})

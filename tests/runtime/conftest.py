@@ -46,7 +46,7 @@ def fixed(tmp_path, all_rules) -> Callable[[str], tuple[Path, Path]]:
         path = tmp_path / "fixed.pt2"
         shutil.copyfile(original, path)
         result = process(str(path), all_rules, "fix")
-        assert (result.changed, result.error) == (True, "")
+        assert (result.changed, result.error) == (True, None)
         return original, path
 
     return fixed

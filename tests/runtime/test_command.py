@@ -130,11 +130,8 @@ def test_an_import_that_fails_stops_the_run(run, model):
 def test_without_torch(run, model, monkeypatch, arguments):
     monkeypatch.setitem(sys.modules, "torch", None)
     before = model.read_bytes()
-    assert run(*arguments) == (
-        2,
-        "",
-        "error: cannot be verified: it needs torch, which the extra 'torch' installs: pip install 'graphlint[torch]'\n",
-    )
+    needed = "it needs torch, which the extra 'torch' installs: pip install 'torch-graphlint[torch]'"
+    assert run(*arguments) == (2, "", f"error: cannot be verified: {needed}\n")
     assert model.read_bytes() == before
 
 

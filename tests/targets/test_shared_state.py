@@ -63,7 +63,7 @@ def test_the_first_name_stands_for_all(tmp_path, target, persistent, first):
         assert [one.code for one in graphlint.fix(path, target=first, isolated=True).fixed] == ["GL103", "GL103"]
     assert "GL108" in codes(path, target)
     fixed = graphlint.fix(path, target=target, isolated=True)
-    assert (fixed.error, [one.code for one in fixed.fixed]) == ("", ["GL108"])
+    assert (fixed.error, [one.code for one in fixed.fixed]) == (None, ["GL108"])
     assert "'one.keys' stands for 'two.keys', which is gone from the state dict" in fixed.fixed[0].fix.message
     assert "GL108" not in codes(path, target)
     assert results(path) == before == [3.0, 4.0]

@@ -170,6 +170,6 @@ def test_a_check_with_its_message_raises_what_the_bare_one_raised(folder):
 def test_a_bare_assert_that_is_given_its_message_may_be_reported_as_a_plain_one(folder):
     """The finding that takes the place of another one is no new one."""
     result = graphlint.fix(folder / "bare_async_assert.pt2", target="inductor", select="ALL", isolated=True)
-    assert (result.error, result.changed) == ("", True)
+    assert (result.error, result.changed) == (None, True)
     assert [one.code for one in result.fixed] == ["GL202"]
     assert [one.code for one in result.diagnostics] == ["GL201"]

@@ -6,6 +6,7 @@ archive first, whose reader takes the first member's first folder as the root an
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Literal
@@ -13,11 +14,13 @@ from typing import Literal
 import msgspec
 
 from graphlint.artifact.container import DEFAULT, Container, Member, folded, quoted
-from graphlint.artifact.errors import ArtifactError, LfsPointerError
+from graphlint.artifact.errors import ArtifactError, LfsPointerError, MergeConflictError
 from graphlint.artifact.limits import Limits
 from graphlint.artifact.source import AnyPath, ByteSource, FileSource, is_url
 
 LFS_PREFIX = b"version https://git-lfs.github.com/spec/"
+_CONFLICT = re.compile(rb"^<{7} ", re.MULTILINE)
+"""How git begins what two sides of a merge do not agree on."""
 FLAT_PROGRAM = "serialized_exported_program.json"
 AOTINDUCTOR = "data/aotinductor/"
 EXECUTORCH = "data/executorch/"
@@ -83,18 +86,19 @@ class Artifact(AbstractContextManager["Artifact"]):
         return self.container.read(entry.member, self.limits.program_bytes, "program-bytes", as_torch=as_torch)
 
 
-def open_artifact(path: AnyPath, limits: Limits = DEFAULT) -> Artifact:
-    """Opens an artifact and lists its programs; reads the archive's directory and nothing of the programs yet.
+def open_artifact(path: AnyPath, limits: Limits = DEFAULT, source: ByteSource | None = None) -> Artifact:
+    """Opens an artifact and lists its programs; reads the archive's directory and nothing of the programs yet. With a
+    ``source``, the path is a name only.
 
     Raises LfsPointerError for a Git LFS pointer, ArtifactError for whatever else is no readable artifact, and
     RemoteError for a remote one that cannot be had.
     """
     name = os.fsdecode(path)
-    if is_url(name):
+    if source is None and is_url(name):
         from graphlint.artifact.remote import RemoteSource
 
-        source: ByteSource = RemoteSource(name)
-    else:
+        source = RemoteSource(name)
+    elif source is None:
         source = FileSource(path)
     try:
         _refuse_other_files(source)
@@ -122,6 +126,9 @@ def _refuse_other_files(source: ByteSource) -> None:
         return
     if not start:
         raise ArtifactError("the file is empty")
+    if _CONFLICT.search(start):
+        what = "Git LFS pointer" if LFS_PREFIX in start else "file"
+        raise MergeConflictError(f"the {what} has an unresolved merge conflict")
     if start.startswith(LFS_PREFIX):
         raise LfsPointerError("the file is a Git LFS pointer: run `git lfs pull` to fetch the artifact")
     if start.startswith(b"\x80") and start[1:2] in {b"\x02", b"\x03", b"\x04", b"\x05"}:

@@ -45,6 +45,16 @@ class LfsPointerError(ArtifactError):
     advice = "run `git lfs pull`; in GitHub Actions, check out with `lfs: true`"
 
 
+class MergeConflictError(ArtifactError):
+    """The file, or the Git LFS pointer in its place, has markers of an unresolved merge conflict."""
+
+    advice = "keep one side: `git checkout --ours FILE` or `git checkout --theirs FILE`, then `git add FILE`"
+
+
+class MissingFileError(GraphlintError, FileNotFoundError):
+    """There is no file at the path that was given."""
+
+
 class ProgramError(ArtifactError):
     """A program's JSON is broken, of the wrong shape, or contradicts itself."""
 

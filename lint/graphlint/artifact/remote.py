@@ -148,7 +148,7 @@ def connect(url: str) -> tuple[Any, str]:
         from fsspec.core import url_to_fs
         from fsspec.registry import known_implementations
     except ImportError as error:
-        raise RemoteError("remote artifacts need fsspec: pip install 'graphlint[remote]'") from error
+        raise RemoteError("remote artifacts need fsspec: pip install 'torch-graphlint[remote]'") from error
     options: dict[str, Any] = {}
     protocol = protocol_of(url)
     try:

@@ -4,6 +4,7 @@ import os
 import stat
 import sys
 from contextvars import ContextVar
+from typing import BinaryIO
 
 from graphlint.artifact.errors import UnavailableError
 
@@ -79,6 +80,22 @@ class BytesSource(ByteSource):
 
     def read_at(self, offset: int, length: int) -> bytes:
         return self.data[offset : offset + length]
+
+
+class StreamSource(ByteSource):
+    """A binary file object that can seek. It is left open, at the position that it had."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._position = stream.tell()
+        self.size = stream.seek(0, os.SEEK_END)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        self._stream.seek(offset)
+        return self._stream.read(length)
+
+    def close(self) -> None:
+        self._stream.seek(self._position)
 
 
 class SectionSource(ByteSource):

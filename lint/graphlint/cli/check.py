@@ -59,6 +59,8 @@ def check(console: Console, /, paths: tuple[str, ...], watch: bool, **options: A
     fixing = options["fix"] or options["fix_only"]
     if options["verify"] and (options["diff"] or not fixing):
         raise UsageError("--verify goes with --fix.")
+    if options["add_ignores"] and (fixing or options["diff"] or watch):
+        raise UsageError("--add-ignores cannot be used with --fix, --fix-only, --diff or --watch.")
     if not watch:
         return _check(paths or (os.curdir,), options, console)
     if fixing or options["diff"]:
@@ -100,6 +102,10 @@ def _check(paths: Sequence[str], options: Mapping[str, Any], console: Console) -
         tasks = with_caches(tasks, lambda path: resolver.for_path(path).cache_dir)
     results = session.lint(tasks, console, reviewer, jobs=jobs, process=process)
     results += reviewer.source_results(resolver.settings_for, session.shown_path)
+    if options["add_ignores"]:
+        from graphlint.cli.ignores import accept_all
+
+        return accept_all(results, console)
     folder = os.getcwd()
     stream = reports.stdout_of(outputs)
     summary_file = reports.summary_file() if resolver.run.said.step_summary else ""

@@ -58,7 +58,7 @@ def init(
         chosen = targets(present)
     else:
         names = ", ".join(one.name for one in all_targets(own))
-        raise UsageError(f"--target is needed where nobody can be asked: {names}.")
+        raise UsageError(f"--target is needed without a terminal: {names}.")
     globs = split_selectors(artifacts) or asking.answer("Artifacts", EVERYWHERE, lambda text: split_selectors([text]))
     roots = _folders(",".join(source_roots))
     if not source_roots:

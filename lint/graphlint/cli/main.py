@@ -5,7 +5,15 @@ import gc
 import os
 import sys
 
-from graphlint import __version__
+FOREIGN = (
+    "error: the module graphlint is that of another package: torch-graphlint is installed beside one that is called "
+    "graphlint. Run `pip uninstall graphlint torch-graphlint`, then `pip install torch-graphlint`.\n"
+)
+try:
+    from graphlint import __version__
+except ImportError:
+    sys.stderr.write(FOREIGN)
+    sys.exit(2)
 
 
 def main() -> None:

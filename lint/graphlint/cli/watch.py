@@ -27,7 +27,7 @@ def watching(paths: Sequence[str], configurations: Sequence[str], check: Callabl
     try:
         import watchfiles
     except ImportError:
-        raise ConfigError("--watch needs watchfiles: pip install 'graphlint[watch]'") from None
+        raise ConfigError("--watch needs watchfiles: pip install 'torch-graphlint[watch]'") from None
     searched, named = _roots(paths)
     # A file is watched by its folder: whoever replaces it in one step leaves a watch on the file itself behind.
     watched = {*searched, *map(os.path.dirname, named)}

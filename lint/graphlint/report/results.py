@@ -1,5 +1,6 @@
 """What the engine reports for one artifact, and how to show it: the seam between engine, command line and reporters."""
 
+import os
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
@@ -98,14 +99,47 @@ class FileResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """
     idle: int = 0
     """How many idle findings there are, or are left, of rules that nobody asked for."""
-    error: str = ""
-    """Why the fixed artifact could not be written, or that a fix failed its validation: exit code 2."""
+    error: str | None = None
+    """Why the artifact could not be processed or written, or that a fix failed its validation: exit code 2."""
     frames: tuple[SourceFrame, ...] = ()
     """The lines of the model that its programs come from, for who is to find comments that accept nothing."""
     before: tuple[Diagnostic, ...] = ()
     """What a fix found, for who is to find entries of baselines, and comments, that accept nothing."""
     is_source: bool = False
     """Whether it is a source file of a model (rules on comments), no artifact."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether a check passes: no findings but notes are left, nothing was rewritten, and there was no error."""
+        return not (self.failing or self.changed or self.error)
+
+    @property
+    def findings(self) -> tuple[Diagnostic, ...]:
+        """What is left to report: :attr:`diagnostics`."""
+        return self.diagnostics
+
+    def __bool__(self) -> bool:
+        """Refused: a result with findings is no more false than one without."""
+        raise TypeError("a result is neither true nor false: use result.ok or result.findings")
+
+    def __str__(self) -> str:
+        """The report as a terminal shows it."""
+        from graphlint.report.formats import full, summary
+
+        options = ReportOptions(folder=os.getcwd())
+        failed = f"error: {self.path}: {self.error}\n" if self.error else ""
+        return (full.render([self], options) + summary.render([self], options) + failed).rstrip("\n")
+
+    def _repr_html_(self) -> str:
+        """The report for notebooks, in a frame of its own."""
+        from html import escape
+
+        from graphlint.report.formats.html import page
+
+        report = escape(page.render([self], ReportOptions(folder=os.getcwd())))
+        return (
+            f'<iframe srcdoc="{report}" style="width: 100%; height: 40em; border: 0" sandbox="allow-scripts"></iframe>'
+        )
 
     @property
     def unreadable(self) -> tuple[Diagnostic, ...]:
@@ -138,6 +172,10 @@ class FileResult(msgspec.Struct, frozen=True, omit_defaults=True):
             for one in self.diagnostics
         )
         return msgspec.structs.replace(self, diagnostics=tuple(marked))
+
+
+Result = FileResult
+"""What users call it."""
 
 
 class ReportOptions(msgspec.Struct, frozen=True):

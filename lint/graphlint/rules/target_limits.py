@@ -17,7 +17,7 @@ class RefusedDtype(Rule):
     target takes (`dtypes` of a target of one's own). Finds nothing where no target names any.
 
     ## Why is this bad?
-    Who runs the artifact has said that there is no such number on the device.
+    The consumer has no such numbers on the device.
 
     ## Example
     ```toml

@@ -10,12 +10,12 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, BinaryIO, TypedDict
 
 import msgspec
 
-from graphlint.artifact.errors import ConfigError
-from graphlint.artifact.source import is_url
+from graphlint.artifact.errors import ConfigError, MissingFileError
+from graphlint.artifact.source import ByteSource, BytesSource, StreamSource, is_url
 from graphlint.ops.declared import DeclaredOp
 from graphlint.report.results import Action, FileResult
 from graphlint.rules.selection import split_selectors
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 Selectors = str | Sequence[str]
 Path = str | os.PathLike[str]
+Content = bytes | bytearray | memoryview | BinaryIO
+"""An artifact that is no file."""
 
 
 class ProgramOptions(TypedDict, total=False):
@@ -82,18 +84,18 @@ class FixOptions(LintOptions, total=False):
     """Whether to record what was done in the artifact's extra file ``graphlint.json`` (the default)."""
 
 
-def lint(path: Path, **options: Unpack[LintOptions]) -> FileResult:
-    """Lint one artifact.
+def lint(artifact: Path | Content, **options: Unpack[LintOptions]) -> FileResult:
+    """Lint one artifact: a file, a URL, the bytes of one, or a binary file object that can seek.
 
     What the options leave open comes from the configuration. What comments in the model's source, per-file ignores or
     the baseline accept is in ``FileResult.suppressed``. What is wrong with the artifact is in the result, as a
-    diagnostic (GL001, GL002). Raises ConfigError for what is wrong with options or configuration, RemoteError for a URL
-    whose artifact cannot be had.
+    diagnostic (GL001, GL002). Raises MissingFileError where there is no such file, ConfigError for what is wrong with
+    options or configuration, RemoteError for a URL whose artifact cannot be had.
     """
-    return _processed(path, "check", *_resolver(options, LintOptions))
+    return _processed(artifact, "check", *_resolver(options, LintOptions))
 
 
-def scan(path: Path, *, allow_globals: Selectors = ()) -> tuple[Code, ...]:
+def scan(artifact: Path | Content, *, allow_globals: Selectors = ()) -> tuple[Code, ...]:
     """What torch would run when it loads an artifact, each with its member; empty where it loads mere data.
 
     That is what GL003 reports, and what cannot be looked into besides: nothing is unpickled, no configuration is read.
@@ -103,9 +105,10 @@ def scan(path: Path, *, allow_globals: Selectors = ()) -> tuple[Code, ...]:
     from graphlint.artifact.artifact import open_artifact
     from graphlint.rules.code import find_code
 
-    with open_artifact(path) as artifact:
+    name, source = _named(artifact)
+    with open_artifact(name, source=source) as opened:
         return tuple(
-            find_code(artifact, split_selectors([allow_globals] if isinstance(allow_globals, str) else allow_globals))
+            find_code(opened, split_selectors([allow_globals] if isinstance(allow_globals, str) else allow_globals))
         )
 
 
@@ -178,6 +181,7 @@ def restore(
     from graphlint.run import engine
 
     action = _changing(path, diff=diff)
+    _named(path)
     options = {"provenance": provenance, "ops": ops, "config": config, "isolated": isolated}
     settings = _resolver(options, FixOptions)[0].settings_for(os.fspath(path))
     return engine.restore(os.fspath(path), settings, action, _verifier(verify, trust))
@@ -188,16 +192,30 @@ def program_settings(**options: Unpack[ProgramOptions]) -> Settings:
     return _resolver({**options, "isolated": True}, LintOptions)[0].settings_for(os.curdir)
 
 
+def _named(artifact: Path | Content) -> tuple[str, ByteSource | None]:
+    """The path of an artifact, or what to call its bytes, and where they come from. Raises MissingFileError."""
+    if isinstance(artifact, (bytes, bytearray, memoryview)):
+        return "<bytes>", BytesSource(bytes(artifact))
+    if not isinstance(artifact, (str, os.PathLike)):
+        if not hasattr(artifact, "read"):
+            raise TypeError(f"expected a path, bytes or a binary file object, found {type(artifact).__name__}")
+        return str(getattr(artifact, "name", "<stream>")), StreamSource(artifact)
+    name = os.fspath(artifact)
+    if not is_url(name) and not os.path.lexists(name):
+        raise MissingFileError(f"{name}: there is no such file")
+    return name, None
+
+
 def _processed(
-    path: Path, action: Action, resolver: Resolver, reviewer: Reviewer, verifier: Verifier | None = None
+    path: Path | Content, action: Action, resolver: Resolver, reviewer: Reviewer, verifier: Verifier | None = None
 ) -> FileResult:
     from graphlint.run.engine import process
 
-    name = os.fspath(path)
+    name, source = _named(path)
     settings = resolver.settings_for(name)
     reviewer.baseline(settings.acceptance.baseline)
     review = partial(reviewer.accept, name, settings.acceptance)
-    result = process(name, settings, action, verifier, review)
+    result = process(name, settings, action, verifier, review, source)
     return reviewer.note(result, settings).without_fixes_except(settings.fixable)
 
 

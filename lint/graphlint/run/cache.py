@@ -209,7 +209,7 @@ def _own_content(path: str) -> bytes:
 def _code() -> str:
     """What tells one graphlint from another: the version, in a checkout also size and time of each source file."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    if os.path.isdir(os.path.join(os.path.dirname(package), f"graphlint-{__version__}.dist-info")):
+    if os.path.isdir(os.path.join(os.path.dirname(package), f"torch_graphlint-{__version__}.dist-info")):
         return __version__
     found = [__version__]
     for folder, folders, files in os.walk(package):

@@ -38,12 +38,16 @@ class Fixing(msgspec.Struct, frozen=True, rename="kebab"):
 class Configuration(Fixing, frozen=True):
     """The keys of ``[tool.graphlint]``, and those of ``fix``. What a file may hold is told by the types here."""
 
+    extend: str | None = None
+    """Another configuration file, relative to this one's folder, whose keys hold where this one has none."""
     select: tuple[str, ...] | None = None
     ignore: tuple[str, ...] | None = None
     extend_select: tuple[str, ...] | None = None
     exclude: tuple[str, ...] | None = None
     extend_exclude: tuple[str, ...] | None = None
     force_exclude: bool | None = None
+    respect_gitignore: bool | None = None
+    """Whether folders are searched without what git ignores."""
     per_file_ignores: dict[str, tuple[str, ...]] | None = None
     """Patterns of artifacts and of source files, each with the rules that are off for them."""
     severity: dict[str, Severity] | None = None
@@ -118,12 +122,19 @@ class ConfigFile(msgspec.Struct, frozen=True):
     configuration: Configuration
     said: bool = False
     """Whether it is no file: somebody has said it for this run."""
+    base: "ConfigFile | None" = None
+    """The file that it extends."""
+
+    def chain(self) -> "list[ConfigFile]":
+        """All files that count, the one that overrides all others last."""
+        return [*(self.base.chain() if self.base is not None else []), self]
 
 
-def load(path: str, root: str | None = None) -> ConfigFile | None:
+def load(path: str, root: str | None = None, extending: tuple[str, ...] = ()) -> ConfigFile | None:
     """The configuration in ``path``; None for a ``pyproject.toml`` that has none.
 
-    ``root`` is the folder that patterns are relative to; by default the file's own. Raises ConfigError.
+    ``root`` is the folder that patterns are relative to; by default the file's own. ``extending`` are the files that
+    lead to this one. Raises ConfigError.
     """
     try:
         with open(path, "rb") as stream:
@@ -141,7 +152,17 @@ def load(path: str, root: str | None = None) -> ConfigFile | None:
             return None
         table = tool["graphlint"]
     folder = os.path.dirname(os.path.abspath(path)) if root is None else root
-    return ConfigFile(path, folder, check(table, path, "tool.graphlint" if is_pyproject else ""))
+    configuration = check(table, path, "tool.graphlint" if is_pyproject else "")
+    base = None
+    if configuration.extend is not None:
+        extending = (*extending, os.path.realpath(path))
+        other = os.path.normpath(os.path.join(os.path.dirname(path), os.path.expanduser(configuration.extend)))
+        if os.path.realpath(other) in extending:
+            raise ConfigError(f"{path}: extend: {configuration.extend} leads back to this file")
+        base = load(other, None, extending)
+        if base is None:
+            raise ConfigError(f"{path}: extend: there is no [tool.graphlint] in {other}")
+    return ConfigFile(path, folder, configuration, base=base)
 
 
 def find_in(folder: str) -> ConfigFile | None:

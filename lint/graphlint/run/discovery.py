@@ -51,7 +51,7 @@ def _candidates(paths: Iterable[str], resolver: Resolver) -> Iterator[Candidate]
             continue
         if resolver.force_exclude and resolver.excludes_with_parents(os.path.abspath(path)):
             continue
-        yield from _search(os.path.normpath(path), resolver) if os.path.isdir(path) else (Candidate(path),)
+        yield from _found_in(os.path.normpath(path), resolver) if os.path.isdir(path) else (Candidate(path),)
 
 
 def _matching(pattern: str, resolver: Resolver) -> Iterator[Candidate]:
@@ -63,6 +63,17 @@ def _matching(pattern: str, resolver: Resolver) -> Iterator[Candidate]:
         yield Candidate(pattern, NO_MATCH)
     # A folder that matches "**" has its files among the matches.
     yield from _candidates((path for path in found if "**" not in pattern or not os.path.isdir(path)), resolver)
+
+
+def _found_in(folder: str, resolver: Resolver) -> Iterator[Candidate]:
+    """The artifacts in a folder, without those that git ignores."""
+    found = list(_search(folder, resolver))
+    if not found or not resolver.respects_gitignore(folder):
+        return iter(found)
+    from graphlint.run.gitignore import ignored_by_git
+
+    ignored = ignored_by_git(folder, [one.path for one in found if not one.error])
+    return (one for one in found if one.path not in ignored)
 
 
 def _search(folder: str, resolver: Resolver) -> Iterator[Candidate]:

@@ -40,6 +40,7 @@ from graphlint.semantics.versions import loads_in
 
 if TYPE_CHECKING:
     from graphlint.artifact.payloads import Stored
+    from graphlint.artifact.source import ByteSource
     from graphlint.rules.fixing import ChangedProgram
     from graphlint.run.provenance import Record
     from graphlint.run.state import Description
@@ -57,18 +58,23 @@ _RUNS: Final = "torch runs this when it loads the file: load it only if you trus
 
 
 def process(
-    path: str, settings: Settings, action: Action, verifier: Verifier | None = None, review: Review | None = None
+    path: str,
+    settings: Settings,
+    action: Action,
+    verifier: Verifier | None = None,
+    review: Review | None = None,
+    source: ByteSource | None = None,
 ) -> FileResult:
     """Lint one artifact and, depending on ``action``, fix it or show what a fix would change.
 
     ``verifier`` has the last word before the fixed artifact takes the place of the original; ``review`` says which
-    findings somebody has accepted.
+    findings somebody has accepted; ``source`` gives the bytes of what is no file, for a check.
 
     What is wrong with the artifact is part of the result, not raised: a file that cannot be read is a
     diagnostic (GL001, GL002), one that cannot be written is ``error``.
     """
     kind: Kind = "check" if action == "check" else "fix"
-    return _processed(path, settings, kind, action, verifier, review).without_suppressed()
+    return _processed(path, settings, kind, action, verifier, review, source).without_suppressed()
 
 
 def restore(path: str, settings: Settings, action: Action, verifier: Verifier | None = None) -> FileResult:
@@ -81,10 +87,16 @@ def restore(path: str, settings: Settings, action: Action, verifier: Verifier | 
 
 
 def _processed(
-    path: str, settings: Settings, kind: Kind, action: Action, verifier: Verifier | None, review: Review | None = None
+    path: str,
+    settings: Settings,
+    kind: Kind,
+    action: Action,
+    verifier: Verifier | None,
+    review: Review | None = None,
+    source: ByteSource | None = None,
 ) -> FileResult:
     try:
-        with open_artifact(path, settings.limits) as artifact:
+        with open_artifact(path, settings.limits, source) as artifact:
             run = _Run(artifact, path, settings, review)
             return run.checked() if kind == "check" else run.changed(kind, action, verifier)
     except ArtifactError as error:

@@ -61,6 +61,7 @@ DEFAULT_EXCLUDE: Final = tuple(_EXCLUDED.split())
 DEFAULTS: Final = Configuration(
     exclude=DEFAULT_EXCLUDE,
     force_exclude=False,
+    respect_gitignore=True,
     output_format=("full",),
     cache_dir=CACHE_FOLDER,
     token_sink="buffer",
@@ -133,6 +134,10 @@ class Resolver:
     def force_exclude(self) -> bool:
         return self.run.said.force_exclude is True
 
+    def respects_gitignore(self, folder: str) -> bool:
+        """Whether a folder is searched without what git ignores."""
+        return self.for_folder(os.path.abspath(folder)).said.respect_gitignore is True
+
     def excludes(self, path: str) -> bool:
         """Whether a pattern matches the absolute ``path``, or a URL."""
         resolved = self.run if is_url(path) else self.for_folder(os.path.dirname(path))
@@ -180,7 +185,7 @@ class Resolver:
 
     def _resolve(self, file: ConfigFile | None) -> Resolved:
         root = self._folder if file is None else file.root
-        given = self._overrides if file is None else [file, *self._overrides]
+        given = self._overrides if file is None else [*file.chain(), *self._overrides]
         sources = [ConfigFile("", root, DEFAULTS), *given]
         ops: dict[str, DeclaredOp] = {}
         limits: dict[str, int] = {}

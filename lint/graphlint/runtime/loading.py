@@ -14,7 +14,7 @@ from graphlint.artifact.artifact import open_artifact
 from graphlint.artifact.errors import ArtifactError, ConfigError, VerificationError
 from graphlint.rules.code import find_code
 
-INSTALL = "it needs torch, which the extra 'torch' installs: pip install 'graphlint[torch]'"
+INSTALL = "it needs torch, which the extra 'torch' installs: pip install 'torch-graphlint[torch]'"
 _FORCE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 """torch's own switch: nothing is unpickled but tensors and containers (``torch.load``)."""
 _CUSTOM_OP: Final = re.compile(r"torch\.ops\.(?!aten\.|higher_order\.|prims\.)\w+\.\w+")

@@ -4,8 +4,8 @@
 
     python -m tests.models.libraries [--json FILE] [--seed N] [WORD...]   # those whose names have all the words
 
-It needs ``pip install -e '.[libraries]'``, in an environment of its own. Prints a table: model, variant, what either
-makes of it. Exit status 1 where graphlint is wrong, or falls short of what stock torch makes functional.
+It needs ``pip install -e . --group libraries``, in an environment of its own. Prints a table: model, variant, what
+either makes of it. Exit status 1 where graphlint is wrong, or falls short of what stock torch makes functional.
 """
 
 from __future__ import annotations

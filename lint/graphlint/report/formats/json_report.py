@@ -63,7 +63,7 @@ def _document(results: Sequence[FileResult], options: ReportOptions) -> dict[str
             "diagnostics": [finding(one, options) for one in result.diagnostics],
             "suppressed": [{**finding(one, options), "suppression": _suppression(one)} for one in result.suppressed],
             "fixed": [finding(one, options) for one in result.fixed],
-            "error": result.error or None,
+            "error": result.error,
             "notes": result.notes,
         }
         for result in results

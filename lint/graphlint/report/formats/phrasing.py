@@ -72,11 +72,17 @@ def totals(results: Sequence[FileResult], options: ReportOptions) -> dict[str, i
 
 
 def headline(results: Sequence[FileResult]) -> str:
-    """``2 errors and 1 warning``, ``all checks passed``; after a fix ``1 warning left, 12 fixed``."""
+    """``2 errors and 1 warning``, ``all checks passed``; after a fix ``1 warning left, 12 fixed``; after ``--diff``
+    ``12 to be fixed, 1 warning to stay``.
+    """
     found = found_in(results)
     fixed = sum(len(result.fixed) for result in results)
     failed = sum(bool(result.error) for result in results)
-    parts = [f"{tally(found)} left", f"{fixed} {fixed_word(results)}"] if fixed else [tally(found)] if found else []
+    parts = [tally(found)] if found else []
+    if fixed and any(result.changed for result in results):
+        parts = [f"{tally(found)} left", f"{fixed} {fixed_word(results)}"]
+    elif fixed:
+        parts = [f"{fixed} {fixed_word(results)}", *(f"{one} to stay" for one in parts)]
     parts += [f"{count(failed, 'path')} could not be processed"] if failed else []
     return ", ".join(parts) or "all checks passed"
 

@@ -9,7 +9,7 @@ take such rules in the picture itself for its size.
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
 from html import escape
@@ -46,18 +46,21 @@ _escaped: Final = partial(escape, quote=False)
 
 def render(path: str, programs: Sequence[ShownProgram], options: ReportOptions) -> str:
     """The picture of the only program."""
-    return render_svg(Drawing(programs[0].flow, programs[0].centers, programs[0].hops))
+    [program] = programs
+    return render_svg(Drawing(program.flow, program.centers, program.hops), program.findings())
 
 
-def render_svg(drawing: Drawing) -> str:
-    """The ``<svg>`` element, ending in a newline. The same drawing gives the same text, others have other ids."""
-    picture = draw(drawing)
+def render_svg(drawing: Drawing, findings: Mapping[int, Sequence[Diagnostic]] = {}) -> str:
+    """The ``<svg>`` element, ending in a newline. The same drawing gives the same text, others have other ids. Vertices
+    are marked with the codes of their ``findings``, which are by number.
+    """
+    picture = draw(drawing, findings)
     return picture.svg(sha256(picture.drawing.encode()).hexdigest()[:12])
 
 
-def draw(drawing: Drawing) -> Picture:
+def draw(drawing: Drawing, findings: Mapping[int, Sequence[Diagnostic]] = {}) -> Picture:
     """The picture, to be put into a page."""
-    svg = _Svg(drawing)
+    svg = _Svg(drawing, findings)
     body, legend = svg.graph(drawing.graph), svg.legend()
     room = max((_width(text) + 36 for _, text in legend), default=0.0)
     parts = rendered(
@@ -149,8 +152,9 @@ class _Graph(NamedTuple):
 
 
 class _Svg:
-    def __init__(self, drawing: Drawing) -> None:
+    def __init__(self, drawing: Drawing, findings: Mapping[int, Sequence[Diagnostic]]) -> None:
         self._drawing = drawing
+        self._findings = findings
         self._marks: set[str] = set()
         """What has to be explained."""
 
@@ -194,6 +198,8 @@ class _Svg:
         """In words what the colours say."""
         number = vertex.number
         writes = self._drawing.writes(number)
+        if number in self._findings:
+            yield "writes", ", ".join(dict.fromkeys(one.code for one in self._findings[number]))
         if writes:
             yield "writes", f"writes {writes}"
         elif number in self._drawing.shows:
