@@ -511,3 +511,27 @@ class BatchesThatNobodyReads(nn.Module):
         z = y > 0
         torch.vmap(lambda row: row.frac_())(y)
         return z
+
+
+@model(R(3, 4), R(3, 4))
+class OptimizersOfListsThatMayBeEmpty(nn.Module):
+    """Ops that write several lists: what they keep no list of, they are given an empty one for."""
+
+    def __init__(self):
+        super().__init__()
+        for name in ("weight", "moment", "square", "most"):
+            self.register_buffer(name, torch.ones(3, 4))
+        self.register_buffer("count", torch.ones(()))
+
+    def forward(self, gradient, other):
+        step = {"lr": 0.1, "weight_decay": 0.01, "maximize": False}
+        adam = {**step, "beta1": 0.9, "beta2": 0.99, "eps": 0.1}
+        both = [self.weight, other], [gradient * 1, gradient * 2], [self.moment, gradient * 0], [self.square, other + 9]
+        counts = [self.count, self.count]
+        torch._fused_adam_(*both, [], counts, amsgrad=False, **adam)
+        torch._fused_adamw_(*both, [self.most, gradient * 0], counts, amsgrad=True, **adam)
+        torch._fused_adagrad_([self.weight], [gradient * 1], [self.square], [self.count], lr_decay=0.1, eps=0.1, **step)
+        sgd = {**step, "dampening": 0.0, "nesterov": False, "is_first_step": False}
+        torch._fused_sgd_([self.weight], [gradient * 1], [self.moment], momentum=0.9, **sgd)
+        torch._fused_sgd_([other], [gradient * 1], [], momentum=0.0, **sgd)
+        return self.weight * 2, other

@@ -10,6 +10,10 @@ from . import programs, sweep
 PROGRAMS = 200
 PARTS = 8
 SEED = 1
+KINDS = [
+    programs.Name("std", "complex64", "static", 0, "out= wider"),
+]
+"""Programs that were found to differ, one for each reason."""
 REFUSED = {
     r"resize_(as_)? changes how much memory the tensor has, or which": "to another size: views are followed by size",
     r"it draws in the order of memory, and its tensor is not contiguous": "stock torch draws other numbers for others",
@@ -21,6 +25,13 @@ REFUSED = {
 @pytest.fixture(scope="module")
 def names():
     return sweep.sampled(programs.names(programs.DTYPES, sweep.SIZES), PROGRAMS, SEED)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", KINDS, ids=str)
+def test_what_was_mended_stays_so(name, tmp_path):
+    report = sweep.try_program(name, tmp_path)
+    assert report.outcome in ("functional and equal", "equal up to rounding"), (report, sweep.command(name))
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
 """Emitting nodes: names, operands by schema, metadata, sizes that are symbolic, and which memory a result lives in."""
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -94,12 +95,23 @@ class Builder:
         self.disposable.add(value.name)
         return value
 
-    def emit_all(self, op: OpInfo, operands: list[NamedArgument], metas: Sequence[Meta], stem: str = "") -> list[Value]:
-        """Append a node with several tensor results, or the list of tensors that the op returns."""
+    def emit_all(
+        self,
+        op: OpInfo,
+        operands: list[NamedArgument],
+        metas: Sequence[Meta],
+        stem: str = "",
+        lists: Sequence[int] = (),
+    ) -> list[Value]:
+        """Append a node with several tensor results, or the lists of tensors that the op returns; ``lists`` says how
+        long each is, where there are several.
+        """
         values = [Value(self.edit.claim(stem or op.packet), meta) for meta in metas]
         names = [value.name for value in values]
         listed = op.schema is not None and op.schema.returns[0].type.endswith("[]")
-        outputs = [tensors(names)] if listed else [tensor(name) for name in names]
+        left = iter(names)
+        lengths = lists or [len(names)]
+        outputs = [tensors(list(islice(left, length))) for length in lengths] if listed else list(map(tensor, names))
         name = names[0] if len(names) == 1 and not listed else ""
         if not name and self.dialect.names:
             name = self.edit.claim(op.packet)

@@ -138,7 +138,9 @@ def _twin(builder: Builder, call: Call, ops: OpTable) -> list[Value]:
     operands = _operands(builder, call, op.schema, twin.schema, twin.dtype_of(0))
     if _draws_one_by_one(call, twin):
         return [_drawn(builder, call, twin, operands)]
-    made = builder.emit_all(twin, operands, [one.meta for one in known.results])
+    written = [target.argument for target in call.targets]
+    lists = [written.count(name) for name in _written(call)]
+    made = builder.emit_all(twin, operands, [one.meta for one in known.results], lists=lists)
     if known.disposable:
         builder.disposable.update(value.name for value in made)
     made = [value if one.laid_out else in_rows(builder, value) for value, one in zip(made, known.results, strict=True)]
@@ -175,7 +177,7 @@ def _checked(call: Call, twin: OpInfo, schema: OpSchema) -> Twin:
     if call.autocast and not twin.tags.isdisjoint(("autocast", "composite")):
         verb = "would" if "autocast" in twin.tags else "may"
         raise Obstacle(f"autocast {verb} cast what {twin.name} is given, as it does not for {op.name}")
-    written = tuple(dict.fromkeys(target.argument for target in call.targets))
+    written = _written(call)
     if len(written) != len(schema.returns):
         raise Obstacle(f"{op.name} writes other tensors than its functional overload returns")
     _check_order_of_draws(call, twin)
@@ -212,9 +214,26 @@ def _checked(call: Call, twin: OpInfo, schema: OpSchema) -> Twin:
             inexact = f"{op.name} and {twin.name} round complex numbers in different ways"
         elif category(own.dtype) > 1 and adds_up and not alike:
             inexact = f"how {op.name} rounds depends on the strides of what it writes"
-    if schema.returns[0].type.endswith("[]") and len(written) > 1:
-        raise Obstacle(f"{op.name} writes several lists of tensors")
+        elif _may_compute_in(own.dtype, dtype, op, twin):
+            inexact = f"{op.name} may compute in the dtype of what it writes"
     return Twin(results, _cannot_raise(twin, [target.value.meta for target in call.targets]), inexact)
+
+
+def _may_compute_in(given: int, dtype: int | None, op: OpInfo, twin: OpInfo) -> bool:
+    """Whether an ``out=`` form may compute in the dtype that it is given, which is not its twin's: where it is made of
+    several steps, the last ones may (the root of ``std`` of complex numbers).
+    """
+    rounds = dtype is not None and dtype != given and min(category(dtype), category(given)) > 1
+    return rounds and op.out_variant and not twin.elementwise
+
+
+def _written(call: Call) -> list[str]:
+    """The arguments that the call writes, in the order in which its functional twin returns them. Lists may be empty
+    (of the optimizers, where they keep no momentum).
+    """
+    written = {target.argument for target in call.targets}
+    given = ((name, call.node.input(name)) for name in call.op.writes)
+    return [name for name, argument in given if name in written or (argument is not None and argument.value == [])]
 
 
 def _cannot_raise(twin: OpInfo, metas: list[Meta]) -> bool:
