@@ -6,6 +6,7 @@ dtypes need no bookkeeping here.
 
 import math
 import random
+import re
 from typing import NamedTuple
 
 import torch
@@ -13,9 +14,19 @@ from torch import nn
 
 _HEADER = """import torch
 from torch import nn
-from torch._higher_order_ops import scan, while_loop
+from torch._higher_order_ops import associative_scan, map as over_rows, scan, while_loop
+from torch.utils.checkpoint import checkpoint
 
 from tests.mutation import custom_ops
+
+
+def part(value):
+    inside = value * 1
+    inside.add_(value)
+    return inside * 2
+
+
+once = getattr(torch.compiler, "nested_compile_region", lambda part: part)(part)
 
 
 """
@@ -29,6 +40,8 @@ _DTYPES = {
     "bool": "torch.bool",
     "c64": "torch.complex64",
 }
+_RENAMED = ("input", "max", "type", "range")
+"""Names of Python's own, which fx gives another one to."""
 _FLOATS = (torch.float32, torch.float16, torch.float64, torch.bfloat16)
 
 
@@ -100,6 +113,9 @@ class _Writer:
             if rng.random() < 0.3 and kind.startswith("self.r"):
                 kind = kind[:-1] + ", persistent=False)"
             state.append((f"b{index}", kind, made))
+        if state and rng.random() < 0.2:  # the same tensor under another name, or a view of it
+            made = rng.choice(("self.b0", "self.b0", "self.b0.unsqueeze(0)", "self.b0[0]", "self.b0[..., :1]"))
+            state.append(("shared", f'self.register_buffer("shared", {made}, persistent={rng.random() < 0.5})', made))
         torch.manual_seed(0)
         for name, made in inputs:
             self.scope[name] = eval(made, self.scope)
@@ -118,7 +134,10 @@ class _Writer:
         lines += [f"        {line}" for line in body]
         lines += [f"        return {', '.join(returned)},", "", "", "def inputs():"]
         lines += [f"    return ({', '.join(made for _, made in inputs)},)", ""]
-        return Program("\n".join(lines), dynamic and len(shape) > 0)
+        source = "\n".join(lines)
+        if rng.random() < 0.2:
+            source = re.sub(rf"\b{inputs[-1][0]}\b", rng.choice(_RENAMED), source)
+        return Program(source, dynamic and len(shape) > 0)
 
     # -- statements
 
@@ -156,7 +175,7 @@ class _Writer:
 
     def region(self, known: list[str], depth: int) -> list[str]:
         rng = self.rng
-        kind = rng.choice(("no_grad", "enable_grad", "autocast", "cond", "check", "scan", "loop"))
+        kind = rng.choice(("no_grad", "enable_grad", "autocast", "plain", "cond", "check", "scan", "loop"))
         if kind == "check":
             name = rng.choice(known)
             return [f'torch._assert(({name} == {name}).sum() >= 0, "{name} is odd")']
@@ -170,7 +189,8 @@ class _Writer:
             self.scope = before
             return []
         known[:] = inner
-        head = {"autocast": 'torch.autocast("cpu", dtype=torch.bfloat16)'}.get(kind, f"torch.{kind}()")
+        casts = {"autocast": "dtype=torch.bfloat16", "plain": "enabled=False"}
+        head = f'torch.autocast("cpu", {casts[kind]})' if kind in casts else f"torch.{kind}()"
         return [f"with {head}:", *(f"    {line}" for line in body)]
 
     def cond(self, known: list[str]) -> list[str]:
@@ -324,6 +344,12 @@ class _Writer:
                 f"torch.dropout({name}, 0.5, False)",
                 f"{name}.ravel()",
                 f"torch.atleast_2d({name})",
+                f"torch.atleast_3d({name})",
+                f"torch.atleast_1d({name}, {other})[{rng.choice((0, 1))}]",
+                f"torch.linalg.diagonal({name})",
+                f"{name}.adjoint()",
+                f"{name}.conj().imag",
+                f"{name}.resolve_neg()",
                 f"{name}.hsplit(2)[{rng.choice((0, 1))}]",
                 f"{name}.real",
                 f"{name}.imag",
@@ -353,6 +379,21 @@ class _Writer:
             name = rng.choice(fitting)
         return rng.choice((name, name, f"{name} * 2", f"{name}.clone()", f"{name} + {target}"))
 
+    def alike(self, known: list[str], name: str) -> str:
+        """Four lists of one tensor each, the first of them ``name``, for kernels that mind neither shapes nor strides;
+        empty where it has none that they take.
+        """
+        value = self.tensor(name)
+        if value.dtype not in _FLOATS or not value.is_contiguous():
+            return ""
+        others = [
+            one for one in known if self.tensor(one).shape == value.shape and self.tensor(one).dtype == value.dtype
+        ]
+        others = [one for one in others if self.tensor(one).is_contiguous()]
+        grad, first = self.rng.choice(others), self.rng.choice(others)
+        grad, first = (self.rng.choice((one, f"{one} * 2")) for one in (grad, first))
+        return f"[{name}], [{grad}], [{first}], [{name} * {name} + 1]"
+
     def number_text(self, value: torch.Tensor) -> str:
         floats = value.dtype in _FLOATS
         return self.rng.choice(("2", "-1", "0.5", "1.5") if floats else ("2", "1", "3", "True"))
@@ -367,6 +408,7 @@ class _Writer:
         first = value.shape[0] if value.dim() else 1
         rows = f"torch.tensor({rng.sample(range(first), min(2, first))})"
         other, third, number = self.operand(known, name), self.operand(known, name), self.number_text(value)
+        alike = self.alike(known, name)
         result = f"w{self.fresh()}"
         at = rng.choice(("0", "-1", "...", ":1", "..., 0", "1:", "None", f"{rows}", "::2", "..., 1:"))
         unary = rng.choice(
@@ -509,6 +551,23 @@ class _Writer:
                 f"torch.mm({other}, {third}, out=torch.empty(0))",
                 f"torch.mul({other}, {number}, out=torch.empty({tuple(value.shape)}, dtype={rng.choice(_FLOATS)}))",
                 f"torch._foreach_sqrt_([{name}])",
+                f"{name}.mvlgamma_(2)",
+                f"{name}.log_normal_()",
+                f"{name}.cauchy_()",
+                f"{name}.geometric_(0.5)",
+                f"torch.rrelu_({name}, 0.1, 0.3, {rng.choice((True, False))})",
+                f"torch.linalg.vector_norm({other}, out={name})",
+                f"torch.linalg.vector_norm({other}, dim={d}, out=torch.empty(0))",
+                f"torch.geqrf({other}, out=(torch.empty(0), torch.empty(0)))",
+                f"torch.max({other}, {d}, out=({name}, torch.empty(0, dtype=torch.int64)))",
+                f"nn.functional.batch_norm({_rows_of(value)}, {name}.view(-1), {name}.view(-1) + 1, training=True)",
+                f"nn.functional.batch_norm({_rows_of(value)}, {other}.view(-1), {name}.reshape(-1), training=True)",
+                f"nn.functional.instance_norm({_rows_of(value)}[..., None].repeat(1, 1, 2), {name}.view(-1), {other})",
+                f"torch.ops.aten.rrelu_with_noise({other}, {name}, 0.1, 0.3, {rng.choice((True, False))})",
+                f"torch._fused_adam_({alike}, [], [torch.ones(())], amsgrad=False, {_ADAM})" * bool(alike),
+                f"torch._fused_adamw_({alike}, [{name} + 1], [torch.ones(())], amsgrad=True, {_ADAM})" * bool(alike),
+                f"torch._fused_sgd_({alike.rpartition(', ')[0]}, {_SGD})" * bool(alike),
+                f"torch.fused_moving_avg_obs_fake_quant({other}, {_ON}, {name}.view(-1)[:1], {_OBSERVED})",
                 f"torch._foreach_lerp_([{name}], [{other}], 0.5)",
                 f"torch._foreach_addcmul_([{name}], [{other}], [{third}], 2)",
             )
@@ -538,10 +597,29 @@ class _Writer:
                 f"{name}.clone(memory_format=torch.contiguous_format)",
                 f"{name}.new_zeros({tuple(value.shape)})",
                 f"torch.where({name} > 0, {name}, {other})",
+                f"torch.dropout({name}, 0.5, True)",
+                f"torch.rrelu({name}, 0.1, 0.3, True)",
+                f"torch.vmap(lambda one, other: one * other)({name}, {name})",
+                f'associative_scan(lambda one, other: one + other, {name} * 1, 0, combine_mode="generic")',
+                f"over_rows(lambda row: (row * 1).add_(1), {name} * 1)",
+                f"once({name})",
+                f"checkpoint(part, {name}, use_reentrant=False)",
             )
         )
         result = f"r{self.fresh()}"
         return f"{result} = {choice}", result
+
+
+_ON = "torch.tensor([1]), torch.tensor([1])"
+_OBSERVED = "torch.ones(1), torch.ones(1), torch.zeros(1, dtype=torch.int32), 0.01, 0, 255, -1"
+_STEP = "lr=0.1, weight_decay=0.1, maximize=False"
+_ADAM = f"{_STEP}, beta1=0.9, beta2=0.99, eps=0.1"
+_SGD = f"{_STEP}, momentum=0.9, dampening=0.0, nesterov=False, is_first_step=False"
+
+
+def _rows_of(value: torch.Tensor) -> str:
+    """Three rows of as many columns as a tensor has elements, which normalizations take."""
+    return f"torch.arange({3 * value.numel()}, dtype={value.dtype}).reshape(3, -1)"
 
 
 def _fits(shape: torch.Size, target: torch.Size) -> bool:
