@@ -174,7 +174,8 @@ def _checked(call: Call, twin: OpInfo, schema: OpSchema) -> Twin:
     _check_overlap(call, twin)
     product = "lowered" in twin.autocast.values()
     adds_up = not twin.same_bits and (op.out_variant or (product and not twin.elementwise))
-    if call.autocast and not twin.tags.isdisjoint(("autocast", "composite")):
+    left_alone = {twin.autocast.get(target.value.meta.device.type) for target in call.targets} == {"none"}
+    if call.autocast and not left_alone and not twin.tags.isdisjoint(("autocast", "composite")):
         verb = "would" if "autocast" in twin.tags else "may"
         raise Obstacle(f"autocast {verb} cast what {twin.name} is given, as it does not for {op.name}")
     written = _written(call)
