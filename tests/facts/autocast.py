@@ -192,7 +192,9 @@ def _writing(rows: Mapping[str, Row], samples: Mapping[str, list[Sample]]) -> di
 
 def _as_writing(op: Any, sample: Sample, written: Sequence[str]) -> Sample | None:
     names = {argument.name for argument in op._schema.arguments}
-    arguments = {name: value for name, value in sample.arguments.items() if name in names}
+    first, theirs = op._schema.arguments[0].name, sample.op._schema.arguments[0].name
+    called = ((name if written or name != theirs else first, value) for name, value in sample.arguments.items())
+    arguments = {name: value for name, value in called if name in names}
     try:
         with torch.no_grad():
             results = pytree.tree_leaves(sample.copied().run()) if written else []

@@ -548,6 +548,8 @@ def _of_writes(row: Row, samples: Sequence[Sample], results: _Facts) -> _Facts:
             results["complex bits"] = "other"
     if is_out and _refuses_casts(op, written, chosen):
         facts["no casts_out"] = ""
+    elif is_out and not draws and _computes_in_another(op, written, chosen):
+        facts["no casts_last"] = ""
     if is_out and (resized := _resized(op, written, chosen)):
         facts["resized"] = resized
     if is_out and not draws and _minds_no_strides(op, written, chosen):
@@ -730,3 +732,18 @@ def _refuses_casts(op: Any, written: Sequence[Any], samples: Sequence[Sample]) -
         if _call(called, op, **own) is not None and _call(called, op, **wider) is None:
             return True
     return False
+
+
+_DOUBLE: Final = {torch.float32: torch.float64, torch.complex64: torch.complex128}
+
+
+def _computes_in_another(op: Any, written: Sequence[Any], samples: Sequence[Sample]) -> bool:
+    """Whether ``out=`` of double precision gets other numbers than its twin's result, although that is close."""
+
+    def into_double(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.to(_DOUBLE.get(tensor.dtype, tensor.dtype))
+
+    every = itertools.chain.from_iterable((one, _enlarged(one), _complex(one)) for one in samples)
+    pairs = itertools.chain.from_iterable(_write(op, written, one, into_double, is_out=True) for one in every)
+    pairs = ((expected.to(found.dtype), found) for expected, found in pairs)
+    return any(judge.close(expected, found) and not _equal(expected, found) for expected, found in pairs)

@@ -416,11 +416,8 @@ def region_with_an_effect_whose_result_is_overwritten(x, scale):
 
 @refused(
     R(2, 6).half(),
-    reasons={
-        "autocast would cast what aten.index_copy.default is given, as it does not for aten.index_copy_.default",
-        "autocast may cast what aten.subtract.Tensor is given, as it does not for aten.subtract_.Tensor",
-    },
-    fixed=2,
+    reasons="autocast would cast what aten.index_copy.default is given, as it does not for aten.index_copy_.default",
+    fixed=3,
 )
 def casts_that_in_place_ops_are_spared(x):
     """The functional op raises for half precision, where the in-place one takes it."""

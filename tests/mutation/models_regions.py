@@ -176,6 +176,17 @@ class AutocastInAutocast(_Counting):
         return y, z, w, self.c.sum()
 
 
+@model(R(3, 4))
+class DropoutsInPlaceUnderAutocast(_Counting):
+    def forward(self, x):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            y = nn.functional.dropout(self.linear(x), 0.5, inplace=True)
+            z = nn.functional.alpha_dropout(x * 1, 0.5, True, inplace=True)
+            z = nn.functional.dropout1d(z, 0.5, inplace=True)
+            z.subtract_(1)
+        return y, z
+
+
 @model(torch.tensor(3), R(5, 4))
 class SizeOfAnItem(nn.Module):
     def forward(self, n, x):

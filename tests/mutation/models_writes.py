@@ -535,3 +535,36 @@ class OptimizersOfListsThatMayBeEmpty(nn.Module):
         torch._fused_sgd_([self.weight], [gradient * 1], [self.moment], momentum=0.9, **sgd)
         torch._fused_sgd_([other], [gradient * 1], [], momentum=0.0, **sgd)
         return self.weight * 2, other
+
+
+@model(R(3, 4))
+class OptimizerBesidesPieces(nn.Module):
+    """torch gives names to lists among results when it loads them, which pieces must not have."""
+
+    def forward(self, x):
+        first, second = x.chunk(2, 1)
+        weight, moment, square = (torch.ones(3, 4) for _ in range(3))
+        torch._fused_sgd_([weight], [x * 1], [moment], momentum=0.9, lr=0.1, weight_decay=0.1, dampening=0.0,
+                          nesterov=False, maximize=False, is_first_step=False)  # fmt: skip
+        left, right = weight.split(2, 1)
+        least, place = left.min(0)
+
+        def part(x, weight):
+            torch._fused_sgd_([weight], [x * 2], [square], momentum=0.9, lr=0.1, weight_decay=0.1, dampening=0.0,
+                              nesterov=False, maximize=False, is_first_step=False)  # fmt: skip
+            return weight.chunk(2)[0].min(0)
+
+        with torch.autocast("cpu", enabled=False):
+            most, where = part(x, weight)
+        return first + second, left, right, least, place, most, where
+
+
+@model(R(3, 4), R(3))
+class PiecesOfWhichSomeAreWritten(nn.Module):
+    """What is read of a list that shows a written tensor and another one stays."""
+
+    def forward(self, x, y):
+        z = y * 1
+        z.relu_()
+        pieces = torch.meshgrid(x[0], z, indexing="ij")
+        return torch.stack([pieces[0], pieces[0]], 1), z

@@ -188,16 +188,22 @@ def renamed_call(entry: ModuleCallEntry, mapping: Mapping[str, str]) -> ModuleCa
     return ModuleCallEntry(entry.fqn, msgspec.structs.replace(signature, **sides))
 
 
-def renamed_values(program: Program, mapping: Mapping[str, str]) -> Program:
-    """The program with values of its root graph renamed, wherever they are named."""
-    module, graph = program.graph_module, program.graph
-    changed = changed_graph(
+def renamed_graph(graph: Graph, mapping: Mapping[str, str]) -> Graph:
+    """The graph with values renamed, tensors and symbolic scalars."""
+    tables = ("tensor_values", "sym_int_values", "sym_float_values", "sym_bool_values")
+    return changed_graph(
         graph,
         inputs=[renamed(one, mapping) for one in graph.inputs],
         outputs=[renamed(one, mapping) for one in graph.outputs],
         nodes=[_renamed_results(renamed_operands(node, mapping), mapping) for node in graph.nodes],
-        tensor_values={mapping.get(name, name): meta for name, meta in graph.tensor_values.items()},
+        **{table: {mapping.get(name, name): one for name, one in getattr(graph, table).items()} for table in tables},
     )
+
+
+def renamed_values(program: Program, mapping: Mapping[str, str]) -> Program:
+    """The program with values of its root graph renamed, wherever they are named."""
+    module, graph = program.graph_module, program.graph
+    changed = renamed_graph(graph, mapping)
     signature = module.signature
     inputs = [_renamed_input(*pair) for pair in zip(signature.input_specs, changed.inputs, strict=True)]
     outputs = [respecified(*pair) for pair in zip(signature.output_specs, changed.outputs, strict=True)]

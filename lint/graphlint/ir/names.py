@@ -26,3 +26,11 @@ def kept_stem(name: str) -> str:
     """A name like it that torch keeps, if no other value has it."""
     stem = re.sub(r"\W", "_", name, flags=re.ASCII)
     return re.sub(r"_0+(?=\d+$)", "_", stem if stem[:1].isalpha() or stem[:1] == "_" else f"_{stem}")
+
+
+def is_given(name: str) -> bool:
+    """Whether torch may give that name to a list among the results of an op, when it loads a program: it takes the
+    first that is free so far (``generate_getitems`` in ``torch/_export/serde/serialize.py``), and what is called so
+    further down then keeps the program from loading.
+    """
+    return re.fullmatch(r"getitem(_\d+)?", name) is not None

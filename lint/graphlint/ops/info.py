@@ -275,6 +275,10 @@ class OpInfo(msgspec.Struct, frozen=True):
     casts_out: bool = True
     """Of an ``out=`` overload: whether it casts its result to the dtype of what it is given. False where it raises for
     another dtype when it runs, although export takes it."""
+    casts_last: bool = True
+    """Of an ``out=`` overload: whether what it writes into a tensor of another dtype is its twin's result, cast. False
+    where it computes in that dtype, or takes the last steps in it.
+    """
     strided_out: bool = True
     """Of an ``out=`` overload: whether it minds the strides of what it is given. False where it writes other elements
     into a tensor that is not contiguous than its functional twin returns, which is a mistake of torch's kernel.

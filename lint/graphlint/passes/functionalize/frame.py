@@ -19,6 +19,7 @@ from graphlint.ir.edit import (
     changed_node,
     flat,
     renamed,
+    renamed_graph,
     renamed_operands,
     tensor,
     tensors,
@@ -26,6 +27,7 @@ from graphlint.ir.edit import (
     with_operand,
 )
 from graphlint.ir.model import Argument, Graph, GraphRef, NamedArgument, Node
+from graphlint.ir.names import is_given
 from graphlint.ir.strides import Size
 from graphlint.ops.info import OpInfo, operand_of
 from graphlint.passes.functionalize.build import Builder
@@ -297,12 +299,15 @@ class Frame:
         names = [name for output in node.outputs for name in output.tensors()]
         if self.shown.keys().isdisjoint(names):
             return
+        # Who reads what shows nothing that is rewritten is not looked at.
+        disposable = all(name is None or name in self.shown for name in names)
         for name in names:
             ref = self.ref(name)
             if name is None or ref is None:
                 continue
             if ref.name != name:  # the very object that it was given
-                self._views.add(len(self.edit.nodes) - 1)
+                if disposable:
+                    self._views.add(len(self.edit.nodes) - 1)
                 continue
             if ref.step is None or ref.parent is None:
                 continue
@@ -315,7 +320,7 @@ class Frame:
             self.builder.roots[name] = self.builder.root(parent.name)
             self._values[ref] = value, state.version
             state.shown[ref] = value
-            if ref.step.op.kind is None:  # what opens a scope stays, whoever uses it
+            if ref.step.op.kind is None and disposable:  # what opens a scope stays, whoever uses it
                 self._views.add(len(self.edit.nodes) - 1)
 
     # -- writes
@@ -840,7 +845,13 @@ class Frame:
         changes: dict[str, Any] = {}
         if len(self.edit.outputs) != len(self.graph.outputs):
             changes["is_single_tensor_return"] = False
-        return self.edit.finish(**changes)
+        graph = self.edit.finish(**changes)
+        return renamed_graph(graph, self.mistaken(graph)) if self.scope.caller is not None else graph
+
+    def mistaken(self, graph: Graph) -> dict[str, str]:
+        """Other names for values of the finished graph that are called as torch calls lists which an op returns."""
+        names = filter(is_given, [*graph.defined, *graph.tensor_values]) if self.builder.returns_lists else ()
+        return {name: self.edit.claim(f"_{name}") for name in dict.fromkeys(names)}
 
 
 def _carrying(

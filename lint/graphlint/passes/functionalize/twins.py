@@ -174,7 +174,8 @@ def _checked(call: Call, twin: OpInfo, schema: OpSchema) -> Twin:
     _check_overlap(call, twin)
     product = "lowered" in twin.autocast.values()
     adds_up = not twin.same_bits and (op.out_variant or (product and not twin.elementwise))
-    if call.autocast and not twin.tags.isdisjoint(("autocast", "composite")):
+    left_alone = {twin.autocast.get(target.value.meta.device.type) for target in call.targets} == {"none"}
+    if call.autocast and not left_alone and not twin.tags.isdisjoint(("autocast", "composite")):
         verb = "would" if "autocast" in twin.tags else "may"
         raise Obstacle(f"autocast {verb} cast what {twin.name} is given, as it does not for {op.name}")
     written = _written(call)
@@ -191,6 +192,8 @@ def _checked(call: Call, twin: OpInfo, schema: OpSchema) -> Twin:
         elements, numbers = _elements(call, target)
         read = [value.meta for value in elements]
         dtype = _result_dtype(call, twin, own, position, read, numbers)
+        if dtype != own.dtype and _computes_in(own.dtype, call):
+            raise Obstacle(f"{op.name} computes in the dtype that it writes")
         if op.out_variant and twin.random.draws and dtype != own.dtype:
             raise Obstacle(f"{op.name} draws numbers of the dtype that it writes")
         strides = _result_strides(call, twin, own, position, read)
@@ -214,17 +217,15 @@ def _checked(call: Call, twin: OpInfo, schema: OpSchema) -> Twin:
             inexact = f"{op.name} and {twin.name} round complex numbers in different ways"
         elif category(own.dtype) > 1 and adds_up and not alike:
             inexact = f"how {op.name} rounds depends on the strides of the written tensor"
-        elif _may_compute_in(own.dtype, dtype, op, twin):
-            inexact = f"{op.name} may compute in the dtype of what it writes"
     return Twin(results, _cannot_raise(twin, [target.value.meta for target in call.targets]), inexact)
 
 
-def _may_compute_in(given: int, dtype: int | None, op: OpInfo, twin: OpInfo) -> bool:
-    """Whether an ``out=`` form may compute in the dtype that it is given, which is not its twin's: where it is made of
-    several steps, the last ones may (the root of ``std`` of complex numbers).
+def _computes_in(given: int, call: Call) -> bool:
+    """Whether an ``out=`` form computes in the dtype that it is given, which is not its twin's: nothing that is done to
+    the twin's result makes up for that.
     """
-    rounds = dtype is not None and dtype != given and min(category(dtype), category(given)) > 1
-    return rounds and op.out_variant and not twin.elementwise
+    read = {real_part(meta.dtype) if category(meta.dtype) > 1 else FLOAT32 for meta in call.read()}
+    return not call.op.casts_last and category(given) > 1 and read != {real_part(given)}
 
 
 def _written(call: Call) -> list[str]:

@@ -1,8 +1,9 @@
 """The files that git tracks, by name, from its index: to list the folders of a large repository takes longer than a
 check.
 
-The format: ``Documentation/gitformat-index.txt`` of git. Entries of version 2 hold whole paths, each behind 62 bytes that
-end with the flags, and in front of a NUL. Other versions are rare: a sparse work tree has 3, and 4 has to be asked for.
+The format: ``Documentation/gitformat-index.txt`` of git. Entries of version 2 hold whole paths, each behind 62 bytes
+that end with the flags, and in front of a NUL. Other versions are rare: a sparse work tree has 3, and 4 has to be asked
+for.
 """
 
 import os
