@@ -7,6 +7,7 @@ import errno
 import os
 import shutil
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
@@ -113,6 +114,38 @@ def test_extended_attributes_are_kept(path):
         pytest.skip(f"the file system has no extended attributes: {error}")
     replace(path)
     assert os.getxattr(path, "user.origin") == b"registry"
+
+
+def acl(user: int) -> bytes:
+    """An access control list as Linux has it: everything to the owner, reading and writing to one more user."""
+    entries = [(0x01, 7, -1), (0x02, 6, user), (0x04, 5, -1), (0x10, 7, -1), (0x20, 5, -1)]
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+
+
+@pytest.mark.skipif(not hasattr(os, "setxattr"), reason="the platform has no access control lists")
+@pytest.mark.parametrize("own", [False, True])
+def test_the_access_control_list_is_that_of_the_old_file(path, own):
+    """Not what new files in the folder are given."""
+    name = "system.posix_acl_access"
+    try:
+        if own:
+            os.setxattr(path, name, acl(1234))
+        os.setxattr(path.parent, "system.posix_acl_default", acl(4321))
+    except OSError as error:
+        pytest.skip(f"the file system has no access control lists: {error}")
+    before = path.stat().st_mode
+    replace(path)
+    assert path.stat().st_mode == before
+    assert (name in os.listxattr(path)) == own
+    if own:
+        assert os.getxattr(path, name) == acl(1234)
+
+
+def test_times_are_new(path):
+    """What is built of the file has to be built again."""
+    os.utime(path, (1, 1))
+    replace(path)
+    assert path.stat().st_mtime > 1_700_000_000
 
 
 def test_symbolic_link_stays(path, tmp_path):

@@ -22,6 +22,7 @@ GL002 lfs-pointer yes error none
 GL003 code-in-artifact yes error none
 GL004 unloadable-schema no warning none
 GL005 no-programs yes warning none
+GL006 stale-companion yes note none
 GL101 in-place-op yes error safe
 GL102 input-mutation yes error safe
 GL103 buffer-mutation yes error safe
@@ -71,6 +72,7 @@ WITHOUT_EXAMPLE = {
     "GL003": "is about files",
     "GL004": "the text form is always of a schema that loads",
     "GL005": "is about files",
+    "GL006": "is about files",
     "GL306": "see the tests of effects",
     "GL307": "see the tests of effects",
     "GL601": "depends on the target",

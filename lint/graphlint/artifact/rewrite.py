@@ -378,6 +378,8 @@ class PendingReplacement:
         self._descriptor = -1
         self.path = ""
         """The temporary file, in the folder of the file that it may replace."""
+        self.other_names = 0
+        """How many hard links the old file has besides, once it is replaced: they keep the old content."""
 
     def __enter__(self) -> "PendingReplacement":  # noqa: PYI034 - it has no subclasses
         try:
@@ -398,7 +400,8 @@ class PendingReplacement:
         self._discard()
 
     def commit(self) -> None:
-        """Replaces the artifact by the new archive, with the same mode, owner (where permitted) and attributes.
+        """Replaces the artifact by the new archive, with the same mode, owner (where permitted), access control list
+        and attributes. Its times are new: what is built of it has to be built again.
 
         Other hard links to the old file keep the old content: the name gets a new file, since writing into the shared
         one could tear it. On Windows the container is closed first, as open files cannot be replaced there.
@@ -410,7 +413,7 @@ class PendingReplacement:
                 self._close()
                 self._container.close()
             # As late as can be. A writer in the instant that is left would win or lose, but nothing would be torn.
-            self._status()
+            self.other_names = max(self._status().st_nlink - 1, 0)
             os.replace(self.path, self.target)
             self.path = ""
         if sys.platform != "win32":
@@ -489,7 +492,12 @@ def _take_over_attributes(target: str, status: os.stat_result, descriptor: int, 
     if sys.platform == "linux":
         # The attributes of some classes (security.*, trusted.*) need privileges; not having them is no reason to fail.
         with contextlib.suppress(OSError):
-            for name in os.listxattr(target):
+            names = os.listxattr(target)
+            # The folder may have given the new file an access control list that the old one does not have.
+            for name in set(os.listxattr(descriptor)) - set(names):
+                with contextlib.suppress(OSError):
+                    os.removexattr(descriptor, name)
+            for name in names:
                 with contextlib.suppress(OSError):
                     os.setxattr(descriptor, name, os.getxattr(target, name))
     os.fchmod(descriptor, mode)

@@ -1,4 +1,6 @@
-"""GL001 to GL005: artifacts that cannot be read, not by everyone, or not without running what is in them."""
+"""GL001 to GL006: artifacts that cannot be read, not by everyone, or not without running what is in them; what a fix
+leaves stale beside them.
+"""
 
 from collections.abc import Iterator
 from typing import Final
@@ -112,3 +114,20 @@ class UnloadableSchema(Rule):
                 f"schema {major}.{minor} is refused by torch 2.6 and later, which load schema {LOADABLE_MAJOR} only"
             )
             yield Finding(message, no_fix("export the model again with a current torch"))
+
+
+class StaleCompanion(Rule):
+    """What stands beside a rewritten artifact and holds for what it was before.
+
+    ## What it does
+    After `--fix` has rewritten an artifact, tells of the signatures (`model.pt2.sig`, `model.sig` of OpenSSF model
+    signing, `*.sigstore.json`), checksums (`model.pt2.sha256`, `SHA256SUMS`, `model.pt2.dvc`) and other names (hard
+    links) beside it. They are found by their names, and lists by what they list; nothing is verified.
+
+    ## Why is this bad?
+    Whoever verifies the artifact is told that it was tampered with: sign it again, and make the checksums anew. Other
+    names of the file keep the content that it had, for a file is replaced and never written into.
+    """
+
+    code = "GL006"
+    severity = "note"

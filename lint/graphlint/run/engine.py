@@ -28,7 +28,7 @@ from graphlint.rules.base import Rule, no_fix
 from graphlint.rules.code import find_member_code, find_program_code, find_unread_code
 from graphlint.rules.completeness import faults
 from graphlint.rules.diagnostics import Diagnostic
-from graphlint.rules.files import CodeInArtifact, LfsPointer, NoPrograms, UnreadableArtifact
+from graphlint.rules.files import CodeInArtifact, LfsPointer, NoPrograms, StaleCompanion, UnreadableArtifact
 from graphlint.rules.ignore_comments import UnusedIgnore
 from graphlint.rules.linting import Review, lint_view
 from graphlint.rules.settings import Settings
@@ -136,9 +136,11 @@ class _Run:
 
                 exact = all(one.fix.exact for one in self._found["fixed"])
                 verify = None if verifier is None else lambda fixed: verifier(self._path, fixed, exact)
-                self._notes += write_back(
+                written = write_back(
                     self._artifact, self._path, self._settings, kind, self._changes, self._review, verify
                 )
+                self._notes += written.notes
+                self._tell_stale(written.stale, kind)
             changed = bool(self._changes) and action != "diff"
             return msgspec.structs.replace(self._result(), diff="".join(self._diff or ()), changed=changed)
         except (WriteError, FixValidationError, VerificationError, ArtifactError) as error:
@@ -150,6 +152,16 @@ class _Run:
                 return msgspec.structs.replace(self._result(), restored=(), state=(), kept=(), notes=(), error=why)
             result = _Run(self._artifact, self._path, self._settings, self._review).checked()
             return msgspec.structs.replace(result, error=why)
+
+    def _tell_stale(self, stale: Sequence[tuple[str, str]], kind: Literal["fix", "restore"]) -> None:
+        """Note what holds for the file as it was: as findings of a fix; what restores has no report of findings."""
+        if StaleCompanion.code not in self._settings.enabled:
+            return
+        if kind == "restore":
+            self._notes += (f"{what}: {advice}" for what, advice in stale)
+        else:
+            about = (_about_file(StaleCompanion, self._path, what, advice, None) for what, advice in stale)
+            self._found["diagnostics"] += about
 
     def _each(self, work: Callable[[ProgramEntry, Document], None]) -> None:
         if self._artifact.note:

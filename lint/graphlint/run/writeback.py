@@ -1,18 +1,20 @@
 """From changed programs to the file: written beside the old one, read and linted again, then put in its place."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import msgspec
 
 from graphlint import __version__
 from graphlint.artifact.artifact import Artifact, ProgramEntry, open_artifact
+from graphlint.artifact.companions import companions
 from graphlint.artifact.constants import changed_constants
 from graphlint.artifact.errors import ArtifactError, FixValidationError
 from graphlint.artifact.limits import UNLIMITED
 from graphlint.artifact.rewrite import Changes, PendingReplacement
 from graphlint.ir.document import Document
 from graphlint.passes.state import Piece
+from graphlint.report.formats.phrasing import enumerated
 from graphlint.rules.diagnostics import Diagnostic
 from graphlint.rules.fixing import ChangedProgram
 from graphlint.rules.linting import Review, lint_view
@@ -53,6 +55,14 @@ class Change(msgspec.Struct, frozen=True, eq=False):
         return cls(entry, data, record, written, list(remaining), made.new_buffers, made.old_buffers, made.state)
 
 
+class Written(msgspec.Struct, frozen=True):
+    """What there is to say of a file that was written."""
+
+    notes: tuple[str, ...]
+    stale: tuple[tuple[str, str], ...]
+    """What holds for the old one, each with what to do about it."""
+
+
 def write_back(
     artifact: Artifact,
     path: str,
@@ -61,8 +71,8 @@ def write_back(
     changes: list[Change],
     review: Review | None,
     verify: Callable[[str], None] | None,
-) -> tuple[str, ...]:
-    """Put the changed programs in the place of the old ones; notes on that.
+) -> Written:
+    """Put the changed programs in the place of the old ones.
 
     ``verify`` is given the path of the new file and raises VerificationError if it must not be. Raises WriteError,
     ArtifactError and FixValidationError, too; the old file is untouched then.
@@ -96,7 +106,20 @@ def write_back(
         if verify is not None:
             verify(pending.path)
         pending.commit()
-    return notes
+    return Written(notes, tuple(_stale(path, pending.other_names)))
+
+
+def _stale(path: str, other_names: int) -> Iterator[tuple[str, str]]:
+    """What beside a rewritten artifact holds for what it was before, and what to do about it."""
+    beside = companions(path)
+    if beside:
+        names = enumerated([repr(name) for name in beside])
+        verb = "holds" if len(beside) == 1 else "hold"
+        yield f"{names} beside it {verb} for what it was before", "sign it again, and make checksums anew"
+    if other_names:
+        links = "another name (hard link)" if other_names == 1 else f"{other_names} other names (hard links)"
+        keeps = "keeps" if other_names == 1 else "keep"
+        yield f"{links} of the file {keeps} the content that it had", "link them to the new file, or fix them, too"
 
 
 def _moved_state(
