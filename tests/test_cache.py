@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.benchmarks.programs import write_artifact
 
 import graphlint.run.cache
 import graphlint.run.engine
@@ -25,7 +27,7 @@ from graphlint.artifact.source import FileSource
 from graphlint.ops.specifiers import required
 from graphlint.ops.table import covered
 from graphlint.report.results import FileResult
-from graphlint.run.cache import SEAL_SIZE, TAG, clean, lookup, seal, stamp_of, store
+from graphlint.run.cache import SEAL_SIZE, TAG, Basis, Kept, clean, digest_of, lookup, seal, spans_of, stamp_of, store
 from graphlint.run.pool import Task, attempt, is_clean, known_outcome, with_caches
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
@@ -120,15 +122,64 @@ def test_a_result_is_found_again(check, look_up):
     assert look_up() == result
 
 
-def test_the_artifact_is_not_opened(check, look_up, artifact, monkeypatch):
+def test_the_artifact_is_not_linted(check, look_up, artifact, monkeypatch):
     result = check()
     real = FileSource.__init__
     monkeypatch.setattr(
         FileSource,
         "__init__",
-        lambda self, path: pytest.fail("the artifact is opened") if str(path) == str(artifact) else real(self, path),
+        lambda self, path: pytest.fail("the artifact is linted") if str(path) == str(artifact) else real(self, path),
     )
     assert look_up() == result
+
+
+@pytest.fixture
+def times_that_stand_still(monkeypatch, artifact):
+    """A file system without change times, on which somebody sets back the time of modification."""
+    stamp = stamp_of(str(artifact))
+    monkeypatch.setattr("graphlint.run.cache.stamp_of", lambda path: stamp)
+
+
+MEMBERS = ["models/model.json", "data/sample_inputs/model.pt", "weights_config.json", "archive_version"]
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+def test_other_content_of_the_same_size_and_times(check, artifact, look_up, times_that_stand_still, member):
+    result = check()
+    assert look_up() == result
+    with Container(artifact) as container:
+        [name] = [name for name in container.members if name.endswith(member)]
+        place = container.data_offset(container.members[name]) + container.members[name].size // 2
+    data = bytearray(artifact.read_bytes())
+    data[place] ^= 1  # and the checksum says nothing of it
+    artifact.write_bytes(data)
+    assert look_up() is None
+
+
+def test_a_clean_file_that_becomes_another_one(check, artifact, look_up, times_that_stand_still):
+    """Of the same size and times: never taken for clean."""
+    shutil.copyfile(NEWEST / "clean.pt2", artifact)
+    assert check().diagnostics == ()
+    assert look_up() is not None
+    size = artifact.stat().st_size
+    shutil.copyfile(NEWEST / "input_mutation.pt2", artifact)
+    with artifact.open("ab") as stream:
+        stream.truncate(size)
+    assert look_up() is None
+
+
+def test_what_was_read_is_put_together():
+    assert spans_of({(10, 5), (0, 3), (15, 5), (12, 2), (3, 1), (30, 0)}) == [(0, 4), (10, 20), (30, 30)]
+    assert spans_of(set()) == []
+
+
+def test_little_is_read_of_an_artifact_with_weights(check, artifact, folder):
+    write_artifact(artifact, nodes=10, writes=2, weights=1 << 24)
+    age(artifact)
+    check()
+    kept = msgspec.msgpack.decode(entries(folder)[0].read_bytes()[SEAL_SIZE:], type=Kept)
+    assert sum(end - start for start, end in kept.spans) < 1 << 18
+    assert kept.digest == digest_of(str(artifact), kept.spans)
 
 
 def test_a_fresh_stamp_is_not_trusted(check, artifact, look_up, folder, monkeypatch):
@@ -273,7 +324,9 @@ def test_an_entry_of_another_shape_or_stamp(check, look_up, folder, artifact, de
     result = check()
     [entry] = entries(folder)
     good, stamp = entry.read_bytes()[SEAL_SIZE:], stamp_of(str(artifact))
-    for body in (good, *map(msgspec.msgpack.encode, ({"result": 1}, [1, 2], 7))):
+    kept = msgspec.msgpack.decode(good)
+    poisoned = msgspec.msgpack.encode([kept[0], bytes(len(kept[1])), kept[2]])
+    for body in (good, poisoned, *map(msgspec.msgpack.encode, ({"result": 1}, [1, 2], 7))):
         entry.write_bytes(seal(default_rules, stamp, body) + body)
         assert look_up() == (result if body == good else None)
     entry.write_bytes(seal(default_rules, (*stamp[:-1], 1), good) + good)
@@ -366,12 +419,13 @@ class TestFolder:
         assert look_up() is None
 
     def test_many_runs_at_once(self, folder, default_rules, artifact):
-        expected = attempt(Task(str(artifact), default_rules)).result
+        with Basis(str(artifact)) as basis:
+            expected = attempt(Task(str(artifact), default_rules)).result
         found: list[FileResult | None] = []
 
         def work() -> None:
             for _ in range(30):
-                store(folder, str(artifact), default_rules, stamp_of(str(artifact)), expected)
+                store(folder, str(artifact), default_rules, basis, expected)
                 found.append(lookup(folder, str(artifact), default_rules))
 
         threads = [threading.Thread(target=work) for _ in range(4)]
@@ -382,6 +436,92 @@ class TestFolder:
         assert found == [expected] * 120
         assert len(entries(folder)) == 1
         assert not list(Path(folder).rglob("*.tmp"))
+
+    @POSIX
+    @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may give files away")
+    def test_entries_of_another_user(self, check, look_up, folder, monkeypatch):
+        """Whoever can write into the folder could say that anything is clean."""
+        result = check()
+        [entry] = entries(folder)
+        os.chown(entry, 4321, 4321)
+        assert look_up() is None
+        monkeypatch.setattr(os, "geteuid", lambda: 4321)
+        assert look_up() == result
+        os.chown(entry, 0, 0)
+        assert look_up() == result, "the superuser could do anything"
+
+    @POSIX
+    @pytest.mark.parametrize("kind", ["pipe", "link", "folder", "endless"])
+    def test_what_is_no_file_of_its_own(self, check, look_up, folder, tmp_path, kind):
+        result = check()
+        [entry] = entries(folder)
+        entry.rename(tmp_path / "moved")
+        if kind == "pipe":
+            os.mkfifo(entry)
+        elif kind == "folder":
+            entry.mkdir()
+        elif kind == "link":
+            entry.symlink_to(tmp_path / "moved")
+        else:
+            entry.touch()
+            os.truncate(entry, 1 << 40)
+        assert look_up() is None
+        assert check() == result
+        assert (look_up() is None) == (kind == "folder")
+
+    @POSIX
+    def test_a_disk_that_is_really_full(self, tmp_path, artifact):
+        with small_disk(tmp_path) as disk:
+            (disk / "filler").write_bytes(bytes(1 << 14))
+            with contextlib.suppress(OSError), (disk / "filler").open("ab") as stream:
+                while True:
+                    stream.write(bytes(1 << 12))
+                    stream.flush()
+            for _ in range(2):
+                ran = run(artifact.parent, "--cache-dir", str(disk / "cache"), str(artifact))
+                assert (ran.returncode, ran.stderr) == (1, b"")
+                assert b"GL103" in ran.stdout
+
+    @POSIX
+    def test_a_disk_that_is_really_read_only(self, tmp_path, artifact):
+        with small_disk(tmp_path) as disk:
+            shutil.copyfile(artifact, disk / "model.pt2")
+            subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+            for _ in range(2):
+                ran = run(disk, "model.pt2")
+                assert (ran.returncode, ran.stderr) == (1, b"")
+                assert b"GL103" in ran.stdout
+
+    def test_two_processes_at_once(self, tmp_path):
+        """In one folder, each with workers, and of two versions: each says what there is."""
+        for number in range(12):
+            shutil.copyfile(NEWEST / ("clean.pt2" if number % 2 else "key_value_cache.pt2"), tmp_path / f"{number}.pt2")
+        code = "import graphlint.run.cache as one; one._code = lambda: {!r}\n" + RUN
+        commands = [[sys.executable, "-c", code.format(version), "-q", "--isolated", "--jobs=1"] for version in "ab"]
+        for _ in range(2):
+            running = [
+                subprocess.Popen(command, cwd=tmp_path, env=WITH_CACHE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                for command in commands * 2
+            ]
+            said = {one.communicate(timeout=120) for one in running}
+            assert len(said) == 1
+            assert said.pop()[1] == b""
+            assert {one.returncode for one in running} == {1}
+        assert len(entries(str(tmp_path))) == 12
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path):
+    """A file system of 64 KiB."""
+    disk = folder / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("file systems can't be mounted here (needs root)")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 class TestClean:

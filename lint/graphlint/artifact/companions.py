@@ -30,7 +30,7 @@ _MOST_BYTES: Final = 1 << 24
 
 
 def companions(path: str) -> list[str]:
-    """Names of the files beside an artifact that hold for its content, in order; of a link, also beside what it is to."""
+    """Names of the files beside an artifact, and beside what it is a link to, that hold for its content; in order."""
     found: set[str] = set()
     for place in dict.fromkeys((os.path.abspath(path), os.path.realpath(path))):
         with contextlib.suppress(OSError):

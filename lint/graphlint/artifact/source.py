@@ -3,6 +3,7 @@
 import os
 import stat
 import sys
+from contextvars import ContextVar
 
 from graphlint.artifact.errors import UnavailableError
 
@@ -23,6 +24,10 @@ class ByteSource:
 
     def close(self) -> None:
         """Lets go of what is open, if anything is."""
+
+
+READS: ContextVar[set[tuple[int, int]] | None] = ContextVar("reads", default=None)
+"""Where it is a set, what is read of files is noted in it: offset and length, as they were asked for."""
 
 
 class FileSource(ByteSource):
@@ -47,6 +52,8 @@ class FileSource(ByteSource):
         self.size = self.status.st_size
 
     def read_at(self, offset: int, length: int) -> bytes:
+        if (reads := READS.get()) is not None:
+            reads.add((offset, length))
         pieces: list[bytes] = []
         try:
             os.lseek(self.descriptor, offset, os.SEEK_SET)

@@ -1,14 +1,15 @@
 """Results of earlier checks: an artifact that has not changed is not linted again.
 
 An artifact has one entry, a file whose name is a digest of the artifact's path (relative to the cache, so that both can
-move). In front of the result stands its seal: a digest of the result, of the artifact's stamp, of the settings and of
-graphlint itself. A result holds as long as the seal is that of today. A file that was written less than
-:data:`RACY_NS` before a check gets no entry: what is written to it within the resolution of the file system's clock
-would leave the stamp as it is.
+move). It holds the result and its *basis*: which bytes of the artifact were read for it, and a digest of them. In front
+stands a seal: a digest of all that, of the artifact's stamp, of the settings and of graphlint itself. A result holds as
+long as the seal is that of today, and the bytes are what they were: times alone do not tell, for they can be set back,
+and some file systems have no change time. Only what no result depends on, the values of weights, may change unnoticed
+where size, times and inode stay the same.
 
-Content that changes while size, times and inode stay the same is not noticed. On POSIX systems no program can do that,
-as the change time is the system's; Windows has no change time there. A cache never fails a run: whatever goes wrong
-with an entry means that there is none. Entries are replaced in one step, so that runs can share a cache.
+An artifact that was written less than :data:`RACY_NS` before a check gets no entry. A cache never fails a run: whatever
+goes wrong with an entry means that there is none. Entries of other users count for nothing, as they could say of any
+file that it is clean. Entries are replaced in one step, so that runs can share a cache.
 """
 
 # Importing pathlib, tempfile and shutil would cost more than a lookup does.
@@ -17,13 +18,15 @@ import contextlib
 import functools
 import hashlib
 import os
+import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from graphlint import __version__
+from graphlint.artifact.source import READS
 from graphlint.report.results import FileResult
 from graphlint.rules.settings import Acceptance, Settings
 
@@ -36,7 +39,9 @@ MARKS = {
 """What tells backups and version control to leave a cache alone."""
 RACY_NS = 2 * 10**9
 """The coarsest clock in use is that of FAT."""
-SEAL_SIZE = 16
+SEAL_SIZE = DIGEST_SIZE = 16
+LARGEST = 1 << 28
+"""Bytes of an entry. Of thousands of findings one has a few millions."""
 
 
 def stamp_of(path: str) -> tuple[int, ...] | None:
@@ -50,22 +55,77 @@ def stamp_of(path: str) -> tuple[int, ...] | None:
     return None
 
 
+class Basis(contextlib.AbstractContextManager["Basis"]):
+    """What a result is based on: what is read of an artifact while this is open, and its stamp before."""
+
+    def __init__(self, path: str) -> None:
+        self.stamp = stamp_of(path)
+        self.reads: set[tuple[int, int]] = set()
+
+    def __enter__(self) -> "Basis":  # noqa: PYI034 - it has no subclasses
+        self._token = READS.set(self.reads)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        READS.reset(self._token)
+
+
+class Kept(msgspec.Struct, array_like=True):
+    """An entry's content."""
+
+    spans: list[tuple[int, int]]
+    """Start and end of what was read, in order and apart."""
+    digest: bytes
+    result: FileResult
+
+
+def spans_of(reads: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The parts of a file that were read, put together."""
+    found: list[tuple[int, int]] = []
+    for start, length in sorted(reads):
+        if found and start <= found[-1][1]:
+            found[-1] = found[-1][0], max(start + length, found[-1][1])
+        else:
+            found.append((start, start + length))
+    return found
+
+
+def digest_of(path: str, spans: Iterable[tuple[int, int]]) -> bytes:
+    """The digest of these parts of a file. Raises OSError."""
+    digest = hashlib.blake2b(digest_size=DIGEST_SIZE)
+    with open(path, "rb", buffering=0) as stream:
+        for start, end in spans:
+            stream.seek(start)
+            left = end - start
+            while left and (piece := stream.read(min(left, 1 << 20))):
+                digest.update(piece)
+                left -= len(piece)
+    return digest.digest()
+
+
 def lookup(folder: str, path: str, settings: Settings) -> FileResult | None:
     """The result of checking the artifact at ``path``, if it is known."""
-    with contextlib.suppress(OSError, ValueError, msgspec.MsgspecError):
-        data, stamp = _content(_entry(folder, path)), stamp_of(path)
+    with contextlib.suppress(OSError, ValueError, msgspec.MsgspecError, RecursionError):
+        data, stamp = _own_content(_entry(folder, path)), stamp_of(path)
         if stamp is not None and data[:SEAL_SIZE] == seal(settings, stamp, data[SEAL_SIZE:]):
-            return _with_path(msgspec.msgpack.decode(data[SEAL_SIZE:], type=FileResult), path)
+            kept = msgspec.msgpack.decode(data[SEAL_SIZE:], type=Kept)
+            if digest_of(path, kept.spans) == kept.digest:
+                return _with_path(kept.result, path)
     return None
 
 
-def store(folder: str, path: str, settings: Settings, stamp: tuple[int, ...] | None, result: FileResult) -> None:
-    """Keep the result of a check of the artifact at ``path``, which had the stamp before the check, in ``folder``."""
+def store(folder: str, path: str, settings: Settings, basis: Basis, result: FileResult) -> None:
+    """Keep the result of a check of the artifact at ``path`` in ``folder``, and what it is based on."""
     # What could not be read may be readable next time, for reasons that are not in the file.
+    stamp = basis.stamp
     if result.unreadable or stamp is None or stamp_of(path) != stamp:
         return
     with contextlib.suppress(OSError, ValueError):  # a full disk, a read-only folder; names that are no text
-        body = msgspec.msgpack.encode(_with_path(result, ""))  # a path need be no text
+        spans = spans_of(basis.reads)
+        kept = Kept(spans, digest_of(path, spans), _with_path(result, ""))  # a path need be no text
+        if stamp_of(path) != stamp:
+            return
+        body = msgspec.msgpack.encode(kept)
         entry = _entry(folder, path)
         _make(folder)
         temporary = f"{entry}.{os.getpid()}-{os.urandom(4).hex()}.tmp"
@@ -130,6 +190,18 @@ def _files(folder: str) -> Iterator[tuple[str, os.stat_result]]:
 
 def _content(path: str) -> bytes:
     with open(path, "rb") as stream:
+        return stream.read()
+
+
+def _own_content(path: str) -> bytes:
+    """The content of a regular file of this user's, or of the superuser's. Raises OSError, ValueError."""
+    # Opening a named pipe would wait for a writer, and a link may lead to anything.
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
+    with open(os.open(path, flags), "rb") as stream:
+        status = os.fstat(stream.fileno())
+        others = sys.platform != "win32" and status.st_uid not in (0, os.geteuid())
+        if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST or others:
+            raise ValueError("it is no entry that is to be trusted")
         return stream.read()
 
 

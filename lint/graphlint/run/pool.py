@@ -129,12 +129,12 @@ def _processed(task: Task, process: Process | None, reviewer: Reviewer | None) -
         work = partial(work, review=partial(accept, task.path, task.settings.acceptance))
     if not task.cache:
         return work(task.path, task.settings, task.action)
-    from graphlint.run.cache import stamp_of, store
+    from graphlint.run.cache import Basis, store
 
-    stamp = stamp_of(task.path)
-    result = work(task.path, task.settings, task.action)
+    with Basis(task.path) as basis:
+        result = work(task.path, task.settings, task.action)
     if task.action == "check" or is_clean(result):
-        store(task.cache, task.path, task.settings, stamp, result)
+        store(task.cache, task.path, task.settings, basis, result)
     return result
 
 
