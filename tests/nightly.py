@@ -3,7 +3,7 @@
 ::
 
     python tests/nightly.py                                                    # some hours
-    python tests/nightly.py --programs 40 --mutations 200 --samples 100 --models gpt2 clip   # a minute or two
+    python tests/nightly.py --programs 40 --mutations 200 --samples 100 --size 20000 --models clip   # a few minutes
     python tests/nightly.py --seed 4711                                        # once more
 
 Prints each command with its seed, and a summary. Exit status 1 where something is not as it has to be; failures are
@@ -47,6 +47,17 @@ def steps(options: argparse.Namespace) -> Steps:
             "--save",
             f"{options.save}/hostile",
         ],
+        "shapes": [
+            "tests/fuzz/shapes.py",
+            "--mixtures",
+            str(options.mixtures),
+            "--size",
+            str(options.size),
+            "--seed",
+            str(options.seed),
+            "--save",
+            f"{options.save}/shapes",
+        ],
         "fuzzer": ["tests/fuzz/fuzz.py", "--mutations", str(options.mutations), *shared, f"{options.save}/mutations"],
     }
 
@@ -73,6 +84,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--programs", type=int, default=5000)
     parser.add_argument("--mutations", type=int, default=20000)
     parser.add_argument("--samples", type=int, default=20000, help="hostile artifacts")
+    parser.add_argument("--mixtures", type=int, default=30, help="random programs as large as their file may be")
+    parser.add_argument("--size", type=int, default=5_000_000, help="bytes of an artifact of every shape")
     parser.add_argument("--models", nargs="*", default=[], metavar="MODEL", help="default: all of the zoo")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--save", type=Path, default=Path("nightly-failures"))

@@ -18,7 +18,9 @@ def test_every_step_runs_and_one_that_fails_is_told(capfd):
 
 
 def test_the_seed_goes_to_every_step():
-    options = argparse.Namespace(seed=4711, programs=1, mutations=2, samples=3, models=["gpt2"], jobs=1, save="kept")
+    options = argparse.Namespace(
+        seed=4711, programs=1, mutations=2, samples=3, mixtures=4, size=5, models=["gpt2"], jobs=1, save="kept"
+    )
     commands = nightly.steps(options)
     assert all((nightly.TESTS.parent / command[0]).is_file() for command in commands.values() if command[0] != "-m")
     assert all("4711" in command for name, command in commands.items() if name != "checks")

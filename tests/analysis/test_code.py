@@ -14,6 +14,7 @@ from graphlint.ir.document import Document
 from graphlint.ir.executable import program_code
 from graphlint.ir.model import Program
 from graphlint.rules.code import find_code, find_program_code
+from graphlint.run.api import lint
 from graphlint.run.engine import read_document
 
 from .attacks import MKDIR, made, saved
@@ -257,6 +258,18 @@ def test_members_that_are_more_than_tensors(artifacts, tmp_path):
             f'member "{root}/extra/notes" differs from "{root}/extra/Notes" in case only',
             f'member "{root}/models/other" is not one of the programs, but torch loads it as one',
         }
+
+
+@pytest.mark.parametrize("name", ["models/evil.xson", "models/below/evil.jsoN", "models/x"])
+def test_a_program_that_is_not_called_so(artifacts, tmp_path, name):
+    """torch 2.8 and later load everything in the folder, whatever its name ends in, and evaluate what is in it."""
+    path = tmp_path / "hidden.pt2"
+    with open_artifact(artifacts / "2.13.0" / "clean.pt2") as original, path.open("wb") as file:
+        member = f"{original.root}/{name}"
+        write_archive(original.container, {member: original.read_program(original.programs[0])}, file)
+    [found] = lint(path).diagnostics
+    assert (found.code, found.member) == ("GL003", member)
+    assert found.message == "is none of the programs, but torch takes it for one"
 
 
 @pytest.mark.parametrize("guards", [["1 == 1"] * 200_000, ["1" + " + 1" * 500_000]], ids=["many", "long"])

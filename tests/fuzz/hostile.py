@@ -30,7 +30,7 @@ if __name__ == "__main__":
 from tests.analysis import attacks
 from tests.fuzz.loading import PAYLOAD, Loader
 
-from graphlint.artifact.artifact import open_artifact
+from graphlint.artifact.artifact import Artifact, ProgramEntry, open_artifact
 from graphlint.artifact.pickles import ALLOWED
 from graphlint.artifact.rewrite import write_archive
 from graphlint.run.api import lint
@@ -457,6 +457,8 @@ def case(seed: int, number: int) -> Case:
             how = rng.choice(["json", "json", "json", "pickle", "pickle", "both"])
             if how != "pickle":
                 changes[entry.member] = change_json(rng, artifact.read_program(entry))
+            if how != "pickle" and rng.random() < 0.05:
+                changes |= _hidden(rng, artifact, entry, changes.pop(entry.member))
             if how != "json":
                 place = rng.choice(["sample_inputs", "sample_inputs", "sample_inputs", "weights", "constants"])
                 changes[f"{artifact.root}/data/{place}/{entry.name}.pt"] = make_pickle(rng)
@@ -467,6 +469,17 @@ def case(seed: int, number: int) -> Case:
             header = made.index(f"{entry.member}".encode()) - 30
             struct.pack_into("<H", made, header + 6, struct.unpack_from("<H", made, header + 6)[0] | 1)
     return Case(f"{number}: {name}, {how}", bytes(made))
+
+
+def _hidden(rng: random.Random, artifact: Artifact, entry: ProgramEntry, program: bytes) -> dict[str, bytes]:
+    """The program beside the honest one, under a name that is none."""
+    data, read = f"{artifact.root}/data", artifact.container.read
+    return {
+        f"{artifact.root}/models/b{rng.choice(['.xson', '.jsoN', '_____', '/json'])}": program,
+        f"{data}/sample_inputs/b.pt": read(str(entry.sample_inputs)),
+        f"{data}/weights/b_weights_config.json": read(str(entry.weights_config)),
+        f"{data}/constants/b_constants_config.json": read(str(entry.constants_config)),
+    }
 
 
 def try_case(loader: Loader, made: Case, save: Path | None = None) -> Finding:

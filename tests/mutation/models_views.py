@@ -76,6 +76,26 @@ class PiecesOfSplitChunkUnbind(nn.Module):
         return y, a, b, q, u[2]
 
 
+@model(R(50, 4))
+class ManyPieces(nn.Module):
+    """So many that each is taken again on its own."""
+
+    def forward(self, x):
+        y = x * 1
+        rows = y.unbind(0)
+        rows[3].add_(1)
+        y.mul_(2)
+        pieces = torch.split(y, 2, 0)
+        pieces[7].mul_(3)
+        rows[15].add_(rows[14])
+        chunks = y.t().chunk(25, 1)
+        chunks[24].sub_(1)
+        uneven = torch.split(y, [1] * 30 + [5] * 4, 0)
+        uneven[33].add_(2)
+        uneven[29].neg_()
+        return y, rows[3], rows[49], pieces[7] + pieces[24], chunks[0], uneven[33], uneven[0], sum(rows)
+
+
 @model(R(6, 4))
 class PiecesOfTensorSplitAndHsplit(nn.Module):
     def forward(self, x):

@@ -349,16 +349,19 @@ class GraphEdit:
         """What is recorded of symbolic values and of objects, where it is more than it was."""
         self._numbers: dict[str, int] = {}
         """Up to which number the names that begin with a stem are taken."""
+        self._taken: dict[str, int] = {}
+        """The same of names that have a number at once (:meth:`fresh`)."""
         self._names = {*graph.defined, *graph.tensor_values, *graph.sym_int_values, *graph.sym_bool_values}
         self._names.update(one.as_custom_obj.name for one in graph.inputs if one.as_custom_obj is not None)
         self._names.update([node.name for node in graph.nodes if node.name])
         self._names.update(sub.name for node in graph.callers() for sub in node.subgraphs())
 
-    def fresh(self, stem: str, start: int = 0) -> str:
-        """The first free one of ``stem0``, ``stem1``, …, counted from ``start``; taken from then on."""
-        number = start
+    def fresh(self, stem: str) -> str:
+        """The first free one of ``stem0``, ``stem1``, …; taken from then on."""
+        number = self._taken.get(stem, 0)
         while f"{stem}{number}" in self._names:
             number += 1
+        self._taken[stem] = number
         return self.claim(f"{stem}{number}")
 
     def claim(self, name: str) -> str:

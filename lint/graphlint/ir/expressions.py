@@ -34,7 +34,7 @@ _COMPARISONS: Final = {
     "Ne": "!=",
 }
 _FLOOR: Final = "Max(1, "
-_MAX_TERMS: Final = 64
+_MAX_TERMS: Final = 32
 _MAX_FACTORS: Final = 64
 """Of the atoms in a term."""
 _MAX_LENGTH: Final = 1 << 16
@@ -90,10 +90,7 @@ class Expression:
         terms: dict[_Monomial, int] = {}
         for left, left_factor in self.terms.items():
             for right, right_factor in other.terms.items():
-                powers = dict(left)
-                for name, power in right:
-                    powers[name] = powers.get(name, 0) + power
-                monomial = tuple(sorted((name, power) for name, power in powers.items() if power))
+                monomial = _times(left, right) if left and right else left or right
                 terms[monomial] = terms.get(monomial, 0) + left_factor * right_factor
         return Expression(terms)
 
@@ -126,7 +123,14 @@ class Expression:
         return " ".join(parts)
 
 
-@lru_cache(maxsize=4096)
+def _times(left: _Monomial, right: _Monomial) -> _Monomial:
+    powers = dict(left)
+    for name, power in right:
+        powers[name] = powers.get(name, 0) + power
+    return tuple(sorted((name, power) for name, power in powers.items() if power))
+
+
+@lru_cache(maxsize=1 << 14)
 def parse_expression(text: str) -> Expression:
     """Parse either spelling. Raises :class:`ProgramError` where the text is no expression."""
     if len(text) > _MAX_LENGTH:
@@ -158,7 +162,7 @@ def canonical(size: int | str) -> str:
     return str(as_expression(size))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=1 << 14)
 def stride_of(size: str) -> int | str:
     """A stride in its canonical spelling without the floors of 1 that torch gives it, ``Max(1, s0 - 1)``. They count
     where a size is 0; then there are no elements to be found.

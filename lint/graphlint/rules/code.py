@@ -119,6 +119,7 @@ def find_member_code(artifact: Artifact, allow_globals: Sequence[str] = ()) -> I
 
 
 def _member_code(artifact: Artifact, allow_globals: Sequence[str]) -> Iterator[Code]:
+    yield from _hidden(artifact)
     scan = Scan(artifact.limits, allowing(allow_globals))
     for one in _unpickled(artifact, scan):
         if isinstance(one, Code):
@@ -203,10 +204,17 @@ def _listed(
 def _confusions(artifact: Artifact) -> Iterator[Code]:
     """Members that torch could take for others."""
     spellings: dict[bytes, str] = {}
-    models = folded(f"{artifact.root}/models/")
     for member in artifact.container.members:
         twin = spellings.setdefault(folded(member), member)
         if twin != member:
             yield Code(member, f"differs from {quoted(twin)} in case only")
-        elif folded(member).startswith(models) and all(member != entry.member for entry in artifact.programs):
+
+
+def _hidden(artifact: Artifact) -> Iterator[Code]:
+    """Programs that are not called so: torch 2.8 and later take everything in the folder for one, cut the last five
+    characters off its name, and evaluate what is in it.
+    """
+    models, programs = folded(f"{artifact.root}/models/"), {entry.member for entry in artifact.programs}
+    for member in artifact.container.members if artifact.root else ():
+        if member not in programs and folded(member).startswith(models) and not member.endswith("/"):
             yield Code(member, "is not one of the programs, but torch loads it as one")

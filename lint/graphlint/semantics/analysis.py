@@ -45,9 +45,8 @@ class Write(msgspec.Struct, frozen=True, eq=False):
         if self.site.op is None or not self.site.op.in_place_view:
             return None
         # An input of a called graph is the caller's object.
-        while ref.parent is not None and (ref.step is None or ref.step.op.in_place_view or ref.may_be_operand):
-            ref = ref.parent
-        return ref if ref.step is not None else None
+        made = ref.made
+        return made if made.step is not None else None
 
     @property
     def kind(self) -> StorageKind:

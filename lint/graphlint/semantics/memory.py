@@ -104,6 +104,8 @@ class Ref(msgspec.Struct, eq=False):
     depth: int = 0
     """How many steps lead to it from :attr:`base`."""
     _base: Ref | None = None
+    made_as: Ref | None = None
+    """:attr:`made`, once somebody has asked."""
     _views: int = 0
     _first: tuple[str, ...] = ()
 
@@ -126,6 +128,23 @@ class Ref(msgspec.Struct, eq=False):
             return False
         own, other = self.graph.meta(self.name), self.parent.graph.meta(self.parent.name)
         return own is None or other is None or own.shape == other.shape
+
+    @property
+    def made(self) -> Ref:
+        """The reference that this tensor object had when it was made: before in-place views, calls, and ops that may
+        return what they are given.
+        """
+        passed: list[Ref] = []
+        ref = self
+        while ref.made_as is None and ref.parent is not None:
+            if ref.step is not None and not ref.step.op.in_place_view and not ref.may_be_operand:
+                break
+            passed.append(ref)
+            ref = ref.parent
+        made = ref.made_as or ref
+        for one in passed:
+            one.made_as = made
+        return made
 
     def way(self) -> list[Ref]:
         """The references from the one after :attr:`base` to this one."""
@@ -176,6 +195,7 @@ class Ref(msgspec.Struct, eq=False):
             self.certain and certain,
             self.depth + (step is not None) if inside else 0,
             self.base if inside else None,
+            None,
             self._views + told,
             first,
         )
@@ -319,6 +339,7 @@ class Memory:
         if op is None or not rules:
             return
         steps = {rule.argument: Step(graph, node, op, rule.argument) for rule in rules}
+        given = {argument: _given(node, argument) for argument in steps}
         number = 0
         for position, output in enumerate(node.outputs):
             results = output.tensors()
@@ -331,7 +352,7 @@ class Memory:
                 for rule in rules:
                     if rule.result in (None, position):
                         place = (index, len(results), number - 1)
-                        refs, decided = self._shared(rule, steps[rule.argument], result, place)
+                        refs, decided = self._shared(rule, steps[rule.argument], given[rule.argument], result, place)
                         found += refs
                         uncertain |= not decided
                 if not found or uncertain:
@@ -340,18 +361,17 @@ class Memory:
                     raise ProgramError(f"%{result} may show the memory of more than {MOST_STORAGES} values")
                 binding[result] = tuple(found)
 
-    def _shared(self, rule: Alias, step: Step, result: str, place: tuple[int, int, int]) -> tuple[list[Ref], bool]:
+    def _shared(
+        self, rule: Alias, step: Step, given: list[str], result: str, place: tuple[int, int, int]
+    ) -> tuple[list[Ref], bool]:
         """What the result shows by one rule, and whether that is for certain.
 
-        ``place`` is the result's index in its list, and the list's length (0 and 1 for a result of its own), and its
-        index over all results.
+        ``given`` are the tensors of the rule's argument. ``place`` is the result's index in its list, and the list's
+        length (0 and 1 for a result of its own), and its index over all results.
         """
         graph, node, op = step.graph, step.node, step.op
-        argument = node.input(rule.argument)
-        if argument is None:
-            return [], True
         index, count, number = place
-        names = [name for name in argument.tensors() if name is not None]
+        names = given
         if count > 1 and len(names) == count:
             names = [names[index]]  # ops from a list to a list (broadcast_tensors, meshgrid) go one by one
         found: list[Ref] = []
@@ -460,6 +480,12 @@ class Memory:
             binding[result] = (self._born(graph, "unknown", result, certain=False),)
 
 
+def _given(node: Node, argument: str) -> list[str]:
+    """The tensors that a node is given as an argument."""
+    operand = node.input(argument)
+    return [] if operand is None else [name for name in operand.tensors() if name is not None]
+
+
 def _bits(ops: OpTable, refs: Sequence[Ref]) -> frozenset[StepKind] | None:
     """Which bits are set that tell how to read a value's elements; None where that is not known. Most new tensors have
     none, nor has what an artifact holds. What a caller hands in may have some.
@@ -489,10 +515,13 @@ def _bits(ops: OpTable, refs: Sequence[Ref]) -> frozenset[StepKind] | None:
     return frozenset(found)
 
 
-def moved_to(moved: Mapping[Ref, Ref], ref: Ref) -> Ref:
-    """What an object refers to after the in-place views in ``moved``."""
+def moved_to(moved: dict[Ref, Ref], ref: Ref) -> Ref:
+    """What an object refers to after the in-place views in ``moved``, which then leads there at once."""
+    passed: list[Ref] = []
     while ref in moved:
+        passed.append(ref)
         ref = moved[ref]
+    moved.update(dict.fromkeys(passed, ref))
     return ref
 
 

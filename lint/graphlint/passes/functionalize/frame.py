@@ -8,6 +8,7 @@ back through the inverses of the steps (:mod:`.views`), and makes the result the
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
@@ -34,7 +35,17 @@ from graphlint.passes.functionalize.build import Builder
 from graphlint.passes.functionalize.custom import wrapped
 from graphlint.passes.functionalize.metas import Meta, Obstacle, Value
 from graphlint.passes.functionalize.twins import RESHAPED, Call, Target, beside, copied, functional, restrided
-from graphlint.passes.functionalize.views import SCATTERING, VIEWING, View, invert, moved, repeats, replay
+from graphlint.passes.functionalize.views import (
+    MOST_PIECES,
+    SCATTERING,
+    VIEWING,
+    View,
+    invert,
+    moved,
+    piece,
+    repeats,
+    replay,
+)
 from graphlint.semantics.analysis import Write
 from graphlint.semantics.calls import GraphCall, call_of
 from graphlint.semantics.memory import Ref, Storage, moved_to
@@ -52,8 +63,18 @@ class Blocked(Exception):  # noqa: N818  # control flow: plan again without thes
 
     def __init__(self, storages: Iterable[Storage], reason: str) -> None:
         super().__init__(reason)
-        self.storages = set(storages)
-        self.reason = reason
+        self.reasons = dict.fromkeys(storages, reason)
+
+    @classmethod
+    def all_of(cls, reasons: Mapping[Storage, str]) -> Blocked:
+        """Several storages, each for a reason of its own."""
+        blocked = cls((), "; ".join(dict.fromkeys(reasons.values())))
+        blocked.reasons = dict(reasons)
+        return blocked
+
+
+class Overgrown(Blocked):
+    """The rewritten program becomes too large: nothing more is to be found out by going on."""
 
 
 class blocking:  # noqa: N801  # read as a word: with blocking(storage)
@@ -118,6 +139,8 @@ class Frame:
         """The nodes that were looked at, by their index in the graph, and where in ``edit.nodes`` what stands for each
         begins. The others, most of a graph's nodes, stay as they are.
         """
+        self._counted = 0
+        """How many of ``edit.nodes`` are counted."""
         self._views: set[int] = set()
         """Indices into ``edit.nodes`` of views, which may go when nobody uses them."""
 
@@ -176,8 +199,7 @@ class Frame:
             if twin is None:
                 raise AssertionError("a view in place without another form is an obstacle")
             node, op = changed_node(node, target=twin.target), twin
-        names = [name for output in node.outputs for name in output.tensors() if name is not None]
-        metas = tuple(self.rewriter.meta(step.graph, name) for name in names)
+        metas = self.rewriter.metas_of(step)
         view = View(node, op, step.operand, ref.index, self.recorded(parent), metas)
         self.rewriter.views[ref] = view
         return view
@@ -212,8 +234,8 @@ class Frame:
 
     def _show(self, ref: Ref) -> Value:
         """The view of the current base, taken again where it does not exist yet."""
-        if ref.depth > _DEEPEST:
-            raise Obstacle(f"it is reached through more than {_DEEPEST} views, one of the other")
+        self._check_depth(ref)
+        self._check_growth(ref.storage)
         state = self.state(ref)
         pending: list[Ref] = []
         while ref not in state.shown and ref.parent is not None and not ref.is_base:
@@ -224,6 +246,17 @@ class Frame:
             value = self._taken(one, value, state)
         return value
 
+    def _check_depth(self, ref: Ref) -> None:
+        """Raises :class:`Obstacle` where a reference is reached through too many views."""
+        if ref.depth > _DEEPEST:
+            raise Obstacle(f"it is reached through more than {_DEEPEST} views, one of the other")
+
+    def _check_growth(self, storage: Storage) -> None:
+        """Note for the sake of which storage the graph has grown so far, and whether there is room for more."""
+        grown = len(self.edit.nodes) - self._counted
+        self._counted += grown
+        self.rewriter.grow(storage, grown)
+
     def _taken(self, ref: Ref, parent: Value, state: State) -> Value:
         """The last view of a chain, taken again."""
         step = ref.step
@@ -231,7 +264,11 @@ class Frame:
             state.shown[ref] = parent
             return parent
         self._views.add(len(self.edit.nodes))
-        values = replay(self.builder, self.view(ref), parent, lambda name: self.use(name, exact=False))
+        view = self.view(ref)
+        if len(view.metas) > MOST_PIECES:
+            state.shown[ref] = piece(self.builder, view, parent)
+            return state.shown[ref]
+        values = replay(self.builder, view, parent, lambda name: self.use(name, exact=False))
         state.shown[ref] = values[ref.index]
         for name in flat(step.node.outputs) if len(values) > 1 else ():
             # The view may stand in another graph, where the same name is that of another piece.
@@ -255,21 +292,40 @@ class Frame:
         """Rewrite what has to be, and what the graph returns."""
         for argument in self.graph.inputs:
             self.builder.define(argument.symbols())
+        blocked: dict[Storage, str] = {}
         for index, node, takes in self._concerned():
-            if takes:
-                self.builder.source = node.metadata
-                self._visited.append((index, len(self.edit.nodes)))
-                writes = self.rewriter.writes.get(id(node))
-                if writes is not None:
-                    self._write(node, writes)
-                elif node.subgraphs():
-                    self._call(node, index)
-                else:
-                    self._keep(node)
+            # A plan is made again without what is blocked. All that stands in the way is found out first, so that this
+            # need not be done for each: what has to do with a blocked storage is passed over.
+            if takes and not (blocked and self._shows(node, blocked)):
+                try:
+                    self._rewrite(node, index)
+                except Overgrown:
+                    raise
+                except Blocked as reason:
+                    blocked = {**reason.reasons, **blocked}
             self.builder.define(node.results())
+        if blocked:
+            raise Blocked.all_of(blocked)
         self._visited.append((len(self.graph.nodes), len(self.edit.nodes)))
         self._separate()
         self.edit.outputs = [self._output(argument) for argument in self.graph.outputs]
+
+    def _rewrite(self, node: Node, index: int) -> None:
+        """What takes the place of a node. Raises :class:`Blocked`."""
+        self.builder.source = node.metadata
+        self._visited.append((index, len(self.edit.nodes)))
+        writes = self.rewriter.writes.get(id(node))
+        if writes is not None:
+            self._write(node, writes)
+        elif node.subgraphs():
+            self._call(node, index)
+        else:
+            self._keep(node)
+
+    def _shows(self, node: Node, storages: Container[Storage]) -> bool:
+        """Whether an operand is in one of these storages."""
+        refs = (self.shown.get(name) for operand in node.inputs for name in operand.arg.tensors() if name is not None)
+        return any(ref is not None and ref.storage in storages for ref in refs)
 
     def _concerned(self) -> Iterator[tuple[int, Node, bool]]:
         """The nodes that have to do with what is rewritten, each with its index: those that take a value in a storage
@@ -362,12 +418,11 @@ class Frame:
         """Each target must have memory of its own: the order of writes within one op is not ours to tell."""
         if len({ref.base for ref in refs}) == len(refs):
             return
-        written: dict[Ref, set[int]] = {}
+        groups: dict[Ref, list[Meta]] = {}
         for ref in refs:
-            places, before = self.recorded(ref).positions(), written.setdefault(ref.base, set())
-            if places is None or not before.isdisjoint(places):
-                raise Obstacle(f"{op.name} writes the same memory more than once")
-            before.update(places)
+            groups.setdefault(ref.base, []).append(self.recorded(ref))
+        if not all(map(self.rewriter.are_apart, groups.values())):
+            raise Obstacle(f"{op.name} writes the same memory more than once")
 
     def _call_of(self, node: Node, op: OpInfo, writes: list[Write], refs: list[Ref], resized: list[Ref]) -> Call:
         if any(operand.arg.value is None for operand in node.inputs):
@@ -378,14 +433,20 @@ class Frame:
         metas: dict[str, Meta] = {}
         mutable: set[str] = set()
         overlapping: set[str] = set()
+        written = {id(operand_of(node, write.argument)) for write in writes}
+        places: dict[Ref, list[int]] = {}
+        for place, target in enumerate(refs):
+            places.setdefault(target.base, []).append(place)
         for operand in node.inputs:
             for index, name in enumerate(operand.arg.tensors()):
                 if name is None:
                     continue
                 ref = self.ref(name)
                 current = self.use(name, exact=exact)
-                if self._reads_a_target(operand, index, ref, writes, refs):
-                    overlapping.add(current)
+                if ref is not None and id(operand) not in written:
+                    shared = places.get(ref.base, [])
+                    if shared and self._reads_a_target(operand, index, ref, writes[0].site, refs, shared):
+                        overlapping.add(current)
                 metas[current] = self.rewriter.meta(self.graph, name) if ref is None else self.value(ref).meta
                 if not self._is_immutable(name, ref):
                     mutable.add(current)
@@ -405,23 +466,21 @@ class Frame:
         )
 
     def _reads_a_target(
-        self, operand: NamedArgument, index: int, ref: Ref | None, writes: list[Write], refs: list[Ref]
+        self, operand: NamedArgument, index: int, ref: Ref, site: Site, refs: list[Ref], shared: list[int]
     ) -> bool:
-        """Whether an operand that is no target shows elements of one. Raises :class:`Obstacle` where they are those of
-        another element of a list, which may have been written before it is read, or some of a target's but not in its
-        order, which torch refuses or leaves undefined.
+        """Whether an operand that is no target shows elements of one; ``shared`` are the targets in its storage, by
+        their place. Raises :class:`Obstacle` where they are those of another element of a list, which may have been
+        written before it is read, or some of a target's but not in its order, which torch refuses or leaves undefined.
         """
-        if ref is None or any(operand_of(write.site.node, write.argument) is operand for write in writes):
-            return False
-        shared = [place for place, one in enumerate(refs) if one.base is ref.base]
-        if len(refs) > 1 and operand.arg.as_tensors is not None and shared not in ([], [index]):
-            raise Obstacle(f"{writes[0].site.name} reads a tensor of the list that it writes")
+        if len(refs) > 1 and operand.arg.as_tensors is not None and shared != [index]:
+            raise Obstacle(f"{site.name} reads a tensor of the list that it writes")
+        mine = self.recorded(ref)
         for place in shared:
-            mine, target = self.recorded(ref), self.recorded(refs[place])
+            target = self.recorded(refs[place])
             same = (mine.shape, mine.offset) == (target.shape, target.offset) and mine.same_strides(target)
-            if not same and mine.intersects(target):
-                raise Obstacle(f"{writes[0].site.name} reads memory that it writes")
-        return bool(shared)
+            if not same and self.rewriter.intersect(mine, target):
+                raise Obstacle(f"{site.name} reads memory that it writes")
+        return True
 
     def _is_immutable(self, name: str, ref: Ref | None) -> bool:
         """Whether the memory behind a value is not written after this point, neither by what stays in place nor by
@@ -470,12 +529,15 @@ class Frame:
         if results:
             value = Value(results[0], value.meta) if self._rename(value.name, results[0]) else value
         state = self.state(ref)
-        way = ref.way()
-        if replaces and self._depends_on_layout(ref, way):
+        self._check_growth(ref.storage)
+        too_deep = ref.depth > _DEEPEST
+        way = [ref] if too_deep else ref.way()
+        if replaces and (too_deep or self._depends_on_layout(ref, way)):
             value = restrided(self.builder, value, self._show(ref), always=True)
         shown = {ref: value} if value.meta.same_strides(recorded) else {}
         start, base = len(self.edit.nodes), value
         try:
+            self._check_depth(ref)
             views = [self.view(one) for one in way if one.step is not None]
             repeated = sum(map(repeats, views))
             for one in reversed(way):
@@ -648,32 +710,41 @@ class Frame:
             if position not in frames and reference is not None:
                 frames[position] = self._walked(site, reference, {})
             given.append(frames[position].hand_out(written))
-        for place, values in zip(written, zip(*given, strict=True), strict=True):
-            if not all(value.meta.same_strides(values[0].meta) for value in values):
-                ref = self.ref(operands[place])
-                raise Blocked([ref.storage] if ref else [], "branches lay it out in different ways")
+        apart = [
+            ref.storage
+            for place, values in zip(written, zip(*given, strict=True), strict=True)
+            if not all(value.meta.same_strides(values[0].meta) for value in values)
+            and (ref := self.ref(operands[place])) is not None
+        ]
+        if apart:
+            raise Blocked(apart, "branches lay it out in different ways")
         return given[0]
 
     def written_inputs(self) -> list[int]:
         """The inputs that the graph has written, by their position among the tensors."""
         entries = {place: ref for place, name in enumerate(flat(self.graph.inputs)) if (ref := self.ref(name))}
         found = {ref.base: place for place, ref in reversed(entries.items()) if self.state(ref).version > 0}
-        for base in found:
-            if any(ref.storage is base.storage and ref.base is not base for ref in entries.values()):
-                raise Blocked([base.storage], "a region sees its memory through several operands")
+        bases: dict[Storage, Ref] = {}
+        seen_twice = {
+            ref.storage for ref in entries.values() if bases.setdefault(ref.storage, ref.base) is not ref.base
+        }
+        several = [base.storage for base in found if base.storage in seen_twice]
+        if several:
+            raise Blocked(several, "a region sees its memory through several operands")
         return sorted(found.values())
 
     def hand_out(self, places: list[int]) -> list[Value]:
         """Return the current values of these inputs too, in memory of their own."""
         names = flat(self.graph.inputs)
-        found: list[Value] = []
+        given = set(names)
+        found: dict[str, Value] = {}
         for place in places:
             value = self.state(self._known(names[place])).base
-            if self.builder.root(value.name) in names or any(one.name == value.name for one in found):
+            if self.builder.root(value.name) in given or value.name in found:
                 value = copied(self.builder, value)
-            found.append(value)
-        self.edit.outputs += [tensor(value.name) for value in found]
-        return found
+            found[value.name] = value
+        self.edit.outputs += map(tensor, found)
+        return [*found.values()]
 
     def offsets(self) -> dict[int, Size]:
         """Where the outputs that are rewritten begin in their storage, by position."""
@@ -720,21 +791,25 @@ class Frame:
         for base, refs in groups.items():
             if handed_out and base.name in entries:
                 continue
-            others = entries - {base.name}
             values = [self.current(ref, exact=True) for ref in refs]
             together = handed_out and len(refs) > 1
-            if not together and not any(self.builder.root(value.name) in others for value in values):
+            if not together and not any(self._is_of_another(value, base, entries) for value in values):
                 shifted = any(
                     value.meta.offset != self.recorded(ref).offset for ref, value in zip(refs, values, strict=True)
                 )
                 if not (handed_out and shifted):
                     continue
             state = self.state(base)
-            if self.builder.root(state.base.name) in others:
+            if self._is_of_another(state.base, base, entries):
                 state.base = copied(self.builder, state.base)
                 state.shown = {base: state.base}
             for ref in refs:
                 self._taken_anew(ref)
+
+    def _is_of_another(self, value: Value, base: Ref, entries: Container[str]) -> bool:
+        """Whether a value lives in the memory of another of these inputs than the base."""
+        root = self.builder.root(value.name)
+        return root != base.name and root in entries
 
     def _apart(self, argument: Argument, node: Node, position: int) -> Argument:
         """The operands that a branch or loop takes, those copied that came to share memory with another one: torch
@@ -743,12 +818,14 @@ class Frame:
         names = [name for name in argument.tensors() if name is not None]
         before = [name for name in node.inputs[position].arg.tensors() if name is not None]
         roots = [self.builder.root(name) for name in names]
+        left = Counter(roots)
         changed = False
         for index, (name, original) in enumerate(zip(names, before, strict=False)):
-            if name != original and roots.count(roots[index]) > 1:
+            if name != original and left[roots[index]] > 1:
                 ref = self.ref(original)
                 meta = self.rewriter.meta(self.graph, original) if ref is None else self.value(ref).meta
-                names[index] = roots[index] = copied(self.builder, Value(name, meta)).name
+                left[roots[index]] -= 1
+                names[index] = copied(self.builder, Value(name, meta)).name
                 changed = True
         return tensors(names) if changed else argument
 
@@ -864,7 +941,7 @@ def _carrying(
     held = captured.arg.as_tensors
     if carried.arg.as_tensors is None or held is None:
         raise AssertionError("what a loop writes is among tensors")
-    places = [place - count for place in written]
+    places = {place - count: place for place in written}
     inputs = list(inputs)
     inputs[lists[0]] = with_operand(carried, tensors(carried.arg.names() + [held[place].name for place in places]))
     rest = [one.name for place, one in enumerate(held) if place not in places]
@@ -873,7 +950,7 @@ def _carrying(
     def reordered(graph: Graph) -> Graph:
         entries = graph.inputs
         moved_in = [entries[place] for place in written]
-        left = [one for place, one in enumerate(entries) if place >= count and place not in written]
+        left = [one for place, one in enumerate(entries[count:]) if place not in places]
         return msgspec.structs.replace(graph, inputs=[*entries[:count], *moved_in, *left])
 
     changed = {

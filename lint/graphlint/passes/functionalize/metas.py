@@ -117,10 +117,14 @@ class Meta:
             found = [place + index * stride for place in found for index in range(size)]
         return found
 
-    def intersects(self, other: Meta) -> bool:
-        """Whether some element of it is known to be one of the other's, which shows the same storage."""
-        mine, others = self.positions(), other.positions()
-        return mine is not None and others is not None and not set(mine).isdisjoint(others)
+    def span(self) -> tuple[int, int] | None:
+        """The first and the last of these positions; None where one is symbolic, or there is none."""
+        numbers = [number for number in (*self.shape, *self.strides, self.offset) if isinstance(number, int)]
+        rank = len(self.shape)
+        if len(numbers) < 2 * rank + 1 or 0 in self.shape:
+            return None
+        last = sum((size - 1) * stride for size, stride in zip(numbers[:rank], numbers[rank:-1], strict=True))
+        return numbers[-1], numbers[-1] + last
 
     @property
     def plain(self) -> bool:

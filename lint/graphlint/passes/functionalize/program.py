@@ -4,8 +4,10 @@ What cannot be rewritten blocks its whole storage: all writes to it stay as they
 are what :func:`plan` returns, for the rules to show.
 """
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, cached_property
+from itertools import count, pairwise
 from typing import Final
 
 import msgspec
@@ -26,13 +28,13 @@ from graphlint.ir.edit import (
 from graphlint.ir.model import Graph, InputSpec, OutputSpec, Program, Spec
 from graphlint.ir.names import is_kept, kept_stem
 from graphlint.passes.functionalize.custom import obstacle as custom_obstacle
-from graphlint.passes.functionalize.frame import Blocked, Frame, blocking
+from graphlint.passes.functionalize.frame import Blocked, Frame, Overgrown, blocking
 from graphlint.passes.functionalize.metas import Meta, Obstacle
 from graphlint.passes.functionalize.views import View
 from graphlint.semantics.analysis import Analysis, Write
 from graphlint.semantics.calls import call_of
 from graphlint.semantics.dtypes import UNSURE_DTYPE
-from graphlint.semantics.memory import Ref, Storage
+from graphlint.semantics.memory import Ref, Step, Storage
 from graphlint.semantics.sites import Scope, Site
 from graphlint.semantics.sizes import Sizes
 
@@ -45,6 +47,16 @@ records is not so, for torch detaches constants on loading.
 _REQUIRES_GRADIENTS: Final = "stock torch cannot write {} back that requires gradients"
 _PARAMETER_OUTPUTS: Final = (8, 14)
 """The schema from which on a parameter can have a mutation output (torch 2.9)."""
+_MOST_ATTEMPTS: Final = 10
+"""So often a plan is made, each time without what stood in the way before."""
+_ROOM: Final = 20_000
+"""So many nodes, and as many as the program has, may stand for what is written: who writes through many views, and
+reads others in between, takes all of them again each time.
+"""
+_MOST_POSITIONS: Final = 1 << 21
+"""Positions of elements that are told one by one, all together: programs have few tensors that are looked at so
+closely, and a short record can have any number of elements.
+"""
 _OLDEST_MAJOR: Final = 5
 """The schema major of torch 2.3; earlier exports wrote functional graphs only."""
 
@@ -75,8 +87,11 @@ def plan(
             if write.site.position not in selected:
                 for ref in write.refs:
                     blocked.setdefault(ref.storage, "a write to the same tensor is not to be fixed")
-    while True:
+    for attempts in count():
         active = _active(writes, blocked)
+        if attempts == _MOST_ATTEMPTS:
+            blocked.update(dict.fromkeys(active, "too much else stays that has to do with it"))
+            active = set()
         if not active:
             assemble: Callable[[], Program] = lambda: document.program  # noqa: E731 - one of two
             inexact: set[int] = set()
@@ -87,10 +102,9 @@ def plan(
             _keep_effects_alive(analysis, assemble, active)
             break
         except Blocked as reason:
-            for storage in reason.storages:
-                blocked.setdefault(storage, reason.reason)
-            if not reason.storages & active:
+            if active.isdisjoint(reason.reasons):
                 raise AssertionError(f"blocked for a storage that is not written: {reason}") from reason
+            blocked = {**reason.reasons, **blocked}
     reasons: dict[int, str] = {}
     fixed: set[int] = set()
     for write in writes:
@@ -136,6 +150,11 @@ class Rewriter:
         self.resized: dict[Ref, Meta] = {}
         """What ``out=`` made of tensors without elements."""
         self.dtypes = analysis.dtypes
+        self._room = _ROOM + sum(len(graph.nodes) for graph in every_graph(program.graph))
+        self._grown: Counter[Storage] = Counter()
+        self._told = 0
+        """Positions of elements."""
+        self._metas_of: dict[int, tuple[Meta, ...]] = {}
         self._metas: dict[tuple[int, str], Meta] = {}
         self._alike: dict[bytes, Meta] = {}
         """Metadata by content: most values of a program are like many others."""
@@ -155,6 +174,52 @@ class Rewriter:
                 self._alike[content] = meta
             self._metas[id(graph), name] = meta
         return meta
+
+    def metas_of(self, step: Step) -> tuple[Meta, ...]:
+        """What is recorded of all tensor results of a node that takes views."""
+        metas = self._metas_of.get(id(step))
+        if metas is None:
+            names = [name for output in step.node.outputs for name in output.tensors() if name is not None]
+            metas = self._metas_of[id(step)] = tuple(self.meta(step.graph, name) for name in names)
+        return metas
+
+    def grow(self, storage: Storage, nodes: int) -> None:
+        """Note that so many more nodes are there because of a storage. Raises :class:`Overgrown` for the one with the
+        most of them where they become too many.
+        """
+        self._grown[storage] += nodes
+        self._room -= nodes
+        if self._room < 0:
+            ((most, _),) = self._grown.most_common(1)
+            raise Overgrown([most], "the program would become many times as large without its writes")
+
+    def are_apart(self, metas: Sequence[Meta]) -> bool:
+        """Whether tensors of one storage are known to have no element in common."""
+        spans = [meta.span() for meta in metas]
+        known = sorted(span for span in spans if span is not None)
+        if len(known) == len(metas) and all(one[1] < other[0] for one, other in pairwise(known)):
+            return True
+        before: set[int] = set()
+        for meta in metas:
+            places = self._positions(meta) if len(metas) > 1 else []
+            if places is None or not before.isdisjoint(places):
+                return False
+            before.update(places)
+        return True
+
+    def intersect(self, one: Meta, other: Meta) -> bool:
+        """Whether tensors of one storage are known to have an element in common."""
+        spans = one.span(), other.span()
+        if spans[0] is None or spans[1] is None or spans[0][1] < spans[1][0] or spans[1][1] < spans[0][0]:
+            return False
+        mine, others = self._positions(one), self._positions(other)
+        return mine is not None and others is not None and not set(mine).isdisjoint(others)
+
+    def _positions(self, meta: Meta) -> list[int] | None:
+        """Where a tensor's elements lie; None where that is not known, or where too many were told already."""
+        found = meta.positions() if self._told <= _MOST_POSITIONS else None
+        self._told += len(found or ())
+        return found
 
     @cached_property
     def seen_by_strides(self) -> set[Storage]:
@@ -210,6 +275,7 @@ class Rewriter:
 
     def _check_inputs(self, frame: Frame) -> None:
         """Inputs in the same memory, such as tied weights: the first one stands for all."""
+        blocked: dict[Storage, str] = {}
         for argument in self.program.graph.inputs:
             for name in argument.tensors():
                 ref = frame.ref(name)
@@ -219,7 +285,9 @@ class Rewriter:
                     meta = self.meta(self.program.graph, name)
                 first = frame.state(ref).origin.meta
                 if not meta.same_layout(first) or meta.offset != first.offset:
-                    raise Blocked([ref.storage], f"%{name} shows its memory in another shape")
+                    blocked.setdefault(ref.storage, f"%{name} shows its memory in another shape")
+        if blocked:
+            raise Blocked.all_of(blocked)
 
     def _assembled(self, frame: Frame, input_specs: list[InputSpec], output_specs: list[OutputSpec]) -> Program:
         module = self.program.graph_module
@@ -379,14 +447,15 @@ def _keep_effects_alive(analysis: Analysis, assemble: Callable[[], Program], act
         for caller in site.scope.callers()
         if caller.node.results() and analysis.is_used(caller)
     }
+    blocked: dict[Storage, str] = {}
     for place in calls.keys() & set(_dead_calls(assemble().graph) if calls else ()):
         caller = calls[place]
         results = caller.node.results()
         shown = {ref.storage for name in results for ref in analysis.memory.refs(caller.scope.graph, name)}
-        if not shown.isdisjoint(active):
-            raise Blocked(
-                list(shown & active), f"the results of {caller.name} would be unused, and it contains an effect"
-            )
+        lost = f"the results of {caller.name} would be unused, and it contains an effect"
+        blocked |= dict.fromkeys(shown & active, lost)
+    if blocked:
+        raise Blocked.all_of(blocked)
 
 
 def _stays(site: Site, analysis: Analysis, active: set[Storage]) -> bool:

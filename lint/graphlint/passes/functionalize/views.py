@@ -22,6 +22,7 @@ write through them stays as it is.
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Final
 
 import msgspec
@@ -145,6 +146,37 @@ def replay(builder: Builder, view: View, parent: Value, current: Callable[[str],
     return values
 
 
+MOST_PIECES: Final = 16
+"""Results of a node that takes views of which all are taken again when one is read; of more, that one alone."""
+
+
+def piece(builder: Builder, view: View, parent: Value) -> Value:
+    """Take one of the many pieces that a node cuts a tensor into from another parent, and none of the others: each
+    write to one of them would take all of them again.
+    """
+    kind = _kind(view)
+    if kind not in ("unbind", "pieces") or not parent.meta.same_strides(view.parent):
+        raise Obstacle(f"{view.op.name} would be taken again of {len(view.metas)} tensors at once")
+    dim = view.dim()
+    meta = moved(view, view.meta.with_(strides=view.meta.strides, offset=view.meta.offset), parent.meta)
+    if kind == "unbind":
+        return builder.emit("select", [tensor(parent.name), Argument(as_int=dim), Argument(as_int=view.index)], meta)
+    start = _starts(builder, view, dim)[view.index]
+    place = [Argument(as_int=number) for number in (dim, start, start + int(view.meta.shape[dim]), 1)]
+    return builder.emit("slice", [tensor(parent.name), *place], meta)
+
+
+def _starts(builder: Builder, view: View, dim: int) -> list[int]:
+    """Where the pieces of a dimension begin, all of them of known sizes. Raises :class:`Obstacle` where one is not."""
+    known = builder.starts.get(id(view.metas))
+    if known is None:
+        sizes = [size for meta in view.metas if isinstance(size := meta.shape[dim], int)]
+        if len(sizes) < len(view.metas):
+            raise Obstacle(f"{view.op.name} makes many pieces of symbolic sizes")
+        known = builder.starts[id(view.metas)] = list(accumulate(sizes, initial=0))
+    return known
+
+
 def _holds(builder: Builder, parent: Value, shown: Meta) -> bool:
     """Whether the memory that a value lives in has all the elements that are shown of it; it is as long as what it was
     made as. Symbolic sizes are taken to fit.
@@ -251,6 +283,9 @@ def _narrow(builder: Builder, view: View, parent: Value, child: Value) -> Value:
 def _pieces(builder: Builder, view: View, parent: Value, child: Value) -> Value:
     """One of the pieces that a dimension was cut into: where it starts is known from the sizes of those before it."""
     dim, index = view.dim(), view.index
+    if len(view.metas) > MOST_PIECES:
+        start = as_expression(_starts(builder, view, dim)[index])
+        return _sliced(builder, view, parent, child, Argument(as_int=start.constant), start, builder.size(child, dim))
     before = [as_expression(meta.shape[dim]) for meta in view.metas[:index]]
     own, start = as_expression(view.meta.shape[dim]), Expression.total(before)
     length = builder.size(child, dim)
