@@ -9,6 +9,8 @@ from graphlint.ir.model import Argument
 BOOL: Final = 12
 INT64: Final = 5
 FLOAT64: Final = 8
+MASKS: Final = (BOOL, 1)
+"""Of indices that choose elements by whether they are set, bool and uint8."""
 COMPLEX64: Final = 10
 COMPLEX128: Final = 11
 FLOATING: Final = 2

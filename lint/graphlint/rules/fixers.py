@@ -71,6 +71,17 @@ def _restore(view: ProgramView, sites: Sequence[Site]) -> Made:
     return Made(made.program, fixed, old_buffers=made.buffers, checks=checks)
 
 
+def _reform(view: ProgramView, sites: Sequence[Site]) -> Made:
+    forms = [(site, refused.form) for site in sites if (refused := view.refused(site.name)) is not None]
+    indexed, casts = ([site for site, form in forms if form == wanted] for wanted in ("indexed-first", "cast"))
+    if not indexed and not casts:
+        return _restore(view, sites)
+    from graphlint.passes.forms import with_forms
+
+    made = with_forms(view.program, indexed, casts)
+    return Made(made, frozenset(site.position for site in (*indexed, *casts)))
+
+
 def _functionalize(view: ProgramView, sites: Sequence[Site]) -> Made:
     selected = frozenset(site.position for site in sites)
     everything = {write.site.position for write in view.writes} - view.write_plan.blocked.keys()
@@ -114,8 +125,8 @@ REMOVE = Fixer(10, _remove)
 """The node goes."""
 GIVE_MESSAGE = Fixer(20, _give_messages)
 """A bare assert is given the message that it raises."""
-RESTORE = Fixer(30, _restore)
-"""Dependency tokens become plain checks again."""
+REFORM = Fixer(30, _reform)
+"""Dependency tokens become plain checks again; what a target takes in another form is brought into that."""
 CAST = Fixer(35, _cast)
 """An autocast region is inlined, with its casts: before writes become functional, which no cast is in the way of then.
 Those in each other are inlined together or not at all."""

@@ -24,6 +24,12 @@ State = Literal["module", "io"]
 """Where what a program keeps between calls is: in its module, or among its inputs and outputs (``io``)."""
 
 
+Form = Literal["", "indexed-first", "cast"]
+"""What takes the place of an op that a target refuses: what writes to an index does so with the indexed dimensions
+first, by permuted views; a conversion (``to``) always copies. Empty: nothing does.
+"""
+
+
 class OpRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[ops."aten.to.dtype"]``: a functional op that a target refuses: an overload, all overloads of one,
     or what a pattern matches.
@@ -34,6 +40,8 @@ class OpRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the model's author can do instead."""
     gaps: bool = False
     """Whether it is refused only where a list of tensors that it is given leaves some out, as ``x[:, i] = y`` does."""
+    form: Form = ""
+    """What a fix puts in its place."""
     taken: bool = False
     """Whether it is taken, though a wider pattern refuses it."""
 
@@ -65,6 +73,8 @@ class Refused(msgspec.Struct, frozen=True):
     advice: str = ""
     gaps: bool = False
     """Whether it is refused only where a list of tensors that it is given leaves some out."""
+    form: Form = ""
+    """What a fix puts in its place; nothing where the targets disagree."""
 
     @classmethod
     def together(cls, rows: Iterable[tuple[str, OpRow]]) -> "Refused | None":
@@ -74,7 +84,9 @@ class Refused(msgspec.Struct, frozen=True):
             return None
         advice = next((row.advice for _, row in said if row.advice), "")
         targets = tuple(target for target, _ in said)
-        return cls(targets, said[0][1].because, advice, all(row.gaps for _, row in said))
+        forms = {row.form for _, row in said}
+        form = forms.pop() if len(forms) == 1 else ""
+        return cls(targets, said[0][1].because, advice, all(row.gaps for _, row in said), form)
 
 
 class TakenDtypes(msgspec.Struct, frozen=True):

@@ -14,10 +14,10 @@ class RefusedDtype(Rule):
 
     ## What it does
     Flags inputs, parameters, buffers, constants, and nodes that make a tensor of another dtype than those that the
-    target takes (`dtypes` of a target of one's own). Finds nothing where no target names any.
+    target takes: Core ML knows no bfloat16, and `dtypes` says it for a target of one's own.
 
     ## Why is this bad?
-    The consumer has no such numbers on the device.
+    The consumer refuses it, or the device has no such numbers.
 
     ## Example
     ```toml

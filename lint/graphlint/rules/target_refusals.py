@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 
+from graphlint.ops.table import op_of
 from graphlint.rules.base import Finding, Rule, no_fix
 from graphlint.rules.diagnostics import Fix
-from graphlint.rules.fixers import RESTORE
+from graphlint.rules.fixers import REFORM
+from graphlint.rules.settings import Refused
 from graphlint.rules.view import ProgramView
 from graphlint.semantics.sites import Site
 
@@ -36,14 +38,15 @@ class RefusedByTarget(Rule):
     ```
 
     ## Fix safety
-    Safe: dependency tokens become the plain checks that they were made from, as `graphlint restore` does it. Nothing
-    else has a fix.
+    Safe: dependency tokens become the plain checks that they were made from, as `graphlint restore` does it. What
+    writes to an index behind other dimensions does so by permuted views, and a conversion becomes one that always
+    copies, for targets that take those. Nothing else has a fix.
     """
 
     code = "GL601"
     follows_fixes = True
     fix = "safe"
-    fixer = RESTORE
+    fixer = REFORM
     fix_sometimes = True
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
@@ -52,15 +55,26 @@ class RefusedByTarget(Rule):
             refused = view.refused(site.name)
             if refused is not None and (not refused.gaps or _has_gaps(site)):
                 message = f"{site.name} is refused by {', '.join(refused.targets)}: {refused.because}"
-                is_token = site.op is not None and site.op.role == "make-token"
-                obstacle = view.token_obstacle(site) if is_token else refused.advice or "change the model"
-                fix = Fix("safe", "becomes plain checks again") if obstacle is None else no_fix(obstacle)
-                yield Finding(message, fix, site)
+                yield Finding(message, _fix_for(view, site, refused), site)
         for spec in view.program.graph_module.signature.output_specs:
             for kind, refused in view.profile.refused_outputs.items():
                 if getattr(spec, kind) is not None:
                     message = f"an output of kind {kind} is refused by {', '.join(refused.targets)}: {refused.because}"
                     yield Finding(message, no_fix(refused.advice or "change the model"))
+
+
+def _fix_for(view: ProgramView, site: Site, refused: Refused) -> Fix:
+    if site.op is not None and site.op.role == "make-token":
+        obstacle, becomes = view.token_obstacle(site), "becomes plain checks again"
+    elif not refused.form:
+        obstacle, becomes = refused.advice or "change the model", ""
+    else:
+        from graphlint.passes.forms import cast_obstacle, indexing_obstacle
+
+        cast = refused.form == "cast"
+        obstacle = cast_obstacle(view, site) if cast else indexing_obstacle(site)
+        becomes = f"becomes {op_of('cast').name}" if cast else "is written with the indexed dimensions first"
+    return Fix("safe", becomes) if obstacle is None else no_fix(obstacle)
 
 
 def _has_gaps(site: Site) -> bool:

@@ -22,6 +22,10 @@ _FIXES: Final = {
     "strip": "removed, with `--unsafe-fixes`",
     "refuse": "no fix",
 }
+_FORMS: Final = {
+    "indexed-first": "; `--fix` writes with the indexed dimensions first, by permuted views",
+    "cast": f"; `--fix` makes it `{op_of('cast').name}`",
+}
 _INTRODUCTION: Final = """\
 # Targets
 
@@ -89,7 +93,7 @@ def _refused(whats: str, rows: Mapping[Any, OpRow]) -> list[str]:
     lines = [f"{whats} that are refused (GL601):", ""] if refused else []
     for what, row in refused.items():
         back = "; `--fix` brings the plain checks back"
-        after = back if _is_token(what) else f"; {row.advice}" if row.advice else ""
+        after = back if _is_token(what) else _FORMS[row.form] if row.form else f"; {row.advice}" if row.advice else ""
         where = " where a list of tensors leaves some out" if row.gaps else ""
         lines.append(f"- `{what}`{where}: {row.because}{after}")
     taken = [f"`{what}`" for what, row in rows.items() if row.taken]
@@ -115,7 +119,13 @@ def described(target: Target) -> dict[str, Any]:
 
 
 def _row(what: str, row: OpRow) -> dict[str, Any]:
-    about = {"because": row.because, "advice": row.advice or None, "restore": _is_token(what), "gaps": row.gaps}
+    about = {
+        "because": row.because,
+        "advice": row.advice or None,
+        "restore": _is_token(what),
+        "gaps": row.gaps,
+        "form": row.form or None,
+    }
     return {**about, "refused": not row.taken}
 
 

@@ -91,7 +91,7 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     """The only dtypes that it takes, by the names that torch uses; none for all."""
     max_nodes: int | None = None
     extends: str = ""
-    """The target that it is like, where a configuration says it."""
+    """The target that it is like, but for what itself says."""
     because: str = ""
     """Why it takes some dtypes only, and so many nodes."""
 
@@ -121,7 +121,29 @@ def load_target(name: str, own: Mapping[str, Target] = NONE) -> Target:
         hint = did_you_mean(name, names) or "; known are " + ", ".join(names)
         raise ConfigError(f"unknown target '{name}'{hint}")
     with open(path, "rb") as stream:
-        return msgspec.convert(parse_toml(stream.read(), path), Target)
+        target = msgspec.convert(parse_toml(stream.read(), path), Target)
+    return extending(load_target(target.extends), target) if target.extends else target
+
+
+def extending(base: Target, target: Target) -> Target:
+    """The target with what ``base`` says and itself does not. What it says of rules goes before what ``base`` says of
+    some of them.
+    """
+    rules = {
+        one: row for one, row in base.rules.items() if not any(one.startswith(selector) for selector in target.rules)
+    }
+    return msgspec.structs.replace(
+        target,
+        label=base.label if target.label == "any" else target.label,
+        references=(*base.references, *target.references),
+        rules={**rules, **target.rules},
+        ops={**base.ops, **target.ops},
+        outputs={**base.outputs, **target.outputs},
+        losses={**base.losses, **target.losses},
+        dtypes=target.dtypes or base.dtypes,
+        max_nodes=base.max_nodes if target.max_nodes is None else target.max_nodes,
+        because=target.because or base.because,
+    )
 
 
 def all_targets(own: Mapping[str, Target] = NONE) -> list[Target]:

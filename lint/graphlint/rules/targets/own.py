@@ -13,7 +13,7 @@ from graphlint.rules.fixers import REMOVE
 from graphlint.rules.registry import RULES
 from graphlint.rules.selection import codes_and_names, did_you_mean
 from graphlint.rules.settings import FixAction, OpRow, OwnRule, OwnTarget, covers
-from graphlint.rules.targets.model import RuleRow, Target, all_targets, load_target
+from graphlint.rules.targets.model import RuleRow, Target, all_targets, extending, load_target
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 _LONG: Final = {short: name for name, short in SHORT_DTYPES.items()}
@@ -66,32 +66,24 @@ def _make(
         if pattern in ops:
             raise ConfigError(f"{where}: '{pattern}' is in refuse-ops and in allow-ops")
         ops[pattern] = OpRow(own.because, taken=True)
-    made[name] = Target(
-        name=name,
-        consumer=name,
-        title=f"as {base.name}: {own.because}"
-        if own.because
-        else f"as {base.name}, but for what the configuration says",
-        summary=f"As {base.name}, but for what the configuration says of it.",
-        measured=base.measured,
-        label=base.label,
-        order=_LAST,
-        references=base.references,
-        rules={**_left(base.rules, rules), **rules},
-        ops={**base.ops, **ops},
-        outputs=base.outputs,
-        losses=base.losses,
-        dtypes=base.dtypes if own.dtypes is None else _dtypes(own.dtypes, f"{where}.dtypes"),
-        max_nodes=base.max_nodes if own.max_nodes is None else own.max_nodes,
-        extends=base.name,
-        because=own.because or base.because,
+    made[name] = extending(
+        base,
+        Target(
+            name=name,
+            consumer=name,
+            title=f"as {base.name}{f': {own.because}' if own.because else ', but for what the configuration says'}",
+            summary=f"As {base.name}, but for what the configuration says of it.",
+            measured=base.measured,
+            order=_LAST,
+            rules=rules,
+            ops=ops,
+            dtypes=() if own.dtypes is None else _dtypes(own.dtypes, f"{where}.dtypes"),
+            max_nodes=own.max_nodes,
+            extends=base.name,
+            because=own.because,
+        ),
     )
     return made[name]
-
-
-def _left(rules: Mapping[str, RuleRow], own: Mapping[str, RuleRow]) -> dict[str, RuleRow]:
-    """What is left of another target's decisions: those that are not about what ``own`` decides."""
-    return {one: row for one, row in rules.items() if not any(one.startswith(selector) for selector in own)}
 
 
 def _refused(pattern: str, own: OwnTarget) -> OpRow:

@@ -1,0 +1,218 @@
+"""Nodes in the form that a consumer takes. The values are the same, to the bit.
+
+What is written to an index behind other dimensions is written to a permuted view, in which the indexed dimensions stand
+first and no index is left out.
+
+::
+
+    before                                                       after
+    %new = aten.index_put.default(%cache, [None, %at], %x)       %permute = aten.permute.default(%cache, [1, 0, 2])
+                                                                 %values = aten.permute.default(%x, [1, 0, 2])
+                                                                 %put = aten.index_put.default(%permute, [%at], %values)
+                                                                 %new = aten.permute.default(%put, [1, 0, 2])
+
+A conversion (``to``) that may return its operand is one that always copies.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from graphlint.ir.dtypes import MASKS
+from graphlint.ir.edit import Dialect, GraphEdit, tensor, with_graph, with_operand
+from graphlint.ir.model import Argument, Graph, NamedArgument, Node, OptionalTensorRef, Program, SymSize, TensorMeta
+from graphlint.ops.info import Role
+from graphlint.ops.table import op_of
+from graphlint.passes.functionalize.metas import Meta
+from graphlint.semantics.analysis import Analysis
+from graphlint.semantics.sites import Site
+
+_NESTED: Final = "it is in a graph within the graph"
+_UNKNOWN: Final = "the artifact does not record the sizes of its operands"
+_KEPT: Final = ("dtype", "layout", "device", "pin_memory", "non_blocking", "memory_format")
+"""What a conversion and a cast are both given, and mean the same by it."""
+
+
+def indexing_obstacle(site: Site) -> str | None:
+    """Why what is written to an index cannot be written with the indexed dimensions first, or None."""
+    if site.scope.caller is not None:
+        return _NESTED
+    made = _indexing(site.scope.graph, site.node)
+    return made if isinstance(made, str) else None
+
+
+def cast_obstacle(view: Analysis, site: Site) -> str | None:
+    """Why a conversion cannot copy always, or None."""
+    if site.scope.caller is not None:
+        return _NESTED
+    graph, given, results = site.scope.graph, site.node.input("self"), site.node.results()
+    operand = given.as_tensor.name if given is not None and given.as_tensor is not None else ""
+    before, after = graph.meta(operand), graph.meta(results[0]) if len(results) == 1 else None
+    if before is None or after is None:
+        return _UNKNOWN
+    same = before.dtype == after.dtype and str(before.device) == str(after.device)
+    if same and any(ref.storage in view.written_inputs for ref in view.memory.refs(graph, operand)):
+        return "it shows memory that the program writes"
+    return None
+
+
+def with_forms(program: Program, indexed: Iterable[Site], casts: Iterable[Site]) -> Program:
+    """The program with what is written to an index at the sites ``indexed``, and conversions at ``casts``, in the other
+    form.
+    """
+    dialect, edit = Dialect.of(program.graph), GraphEdit(program.graph)
+    first, copying = ({id(site.node) for site in sites} for sites in (indexed, casts))
+    for node in program.graph.nodes:
+        if id(node) in first:
+            _indexed_first(edit, node, dialect)
+        else:
+            edit.nodes.append(_cast(program.graph, node, dialect) if id(node) in copying else node)
+    return with_graph(program, edit.finish())
+
+
+def _cast(graph: Graph, node: Node, dialect: Dialect) -> Node:
+    """A conversion as one that copies."""
+    (result,) = node.results()
+    meta = graph.meta(result)
+    if meta is None:
+        raise AssertionError("its metadata was asked for")
+    given = {operand.name: operand.arg for operand in node.inputs if operand.arg.kind != "as_none"}
+    arguments = {name: given[name] for name in _KEPT if name in given}
+    arguments.setdefault("dtype", Argument(as_scalar_type=meta.dtype))
+    if "other" in given and meta.device is not None:
+        arguments["device"] = Argument(as_device=meta.device)
+    operands = [dialect.operand("self", given["self"])]
+    operands += [dialect.operand(name, argument, keyword=True) for name, argument in arguments.items()]
+    return dialect.node(op_of("cast").target, operands, node.outputs, node.name or "", node.metadata)
+
+
+class _Indexing(NamedTuple):
+    """How a node that writes to an index is one with the indexed dimensions first."""
+
+    order: tuple[int, ...]
+    """The dimensions of the base."""
+    base: Meta
+    values: Meta
+    lead: int
+    """How many dimensions stand before the indexed ones in what is written, and come behind them now."""
+    width: int
+    """How many dimensions the indices have together."""
+    rank: int
+    """How many dimensions what is written has in all; values may have less."""
+    indices: list[OptionalTensorRef]
+
+
+def _indexing(graph: Graph, node: Node) -> _Indexing | str:
+    """The other form, or why there is none."""
+    given = {operand.name: operand.arg for operand in node.inputs}
+    indices = given["indices"].as_optional_tensors if "indices" in given else None
+    if indices is None or not {"self", "values"} <= given.keys():
+        return _UNKNOWN
+    metas = [_plain(graph, given[name]) for name in ("self", "values")]
+    base, values = metas
+    places = [place for place, one in enumerate(indices) if one.as_tensor is not None]
+    names = [name for name in given["indices"].tensors() if name is not None]
+    known = [meta for name in names if (meta := graph.meta(name)) is not None]
+    if base is None or values is None or len(known) < len(names) or not places or len(indices) > len(base.shape):
+        return _UNKNOWN
+    if any(one.dtype in MASKS for one in known):
+        return "it is indexed by a mask"
+    others = [place for place in range(len(base.shape)) if place not in places]
+    width = max(len(one.sizes) for one in known)
+    together = places == list(range(places[0], places[-1] + 1))
+    lead = places[0] if together else 0  # of indices that are apart, the dimensions come first anyway
+    order = (*places, *others)
+    permuted = _permuted(base, order)
+    result = _permuted(Meta(permuted.dense().raw), _inverse(order))
+    recorded = _plain(graph, tensor(node.results()[0]))
+    if recorded is None or not result.same_strides(recorded):
+        return "its result would be laid out otherwise"
+    rank = len(others) + width
+    if len(values.shape) > rank:
+        return "its values have more dimensions than there is room for"
+    return _Indexing(order, base, values, lead, width, rank, [indices[place] for place in places])
+
+
+def _indexed_first(edit: GraphEdit, node: Node, dialect: Dialect) -> None:
+    """Append a node that writes to an index, with permutations around it."""
+    made = _indexing(edit.graph, node)
+    if not isinstance(made, _Indexing):
+        raise AssertionError(made)  # noqa: TRY004 - it was asked for
+    moved = made.order != tuple(range(len(made.order)))
+    operands = {operand.name: operand for operand in node.inputs}
+    operands["indices"] = with_operand(operands["indices"], Argument(as_optional_tensors=made.indices))
+    if not moved:
+        edit.nodes.append(_put(dialect, node, operands, node.results()[0], node.name or ""))
+        return
+    writer = _Writer(edit, dialect, node)
+    base = writer.permuted(operands["self"].arg, made.base, made.order)
+    operands["self"] = with_operand(operands["self"], base)
+    values, meta = operands["values"].arg, made.values
+    if made.lead and len(meta.shape) > made.rank - made.lead - made.width:
+        while len(meta.shape) < made.rank:
+            values, meta = writer.unsqueezed(values, meta)
+        indexed = range(made.lead, made.lead + made.width)
+        behind = range(made.lead + made.width, made.rank)
+        values = writer.permuted(values, meta, (*indexed, *range(made.lead), *behind))
+        operands["values"] = with_operand(operands["values"], values)
+    inner = edit.claim(node.results()[0])
+    edit.record(inner, _permuted(made.base, made.order).dense().raw)
+    edit.nodes.append(_put(dialect, node, operands, inner, inner))
+    result = node.results()[0]
+    edit.nodes.append(writer.node("permute", tensor(inner), "dims", _inverse(made.order), result, node.name or ""))
+
+
+def _put(dialect: Dialect, node: Node, operands: Mapping[str, NamedArgument], result: str, name: str) -> Node:
+    return dialect.node(node.target, list(operands.values()), [tensor(result)], name, node.metadata)
+
+
+class _Writer(NamedTuple):
+    """Appends views to a graph, in the place of a node."""
+
+    edit: GraphEdit
+    dialect: Dialect
+    origin: Node
+
+    def permuted(self, value: Argument, meta: Meta, order: Sequence[int]) -> Argument:
+        return self._view("permute", value, "dims", order, _permuted(meta, order).raw)
+
+    def unsqueezed(self, value: Argument, meta: Meta) -> tuple[Argument, Meta]:
+        """The value with one more dimension in front."""
+        made = meta.with_(
+            sizes=[SymSize(as_int=1), *meta.sizes],
+            strides=[meta.strides[0] if meta.strides else 1, *meta.strides],
+            offset=meta.offset,
+        )
+        return self._view("unsqueeze", value, "dim", 0, made.raw), made
+
+    def _view(self, role: Role, value: Argument, name: str, given: Sequence[int] | int, meta: TensorMeta) -> Argument:
+        result = self.edit.claim(op_of(role).packet)
+        self.edit.record(result, meta)
+        self.edit.nodes.append(self.node(role, value, name, given, result, result))
+        return tensor(result)
+
+    def node(
+        self, role: Role, value: Argument, name: str, given: Sequence[int] | int, result: str, called: str
+    ) -> Node:
+        argument = Argument(as_int=given) if isinstance(given, int) else Argument(as_ints=list(given))
+        operands = [self.dialect.operand("self", value), self.dialect.operand(name, argument)]
+        return self.dialect.node(op_of(role).target, operands, [tensor(result)], called, self.origin.metadata)
+
+
+def _plain(graph: Graph, value: Argument) -> Meta | None:
+    """What is recorded of a tensor that views can be taken of."""
+    raw = graph.meta(value.as_tensor.name) if value.as_tensor is not None else None
+    meta = Meta(raw) if raw is not None else None
+    return meta if meta is not None and meta.plain else None
+
+
+def _permuted(meta: Meta, order: Sequence[int]) -> Meta:
+    """Metadata of a view with the dimensions in another order."""
+    return meta.with_(
+        sizes=[meta.sizes[place] for place in order],
+        strides=[meta.strides[place] for place in order],
+        offset=meta.offset,
+    )
+
+
+def _inverse(order: Sequence[int]) -> tuple[int, ...]:
+    return tuple(sorted(range(len(order)), key=order.__getitem__))

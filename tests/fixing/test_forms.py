@@ -1,0 +1,185 @@
+"""What a target takes in another form is brought into it; stock torch computes the same."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from tests import judge
+from tests.text_form import document_of
+
+import graphlint
+from graphlint.rules.fixing import fix_program
+from graphlint.run.api import program_settings
+
+torch = pytest.importorskip("torch")
+
+COREML = program_settings(target="coreml", ignore="GL5")
+
+
+def fixed_text(text):
+    return fix_program(document_of(text), "model", "model.pt2", COREML)
+
+
+def refusals(fixed):
+    return [one for one in fixed.remaining if one.code == "GL601"]
+
+
+class Writes(torch.nn.Module):
+    """Writes to a part of a cache, where ``index`` has tensors; the operands are these, and what is written."""
+
+    def __init__(self, shape, index, accumulate=False):
+        super().__init__()
+        self.register_buffer("cache", torch.arange(float(torch.Size(shape).numel())).reshape(shape))
+        self.index, self.accumulate = index, accumulate
+
+    def forward(self, values, *positions):
+        given = iter(positions)
+        indices = [next(given) if one else None for one in self.index]
+        torch.ops.aten.index_put_.default(self.cache, indices, values, self.accumulate)
+        return self.cache * 2
+
+
+def at(*numbers):
+    return torch.tensor(numbers)
+
+
+INDICES = {
+    "behind-one": ((2, 5, 3), (0, 1), (at(1, 3),), [(2, 2, 3), (2, 3), (3,), (), (1, 2, 1), (2, 1, 3)]),
+    "behind-two": ((2, 3, 5), (0, 0, 1), (at(1, 3),), [(2, 3, 2), (3, 2), (2,), ()]),
+    "a-single-one": ((1, 2, 6, 4), (0, 0, 1), (at(2),), [(1, 2, 1, 4), (4,), ()]),
+    "of-two-dimensions": ((3, 5), (0, 1), (torch.tensor([[0, 1], [4, 2]]),), [(3, 2, 2), (2, 2), (2,), (3, 1, 2)]),
+    "without-dimensions": ((3, 5), (0, 1), (torch.tensor(2),), [(3,), ()]),
+    "two-side-by-side": ((2, 4, 5, 3), (0, 1, 1), (at(1, 3), at(0, 2)), [(2, 2, 3), (2, 3), (3,), ()]),
+    "two-that-broadcast": ((2, 4, 5), (0, 1, 1), (at(1, 3)[:, None], at(0, 2)), [(2, 2, 2), (2, 2), (2,)]),
+    "two-apart": ((4, 2, 5), (1, 0, 1), (at(1, 3), at(0, 2)), [(2, 2), (2,), ()]),
+    "the-last-left-out": ((4, 3), (1, 0), (at(1, 3),), [(2, 3), (3,), ()]),
+    "behind-and-left-out": ((2, 4, 3), (0, 1, 0), (at(1, 3),), [(2, 2, 3), (3,)]),
+    "negative": ((2, 5), (0, 1), (at(-1, -3),), [(2, 2)]),
+}
+
+
+def cases():
+    for name, (shape, index, positions, values) in INDICES.items():
+        for one, accumulate in zip(values, itertools.cycle((False, True))):
+            yield pytest.param(shape, index, positions, one, accumulate, id=f"{name}-{list(one)}-{accumulate}")
+
+
+@pytest.mark.parametrize(("shape", "index", "positions", "values", "accumulate"), list(cases()))
+def test_indexed_dimensions_come_first(tmp_path, shape, index, positions, values, accumulate):
+    path = tmp_path / "model.pt2"
+    args = (torch.randn(values), *positions)
+    program = torch.export.export(Writes(shape, index, accumulate), args)
+    torch.export.save(program, path)
+    result = graphlint.fix(path, target="coreml", isolated=True, verify=True)
+    assert (result.error, result.changed) == ("", True)
+    (found,) = [one for one in result.fixed if one.code == "GL601"]
+    assert (found.op, found.fix.message) == ("aten.index_put.default", "is written with the indexed dimensions first")
+    assert [one.code for one in result.diagnostics if one.code == "GL601"] == []
+    again = torch.export.load(path)
+    (put,) = [node for node in again.graph.nodes if str(node.target) == "aten.index_put.default"]
+    assert None not in put.args[1]
+    # Another layout of what is written, other numbers, several calls.
+    other = torch.permute(torch.randn(values[::-1]), tuple(range(len(values))[::-1]))
+    calls = [((other, *positions), {}), (args, {})]
+    assert judge.compare(program, again, calls) == ["", ""]
+
+
+def test_symbolic_sizes(tmp_path):
+    path = tmp_path / "model.pt2"
+    batch = torch.export.Dim("batch", min=2, max=9)
+
+    class Shifted(torch.nn.Module):
+        def forward(self, x, position, values):
+            made = x * 2
+            made[:, position] = values
+            return made
+
+    args = (torch.randn(3, 5, 2), at(1, 3), torch.randn(3, 2, 2))
+    program = torch.export.export(Shifted(), args, dynamic_shapes=({0: batch}, None, {0: batch}))
+    torch.export.save(program, path)
+    result = graphlint.fix(path, target="coreml", isolated=True, verify=True)
+    assert result.error == ""
+    assert "GL601" in {one.code for one in result.fixed}
+    assert "GL601" not in {one.code for one in result.diagnostics}
+    other = (torch.randn(7, 5, 2), at(0, 4), torch.randn(7, 2, 2))
+    assert judge.compare(program, torch.export.load(path), [(args, {}), (other, {})]) == ["", ""]
+
+
+@pytest.mark.parametrize(
+    ("indices", "operands", "why"),
+    [
+        ("[None, %m?]", "%m: b8[8]", "it is indexed by a mask"),
+        ("[None, None]", "%m: i64[8]", "the artifact does not record the sizes of its operands"),
+    ],
+)
+def test_what_has_no_such_form_says_why(indices, operands, why):
+    text = f"""
+graph(%c: f32[4, 8], %v: f32[], {operands}):
+  %index_put: f32[4, 8] = aten.index_put.default(%c, {indices}, %v)
+  return %index_put
+"""
+    (found,) = refusals(fixed_text(text))
+    assert (found.fix.applicability, found.fix.message) == ("none", why)
+
+
+# ------------------------------------------------------------------------------------------------ conversions
+
+CONVERSIONS = {
+    "dtype": lambda x, other: x.to(torch.float16),
+    "same": lambda x, other: x.to(torch.float32),
+    "copy": lambda x, other: x.to(torch.float32, copy=True),
+    "device": lambda x, other: x.to("cpu", torch.int32),
+    "layout": lambda x, other: torch.ops.aten.to.dtype_layout(x, dtype=torch.int64, layout=torch.strided),
+    "other": lambda x, other: x.to(other),
+    "memory-format": lambda x, other: x.to(torch.float64, memory_format=torch.channels_last),
+}
+
+
+class Converts(torch.nn.Module):
+    def __init__(self, convert):
+        super().__init__()
+        self.convert = convert
+
+    def forward(self, x, other):
+        return self.convert(x * 2, other) + 1
+
+
+@pytest.mark.parametrize("name", CONVERSIONS)
+def test_conversions_become_casts(tmp_path, name):
+    path = tmp_path / "model.pt2"
+    args = (torch.randn(1, 2, 3, 4), torch.ones(2, dtype=torch.int16))
+    program = torch.export.export(Converts(CONVERSIONS[name]), args)
+    torch.export.save(program, path)
+    before = [str(node.target) for node in program.graph.nodes]
+    result = graphlint.fix(path, target="coreml", isolated=True, verify=True)
+    assert result.error == ""
+    after = [str(node.target) for node in torch.export.load(path).graph.nodes]
+    assert not [one for one in after if one.startswith("aten.to.")]
+    assert ("aten._to_copy.default" in after) == any(one.startswith("aten.to.") for one in before)
+    assert not [one for one in result.diagnostics if one.code == "GL601"]
+    judge.compare(program, torch.export.load(path), [(args, {})])
+
+
+def test_what_shows_written_memory_is_not_copied():
+    text = """
+graph(%b: f32[3] = buffer "b", %x: f32[3]):
+  %to: f32[3] = aten.to.dtype(%b, torch.float32)
+  %add: f32[3] = aten.add.Tensor(%b, %x)
+  return buffer "b" <- %add, %to
+"""
+    (found,) = refusals(fixed_text(text))
+    assert (found.fix.applicability, found.fix.message) == ("none", "it shows memory that the program writes")
+    assert not refusals(
+        fixed_text(text.replace("%to: f32[3]", "%to: f64[3]").replace("torch.float32", "torch.float64"))
+    )
+    assert not refusals(fixed_text(text.replace('buffer "b" <- %add, ', "")))
+
+
+def test_targets_that_disagree_leave_it(lint_text):
+    text = "graph(%x: f32[3]):\n  %to: f64[3] = aten.to.dtype(%x, torch.float64)\n  return %to\n"
+    own = {"mine": {"extends": "module", "refuse-ops": ["aten.to"]}}
+    for target, message in (("coreml", "becomes aten._to_copy.default"), ("coreml,mine", "use another op")):
+        profile = program_settings(target=target, targets=own).profile
+        (found,) = [one for one in lint_text(text, profile=profile) if one.code == "GL601"]
+        assert found.fix.message.startswith(message)
