@@ -235,7 +235,7 @@ def test_what_cannot_be_shown(run, folder, arguments, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["clean.pt2", "--around", "2"], "--around goes with --node."),
+        (["clean.pt2", "--around", "2"], "--around goes with --node"),
         (["clean.pt2", "--isolated", "--config", "clean.pt2"], "--config clean.pt2 cannot be used with --isolated"),
         (["clean.pt2", "--node", "x", "--around", "-1"], "is not in the range x>=0"),
     ],
@@ -264,7 +264,7 @@ def test_writes_that_reach_too_much_say_what_to_do(run, folder, monkeypatch):
     for output_format in ("json", "dot", "svg"):
         out, err, status = run("show", "key_value_cache.pt2", f"--format={output_format}")
         assert (out, status) == ("", 2)
-        assert err.startswith("error: key_value_cache.pt2: the writes reach 3 values, which are too many to be told (")
+        assert err.startswith("error: key_value_cache.pt2: the writes reach 3 values, which are too many to show (")
         assert err.endswith("choose a part with --node, or use --format text\n")
         assert run("show", "key_value_cache.pt2", f"--format={output_format}", "--node=softmax", "--around=0")[2] == 0
     assert run("show", "key_value_cache.pt2")[2] == 0

@@ -102,8 +102,8 @@ def test_comments_and_baselines_count_in_every_process(reviewed, tmp_path_factor
     assert run_in(reviewed, "--jobs", "1", "--no-cache") == many
     stdout, stderr, status = many
     assert status == 1
-    assert b"suppressed by a comment in the source: checked elsewhere" in stderr
-    assert b"suppressed by the baseline" in stderr
+    assert b"accepted by a comment in the source: checked elsewhere" in stderr
+    assert b"accepted by the baseline" in stderr
     assert b"1 finding in it no longer occurs" in stderr
     if not arguments:
         assert b"GL901" in stdout
@@ -293,4 +293,4 @@ def test_a_few_small_artifacts_take_one_process(tmp_path):
 def test_wrong_numbers(tmp_path, jobs):
     result = run(tmp_path, f"--jobs={jobs}")
     assert result.returncode == 2
-    assert b"Invalid value for '-j' / '--jobs'" in result.stderr
+    assert b"invalid value for '-j' / '--jobs'" in result.stderr

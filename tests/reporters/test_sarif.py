@@ -147,7 +147,7 @@ def test_of_too_many_results_errors_stay(monkeypatch, placed, random_op):
     assert [one["level"] for one in made["results"]] == ["error", "error", "warning"]
     assert not any("suppressions" in one for one in made["results"])
     [notification] = made["invocations"][0]["toolExecutionNotifications"]
-    assert notification["message"]["text"].startswith("2 more findings are left out")
+    assert notification["message"]["text"].startswith("2 more findings are not included")
 
 
 def test_the_category_ends_in_a_slash():

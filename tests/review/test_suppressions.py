@@ -59,10 +59,10 @@ def test_what_is_suppressed_counts_nowhere_but_is_in_the_json(repository):
         0,
     )
     assert repository.run("--select", "GL103", "--verbose").stderr.splitlines() == [
-        "net.pt2: linted 1 program (model): 0 findings left, 3 suppressed",
+        "net.pt2: linted 1 program (model): 0 findings left, 3 accepted",
         *(
             f"net.pt2: models/net.py:11: GL103 aten.add_.Tensor writes buffer 'layers.{number}.seen' "
-            "(suppressed by a comment in the source: reset on load)"
+            "(accepted by a comment in the source: reset on load)"
             for number in range(3)
         ),
     ]
