@@ -226,3 +226,18 @@ if tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 15):  # the first wh
             self.c.add_(y.sum(0))
             y.view(-1).mul_(2)
             return y, self.c + 1
+
+
+@model(R(3, 4))
+class BranchThatReadsNoneOfWhatTheOtherWrites(_Counting):
+    def forward(self, x):
+        def writes(x):
+            self.c.mul_(2)
+            return x + 1
+
+        def reads(x):
+            return x - 1
+
+        with torch.no_grad():
+            y = torch.cond(x.sum() > 0, writes, reads, (x,))
+        return y, self.c * 1

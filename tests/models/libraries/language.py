@@ -60,10 +60,6 @@ def _series(batch: int, seed: int) -> Arguments:
     return called(past_values=floats(batch, 16, 3, seed=seed))
 
 
-def _both(batch: int, seed: int) -> Arguments:
-    return called(input_ids=ids(batch, 6, seed=seed), pixel_values=floats(batch, 3, 32, 32, seed=seed))
-
-
 def _model(name: str, config: str, call: Call, **options: Any) -> Maker:
     def make() -> Made:
         import transformers
@@ -139,9 +135,7 @@ _WAVES = {
 _GPT = {"vocab_size": 32, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32}
 _QWEN2 = _causal("Qwen2")
 _MISTRAL = _causal("Mistral", sliding_window=4)
-_PHI3 = _causal("Phi3")
 _GEMMA2 = _causal("Gemma2", head_dim=8, sliding_window=4)
-_NEOX = _causal("GPTNeoX")
 _MODELS: dict[str, tuple[Maker, tuple[str, ...]]] = {
     "albert": (_model("AlbertModel", "AlbertConfig", _masked, **_SIZE, embedding_size=8), ("train", "strict")),
     "electra": (_model("ElectraForPreTraining", "ElectraConfig", _masked, **_SIZE, embedding_size=8), ("dynamic",)),
@@ -237,7 +231,7 @@ _MODELS: dict[str, tuple[Maker, tuple[str, ...]]] = {
         ),
         ("train",),
     ),
-    "gpt_neox": (_NEOX, ("autocast",)),
+    "gpt_neox": (_causal("GPTNeoX"), ("autocast",)),
     "gptj": (_model("GPTJForCausalLM", "GPTJConfig", _text, **_GPT, rotary_dim=4), ("train", "decomposed")),
     "codegen": (
         _model(
@@ -254,7 +248,7 @@ _MODELS: dict[str, tuple[Maker, tuple[str, ...]]] = {
         ("eval",),
     ),
     "phi": (_causal("Phi"), ("train autocast",)),
-    "phi3": (_PHI3, ("bf16",)),
+    "phi3": (_causal("Phi3"), ("bf16",)),
     "gemma2": (_GEMMA2, ("dynamic",)),
     "mistral": (_MISTRAL, ("strict",)),
     "qwen2": (_QWEN2, ("train decomposed", "pt2e")),
@@ -344,26 +338,13 @@ _MODELS: dict[str, tuple[Maker, tuple[str, ...]]] = {
     ),
     "qwen2_static": (_static(_QWEN2), ("eval", "ungraded strict")),
     "mistral_static": (_static(_MISTRAL), ("eval",)),
-    "phi3_static": (_static(_PHI3), ("bf16", "decomposed")),
     "gemma2_static": (_static(_GEMMA2), ("eval",)),
-    "gpt_neox_static": (_static(_NEOX), ("eval",)),
-    "cohere_static": (_static(_causal("Cohere")), ("inference",)),
     "pegasus": (
         _model("PegasusForConditionalGeneration", "PegasusConfig", _translated, **_ENCODER_DECODER),
         ("train",),
     ),
     "marian": (_model("MarianMTModel", "MarianConfig", _translated, **_ENCODER_DECODER), ("train",)),
     "m2m_100": (_model("M2M100Model", "M2M100Config", _translated, **_ENCODER_DECODER), ("eval",)),
-    "led": (
-        _model(
-            "LEDModel",
-            "LEDConfig",
-            _translated,
-            **{**_ENCODER_DECODER, "max_position_embeddings": 32},
-            attention_window=2,
-        ),
-        ("eval",),
-    ),
     "deit": (_model("DeiTModel", "DeiTConfig", _pixels(), **_IMAGE), ("train dynamic",)),
     "beit": (_model("BeitModel", "BeitConfig", _pixels(), **_IMAGE), ("train",)),
     "dinov2": (
@@ -478,25 +459,9 @@ _MODELS: dict[str, tuple[Maker, tuple[str, ...]]] = {
         ),
         ("eval",),
     ),
-    "vilt": (_model("ViltModel", "ViltConfig", _both, **_IMAGE, vocab_size=32, max_position_embeddings=32), ("eval",)),
     "hubert": (_model("HubertModel", "HubertConfig", _sound, **_WAVES), ("train",)),
     "wavlm": (_model("WavLMModel", "WavLMConfig", _sound, **_WAVES), ("train",)),
     "sew": (_model("SEWModel", "SEWConfig", _sound, **_WAVES, squeeze_factor=2), ("eval",)),
-    "encodec": (
-        _model(
-            "EncodecModel",
-            "EncodecConfig",
-            lambda batch, seed: called(input_values=floats(batch, 1, 640, seed=seed)),
-            num_filters=4,
-            hidden_size=8,
-            codebook_size=16,
-            codebook_dim=8,
-            upsampling_ratios=[4, 2],
-            num_lstm_layers=1,
-            target_bandwidths=[1.5],
-        ),
-        ("eval",),
-    ),
     "patchtst": (
         _model(
             "PatchTSTModel",

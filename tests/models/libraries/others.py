@@ -228,55 +228,11 @@ def _waves(samples: int, *channels: int) -> Call:
     return lambda batch, seed: ((floats(batch, *channels, samples, seed=seed),), {})
 
 
-def _frames(length: int, width: int) -> Call:
-    """Frames of sound and how many of each there are."""
-
-    def call(batch: int, seed: int) -> Arguments:
-        lengths = torch.full((batch,), length)
-        lengths[0] = length - 2
-        lengths[-1] = length
-        return (floats(batch, length, width, seed=seed), lengths), {}
-
-    return call
-
-
-def _spoken(batch: int, seed: int) -> Arguments:
-    lengths = torch.full((batch,), 6)
-    return (ids(batch, 6, seed=seed), lengths, floats(batch, 8, 10, seed=seed), torch.full((batch,), 10)), {}
-
-
 def _wavernn(batch: int, seed: int) -> Arguments:
     return (floats(batch, 1, 24, seed=seed), floats(batch, 1, 8, 12, seed=seed + 1)), {}
 
 
 _TORCHAUDIO: Models = {
-    "Conformer": (
-        _torchaudio(
-            "Conformer",
-            _frames(8, 8),
-            input_dim=8,
-            num_heads=2,
-            ffn_dim=16,
-            num_layers=2,
-            depthwise_conv_kernel_size=3,
-            dropout=0.1,
-        ),
-        ("train", "dynamic"),
-    ),
-    "Emformer": (
-        _torchaudio(
-            "Emformer",
-            _frames(9, 8),
-            input_dim=8,
-            num_heads=2,
-            ffn_dim=16,
-            num_layers=2,
-            segment_length=4,
-            right_context_length=1,
-            left_context_length=2,
-        ),
-        ("eval", "train"),
-    ),
     "ConvTasNet": (
         _torchaudio(
             "ConvTasNet",
@@ -320,50 +276,9 @@ _TORCHAUDIO: Models = {
         ),
         ("train",),
     ),
-    "Tacotron2": (
-        _torchaudio(
-            "Tacotron2",
-            _spoken,
-            n_mels=8,
-            n_symbol=40,
-            symbol_embedding_dim=16,
-            encoder_embedding_dim=16,
-            encoder_n_convolution=1,
-            decoder_rnn_dim=16,
-            attention_rnn_dim=16,
-            prenet_dim=8,
-            attention_hidden_dim=8,
-            postnet_embedding_dim=16,
-            postnet_n_convolution=2,
-        ),
-        ("train",),
-    ),
     "HDemucs": (
         _torchaudio("HDemucs", _waves(4096, 2), sources=["one", "two"], channels=4, nfft=256, depth=3),
         ("eval",),
-    ),
-    "wav2vec2_base": (
-        _torchaudio(
-            "wav2vec2_model",
-            _waves(800),
-            extractor_mode="group_norm",
-            extractor_conv_layer_config=[(8, 10, 5), (8, 3, 2)],
-            extractor_conv_bias=False,
-            encoder_embed_dim=16,
-            encoder_projection_dropout=0.1,
-            encoder_pos_conv_kernel=8,
-            encoder_pos_conv_groups=2,
-            encoder_num_layers=2,
-            encoder_num_heads=2,
-            encoder_attention_dropout=0.1,
-            encoder_ff_interm_features=32,
-            encoder_ff_interm_dropout=0.1,
-            encoder_dropout=0.1,
-            encoder_layer_norm_first=False,
-            encoder_layer_drop=0.0,
-            aux_num_out=5,
-        ),
-        ("train",),
     ),
     "MelSpectrogram": (_torchaudio("MelSpectrogram", _waves(1600), n_fft=128, n_mels=16), ("eval", "dynamic")),
     "MFCC": (_torchaudio("MFCC", _waves(1600), n_mfcc=8, melkwargs={"n_fft": 128, "n_mels": 16}), ("eval",)),

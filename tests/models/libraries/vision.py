@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import torch
 from tests.models.libraries.build import Case, Made, Maker, images, seeded
 
 
@@ -26,32 +25,6 @@ def _timm(name: str, size: int = 64, **options: Any) -> Maker:
 
         module = seeded(lambda: timm.create_model(name, pretrained=False, num_classes=5, **options))
         return Made(module, images(size))
-
-    return make
-
-
-class Detector(torch.nn.Module):
-    """A detector that takes one image."""
-
-    def __init__(self, detector: torch.nn.Module) -> None:
-        super().__init__()
-        self.detector = detector
-
-    def forward(self, image: torch.Tensor) -> Any:
-        """Boxes and scores."""
-        return self.detector([image[0]])
-
-
-def _detector(name: str, **options: Any) -> Maker:
-    def make() -> Made:
-        import torchvision
-
-        found = seeded(
-            lambda: torchvision.models.get_model(
-                name, weights=None, weights_backbone=None, num_classes=3, min_size=64, max_size=64, **options
-            )
-        )
-        return Made(Detector(found), images(64))
 
     return make
 
@@ -81,7 +54,7 @@ def _raft() -> Made:
 
 
 _TORCHVISION: dict[str, tuple[Maker, tuple[str, ...]]] = {
-    "googlenet": (_torchvision("googlenet", init_weights=False), ("eval", "train")),
+    "googlenet": (_torchvision("googlenet", init_weights=False), ("eval",)),
     "inception_v3": (_torchvision("inception_v3", 80, init_weights=False), ("eval",)),
     "squeezenet1_1": (_torchvision("squeezenet1_1"), ("dynamic", "pt2e")),
     "densenet121": (_torchvision("densenet121", 32), ("train",)),
@@ -95,10 +68,7 @@ _TORCHVISION: dict[str, tuple[Maker, tuple[str, ...]]] = {
     "swin_v2_t": (_torchvision("swin_v2_t"), ("train",)),
     "lraspp": (_torchvision("lraspp_mobilenet_v3_large", weights_backbone=None), ("train",)),
     "deeplabv3": (_torchvision("deeplabv3_mobilenet_v3_large", weights_backbone=None), ("train dynamic",)),
-    "ssdlite320": (_detector("ssdlite320_mobilenet_v3_large"), ("eval",)),
-    "fasterrcnn": (_detector("fasterrcnn_mobilenet_v3_large_320_fpn"), ("eval",)),
     "mc3_18": (_video("mc3_18"), ("train",)),
-    "s3d": (_video("s3d", 16, 64), ("eval",)),
     "raft_small": (_raft, ("eval",)),
 }
 _TIMM: dict[str, tuple[Maker, tuple[str, ...]]] = {
@@ -123,7 +93,7 @@ _TIMM: dict[str, tuple[Maker, tuple[str, ...]]] = {
     "rexnet_100": (_timm("rexnet_100", 32), ("train bf16",)),
     "twins_pcpvt_small": (_timm("twins_pcpvt_small", img_size=64), ("eval",)),
     "volo_d1": (_timm("volo_d1_224", img_size=64), ("train",)),
-    "tiny_vit_5m": (_timm("tiny_vit_5m_224", img_size=64), ("train autocast",)),
+    "tiny_vit_5m": (_timm("tiny_vit_5m_224", 224), ("train autocast",)),
     "pvt_v2_b0": (_timm("pvt_v2_b0"), ("train",)),
     "focalnet_tiny": (_timm("focalnet_tiny_srf"), ("eval",)),
     "mambaout_femto": (_timm("mambaout_femto"), ("train",)),
