@@ -233,6 +233,19 @@ def test_too_many_values_of_any_kind_are_refused_before_they_are_decoded(place, 
     tracemalloc.stop()
 
 
+@pytest.mark.parametrize("place", [b'"nodes": [', b'"outputs": ['])
+def test_objects_that_are_too_small_are_refused_before_they_are_decoded(place):
+    """Nothing takes less room in a file, and they all take the same in memory."""
+    data = nested(1).replace(place, place + b"{}," * 30_000, 1)
+    tracemalloc.start()
+    with pytest.raises(
+        ProgramError, match=r"^the JSON has 3\d+ objects in \d+ bytes: those of a program are not so small"
+    ):
+        decode_program(data)
+    assert tracemalloc.get_traced_memory()[1] < 100_000
+    tracemalloc.stop()
+
+
 def test_nodes_cannot_hide_from_the_count():
     data = with_nodes(NODE.replace(b"target", b"t\\u0061rget"), 2000)
     with pytest.raises(ProgramError, match="has 2001 nodes, and the limit is 1000"):

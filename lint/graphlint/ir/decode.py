@@ -19,6 +19,12 @@ OLDEST_MAJOR = 1
 """The schema major of torch 2.1, which describes inputs and outputs in another way."""
 LEAST_NODE = 40
 """Bytes of JSON that a node takes at least."""
+LEAST_OBJECT = 10
+"""Bytes of JSON that an object takes at least, on average: the smallest that programs have is ``{"as_int":1}``. An
+empty one takes two, and as much memory as any other.
+"""
+MANY = 20_000
+"""Objects that may be as small as they like."""
 VALUES_OF_NODE = 64
 """Objects, lists, and items of both that the JSON may have for each of the nodes that are admitted. Without metadata, a
 node and the record of its result come to 40 in what recent versions of torch write.
@@ -77,6 +83,10 @@ def _check_size(data: bytes, limits: Limits) -> None:
     """Refuses too many nodes, and too much of anything else, before it is decoded: that takes some twenty times the
     memory of the JSON.
     """
+    objects = data.count(b"{")
+    if objects > MANY and objects * LEAST_OBJECT > len(data):
+        msgspec.json.decode(data, type=msgspec.Raw)  # broken JSON, or nested too deeply, is told as what it is
+        raise ProgramError(f"the JSON has {objects} objects in {len(data)} bytes: those of a program are not so small")
     most = VALUES_OF_NODE * limits.nodes
     if len(data) <= min(LEAST_NODE * limits.nodes, most):
         return

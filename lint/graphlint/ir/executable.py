@@ -28,6 +28,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from msgspec.structs import astuple
 
 from graphlint.ir.model import Argument, Graph, ModuleCallSignature, Program, SymSize
 
@@ -190,14 +191,16 @@ def _walk(value: Any, strict: bool) -> Iterator[str]:
     elif isinstance(value, (dict, msgspec.Struct)):
         if strict and isinstance(value, Argument) and value.value is None:
             yield "has an argument of a kind that is not known"
-        parts = value if isinstance(value, dict) else {key: getattr(value, key) for key in value.__struct_fields__}
-        for key, item in parts.items():
+        parts = value.items() if isinstance(value, dict) else zip(value.__struct_fields__, astuple(value), strict=True)
+        for key, item in parts:
+            if item is None:
+                continue
             if isinstance(item, str):
                 yield from _string(key, item)
             elif key == "forward_arg_names" and isinstance(item, list):
                 names = (name for name in item if not (isinstance(name, str) and name.isidentifier()))
                 yield from (f"has an argument named {_shown(name)}" for name in names)
-            elif item is not None:
+            else:
                 if isinstance(value, ModuleCallSignature) and key == "inputs":
                     yield from _of_inputs(item)
                 yield from _walk(item, strict)

@@ -232,7 +232,11 @@ class Argument(_Part, omit_defaults=True):
             return [self.as_tensor.name]
         if self.is_constant:
             return []
-        return [name for name in self.tensors() if name is not None] + self.symbols()
+        found = _references(self.value)
+        plain = [ref for ref in found if not isinstance(ref, SymRef)]
+        tensors = (ref.tensor if isinstance(ref, OptionalTensorRef) else ref.name for ref in plain)
+        symbols = (ref.as_name for ref in found if isinstance(ref, SymRef))
+        return [name for name in (*tensors, *symbols) if name is not None]
 
 
 def _references(value: Any) -> list[TensorRef | OptionalTensorRef | SymRef]:
