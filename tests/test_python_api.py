@@ -75,6 +75,28 @@ def test_a_notebook_shows_the_report_in_a_frame(model):
     assert "<script" not in html
 
 
+class Writing(torch.nn.Module):
+    def forward(self, x):
+        y = x * 2
+        y += 1
+        y -= x + 1
+        y.relu_()
+        z = torch.zeros(2)
+        z[0] = 1
+        return torch.add(y, z, out=y)
+
+
+def test_advice_is_python_that_the_author_can_write():
+    found = graphlint.lint_program(torch.export.export(Writing(), (torch.ones(2),)))
+    assert [(one.op, one.advice) for one in found if one.code in ("GL101", "GL106")] == [
+        ("aten.add_.Tensor", "use `y = y + 1` instead of `y += 1`"),
+        ("aten.sub_.Tensor", "use `y = y - (x + 1)` instead of `y -= x + 1`"),
+        ("aten.relu_.default", "use `relu` instead of `relu_` (or of `inplace=True`)"),
+        ("aten.copy_.default", "compute a new tensor instead of writing to this one"),
+        ("aten.add.out", "use the tensor that the function returns instead of `out=`"),
+    ]
+
+
 # -- names and exceptions
 
 

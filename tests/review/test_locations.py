@@ -40,7 +40,7 @@ def test_full_text(repository):
         "22 |     y = y.clamp_(\n"
         "   |         ^^^^^^^^^\n"
         "  ::: net.pt2, node %clamp_\n"
-        "   = help: use `x = x.clamp(…)` instead of `x.clamp_(…)`; --fix: becomes aten.clamp.default\n"
+        "   = help: use `clamp` instead of `clamp_` (or of `inplace=True`); --fix: becomes aten.clamp.default\n"
         "\n"
         "Found 4 errors, from 2 causes.\n"
         "[*] 4 fixable with the --fix option.\n"

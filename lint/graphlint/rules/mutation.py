@@ -1,7 +1,10 @@
 """GL101 to GL107: ops that write their arguments, whether their schema says so or not."""
 
+import re
 from collections.abc import Iterator
+from typing import Final
 
+from graphlint.ir.source import outer_frame, stack_frames
 from graphlint.ops.table import op_of
 from graphlint.rules.base import Finding, Rule, no_fix
 from graphlint.rules.diagnostics import Fix, WrittenStorage
@@ -9,6 +12,11 @@ from graphlint.rules.fixers import FUNCTIONALIZE
 from graphlint.rules.view import ProgramView
 from graphlint.semantics.analysis import Write
 from graphlint.semantics.memory import StorageKind
+
+_AUGMENTED: Final = re.compile(r"([\w.]+) (\+|-|\*|/|//|%|@|\*\*|&|\||\^)= ([^#]{1,60})")
+"""A line that is an augmented assignment to a name, and nothing else."""
+_SIMPLE: Final = re.compile(r"[\w.]+(\([^()]*\)|\[[^][]*\])*")
+"""A value that needs no parentheses as an operand."""
 
 
 class MutationRule(Rule):
@@ -107,13 +115,23 @@ class InPlaceOp(MutationRule):
     out = False
 
     def advised(self, write: Write) -> str:
-        """``x = x.relu(…)`` instead of ``x.relu_(…)``, where there is such a method."""
+        """``x = x + 1`` instead of ``x += 1`` where the recorded line is that; else ``relu`` instead of
+        ``relu_``, where there is such a function.
+        """
         name = write.site.name.split(".")[1]
-        twin = write.site.op.functional_twin if write.site.op is not None else None
+        frame = outer_frame(stack_frames(write.site.node))
+        augmented = _AUGMENTED.fullmatch(frame.text) if frame is not None else None
+        if augmented is not None and f".{name}(" not in augmented[0]:
+            target, operator, value = augmented.groups()
+            value = value if _SIMPLE.fullmatch(value) else f"({value})"
+            return f"use `{target} = {target} {operator} {value}` instead of `{augmented[0]}`"
+        op = write.site.op
+        plain = op is not None and op.substitute is None and not op.random.draws and not name.startswith("_")
+        twin = op.functional_twin if op is not None and plain else None
         method = name.removesuffix("_")
-        if twin is None or method == name or twin.split(".")[1] != method or op_of("copy").name.split(".")[1] == method:
+        if twin is None or method == name or twin.split(".")[1] != method:
             return ""
-        return f"use `x = x.{method}(…)` instead of `x.{name}(…)`"
+        return f"use `{method}` instead of `{name}` (or of `inplace=True`)"
 
 
 class InputMutation(MutationRule):
