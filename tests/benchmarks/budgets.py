@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-SMALL = 2.0
+SMALL = 1.25
 """``check`` to the floor, on 10 nodes."""
+START = 5.0
+"""The same to a Python that does nothing."""
+VERSION = 2.5
+"""``--version`` to a Python that does nothing."""
 LARGE = 2.5
 """The same on 50,000 nodes."""
 LARGE_FIX = 4.0
@@ -52,6 +56,8 @@ def missed(results: dict[str, Any]) -> list[str]:
         return costs[1] / costs[0]
 
     small = ours("check", 10, 0, "cpu") / theirs("floor", "check", 10, 0, "cpu")
+    start = ours("check", 10, 0, "cpu") / theirs("python", "check", 10, 0, "cpu")
+    version = ours("--version", 10, 0, "cpu") / theirs("python", "--version", 10, 0, "cpu")
     large = ours("check", 50_000, 0, "cpu") / theirs("floor", "check", 50_000, 0, "cpu")
     large_fix = ours("--fix", 50_000, 0, "cpu") / theirs("floor", "--fix", 50_000, 0, "cpu")
     large_peak = ours("--fix", 50_000, 0, "peak")
@@ -60,6 +66,8 @@ def missed(results: dict[str, Any]) -> list[str]:
     speedup = theirs("decompose", "--fix", 4_000, 0, "wall") / ours("--fix", 4_000, 0, "wall")
     checks = [
         (small <= SMALL, f"check of 10 nodes takes {small:.2f} times the floor, not {SMALL}"),
+        (start <= START, f"check of 10 nodes takes {start:.2f} times a bare Python, not {START}"),
+        (version <= VERSION, f"--version takes {version:.2f} times a bare Python, not {VERSION}"),
         (large <= LARGE, f"check of 50,000 nodes takes {large:.2f} times the floor, not {LARGE}"),
         (large_fix <= LARGE_FIX, f"--fix of 50,000 nodes takes {large_fix:.2f} times the floor, not {LARGE_FIX}"),
         (large_peak <= LARGE_FIX_MIB, f"--fix of 50,000 nodes takes {large_peak:.0f} MiB, not {LARGE_FIX_MIB:.0f}"),

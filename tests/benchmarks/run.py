@@ -8,6 +8,7 @@ training mode, and of transposes (programs.py). ``check``, ``--diff`` and ``--fi
 beside
 
 - the floor: a Python that opens the archive with zipfile and decodes the program's JSON into graphlint's typed model;
+- a Python that does nothing (``--version``, and ``check`` of the smallest artifact);
 - stock torch: one that loads the artifact (``check``), or that loads it, calls ``run_decompositions({})`` and saves
   the result (``--fix``);
 - ``cp`` and ``sync`` of the copy (``--fix`` of an artifact with weights).
@@ -48,7 +49,7 @@ class Case(NamedTuple):
     """What is done to which artifact, beside what."""
 
     action: str
-    """``check``, ``--diff`` or ``--fix``."""
+    """``check``, ``--diff`` or ``--fix``; or ``--version``, which looks at no artifact."""
     nodes: int
     weights: int = 0
     """Bytes."""
@@ -68,7 +69,8 @@ class Case(NamedTuple):
 
 
 FULL = (
-    Case("check", 10, beside=("floor", "load")),
+    Case("--version", 10, beside=("python",)),
+    Case("check", 10, beside=("floor", "python", "load")),
     Case("check", 1_000, beside=("floor", "load")),
     Case("check", 4_000, beside=("floor", "load")),
     Case("check", 20_000),
@@ -172,6 +174,7 @@ class Bench:
         runs: dict[str, Callable[[], Cost]] = {
             "graphlint": lambda: self._graphlint(case, artifact),
             "floor": lambda: measure([sys.executable, "-c", FLOOR, str(artifact)]),
+            "python": lambda: measure([sys.executable, "-c", "pass"], exits=(0,)),
             "load": lambda: measure([sys.executable, "-c", LOAD, str(artifact)], exits=(0,)),
             "decompose": lambda: measure([sys.executable, "-c", DECOMPOSE, str(artifact), str(self.copy)], exits=(0,)),
             "cp": lambda: measure(["sh", "-c", COPY, "sh", str(artifact), str(self.copy)], exits=(0,)),
@@ -184,6 +187,8 @@ class Bench:
     def _graphlint(self, case: Case, artifact: Path) -> Cost:
         if case.action == "check":
             return measure([*GRAPHLINT, str(artifact)])
+        if case.action == "--version":
+            return measure([sys.executable, "-m", "graphlint", "--version"], exits=(0,))
         # A fix puts a new file in its place, so that the other name keeps the original.
         os.link(artifact, self.copy)
         cost = measure([*GRAPHLINT, case.action, str(self.copy)], exits=(1,))
@@ -193,14 +198,14 @@ class Bench:
 
 
 def ratios(rows: list[dict[str, object]]) -> dict[str, float]:
-    """Cost of graphlint to cost of what it ran beside: CPU time for the floor, else wall time."""
+    """Cost of graphlint to cost of what it ran beside: CPU time for the floor and Python, else wall time."""
     found = {}
     for row in rows:
         ours = row["graphlint"]
-        for tool in ("floor", "load", "decompose", "cp"):
+        for tool in ("floor", "python", "load", "decompose", "cp"):
             theirs = row.get(tool)
             if isinstance(ours, dict) and isinstance(theirs, dict):
-                unit = "cpu" if tool == "floor" else "wall"
+                unit = "cpu" if tool in ("floor", "python") else "wall"
                 name = f"{row['name']} / {tool}"
                 found[name] = round(ours[unit] / theirs[unit], 3)
     return found

@@ -19,12 +19,14 @@ TOOLS = {
 def render(results: dict[str, Any]) -> str:
     """A Markdown table, a line for each artifact and action, and a line on the machine."""
     lines = [
-        "| | ops | nodes | weights | graphlint: time, CPU time, memory | to the floor | beside it | |",
-        "|---|---|---|---|---|---|---|---|",
+        "| | ops | nodes | weights | graphlint: time, CPU time, memory | to the floor | to Python | beside it | |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in results["rows"]:
         ours = row["graphlint"]
-        floor = f"{ours['cpu'] / row['floor']['cpu']:.2f}" if "floor" in row else "-"
+        floor, python = (
+            f"{ours['cpu'] / row[tool]['cpu']:.2f}" if tool in row else "-" for tool in ("floor", "python")
+        )
         beside, factor = "-", "-"
         tool = next((tool for tool in TOOLS if tool in row), None)
         if tool is not None:
@@ -40,6 +42,7 @@ def render(results: dict[str, Any]) -> str:
             _size(row["weights"]),
             cost,
             floor,
+            python,
             beside,
             factor,
         )
