@@ -210,6 +210,11 @@ class Argument(_Part, omit_defaults=True):
             or self.as_scalar_type is not None
         )
 
+    @property
+    def is_unknown(self) -> bool:
+        """Whether nothing is set that is known here."""
+        return self.as_tensor is None and not self.is_constant and self.value is None
+
     def tensors(self) -> list[str | None]:
         """Names of the tensor values in the argument, None for an absent optional tensor, in order."""
         if self.as_tensor is not None:

@@ -226,10 +226,12 @@ class Frame:
         """The value that shows a reference now."""
         value, version = self._shown(ref)
         state = self.state(ref)
-        with blocking(ref.storage):
+        try:  # what is asked most, and `with blocking` takes its time
             if version != state.version or (exact and not value.meta.same_strides(self.recorded(ref))):
                 value = self._show(ref)
                 self._values[ref] = value, state.version
+        except Obstacle as reason:
+            raise Blocked([ref.storage], str(reason)) from None
         return value
 
     def _show(self, ref: Ref) -> Value:
@@ -425,7 +427,7 @@ class Frame:
             raise Obstacle(f"{op.name} writes the same memory more than once")
 
     def _call_of(self, node: Node, op: OpInfo, writes: list[Write], refs: list[Ref], resized: list[Ref]) -> Call:
-        if any(operand.arg.value is None for operand in node.inputs):
+        if any(operand.arg.is_unknown for operand in node.inputs):
             raise Obstacle(f"an argument of {op.name} is of no known kind")
         # Random numbers are drawn in the order of strides; what a custom op makes of strides nobody knows.
         exact = op.is_custom or op.draws(node)

@@ -22,6 +22,7 @@ write through them stays as it is.
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from itertools import accumulate
 from typing import Final
 
@@ -37,7 +38,7 @@ from graphlint.passes.functionalize.build import Builder
 from graphlint.passes.functionalize.metas import Meta, Obstacle, Value
 
 
-class View(msgspec.Struct, frozen=True, eq=False):
+class View(msgspec.Struct, frozen=True, eq=False, dict=True):
     """A view that a node of the original graph takes, with what was recorded of it."""
 
     node: Node
@@ -56,7 +57,7 @@ class View(msgspec.Struct, frozen=True, eq=False):
         """Of this result."""
         return self.metas[self.index]
 
-    @property
+    @cached_property
     def step(self) -> ViewStep | None:
         """Which elements are shown, and where; None where that is not known."""
         steps = [step for step in self.op.view if step.kind not in _BITS]
