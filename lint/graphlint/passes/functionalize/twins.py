@@ -20,7 +20,7 @@ from typing import Final
 
 import msgspec
 
-from graphlint.ir.dtypes import BOOL, COMPLEX128, FLOAT64, INT64, category, is_number, promoted, real_part
+from graphlint.ir.dtypes import BOOL, COMPLEX128, FLOAT64, INT64, category, is_number, item_size, promoted, real_part
 from graphlint.ir.edit import KEYWORD, of_kind, tensor, with_operand
 from graphlint.ir.enums import FLOAT32
 from graphlint.ir.model import Argument, NamedArgument, Node, SymSize
@@ -192,8 +192,7 @@ def _checked(call: Call, twin: OpInfo, schema: OpSchema) -> Twin:
         elements, numbers = _elements(call, target)
         read = [value.meta for value in elements]
         dtype = _result_dtype(call, twin, own, position, read, numbers)
-        if dtype != own.dtype and _computes_in(own.dtype, call):
-            raise Obstacle(f"{op.name} computes in the dtype that it writes")
+        narrower = dtype != own.dtype and _computes_otherwise(own.dtype, call)
         if op.out_variant and twin.random.draws and dtype != own.dtype:
             raise Obstacle(f"{op.name} draws numbers of the dtype that it writes")
         strides = _result_strides(call, twin, own, position, read)
@@ -213,6 +212,8 @@ def _checked(call: Call, twin: OpInfo, schema: OpSchema) -> Twin:
         alike = target.recorded.is_contiguous or (strides is not None and target.recorded.same_strides(meta))
         if category(own.dtype) > 1 and dtype is None and op.casts_out:
             inexact = f"the artifact does not tell the dtype that {twin.name} computes in"
+        elif narrower:
+            inexact = f"{op.name} computes in the dtype that it writes, which {twin.name} does not"
         elif category(own.dtype) == 3 and not twin.complex_bits:
             inexact = f"{op.name} and {twin.name} round complex numbers in different ways"
         elif category(own.dtype) > 1 and adds_up and not alike:
@@ -220,12 +221,16 @@ def _checked(call: Call, twin: OpInfo, schema: OpSchema) -> Twin:
     return Twin(results, _cannot_raise(twin, [target.value.meta for target in call.targets]), inexact)
 
 
-def _computes_in(given: int, call: Call) -> bool:
-    """Whether an ``out=`` form computes in the dtype that it is given, which is not its twin's: nothing that is done to
-    the twin's result makes up for that.
+def _computes_otherwise(given: int, call: Call) -> bool:
+    """Whether an ``out=`` form computes in the dtype that it is given, which is not its twin's. Raises
+    :class:`Obstacle` where the twin computes in half precision: that is more than another rounding.
     """
-    read = {real_part(meta.dtype) if category(meta.dtype) > 1 else FLOAT32 for meta in call.read()}
-    return not call.op.casts_last and category(given) > 1 and read != {real_part(given)}
+    floating = {real_part(meta.dtype) for meta in call.read() if category(meta.dtype) > 1} or {FLOAT32}
+    if call.op.casts_last or category(given) < 2 or floating == {real_part(given)}:
+        return False
+    if any(item_size(dtype) == 2 for dtype in floating):
+        raise Obstacle(f"{call.op.name} computes in the dtype that it writes, and without out= in half precision")
+    return True
 
 
 def _written(call: Call) -> list[str]:
