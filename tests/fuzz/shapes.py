@@ -40,7 +40,7 @@ MEBIBYTES = 500
 LOGGED = ["sh", "-c", 'log=$1; shift; exec "$@" 2> "$log"', "sh"]
 """Writes what it says to the file that is named next."""
 PROGRAM = ["-m", "graphlint"]
-BOUNDED = ["sh", "-c", f'ulimit -t {round(6 * SECONDS)} -v {8 * MEBIBYTES << 10}; exec "$@"', "sh"]
+BOUNDED = ["sh", "-c", f'ulimit -t {round(6 * SECONDS)}; ulimit -v {8 * MEBIBYTES << 10}; exec "$@"', "sh"]
 """Ends what takes far too much."""
 
 COMMANDS = {

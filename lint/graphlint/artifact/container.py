@@ -10,6 +10,7 @@ import itertools
 import struct
 import zlib
 from contextlib import AbstractContextManager
+from functools import cached_property
 
 import msgspec
 
@@ -109,6 +110,11 @@ class Container(AbstractContextManager["Container"]):
         except BaseException:
             self.close()
             raise
+
+    @cached_property
+    def by_folded_name(self) -> dict[bytes, "Member"]:
+        """The members by their names as torch's reader compares them, the last one where several are the same."""
+        return {folded(name): member for name, member in self.members.items()}
 
     def __exit__(self, *_: object) -> None:
         self.close()

@@ -67,7 +67,7 @@ def _told(names: Iterable[str]) -> str:
 
 def _misfits(artifact: Artifact, config: str, held: dict[str, Payload]) -> Iterator[ArtifactError]:
     folder = config.rpartition("/")[0]
-    members = {folded(name): member for name, member in artifact.container.members.items()}
+    members = artifact.container.by_folded_name
     gone: list[str] = []
     small: list[str] = []
     for name, one in held.items():

@@ -69,6 +69,8 @@ class RestoredProgram(ChangedProgram, frozen=True, eq=False, kw_only=True):
 _FIXERS: Final = sorted(
     {*(rule.fixer for rule in RULES if rule.fixer is not None), GIVE_MESSAGE}, key=lambda fixer: fixer.order
 )
+_CODES: Final = {fixer: tuple(rule.code for rule in RULES if rule.fixer is fixer) for fixer in _FIXERS}
+"""The rules that a fixer is for."""
 _FOLLOWING: Final = frozenset(rule.code for rule in RULES if rule.follows_fixes)
 
 
@@ -201,7 +203,7 @@ def restore_program(document: Document, name: str, settings: Settings, state: Se
 def _chosen(fixer: Fixer, found: list[Found], settings: Settings) -> list[Found]:
     """The findings that a fixer is to fix, the targets having their say."""
     profile = settings.profile
-    codes = {rule.code for rule in RULES if rule.fixer is fixer} - profile.actions.keys()
+    codes = set(_CODES.get(fixer, ())) - profile.actions.keys()
     if fixer is REMOVE:
         codes |= profile.codes("strip")
     if fixer is GIVE_MESSAGE:

@@ -17,6 +17,9 @@ from graphlint.semantics.sites import Site
 _TOGETHER: Final = frozenset(rule.code for rule in RULES if rule.fixer is not None and rule.fixer.together)
 """The rules on writes: a node's writes are fixed together or not at all."""
 
+_PLACES: Final = {rule.code: -1 if rule.leads else 1 << 62 for rule in RULES}
+"""Where findings are told that are of a program as a whole: last, but for what the rest goes back to."""
+
 Review = Callable[[Sequence[Diagnostic]], Sequence[Diagnostic]]
 """Given all that was found in a program, the same findings in the same order, each with its place in the repository,
 its fingerprint, and whether somebody has accepted it. The same findings always give the same result.
@@ -52,12 +55,9 @@ def lint_and_count(
                     idle += 1
                 else:
                     found.append(Found(_diagnostic(rule, finding, name, path, settings), finding.site))
-    # What is said of the program as a whole comes last, but for what the rest goes back to.
-    end = 1 << 62
-    places = {one.code: -1 if one.leads else end for one in RULES}
     found.sort(
         key=lambda one: (
-            places[one.diagnostic.code] if one.site is None else one.site.position,
+            _PLACES[one.diagnostic.code] if one.site is None else one.site.position,
             one.diagnostic.code,
         )
     )

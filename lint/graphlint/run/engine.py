@@ -52,7 +52,7 @@ Verifier = Callable[[str, str, bool, bool], None]
 checks were removed on purpose, raises VerificationError unless they do the same.
 """
 
-_CLASS: Final = re.compile(r'(?:looks up |calls |imports ")((?:\w+\.)+_*[A-Z]\w*)"?', re.ASCII)
+_CLASS: Final = re.compile(r'(?:looks up |calls |imports ")((?:\w+[.:])+_*[A-Z]\w*)"?', re.ASCII)
 """What GL003 says of a class, as names of classes are spelled."""
 _RUNS: Final = "torch runs this when it loads the file: load it only if you trust where it comes from"
 
@@ -377,7 +377,8 @@ def _without_programs(artifact: Artifact, path: str, settings: Settings) -> tupl
 
 def _about_code(path: str, settings: Settings, what: str, member: str) -> Diagnostic:
     named = _CLASS.fullmatch(what)
-    allow = f', and if {named[1]} does nothing but hold data, write allow-globals = ["{named[1]}"]' if named else ""
+    name = named[1].replace(":", ".") if named else ""
+    allow = f', and if {name} does nothing but hold data, write allow-globals = ["{name}"]' if name else ""
     return _about_file(CodeInArtifact, path, settings, what, f"{_RUNS}{allow}", member)
 
 
