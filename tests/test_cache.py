@@ -388,7 +388,7 @@ class TestFolder:
         fresh()
         outcome = attempt(kept(Task(str(artifact), default_rules), str(where)))
         assert [one.code for one in outcome.result.diagnostics] == ["GL103"]
-        assert (outcome.result.error, outcome.bug) == ("", "")
+        assert (outcome.result.error, outcome.bug) == (None, "")
         assert Path(folder).read_text() == "in the way"
 
     @pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full or the like")

@@ -82,7 +82,7 @@ def test_enough_work_is_done_by_processes_of_its_own(tmp_path):
     result = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     found = len(graphlint.lint(first, isolated=True).diagnostics)
     assert found > 90
-    shown = [(f"{number}.pt2", found, "") for number in range(6)]
+    shown = [(f"{number}.pt2", found, None) for number in range(6)]
     assert result.stdout.splitlines() == [str(shown), "True False"]
     assert result.stderr == ""
 
@@ -96,7 +96,7 @@ def test_paths_are_those_of_the_command_line(tmp_path, monkeypatch):
     results = list(graphlint.lint_many(["nowhere.pt2", Path("named.bin"), ".", "a/y.pt2"]))
     below = [os.path.normpath(path) for path in ("a/y.pt2", "b/x.pt2", "left-out/z.pt2")]
     assert [result.path for result in results] == ["nowhere.pt2", "named.bin", *below[:2]]
-    assert [result.error for result in results] == ["No such file or directory", "", "", ""]
+    assert [result.error for result in results] == ["No such file or directory", None, None, None]
     assert [result.diagnostics for result in results] == [()] * 4
     assert [result.path for result in graphlint.lint_many("**/*.pt2")] == below
     assert [result.error for result in graphlint.lint_many("*.pt3")] == ["nothing matches this pattern"]
