@@ -91,9 +91,14 @@ def onnx(program: Any) -> Taken:
 def executorch(program: Any) -> Taken:
     """ExecuTorch: ``to_edge``, ``to_executorch``, run by its runtime with the portable kernels."""
     from executorch.exir import to_edge
+
+    return _run_by_executorch(to_edge(program))
+
+
+def _run_by_executorch(edge: Any) -> Taken:
     from executorch.runtime import Runtime
 
-    buffer = to_edge(program).to_executorch().buffer
+    buffer = edge.to_executorch().buffer
     loaded = Runtime.get().load_program(buffer)
     method = loaded.load_method("forward")
 
@@ -103,6 +108,14 @@ def executorch(program: Any) -> Taken:
         return list(method.execute(_tensors(args, kwargs)))
 
     return Taken(call)
+
+
+def xnnpack(program: Any) -> Taken:
+    """ExecuTorch with the partitioner of XNNPACK, run by its runtime."""
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+
+    return _run_by_executorch(to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()]))
 
 
 def coreml(program: Any) -> Taken:
@@ -148,4 +161,11 @@ CONSUMERS: dict[str, Consumer] = {
         "ExecuTorch", "executorch", executorch, ("executorch",), ("executorch.exir", "executorch.runtime")
     ),
     "coreml": Consumer("Core ML", "coreml", coreml, ("coremltools",), ("coremltools",)),
+    "xnnpack": Consumer(
+        "ExecuTorch, XNNPACK",
+        "xnnpack",
+        xnnpack,
+        ("executorch",),
+        ("executorch.exir", "executorch.backends.xnnpack.partition.xnnpack_partitioner", "executorch.runtime"),
+    ),
 }

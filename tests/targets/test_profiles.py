@@ -197,7 +197,33 @@ graph(%c: f32[8, 8], %i: i64[2], %v: f32[]):
 
 
 def test_an_op_that_one_target_refuses_always_is_refused_always():
-    rows = {"partly": OpRow("because", gaps=True), "always": OpRow("because")}
-    for first, second, gaps in (("partly", "always", False), ("always", "partly", False), ("partly", "partly", True)):
+    rows = {"gaps": OpRow("because", where="gaps"), "": OpRow("because")}
+    for first, second in (("gaps", ""), ("", "gaps"), ("gaps", "gaps")):
         refused = Refused.together([("a", rows[first]), ("b", rows[second])])
-        assert (refused.targets, refused.gaps) == (("a", "b"), gaps)
+        assert (refused.targets, refused.where) == (("a", "b"), {first, second})
+
+
+NUMBERS = """
+program TRAINING
+range u0 = [0, None]
+graph(%x: f32[8, 4], %n: i64[]):
+  $item: int[u0] = aten.item.default(%n)
+  NODE
+  return %y
+"""
+
+
+@pytest.mark.parametrize(
+    ("target", "node", "refused"),
+    [
+        ("coreml", "%y: f32[2, 4] = aten.narrow.default(%x, 0, $item, 2)", True),
+        ("coreml", "%y: f32[2, 4] = aten.narrow.default(%x, 0, 1, 2)", False),
+        ("executorch", "%y: f32[Min(8, u0), 4] = aten.slice.Tensor(%x, 0, None, $item)", True),
+        ("executorch", "%y: f32[u0, 4] = aten.slice.Tensor(%x, 0, None, $item)", False),
+        ("executorch", "%y: f32[2, 4] = aten.slice.Tensor(%x, 0, None, 2)", False),
+        ("onnx", "%y: f32[Min(8, u0), 4] = aten.slice.Tensor(%x, 0, None, $item)", False),
+    ],
+)
+def test_what_is_refused_for_numbers_that_data_tell(lint_text, target, node, refused):
+    found = lint_text(NUMBERS.replace("NODE", node), profile=profile_of([target]))
+    assert [one.node for one in found if one.code == "GL601"] == ["y"] * refused

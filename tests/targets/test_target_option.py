@@ -143,6 +143,7 @@ def test_the_command(tmp_path):
         "inductor",
         "onnx",
         "executorch",
+        "xnnpack",
         "coreml",
     ]
     assert run(tmp_path, "target", "coreml").stdout.startswith("# coreml: Core ML: ")

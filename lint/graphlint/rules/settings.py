@@ -30,6 +30,13 @@ first, by permuted views; a conversion (``to``) always copies. Empty: nothing do
 """
 
 
+Where = Literal["", "gaps", "numbers", "clipped"]
+"""Where an op is refused: always; where a list of tensors that it is given leaves some out, as ``x[:, i] = y`` does
+(``gaps``); where it is given a number that data tell (``numbers``); where the size of its result is such a number,
+clipped to what its operand has (``clipped``), as ``x[:n]`` without a check of ``n``.
+"""
+
+
 class OpRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[ops."aten.to.dtype"]``: a functional op that a target refuses: an overload, all overloads of one,
     or what a pattern matches.
@@ -38,8 +45,7 @@ class OpRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     because: str
     advice: str = ""
     """What the model's author can do instead."""
-    gaps: bool = False
-    """Whether it is refused only where a list of tensors that it is given leaves some out, as ``x[:, i] = y`` does."""
+    where: Where = ""
     form: Form = ""
     """What a fix puts in its place."""
     taken: bool = False
@@ -71,8 +77,8 @@ class Refused(msgspec.Struct, frozen=True):
     targets: tuple[str, ...]
     because: str
     advice: str = ""
-    gaps: bool = False
-    """Whether it is refused only where a list of tensors that it is given leaves some out."""
+    where: frozenset[Where] = frozenset({""})
+    """In which cases: any of these."""
     form: Form = ""
     """What a fix puts in its place; nothing where the targets disagree."""
 
@@ -86,7 +92,7 @@ class Refused(msgspec.Struct, frozen=True):
         targets = tuple(target for target, _ in said)
         forms = {row.form for _, row in said}
         form = forms.pop() if len(forms) == 1 else ""
-        return cls(targets, said[0][1].because, advice, all(row.gaps for _, row in said), form)
+        return cls(targets, said[0][1].because, advice, frozenset(row.where for _, row in said), form)
 
 
 class TakenDtypes(msgspec.Struct, frozen=True):

@@ -1,14 +1,20 @@
 """GL601: ops that a target refuses."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
 
 from graphlint.ops.table import op_of
 from graphlint.rules.base import Finding, Rule, no_fix
 from graphlint.rules.diagnostics import Fix
 from graphlint.rules.fixers import REFORM
-from graphlint.rules.settings import Refused
+from graphlint.rules.settings import Refused, Where
 from graphlint.rules.view import ProgramView
 from graphlint.semantics.sites import Site
+from graphlint.semantics.sizes import expression_of
+
+_UNBACKED: Final = re.compile(r"\bu\d+\b")
+"""What export calls an integer that it knows nothing of, for data tell it."""
 
 
 class RefusedByTarget(Rule):
@@ -53,7 +59,7 @@ class RefusedByTarget(Rule):
         """One finding for each node of such an op, then one for each such output."""
         for site in view.sites:
             refused = view.refused(site.name)
-            if refused is not None and (not refused.gaps or _has_gaps(site)):
+            if refused is not None and any(_MET[where](site) for where in refused.where):
                 message = f"{site.name} is refused by {', '.join(refused.targets)}: {refused.because}"
                 yield Finding(message, _fix_for(view, site, refused), site)
         for spec in view.program.graph_module.signature.output_specs:
@@ -77,8 +83,31 @@ def _fix_for(view: ProgramView, site: Site, refused: Refused) -> Fix:
     return Fix("safe", becomes) if obstacle is None else no_fix(obstacle)
 
 
+def _takes_numbers(site: Site) -> bool:
+    """Whether the node is given a number that data tell."""
+    graph = site.scope.graph
+    names = (name for operand in site.node.inputs if not operand.arg.tensors() for name in operand.arg.names())
+    return any(_UNBACKED.search(expression_of(graph, name) or "") for name in names)
+
+
+def _is_clipped(site: Site) -> bool:
+    """Whether a size of a result is the lesser of a number that data tell and another one."""
+    metas = (site.scope.graph.meta(name) for name in site.node.results())
+    sizes = (str(size) for meta in metas if meta is not None for size in meta.shape)
+    return any("Min(" in size and _UNBACKED.search(size) for size in sizes)
+
+
 def _has_gaps(site: Site) -> bool:
     """Whether a list of tensors that the node is given leaves some out."""
     return any(
         operand.arg.as_optional_tensors is not None and None in operand.arg.tensors() for operand in site.node.inputs
     )
+
+
+_MET: Final[Mapping[Where, Callable[[Site], bool]]] = {
+    "": lambda site: True,
+    "gaps": _has_gaps,
+    "numbers": _takes_numbers,
+    "clipped": _is_clipped,
+}
+"""Whether a node is one of those that are refused."""

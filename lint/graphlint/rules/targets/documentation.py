@@ -22,6 +22,12 @@ _FIXES: Final = {
     "strip": "removed, with `--unsafe-fixes`",
     "refuse": "no fix",
 }
+_WHERE: Final = {
+    "": "",
+    "gaps": " where a list of tensors leaves some out",
+    "numbers": " where it is given a number that data tell",
+    "clipped": " where its result ends at a number that data tell, or with the tensor",
+}
 _FORMS: Final = {
     "indexed-first": "; `--fix` writes with the indexed dimensions first, by permuted views",
     "cast": f"; `--fix` makes it `{op_of('cast').name}`",
@@ -94,7 +100,7 @@ def _refused(whats: str, rows: Mapping[Any, OpRow]) -> list[str]:
     for what, row in refused.items():
         back = "; `--fix` brings the plain checks back"
         after = back if _is_token(what) else _FORMS[row.form] if row.form else f"; {row.advice}" if row.advice else ""
-        where = " where a list of tensors leaves some out" if row.gaps else ""
+        where = _WHERE[row.where]
         lines.append(f"- `{what}`{where}: {row.because}{after}")
     taken = [f"`{what}`" for what, row in rows.items() if row.taken]
     lines += ["", f"{whats} that are taken all the same: {', '.join(taken)}."] if taken else []
@@ -123,7 +129,7 @@ def _row(what: str, row: OpRow) -> dict[str, Any]:
         "because": row.because,
         "advice": row.advice or None,
         "restore": _is_token(what),
-        "gaps": row.gaps,
+        "where": row.where or None,
         "form": row.form or None,
     }
     return {**about, "refused": not row.taken}
