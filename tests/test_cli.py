@@ -51,8 +51,8 @@ def test_check(folder):
     assert "  ::: model.pt2, node %_assert_async\n" in text
     assert text.endswith(
         "Found 1 error.\n[*] 1 fixable with the --fix option.\n"
-        "1 check would become a dependency token, which most backends refuse. Choose: --fix --target NAME "
-        "(`graphlint targets`), or --fix --target functional.\n"
+        "--fix would turn 1 check into a dependency token, which most consumers refuse. Choose what the artifacts "
+        "are for: --target NAME (`graphlint targets`), or --target functional.\n"
     )
     assert b"Choose" not in run("--target", "functional", cwd=folder).stdout
     assert (result.stderr, result.returncode) == (b"", 1)
@@ -345,6 +345,12 @@ def test_a_check_imports_only_what_it_needs(folder, path):
     looks_at_sources = {name for name in modules if name.startswith("graphlint.run.sources")}
     assert bool(looks_at_sources) == (path == "model.pt2")
     assert "graphlint.run.baseline" not in modules
+
+
+@pytest.mark.parametrize(("word", "meant"), [("fix", "--fix"), ("diff2", None), ("chek", "check"), ("verfy", "verify")])
+def test_a_first_word_that_is_no_file_may_be_meant_as_a_command_or_an_option(folder, word, meant):
+    errors = run(word, "model.pt2", cwd=folder).stderr.decode()
+    assert (f"no file, folder or command '{word}'; did you mean '{meant}'?" in errors) == (meant is not None)
 
 
 SEEN_BY_MSGSPEC = """

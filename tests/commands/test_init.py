@@ -170,7 +170,7 @@ def test_it_writes_once_and_the_check_obeys(tmp_path, artifacts):
     assert parse_toml((tmp_path / "pyproject.toml").read_bytes(), "")["tool"]["graphlint"] == VALUES
     before = contents(tmp_path)
     for again in (("--target", "onnx", "--source-roots", "src"), ()):  # without options: as it is
-        assert run(tmp_path, *again).stdout.startswith("pyproject.toml: as it has to be already\n.pre-commit-config")
+        assert run(tmp_path, *again).stdout.startswith("pyproject.toml: already up to date\n.pre-commit-config")
         assert contents(tmp_path) == before
     (tmp_path / "model.pt2").write_bytes((artifacts / "2.13.0" / "async_assert.pt2").read_bytes())
     checked = subprocess.run(
@@ -193,7 +193,7 @@ def test_nothing_is_written_where_something_is_refused(tmp_path):
 
 def test_mistakes_are_named(tmp_path):
     for words, message in (
-        ((), "--target is needed without a terminal: functional, module, inductor, onnx"),
+        ((), "not a terminal: pass --target, one of functional, module, inductor, onnx"),
         (("--target", "onx"), "unknown target 'onx'; did you mean 'onnx'?"),
         (("--target", "functional,onnx"), "contradict each other"),
         (("--target", "onnx", "--source-roots", "nowhere"), "source-roots: there is no folder nowhere"),
@@ -244,8 +244,36 @@ def test_it_asks_at_a_terminal(tmp_path):
     text = said.decode()
     assert "  coreml      Core ML: coremltools.convert to an ML program\r\n" in text
     assert "error: unknown target 'onx'; did you mean 'onnx'?" in text
-    assert "Target (several: with commas) [functional]:" in text
+    assert "Target (comma-separated) [functional]:" in text
     written = parse_toml((tmp_path / "graphlint.toml").read_bytes(), "")
     assert written == {"target": ["inductor", "module"], "source-roots": ["model"]}
     hooks = yaml.safe_load((tmp_path / ".pre-commit-config.yaml").read_text())
     assert hooks["repos"][0]["hooks"] == [{"id": "graphlint", "files": r"^out/[^/]*\.pt2$"}]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX terminals")
+def test_who_ends_the_input_gets_nothing(tmp_path):
+    import pty
+
+    master, slave = pty.openpty()
+    command = [sys.executable, "-m", "graphlint", "init"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdin=slave, stdout=slave, stderr=slave)
+    os.close(slave)
+    said = b""
+    while b"[functional]:" not in said:
+        said += os.read(master, 4096)
+    os.write(master, b"\x04")
+    assert process.wait(timeout=60) == 130
+    assert os.read(master, 4096).strip() == b"graphlint: interrupted"
+    os.close(master)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_hook_for_other_artifacts_is_not_passed_over(tmp_path):
+    assert run(tmp_path, "--target", "onnx", "--artifacts", "x/*.pt2").returncode == 0
+    before = contents(tmp_path)
+    assert run(tmp_path, "--target", "onnx", "--artifacts", "x/*.pt2").returncode == 0
+    other = run(tmp_path, "--target", "onnx", "--artifacts", "y/*.pt2")
+    assert other.returncode == 2
+    assert r"already has the hook graphlint, for other artifacts: set its files to '^y/[^/]*\.pt2$'" in other.stderr
+    assert contents(tmp_path) == before

@@ -75,7 +75,9 @@ def test_who_cannot_take_tokens(buffer_mutation):
     fixed = FileResult("a.pt2", fixed=(buffer_mutation, check), changed=True)
     options = ReportOptions()
     hint = summary.render_tokens([FileResult("b.pt2"), fixed], options)
-    assert hint.startswith("Checks became dependency tokens, which AOTInductor, ONNX, ExecuTorch and Core ML refuse: ")
+    assert hint.startswith(
+        "Checks became dependency tokens, which AOTInductor, ONNX, ExecuTorch, ExecuTorch with XNNPACK and Core ML refuse: "
+    )
     assert summary.render_tokens([FileResult("a.pt2", fixed=(buffer_mutation,), changed=True)], options) == ""
     assert summary.render_tokens([FileResult("a.pt2", fixed=(check,), diff="-")], options) == ""
     chosen = ReportOptions(targeted_paths=frozenset({"a.pt2"}))
@@ -140,14 +142,18 @@ def test_every_format_can_be_loaded(name, statistics, results):
 
 @pytest.mark.parametrize(
     ("number", "said"),
-    [(0, []), (1, ["1 check would become a dependency token"]), (2, ["2 checks would become dependency tokens"])],
+    [
+        (0, []),
+        (1, ["--fix would turn 1 check into a dependency token"]),
+        (2, ["--fix would turn 2 checks into dependency tokens"]),
+    ],
 )
 def test_who_would_get_tokens_is_told_to_choose(number, said):
     check = Diagnostic("GL201", "async-assert", "error", "m", Fix("safe", "f"), path="a.pt2")
     stays = Diagnostic("GL201", "async-assert", "error", "m", Fix("none", "f"), path="a.pt2")
     results = [FileResult("a.pt2", diagnostics=(check,) * number + (stays,))]
-    choice = [line for line in summary.render(results, ReportOptions()).splitlines() if "Choose: " in line]
+    choice = [line for line in summary.render(results, ReportOptions()).splitlines() if "Choose what" in line]
     assert [line.partition(",")[0] for line in choice] == said
-    assert not [one for one in choice if "--fix --target functional" not in one]
+    assert not [one for one in choice if "or --target functional" not in one]
     chosen = ReportOptions(targeted_paths=frozenset({"a.pt2"}))
     assert "Choose" not in summary.render(results, chosen)

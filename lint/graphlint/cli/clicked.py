@@ -189,8 +189,13 @@ class DefaultGroup(click.Group):
             if not ctx.resilient_parsing and word.isalpha() and not os.path.exists(word):
                 import difflib
 
-                for near in difflib.get_close_matches(word, COMMANDS, n=1, cutoff=0.7):
-                    raise click.UsageError(f"no file, folder or command '{word}'; did you mean '{near}'?", ctx)
+                from graphlint.cli.check import check
+
+                # `graphlint fix model.pt2`, as other tools have it
+                options = {one.names[0].removeprefix("--") for one in check.options if "flag" in one.kind}
+                near = [f"--{word}"] if word in options else difflib.get_close_matches(word, COMMANDS, n=1, cutoff=0.7)
+                for meant in near:
+                    raise click.UsageError(f"no file, folder or command '{word}'; did you mean '{meant}'?", ctx)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """The commands, and what the default one takes."""

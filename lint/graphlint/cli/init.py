@@ -53,12 +53,12 @@ def init(
         width = max(len(one.name) for one in all_targets(own))
         console.out("What are the artifacts for? No form suits all consumers.\n")
         console.out("".join(f"  {one.name:<{width}}  {one.title}\n" for one in all_targets(own)))
-        chosen = asking.answer("Target (several: with commas)", present or "functional", targets)
+        chosen = asking.answer("Target (comma-separated)", present or "functional", targets)
     elif present:
         chosen = targets(present)
     else:
         names = ", ".join(one.name for one in all_targets(own))
-        raise UsageError(f"--target is needed without a terminal: {names}.")
+        raise UsageError(f"not a terminal: pass --target, one of {names}.")
     globs = split_selectors(artifacts) or asking.answer("Artifacts", EVERYWHERE, lambda text: split_selectors([text]))
     roots = _folders(",".join(source_roots))
     if not source_roots:
@@ -78,11 +78,11 @@ def init(
         changed = text != _read(name)
         if changed:
             _write(name, text)
-        console.out(f"{name}: {'written' if changed else 'as it has to be already'}\n")
+        console.out(f"{name}: {'written' if changed else 'already up to date'}\n")
     shown = " ".join(f"'{one}'" for one in globs if one != EVERYWHERE)
-    console.out(f"Next: graphlint{f' {shown}' if shown else ''}; graphlint --fix rewrites what it can.\n")
+    console.out(f"Next: run `graphlint{f' {shown}' if shown else ''}`, then `graphlint --fix`.\n")
     if chosen_hook != _NONE:
-        console.out("pre-commit install lets every commit run the hook.\n")
+        console.out("Run `pre-commit install` to run the hook on every commit.\n")
     return 0
 
 
@@ -100,7 +100,10 @@ class _Asking:
         while True:
             text = default
             if self.possible:
-                text = click.prompt(question, default=default, show_default=bool(default))
+                try:
+                    text = click.prompt(question, default=default, show_default=bool(default))
+                except click.Abort:  # control-C, or the end of the input
+                    raise KeyboardInterrupt from None
             try:
                 return understood(text.strip())
             except ConfigError as error:

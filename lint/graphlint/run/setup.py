@@ -111,6 +111,11 @@ def with_hook(text: str | None, hook: str, artifacts: tuple[str, ...]) -> str:
         if hook not in named:
             others = ", ".join(sorted(named))
             raise ConfigError(f"{HOOKS_FILE}: it has the hook {others}, and {hook} is asked for: change the id there")
+        files = _files(artifacts)
+        if files and not any(re.match(rf"\s*(-\s*)?files:\s*{re.escape(files)}\s*$", line) for line in lines):
+            raise ConfigError(
+                f"{HOOKS_FILE} already has the hook {hook}, for other artifacts: set its files to {files}"
+            )
         return text
     start, stop, margin = _repos(lines, hook, artifacts)
     item = [f"{line}{end}" for line in _item(hook, artifacts, margin)]

@@ -86,8 +86,8 @@ def _choice(found: Sequence[Diagnostic], options: ReportOptions) -> str:
         return ""
     become = "a dependency token" if number == 1 else "dependency tokens"
     return (
-        f"{count(number, 'check')} would become {become}, which most backends refuse. Choose: --fix --target NAME "
-        "(`graphlint targets`), or --fix --target functional.\n"
+        f"--fix would turn {count(number, 'check')} into {become}, which most consumers refuse. Choose what the "
+        "artifacts are for: --target NAME (`graphlint targets`), or --target functional.\n"
     )
 
 
