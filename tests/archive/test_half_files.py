@@ -14,6 +14,7 @@ from graphlint.artifact.artifact import open_artifact
 from graphlint.artifact.rewrite import write_archive
 from graphlint.cli.clicked import app
 from graphlint.run.api import fix, lint
+from graphlint.run.engine import read_document
 
 ARTIFACT = Path(__file__).parents[1] / "artifacts" / "2.13.0" / "constant_mutation.pt2"
 HALF = (
@@ -151,3 +152,34 @@ def test_what_is_missing_is_told(tmp_path, change, message):
     assert message in found.message
     with pytest.raises(Exception):  # noqa: B017, PT011 - torch says it in many ways
         torch.export.load(io.BytesIO(path.read_bytes()))
+
+
+def pickled(keep, *, drop=""):
+    """Weights as torch 2.8 and before write them, of those names only, and without the members of that name."""
+    torch = pytest.importorskip("torch")
+    out, packed = io.BytesIO(), io.BytesIO()
+    torch.save({name: torch.ones(4, 4) for name in keep}, out)
+    with zipfile.ZipFile(out) as old, zipfile.ZipFile(packed, "w") as new:
+        for name in old.namelist():
+            if not drop or not name.endswith(drop):
+                new.writestr(name, old.read(name))
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize("version", ["2.5.1", "2.7.1", "2.8.0"])
+@pytest.mark.parametrize(
+    ("drop", "message"), [("", "it has no value of "), ("data/1", "it lacks the members for ")], ids=["value", "member"]
+)
+def test_pickled_weights_that_are_missing(tmp_path, version, drop, message):
+    original = ARTIFACT.parents[1] / version / "key_value_cache.pt2"
+    assert [one for one in lint(original).diagnostics if one.code == "GL001"] == []
+    path = tmp_path / "model.pt2"
+    with open_artifact(original) as artifact, path.open("wb") as file:
+        (entry,) = artifact.programs
+        signature = read_document(artifact, entry).program.graph_module.signature
+        names = [one.target for one in signature.input_specs if one.parameter or one.buffer]
+        content = pickled(names if drop else names[:-1], drop=drop)
+        write_archive(artifact.container, {entry.weights_pickle: content}, file)
+    (found,) = (one for one in lint(path).diagnostics if one.code == "GL001")
+    assert found.message.startswith(message)
+    assert found.member == entry.weights_pickle

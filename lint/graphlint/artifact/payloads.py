@@ -7,12 +7,12 @@ them only the directory and ``data.pkl`` are read; weights are looked at where s
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from graphlint.artifact.artifact import Artifact, ProgramEntry
-from graphlint.artifact.container import Container, quoted
+from graphlint.artifact.container import Container, folded, quoted
 from graphlint.artifact.errors import ArtifactError
 
 if TYPE_CHECKING:
@@ -140,23 +140,48 @@ def _listed(container: Container, folder: str, payload: Payload) -> Callable[[in
 
 
 def _pickled(artifact: Artifact, member: str, kind: str) -> dict[str, Stored]:
-    from graphlint.artifact.pickles import Storage, follow_dict
+    from graphlint.artifact.pickles import Storage
+
+    opened = _opened(artifact, member)
+    if opened is None:
+        return {}
+    inner, root, items = opened
+    return {
+        name: Stored(f"{kind}/{value.key}", _saved(inner, root, value))
+        for name, value in items.items()
+        if isinstance(value, Storage)
+    }
+
+
+def pickled(artifact: Artifact, member: str) -> tuple[set[str], list[str]] | None:
+    """The names in a pickled dict of weights or constants, and those of them whose tensors have no member; None where
+    there is no such dict. Raises ArtifactError where it cannot be followed.
+    """
+    from graphlint.artifact.pickles import Storage
+
+    opened = _opened(artifact, member)
+    if opened is None:
+        return None
+    inner, root, items = opened
+    tensors = ((name, value.key) for name, value in items.items() if isinstance(value, Storage))
+    gone = [name for name, key in tensors if folded(f"{root}/data/{key}") not in inner.by_folded_name]
+    return {name for name in items if isinstance(name, str)}, gone
+
+
+def _opened(artifact: Artifact, member: str) -> tuple[Container, str, dict[Any, Any]] | None:
+    """The archive that a pickled dict is saved in, its folder, and the dict."""
+    from graphlint.artifact.pickles import follow_dict
 
     container = artifact.container
     if member not in container.members or container.members[member].size == 0:
-        return {}
+        return None
     try:
         inner = Container(container.source_of(member, artifact.limits.pickle_bytes), artifact.limits)
         pickle = next((name for name in inner.members if name.endswith("/data.pkl")), None)
         if pickle is None:
-            return {}
+            return None
         _, held = follow_dict(inner.read(pickle, artifact.limits.pickle_bytes, "pickle-bytes"))
-        root = pickle.rpartition("/")[0]
-        return {
-            name: Stored(f"{kind}/{value.key}", _saved(inner, root, value))
-            for name, value in held.items.items()
-            if isinstance(value, Storage)
-        }
+        return inner, pickle.rpartition("/")[0], held.items
     except ArtifactError as error:
         raise ArtifactError(f"its contents cannot be listed: {error}", member=member) from None
 

@@ -6,7 +6,7 @@ from typing import Final
 from graphlint.artifact.artifact import Artifact, ProgramEntry
 from graphlint.artifact.container import folded, quoted
 from graphlint.artifact.errors import ArtifactError
-from graphlint.artifact.payloads import Payload, read_config
+from graphlint.artifact.payloads import Payload, pickled, read_config
 from graphlint.ir.enums import DTYPES
 from graphlint.ir.model import Program
 
@@ -17,8 +17,10 @@ _MOST: Final = 3
 
 def faults(artifact: Artifact, entry: ProgramEntry, program: Program) -> Iterator[ArtifactError]:
     """What torch 2.8 and later (``torch/export/pt2_archive/_package.py``) do not find where they look for it, and what
-    does not fit into what holds it. Pickled weights are not looked into. Raises ArtifactError where a list is damaged.
+    does not fit into what holds it, and of pickled weights, which torch 2.8 and before write, those that are not there.
+    Raises ArtifactError where a list is damaged.
     """
+    yield from _unpickled(artifact, entry, program)
     if entry.layout == "flat":
         return
     folder = f"{artifact.root}/data"
@@ -40,6 +42,29 @@ def faults(artifact: Artifact, entry: ProgramEntry, program: Program) -> Iterato
                 f"{quoted(config)} lists no value of {_told(lacking)}, which the program has", member=config
             )
         yield from _misfits(artifact, config, held)
+
+
+def _unpickled(artifact: Artifact, entry: ProgramEntry, program: Program) -> Iterator[ArtifactError]:
+    """What is not among the pickled values: which of the dicts has which depends on the version."""
+    members = [member for member in (entry.weights_pickle, entry.constants_pickle) if member is not None]
+    # torch 2.1 and 2.2 have no place of their own for constants.
+    kinds = ["weights"] if entry.constants_pickle is None else ["weights", "constants"]
+    needed = [name for kind in kinds for name in _named(program, kind)] if members else ()
+    if not needed or entry.weights_config or entry.constants_config:
+        return
+    held: set[str] = set()
+    for member in members:
+        try:
+            found = pickled(artifact, member)
+        except ArtifactError:  # what it does instead is told by other rules
+            return
+        names, gone = found or (set(), [])
+        held |= names
+        if gone:
+            yield ArtifactError(f"it lacks the members for {_told(gone)}", member=member)
+    lacking = [name for name in needed if name not in held]
+    if lacking:
+        yield ArtifactError(f"it has no value of {_told(lacking)}, which the program has", member=members[0])
 
 
 def _missing(member: str, why: str) -> ArtifactError:
