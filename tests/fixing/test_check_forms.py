@@ -179,7 +179,7 @@ def test_what_a_target_wants_of_plain_checks_holds(artifact):
 def test_the_options(artifact, tmp_path):
     artifact("async_assert")
     for words, said in (
-        (("--strip-checks", "--checks", "plain"), "--strip-checks and --checks plain cannot be used together."),
+        (("--strip-checks", "--checks", "plain"), "--strip-checks and --checks plain cannot be used together"),
         (("--strip-checks", "--no-unsafe-fixes"), "--strip-checks and --no-unsafe-fixes cannot be used together"),
         (("--checks", "none"), "'none' is not one of 'tokens', 'plain', 'strip'"),
     ):
