@@ -72,7 +72,7 @@ def test_indexed_dimensions_come_first(tmp_path, shape, index, positions, values
     program = torch.export.export(Writes(shape, index, accumulate), args)
     torch.export.save(program, path)
     result = graphlint.fix(path, target="coreml", isolated=True, verify=True)
-    assert (result.error, result.changed) == ("", True)
+    assert (result.error, result.changed) == (None, True)
     (found,) = [one for one in result.fixed if one.code == "GL601"]
     assert (found.op, found.fix.message) == ("aten.index_put.default", "is written with the indexed dimensions first")
     assert [one.code for one in result.diagnostics if one.code == "GL601"] == []
@@ -99,7 +99,7 @@ def test_symbolic_sizes(tmp_path):
     program = torch.export.export(Shifted(), args, dynamic_shapes=({0: batch}, None, {0: batch}))
     torch.export.save(program, path)
     result = graphlint.fix(path, target="coreml", isolated=True, verify=True)
-    assert result.error == ""
+    assert result.error is None
     assert "GL601" in {one.code for one in result.fixed}
     assert "GL601" not in {one.code for one in result.diagnostics}
     other = (torch.randn(7, 5, 2), at(0, 4), torch.randn(7, 2, 2))
@@ -153,7 +153,7 @@ def test_conversions_become_casts(tmp_path, name):
     torch.export.save(program, path)
     before = [str(node.target) for node in program.graph.nodes]
     result = graphlint.fix(path, target="coreml", isolated=True, verify=True)
-    assert result.error == ""
+    assert result.error is None
     after = [str(node.target) for node in torch.export.load(path).graph.nodes]
     assert not [one for one in after if one.startswith("aten.to.")]
     assert ("aten._to_copy.default" in after) == any(one.startswith("aten.to.") for one in before)

@@ -52,7 +52,7 @@ def fix(tmp_path_factory, default_rules):
         path.write_bytes(original.read_bytes())
         before = process(str(original), settings, "check")
         result = process(str(path), settings, "fix")
-        assert (before.error, result.error) == ("", "")
+        assert (before.error, result.error) == (None, None)
         assert result.changed is bool(result.fixed)
         once = path.read_bytes()
         again = process(str(path), settings, "fix")
