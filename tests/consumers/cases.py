@@ -37,6 +37,12 @@ OWN = (
     "masked_select",
     "boolean_index",
     "nonzero",
+    "half_state",
+    "shared_buffer",
+    "size_from_data",
+    "position_from_data",
+    "slice_from_data",
+    "narrow_from_data",
 )
 """The models below, by the names of their functions."""
 FIXED = {"dependency_tokens": "two_async_asserts", "mutation_outputs": "key_value_cache"}
@@ -232,6 +238,74 @@ def export(folder: Path) -> None:
         def forward(self, x):
             return x.relu().nonzero() + 1
 
+    class HalfState(nn.Module):
+        """State in half precision, of which every step is exact."""
+
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("state", torch.zeros(4, dtype=torch.float16))
+
+        def forward(self, x):
+            self.state.add_(1)
+            return x.half() * self.state
+
+    class Keys(nn.Module):
+        def __init__(self, keys):
+            super().__init__()
+            self.register_buffer("keys", keys)
+
+        def forward(self, x, position):
+            self.keys.index_copy_(0, position, x)
+            return self.keys.sum()
+
+    class SharedBuffer(nn.Module):
+        """One buffer of two names."""
+
+        def __init__(self):
+            super().__init__()
+            keys = torch.zeros(4)
+            self.one, self.two = Keys(keys), Keys(keys)
+
+        def forward(self, x, position):
+            return self.one(x, position) + self.two(x, position + 1)
+
+    class SizeFromData(nn.Module):
+        def forward(self, x, n):
+            size = n.item()
+            torch._check(size >= 0)
+            torch._check(size <= 8)
+            return torch.ones(size) * 2, x + 1
+
+    class PositionFromData(nn.Module):
+        """A cache that is written at a number."""
+
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("cache", torch.zeros(8, 4))
+
+        def forward(self, x, n):
+            position = n.item()
+            torch._check(position >= 0)
+            torch._check(position < 8)
+            self.cache[position] = x
+            return self.cache.sum(0)
+
+    class SliceFromData(nn.Module):
+        """A slice that may end with the tensor."""
+
+        def forward(self, x, n):
+            end = n.item()
+            torch._check(end >= 0)
+            return x[:end].sum(0)
+
+    class NarrowFromData(nn.Module):
+        def forward(self, x, n):
+            start = n.item()
+            torch._check(start >= 0)
+            torch._check(start + 2 <= 8)
+            return x.narrow(0, start, 2) * 2
+
+    number = torch.tensor(3)
     cached = (torch.randn(2, 4), torch.tensor([0, 1]))
     shared = torch.zeros(6)
     row = (torch.randn(3, 4),)
@@ -254,6 +328,12 @@ def export(folder: Path) -> None:
         "masked_select": (MaskedSelect(), row),
         "boolean_index": (BooleanIndex(), row),
         "nonzero": (Nonzero(), row),
+        "half_state": (HalfState(), row),
+        "shared_buffer": (SharedBuffer(), (torch.randn(2), torch.tensor([0, 1]))),
+        "size_from_data": (SizeFromData(), (torch.randn(4), number)),
+        "position_from_data": (PositionFromData(), (torch.randn(4), number)),
+        "slice_from_data": (SliceFromData(), (torch.randn(8, 4), number)),
+        "narrow_from_data": (NarrowFromData(), (torch.randn(8, 4), number)),
     }
     assert tuple(models) == OWN
     for name, (model, args) in models.items():

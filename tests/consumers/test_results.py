@@ -16,7 +16,7 @@ from .preparing import Prepared
 RESULTS = results.read()
 CHECKED = {"async_assert", "two_async_asserts", "bare_async_assert", "scalar_assert", "constrain_range"}
 CHECKED |= {"constrain_range_for_size", "cond_assert", "dynamic_batch", "nested", "two_programs/encoder"}
-CHECKED |= {"dependency_tokens"}
+CHECKED |= {"dependency_tokens", "size_from_data", "position_from_data", "slice_from_data", "narrow_from_data"}
 
 
 def test_what_was_measured_contradicts_graphlint_only_where_the_exceptions_say_so():
