@@ -688,3 +688,16 @@ class WindowsThatAreApart(nn.Module):
         patches[1].add_(patches[0])
         z.unfold(0, 12, 1).neg_()
         return x, windows, z, patches
+
+
+@model(R(2, 2, 3, 4)[1])
+class BroadcastBesidesAPlaceFurtherOn(nn.Module):
+    """Taken again, the view of what begins further on in its memory is one of a new tensor."""
+
+    def forward(self, x):
+        y = torch.zeros(4, 3, 2).permute(2, 1, 0)
+        pair = torch.broadcast_tensors(y, x)
+        pair[1].add_(1)
+        y.relu_()
+        pair[0].cumsum_(2)
+        return pair[0] * 1, y

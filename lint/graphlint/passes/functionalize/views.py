@@ -126,6 +126,7 @@ def replay(builder: Builder, view: View, parent: Value, current: Callable[[str],
     is_list = node.outputs[0].as_tensors is not None
     values = [Value(builder.edit.claim(stem), meta) for meta in metas]
     names = [value.name for value in values]
+    viewed = node.input(view.operand)
     others = {
         name: current(name)
         for operand in node.inputs
@@ -144,6 +145,12 @@ def replay(builder: Builder, view: View, parent: Value, current: Callable[[str],
     builder.append(changed_node(node, inputs=inputs, outputs=outputs, name=name))
     for value in values:
         builder.note(value, parent.name)
+    for place, one in enumerate((viewed and viewed.as_tensors) or ()):
+        before, after = builder.edit.graph.meta(one.name), builder.edit.meta(others[one.name])
+        if place != view.index and before is not None and after is not None:  # a view of another tensor
+            meta, offset = view.metas[place], Meta(after).offset
+            if meta.offset == Meta(before).offset:
+                builder.edit.record(names[place], meta.with_(strides=meta.strides, offset=offset).raw)
     return values
 
 
