@@ -269,7 +269,7 @@ def test_a_program_that_is_not_called_so(artifacts, tmp_path, name):
         write_archive(original.container, {member: original.read_program(original.programs[0])}, file)
     [found] = lint(path).diagnostics
     assert (found.code, found.member) == ("GL003", member)
-    assert found.message == "is none of the programs, but torch takes it for one"
+    assert found.message == "is not one of the programs, but torch loads it as one"
 
 
 @pytest.mark.parametrize("guards", [["1 == 1"] * 200_000, ["1" + " + 1" * 500_000]], ids=["many", "long"])
