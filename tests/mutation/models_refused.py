@@ -550,3 +550,12 @@ def view_in_place_amid_autocast(x):
     windows = v.unfold(-1, 2, 1)
     windows.lerp_(windows + windows, windows * 2)
     return v
+
+
+@refused(R(3, 4), reasons="aten.rrelu_with_noise.default reads memory that it writes", fixed=1)
+def noise_in_the_operand(x):
+    y = x * 1
+    torch.ops.aten.rrelu_with_noise(y, y, 0.1, 0.3, False)
+    z = x * 2
+    z.add_(1)
+    return y, z

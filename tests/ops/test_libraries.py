@@ -206,7 +206,7 @@ def test_a_write_that_the_schema_keeps_quiet_about(lint_text):
         CACHE + "  %r: f32[1, 8, 2, 4] = executorch.update_cross_attn_cache.default(value=%v, cache=%b)\n  return %r\n"
     )
     (one,) = [one for one in lint_text(text) if one.code < "GL4"]
-    message = "executorch.update_cross_attn_cache.default writes buffer 'cache' without its schema saying so"
+    message = "executorch.update_cross_attn_cache.default writes buffer 'cache', which its schema does not say"
     assert (one.code, one.message) == ("GL107", message)
     reason = "the schema of executorch.update_cross_attn_cache.default does not tell torch what it writes"
     assert (one.fix.applicability, one.fix.message) == ("none", reason)

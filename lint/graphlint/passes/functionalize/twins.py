@@ -171,7 +171,8 @@ def _alike(call: Call, twin: OpInfo) -> tuple[object, ...] | None:
 def _checked(call: Call, twin: OpInfo, schema: OpSchema) -> Twin:
     """What is to be known of the twin before it is emitted. Raises :class:`Obstacle` where it would do other things."""
     op = call.op
-    _check_overlap(call, twin)
+    if not twin.elementwise:
+        _check_overlap(call)
     product = "lowered" in twin.autocast.values()
     adds_up = not twin.same_bits and (op.out_variant or (product and not twin.elementwise))
     left_alone = {twin.autocast.get(target.value.meta.device.type) for target in call.targets} == {"none"}
@@ -250,10 +251,8 @@ def _cannot_raise(twin: OpInfo, metas: list[Meta]) -> bool:
     return safe or all(category(meta.dtype) > 1 for meta in metas)
 
 
-def _check_overlap(call: Call, twin: OpInfo) -> None:
+def _check_overlap(call: Call) -> None:
     """An op that reads other elements than the one it writes may read what it has written already."""
-    if twin.elementwise:
-        return
     targets = {target.argument for target in call.targets}
     for operand in call.node.inputs:
         if operand.name not in targets and any(name in call.overlapping for name in operand.arg.tensors()):
@@ -484,6 +483,7 @@ def beside(builder: Builder, call: Call, ops: OpTable, results: list[Meta]) -> t
     normalizes = op.substitute in ("batch-norm", "instance-norm")
     if call.autocast and ("autocast" in op.tags or ("composite" in op.tags and not normalizes)):
         raise Obstacle(f"autocast may cast what {op.name} is given")
+    _check_overlap(call)
     if normalizes:
         return _normalization(builder, call, results)
     twin = ops.twin_of(op)
