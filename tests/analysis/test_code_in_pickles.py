@@ -365,15 +365,21 @@ def evil(folder, artifacts):
     return make
 
 
+HIDDEN = "is not one of the programs, but torch loads it as one"
+
+
 @pytest.mark.parametrize(("version", "change", "member", "loads"), PLACES.values(), ids=PLACES)
 def test_artifacts_are_found_and_never_run(folder, evil, version, change, member, loads):
     root = evil(version, change)
     member = f"{root}/{member}" if root else member
-    (found,) = (one for one in lint("model.pt2").diagnostics if one.code == "GL003")
-    assert (found.member, found.message, found.severity) == (member, f"calls {MKDIR}", "error")
+    found = [one for one in lint("model.pt2").diagnostics if one.code == "GL003"]
+    hidden = [one.member for one in found if "/models/" in one.member]  # a program that is not called so, itself
+    assert [one.message for one in found if one.member in hidden] == [HIDDEN] * len(hidden)
+    (code,) = (one for one in found if one.member not in hidden)
+    assert (code.member, code.message, code.severity) == (member, f"calls {MKDIR}", "error")
     fixed = fix("model.pt2", token_sink="output")  # the other sink would have to add to constants that are no dict
     assert (fixed.error, fixed.changed) == (None, True)
-    assert [one.member for one in fixed.diagnostics if one.code == "GL003"] == [member]
+    assert [one.member for one in fixed.diagnostics if one.code == "GL003"] == [*hidden, member]
     fix("model.pt2", diff=True)
     assert not folder.exists(), "graphlint ran it"
     if loads is not None:
@@ -445,7 +451,8 @@ def test_two_members_that_differ_in_case(folder, evil, bad, good, always):
             },
         )
         found = [(one.member, one.message) for one in lint("model.pt2").diagnostics if one.code == "GL003"]
-        assert found == [(f"{root}/{bad}", f"calls {MKDIR}")]
+        hidden = [] if opaque else [(f"{root}/models/kxxxxx", HIDDEN)]
+        assert found == [*hidden, (f"{root}/{bad}", f"calls {MKDIR}")]
         with contextlib.suppress(Exception):  # what the payload returns is not what torch expects
             torch.export.load("model.pt2")
         ran.append(folder.exists())
@@ -501,9 +508,10 @@ def test_compiled_code_beside_what_torch_takes_for_a_program(evil):
         }
 
     evil("2.13.0", change)
-    package, found = lint("model.pt2").diagnostics
+    package, *found = lint("model.pt2").diagnostics
     assert package.code == "GL005"
-    assert (found.code, found.member) == ("GL003", "async_assert/data/aotinductor/m/a.so")
+    members = "async_assert/models/modelxxxxx", "async_assert/data/aotinductor/m/a.so"
+    assert [(one.code, one.member) for one in found] == [("GL003", member) for member in members]
 
 
 def test_one_finding_for_each_member_and_name(evil):
