@@ -84,3 +84,11 @@ def lint_text() -> Callable[..., list[Diagnostic]]:
         return [found.diagnostic for found in lint_view(ProgramView(document, chosen), "model", "model.pt2", chosen)]
 
     return lint
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Whoever has nothing left to do takes over tests of others: some take minutes."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log)
