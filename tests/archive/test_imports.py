@@ -28,7 +28,9 @@ def test_modules_loaded_by_reading():
         "graphlint.artifact.container",
         "graphlint.artifact.source",
         "graphlint.artifact.limits",
+        "_contextvars",
         "_struct",
+        "contextvars",
         "struct",
         "zlib",
     }

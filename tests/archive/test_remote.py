@@ -318,7 +318,7 @@ def test_a_timeout_that_is_no_number(web, monkeypatch):
 @pytest.mark.parametrize(
     ("url", "modules", "message"),
     [
-        ("s3://bucket/model.pt2", ["fsspec"], "remote artifacts need fsspec: pip install 'graphlint[remote]'"),
+        ("s3://bucket/model.pt2", ["fsspec"], "remote artifacts need fsspec: pip install 'torch-graphlint[remote]'"),
         ("s3://bucket/model.pt2", ["s3fs"], "s3:// needs a package that is not installed: pip install s3fs"),
         ("gs://bucket/model.pt2", ["gcsfs"], "gs:// needs a package that is not installed: pip install gcsfs"),
         (

@@ -150,7 +150,7 @@ def test_added_items_go_from_every_protocol(protocol):
 def test_counted_references_are_refused():
     torch = pytest.importorskip("torch")
     saved = save({"x": torch.arange(3), "y": torch.arange(2)}, pickle_protocol=4)
-    with pytest.raises(ArtifactError, match="its pickle counts what it refers to"):
+    with pytest.raises(ArtifactError, match="its pickle counts its references"):
         without_items(saved, ["x"])
 
 

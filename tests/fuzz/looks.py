@@ -179,7 +179,7 @@ def show(case: Case) -> None:
     text = run("show", "--isolated", path)
     consumers.terminal(text.out, "show")
     data = run("show", "--isolated", "--format=json", path)
-    too_much = text.status == 0 and "too many to be told" in data.err
+    too_much = text.status == 0 and "too many to show" in data.err
     expect(text.status in (0, 2), f"show: {text}")
     expect(data.status == (2 if too_much else text.status), f"show --format=json: {data.err}")
     if data.status == 0:

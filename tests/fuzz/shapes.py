@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.benchmarks.measuring import Cost, measure
+from tests.benchmarks.measuring import Cost, measure_apart
 
 SIZE = 5_000_000
 """Bytes of a file."""
@@ -1453,7 +1453,7 @@ def measured(name: str, data: bytes, commands: dict[str, list[str]] | None = Non
             line = [*BOUNDED, sys.executable, *PROGRAM, *arguments, str(path)]
             cost, fault = Cost(0, 0, 0), ""
             try:
-                cost = measure([*LOGGED, str(errors), *line], exits=(0, 1, 2))
+                cost = measure_apart([*LOGGED, str(errors), *line], exits=(0, 1, 2))
             except SystemExit as error:
                 fault = str(error)[-200:]
             said = errors.read_text("utf-8", "replace")

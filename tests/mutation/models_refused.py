@@ -396,25 +396,6 @@ def region_returns_what_it_was_handed(x):
 
 
 @refused(
-    torch.arange(24).view(2, 3, 4),
-    R(2, 3, 4),
-    reasons={
-        "the results of higher_order.wrap_with_autocast would be unused, and it contains an effect",
-        "autocast would cast what aten.index_put.default is given, as it does not for aten.index_put_.default",
-    },
-    fixed=1,
-)
-def region_with_an_effect_whose_result_is_overwritten(x, scale):
-    """Functionalized, the last op would be the only one to use the region's result, and use it no more."""
-    y = x.flatten()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        z = scale + 1
-        y[torch.tensor([4, 19])] = 3
-    torch.mul(scale * 2, -1, out=z)
-    return scale + 0
-
-
-@refused(
     R(2, 6).half(),
     reasons="autocast would cast what aten.index_copy.default is given, as it does not for aten.index_copy_.default",
     fixed=3,

@@ -568,3 +568,16 @@ class PiecesOfWhichSomeAreWritten(nn.Module):
         z.relu_()
         pieces = torch.meshgrid(x[0], z, indexing="ij")
         return torch.stack([pieces[0], pieces[0]], 1), z
+
+
+@model(R(2, 3, 4), R(2, 3, 4))
+class RegionWithAnEffectWhoseResultIsOverwritten(nn.Module):
+    """The region's first result is written whole behind it; autocast leaves what is written in it alone."""
+
+    def forward(self, x, scale):
+        y = x.flatten()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            z = scale + 1
+            y[torch.tensor([4, 19])] = 3
+        torch.mul(scale * 2, -1, out=z)
+        return scale + 0

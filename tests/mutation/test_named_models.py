@@ -105,7 +105,6 @@ def test_refused_with_a_reason_and_the_rest_fixed(name, tmp_path):
     [
         "out_under_autocast",
         "region_sees_two_views",
-        "region_with_an_effect_whose_result_is_overwritten",
         "casts_that_in_place_ops_are_spared",
     ],
 )
