@@ -82,15 +82,16 @@ def fix_program(
 
     Raises :class:`FixValidationError` where a result is not what the pass promises, which is a bug of graphlint.
     """
-    if not settings.unlisted:
-        return _fixed(document, name, path, settings, review)
     view = ProgramView(document, settings)
+    if not settings.unlisted:
+        return _fixed(view, name, path, settings, review)
     found, idle = lint_and_count(view, name, path, settings, review)
     before = tuple(one.diagnostic for one in found)
     unchanged = FixedProgram(document=document, rules={}, fixed=(), before=before, remaining=before, idle=idle)
     if not any(applies(one, settings) for one in found):
         return unchanged
-    made = _fixed(document, name, path, msgspec.structs.replace(settings, unlisted=frozenset()), review)
+    # What is listed makes no difference to the view, which knows by now what of the writes can go.
+    made = _fixed(view, name, path, msgspec.structs.replace(settings, unlisted=frozenset()), review)
     fixed, remaining = (tuple(one for one in some if not one.idle) for some in (made.fixed, made.remaining))
     if not fixed:
         return unchanged
@@ -106,8 +107,7 @@ def fix_program(
     )
 
 
-def _fixed(document: Document, name: str, path: str, settings: Settings, review: Review | None) -> FixedProgram:
-    view = ProgramView(document, settings)
+def _fixed(view: ProgramView, name: str, path: str, settings: Settings, review: Review | None) -> FixedProgram:
     found = lint_view(view, name, path, settings, review)
     before = tuple(one.diagnostic for one in found)
     fixed: list[Diagnostic] = []
