@@ -153,7 +153,7 @@ def test_one_may_extend_another_and_the_smallest_of_several_counts():
     both = profile_of(["large", "small", "coreml"], own)
     assert both.targets == ("large", "small", "coreml")
     assert (both.most_nodes.target, both.most_nodes.nodes) == ("small", 5)
-    assert [one.target for one in both.dtypes] == ["large", "small", "coreml"]
+    assert [one.target for one in both.dtypes] == ["large", "small", "coreml", "coreml"]
     assert json.loads(json.dumps(described(own["small"])))["extends"] == "large"
 
 

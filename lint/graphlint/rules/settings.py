@@ -30,10 +30,11 @@ first, by permuted views; a conversion (``to``) always copies. Empty: nothing do
 """
 
 
-Where = Literal["", "gaps", "numbers", "clipped"]
+Where = Literal["", "gaps", "integers", "whole", "numbers", "clipped"]
 """Where an op is refused: always; where a list of tensors that it is given leaves some out, as ``x[:, i] = y`` does
-(``gaps``); where it is given a number that data tell (``numbers``); where the size of its result is such a number,
-clipped to what its operand has (``clipped``), as ``x[:n]`` without a check of ``n``.
+(``gaps``); where it makes integers (``integers``); where it is given no dimensions (``whole``); where it is given a
+number that data tell (``numbers``); where the size of its result is such a number, clipped to what its operand has
+(``clipped``), as ``x[:n]`` without a check of ``n``.
 """
 
 
@@ -101,6 +102,8 @@ class TakenDtypes(msgspec.Struct, frozen=True):
     target: str
     dtypes: tuple[str, ...]
     because: str
+    inputs: bool = False
+    """Whether it is about what the caller hands in only."""
 
 
 class MostNodes(msgspec.Struct, frozen=True):
@@ -186,6 +189,8 @@ class Profile(msgspec.Struct, frozen=True):
     """By code, where it is another than the rule's own."""
     ops: dict[str, dict[str, OpRow]] = {}
     """What each target says of ops, by pattern."""
+    refused_inputs: dict[str, Refused] = {}
+    """By kind: ``constant_input`` and so on."""
     refused_outputs: dict[str, Refused] = {}
     """By kind: ``user_input_mutation`` and so on."""
     losses: dict[Loss, tuple[Lost, ...]] = {}

@@ -25,6 +25,8 @@ _FIXES: Final = {
 _WHERE: Final = {
     "": "",
     "gaps": " where a list of tensors leaves some out",
+    "integers": " where it makes integers",
+    "whole": " where it is given no dimensions",
     "numbers": " where it is given a number that data tell",
     "clipped": " where its result ends at a number that data tell, or with the tensor",
 }
@@ -62,11 +64,15 @@ def explain(target: Target) -> str:
     because = f": {target.because}" if target.because else ""
     if target.dtypes:
         lines += [f"Dtypes: {', '.join(target.dtypes)}; others are refused (GL608){because}.", ""]
+    if target.input_dtypes:
+        reason = f": {target.because_inputs}" if target.because_inputs else ""
+        lines += [f"Dtypes of inputs: {', '.join(target.input_dtypes)}; others are refused (GL608){reason}.", ""]
     if target.max_nodes is not None:
         lines += [f"Nodes: {target.max_nodes:,} at most (GL609){because}.", ""]
     lines += _rules(target)
     lines += _lost(target)
-    lines += _refused("Ops", target.ops) + _refused("Outputs", target.outputs)
+    lines += _refused("Ops", target.ops)
+    lines += _refused("Inputs", target.inputs) + _refused("Outputs", target.outputs)
     if target.references:
         lines += [f"References: {', '.join(target.references)}", ""]
     return "\n".join(lines)
@@ -117,8 +123,10 @@ def described(target: Target) -> dict[str, Any]:
         },
         "losses": {loss: msgspec.structs.asdict(row) for loss, row in target.losses.items()},
         "ops": {op: _row(op, row) for op, row in target.ops.items()},
+        "inputs": {kind: _row(kind, row) for kind, row in target.inputs.items()},
         "outputs": {kind: _row(kind, row) for kind, row in target.outputs.items()},
         "dtypes": list(target.dtypes) or None,
+        "input_dtypes": list(target.input_dtypes) or None,
         "max_nodes": target.max_nodes,
         "extends": target.extends or None,
     }

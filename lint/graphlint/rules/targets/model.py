@@ -1,9 +1,9 @@
 """What a target's file says, read and checked; and several targets as one, which demands the strictest of each."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -37,8 +37,14 @@ _STRICTER: Final[tuple[FixAction, ...]] = ("keep", "message", "functionalize", "
 _SEVERER: Final[tuple[Severity, ...]] = ("error", "warning", "note")
 """Of several targets, the one that takes a finding most seriously counts."""
 
-OutputKind = Literal["buffer_mutation", "parameter_mutation", "user_input_mutation"]
-"""As the signature's output specs spell them."""
+InputKind = Literal["constant_input", "number"]
+"""What the caller hands in that is no tensor: the same number, text or None each time, as the signature's input specs
+spell it; a ``number``.
+"""
+OutputKind = Literal["buffer_mutation", "parameter_mutation", "user_input_mutation", "number", "none", "repeated"]
+"""As the signature's output specs spell them; and among what is returned a ``number``, ``none`` (None), and a tensor
+that is returned before (``repeated``).
+"""
 
 
 class RuleRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,17 +89,26 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     """By code, or by the beginning of codes (``GL1``); the longest that fits counts."""
     ops: dict[str, OpRow] = {}
     """By overload, by op for all overloads, or by pattern."""
+    refuse_ops: tuple[str, ...] = ()
+    """More of those that it refuses, for one reason."""
+    because_ops: str = ""
+    inputs: dict[InputKind, OpRow] = {}
+    """Kinds of inputs that it refuses."""
     outputs: dict[OutputKind, OpRow] = {}
     """Kinds of outputs that it refuses."""
     losses: dict[Loss, LossRow] = {}
     """What it takes, but loses."""
     dtypes: tuple[str, ...] = ()
     """The only dtypes that it takes, by the names that torch uses; none for all."""
+    input_dtypes: tuple[str, ...] = ()
+    """The only ones that it takes of what the caller hands in; none for all that it takes elsewhere."""
     max_nodes: int | None = None
     extends: str = ""
     """The target that it is like, but for what itself says."""
     because: str = ""
     """Why it takes some dtypes only, and so many nodes."""
+    because_inputs: str = ""
+    """Why it takes some dtypes of inputs only."""
 
     @property
     def refused(self) -> list[str]:
@@ -122,6 +137,9 @@ def load_target(name: str, own: Mapping[str, Target] = NONE) -> Target:
         raise ConfigError(f"unknown target '{name}'{hint}")
     with open(path, "rb") as stream:
         target = msgspec.convert(parse_toml(stream.read(), path), Target)
+    if target.refuse_ops:
+        listed = dict.fromkeys(target.refuse_ops, OpRow(target.because_ops))
+        target = msgspec.structs.replace(target, ops={**listed, **target.ops})
     return extending(load_target(target.extends), target) if target.extends else target
 
 
@@ -138,11 +156,14 @@ def extending(base: Target, target: Target) -> Target:
         references=(*base.references, *target.references),
         rules={**rules, **target.rules},
         ops={**base.ops, **target.ops},
+        inputs={**base.inputs, **target.inputs},
         outputs={**base.outputs, **target.outputs},
         losses={**base.losses, **target.losses},
         dtypes=target.dtypes or base.dtypes,
+        input_dtypes=target.input_dtypes or base.input_dtypes,
         max_nodes=base.max_nodes if target.max_nodes is None else target.max_nodes,
         because=target.because or base.because,
+        because_inputs=target.because_inputs or base.because_inputs,
     )
 
 
@@ -176,9 +197,10 @@ def profile_of(names: Sequence[str], own: Mapping[str, Target] = NONE, checks: C
             for code, said in rows.items()
             if (severe := [row.severity for _, row in said if row.severity is not None])
         },
-        refused_outputs=_refused_outputs(targets),
+        refused_inputs=_refused([(one.name, one.inputs) for one in targets]),
+        refused_outputs=_refused([(one.name, one.outputs) for one in targets]),
         losses=_losses(targets),
-        dtypes=tuple(TakenDtypes(one.name, one.dtypes, one.because) for one in targets if one.dtypes),
+        dtypes=tuple(taken for one in targets for taken in _taken_dtypes(one)),
         most_nodes=min(
             (MostNodes(one.name, one.max_nodes, one.because) for one in targets if one.max_nodes is not None),
             key=lambda most: most.nodes,
@@ -198,10 +220,17 @@ def _losses(targets: Iterable[Target]) -> dict[Loss, tuple[Lost, ...]]:
     return losses
 
 
-def _refused_outputs(targets: Sequence[Target]) -> dict[str, Refused]:
-    """By kind."""
-    kinds = dict.fromkeys(kind for target in targets for kind in target.outputs)
-    said = {kind: [(one.name, one.outputs[kind]) for one in targets if kind in one.outputs] for kind in kinds}
+def _taken_dtypes(target: Target) -> Iterator[TakenDtypes]:
+    if target.dtypes:
+        yield TakenDtypes(target.name, target.dtypes, target.because)
+    if target.input_dtypes:
+        yield TakenDtypes(target.name, target.input_dtypes, target.because_inputs, inputs=True)
+
+
+def _refused(targets: Sequence[tuple[str, Mapping[Any, OpRow]]]) -> dict[str, Refused]:
+    """By kind of input or output; the targets are given by name."""
+    kinds = dict.fromkeys(kind for _, rows in targets for kind in rows)
+    said = {kind: [(name, rows[kind]) for name, rows in targets if kind in rows] for kind in kinds}
     return {kind: refused for kind, rows in said.items() if (refused := Refused.together(rows)) is not None}
 
 
