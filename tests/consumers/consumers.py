@@ -169,7 +169,6 @@ def _from_openvino(made: Any) -> torch.Tensor:
 
 def iree(program: Any) -> Taken:
     """iree-turbine's import of the program, compiled by IREE for the CPU, run by its runtime."""
-    import ml_dtypes
     from iree import runtime
     from iree.turbine import aot
 
@@ -179,19 +178,21 @@ def iree(program: Any) -> Taken:
     loaded = runtime.load_vm_module(made, config)
 
     def call(*args: Any, **kwargs: Any) -> list[Any]:
-        tensors = [torch.as_tensor(leaf).detach() for leaf in pytree.tree_leaves((args, kwargs))]
-        arrays = [one.view(torch.int16) if one.dtype == torch.bfloat16 else one for one in tensors]
-        hosts = [one.contiguous().numpy() for one in arrays]
-        given = [
-            runtime.asdevicearray(config.device, host.view(ml_dtypes.bfloat16) if one.dtype == torch.bfloat16 else host)
-            for one, host in zip(tensors, hosts, strict=True)
-        ]
+        # NumPy's arrays are copied; in the memory of device arrays it may write what it computes.
+        given = [_to_iree(leaf) for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
         results = loaded.main(*given)
-        for tensor, array in zip(tensors, given, strict=True):
-            tensor.copy_(_from_iree(array))
         return [_from_iree(one) for one in (results if isinstance(results, tuple) else (results,)) if one is not None]
 
     return Taken(call)
+
+
+def _to_iree(tensor: torch.Tensor) -> Any:
+    import ml_dtypes
+
+    held = tensor.detach().contiguous()
+    if held.dtype != torch.bfloat16:
+        return held.numpy()
+    return held.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
 
 
 def _from_iree(made: Any) -> torch.Tensor:

@@ -275,11 +275,42 @@ def test_inputs_and_outputs_that_are_no_tensors_of_their_own(tmp_path, body, mor
 
 
 @pytest.mark.parametrize(
-    ("where", "dtype", "refused"), [("input", "i8", 1), ("buffer", "i8", 0), ("input", "i32", 0)]
+    ("target", "of", "dtype", "said"),
+    [
+        ("coreml", "input", "i8", "input 'b' is int8"),
+        ("coreml", "buffer", "i8", ""),
+        ("coreml", "input", "i32", ""),
+        ("iree", "input", "bf16", ""),
+        ("iree", "buffer", "bf16", "buffer 'b' is bfloat16"),
+        ("iree", "buffer", "b8", ""),
+        ("iree", "state", "b8", "buffer 'b' is bool"),
+    ],
 )
-def test_a_dtype_that_is_refused_as_an_input_only(lint_text, where, dtype, refused):
-    kind = ' = buffer "b"' if where == "buffer" else ""
-    text = f"graph(%b: {dtype}[4]{kind}, %x: f32[4]):\n  %y: f32[4] = aten.add.Tensor(%x, %b)\n  return %y\n"
-    found = [one.message for one in lint_text(text, profile=profile_of(["coreml"])) if one.code == "GL608"]
-    assert [one.partition(";")[0] for one in found] == ["input 'b' is int8"] * refused
-    assert all("int64 only as inputs: " in one for one in found)
+def test_a_dtype_that_is_refused_of_some_tensors_only(lint_text, target, of, dtype, said):
+    kind, written = ("" if of == "input" else ' = buffer "b"'), ('buffer "b" <- %y, ' if of == "state" else "")
+    text = f"graph(%b: {dtype}[4]{kind}):\n  %y: {dtype}[4] = aten.neg.default(%b)\n  return {written}%y\n"
+    found = [one.message for one in lint_text(text, profile=profile_of([target])) if one.code == "GL608"]
+    assert [one.partition(";")[0] for one in found] == [said] * bool(said)
+
+
+MASKED = "graph(%x: f32[4], %m: DTYPE[4]):\n  %y: f32[u0] = aten.index.Tensor(%x, [%m])\n  return %y\n"
+
+
+@pytest.mark.parametrize(("dtype", "refused"), [("b8", True), ("i64", False)])
+def test_what_is_refused_of_masks(lint_text, dtype, refused):
+    found = lint_text(MASKED.replace("DTYPE", dtype), profile=profile_of(["iree"]))
+    assert [one.node for one in found if one.code == "GL601"] == ["y"] * refused
+
+
+def test_a_target_may_lose_the_checks_of_some_rules(lint_text):
+    text = """
+    graph(%x: f32[3], %ok: b8[]):
+      aten._assert_async.msg(%ok, "must hold")
+      $item: int[u0] = aten.item.default(%x)
+      $le: bool = _operator.le($item, 9)
+      aten._assert_scalar.default($le, "must be small")
+      return %x
+    """
+    for target, nodes in (("onnx", 2), ("iree", 1)):
+        found = [one.op for one in lint_text(text, profile=profile_of([target])) if one.code == "GL607"]
+        assert found == ["aten._assert_async.msg", "aten._assert_scalar.default"][:nodes]

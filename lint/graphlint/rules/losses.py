@@ -22,11 +22,14 @@ class LossRule(Rule):
     follows_fixes = True
     loss: ClassVar[Loss]
 
-    def lost(self, view: ProgramView, what: str, site: Site | None, elements: int | None = None) -> Iterator[Finding]:
+    def lost(
+        self, view: ProgramView, what: str, site: Site | None, elements: int | None = None, rule: str = ""
+    ) -> Iterator[Finding]:
         """The finding that ``what`` happens, where a target is said to lose it. ``elements``: of a tensor with so many;
-        None where that is not known.
+        None where that is not known. ``rule``: the code of the one that finds it.
         """
-        said = [one for one in view.profile.losses.get(self.loss, ()) if one.elements in (None, elements)]
+        losing = view.profile.losses.get(self.loss, ())
+        said = [one for one in losing if one.elements in (None, elements) and (not one.rules or rule in one.rules)]
         if said:
             names = ", ".join(one.target for one in said)
             yield Finding(f"{what} ({names}: {said[0].because})", no_fix(said[0].advice), site)
@@ -220,7 +223,7 @@ class LostCheck(LossRule):
             rule = plain_check(site)
             action = view.profile.actions.get(rule) if rule is not None else None
             if rule is not None and (action is None or action.fix not in ("strip", "refuse")) and may_fire(view, site):
-                yield from self.lost(view, f"{site.name} is not run", site)
+                yield from self.lost(view, f"{site.name} is not run", site, rule=rule)
 
 
 def _named(storage: Storage) -> str:

@@ -1,6 +1,7 @@
 """GL608 and GL609: what a target sets limits to, dtypes and the number of nodes."""
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from graphlint.ir.edit import every_graph
 from graphlint.ir.enums import DTYPES
@@ -8,6 +9,9 @@ from graphlint.rules.base import Finding, Rule, no_fix
 from graphlint.rules.settings import TakenDtypes
 from graphlint.rules.view import ProgramView
 from graphlint.semantics.sites import walk
+
+_OF: Final = {None: "", "inputs": " as inputs", "stored": " of what is stored", "state": " as state"}
+"""What a limit is about, in words."""
 
 
 class RefusedDtype(Rule):
@@ -40,7 +44,7 @@ class RefusedDtype(Rule):
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each input, then one for each node."""
-        everywhere = [taken for taken in view.profile.dtypes if not taken.inputs]
+        everywhere = [taken for taken in view.profile.dtypes if taken.of is None]
         if not view.profile.dtypes:
             return
         graph = view.program.graph
@@ -48,7 +52,9 @@ class RefusedDtype(Rule):
             meta = graph.meta(name)
             for storage in {ref.storage for ref in view.memory.refs(graph, name)}:
                 what = f"{storage.kind.removeprefix('user ')} '{storage.name or name}'"
-                fitting = view.profile.dtypes if storage.kind == "user input" else everywhere
+                kinds = {None, "inputs" if storage.kind == "user input" else "stored"}
+                kinds |= {"state"} if storage in view.written_inputs and storage.kind != "user input" else set()
+                fitting = (taken for taken in view.profile.dtypes if taken.of in kinds)
                 said = _said(fitting, {meta.dtype} if meta is not None else set())
                 if said is not None:
                     yield Finding(f"{what} is {said}", no_fix("give it another dtype"))
@@ -66,8 +72,7 @@ def _said(said: Iterable[TakenDtypes], dtypes: set[int]) -> str | None:
             name = DTYPES.get(dtype, f"of dtype {dtype}")
             if name not in taken.dtypes:
                 because = f": {taken.because}" if taken.because else ""
-                what = " as inputs" if taken.inputs else ""
-                return f"{name}; {taken.target} takes {', '.join(taken.dtypes)} only{what}{because}"
+                return f"{name}; {taken.target} takes {', '.join(taken.dtypes)} only{_OF[taken.of]}{because}"
     return None
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
-from graphlint.ir.dtypes import INTEGERS
+from graphlint.ir.dtypes import INTEGERS, MASKS
 from graphlint.ir.model import Argument, InputSpec, OutputSpec
 from graphlint.ops.table import op_of
 from graphlint.rules.base import Finding, Rule, no_fix
@@ -108,6 +108,13 @@ def _fix_for(view: ProgramView, site: Site, refused: Refused) -> Fix:
     return Fix("safe", becomes) if obstacle is None else no_fix(obstacle)
 
 
+def _has_masks(site: Site) -> bool:
+    """Whether a list of tensors that the node is given holds a mask."""
+    lists = (operand.arg.tensors() for operand in site.node.inputs if operand.arg.as_tensor is None)
+    metas = (site.scope.graph.meta(name) for names in lists for name in names if name is not None)
+    return any(meta.dtype in MASKS for meta in metas if meta is not None)
+
+
 def _makes_integers(site: Site) -> bool:
     """Whether a result is of an integer dtype."""
     metas = (site.scope.graph.meta(name) for name in site.node.results())
@@ -144,6 +151,7 @@ def _has_gaps(site: Site) -> bool:
 _MET: Final[Mapping[Where, Callable[[Site], bool]]] = {
     "": lambda site: True,
     "gaps": _has_gaps,
+    "masks": _has_masks,
     "integers": _makes_integers,
     "whole": _is_of_the_whole,
     "numbers": _takes_numbers,

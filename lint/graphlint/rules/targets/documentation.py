@@ -22,9 +22,11 @@ _FIXES: Final = {
     "strip": "removed, with `--unsafe-fixes`",
     "refuse": "no fix",
 }
+_OF: Final = {"inputs": "inputs", "stored": "parameters, buffers and constants", "state": "what the program writes"}
 _WHERE: Final = {
     "": "",
     "gaps": " where a list of tensors leaves some out",
+    "masks": " where it is indexed by a mask",
     "integers": " where it makes integers",
     "whole": " where it is given no dimensions",
     "numbers": " where it is given a number that data tell",
@@ -64,9 +66,8 @@ def explain(target: Target) -> str:
     because = f": {target.because}" if target.because else ""
     if target.dtypes:
         lines += [f"Dtypes: {', '.join(target.dtypes)}; others are refused (GL608){because}.", ""]
-    if target.input_dtypes:
-        reason = f": {target.because_inputs}" if target.because_inputs else ""
-        lines += [f"Dtypes of inputs: {', '.join(target.input_dtypes)}; others are refused (GL608){reason}.", ""]
+    for of, row in target.dtypes_of.items():
+        lines += [f"Dtypes of {_OF[of]}: {', '.join(row.dtypes)}; others are refused (GL608): {row.because}.", ""]
     if target.max_nodes is not None:
         lines += [f"Nodes: {target.max_nodes:,} at most (GL609){because}.", ""]
     lines += _rules(target)
@@ -96,6 +97,7 @@ def _lost(target: Target) -> list[str]:
     lines = ["What it takes but loses:", ""]
     for loss, row in target.losses.items():
         only = f", of tensors with {row.elements} element{'s' if row.elements > 1 else ''}" if row.elements else ""
+        only += f" that {' and '.join(row.rules)} find" if row.rules else ""
         lines.append(f"- {loss.replace('-', ' ')}{only}: {row.because}; {row.advice}")
     return [*lines, ""]
 
@@ -126,7 +128,7 @@ def described(target: Target) -> dict[str, Any]:
         "inputs": {kind: _row(kind, row) for kind, row in target.inputs.items()},
         "outputs": {kind: _row(kind, row) for kind, row in target.outputs.items()},
         "dtypes": list(target.dtypes) or None,
-        "input_dtypes": list(target.input_dtypes) or None,
+        "dtypes_of": {of: msgspec.structs.asdict(row) for of, row in target.dtypes_of.items()},
         "max_nodes": target.max_nodes,
         "extends": target.extends or None,
     }

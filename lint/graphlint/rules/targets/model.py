@@ -16,6 +16,7 @@ from graphlint.rules.registry import RULES
 from graphlint.rules.selection import did_you_mean
 from graphlint.rules.settings import (
     Checks,
+    DtypesOf,
     FixAction,
     Loss,
     Lost,
@@ -67,6 +68,15 @@ class LossRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the model's author can do about it, or who gives the target the artifact."""
     elements: int | None = None
     """It loses tensors of so many elements only."""
+    rules: tuple[str, ...] = ()
+    """It loses what these rules find only, by code."""
+
+
+class DtypesRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[dtypes-of.inputs]``: the only dtypes that the target takes of some tensors."""
+
+    dtypes: tuple[str, ...]
+    because: str
 
 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
@@ -100,15 +110,13 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     """What it takes, but loses."""
     dtypes: tuple[str, ...] = ()
     """The only dtypes that it takes, by the names that torch uses; none for all."""
-    input_dtypes: tuple[str, ...] = ()
-    """The only ones that it takes of what the caller hands in; none for all that it takes elsewhere."""
+    dtypes_of: dict[DtypesOf, DtypesRow] = {}
+    """The only ones that it takes of some tensors."""
     max_nodes: int | None = None
     extends: str = ""
     """The target that it is like, but for what itself says."""
     because: str = ""
     """Why it takes some dtypes only, and so many nodes."""
-    because_inputs: str = ""
-    """Why it takes some dtypes of inputs only."""
 
     @property
     def refused(self) -> list[str]:
@@ -160,10 +168,9 @@ def extending(base: Target, target: Target) -> Target:
         outputs={**base.outputs, **target.outputs},
         losses={**base.losses, **target.losses},
         dtypes=target.dtypes or base.dtypes,
-        input_dtypes=target.input_dtypes or base.input_dtypes,
+        dtypes_of={**base.dtypes_of, **target.dtypes_of},
         max_nodes=base.max_nodes if target.max_nodes is None else target.max_nodes,
         because=target.because or base.because,
-        because_inputs=target.because_inputs or base.because_inputs,
     )
 
 
@@ -215,7 +222,7 @@ def _losses(targets: Iterable[Target]) -> dict[Loss, tuple[Lost, ...]]:
     losses: dict[Loss, tuple[Lost, ...]] = {}
     for target in targets:
         for loss, row in target.losses.items():
-            said = Lost(target.name, row.because, row.advice, row.elements)
+            said = Lost(target.name, row.because, row.advice, row.elements, row.rules)
             losses[loss] = (*losses.get(loss, ()), said)
     return losses
 
@@ -223,8 +230,8 @@ def _losses(targets: Iterable[Target]) -> dict[Loss, tuple[Lost, ...]]:
 def _taken_dtypes(target: Target) -> Iterator[TakenDtypes]:
     if target.dtypes:
         yield TakenDtypes(target.name, target.dtypes, target.because)
-    if target.input_dtypes:
-        yield TakenDtypes(target.name, target.input_dtypes, target.because_inputs, inputs=True)
+    for of, row in target.dtypes_of.items():
+        yield TakenDtypes(target.name, row.dtypes, row.because, of)
 
 
 def _refused(targets: Sequence[tuple[str, Mapping[Any, OpRow]]]) -> dict[str, Refused]:
