@@ -342,12 +342,20 @@ class _Run:
 def _diff(name: str, before: Document, after: Document, afterwards: str) -> list[str]:
     from graphlint.report.comparison.alignment import unified_diff
     from graphlint.report.formats.escaping import printable
-    from graphlint.report.graphs.text import program_lines
+    from graphlint.report.graphs.text import Line, program_lines
 
-    # A line break in a name must not begin a line of the diff.
-    old, new = ([f"{printable(line.text)}\n" for line in program_lines(one.program)] for one in (before, after))
+    def spelled(line: Line | str) -> str:
+        # A line break in a name must not begin a line of the diff.
+        return line if isinstance(line, str) else f"{printable(line.text)}\n"
+
+    # What a fix leaves alone is the same node in both: nobody needs its text but beside a change.
+    old, new = (list(program_lines(one.program)) for one in (before, after))
+    nodes = {id(line.node): line for line in old if line.node is not None}
+    right = [kept if (kept := nodes.get(id(line.node))) and line.told_by(kept) else spelled(line) for line in new]
+    both = set(map(id, right))
+    left = [line if id(line) in both else spelled(line) for line in old]
     name = printable(name)
-    return list(unified_diff(old, new, f"{name} (as it is)", f"{name} ({afterwards})"))
+    return list(unified_diff(left, right, f"{name} (as it is)", f"{name} ({afterwards})", spelled))
 
 
 def _unreadable(
