@@ -1,8 +1,10 @@
 """Damaged, hostile and odd zip archives: a message that says what is wrong, never a wrong result."""
 
 import io
+import os
 import random
 import struct
+import sys
 import time
 import tracemalloc
 import zipfile
@@ -10,7 +12,9 @@ import zlib
 from pathlib import Path
 
 import pytest
+from tests.benchmarks.programs import write_artifact
 
+import graphlint
 from graphlint.artifact.artifact import open_artifact
 from graphlint.artifact.container import Container
 from graphlint.artifact.errors import ArtifactError
@@ -279,6 +283,24 @@ def test_only_what_is_asked_for_is_read():
     archive = Container(source)
     assert archive.read("m/models/m.json") == b"{}"
     assert sum(length for _, length in source.ranges) < 70_000
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs sparse files")
+@pytest.mark.parametrize(("nodes", "weights", "most"), [(10, 0, 1), (10, 1 << 30, 3), (20_000, 1 << 30, 4)])
+def test_a_check_reads_a_file_in_few_pieces(tmp_path, monkeypatch, nodes, weights, most):
+    path = write_artifact(tmp_path / "model.pt2", nodes, nodes // 20, weights=weights)
+    pieces = []
+
+    def read(descriptor, length):
+        piece = os.pread(descriptor, length, os.lseek(descriptor, 0, os.SEEK_CUR))
+        os.lseek(descriptor, len(piece), os.SEEK_CUR)
+        if os.path.samestat(os.fstat(descriptor), path.stat()):
+            pieces.append(len(piece))
+        return piece
+
+    monkeypatch.setattr(os, "read", read)
+    graphlint.lint(path, isolated=True)
+    assert 0 < len(pieces) <= most
 
 
 def test_container_closes_its_file_on_errors(tmp_path):

@@ -101,8 +101,7 @@ def open_artifact(path: AnyPath, limits: Limits = DEFAULT, source: ByteSource | 
     elif source is None:
         source = FileSource(path)
     try:
-        _refuse_other_files(source)
-        return Artifact(name, Container(source, limits))
+        return Artifact(name, _container(source, limits))
     except BaseException:
         source.close()
         raise
@@ -117,6 +116,18 @@ def opened(path: str, limits: Limits = DEFAULT) -> Iterator[Artifact]:
         raise type(error)(f"{path}: {error}", member=error.member) from None
     with artifact:
         yield artifact
+
+
+def _container(source: ByteSource, limits: Limits) -> Container:
+    """The archive, or what a file is that is none. The end is read first: who reads it needs no beginning."""
+    try:
+        container = Container(source, limits)
+    except ArtifactError:
+        _refuse_other_files(source)
+        raise
+    if all(member.header_offset for member in container.members.values()):
+        _refuse_other_files(source)
+    return container
 
 
 def _refuse_other_files(source: ByteSource) -> None:

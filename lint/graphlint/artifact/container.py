@@ -108,7 +108,8 @@ class Container(AbstractContextManager["Container"]):
             self.end = self._find_end()
             self.members = self._read_directory()
         except BaseException:
-            self.close()
+            if self.source is not source:  # what was handed in is its owner's to close
+                self.close()
             raise
 
     @cached_property
@@ -143,6 +144,7 @@ class Container(AbstractContextManager["Container"]):
                 f"is a zip bomb, or close to one: {member.compressed_size} bytes are to become {member.size}, and the "
                 f"limit is {self.limits.ratio} times as many ({raise_it('ratio')})",
             ).of_limits()
+        self.source.expect(member.header_offset, member.least_end - member.header_offset)
         data = self.source.read_at(self._start(member, as_torch=as_torch), member.compressed_size)
         if len(data) != member.compressed_size:
             raise ArtifactError(f"the file ends in the middle of member {quoted(name)} (truncated?)", member=name)
