@@ -667,11 +667,12 @@ class Frame:
         if names:
             edited = changed_node(edited, **self.rewriter.dialect.returning_also(edited, names))
         self.builder.append(edited)
+        operands = call.operands if call is not None and names else []
         for place, name, value in zip(written, names, handed, strict=bool(names)):
             meta = value.meta.with_(strides=value.meta.strides, offset=value.meta.offset)
             result = Value(name, meta)
             self.builder.note(result, None)
-            ref = self._known(call.operands[place] if call is not None else None)
+            ref = self._known(operands[place])
             with blocking(ref.storage):
                 self._settle(ref, result, [])
         self._note_results(node, offsets)

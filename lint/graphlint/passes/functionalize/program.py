@@ -440,11 +440,15 @@ def _keep_effects_alive(analysis: Analysis, assemble: Callable[[], Program], act
     """Raises :class:`Blocked` where nobody uses any more what a call of a subgraph returns, although effects are left
     inside: dead-code elimination would take them away.
     """
-    calls = {
-        (caller.scope.path, caller.node.results()[0]): caller
+    callers = {
+        id(caller): caller
         for site in analysis.sites
         if site.scope.caller is not None and _stays(site, analysis, active)
         for caller in site.scope.callers()
+    }
+    calls = {
+        (caller.scope.path, caller.node.results()[0]): caller
+        for caller in callers.values()
         if caller.node.results() and analysis.is_used(caller)
     }
     blocked: dict[Storage, str] = {}
