@@ -59,9 +59,9 @@ def into_page(text: str, begin: str = BEGIN, end: str = END) -> None:
     PAGE.write_text(before + begin + text + end + after)
 
 
-def in_page() -> str:
-    """The table that the page shows."""
-    return PAGE.read_text().partition(BEGIN)[2].partition(END)[0]
+def in_page(begin: str = BEGIN, end: str = END) -> str:
+    """The table that the page shows between two marks."""
+    return PAGE.read_text().partition(begin)[2].partition(end)[0]
 
 
 def _size(size: int) -> str:
