@@ -154,6 +154,21 @@ def test_an_effect_in_a_call_that_nobody_uses(of, effect, name):
         assert of("GL403", DEAD.replace("EFFECT", effect).replace("USED", used)) == []
 
 
+@pytest.mark.parametrize(
+    ("reader", "found"),
+    [
+        ("%u: f32[4] = aten.sin.default(%r)", 1),
+        ("%u: f32[4] = higher_order.wrap(@pure, %r)\n    @pure(%b: f32[4]):\n      return %b", 1),
+        ("%u: f32[4] = aten.bernoulli.default(%r)", 0),
+        ("%u: f32[4] = aten.add_.Tensor(%x, %r)", 0),
+        ("%u: b8[] = aten.any.default(%r)\n  aten._assert_async.default(%u)", 0),
+    ],
+)
+def test_a_reader_that_is_dead_itself_keeps_no_call_alive(of, reader, found):
+    text = DEAD.replace("EFFECT", 'aten._print.default("here")').replace("USED", "%x")
+    assert len(of("GL403", text.replace("  return %t\n", f"  {reader}\n  return %t\n"))) == found
+
+
 def test_a_dead_call_without_effects_is_nobodys_business(of):
     assert of("GL403", DEAD.replace("EFFECT", "%q: f32[4] = aten.neg.default(%a)").replace("USED", "%x")) == []
 

@@ -123,7 +123,7 @@ class DeadEffect(Rule):
 
     ## What it does
     Flags calls of subgraphs (`cond`, `while_loop`, regions) that hold an effect (a check, a print, a write)
-    while no later op and no output uses any of the call's results.
+    while no output uses any of the call's results, and no op that is not dead itself.
 
     ## Why is this bad?
     Dead-code elimination takes the whole call away, and the effect with it.
@@ -155,12 +155,12 @@ class DeadEffect(Rule):
             if op is not None and (op.effect or op.returns_nothing or op.written(site.node)):
                 for caller in site.scope.callers():
                     effects.setdefault(caller.position, site)
-        dead: list[Site] = []
+        dead: set[int] = set()
         for site in view.sites:
             effect = effects.get(site.position)
-            if effect is None or view.is_used(site) or any(caller in dead for caller in site.scope.callers()):
+            if effect is None or view.is_used(site) or any(caller.position in dead for caller in site.scope.callers()):
                 continue
-            dead.append(site)
+            dead.add(site.position)
             message = f"the results of {site.name} are unused: dead-code elimination may remove {effect.name} inside it"
             yield Finding(message, no_fix("the effect inside has to be fixed first"), site)
 
