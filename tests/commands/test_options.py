@@ -64,8 +64,8 @@ def test_unsafe_fixes_are_marked_per_artifact(run, engine, finding):
     Path("a/graphlint.toml").write_text("unsafe-fixes = true")
     lines = run("a", "b", "--output-format", "concise").stdout.splitlines()
     assert lines[0].startswith("models.py:84: GL301 [*] writes (")
-    assert lines[1].startswith("models.py:84: GL301 writes (")
-    assert lines[3] == "[*] 1 fixable with the --fix option (1 hidden fix can be enabled with --unsafe-fixes)."
+    assert lines[1].startswith("models.py:84: GL301 [!] writes (")
+    assert lines[3:] == ["[*] 1 fixable with the --fix option.", "[!] 1 fixable with --fix --unsafe-fixes."]
 
 
 @pytest.mark.parametrize(

@@ -32,9 +32,10 @@ def baseline(console: Console, /, paths: tuple[str, ...], prune: bool, **options
     old = load(path) if prune or os.path.lexists(path) else Counter()
     # Linted as if there were no baseline; comments in the source accept what they accept.
     resolver = session.resolver_for({**options, "baseline": ""})
-    tasks = tasks_for(paths or (os.curdir,), resolver, "check")
+    paths = paths or (os.curdir,)
+    tasks = tasks_for(paths, resolver, "check")
     if not tasks:
-        console.warning(session.NOTHING)
+        session.tell_nothing(paths, console)
         return 0
     results = session.lint(tasks, console, Reviewer())
     session.tell_unreadable(results, console, "; its findings stay as they were")

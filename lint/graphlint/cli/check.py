@@ -89,7 +89,7 @@ def _check(paths: Sequence[str], options: Mapping[str, Any], console: Console) -
     if options["show_files"] or options["show_settings"]:
         return _show(tasks, resolver, console, files=options["show_files"])
     if not tasks:
-        console.warning(session.NOTHING)
+        session.tell_nothing(paths, console)
     if action == "fix":
         session.prepare_writing(tasks, console)
     jobs = options["jobs"] or cores()

@@ -35,7 +35,7 @@ def restore(console: Console, /, paths: tuple[str, ...], diff: bool, **options: 
     resolver = session.resolver_for(options)
     tasks = [Task(one.path, resolver.settings_for(one.path), action, one.error) for one in discover(paths, resolver)]
     if not tasks:
-        console.warning(session.NOTHING)
+        session.tell_nothing(paths, console)
     if not diff:
         session.prepare_writing(tasks, console)
     results = session.lint(tasks, console, process=session.verifying(engine.restore, options, console))

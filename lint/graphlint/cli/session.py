@@ -16,8 +16,6 @@ from graphlint.run.pool import Outcome, Process, Task, run
 from graphlint.run.resolution import Resolver
 from graphlint.run.review import Reviewer
 
-NOTHING = "No .pt2 files found under the given path(s)"
-
 
 def resolver_for(options: Mapping[str, Any]) -> Resolver:
     """What finds out the settings of each path. Raises ConfigError for what is wrong with the options."""
@@ -67,6 +65,12 @@ def prepare_writing(tasks: Sequence[Task], console: Console) -> None:
         shown = given if os.path.realpath(given) == folder else folder  # an artifact may be a link to another folder
         for name in remove_leftovers(folder):
             console.note(f"removed {os.path.join(shown, name)} (left by a killed run)")
+
+
+def tell_nothing(paths: Sequence[str], console: Console) -> None:
+    """Say that the paths stand for no artifact."""
+    where = ", ".join(f"'{path}'" for path in paths)
+    console.warning(f"no .pt2 files in {where}, apart from files that are excluded or that git ignores")
 
 
 def verifying(process: Callable[..., FileResult], options: Mapping[str, Any], console: Console) -> Process:

@@ -15,6 +15,11 @@ Applicability = Literal["safe", "unsafe", "none"]
 ISSUE: Final = re.compile(r"(?<![\w/.-])([\w.-]+/[\w.-]+)#(\d+)")
 """``pytorch/pytorch#68301`` in prose; graphs have no such words."""
 
+LIFTING_SAFETY: Final = (
+    'Safe where it is asked for, by `--lift-state` (`state = "io"`): the program is called in another way then,\n'
+    "`result, state = module(x, **state)`."
+)
+
 
 class Finding(msgspec.Struct, frozen=True, eq=False):
     """What a rule reports; the engine adds where in artifact and model it is."""
@@ -86,6 +91,11 @@ class Rule:
         references = references or ", ".join(dict.fromkeys(one[0] for one in ISSUE.finditer(text)))
         before += f"\n\n## Fix safety\n{self.fix_safety}" if self.fix_safety else ""
         return f"{before}\n\n## References\n{references}" if references else before
+
+
+def lifting(view: ProgramView, becomes: str) -> Fix:
+    """The fix that takes ``state = "io"``: what is state becomes inputs and outputs."""
+    return Fix("safe", becomes, option="" if view.state == "io" else "--lift-state")
 
 
 def no_fix(reason: str) -> Fix:

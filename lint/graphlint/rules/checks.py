@@ -13,6 +13,13 @@ from graphlint.semantics.checks import metadata_obstacle, token_obstacle
 from graphlint.semantics.sites import Site
 
 
+def asserted_text(site: Site) -> str:
+    """`` ('x must be positive')``: what a check says where it fails; empty where it has no message."""
+    asserted = site.node.input("assert_msg")
+    text = asserted.as_string if asserted is not None else None
+    return f" ({text!r})" if text else ""
+
+
 class CheckRule(Rule):
     """The part that the rules on checks with a functional twin share."""
 
@@ -30,10 +37,7 @@ class CheckRule(Rule):
                 yield Finding(self.message(site), fix, site, idle=self.idle and fix.applicability != "none")
 
     def message(self, site: Site) -> str:
-        asserted = site.node.input("assert_msg")
-        text = asserted.as_string if asserted is not None else None
-        said = f" ({text!r})" if text else ""
-        return f"{site.name}: runtime check{said} may be removed by dead-code elimination"
+        return f"{site.name}: runtime check{asserted_text(site)} may be removed by dead-code elimination"
 
     def fix_for(self, view: ProgramView, site: Site) -> Fix:
         reason = token_obstacle(view.program, site, view.token_sink)

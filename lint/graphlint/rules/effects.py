@@ -83,8 +83,8 @@ class TrainingDropout(Rule):
     def check(self, view: ProgramView) -> Iterator[Finding]:
         for site in view.sites:
             if site.op is not None and site.op.dropout and site.op.draws(site.node):
-                fix = no_fix("the fix of GL309 (--unsafe-fixes) puts the exported program into eval mode")
-                yield Finding(f"{site.name} was exported in training mode", fix, site)
+                fix = no_fix("only as a part of the program, by the fix of GL309 (--unsafe-fixes)")
+                yield Finding(f"{site.name} was exported in train mode", fix, site)
 
 
 class MutableCustomOp(Rule):

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from graphlint.ir.edit import mutated
-from graphlint.rules.base import Finding, Rule, no_fix
+from graphlint.rules.base import LIFTING_SAFETY, Finding, Rule, lifting, no_fix
 from graphlint.rules.diagnostics import Fix
 from graphlint.rules.fixers import LIFT_STATE, RELABEL
 from graphlint.rules.view import ProgramView
@@ -77,28 +77,24 @@ class MutationOutput(Rule):
       %count_out: f32[1] = aten.add.Tensor(%count, 1)
       return %x, %count_out
     ```
-
-    ## Fix safety
-    Safe where it is asked for, by `state = "io"` (`--lift-state`): the program is called in another way then,
-    `result, state = module(x, **state)`. It has no fix otherwise.
     """
 
     code = "GL502"
     follows_fixes = True
     fix = "safe"
+    fix_safety = LIFTING_SAFETY
     fixer = LIFT_STATE
     fix_sometimes = True
     severity = "warning"
     enabled_by_default = False
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
-        obstacles = view.state_obstacles if view.state == "io" else {}
         for spec in view.program.graph_module.signature.output_specs:
             target = mutated(spec)
             if target is not None:
                 what = target[0].removesuffix("_mutation").replace("_", " ")
-                obstacle = obstacles.get(target, _PART)
-                fix = Fix("safe", "becomes an input and an output") if obstacle is None else no_fix(obstacle)
+                obstacle = view.state_obstacles[target]
+                fix = lifting(view, "becomes an input and an output") if obstacle is None else no_fix(obstacle)
                 yield Finding(f"{what} '{target[1]}' is written back by the caller", fix)
 
 

@@ -5,8 +5,11 @@ from math import prod
 from typing import ClassVar, Final
 
 from graphlint.ir.dtypes import item_size
-from graphlint.rules.base import Finding, Rule, no_fix
-from graphlint.rules.checks import may_fire, plain_check
+from graphlint.rules.base import LIFTING_SAFETY, Finding, Rule, lifting, no_fix
+from graphlint.rules.checks import asserted_text, may_fire, plain_check
+from graphlint.rules.diagnostics import Fix
+from graphlint.rules.effects import MutableCustomOp
+from graphlint.rules.mutation import HiddenUpdate
 from graphlint.rules.settings import Loss
 from graphlint.rules.view import ProgramView
 from graphlint.semantics.memory import Storage, StorageKind
@@ -22,14 +25,16 @@ class LossRule(Rule):
     follows_fixes = True
     loss: ClassVar[Loss]
 
-    def lost(self, view: ProgramView, what: str, site: Site | None, elements: int | None = None) -> Iterator[Finding]:
+    def lost(
+        self, view: ProgramView, what: str, site: Site | None, fix: Fix, elements: int | None = None
+    ) -> Iterator[Finding]:
         """The finding that ``what`` happens, where a target is said to lose it. ``elements``: of a tensor with so many;
         None where that is not known.
         """
         said = [one for one in view.profile.losses.get(self.loss, ()) if one.elements in (None, elements)]
         if said:
             names = ", ".join(one.target for one in said)
-            yield Finding(f"{what} ({names}: {said[0].because})", no_fix(said[0].advice), site)
+            yield Finding(f"{what} ({names}: {said[0].because})", fix, site, advice=said[0].advice)
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         if self.loss in view.profile.losses:
@@ -40,7 +45,21 @@ class LossRule(Rule):
         yield from ()
 
 
-class LostState(LossRule):
+class LostWrite(LossRule):
+    """The part that the rules share on what the program writes, and would hand out if it were asked to."""
+
+    fix = "safe"
+    fix_sometimes = True
+    fix_safety = LIFTING_SAFETY
+
+    def fix_for(self, view: ProgramView, storage: Storage) -> Fix:
+        """What becomes of an input that the program writes where it is to hand out its state."""
+        obstacle = _refusal(view, storage) or view.lifting_obstacle(storage)
+        becomes = "is returned, too" if storage.kind == "user input" else "becomes an input and an output"
+        return lifting(view, becomes) if obstacle is None else no_fix(obstacle)
+
+
+class LostState(LostWrite):
     """A write to a buffer, parameter or constant, at a target that does not keep it for the next call.
 
     ## What it does
@@ -77,10 +96,10 @@ class LostState(LossRule):
             known = [size for size in sizes if size is not None]
             elements = prod(known) if len(known) == len(sizes) else None
             what = f"the next call does not see what is written to {_named(storage)}"
-            yield from self.lost(view, what, site, elements)
+            yield from self.lost(view, what, site, self.fix_for(view, storage), elements)
 
 
-class LostInitialValue(LossRule):
+class LostInitialValue(LostWrite):
     """State that begins with other values than zeros, at a target that begins it with zeros.
 
     ## What it does
@@ -118,10 +137,11 @@ class LostInitialValue(LossRule):
             zero = _begins_with_zeros(view, storage)
             if not zero:
                 begins = "begins" if zero is False else "may begin"
-                yield from self.lost(view, f"{_named(storage)} {begins} with other values than zeros", site)
+                what = f"{_named(storage)} {begins} with other values than zeros"
+                yield from self.lost(view, what, site, self.fix_for(view, storage))
 
 
-class LostInputWrite(LossRule):
+class LostInputWrite(LostWrite):
     """A write to an input, at a target that does not carry it out.
 
     ## What it does
@@ -152,7 +172,8 @@ class LostInputWrite(LossRule):
     def found(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each such input."""
         for storage, site in _written(view, ("user input",)):
-            yield from self.lost(view, f"the caller does not see what is written to {_named(storage)}", site)
+            what = f"the caller does not see what is written to {_named(storage)}"
+            yield from self.lost(view, what, site, self.fix_for(view, storage))
 
 
 class LostDraw(LossRule):
@@ -186,7 +207,8 @@ class LostDraw(LossRule):
     def found(self, view: ProgramView) -> Iterator[Finding]:
         for site in view.sites:
             if site.op is not None and site.op.dropout and site.op.draws(site.node):
-                yield from self.lost(view, f"{site.name} drops nothing", site)
+                fix = no_fix("only as a part of the program, by the fix of GL309 (--unsafe-fixes)")
+                yield from self.lost(view, f"{site.name} is not applied", site, fix)
 
 
 class LostCheck(LossRule):
@@ -220,7 +242,20 @@ class LostCheck(LossRule):
             rule = plain_check(site)
             action = view.profile.actions.get(rule) if rule is not None else None
             if rule is not None and (action is None or action.fix not in ("strip", "refuse")) and may_fire(view, site):
-                yield from self.lost(view, f"{site.name} is not run", site)
+                what = f"{site.name}: runtime check{asserted_text(site)} is lost, invalid values raise no error"
+                yield from self.lost(view, what, site, no_fix("the consumer runs no form of the check"))
+
+
+def _refusal(view: ProgramView, storage: Storage) -> str | None:
+    """Why a target has it that writes to a storage stay, whatever becomes of state, or None."""
+    for write in view.writes:
+        op = write.site.op
+        if op is not None and any(ref.storage == storage for ref in write.refs):
+            rule = MutableCustomOp if op.is_custom else None if write.argument in op.writes else HiddenUpdate
+            action = view.profile.actions.get(rule.code) if rule is not None else None
+            if action is not None and action.fix in ("keep", "refuse"):
+                return f"{action.target}: {action.because}"
+    return None
 
 
 def _named(storage: Storage) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from graphlint.passes.functionalize.program import Plan
     from graphlint.passes.restoring import Restoration
     from graphlint.semantics.autocast import AutocastRegions
+    from graphlint.semantics.memory import Storage
     from graphlint.semantics.state import Target
 
 
@@ -54,6 +55,15 @@ class ProgramView(Analysis):
         from graphlint.semantics.state import state_obstacles
 
         return state_obstacles(self, self.restoration.buffers)
+
+    def lifting_obstacle(self, storage: Storage) -> str | None:
+        """Why an input that the program writes cannot become an input and an output, or None."""
+        from graphlint.semantics.state import interface_obstacle, sharing_obstacle
+
+        blocked = self.write_plan.blocked if self.has_writes else {}
+        writes = (one for one in self.writes if any(ref.storage == storage for ref in one.refs))
+        reason = next((blocked[one.site.position] for one in writes if one.site.position in blocked), None)
+        return reason or interface_obstacle(self.program) or sharing_obstacle(self, storage.value)
 
     @cached_property
     def autocast(self) -> AutocastRegions:

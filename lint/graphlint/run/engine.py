@@ -179,10 +179,11 @@ class _Run:
         if kind == "restore":
             self._notes += (f"{what}: {advice}" for what, advice in stale)
         else:
-            about = (
+            about = [
                 _about_file(StaleCompanion, self._path, self._settings, what, advice, None) for what, advice in stale
-            )
+            ]
             self._found["diagnostics"] += about
+            self._found["brought"] += about
 
     def _each(self, work: Callable[[ProgramEntry, Document], None]) -> None:
         if self._artifact.note:
@@ -234,6 +235,8 @@ class _Run:
         self._found["before"] += result.before if self._review is not None else ()
         self._found["diagnostics"] += result.remaining
         self._found["fixed"] += result.fixed
+        self._found["brought"] += result.brought
+        self._found["gone"] += result.gone
         self._notes += result.notes
         self._idle += result.idle
         if self._settings.illustrate:

@@ -41,18 +41,11 @@ def state_obstacles(analysis: Analysis, tokens: Collection[str]) -> dict[Target,
         return dict.fromkeys(targets, whole)
     written = {ref.storage for write in analysis.writes for ref in write.refs}
     held = {mutated(mutation_of(spec, name, "")): name for name, spec in _inputs(program)}
-    back, used = {held.get(target) for target in targets}, graph.used()
+    back = {value for target in targets if (value := held.get(target)) is not None}
     found: dict[Target, str | None] = {}
     for target in targets:
         value = held.get(target)
         storages = {ref.storage for ref in memory.refs(graph, value)} if value is not None else set()
-        sharing = [
-            spec.target or name
-            for name, spec in _inputs(program)
-            if name != value
-            and (name in used or name in back)
-            and not storages.isdisjoint(ref.storage for ref in memory.refs(graph, name))
-        ]
         if value is None:
             found[target] = "no input of the program is called so"
         elif target[1] in tokens:
@@ -60,8 +53,21 @@ def state_obstacles(analysis: Analysis, tokens: Collection[str]) -> dict[Target,
         elif storages & written:
             found[target] = "the program also writes to it in place"
         else:
-            found[target] = f"'{sharing[0]}' is in the same memory" if sharing else None
+            found[target] = sharing_obstacle(analysis, value, back)
     return found
+
+
+def sharing_obstacle(analysis: Analysis, value: str, back: Collection[str] = ()) -> str | None:
+    """Another input in the memory of an input, which cannot be handed in alone then; None where there is none. One that
+    is neither used nor written ``back`` does not count.
+    """
+    program, memory = analysis.program, analysis.memory
+    storages, used = {ref.storage for ref in memory.refs(program.graph, value)}, program.graph.used()
+    for name, spec in _inputs(program):
+        shown = (ref.storage for ref in memory.refs(program.graph, name))
+        if name != value and (name in used or name in back) and not storages.isdisjoint(shown):
+            return f"'{spec.target or name}' is in the same memory"
+    return None
 
 
 def _inputs(program: Program) -> list[tuple[str, InputSpec]]:

@@ -101,8 +101,8 @@ class _Listing:
         text = printable(diagnostic.message)
         if diagnostic.op is not None:
             text = text.removeprefix(f"{printable(diagnostic.op)} ")
-        if self._options.applies(diagnostic):
-            text = f"[*] {text}"
+        if mark := self._options.mark(diagnostic):
+            text = f"{mark} {text}"
         if diagnostic.place is not None:
             text += f" ({source_line(diagnostic.place, self._options)}{in_function(diagnostic.place)})"
         start = " " * indent + "  ^ "

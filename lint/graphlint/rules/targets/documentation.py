@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from graphlint.ops.table import op_of
+from graphlint.rules.losses import LossRule
 from graphlint.rules.registry import RULES
 from graphlint.rules.settings import OpRow, covers
 from graphlint.rules.targets.model import Target, all_targets, row_of
@@ -90,7 +91,9 @@ def _lost(target: Target) -> list[str]:
     lines = ["What it takes but loses:", ""]
     for loss, row in target.losses.items():
         only = f", of tensors with {row.elements} element{'s' if row.elements > 1 else ''}" if row.elements else ""
-        lines.append(f"- {loss.replace('-', ' ')}{only}: {row.because}; {row.advice}")
+        (rule,) = (one for one in RULES if isinstance(one, LossRule) and one.loss == loss)
+        lifting = "" if rule.fix == "none" else ", or use `--fix --lift-state`"
+        lines.append(f"- {loss.replace('-', ' ')} ({rule.code}){only}: {row.because}; {row.advice}{lifting}")
     return [*lines, ""]
 
 
