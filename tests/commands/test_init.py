@@ -197,7 +197,7 @@ def test_mistakes_are_named(tmp_path):
         (("--target", "onx"), "unknown target 'onx'; did you mean 'onnx'?"),
         (("--target", "functional,onnx"), "contradict each other"),
         (("--target", "onnx", "--source-roots", "nowhere"), "source-roots: there is no folder nowhere"),
-        (("--target", "onnx", "--hook", "lint"), "'lint' is not one of 'graphlint', 'graphlint-fix'"),
+        (("--target", "onnx", "--hook", "lint"), "unknown value 'lint', expected one of graphlint, graphlint-fix"),
     ):
         result = run(tmp_path, *words)
         assert (result.returncode, message in result.stderr) == (2, True), result.stderr

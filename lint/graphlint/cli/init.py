@@ -9,6 +9,7 @@ from graphlint.artifact.errors import ConfigError, WriteError
 from graphlint.cli.commands import command
 from graphlint.cli.console import Console, UsageError
 from graphlint.rules.selection import split_selectors
+from graphlint.rules.settings import COMMAND_LINE, wrong
 from graphlint.rules.targets.model import all_targets, profile_of
 from graphlint.run.config import Configuration
 from graphlint.run.resolution import Resolver
@@ -48,7 +49,10 @@ def init(
     elsewhere = bool(known.origin) and os.path.dirname(known.origin) != os.getcwd()
     asking = _Asking(console)
     if target:
-        chosen = targets(",".join(target))
+        try:
+            chosen = targets(",".join(target))
+        except ConfigError as error:
+            raise wrong(COMMAND_LINE, "target", str(error)) from None
     elif asking.possible:
         width = max(len(one.name) for one in all_targets(own))
         console.out("What are the artifacts for? No form suits all consumers.\n")

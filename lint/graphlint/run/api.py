@@ -251,4 +251,4 @@ def _resolver(options: Mapping[str, Any], known: Any) -> tuple[Resolver, Reviewe
         own = msgspec.convert(checked(plain, dict[str, OwnTarget], "targets"), dict[str, OwnTarget])
     given = configured({**options, "ops": declared, "targets": own})
     isolated = options.get("isolated", False)
-    return Resolver(given, (), options.get("config"), isolated=isolated, origin="the call"), Reviewer()
+    return Resolver(given, (), options.get("config"), isolated=isolated, origin=""), Reviewer()
