@@ -17,7 +17,8 @@ class UnreadableArtifact(Rule):
     Flags what cannot be linted: no zip archive, a truncated one, one without a program (which `torch.export.save`
     leaves where it fails half-way), broken JSON, an unknown layout, a graph that names values which nothing defines.
     Also flags archives that lack weights, constants or sample inputs which torch looks for, or hold other sizes of them
-    than they say. The message says which member and what is wrong.
+    than they say. The message says which member and what is wrong; the help says what to do about that: fetch a
+    damaged file again, export a program where the file is of another kind, keep all members of an archive.
 
     ## Why is this bad?
     The file cannot be loaded, and a linter that skipped it would pass it.
