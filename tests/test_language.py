@@ -26,6 +26,8 @@ BANNED = {
     "has no functional form": "cannot be made functional",
     "suppressed by": "accepted by",
     "put up with": "accept",
+    "training mode": "train mode",
+    "without a word": "silently",
     "so that nothing can": "so no ... can",
     "depends on more than the artifact tells": "cannot be determined from the artifact",
 }

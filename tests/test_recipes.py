@@ -129,7 +129,7 @@ def test_a_target_is_one_file(package, graphlint):
     refused = graphlint("check", buffer, "--isolated", "--target", "example", status=1).stdout
     assert "example: its programs hold no state" in refused
     taken = graphlint("check", checks, "--isolated", "--target", "example")
-    assert "is lost, invalid values raise no error (example: Example drops it without a word)" in taken.stdout
+    assert "is lost, invalid values raise no error (example: Example drops it silently)" in taken.stdout
 
 
 def test_a_reporter_is_two_files(package, graphlint):

@@ -55,7 +55,7 @@ class AsyncAssert(CheckRule):
 
     ## Why is this bad?
     The op returns nothing, so nothing in the graph depends on it: any pass that removes dead code may remove the
-    check, and it has no order with respect to other effects. ONNX and ExecuTorch drop it without a word.
+    check, and it has no order with respect to other effects. ONNX and ExecuTorch drop it silently.
 
     ## Example
     ```graph

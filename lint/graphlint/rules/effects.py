@@ -52,7 +52,7 @@ class RandomOp(Rule):
 
 
 class TrainingDropout(Rule):
-    """Dropout that was exported in training mode.
+    """Dropout that was exported in train mode.
 
     ## What it does
     Flags dropout with `train=True` and a rate that drops something. Off by default: GL309 tells it once for a program.

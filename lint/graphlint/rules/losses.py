@@ -177,10 +177,10 @@ class LostInputWrite(LostWrite):
 
 
 class LostDraw(LossRule):
-    """Dropout in training mode, at a target that drops nothing.
+    """Dropout in train mode, at a target that drops nothing.
 
     ## What it does
-    Flags each dropout that was exported in training mode, for targets that hand its operand on as it is.
+    Flags each dropout that was exported in train mode, for targets that hand its operand on as it is.
 
     ## Why is this bad?
     The results have another distribution than in eager torch (pytorch/executorch#1062).

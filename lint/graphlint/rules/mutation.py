@@ -297,7 +297,7 @@ class HiddenUpdate(Rule):
     """A normalization that updates its running statistics without its schema saying so.
 
     ## What it does
-    Flags `batch_norm` in training mode, `instance_norm` with running statistics and the like.
+    Flags `batch_norm` in train mode, `instance_norm` with running statistics and the like.
 
     ## Why is this bad?
     The schema promises a pure function, so every tool that trusts schemas loses the update: the statistics stay

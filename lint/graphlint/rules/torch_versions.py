@@ -29,7 +29,7 @@ class UnavailableOp(Rule):
 
     ## Why is this bad?
     torch refuses a program with an op that it does not have when it loads it. An argument that its overload does not
-    have is dropped without a word, and another value than the default is then lost.
+    have is dropped silently, and another value than the default is then lost.
 
     ## Example
     With `--requires-torch '>=2.9'`:

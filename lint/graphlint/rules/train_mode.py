@@ -1,4 +1,4 @@
-"""GL309: programs that were exported in training mode."""
+"""GL309: programs that were exported in train mode."""
 
 from collections.abc import Iterator, Sequence
 
@@ -18,10 +18,10 @@ def _evaluate(view: ProgramView, sites: Sequence[Site]) -> Made:
 
 
 class TrainMode(Rule):
-    """A program that was exported in training mode.
+    """A program that was exported in train mode.
 
     ## What it does
-    Flags programs with dropout, batch norm and the like as they are in training mode: once, before all other findings,
+    Flags programs with dropout, batch norm and the like as they are in train mode: once, before all other findings,
     with how many there are. GL303 tells of each dropout, GL107 of each update of statistics.
 
     ## Why is this bad?

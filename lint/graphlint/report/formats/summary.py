@@ -142,7 +142,7 @@ def render_removed(results: Sequence[FileResult]) -> str:
     """How many checks that could fire were removed; empty if none was."""
     number = removed_checks(_fixed_in([one for one in results if one.changed]))
     verb = "was" if number == 1 else "were"
-    return f"{count(number, 'check')} {verb} removed: what made one raise goes on without a word.\n" if number else ""
+    return f"{count(number, 'check')} {verb} removed: values that made one raise pass silently.\n" if number else ""
 
 
 def render_fixes(results: Sequence[FileResult]) -> str:
