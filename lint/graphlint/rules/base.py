@@ -39,8 +39,10 @@ class Finding(msgspec.Struct, frozen=True, eq=False):
 class Rule:
     """A rule. A subclass's docstring is its documentation: the first line says what it flags, the sections
     below (``What it does``, ``Why is this bad?``, ``Example``, ``Use instead``, ``Fix safety``, ``References``)
-    are Markdown; graphs in the example and in what to use instead are linted by the tests. The issues that the text
-    names are its references; a section of that name is for when there are others.
+    are Markdown. The tests lint the graphs in the example and in what to use instead; Python there they export, and
+    check the artifact with the options that stand behind ``python``. Where the Python makes no ``model`` and
+    ``inputs``, they are ``Model()`` and a tensor of 3 x 4; torch is imported. The issues that the text names are its
+    references; a section of that name is for when there are others.
     """
 
     code: ClassVar[str]

@@ -21,6 +21,16 @@ class TrainingDialect(Rule):
     Backends go by the label: Core ML refuses everything but ATEN and EDGE (apple/coremltools#2743).
 
     ## Example
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x.sin()
+
+
+    model, inputs = Model(), (torch.randn(3, 4),)
+    program = torch.export.export(model, inputs)
+    torch.export.save(program, "model.pt2")
+    ```
     ```graph
     program TRAINING
     graph(%x: f32[4]):
@@ -29,6 +39,16 @@ class TrainingDialect(Rule):
     ```
 
     ## Use instead
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x.sin()
+
+
+    model, inputs = Model(), (torch.randn(3, 4),)
+    program = torch.export.export(model, inputs)
+    torch.export.save(program.run_decompositions({}), "model.pt2")
+    ```
     ```graph
     program ATEN
     graph(%x: f32[4]):
@@ -64,6 +84,21 @@ class MutationOutput(Rule):
     Some backends drop the write-back or refuse it.
 
     ## Example
+    ```python
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("count", torch.zeros(1))
+
+        def forward(self, x):
+            self.count.add_(1)
+            return x * self.count
+
+
+    model, inputs = Model(), (torch.randn(3, 4),)
+    program = torch.export.export(model, inputs)
+    torch.export.save(program.run_decompositions({}), "model.pt2")
+    ```
     ```graph
     graph(%b_count: f32[1] = buffer "count", %x: f32[4]):
       %add: f32[1] = aten.add.Tensor(%b_count, 1)
@@ -72,6 +107,17 @@ class MutationOutput(Rule):
 
     ## Use instead
     State that the caller holds:
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x, count):
+            count = count + 1
+            return x * count, count
+
+
+    model, inputs = Model(), (torch.randn(3, 4), torch.zeros(1))
+    program = torch.export.export(model, inputs)
+    torch.export.save(program.run_decompositions({}), "model.pt2")
+    ```
     ```graph
     graph(%x: f32[4], %count: f32[1]):
       %count_out: f32[1] = aten.add.Tensor(%count, 1)
@@ -108,6 +154,11 @@ class AliasedOutput(Rule):
     Writing to such a result changes the other; backends return copies instead, so the behaviour differs.
 
     ## Example
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x.t()
+    ```
     ```graph
     graph(%x: f32[3, 4]):
       %t: f32[4, 3]{1, 4} = aten.t.default(%x)
@@ -115,6 +166,11 @@ class AliasedOutput(Rule):
     ```
 
     ## Use instead
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x.t().clone()
+    ```
     ```graph
     graph(%x: f32[3, 4]):
       %t: f32[4, 3]{1, 4} = aten.t.default(%x)

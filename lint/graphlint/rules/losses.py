@@ -70,6 +70,16 @@ class LostState(LostWrite):
 
     ## Example
     With `--target onnx`:
+    ```python --target onnx
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("count", torch.zeros(1))
+
+        def forward(self, x):
+            self.count.add_(1)
+            return x * self.count
+    ```
     ```graph target=onnx
     graph(%b_count: f32[4] = buffer "count", %x: f32[4]):
       %add: f32[4] = aten.add.Tensor(%b_count, %x)
@@ -78,6 +88,15 @@ class LostState(LostWrite):
 
     ## Use instead
     An input, and an output that the caller hands in next time:
+    ```python --target onnx
+    class Model(torch.nn.Module):
+        def forward(self, x, count):
+            count = count + 1
+            return x * count, count
+
+
+    model, inputs = Model(), (torch.randn(3, 4), torch.zeros(1))
+    ```
     ```graph target=onnx
     graph(%count: f32[4], %x: f32[4]):
       %add: f32[4] = aten.add.Tensor(%count, %x)
@@ -112,6 +131,16 @@ class LostInitialValue(LostWrite):
 
     ## Example
     With `--target executorch`, where `state` is stored as ones:
+    ```python --target executorch
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("total", torch.ones(3, 4))
+
+        def forward(self, x):
+            self.total.add_(x)
+            return self.total * 2
+    ```
     ```graph target=executorch
     graph(%b_state: f32[2] = buffer "state", %x: f32[2]):
       %add: f32[2] = aten.add.Tensor(%b_state, %x)
@@ -120,6 +149,16 @@ class LostInitialValue(LostWrite):
 
     ## Use instead
     State that begins with zeros, to which the program adds what it begins with:
+    ```python --target executorch
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("total", torch.zeros(3, 4))
+
+        def forward(self, x):
+            self.total.add_(x)
+            return (self.total + 1) * 2  # the state begins with zeros
+    ```
     ```graph target=executorch
     graph(%b_begin: f32[2] = buffer "begin", %b_state: f32[2] = buffer "state", %x: f32[2]):
       %add: f32[2] = aten.add.Tensor(%b_state, %x)
@@ -152,6 +191,11 @@ class LostInputWrite(LostWrite):
 
     ## Example
     With `--target onnx`:
+    ```python --target onnx
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x.relu_()
+    ```
     ```graph target=onnx
     graph(%x: f32[4]):
       %relu_: f32[4] = aten.relu_.default(%x)
@@ -159,6 +203,11 @@ class LostInputWrite(LostWrite):
     ```
 
     ## Use instead
+    ```python --target onnx
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x.relu()
+    ```
     ```graph target=onnx
     graph(%x: f32[4]):
       %relu: f32[4] = aten.relu.default(%x)
@@ -187,6 +236,15 @@ class LostDraw(LossRule):
 
     ## Example
     With `--target onnx`:
+    ```python --target onnx
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.dropout = torch.nn.Dropout(0.5)
+
+        def forward(self, x):
+            return self.dropout(x)
+    ```
     ```graph target=onnx
     graph(%x: f32[4]):
       %dropout: f32[4] = aten.dropout.default(%x, 0.5, True)
@@ -194,6 +252,18 @@ class LostDraw(LossRule):
     ```
 
     ## Use instead
+    ```python --target onnx
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.dropout = torch.nn.Dropout(0.5)
+
+        def forward(self, x):
+            return self.dropout(x)
+
+
+    model, inputs = Model().eval(), (torch.randn(3, 4),)
+    ```
     ```graph target=onnx
     graph(%x: f32[4]):
       %dropout: f32[4] = aten.dropout.default(%x, 0.5, False)
@@ -223,6 +293,12 @@ class LostCheck(LossRule):
 
     ## Example
     With `--target onnx`:
+    ```python --target onnx
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            torch.ops.aten._assert_async.msg((x > -100).all(), "x must be above -100")
+            return x + 3
+    ```
     ```graph target=onnx
     graph(%ok: b8[]):
       aten._assert_async.msg(%ok, "must hold")
@@ -231,6 +307,11 @@ class LostCheck(LossRule):
 
     ## Use instead
     Check what the program is given, or what it returns, where it is called.
+    ```python --target onnx
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x + 3, (x > -100).all()  # the caller looks at it
+    ```
     """
 
     code = "GL607"

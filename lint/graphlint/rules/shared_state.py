@@ -85,6 +85,25 @@ class SharedState(Rule):
 
     ## Example
     With `--target inductor`, where `one.keys` and `two.keys` are stored as one tensor:
+    ```python --target inductor
+    class Layer(torch.nn.Module):
+        def __init__(self, keys):
+            super().__init__()
+            self.register_buffer("keys", keys)
+
+        def forward(self, x):
+            return self.keys.add_(x)
+
+
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            keys = torch.zeros(3, 4)
+            self.one, self.two = Layer(keys), Layer(keys)  # one tensor, two names
+
+        def forward(self, x):
+            return self.one(x) + self.two.keys
+    ```
     ```graph target=inductor
     graph(%b_one: f32[4] = buffer "one.keys", %b_two: f32[4] = buffer "two.keys", %x: f32[4]):
       %add_: f32[4] = aten.add_.Tensor(%b_one, %x)
@@ -93,6 +112,21 @@ class SharedState(Rule):
     ```
 
     ## Use instead
+    ```python --target inductor
+    class Layer(torch.nn.Module):
+        def forward(self, keys, x):
+            return keys.add_(x)
+
+
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("keys", torch.zeros(3, 4))  # the layers are handed what they share
+            self.one = Layer()
+
+        def forward(self, x):
+            return self.one(self.keys, x) + self.keys
+    ```
     ```graph target=inductor
     graph(%b_one: f32[4] = buffer "one.keys", %x: f32[4]):
       %add: f32[4] = aten.add.Tensor(%b_one, %x)

@@ -33,6 +33,14 @@ class UnavailableOp(Rule):
 
     ## Example
     With `--requires-torch '>=2.9'`:
+    ```python --requires-torch '>=2.9'
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return torch.cholesky(x)
+
+
+    model, inputs = Model(), (torch.eye(3),)
+    ```
     ```graph requires-torch=>=2.9
     graph(%x: f32[3, 3]):
       %cholesky: f32[3, 3] = aten.cholesky.default(%x)
@@ -40,6 +48,14 @@ class UnavailableOp(Rule):
     ```
 
     ## Use instead
+    ```python --requires-torch '>=2.9'
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return torch.linalg.cholesky(x)
+
+
+    model, inputs = Model(), (torch.eye(3),)
+    ```
     ```graph requires-torch=>=2.9
     graph(%x: f32[3, 3]):
       %linalg_cholesky: f32[3, 3] = aten.linalg_cholesky.default(%x)

@@ -29,6 +29,15 @@ class TrainMode(Rule):
     else is in the batch, and changes its statistics with each call (pytorch/executorch#1062, pytorch/pytorch#151726).
 
     ## Example
+    ```python
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = torch.nn.Sequential(torch.nn.BatchNorm1d(4), torch.nn.Dropout(0.5))
+
+        def forward(self, x):
+            return self.layers(x)
+    ```
     ```graph
     graph(%b_mean: f32[4] = buffer "mean", %b_var: f32[4] = buffer "var", %x: f32[2, 4]):
       %y: f32[2, 4] = aten.batch_norm.default(%x, None, None, %b_mean, %b_var, True, 0.1, 1e-05, True)
@@ -37,6 +46,18 @@ class TrainMode(Rule):
     ```
 
     ## Use instead
+    ```python
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = torch.nn.Sequential(torch.nn.BatchNorm1d(4), torch.nn.Dropout(0.5))
+
+        def forward(self, x):
+            return self.layers(x)
+
+
+    model, inputs = Model().eval(), (torch.randn(3, 4),)
+    ```
     ```graph
     graph(%b_mean: f32[4] = buffer "mean", %b_var: f32[4] = buffer "var", %x: f32[2, 4]):
       %y: f32[2, 4] = aten.batch_norm.default(%x, None, None, %b_mean, %b_var, False, 0.1, 1e-05, True)
