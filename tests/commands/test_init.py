@@ -179,6 +179,16 @@ def test_it_writes_once_and_the_check_obeys(tmp_path, artifacts):
     assert (checked.returncode, "GL607" in checked.stdout) == (0, True)
 
 
+def test_the_hook_that_is_there_stays(tmp_path):
+    """What is not asked for is not refused either."""
+    assert run(tmp_path, "--target", "onnx", "--hook", "graphlint-fix").returncode == 0
+    before = contents(tmp_path)
+    again = run(tmp_path, "--target", "onnx")
+    assert (again.returncode, again.stderr, contents(tmp_path)) == (0, "", before)
+    other = run(tmp_path, "--target", "onnx", "--hook", "graphlint")
+    assert (other.returncode, "it has the hook graphlint-fix, and graphlint is asked for" in other.stderr) == (2, True)
+
+
 def test_nothing_is_written_where_something_is_refused(tmp_path):
     (tmp_path / ".pre-commit-config.yaml").write_text("repos: [{repo: local, hooks: []}]\n")
     before = contents(tmp_path)
@@ -210,7 +220,7 @@ def test_a_configuration_further_up_is_told_of(tmp_path):
     below.mkdir()
     made = run(below, "--target", "onnx")
     assert (made.returncode, set(contents(below))) == (0, {"graphlint.toml", ".pre-commit-config.yaml"})
-    assert f"{tmp_path / 'graphlint.toml'} does not hold in this folder any more" in made.stderr
+    assert f"{tmp_path / 'graphlint.toml'} no longer applies in this folder" in made.stderr
     (below / "graphlint.toml").unlink()
     # Its targets would not be those of the new one.
     made = run(below, "--target", "mine")

@@ -258,7 +258,7 @@ def test_rule_list(run):
         "GL301  print                on   [!]  Summary.\n"
         "GL501  training-dialect     off  [ ]  Summary.\n"
         "\n"
-        "on: enabled by default.  [*]: fixed by --fix, [!]: by --fix --unsafe-fixes, [ ]: not fixable.\n"
+        "on: enabled by default.  [*]: fixed by --fix, [!]: by --fix with one more option, [ ]: not fixable.\n"
     )
     assert [rule["code"] for rule in json.loads(run("rule", "--output-format", "json").stdout)] == [
         "GL001",
@@ -297,6 +297,7 @@ def test_rule_as_json(run):
         "enabled_by_default": True,
         "fix": "safe",
         "fix_sometimes": False,
+        "option": None,
         "summary": "Summary.",
         "documentation": "## What it does\nThis.",
     }

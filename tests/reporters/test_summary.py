@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 import graphlint
-from graphlint.report.formats import summary
+from graphlint.report.formats import counts, summary
 from graphlint.report.formats.registry import FORMATS, STATISTICS, renderer
 from graphlint.report.results import FileResult, ReportOptions
 from graphlint.rules.diagnostics import Diagnostic, Fix, Suppression
@@ -65,6 +65,18 @@ def test_what_a_fix_brings_about_and_takes_along_is_counted(buffer_mutation, ran
     assert summary.render(fixed, ReportOptions()) == (
         "Found 3 errors and 2 warnings, and 1 more while fixing (2 fixed, 2 gone with them, 2 remaining).\n"
     )
+
+
+def test_what_went_along_is_listed(buffer_mutation, random_op):
+    result = FileResult("a.pt2", fixed=(buffer_mutation,), gone=(random_op,), changed=True)
+    assert summary.render_fixes([result]) == (
+        "Fixed 1 error:\n- a.pt2:\n    1 x GL103 (buffer-mutation)\n    1 x GL302 (random-op), gone with the others\n\n"
+    )
+
+
+def test_statistics_mark_what_takes_an_option(results):
+    assert "1\tGL301\t[!] print\n" in counts.render(results, ReportOptions())
+    assert "1\tGL301\t[ ] print\n" in counts.render(results, ReportOptions(hint_unsafe=False))
 
 
 def test_an_option_that_a_fix_takes_is_named(buffer_mutation, print_op):

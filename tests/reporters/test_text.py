@@ -245,7 +245,7 @@ def test_counts_are_sorted_by_frequency_then_code(results, buffer_mutation, prin
     assert counts.render(more, ReportOptions()) == (
         "3\tGL103\t[-] buffer-mutation\n"
         "1\tGL001\t[ ] unreadable-artifact\n"
-        "1\tGL301\t[ ] print\n"
+        "1\tGL301\t[!] print\n"
         "1\tGL302\t[ ] random-op\n"
     )
     assert counts.render([FileResult("a", (buffer_mutation,))], ReportOptions()) == "1\tGL103\t[*] buffer-mutation\n"

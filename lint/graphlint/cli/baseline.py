@@ -21,11 +21,12 @@ from graphlint.run.review import Reviewer
     Argument("paths", required=False, several=True),
 )
 def baseline(console: Console, /, paths: tuple[str, ...], prune: bool, **options: Any) -> int:
-    """Write the current findings to a baseline, a JSON file to be committed.
+    """Accept the current findings: write them to a baseline.
 
-    `graphlint check` does not report what its baseline holds, and `--fix` leaves it alone. Findings are recognized by
-    rule, op, module and source line, so that the baseline outlives another export of the model. PATHS are as for
-    `graphlint check`; what the baseline holds of other artifacts and other rules stays, unless the artifact is gone.
+    The baseline is a JSON file to be committed. `graphlint check` does not report what its baseline holds, and `--fix`
+    leaves it alone. Findings are recognized by rule, op, module and source line, so that the baseline outlives another
+    export of the model. PATHS are as for `graphlint check`; what the baseline holds of other artifacts and other rules
+    stays, unless the artifact is gone.
     """
     told = options["baseline"] or session.resolver_for(options).run.settings.acceptance.baseline
     path = os.path.abspath(told or DEFAULT_NAME)

@@ -54,6 +54,8 @@ class Rule:
     enabled_by_default: ClassVar[bool] = True
     fix: ClassVar[Applicability] = "none"
     """The best fix there is; every diagnostic says whether it applies to it."""
+    option: ClassVar[str] = ""
+    """An option of its own that ``--fix`` takes to apply the fix."""
     fix_safety: ClassVar[str] = ""
     """The section of that name, where several rules share it."""
     fixer: ClassVar[Fixer | None] = None
@@ -95,9 +97,12 @@ class Rule:
         return f"{before}\n\n## References\n{references}" if references else before
 
 
+LIFTING: Final = "--lift-state"
+
+
 def lifting(view: ProgramView, becomes: str) -> Fix:
     """The fix that takes ``state = "io"``: what is state becomes inputs and outputs."""
-    return Fix("safe", becomes, option="" if view.state == "io" else "--lift-state")
+    return Fix("safe", becomes, option="" if view.state == "io" else LIFTING)
 
 
 def no_fix(reason: str) -> Fix:

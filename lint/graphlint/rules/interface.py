@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from graphlint.ir.edit import mutated
-from graphlint.rules.base import LIFTING_SAFETY, Finding, Rule, lifting, no_fix
+from graphlint.rules.base import LIFTING, LIFTING_SAFETY, Finding, Rule, lifting, no_fix
 from graphlint.rules.diagnostics import Fix
 from graphlint.rules.fixers import LIFT_STATE, RELABEL
 from graphlint.rules.view import ProgramView
@@ -128,6 +128,7 @@ class MutationOutput(Rule):
     code = "GL502"
     follows_fixes = True
     fix = "safe"
+    option = LIFTING
     fix_safety = LIFTING_SAFETY
     fixer = LIFT_STATE
     fix_sometimes = True

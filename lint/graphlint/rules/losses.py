@@ -5,7 +5,7 @@ from math import prod
 from typing import ClassVar, Final
 
 from graphlint.ir.dtypes import item_size
-from graphlint.rules.base import LIFTING_SAFETY, Finding, Rule, lifting, no_fix
+from graphlint.rules.base import LIFTING, LIFTING_SAFETY, Finding, Rule, lifting, no_fix
 from graphlint.rules.checks import asserted_text, may_fire, plain_check
 from graphlint.rules.diagnostics import Fix
 from graphlint.rules.effects import MutableCustomOp
@@ -50,6 +50,7 @@ class LostWrite(LossRule):
 
     fix = "safe"
     fix_sometimes = True
+    option = LIFTING
     fix_safety = LIFTING_SAFETY
 
     def fix_for(self, view: ProgramView, storage: Storage) -> Fix:

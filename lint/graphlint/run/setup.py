@@ -98,6 +98,12 @@ def _several(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def present_hook(text: str | None) -> str:
+    """The id of graphlint's hook in a file for pre-commit; empty where there is none, or there are several."""
+    named = {name for line in (text or "").splitlines() for name in _HOOK.findall(line.partition("#")[0])}
+    return named.pop() if len(named) == 1 else ""
+
+
 def with_hook(text: str | None, hook: str, artifacts: tuple[str, ...]) -> str:
     """The file for pre-commit with graphlint's hook of that id; None stands for no file. ``artifacts`` are patterns of
     those that it is given. Raises ConfigError for what cannot be merged.

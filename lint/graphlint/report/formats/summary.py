@@ -155,6 +155,8 @@ def render_fixes(results: Sequence[FileResult]) -> str:
         lines.append(f"- {printable(result.path)}:")
         numbers = Counter((diagnostic.code, diagnostic.rule) for diagnostic in result.fixed)
         lines += [f"    {number} x {code} ({rule})" for (code, rule), number in numbers.items()]
+        gone = Counter((diagnostic.code, diagnostic.rule) for diagnostic in result.gone)
+        lines += [f"    {number} x {code} ({rule}), gone with the others" for (code, rule), number in gone.items()]
     return "".join(f"{line}\n" for line in lines) + "\n"
 
 

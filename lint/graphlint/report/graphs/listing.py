@@ -100,7 +100,8 @@ class _Listing:
     def _message(self, diagnostic: Diagnostic, indent: int, *, repeat: bool) -> Iterator[str]:
         text = printable(diagnostic.message)
         if diagnostic.op is not None:
-            text = text.removeprefix(f"{printable(diagnostic.op)} ")
+            op = printable(diagnostic.op)
+            text = text.removeprefix(f"{op} ").removeprefix(f"{op}: ")
         if mark := self._options.mark(diagnostic):
             text = f"{mark} {text}"
         if diagnostic.place is not None:

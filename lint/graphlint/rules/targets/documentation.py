@@ -77,7 +77,7 @@ def _rules(target: Target) -> list[str]:
     own = [rule for rule in RULES if row_of(target, rule).because]
     if not own:
         return ["Every rule is as its documentation says (`graphlint rule`).", ""]
-    lines = ["| rule | violation | `--fix` | why |", "|---|---|---|---|"]
+    lines = ["| rule | reported | `--fix` | why |", "|---|---|---|---|"]
     for rule in own:
         row = row_of(target, rule)
         violation = "yes" if row.violation else "no"
