@@ -224,8 +224,8 @@ def truncated(folder):
         (["clean.pt2", "-o", "no/such/folder"],
          "error: cannot write no/such/folder: No such file or directory\n"),
         (["clean.pt2", "--config", "nope.toml"],
-         "error: invalid value for '--config': 'nope.toml' is neither a configuration file nor TOML like "
-         "'unsafe-fixes = true' (see `graphlint show --help`)\n"),
+         ("error: invalid value for '--config': 'nope.toml' is neither a configuration file nor TOML like "
+          "'unsafe-fixes = true' (see `graphlint show --help`)\n")),
     ],
 )  # fmt: skip
 def test_what_cannot_be_shown(run, folder, arguments, message):

@@ -445,7 +445,7 @@ class TestCommandLine:
         result = run(*arguments, "local.pt2", url, cwd=tmp_path)
         assert (result.stdout, result.returncode) == ("", 2)
         assert result.stderr == (
-            f"error: {what} cannot write to {url}: take a local copy, or see with --diff what would change\n"
+            f"error: {what} cannot write to {url}: copy it first, or use --diff to see what would change\n"
         )
         assert web.asked("not-fixed.pt2") == 0
         assert (tmp_path / "local.pt2").read_bytes() == (ARTIFACTS / "async_assert.pt2").read_bytes()

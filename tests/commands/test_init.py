@@ -16,7 +16,7 @@ from graphlint.run.setup import pattern, with_hook, with_keys
 
 yaml = pytest.importorskip("yaml", reason="pre-commit brings it")
 
-BY_LINE = 'its tables are written so that no key can be added by line; write target = "onnx" and source-roots = ["src"]'
+BY_LINE = 'cannot add a key to its tables; write target = "onnx" and source-roots = ["src"]'
 VALUES = {"target": "onnx", "source-roots": ["src"]}
 ITEM = {
     "repo": "https://github.com/graphlint/graphlint",

@@ -254,7 +254,7 @@ def test_a_read_only_file_is_left_alone(tmp_path, settings_for):
     shutil.copy(ARTIFACTS / "async_assert.pt2", path)
     path.chmod(0o444)
     result = process(str(path), settings_for(), "fix")
-    assert "is read-only and is left alone: make it writable to have it fixed" in result.error
+    assert "is read-only, and was not written: make it writable" in result.error
     assert (result.changed, result.fixed) == (False, ())
     assert [one.code for one in result.diagnostics] == ["GL201"]
     assert path.read_bytes() == (ARTIFACTS / "async_assert.pt2").read_bytes()

@@ -53,7 +53,7 @@ def refuse_to_write(paths: Iterable[str], what: str) -> None:
     """Raises ConfigError where something remote were to be rewritten; ``what`` is what would do that."""
     for path in paths:
         if is_url(path):
-            raise ConfigError(f"{what} cannot write to {path}: take a local copy, or see with --diff what would change")
+            raise ConfigError(f"{what} cannot write to {path}: copy it first, or use --diff to see what would change")
 
 
 def prepare_writing(tasks: Sequence[Task], console: Console) -> None:

@@ -199,7 +199,7 @@ class StaleCompanion(Rule):
     """What stands beside a rewritten artifact and holds for what it was before.
 
     ## What it does
-    After `--fix` has rewritten an artifact, tells of the signatures (`model.pt2.sig`, `model.sig` of OpenSSF model
+    After `--fix` has rewritten an artifact, reports the signatures (`model.pt2.sig`, `model.sig` of OpenSSF model
     signing, `*.sigstore.json`), checksums (`model.pt2.sha256`, `SHA256SUMS`, `model.pt2.dvc`) and other names (hard
     links) beside it. They are found by their names, and lists by what they list; nothing is verified.
 

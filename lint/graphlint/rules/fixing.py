@@ -203,7 +203,9 @@ def restore_program(document: Document, name: str, settings: Settings, state: Se
     back = return_state(made.program, state) if back is None else made.program
     notes: tuple[str, ...]
     if back is None:
-        notes = (f"program {name!r} is not as it was left: its state stays among its inputs and outputs",)
+        notes = (
+            f"program {name!r} was changed after its state was lifted: the state stays among its inputs and outputs",
+        )
         state = ()
     else:
         made = msgspec.structs.replace(made, program=back)

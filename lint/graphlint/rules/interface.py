@@ -18,7 +18,7 @@ class TrainingDialect(Rule):
     Flags programs without any effect whose label is `TRAINING`. Off by default.
 
     ## Why is this bad?
-    Backends go by the label: Core ML refuses everything but ATEN and EDGE (apple/coremltools#2743).
+    Backends look at the label: Core ML refuses everything but ATEN and EDGE (apple/coremltools#2743).
 
     ## Example
     ```python

@@ -11,7 +11,7 @@ from graphlint.semantics.sites import Site
 
 
 class GradModeRegion(Rule):
-    """A region that switches gradients on or off.
+    """A region that turns gradients on or off.
 
     ## What it does
     Flags `wrap_with_set_grad_enabled`, which export writes for `torch.no_grad()` and the like.
@@ -68,7 +68,7 @@ class GradModeRegion(Rule):
             if site.op is not None and site.op.region == "gradients":
                 enabled = site.node.inputs[0].arg.as_bool if site.node.inputs else None
                 mode = {True: "on", False: "off"}.get(enabled) if enabled is not None else None
-                what = f"{site.name} switches gradients {mode}" if mode else f"{site.name} switches gradients"
+                what = f"{site.name} turns gradients {mode}" if mode else f"{site.name} turns gradients"
                 yield Finding(what, self.fix_for(view, site), site)
 
     def fix_for(self, view: ProgramView, site: Site) -> Fix:
@@ -141,7 +141,7 @@ class AutocastRegion(Rule):
         """One finding for each region."""
         for site in view.sites:
             if site.op is not None and site.op.region == "autocast":
-                yield Finding(f"{site.name} leaves dtypes to the running torch", self.fix_for(view, site), site)
+                yield Finding(f"{site.name} lets the running torch choose dtypes", self.fix_for(view, site), site)
 
     def fix_for(self, view: ProgramView, site: Site) -> Fix:
         """Inlined, unless something keeps it."""

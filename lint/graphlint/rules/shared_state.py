@@ -157,4 +157,4 @@ class SharedState(Rule):
             obstacle = stays.get(storage) or _obstacle(view, names)
             what = f"becomes functional, and '{first}' stands for {listed}, which is gone from the state dict"
             fix = no_fix(obstacle) if obstacle is not None else Fix("safe", what)
-            yield Finding(f"{storage.kind} '{first}' is written, and has another name: {listed}", fix, site)
+            yield Finding(f"{storage.kind} '{first}' is written, and shares its memory with {listed}", fix, site)

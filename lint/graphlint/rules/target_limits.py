@@ -78,7 +78,7 @@ class TooManyNodes(Rule):
     """A program of more nodes than a target takes.
 
     ## What it does
-    Flags programs that have more nodes, those of graphs within the graph included, than the target takes (`max-nodes`
+    Flags programs that have more nodes, those of subgraphs included, than the target takes (`max-nodes`
     of a target of one's own). `graphlint show` prints how many there are.
 
     ## Why is this bad?

@@ -22,7 +22,7 @@ class TrainMode(Rule):
 
     ## What it does
     Flags programs with dropout, batch norm and the like as they are in train mode: once, before all other findings,
-    with how many there are. GL303 tells of each dropout, GL107 of each update of statistics.
+    with how many there are. GL303 reports each dropout, GL107 each update of statistics.
 
     ## Why is this bad?
     Usually `.eval()` was forgotten before the export: the artifact drops activations at inference, normalizes by what

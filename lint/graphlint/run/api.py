@@ -221,7 +221,7 @@ def _processed(
 
 def _changing(path: Path, *, diff: bool) -> Action:
     if is_url(os.fspath(path)) and not diff:
-        raise ConfigError(f"{os.fspath(path)} cannot be written to: take a local copy, or ask for the diff")
+        raise ConfigError(f"{os.fspath(path)} cannot be written to: copy it first, or ask for the diff")
     return "diff" if diff else "fix"
 
 

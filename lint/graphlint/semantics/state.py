@@ -25,7 +25,7 @@ def interface_obstacle(program: Program) -> str | None:
     taken = sum(spec.kind in ("user_input", "constant_input") for spec in signature.input_specs)
     returned = sum(spec.kind in ("user_output", "loss_output") for spec in signature.output_specs)
     if (leaves(interface.given), leaves(interface.result)) != (taken, returned):
-        return "its inputs and outputs are not those that its recorded structure has"
+        return "its inputs and outputs do not match its recorded structure"
     return None
 
 
@@ -47,9 +47,9 @@ def state_obstacles(analysis: Analysis, tokens: Collection[str]) -> dict[Target,
         value = held.get(target)
         storages = {ref.storage for ref in memory.refs(graph, value)} if value is not None else set()
         if value is None:
-            found[target] = "no input of the program is called so"
+            found[target] = "no input of the program has this name"
         elif target[1] in tokens:
-            found[target] = "the dependency token of the runtime checks ends in it"
+            found[target] = "it holds the dependency token of the runtime checks"
         elif storages & written:
             found[target] = "the program also writes to it in place"
         else:

@@ -26,8 +26,8 @@ _FIXES: Final = {
 _WHERE: Final = {
     "": "",
     "gaps": " where a list of tensors leaves some out",
-    "numbers": " where it is given a number that data tell",
-    "clipped": " where its result ends at a number that data tell, or with the tensor",
+    "numbers": " where it is given a number that depends on data",
+    "clipped": " where the size of its result depends on data, and is clipped",
 }
 _FORMS: Final = {
     "indexed-first": "; `--fix` writes with the indexed dimensions first, by permuted views",
