@@ -470,7 +470,7 @@ class TestCommandLine:
 
 
 def test_a_fix_by_function_is_refused(web):
-    with pytest.raises(ConfigError, match="cannot be written to: take a local copy"):
+    with pytest.raises(ConfigError, match="cannot be written to: copy it first"):
         graphlint.fix(f"{web.url}/plain/clean.pt2", isolated=True)
     shown = graphlint.fix(f"{web.url}/plain/async_assert.pt2", diff=True, isolated=True)
     assert shown.diff.startswith(f"--- {web.url}/plain/async_assert.pt2:model (as it is)\n")

@@ -41,7 +41,10 @@ def test_many_runs_at_once_on_one_file(tmp_path, fixed):
     """Each either fixes it, finds it fixed, or says that another one was faster; in every order of events the file is
     whole, and a run after that has nothing to do.
     """
-    changed = 'error: model.pt2: "model.pt2" was changed by something else meanwhile, and was not written: run graphlint again\n'
+    changed = (
+        'error: model.pt2: "model.pt2" was changed by something else meanwhile, and was not written: run graphlint '
+        "again\n"
+    )
     for _ in range(4):
         shutil.copy(SAMPLE, tmp_path / "model.pt2")
         runs = [

@@ -170,7 +170,7 @@ def test_one_may_extend_another_and_the_smallest_of_several_counts():
         ('refuse-ops = "aten.nonzero"', 'targets."mine".refuse-ops: expected a list of strings, found the string'),
         ('refuse-ops = ["aten.abs"]\nallow-ops = ["aten.abs"]', "'aten.abs' is in refuse-ops and in allow-ops"),
         ('dtypes = ["flot32"]', "targets.mine.dtypes: unknown dtype 'flot32'; did you mean 'float32'"),
-        ("dtypes = []", "targets.mine.dtypes: it names no dtype"),
+        ("dtypes = []", "targets.mine.dtypes: the list is empty"),
         ('max-nodes = "3"', "targets.\"mine\".max-nodes: expected an integer, found the string '3'"),
         ("max-nodes = -1", 'targets."mine".max-nodes: expected an integer of at least 0, found -1'),
         ('rules = { GL999 = { fix = "keep" } }', 'targets.mine.rules."GL999": there is no such rule; did you mean'),
@@ -196,7 +196,7 @@ def test_names_that_are_taken_or_no_names_are_refused(folder):
     for name, message in (
         (
             "onnx",
-            "targets.onnx: graphlint has a target of that name; call yours otherwise, with extends = 'onnx' in it",
+            "targets.onnx: graphlint has a target of that name; choose another name, with extends = 'onnx' in it",
         ),
         ("a,b", "targets.a,b: a target's name consists of letters, digits, _ and -"),
     ):

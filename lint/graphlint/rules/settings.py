@@ -32,8 +32,8 @@ first, by permuted views; a conversion (``to``) always copies. Empty: nothing do
 
 Where = Literal["", "gaps", "numbers", "clipped"]
 """Where an op is refused: always; where a list of tensors that it is given leaves some out, as ``x[:, i] = y`` does
-(``gaps``); where it is given a number that depends on data (``numbers``); where the size of its result is such a number,
-clipped to what its operand has (``clipped``), as ``x[:n]`` without a check of ``n``.
+(``gaps``); where it is given a number that depends on data (``numbers``); where the size of its result is such a
+number, clipped to what its operand has (``clipped``), as ``x[:n]`` without a check of ``n``.
 """
 
 

@@ -7,9 +7,9 @@
     3	GL101	[-] in-place-op
     2	GL301	[!] print
 
-``[*]``: ``--fix`` takes all of them away, ``[-]``: some, ``[!]``: some with one more option, ``[ ]``: none. As JSON, a
-list of objects with the keys ``code``, ``name``, ``severity``, ``count``, ``fixable`` (whether ``--fix`` takes any away)
-and ``fixable_count``.
+``[*]``: ``--fix`` takes all of them away, ``[-]``: some, ``[!]``: some with one more option, ``[ ]``: none. As JSON,
+a list of objects with the keys ``code``, ``name``, ``severity``, ``count``, ``fixable`` (whether ``--fix`` takes any
+away) and ``fixable_count``.
 """
 
 from collections.abc import Sequence
