@@ -248,8 +248,8 @@ class Container(AbstractContextManager["Container"]):
         if offset + END64.size != locator_offset:
             # torch goes by the offset that the locator tells, zipfile (in the flat layout) takes it to stand before it.
             raise _broken(
-                "something stands between its zip64 end record and the locator that points to it, so that readers disagree on "
-                "where it is"
+                "something stands between its zip64 end record and the locator that points to it, so that readers "
+                "disagree on where it is"
             ).of_readers()
         return END64.unpack(record)[4:]
 

@@ -442,7 +442,8 @@ class PendingReplacement:
         status, source = os.stat(self.target), self._container.source
         if isinstance(source, FileSource) and _content_stamp(status) != _content_stamp(source.status):
             raise WriteError(
-                f"{quoted(self._given)} was changed by something else meanwhile, and was not written: run graphlint again"
+                f"{quoted(self._given)} was changed by something else meanwhile, and was not written: run graphlint "
+                "again"
             )
         # Replacing a file needs no right to write it, only its folder. But who made it read-only wants it to stay, and
         # root, who may do everything, is told by the mode bits alone.
