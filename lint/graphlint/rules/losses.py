@@ -53,11 +53,14 @@ class LostWrite(LossRule):
     option = LIFTING
     fix_safety = LIFTING_SAFETY
 
-    def fix_for(self, view: ProgramView, storage: Storage) -> Fix:
-        """What becomes of an input that the program writes where it is to hand out its state."""
-        obstacle = _refusal(view, storage) or view.lifting_obstacle(storage)
-        becomes = "is returned, too" if storage.kind == "user input" else "becomes an input and an output"
-        return lifting(view, becomes) if obstacle is None else no_fix(obstacle)
+    def fixes(self, view: ProgramView, kinds: tuple[StorageKind, ...]) -> Iterator[tuple[Storage, Site | None, Fix]]:
+        """The inputs of these kinds that the program writes, with what becomes of each where state is handed out."""
+        refused = _refused(view)
+        for storage, site in view.written_inputs.items():
+            if storage.kind in kinds:
+                obstacle = refused.get(storage) or view.lifting_obstacle(storage)
+                becomes = "is returned, too" if storage.kind == "user input" else "becomes an input and an output"
+                yield storage, site, lifting(view, becomes) if obstacle is None else no_fix(obstacle)
 
 
 class LostState(LostWrite):
@@ -110,13 +113,13 @@ class LostState(LostWrite):
 
     def found(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each such tensor."""
-        for storage, site in _written(view, (*_KEPT, "parameter")):
+        for storage, site, fix in self.fixes(view, (*_KEPT, "parameter")):
             meta = view.program.graph.meta(storage.value)
             sizes = [size.as_int for size in meta.sizes] if meta is not None else [None]
             known = [size for size in sizes if size is not None]
             elements = prod(known) if len(known) == len(sizes) else None
             what = f"the next call does not see what is written to {_named(storage)}"
-            yield from self.lost(view, what, site, self.fix_for(view, storage), elements)
+            yield from self.lost(view, what, site, fix, elements)
 
 
 class LostInitialValue(LostWrite):
@@ -173,12 +176,12 @@ class LostInitialValue(LostWrite):
 
     def found(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each such tensor."""
-        for storage, site in _written(view, _KEPT):
+        for storage, site, fix in self.fixes(view, _KEPT):
             zero = _begins_with_zeros(view, storage)
             if not zero:
                 begins = "begins" if zero is False else "may begin"
                 what = f"{_named(storage)} {begins} with other values than zeros"
-                yield from self.lost(view, what, site, self.fix_for(view, storage))
+                yield from self.lost(view, what, site, fix)
 
 
 class LostInputWrite(LostWrite):
@@ -221,9 +224,9 @@ class LostInputWrite(LostWrite):
 
     def found(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each such input."""
-        for storage, site in _written(view, ("user input",)):
+        for storage, site, fix in self.fixes(view, ("user input",)):
             what = f"the caller does not see what is written to {_named(storage)}"
-            yield from self.lost(view, what, site, self.fix_for(view, storage))
+            yield from self.lost(view, what, site, fix)
 
 
 class LostDraw(LossRule):
@@ -328,16 +331,16 @@ class LostCheck(LossRule):
                 yield from self.lost(view, what, site, no_fix("the consumer runs no form of the check"))
 
 
-def _refusal(view: ProgramView, storage: Storage) -> str | None:
-    """Why a target has it that writes to a storage stay, whatever becomes of state, or None."""
+def _refused(view: ProgramView) -> dict[Storage, str]:
+    """The storages whose writes a target wants to stay, whatever becomes of state, and why."""
+    found: dict[Storage, str] = {}
     for write in view.writes:
         op = write.site.op
-        if op is not None and any(ref.storage == storage for ref in write.refs):
-            rule = MutableCustomOp if op.is_custom else None if write.argument in op.writes else HiddenUpdate
-            action = view.profile.actions.get(rule.code) if rule is not None else None
+        if op is not None and (op.is_custom or write.argument not in op.writes):
+            action = view.profile.actions.get((MutableCustomOp if op.is_custom else HiddenUpdate).code)
             if action is not None and action.fix in ("keep", "refuse"):
-                return f"{action.target}: {action.because}"
-    return None
+                found.update((ref.storage, f"{action.target}: {action.because}") for ref in write.refs)
+    return found
 
 
 def _named(storage: Storage) -> str:
@@ -350,8 +353,3 @@ def _begins_with_zeros(view: ProgramView, storage: Storage) -> bool | None:
     meta = view.program.graph.meta(storage.value)
     size = item_size(meta.dtype) if meta is not None else None
     return held.is_zero(size) if held is not None and size else None
-
-
-def _written(view: ProgramView, kinds: tuple[StorageKind, ...]) -> Iterator[tuple[Storage, Site | None]]:
-    """The inputs of these kinds that the program writes."""
-    return ((storage, site) for storage, site in view.written_inputs.items() if storage.kind in kinds)

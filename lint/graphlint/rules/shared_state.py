@@ -42,20 +42,12 @@ def _merge(view: ProgramView, sites: Sequence[Site]) -> Made:
 
     names = _names(view)
     chosen = {storage for storage in names if view.written_inputs[storage] in (None, *sites)}
-    stays = _stays(view) if chosen else {}
-    chosen = {one for one in chosen if one not in stays and _obstacle(view, names[one]) is None}
+    chosen = {one for one in chosen if one not in view.stays and _obstacle(view, names[one]) is None}
     positions = _writes(view, chosen)
     program = view.plan_of(positions).assemble() if positions else view.program
     others = {name: names[storage][0][0] for storage in chosen for name, _ in names[storage][1:]}
     lost = {one.site.position: one.site.node.target for one in view.writes if one.site.position in positions}
     return Made(merged_inputs(program, others), lost=tuple(lost.values()))
-
-
-def _stays(view: ProgramView) -> dict[Storage, str]:
-    """The storages whose writes cannot become functional, and why."""
-    blocked = view.write_plan.blocked if view.writes else {}
-    writes = [one for one in reversed(view.writes) if one.site.position in blocked]
-    return {ref.storage: blocked[one.site.position] for one in writes for ref in one.refs}
 
 
 def _obstacle(view: ProgramView, names: Sequence[tuple[str, str]]) -> str | None:
@@ -149,12 +141,11 @@ class SharedState(Rule):
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each such tensor."""
         found = _names(view)
-        stays = _stays(view) if found else {}
         for storage, names in found.items():
             (_, first), *others = names
             site = view.written_inputs[storage]
             listed = ", ".join(f"'{name}'" for _, name in others)
-            obstacle = stays.get(storage) or _obstacle(view, names)
+            obstacle = view.stays.get(storage) or _obstacle(view, names)
             what = f"becomes functional, and '{first}' stands for {listed}, which is gone from the state dict"
             fix = no_fix(obstacle) if obstacle is not None else Fix("safe", what)
             yield Finding(f"{storage.kind} '{first}' is written, and shares its memory with {listed}", fix, site)

@@ -7,6 +7,7 @@ from graphlint.ir.edit import mutated, mutation_of
 from graphlint.ir.model import InputSpec, Program
 from graphlint.ir.structure import Interface, leaves
 from graphlint.semantics.analysis import Analysis
+from graphlint.semantics.memory import Storage
 
 OLDEST: Final = (8, 14)
 """The schema of torch 2.9: before, all constants of an archive are in one pickle, out of which no state is taken."""
@@ -41,7 +42,7 @@ def state_obstacles(analysis: Analysis, tokens: Collection[str]) -> dict[Target,
         return dict.fromkeys(targets, whole)
     written = {ref.storage for write in analysis.writes for ref in write.refs}
     held = {mutated(mutation_of(spec, name, "")): name for name, spec in _inputs(program)}
-    back = {value for target in targets if (value := held.get(target)) is not None}
+    sharing = sharing_obstacles(analysis, {value for target in targets if (value := held.get(target)) is not None})
     found: dict[Target, str | None] = {}
     for target in targets:
         value = held.get(target)
@@ -53,21 +54,28 @@ def state_obstacles(analysis: Analysis, tokens: Collection[str]) -> dict[Target,
         elif storages & written:
             found[target] = "the program also writes to it in place"
         else:
-            found[target] = sharing_obstacle(analysis, value, back)
+            found[target] = sharing.get(value)
     return found
 
 
-def sharing_obstacle(analysis: Analysis, value: str, back: Collection[str] = ()) -> str | None:
-    """Another input in the memory of an input, which cannot be handed in alone then; None where there is none. One that
-    is neither used nor written ``back`` does not count.
+def sharing_obstacles(analysis: Analysis, back: Collection[str] = ()) -> dict[str, str]:
+    """The inputs that cannot be handed in alone, for another input is in their memory: one that is used, or written
+    ``back``.
     """
     program, memory = analysis.program, analysis.memory
-    storages, used = {ref.storage for ref in memory.refs(program.graph, value)}, program.graph.used()
-    for name, spec in _inputs(program):
-        shown = (ref.storage for ref in memory.refs(program.graph, name))
-        if name != value and (name in used or name in back) and not storages.isdisjoint(shown):
-            return f"'{spec.target or name}' is in the same memory"
-    return None
+    used = program.graph.used()
+    held = [(name, spec, {ref.storage for ref in memory.refs(program.graph, name)}) for name, spec in _inputs(program)]
+    there: dict[Storage, list[tuple[str, str]]] = {}
+    for name, spec, storages in held:
+        if name in used or name in back:
+            for storage in storages:
+                there.setdefault(storage, []).append((name, spec.target or name))
+    found = {}
+    for name, _, storages in held:
+        others = (told for storage in storages for other, told in there.get(storage, ())[:2] if other != name)
+        if (other := next(others, None)) is not None:
+            found[name] = f"'{other}' is in the same memory"
+    return found
 
 
 def _inputs(program: Program) -> list[tuple[str, InputSpec]]:
