@@ -147,7 +147,7 @@ def put_local(layout, offset, value):
         (put("<I", 20, 99), "its two sizes differ"),
         (put("<Q", 20, 0), "header contradicts"),
         (put("<I", 42, 1), '"a/b" overlaps member "a/c"'),
-        (put("<I", 42, 1 << 30), '"a/b" does not fit'),
+        (put("<I", 42, 1 << 30), '"a/b" is damaged: it does not fit'),
         (put_local("<I", 0, 0), '"a/b" is damaged: there is no header'),
         (put_local("<B", 30, ord("x")), "header contradicts"),
         (put_local("<H", 26, 2), "header contradicts"),

@@ -445,7 +445,7 @@ class TestCommandLine:
         result = run(*arguments, "local.pt2", url, cwd=tmp_path)
         assert (result.stdout, result.returncode) == ("", 2)
         assert result.stderr == (
-            f"error: {what} cannot write to {url}: take a local copy, or see with --diff what would change\n"
+            f"error: {what} cannot write to {url}: copy it first, or use --diff to see what would change\n"
         )
         assert web.asked("not-fixed.pt2") == 0
         assert (tmp_path / "local.pt2").read_bytes() == (ARTIFACTS / "async_assert.pt2").read_bytes()
@@ -470,7 +470,7 @@ class TestCommandLine:
 
 
 def test_a_fix_by_function_is_refused(web):
-    with pytest.raises(ConfigError, match="cannot be written to: take a local copy"):
+    with pytest.raises(ConfigError, match="cannot be written to: copy it first"):
         graphlint.fix(f"{web.url}/plain/clean.pt2", isolated=True)
     shown = graphlint.fix(f"{web.url}/plain/async_assert.pt2", diff=True, isolated=True)
     assert shown.diff.startswith(f"--- {web.url}/plain/async_assert.pt2:model (as it is)\n")

@@ -45,7 +45,7 @@ class Shape(NamedTuple):
 
 
 SHAPES = (
-    Shape("convolutions and batch norms in training mode", "ops", (400, 800, 1_600, 3_200), "norms"),
+    Shape("convolutions and batch norms in train mode", "ops", (400, 800, 1_600, 3_200), "norms"),
     Shape("transformer with key and value caches", "layers", (48, 96, 192, 384), "transformer"),
     Shape("unrolled LSTM", "steps", (250, 500, 1_000, 2_000), "lstm"),
     Shape("shifted windows with a mask in nine pieces", "blocks", (40, 80, 160, 320), "windows"),

@@ -60,7 +60,7 @@ def program_text(nodes: int, writes: int) -> str:
 
 
 def norms_text(nodes: int) -> str:
-    """A chain of ``nodes`` nodes, by turns a convolution and a batch norm in training mode, which writes
+    """A chain of ``nodes`` nodes, by turns a convolution and a batch norm in train mode, which writes
     two buffers."""
     states = [f'%{kind}{number}: f32[4] = buffer "{kind}{number}"' for number in range(nodes // 2) for kind in "mv"]
     lines = ["program TRAINING", f"graph({', '.join(states)}, %x: f32[2, 4, 1, 2], %w: f32[4, 4, 1, 1]):"]

@@ -103,7 +103,7 @@ graph(%x: f32[4]):
 """
     for enabled, said in (("False", "off"), ("True", "on")):
         (found,) = of("GL401", text.replace("ENABLED", enabled))
-        assert found.message == f"higher_order.wrap_with_set_grad_enabled switches gradients {said}"
+        assert found.message == f"higher_order.wrap_with_set_grad_enabled turns gradients {said}"
         assert len(of("GL402", text.replace("ENABLED", enabled))) == 1
         assert of("GL403", text.replace("ENABLED", enabled)) == []
 

@@ -87,11 +87,11 @@ def plan(
         for write in writes:
             if write.site.position not in selected:
                 for ref in write.refs:
-                    blocked.setdefault(ref.storage, "a write to the same tensor is not to be fixed")
+                    blocked.setdefault(ref.storage, "another write to the same tensor is not selected for fixing")
     for attempts in count():
         active = _active(writes, blocked)
         if attempts == _MOST_ATTEMPTS:
-            blocked.update(dict.fromkeys(active, "too much else stays that has to do with it"))
+            blocked.update(dict.fromkeys(active, "too many related writes cannot be fixed"))
             active = set()
         if not active:
             assemble: Callable[[], Program] = lambda: document.program  # noqa: E731 - one of two
