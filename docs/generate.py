@@ -1,4 +1,4 @@
-"""Pages that are made of the code: the rules with their Python, the targets, the configuration. A hook of MkDocs.
+"""Pages that are made of the code: the rules, the targets, the configuration. A hook of MkDocs.
 
 ``python docs/generate.py`` writes ``docs/site/graphlint.schema.json``, the JSON schema of the configuration.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -22,33 +21,12 @@ from graphlint.artifact.limits import Limits
 from graphlint.cli.check import check
 from graphlint.ops.declared import DeclaredOp
 from graphlint.rules import documentation
-from graphlint.rules.base import ISSUE, Rule
+from graphlint.rules.base import ISSUE
 from graphlint.rules.registry import FAMILIES, RULES
 from graphlint.rules.settings import OwnRule, OwnTarget
 from graphlint.rules.targets import documentation as targets
 from graphlint.rules.targets.model import all_targets
 from graphlint.run.config import Configuration, Fixing
-
-EXAMPLES = Path(__file__).parent / "examples"
-
-
-class Example(NamedTuple):
-    """The Python of a rule's page."""
-
-    options: list[str]
-    """Of the check that finds it."""
-    before: str
-    after: str
-
-    @classmethod
-    def of(cls, code: str) -> Example | None:
-        """That of the rule; None where there is none."""
-        path = EXAMPLES / f"{code.lower()}.py"
-        if not path.exists():
-            return None
-        head, _, rest = path.read_text(encoding="utf-8").partition("# before\n")
-        before, _, after = rest.partition("# after\n")
-        return cls(shlex.split(head.removeprefix("# graphlint")), before, after)
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -77,7 +55,7 @@ def pages() -> Iterator[tuple[str, str]]:
     """Each page's path and text."""
     yield "rules/index.md", "\n".join(_rules())
     for rule in RULES:
-        yield f"rules/{rule.code}.md", rule_page(rule)
+        yield f"rules/{rule.code}.md", _linked(documentation.explain(rule))
     introduction, *_ = targets.reference().partition("This file is made by")
     lines = [f"- [{one.name}]({one.name}.md): {one.title}" for one in all_targets()]
     yield "targets/index.md", "\n".join([introduction, *lines, ""])
@@ -85,36 +63,12 @@ def pages() -> Iterator[tuple[str, str]]:
         yield f"targets/{target.name}.md", _linked(targets.explain(target))
 
 
-def rule_page(rule: Rule) -> str:
-    """A rule's documentation, with Python before and after it in front of the graphs."""
-    text = _linked(documentation.explain(rule))
-    example = Example.of(rule.code)
-    if example is None:
-        return text
-    options = f" It is found with `{shlex.join(example.options)}`." if example.options else ""
-    parts = [
-        f"## In Python\n\nThe rule flags what is exported from the first of these, and not from the second.{options}\n",
-        *(f'=== "{title}"\n\n    ```python\n{_indented(code)}    ```\n' for title, code in _titled(example)),
-    ]
-    before, heading, after = text.partition("\n## Example\n")
-    if not heading:
-        return f"{text}\n" + "\n".join(parts)
-    return f"{before}\n" + "\n".join(parts) + f"\n## In the graph\n{after}"
-
-
-def _titled(example: Example) -> Iterator[tuple[str, str]]:
-    yield "Flagged", example.before
-    yield "Not flagged", example.after
-
-
-def _indented(code: str) -> str:
-    return "".join(f"    {line}" if line.strip() else line for line in code.splitlines(keepends=True))
-
-
 def _rules() -> Iterator[str]:
     yield "# Rules\n"
     yield "*Fix*: `--fix` applies what is safe; *unsafe* fixes need `--unsafe-fixes`; *sometimes* means that each"
     yield "finding says whether it has a fix. Which rules are on also depends on the [target](../targets/index.md).\n"
+    yield "Each page has Python that the rule flags, and Python that it does not, with the graphs that come of it. The"
+    yield "Python is exported by `torch.export.export(Model(), (torch.randn(3, 4),))` where it says nothing else.\n"
     for prefix, title in FAMILIES.items():
         yield f"## {title}\n"
         yield "| code | name | flags | default | severity | fix |"
@@ -130,7 +84,7 @@ def _rules() -> Iterator[str]:
 def _linked(text: str) -> str:
     """Issues, and codes of rules in prose, as links."""
     text = ISSUE.sub(r"[\1#\2](https://github.com/\1/issues/\2)", text)
-    return re.sub(r"^(```\w+) [^\n]*$", r"\1", text, flags=re.MULTILINE)  # what the tests lint a graph with
+    return re.sub(r"^(```\w+) [^\n]*$", r"\1", text, flags=re.MULTILINE)  # the options of a check of it
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:

@@ -72,8 +72,8 @@ def test_options_go_before_the_configuration(model):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"select": "GL999"}, "unknown rule selector 'GL999' in select of the call; did you mean "),
-        ({"target": "onx"}, "^the call: target: unknown target 'onx'; did you mean 'onnx'"),
+        ({"select": "GL999"}, "select: no rule is called 'GL999'; did you mean "),
+        ({"target": "onx"}, "^target: unknown target 'onx'; did you mean 'onnx'"),
         ({"token_sink": "drain"}, "^token_sink: unknown value 'drain', expected one of buffer, output$"),
         ({"config": "nowhere.toml"}, "nowhere.toml"),
         ({"ops": {"x.y": {"write": []}}}, "^ops: "),

@@ -17,6 +17,7 @@ import pytest
 
 import graphlint
 from graphlint.artifact.artifact import open_artifact
+from graphlint.artifact.errors import DAMAGED, FOREIGN, HALF_SAVED, INCOMPLETE, NEWER, REPACKED, ArtifactError
 
 ARTIFACTS = Path(__file__).parent / "artifacts" / "2.13.0"
 GOOD = ARTIFACTS / "async_assert.pt2"
@@ -144,10 +145,55 @@ def test_what_to_do_depends_on_what_is_wrong(tmp_path):
         assert found.code == "GL001"
         advice[path] = found.fix.message
     assert advice == {
-        pipe: "make it a file that can be read, or leave it out (exclude)",
-        text: "export and save the model again",
-        GOOD: "if it is not, do not load it either",  # the message ends with "if the file is what it should be"
+        pipe: "make the file readable, or exclude it (`extend-exclude`)",
+        text: FOREIGN,
+        GOOD: "if you do not trust the file, do not load it in torch either",
     }
+
+
+def members(path: Path, change) -> None:
+    """A copy of the good artifact with other members: ``change`` is given them by name."""
+    with zipfile.ZipFile(GOOD) as old, zipfile.ZipFile(path, "w") as new:
+        for name, data in change({name: old.read(name) for name in old.namelist()}).items():
+            new.writestr(name, data)
+
+
+ROOT = MEMBER.partition("/")[0]
+CAUSES = {
+    "empty": (lambda path: path.write_bytes(b""), DAMAGED),
+    "truncated": (lambda path: path.write_bytes(GOOD.read_bytes()[:900]), DAMAGED),
+    "a page": (lambda path: path.write_text("<!DOCTYPE html><html></html>"), DAMAGED),
+    "zeros": (lambda path: path.write_bytes(bytes(4096)), DAMAGED),
+    "flipped": (
+        lambda path: path.write_bytes(
+            GOOD.read_bytes().replace(b'"aten', b'"bten').replace(b"ops.aten", b"ops.bten", 1)
+        ),
+        DAMAGED,
+    ),
+    "text": (lambda path: path.write_text("no artifact"), FOREIGN),
+    "another zip": (zipped, FOREIGN),
+    "no zip": (lambda path: path.write_bytes(b"\x93NUMPY" + bytes(range(256))), FOREIGN),
+    "no program": (lambda path: members(path, lambda held: {k: v for k, v in held.items() if k != MEMBER}), HALF_SAVED),
+    "no inputs": (
+        lambda path: members(path, lambda held: {k: v for k, v in held.items() if "sample_inputs" not in k}),
+        INCOMPLETE,
+    ),
+    "no weights": (
+        lambda path: members(path, lambda held: {k: v for k, v in held.items() if "/weights/" not in k}),
+        INCOMPLETE,
+    ),
+    "packed again": (lambda path: members(path, lambda held: {**held, "notes.txt": b"x"}), REPACKED),
+    "newer": (lambda path: members(path, lambda held: {**held, f"{ROOT}/archive_version": b"1"}), NEWER),
+    "broken JSON": (BAD["broken JSON"][0], ArtifactError.advice),
+}
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_each_cause_has_its_own_help(tmp_path, cause):
+    make, advice = CAUSES[cause]
+    make(tmp_path / "model.pt2")
+    found = graphlint.lint(tmp_path / "model.pt2", isolated=True).diagnostics
+    assert {one.fix.message for one in found if one.code == "GL001"} == {advice}
 
 
 def test_a_file_that_was_cut_short_anywhere(tmp_path):

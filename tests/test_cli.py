@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from graphlint import __version__
+from graphlint.cli.commands import COMMANDS
 from graphlint.report.formats.registry import FORMATS
 
 ARTIFACTS = Path(__file__).parent / "artifacts" / "2.13.0"
@@ -384,3 +385,10 @@ def test_module_and_script_are_the_same(folder):
         result = subprocess.run([script, "--version"], capture_output=True, text=True, timeout=60)
         assert result.stdout == f"graphlint {__version__}\n"
     assert run("--version", cwd=folder).stdout.decode() == f"graphlint {__version__}{os.linesep}"
+
+
+def test_the_list_of_commands_is_not_cut_off():
+    help_text = run("--help", cwd=Path.cwd()).stdout.decode()
+    commands = help_text.partition("\nCommands:\n")[2].partition("\n\n")[0]
+    assert len(commands.splitlines()) == len(COMMANDS)
+    assert "..." not in commands

@@ -223,14 +223,12 @@ def test_unknown_selectors_name_key_and_file(key, folder):
     write("graphlint.toml", f'{key} = ["GL130"]')
     with pytest.raises(ConfigError) as caught:
         resolver().settings_for("model.pt2")
-    assert str(caught.value).startswith(
-        f"unknown rule selector 'GL130' in {key} of {folder / 'graphlint.toml'}; did you"
-    )
+    assert str(caught.value).startswith(f"{folder / 'graphlint.toml'}: {key}: no rule is called 'GL130'; did you")
 
 
 def test_unknown_selectors_in_per_file_ignores():
     write("graphlint.toml", '[per-file-ignores]\n"*.pt2" = ["nope"]')
-    with pytest.raises(ConfigError, match=r"'nope' in per-file-ignores\.\"\*\.pt2\" of .*graphlint\.toml"):
+    with pytest.raises(ConfigError, match=r"graphlint\.toml: per-file-ignores\.\"\*\.pt2\": no rule is called 'nope'"):
         resolver().settings_for("model.pt2")
 
 
@@ -319,9 +317,9 @@ def test_inline_settings_override_the_file_and_the_command_line_overrides_them()
     assert given.settings_for("x.pt2").token_sink == "buffer"
     assert given.settings_for("x.pt2").unsafe_fixes
     assert given.run.outputs == (Output("full"),)
-    with pytest.raises(ConfigError, match="--config: unknown key 'selct'; did you mean 'select' or 'exact'"):
+    with pytest.raises(ConfigError, match="'--config': unknown key 'selct'; did you mean 'select' or 'exact'"):
         resolver(inline=["selct = 1"])
-    with pytest.raises(ConfigError, match="--config 'a = b': not valid TOML"):
+    with pytest.raises(ConfigError, match="'--config': not valid TOML"):
         resolver(inline=["a = b"])
 
 

@@ -224,7 +224,8 @@ def truncated(folder):
         (["clean.pt2", "-o", "no/such/folder"],
          "error: cannot write no/such/folder: No such file or directory\n"),
         (["clean.pt2", "--config", "nope.toml"],
-         "error: --config 'nope.toml' is neither a configuration file nor TOML like 'unsafe-fixes = true'\n"),
+         ("error: invalid value for '--config': 'nope.toml' is neither a configuration file nor TOML like "
+          "'unsafe-fixes = true' (see `graphlint show --help`)\n")),
     ],
 )  # fmt: skip
 def test_what_cannot_be_shown(run, folder, arguments, message):
@@ -236,8 +237,14 @@ def test_what_cannot_be_shown(run, folder, arguments, message):
     ("arguments", "message"),
     [
         (["clean.pt2", "--around", "2"], "--around goes with --node"),
-        (["clean.pt2", "--isolated", "--config", "clean.pt2"], "--config clean.pt2 cannot be used with --isolated"),
-        (["clean.pt2", "--node", "x", "--around", "-1"], "is not in the range x>=0"),
+        (
+            ["clean.pt2", "--isolated", "--config", "clean.pt2"],
+            "--config clean.pt2 and --isolated cannot be used together",
+        ),
+        (
+            ["clean.pt2", "--node", "x", "--around", "-1"],
+            "invalid value for '--around': expected a number of at least 0, found '-1'",
+        ),
     ],
 )
 def test_wrong_usage(run, arguments, message):

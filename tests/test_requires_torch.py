@@ -150,10 +150,14 @@ def test_what_is_wrong_with_the_option(model):
     error = (
         "'new' is no version specifier; write comparisons with releases, such as '>=2.9', '==2.9.*' or '>=2.9,<2.13'"
     )
-    assert run("check", "--requires-torch", "new") == ("", f"error: the command line: --requires-torch: {error}\n", 2)
+    assert run("check", "--requires-torch", "new") == (
+        "",
+        f"error: invalid value for '--requires-torch': {error} (see `graphlint check --help`)\n",
+        2,
+    )
     with pytest.raises(ConfigError) as caught:
         graphlint.lint(model, requires_torch="new")
-    assert str(caught.value) == f"the call: requires-torch: {error}"
+    assert str(caught.value) == f"requires-torch: {error}"
     with pytest.raises(ConfigError, match=r"^requires_torch: expected a string, found the number 2\.9$"):
         graphlint.lint(model, requires_torch=2.9)
 

@@ -110,7 +110,7 @@ def test_unknown_selectors(selector, hint):
     with pytest.raises(ConfigError) as caught:
         enabled(Layer(ignore=(selector,), origin="x.toml"))
     message = str(caught.value)
-    start = f"unknown rule selector '{selector}' in ignore of x.toml"
+    start = f"x.toml: ignore: no rule is called '{selector}'"
     assert message.startswith(start + hint)
     assert bool(hint) == ("did you mean" in message)
 
@@ -128,14 +128,14 @@ def test_fixable():
     assert fixable_codes(("GL1",), ("GL103",), "") == {"GL101"}
     assert fixable_codes(("GL103",), ("GL1",), "") == {"GL103"}
     assert fixable_codes(("GL1",), ("GL1",), "") == set()
-    with pytest.raises(ConfigError, match=r"unknown rule selector 'X' in unfixable of a\.toml"):
+    with pytest.raises(ConfigError, match=r"a\.toml: unfixable: no rule is called 'X'"):
         fixable_codes(None, ("X",), "a.toml")
 
 
 def test_find_rule():
     for wanted in ("GL103", "gl103", "buffer-mutation", "Buffer-Mutation"):
         assert find_rule(wanted).code == "GL103"
-    with pytest.raises(ConfigError, match=r"unknown rule 'GL1'; did you mean 'GL101' or 'GL103'\?"):
+    with pytest.raises(ConfigError, match=r"no rule is called 'GL1'; did you mean 'GL101' or 'GL103'\?"):
         find_rule("GL1")
 
 

@@ -72,7 +72,7 @@ def test_what_holds_for_the_old_content_is_told(artifact, name, content):
     assert result.changed
     [told] = result.diagnostics
     assert (told.code, told.severity) == ("GL006", "note")
-    assert told.message == f"{name!r} beside it holds for what it was before"
+    assert told.message == f"{name!r} beside it was made for the old file"
     assert (artifact.parent / name).read_text() == content
 
 
@@ -111,7 +111,7 @@ def test_hard_links(artifact, tmp_path):
     os.link(artifact, tmp_path / "third.pt2")
     [told] = fix(artifact).diagnostics
     assert told.code == "GL006"
-    assert told.message == "2 other names (hard links) of the file keep the content that it had"
+    assert told.message == "2 other names (hard links) of the file still have the old content"
     assert (tmp_path / "same.pt2").read_bytes() == SAMPLE.read_bytes()
 
 
@@ -138,4 +138,4 @@ def test_restoring_says_it_too(artifact):
     fix(artifact, state="io")
     (artifact.parent / "model.pt2.sig").write_text("x")
     result = CliRunner().invoke(app, ["restore", str(artifact)])
-    assert "'model.pt2.sig' beside it holds for what it was before" in result.stderr
+    assert "'model.pt2.sig' beside it was made for the old file" in result.stderr

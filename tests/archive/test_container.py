@@ -1,8 +1,10 @@
 """Damaged, hostile and odd zip archives: a message that says what is wrong, never a wrong result."""
 
 import io
+import os
 import random
 import struct
+import sys
 import time
 import tracemalloc
 import zipfile
@@ -10,7 +12,9 @@ import zlib
 from pathlib import Path
 
 import pytest
+from tests.benchmarks.programs import write_artifact
 
+import graphlint
 from graphlint.artifact.artifact import open_artifact
 from graphlint.artifact.container import Container
 from graphlint.artifact.errors import ArtifactError
@@ -143,7 +147,7 @@ def put_local(layout, offset, value):
         (put("<I", 20, 99), "its two sizes differ"),
         (put("<Q", 20, 0), "header contradicts"),
         (put("<I", 42, 1), '"a/b" overlaps member "a/c"'),
-        (put("<I", 42, 1 << 30), '"a/b" does not fit'),
+        (put("<I", 42, 1 << 30), '"a/b" is damaged: it does not fit'),
         (put_local("<I", 0, 0), '"a/b" is damaged: there is no header'),
         (put_local("<B", 30, ord("x")), "header contradicts"),
         (put_local("<H", 26, 2), "header contradicts"),
@@ -279,6 +283,24 @@ def test_only_what_is_asked_for_is_read():
     archive = Container(source)
     assert archive.read("m/models/m.json") == b"{}"
     assert sum(length for _, length in source.ranges) < 70_000
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs sparse files")
+@pytest.mark.parametrize(("nodes", "weights", "most"), [(10, 0, 1), (10, 1 << 30, 3), (20_000, 1 << 30, 4)])
+def test_a_check_reads_a_file_in_few_pieces(tmp_path, monkeypatch, nodes, weights, most):
+    path = write_artifact(tmp_path / "model.pt2", nodes, nodes // 20, weights=weights)
+    pieces = []
+
+    def read(descriptor, length):
+        piece = os.pread(descriptor, length, os.lseek(descriptor, 0, os.SEEK_CUR))
+        os.lseek(descriptor, len(piece), os.SEEK_CUR)
+        if os.path.samestat(os.fstat(descriptor), path.stat()):
+            pieces.append(len(piece))
+        return piece
+
+    monkeypatch.setattr(os, "read", read)
+    graphlint.lint(path, isolated=True)
+    assert 0 < len(pieces) <= most
 
 
 def test_container_closes_its_file_on_errors(tmp_path):

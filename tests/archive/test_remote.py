@@ -114,7 +114,9 @@ def test_a_gibibyte_of_weights_is_not_fetched(web, place):
         large.unlink()
     assert len(result.diagnostics) == len(graphlint.lint(small, isolated=True).diagnostics) > 100
     assert json_size < web.sent[path] < json_size + (1 << 20)
-    assert 0 < web.asked(large.name) < 12
+    # The size, the directory, the program with what stands around it; and small members apart from the directory, where
+    # weights stand between the two, as torch does not write them.
+    assert 0 < web.asked(large.name) <= {"first": 3, "last": 4}[place]
 
 
 def with_sparse_weights(artifact: Path, target: Path, place: str) -> int:
@@ -166,14 +168,18 @@ def with_sparse_weights(artifact: Path, target: Path, place: str) -> int:
 
 def test_a_source_reads_like_a_file(web, tmp_path, monkeypatch):
     from graphlint.artifact import remote
+    from graphlint.artifact import source as sources
     from graphlint.artifact.remote import RemoteSource
 
-    monkeypatch.setattr(remote, "BLOCK", 100)
+    for module in (remote, sources):
+        monkeypatch.setattr(module, "BLOCK", 100)
     data = (ARTIFACTS / "clean.pt2").read_bytes()
     source = RemoteSource(f"{web.url}/plain/clean.pt2")
     assert source.size == len(data)
     places = [(0, 10), (5, 200), (99, 2), (100, 100), (250, 1000), (0, 0), (len(data) - 5, 50), (len(data) + 1, 5)]
     for offset, length in [*places, *reversed(places), (0, len(data) + 100)]:
+        assert source.read_at(offset, length) == data[offset : offset + length]
+        source.expect(offset, length)
         assert source.read_at(offset, length) == data[offset : offset + length]
     source.close()
 
@@ -439,7 +445,7 @@ class TestCommandLine:
         result = run(*arguments, "local.pt2", url, cwd=tmp_path)
         assert (result.stdout, result.returncode) == ("", 2)
         assert result.stderr == (
-            f"error: {what} cannot write to {url}: take a local copy, or see with --diff what would change\n"
+            f"error: {what} cannot write to {url}: copy it first, or use --diff to see what would change\n"
         )
         assert web.asked("not-fixed.pt2") == 0
         assert (tmp_path / "local.pt2").read_bytes() == (ARTIFACTS / "async_assert.pt2").read_bytes()
@@ -464,7 +470,7 @@ class TestCommandLine:
 
 
 def test_a_fix_by_function_is_refused(web):
-    with pytest.raises(ConfigError, match="cannot be written to: take a local copy"):
+    with pytest.raises(ConfigError, match="cannot be written to: copy it first"):
         graphlint.fix(f"{web.url}/plain/clean.pt2", isolated=True)
     shown = graphlint.fix(f"{web.url}/plain/async_assert.pt2", diff=True, isolated=True)
     assert shown.diff.startswith(f"--- {web.url}/plain/async_assert.pt2:model (as it is)\n")

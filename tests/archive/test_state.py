@@ -7,6 +7,7 @@ import pickle
 import zipfile
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from graphlint.artifact.artifact import open_artifact
@@ -88,6 +89,13 @@ def test_sample_inputs_get_keywords_and_lose_them(samples, protocol, artifact):
 def test_sample_inputs_that_are_something_else(samples, said, artifact):
     with artifact(samples) as opened, pytest.raises(ArtifactError, match=f"cannot be changed: .*{said}"):
         with_samples(opened, opened.programs[0], {}, KEYWORDS)
+
+
+@pytest.mark.parametrize("device", ["", "cuda:x", "cpu\n"])
+def test_a_device_that_torch_would_not_load_is_not_written(device, artifact):
+    keyword = msgspec.structs.replace(KEYWORDS[0], device=device)
+    with artifact(saved(((), {}))) as opened, pytest.raises(ArtifactError, match="there is no device"):
+        with_samples(opened, opened.programs[0], {}, [keyword])
 
 
 def test_no_sample_inputs_stay_none(artifact):

@@ -33,7 +33,7 @@ ARTIFACTS = Path(__file__).parents[1] / "artifacts" / "2.13.0"
 ALL = frozenset(rule.code for rule in RULES)
 SETTINGS = Settings(enabled=frozenset(rule.code for rule in RULES if rule.enabled_by_default), fixable=ALL)
 NEITHER = frozenset({"GL301", "GL302", "GL305", "GL309"})
-"""What no functionalization takes away: prints, draws, training mode, undeclared ops."""
+"""What no functionalization takes away: prints, draws, train mode, undeclared ops."""
 
 
 class Outcome(NamedTuple):

@@ -60,7 +60,7 @@ def program_text(nodes: int, writes: int) -> str:
 
 
 def norms_text(nodes: int) -> str:
-    """A chain of ``nodes`` nodes, by turns a convolution and a batch norm in training mode, which writes
+    """A chain of ``nodes`` nodes, by turns a convolution and a batch norm in train mode, which writes
     two buffers."""
     states = [f'%{kind}{number}: f32[4] = buffer "{kind}{number}"' for number in range(nodes // 2) for kind in "mv"]
     lines = ["program TRAINING", f"graph({', '.join(states)}, %x: f32[2, 4, 1, 2], %w: f32[4, 4, 1, 1]):"]
@@ -83,12 +83,112 @@ def transposes_text(nodes: int) -> str:
     return "\n".join(lines) + "\n"
 
 
+def lstm_text(steps: int) -> str:
+    """An LSTM cell unrolled: its gates are pieces of one tensor, which activations write in place."""
+    lines = ["program TRAINING"]
+    inputs = f"%w: f32[64, 16], %u: f32[64, 16], %b: f32[64], %h0: f32[1, 16], %c0: f32[1, 16], %x: f32[{steps}, 1, 16]"
+    lines.append(f"graph({inputs}):")
+    for step in range(steps):
+        lines.append(f"  %x_{step}: f32[1, 16] +{16 * step} = aten.select.int(%x, 0, {step})")
+        lines.append(f"  %g_{step}: f32[1, 64] = aten.linear.default(%x_{step}, %w, %b)")
+        lines.append(f"  %r_{step}: f32[1, 64] = aten.linear.default(%h{step}, %u, %b)")
+        lines.append(f"  %s_{step}: f32[1, 64] = aten.add_.Tensor(%g_{step}, %r_{step})")
+        gates = [f"%{gate}_{step}: f32[1, 16]{{64, 1}} +{16 * place}" for place, gate in enumerate("ifno")]
+        lines.append(f"  [{', '.join(gates)}] = aten.split.Tensor(%s_{step}, 16, 1)".replace(" +0", ""))
+        for place, (gate, op) in enumerate(zip("ifno", ("sigmoid_", "sigmoid_", "tanh_", "sigmoid_"), strict=True)):
+            shape = f"f32[1, 16]{{64, 1}} +{16 * place}".replace(" +0", "")
+            lines.append(f"  %{gate}w_{step}: {shape} = aten.{op}.default(%{gate}_{step})")
+        lines.append(f"  %a_{step}: f32[1, 16] = aten.mul.Tensor(%i_{step}, %n_{step})")
+        lines.append(f"  %k_{step}: f32[1, 16] = aten.mul.Tensor(%f_{step}, %c{step})")
+        lines.append(f"  %c{step + 1}: f32[1, 16] = aten.add_.Tensor(%k_{step}, %a_{step})")
+        lines.append(f"  %t_{step}: f32[1, 16] = aten.tanh.default(%c{step + 1})")
+        lines.append(f"  %h{step + 1}: f32[1, 16] = aten.mul.Tensor(%o_{step}, %t_{step})")
+    return "\n".join([*lines, f"  return %h{steps}, %c{steps}"]) + "\n"
+
+
+def transformer_text(layers: int) -> str:
+    """Layers with key and value caches, which are written at a position and read whole."""
+    kinds = ("q", "k", "v", "o", "up", "down")
+    held = [f"%p{layer}_{kind}: f32[32, 32]" for layer in range(layers) for kind in kinds]
+    caches = [
+        f'%c{layer}_{kind}: f32[1, 4, 64, 8] = buffer "layers.{layer}.{kind}_cache"'
+        for layer in range(layers)
+        for kind in "kv"
+    ]
+    lines = ["program TRAINING", f"graph({', '.join([*held, *caches])}, %x0: f32[1, 1, 32]):"]
+    heads = "f32[1, 4, 1, 8]{32, 8, 32, 1}"
+    for layer in range(layers):
+        for kind in "qkv":
+            lines.append(f"  %{kind}{layer}_flat: f32[1, 1, 32] = aten.linear.default(%x{layer}, %p{layer}_{kind})")
+            lines.append(
+                f"  %{kind}{layer}_split: f32[1, 1, 4, 8] = aten.view.default(%{kind}{layer}_flat, [1, 1, 4, 8])"
+            )
+            lines.append(f"  %{kind}{layer}: {heads} = aten.transpose.int(%{kind}{layer}_split, 1, 2)")
+        for kind in "kv":
+            place = "f32[1, 4, 1, 8]{2048, 512, 8, 1} +40"
+            lines.append(f"  %{kind}{layer}_place: {place} = aten.slice.Tensor(%c{layer}_{kind}, 2, 5, 6)")
+            lines.append(
+                f"  %{kind}{layer}_written: {place} = aten.copy_.default(%{kind}{layer}_place, %{kind}{layer})"
+            )
+        lines.append(f"  %turned{layer}: f32[1, 4, 8, 64]{{2048, 512, 1, 8}} = aten.transpose.int(%c{layer}_k, 2, 3)")
+        lines.append(f"  %scores{layer}: f32[1, 4, 1, 64] = aten.matmul.default(%q{layer}, %turned{layer})")
+        lines.append(f"  %scaled{layer}: f32[1, 4, 1, 64] = aten.mul_.Tensor(%scores{layer}, 0.35)")
+        lines.append(f"  %weights{layer}: f32[1, 4, 1, 64] = aten.softmax.int(%scaled{layer}, -1)")
+        lines.append(f"  %mixed{layer}: f32[1, 4, 1, 8] = aten.matmul.default(%weights{layer}, %c{layer}_v)")
+        lines.append(f"  %back{layer}: f32[1, 1, 4, 8]{{32, 8, 8, 1}} = aten.transpose.int(%mixed{layer}, 1, 2)")
+        lines.append(f"  %joined{layer}: f32[1, 1, 32] = aten.reshape.default(%back{layer}, [1, 1, 32])")
+        lines.append(f"  %attended{layer}: f32[1, 1, 32] = aten.linear.default(%joined{layer}, %p{layer}_o)")
+        lines.append(f"  %sum{layer}: f32[1, 1, 32] = aten.add_.Tensor(%attended{layer}, %x{layer})")
+        lines.append(f"  %up{layer}: f32[1, 1, 32] = aten.linear.default(%sum{layer}, %p{layer}_up)")
+        lines.append(f"  %act{layer}: f32[1, 1, 32] = aten.relu_.default(%up{layer})")
+        lines.append(f"  %down{layer}: f32[1, 1, 32] = aten.linear.default(%act{layer}, %p{layer}_down)")
+        lines.append(f"  %x{layer + 1}: f32[1, 1, 32] = aten.add.Tensor(%down{layer}, %sum{layer})")
+    return "\n".join([*lines, f"  return %x{layers}"]) + "\n"
+
+
+def windows_text(blocks: int) -> str:
+    """Blocks of shifted windows, each of which fills nine pieces of a mask through two slices."""
+    lines = ["program TRAINING", "graph(%x0: f32[1, 8, 8, 4]):"]
+    spans = ((0, 4), (4, 6), (6, 8))
+    cut, order = "[1, 2, 4, 2, 4, 4]", "[0, 1, 3, 2, 4, 5]"
+    by_windows, by_rows = (
+        "f32[1, 2, 2, 4, 4, 4]{256, 128, 16, 32, 4, 1}",
+        "f32[1, 2, 4, 2, 4, 4]{256, 128, 16, 64, 4, 1}",
+    )
+    for block in range(blocks):
+        lines.append(f"  %mask{block}: f32[1, 8, 8, 1] = aten.zeros.default([1, 8, 8, 1])")
+        for number, (rows, columns) in enumerate((rows, columns) for rows in spans for columns in spans):
+            height, width = rows[1] - rows[0], columns[1] - columns[0]
+            name = f"{block}_{number}"
+            start = f" +{8 * rows[0]}" if rows[0] else ""
+            across = f"f32[1, {height}, 8, 1]{{64, 8, 1, 1}}{start}"
+            lines.append(f"  %rows{name}: {across} = aten.slice.Tensor(%mask{block}, 1, {rows[0]}, {rows[1]})")
+            start = f" +{8 * rows[0] + columns[0]}" if rows[0] + columns[0] else ""
+            piece = f"f32[1, {height}, {width}, 1]{{64, 8, 1, 1}}{start}"
+            lines.append(f"  %piece{name}: {piece} = aten.slice.Tensor(%rows{name}, 2, {columns[0]}, {columns[1]})")
+            lines.append(f"  %filled{name}: {piece} = aten.fill_.Scalar(%piece{name}, {number})")
+        lines.append(f"  %rolled{block}: f32[1, 8, 8, 4] = aten.roll.default(%x{block}, [-2, -2], [1, 2])")
+        lines.append(f"  %cut{block}: f32[1, 2, 4, 2, 4, 4] = aten.view.default(%rolled{block}, {cut})")
+        lines.append(f"  %turned{block}: {by_windows} = aten.permute.default(%cut{block}, {order})")
+        lines.append(f"  %windows{block}: f32[4, 16, 4] = aten.reshape.default(%turned{block}, [4, 16, 4])")
+        lines.append(f"  %flat{block}: f32[1, 64, 1] = aten.view.default(%mask{block}, [1, 64, 1])")
+        lines.append(f"  %seen{block}: f32[4, 16, 1] = aten.view.default(%flat{block}, [4, 16, 1])")
+        lines.append(f"  %masked{block}: f32[4, 16, 4] = aten.add_.Tensor(%windows{block}, %seen{block})")
+        lines.append(f"  %back{block}: f32[1, 2, 2, 4, 4, 4] = aten.view.default(%masked{block}, [1, 2, 2, 4, 4, 4])")
+        lines.append(f"  %order{block}: {by_rows} = aten.permute.default(%back{block}, {order})")
+        lines.append(f"  %x{block + 1}: f32[1, 8, 8, 4] = aten.reshape.default(%order{block}, [1, 8, 8, 4])")
+    return "\n".join([*lines, f"  return %x{blocks}"]) + "\n"
+
+
 FORMS: Final[dict[str, Callable[[int, int], str]]] = {
     "elementwise": program_text,
     "norms": lambda nodes, _: norms_text(nodes),
     "transposes": lambda nodes, _: transposes_text(nodes),
+    "lstm": lambda steps, _: lstm_text(steps),
+    "transformer": lambda layers, _: transformer_text(layers),
+    "windows": lambda blocks, _: windows_text(blocks),
 }
-"""The programs of so many nodes and writes, by what they are made of."""
+"""The programs of so many nodes (steps, layers, blocks) and writes, by what they are made of."""
 
 
 def write_artifact(

@@ -4,7 +4,7 @@
     python tests/benchmarks/run.py --small                                 less than a minute
 
 The artifacts are chains of elementwise ops with a write in every twenty nodes, of convolutions and batch norms in
-training mode, and of transposes (programs.py). ``check``, ``--diff`` and ``--fix`` are measured on 10 to 50,000 nodes,
+train mode, and of transposes (programs.py). ``check``, ``--diff`` and ``--fix`` are measured on 10 to 50,000 nodes,
 beside
 
 - the floor: a Python that opens the archive with zipfile and decodes the program's JSON into graphlint's typed model;

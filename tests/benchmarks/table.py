@@ -51,17 +51,17 @@ def render(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def into_page(text: str) -> None:
-    """Put the table between its marks on the page."""
+def into_page(text: str, begin: str = BEGIN, end: str = END) -> None:
+    """Put a table between its marks on the page."""
     content = PAGE.read_text()
-    before, _, rest = content.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(before + BEGIN + text + END + after)
+    before, _, rest = content.partition(begin)
+    _, _, after = rest.partition(end)
+    PAGE.write_text(before + begin + text + end + after)
 
 
-def in_page() -> str:
-    """The table that the page shows."""
-    return PAGE.read_text().partition(BEGIN)[2].partition(END)[0]
+def in_page(begin: str = BEGIN, end: str = END) -> str:
+    """The table that the page shows between two marks."""
+    return PAGE.read_text().partition(begin)[2].partition(end)[0]
 
 
 def _size(size: int) -> str:

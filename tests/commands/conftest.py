@@ -28,6 +28,7 @@ class FakeRule(NamedTuple):
     severity: str = "error"
     fix: str = "none"
     fix_sometimes: bool = False
+    option: str = ""
     summary: str = "Summary."
     documentation: str = "## What it does\nThis."
 

@@ -16,7 +16,7 @@ from graphlint.run.setup import pattern, with_hook, with_keys
 
 yaml = pytest.importorskip("yaml", reason="pre-commit brings it")
 
-BY_LINE = 'its tables are written so that no key can be added by line; write target = "onnx" and source-roots = ["src"]'
+BY_LINE = 'cannot add a key to its tables; write target = "onnx" and source-roots = ["src"]'
 VALUES = {"target": "onnx", "source-roots": ["src"]}
 ITEM = {
     "repo": "https://github.com/graphlint/graphlint",
@@ -179,6 +179,16 @@ def test_it_writes_once_and_the_check_obeys(tmp_path, artifacts):
     assert (checked.returncode, "GL607" in checked.stdout) == (0, True)
 
 
+def test_the_hook_that_is_there_stays(tmp_path):
+    """What is not asked for is not refused either."""
+    assert run(tmp_path, "--target", "onnx", "--hook", "graphlint-fix").returncode == 0
+    before = contents(tmp_path)
+    again = run(tmp_path, "--target", "onnx")
+    assert (again.returncode, again.stderr, contents(tmp_path)) == (0, "", before)
+    other = run(tmp_path, "--target", "onnx", "--hook", "graphlint")
+    assert (other.returncode, "it has the hook graphlint-fix, and graphlint is asked for" in other.stderr) == (2, True)
+
+
 def test_nothing_is_written_where_something_is_refused(tmp_path):
     (tmp_path / ".pre-commit-config.yaml").write_text("repos: [{repo: local, hooks: []}]\n")
     before = contents(tmp_path)
@@ -197,7 +207,7 @@ def test_mistakes_are_named(tmp_path):
         (("--target", "onx"), "unknown target 'onx'; did you mean 'onnx'?"),
         (("--target", "functional,onnx"), "contradict each other"),
         (("--target", "onnx", "--source-roots", "nowhere"), "source-roots: there is no folder nowhere"),
-        (("--target", "onnx", "--hook", "lint"), "'lint' is not one of 'graphlint', 'graphlint-fix'"),
+        (("--target", "onnx", "--hook", "lint"), "unknown value 'lint', expected one of graphlint, graphlint-fix"),
     ):
         result = run(tmp_path, *words)
         assert (result.returncode, message in result.stderr) == (2, True), result.stderr
@@ -210,7 +220,7 @@ def test_a_configuration_further_up_is_told_of(tmp_path):
     below.mkdir()
     made = run(below, "--target", "onnx")
     assert (made.returncode, set(contents(below))) == (0, {"graphlint.toml", ".pre-commit-config.yaml"})
-    assert f"{tmp_path / 'graphlint.toml'} does not hold in this folder any more" in made.stderr
+    assert f"{tmp_path / 'graphlint.toml'} no longer applies in this folder" in made.stderr
     (below / "graphlint.toml").unlink()
     # Its targets would not be those of the new one.
     made = run(below, "--target", "mine")

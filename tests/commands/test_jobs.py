@@ -293,4 +293,4 @@ def test_a_few_small_artifacts_take_one_process(tmp_path):
 def test_wrong_numbers(tmp_path, jobs):
     result = run(tmp_path, f"--jobs={jobs}")
     assert result.returncode == 2
-    assert b"invalid value for '-j' / '--jobs'" in result.stderr
+    assert b"invalid value for '--jobs'" in result.stderr

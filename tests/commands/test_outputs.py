@@ -79,7 +79,11 @@ def test_the_file_option_is_for_the_format_without_a_file(run):
 )
 def test_what_cannot_be_written_is_refused_before_anything_is_linted(run, engine, arguments, message):
     result = run(*arguments, "--fix")
-    assert (result.stdout, result.stderr, result.exit_code) == ("", f"error: {message}\n", 2)
+    assert (result.stdout, result.stderr, result.exit_code) == (
+        "",
+        f"error: {message} (see `graphlint check --help`)\n",
+        2,
+    )
     assert engine.calls == []
 
 

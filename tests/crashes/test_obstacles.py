@@ -42,7 +42,8 @@ def test_many_runs_at_once_on_one_file(tmp_path, fixed):
     whole, and a run after that has nothing to do.
     """
     changed = (
-        'error: model.pt2: "model.pt2" was changed by something else meanwhile and is left alone: run graphlint again\n'
+        'error: model.pt2: "model.pt2" was changed by something else meanwhile, and was not written: run graphlint '
+        "again\n"
     )
     for _ in range(4):
         shutil.copy(SAMPLE, tmp_path / "model.pt2")
@@ -120,7 +121,7 @@ def test_the_file_is_replaced_while_the_new_one_is_written(stopped, tmp_path):
     other.replace(path)
     status, _, errors = go_on()
     assert status == 2
-    assert "was changed by something else meanwhile and is left alone: run graphlint again" in errors
+    assert "was changed by something else meanwhile, and was not written: run graphlint again" in errors
     assert path.read_bytes() == SAMPLE.read_bytes()
     assert os.listdir(tmp_path) == ["model.pt2"]
 
@@ -207,7 +208,7 @@ def bound(tmp_path):
     ("folder_mode", "file_mode", "status", "message"),
     [
         (0o555, 0o644, 2, "Permission denied (graphlint needs the right to create a file in that folder)"),
-        (0o755, 0o444, 2, "is read-only and is left alone: make it writable to have it fixed"),
+        (0o755, 0o444, 2, "is read-only, and was not written: make it writable"),
         (0o755, 0o000, 1, "GL001 unreadable-artifact: cannot be read: Permission denied"),
         (0o644, 0o644, 2, "model.pt2: Permission denied"),
     ],

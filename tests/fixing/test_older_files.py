@@ -172,7 +172,7 @@ def test_the_output_sink_wraps_the_recorded_result(version, fix_copy, read_tree)
 
 
 NO_FORMAT = "torch 2.1 wrote this file, and its format has no place for a token"
-NO_BUFFER = 'files of torch 2.2 have no place for the token\'s buffer; token-sink = "output" would do'
+NO_BUFFER = 'files of torch 2.2 have no place for the token\'s buffer: use token-sink = "output"'
 IN_2_1 = {
     "async_assert": ["GL201"],
     "two_async_asserts": ["GL201", "GL201"],

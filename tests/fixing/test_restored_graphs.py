@@ -259,6 +259,12 @@ def test_a_structure_that_is_not_understood(broken, settings_for):
         fix_program(document_of(tree), "model", "model.pt2", settings_for("output"))
 
 
+def test_a_structure_that_contradicts_the_outputs(settings_for):
+    tree = with_out_spec(graph("%ok: b8[]", PLAIN, "%ok"), (None, None))
+    with pytest.raises(ProgramError, match="the structure of the program's result has 2 leaves for 1 outputs"):
+        fix_program(document_of(tree), "model", "model.pt2", settings_for("output"))
+
+
 def test_a_chain_that_stays_does_not_keep_another():
     other = '  %dep_token3: f32[] = aten._functional_assert_async.msg(%ok, "other", dep_token=%dep_token2)\n'
     made2 = MADE.replace("dep_token0", "dep_token2")

@@ -642,18 +642,18 @@ def container(kind, context, *children):
 
 
 @pytest.mark.parametrize(
-    "spec",
+    ("spec", "outputs"),
     [
-        LEAF,
-        container("tuple", "null", LEAF, LEAF),
-        container("dict", '["out", "pair"]', LEAF, container("tuple", "null", LEAF)),
-        container("list", "null"),
+        (LEAF, "%x"),
+        (container("tuple", "null", LEAF, LEAF), "%x, %x"),
+        (container("dict", '["out", "pair"]', LEAF, container("tuple", "null", LEAF)), "%x, %x"),
+        (container("list", "null"), ""),
     ],
     ids=["leaf", "tuple", "nested", "empty"],
 )
 @pytest.mark.parametrize("sink", ["buffer", "output"])
-def test_the_calling_convention(spec, sink, fix_text):
-    tree = parse_program(graph("%x: f32[3]", CHECK_X, "%x"))
+def test_the_calling_convention(spec, outputs, sink, fix_text):
+    tree = parse_program(graph("%x: f32[3]", CHECK_X, outputs))
     calls = tree["graph_module"]["module_call_graph"]
     calls[0]["signature"]["out_spec"] = json.dumps([1, spec])
     calls.append({"fqn": "inner", "signature": {**calls[0]["signature"], "out_spec": json.dumps([1, LEAF])}})

@@ -1,4 +1,4 @@
-"""Programs that were exported in training mode become what the same model is after ``.eval()``."""
+"""Programs that were exported in train mode become what the same model is after ``.eval()``."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ FOUND = {
 }
 """What a check finds in each, by rule."""
 NORMS_ONLY = frozenset({"resnet_train", "regnet_train"})
-"""Nothing of them is as in training mode once the statistics of their norms are data flow."""
+"""Nothing of them is as in train mode once the statistics of their norms are data flow."""
 UNLOADABLE = {"falcon": "wrap_with_set_grad_enabled is missing val field"}
 """Files that stock torch saves and then cannot load (falcon's has a region that returns nothing). Fixed, they load."""
 

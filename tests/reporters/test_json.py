@@ -35,6 +35,7 @@ def test_a_finding_has_all_keys_in_order(buffer_mutation):
                             "applicability": "safe",
                             "message": "becomes aten.add.Tensor",
                             "exact": True,
+                            "option": None,
                             "enabled": True,
                         },
                         "program": "model",

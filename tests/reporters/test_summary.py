@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+
 import msgspec
 import pytest
 
-from graphlint.report.formats import summary
+import graphlint
+from graphlint.report.formats import counts, summary
 from graphlint.report.formats.registry import FORMATS, STATISTICS, renderer
 from graphlint.report.results import FileResult, ReportOptions
 from graphlint.rules.diagnostics import Diagnostic, Fix, Suppression
@@ -15,10 +19,15 @@ def test_all_passed():
     assert summary.render([FileResult("a.pt2")], ReportOptions()) == "All checks passed!\n"
 
 
+def test_nothing_to_check_passes_no_checks():
+    assert summary.render([], ReportOptions()) == "No artifacts: nothing was checked.\n"
+
+
 def test_found_and_fixable(results):
     assert summary.render(results, ReportOptions()) == (
         "Found 3 errors and 1 warning.\n"
-        "[*] 1 fixable with the --fix option (1 hidden fix can be enabled with --unsafe-fixes).\n"
+        "[*] 1 fixable with the --fix option.\n"
+        "[!] 1 fixable with --fix --unsafe-fixes.\n"
     )
 
 
@@ -30,7 +39,7 @@ def test_without_hints(results):
 def test_only_hidden_fixes(print_op):
     results = [FileResult("a.pt2", (print_op, print_op))]
     assert summary.render(results, ReportOptions()) == (
-        "Found 2 errors, from 1 cause.\nNo fixes available (2 hidden fixes can be enabled with --unsafe-fixes).\n"
+        "Found 2 errors, from 1 cause.\n[!] 2 fixable with --fix --unsafe-fixes.\n"
     )
 
 
@@ -40,6 +49,51 @@ def test_fixed_and_remaining(buffer_mutation, random_op):
     assert summary.render(results, ReportOptions()) == (
         "Found 1 error, 1 warning and 1 note (1 fixed, 2 remaining).\n"
     )  # fmt: skip
+
+
+def test_what_a_fix_brings_about_and_takes_along_is_counted(buffer_mutation, random_op):
+    """What a check finds and what comes up are together what was fixed, what went with it, and what is left."""
+    one, new = FileResult("a.pt2", (random_op,), fixed=(buffer_mutation,), changed=True), (random_op,)
+    fixed = (
+        msgspec.structs.replace(one, brought=new),
+        msgspec.structs.replace(one, gone=(buffer_mutation, random_op)),
+    )
+    assert [summary.render([result], ReportOptions()) for result in fixed] == [
+        "Found 1 error, and 1 more while fixing (1 fixed, 1 remaining).\n",
+        "Found 2 errors and 2 warnings (1 fixed, 2 gone with it, 1 remaining).\n",
+    ]
+    assert summary.render(fixed, ReportOptions()) == (
+        "Found 3 errors and 2 warnings, and 1 more while fixing (2 fixed, 2 gone with them, 2 remaining).\n"
+    )
+
+
+def test_what_went_along_is_listed(buffer_mutation, random_op):
+    result = FileResult("a.pt2", fixed=(buffer_mutation,), gone=(random_op,), changed=True)
+    assert summary.render_fixes([result]) == (
+        "Fixed 1 error:\n- a.pt2:\n    1 x GL103 (buffer-mutation)\n    1 x GL302 (random-op), gone with the others\n\n"
+    )
+
+
+def test_statistics_mark_what_takes_an_option(results):
+    assert "1\tGL301\t[!] print\n" in counts.render(results, ReportOptions())
+    assert "1\tGL301\t[ ] print\n" in counts.render(results, ReportOptions(hint_unsafe=False))
+
+
+def test_an_option_that_a_fix_takes_is_named(buffer_mutation, print_op):
+    lacking = msgspec.structs.replace(buffer_mutation, fix=Fix("safe", "is returned, too", option="--lift-state"))
+    result = FileResult("a.pt2", (lacking, print_op), fixed=(), diff="")
+    assert summary.render([result], ReportOptions()).splitlines()[1:] == [
+        "[!] 1 fixable with --fix --lift-state.",
+        "[!] 1 fixable with --fix --unsafe-fixes.",
+    ]
+    options = ReportOptions(unsafe_paths=frozenset({"a.pt2"}), hint_unsafe=False)
+    assert [(options.mark(one), options.applies(one)) for one in (lacking, buffer_mutation)] == [
+        ("[!]", False),
+        ("[*]", True),
+    ]
+    assert summary.render_would_fix([result], ReportOptions()) == (
+        "No findings would be fixed (1 more with --lift-state, 1 more with --unsafe-fixes).\n"
+    )
 
 
 def test_what_the_baseline_holds_is_counted(buffer_mutation, random_op):
@@ -158,3 +212,31 @@ def test_who_would_get_tokens_is_told_to_choose(number, said):
     assert not [one for one in choice if "or --target functional" not in one]
     chosen = ReportOptions(targeted_paths=frozenset({"a.pt2"}))
     assert "Choose" not in summary.render(results, chosen)
+
+
+SUMS = re.compile(
+    r"Found (?P<found>[^,(]+?)(, from \d+ causes?)?(, and (\d+) more while fixing)?( \((.*)\))?\.$", re.MULTILINE
+)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"target": "onnx"}, {"state": "io"}, {"target": "onnx", "state": "io"}], ids=str
+)
+def test_a_fix_counts_what_a_check_finds(artifacts, tmp_path, options):
+    """The numbers of ``--fix`` add up, and those of the check before it are among them."""
+    said = set()
+    for artifact in sorted((artifacts / "2.13.0").glob("*.pt2")):
+        path = tmp_path / artifact.name
+        shutil.copy(artifact, path)
+        checked = summary.render([graphlint.lint(path, isolated=True, **options)], ReportOptions())
+        fixed = graphlint.fix(path, isolated=True, **options)
+        before, after = SUMS.search(checked), SUMS.search(summary.render([fixed], ReportOptions()))
+        if not fixed.fixed:
+            continue
+        assert after["found"] == before["found"], artifact.stem
+        found = sum(map(int, re.findall(r"\d+", after["found"]))) + int(after[4] or 0)
+        parts = dict(reversed(part.split(" ", 1)) for part in after[6].split(", "))
+        assert found == sum(map(int, parts.values())), artifact.stem
+        said.update(parts, ["more"] if after[4] else [])
+    assert {"fixed", "remaining"} <= said
+    assert ("more" in said) == ("state" in options)

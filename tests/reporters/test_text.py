@@ -22,7 +22,7 @@ GL302 random-op (warning): aten.rand.default draws from the global generator
  --> model.pt2, program decoder, graph cond > true_graph_0, node %rand, module noise
   = note: not fixable: no op does the same without
 
-GL301 print: aten._print.default prints
+GL301 [!] print: aten._print.default prints
   --> models.py:84 in forward
 84 |     self.count.add_(1)
   ::: model.pt2, node %_print
@@ -38,7 +38,7 @@ CONCISE = """\
 models.py:84: GL103 [*] aten.add_.Tensor writes buffer 'count' (model.pt2)
 model.pt2: program decoder, graph cond > true_graph_0, node %rand: GL302 (warning) aten.rand.default draws from the \
 global generator
-models.py:84: GL301 aten._print.default prints (model.pt2)
+models.py:84: GL301 [!] aten._print.default prints (model.pt2)
 broken.pt2: member archive/models/model.json: GL001 the JSON ends early
 """
 
@@ -46,7 +46,7 @@ GROUPED = """\
 model.pt2:
   models.py:84: self.count.add_(1) (2 findings)
     GL103 [*] aten.add_.Tensor writes buffer 'count'
-    GL301 aten._print.default prints
+    GL301 [!] aten._print.default prints
   program decoder, graph cond > true_graph_0, node %rand: GL302 (warning) aten.rand.default draws from the global \
 generator
 
@@ -245,7 +245,7 @@ def test_counts_are_sorted_by_frequency_then_code(results, buffer_mutation, prin
     assert counts.render(more, ReportOptions()) == (
         "3\tGL103\t[-] buffer-mutation\n"
         "1\tGL001\t[ ] unreadable-artifact\n"
-        "1\tGL301\t[ ] print\n"
+        "1\tGL301\t[!] print\n"
         "1\tGL302\t[ ] random-op\n"
     )
     assert counts.render([FileResult("a", (buffer_mutation,))], ReportOptions()) == "1\tGL103\t[*] buffer-mutation\n"

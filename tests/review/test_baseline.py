@@ -225,7 +225,7 @@ def test_no_artifacts(repository):
     repository.artifact.unlink()
     result = repository.run("baseline")
     assert (result.stdout, result.exit_code) == ("", 0)
-    assert result.stderr == "warning: No .pt2 files found under the given path(s)\n"
+    assert result.stderr == "warning: no .pt2 files in '.', apart from files that are excluded or that git ignores\n"
     assert not Path(NAME).exists()
 
 

@@ -53,9 +53,9 @@ GL502 mutation-output no warning safe
 GL503 aliased-output no warning none
 GL601 refused-by-target yes error safe
 GL602 unavailable-op yes error none
-GL603 lost-state yes error none
-GL604 lost-initial-value yes error none
-GL605 lost-input-write yes error none
+GL603 lost-state yes error safe
+GL604 lost-initial-value yes error safe
+GL605 lost-input-write yes error safe
 GL606 lost-draw yes error none
 GL607 lost-check yes note none
 GL608 refused-dtype yes error none

@@ -103,7 +103,7 @@ graph(%x: f32[4]):
 """
     for enabled, said in (("False", "off"), ("True", "on")):
         (found,) = of("GL401", text.replace("ENABLED", enabled))
-        assert found.message == f"higher_order.wrap_with_set_grad_enabled switches gradients {said}"
+        assert found.message == f"higher_order.wrap_with_set_grad_enabled turns gradients {said}"
         assert len(of("GL402", text.replace("ENABLED", enabled))) == 1
         assert of("GL403", text.replace("ENABLED", enabled)) == []
 
@@ -152,6 +152,21 @@ def test_an_effect_in_a_call_that_nobody_uses(of, effect, name):
     assert (found.op, found.subgraph) == ("higher_order.cond", ())
     for used in ("%r", "%s"):
         assert of("GL403", DEAD.replace("EFFECT", effect).replace("USED", used)) == []
+
+
+@pytest.mark.parametrize(
+    ("reader", "found"),
+    [
+        ("%u: f32[4] = aten.sin.default(%r)", 1),
+        ("%u: f32[4] = higher_order.wrap(@pure, %r)\n    @pure(%b: f32[4]):\n      return %b", 1),
+        ("%u: f32[4] = aten.bernoulli.default(%r)", 0),
+        ("%u: f32[4] = aten.add_.Tensor(%x, %r)", 0),
+        ("%u: b8[] = aten.any.default(%r)\n  aten._assert_async.default(%u)", 0),
+    ],
+)
+def test_a_reader_that_is_dead_itself_keeps_no_call_alive(of, reader, found):
+    text = DEAD.replace("EFFECT", 'aten._print.default("here")').replace("USED", "%x")
+    assert len(of("GL403", text.replace("  return %t\n", f"  {reader}\n  return %t\n"))) == found
 
 
 def test_a_dead_call_without_effects_is_nobodys_business(of):

@@ -188,7 +188,7 @@ graph(%x: i64[]):
     tree = parse_program(text)
     tree["graph_module"]["graph"]["nodes"][0]["target"] = "torch.ops.aten.zero_.default"
     view = ProgramView(document_of(tree), Settings(frozenset(), frozenset()))
-    assert view.write_plan.blocked == {0: "this file says that aten.zero_.default returns a number"}
+    assert view.write_plan.blocked == {0: "the artifact records that aten.zero_.default returns a number"}
 
 
 def test_statistics_of_different_ranks_are_left_alone(lint_text):

@@ -14,6 +14,10 @@ from click.testing import CliRunner
 from graphlint.cli.clicked import app
 from graphlint.runtime import verification
 
+SAME = (
+    "1 program did the same on 2 inputs, each called twice: results, state, written inputs, prints, errors and random "
+    "numbers were compared"
+)
 NEWEST = Path(__file__).parent.parent / "artifacts" / "2.13.0"
 
 
@@ -41,15 +45,24 @@ def test_a_verified_fix_is_written(run, model):
     status, _, stderr = run("--fix", "--verify", "model.pt2")
     assert (status, stderr) == (
         1,
-        "note: model.pt2: 1 program did the same on 2 inputs\n",
+        f"note: model.pt2: {SAME}\n",
     )
     assert model.read_bytes() != before
     assert run("verify", str(NEWEST / "async_assert.pt2"), "model.pt2") == (
         0,
-        "1 program did the same on 2 inputs\n",
+        f"{SAME}\n",
         "",
     )
     assert run("verify", "-q", str(NEWEST / "async_assert.pt2"), "model.pt2") == (0, "", "")
+
+
+def test_what_is_fed_back_is_told(run, tmp_path):
+    """State among the inputs and outputs is not given by the caller: it goes from call to call."""
+    shutil.copyfile(NEWEST / "key_value_cache.pt2", tmp_path / "model.pt2")
+    status, _, stderr = run("--fix", "--lift-state", "--verify", "model.pt2")
+    said = f"{SAME}; each call was given the state that the one before had returned ('cache')"
+    assert (status, stderr.splitlines()[0]) == (1, f"note: model.pt2: {said}")
+    assert run("verify", str(NEWEST / "key_value_cache.pt2"), "model.pt2") == (0, f"{said}\n", "")
 
 
 def test_a_fix_that_fails_leaves_the_file_alone(run, model, monkeypatch):
@@ -85,7 +98,7 @@ def test_what_a_model_prints_does_not_get_into_the_report(tmp_path):
     result = subprocess.run(
         [sys.executable, "-m", "graphlint", "verify", path, path], capture_output=True, text=True, timeout=120
     )
-    assert (result.stdout, result.stderr, result.returncode) == ("1 program did the same on 2 inputs\n", "", 0)
+    assert (result.stdout, result.stderr, result.returncode) == (f"{SAME}\n", "", 0)
 
 
 def test_a_report_in_json_stays_json(run, model):

@@ -177,7 +177,7 @@ graph(%x: f32[3], %z: f32[3]):
     assert [(one.code, one.fix.message) for one in found if one.code.startswith("GL1")] == [
         ("GL101", together + refusal),
         ("GL102", refusal),
-        ("GL101", "a write to the same tensor is not to be fixed"),
+        ("GL101", "another write to the same tensor is not selected for fixing"),
         ("GL101", "becomes aten.neg.default"),
     ]
 

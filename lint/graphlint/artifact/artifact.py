@@ -14,7 +14,16 @@ from typing import Literal
 import msgspec
 
 from graphlint.artifact.container import DEFAULT, Container, Member, folded, quoted
-from graphlint.artifact.errors import ArtifactError, LfsPointerError, MergeConflictError
+from graphlint.artifact.errors import (
+    DAMAGED,
+    FOREIGN,
+    INCOMPLETE,
+    NEWER,
+    REPACKED,
+    ArtifactError,
+    LfsPointerError,
+    MergeConflictError,
+)
 from graphlint.artifact.limits import Limits
 from graphlint.artifact.source import AnyPath, ByteSource, FileSource, is_url
 
@@ -28,7 +37,6 @@ HALF = (
     "a PT2 archive without a program: torch.export.save leaves such a file where it fails half-way, as it does at an "
     "op that cannot be serialized"
 )
-EXPORT_IT = "export the model with torch.export and save it with torch.export.save"
 
 Layout = Literal["flat", "pt2-pickled", "pt2"]
 """``flat``: torch 2.7 and before; ``pt2-pickled``: 2.8; ``pt2``: 2.9 and later."""
@@ -101,8 +109,7 @@ def open_artifact(path: AnyPath, limits: Limits = DEFAULT, source: ByteSource | 
     elif source is None:
         source = FileSource(path)
     try:
-        _refuse_other_files(source)
-        return Artifact(name, Container(source, limits))
+        return Artifact(name, _container(source, limits))
     except BaseException:
         source.close()
         raise
@@ -114,9 +121,21 @@ def opened(path: str, limits: Limits = DEFAULT) -> Iterator[Artifact]:
     try:
         artifact = open_artifact(path, limits)
     except ArtifactError as error:
-        raise type(error)(f"{path}: {error}", member=error.member) from None
+        raise type(error)(f"{path}: {error}", member=error.member, advice=error.advice) from None
     with artifact:
         yield artifact
+
+
+def _container(source: ByteSource, limits: Limits) -> Container:
+    """The archive, or what a file is that is none. The end is read first: who reads it needs no beginning."""
+    try:
+        container = Container(source, limits)
+    except ArtifactError:
+        _refuse_other_files(source)
+        raise
+    if all(member.header_offset for member in container.members.values()):
+        _refuse_other_files(source)
+    return container
 
 
 def _refuse_other_files(source: ByteSource) -> None:
@@ -125,25 +144,27 @@ def _refuse_other_files(source: ByteSource) -> None:
     if start.startswith(b"PK"):
         return
     if not start:
-        raise ArtifactError("the file is empty")
+        raise ArtifactError("the file is empty", advice=DAMAGED)
     if _CONFLICT.search(start):
         what = "Git LFS pointer" if LFS_PREFIX in start else "file"
         raise MergeConflictError(f"the {what} has an unresolved merge conflict")
     if start.startswith(LFS_PREFIX):
         raise LfsPointerError("the file is a Git LFS pointer: run `git lfs pull` to fetch the artifact")
     if start.startswith(b"\x80") and start[1:2] in {b"\x02", b"\x03", b"\x04", b"\x05"}:
-        raise ArtifactError("not an exported program but a pickle (torch.save in its old format?)")
+        raise ArtifactError("not an exported program but a pickle (torch.save in its old format?)", advice=FOREIGN)
     if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        raise ArtifactError("not a zip archive but an HTML page (a failed download?)")
+        raise ArtifactError("not a zip archive but an HTML page (a failed download?)", advice=DAMAGED)
     if not start.strip(b"\0"):
-        raise ArtifactError("not a zip archive: the file starts with zero bytes (an interrupted download or copy?)")
+        raise ArtifactError(
+            "not a zip archive: the file starts with zero bytes (an interrupted download or copy?)", advice=DAMAGED
+        )
     try:
         text = start.decode()
     except UnicodeDecodeError as error:
         # The last character may be merely cut off.
         text = start[: error.start].decode() if error.start >= len(start) - 3 else "\0"
     if all(c.isprintable() or c.isspace() for c in text):
-        raise ArtifactError("not a zip archive but a text file")
+        raise ArtifactError("not a zip archive but a text file", advice=FOREIGN)
     # Anything else may still be a zip archive with something before it: the container tells.
 
 
@@ -157,7 +178,7 @@ def _recognize(container: Container) -> tuple[str, tuple[ProgramEntry, ...], str
             return "", (_flat_program(members),), ""
         if any(name.startswith(AOTINDUCTOR) for name in members):  # torch 2.7 and before: without a root folder
             return "", (), "a package of compiled code (AOTInductor) without exported programs"
-        raise ArtifactError(_foreign(container, root))
+        raise _foreign(container, root)
     _refuse_strays(container, root)
     kind = container.read(format_member, limit=1 << 10)
     if kind != b"pt2":
@@ -169,9 +190,9 @@ def _recognize(container: Container) -> tuple[str, tuple[ProgramEntry, ...], str
         version = container.read(version_member, limit=1 << 10)
         if version != b"0":
             raise ArtifactError(
-                f"the archive is of version {_shown(version)}, and only version 0 is known: "
-                "a newer graphlint may read it",
+                f"the archive is of version {_shown(version)}, and only version 0 is known",
                 member=version_member,
+                advice=NEWER,
             )
     programs = tuple(
         _pt2_program(members, root, name)
@@ -200,13 +221,14 @@ def _refuse_strays(container: Container, root: str) -> None:
     flat layout, if it has the members of that, too.
     """
     if not root:
-        raise ArtifactError("the archive's root folder has no name, and no torch writes such a file")
+        raise ArtifactError("the archive's root folder has no name, and no torch writes such a file", advice=REPACKED)
     stray = next((name for name in container.members if not name.startswith(f"{root}/")), None)
     if stray is not None:
         raise ArtifactError(
             f"member {quoted(stray)} lies outside the folder {quoted(root)}, so torch can't read the file as what it "
             "seems to be (was it packed again by another tool?)",
             member=stray,
+            advice=REPACKED,
         )
 
 
@@ -238,7 +260,8 @@ def _flat_program(members: Mapping[str, Member]) -> ProgramEntry:
     )
     if weights is None:
         raise ArtifactError(
-            f"the archive holds {quoted(FLAT_PROGRAM)} but no serialized_state_dict.pt: no torch writes such a file"
+            f"the archive holds {quoted(FLAT_PROGRAM)} but no serialized_state_dict.pt: no torch writes such a file",
+            advice=INCOMPLETE,
         )
     return ProgramEntry("model", FLAT_PROGRAM, weights, constants_pickle=constants, sample_inputs=inputs)
 
@@ -256,21 +279,25 @@ def _pt2_program(members: Mapping[str, Member], root: str, member: str) -> Progr
     return ProgramEntry(name, member, **found)
 
 
-def _foreign(container: Container, root: str) -> str:
+def _foreign(container: Container, root: str) -> ArtifactError:
     """What a zip archive is that is no artifact."""
     members = container.members
     if not members:
-        return "an empty zip archive, not an exported program"
+        return ArtifactError("an empty zip archive, not an exported program", advice=FOREIGN)
     if f"{root}/data.pkl" in members:
         if f"{root}/constants.pkl" in members or any(name.startswith(f"{root}/code/") for name in members):
-            return f"a TorchScript archive, not an exported program: {EXPORT_IT}"
-        return f"a torch.save file, not an exported program: {EXPORT_IT}"
+            return ArtifactError("a TorchScript archive, not an exported program", advice=FOREIGN)
+        return ArtifactError("a torch.save file, not an exported program", advice=FOREIGN)
     if f"{root}/.data/extern_modules" in members:
-        return f"a torch.package archive, not an exported program: {EXPORT_IT}"
+        return ArtifactError("a torch.package archive, not an exported program", advice=FOREIGN)
     stray = next((name for name in members if name == "archive_format" or name.endswith("/archive_format")), None)
     if stray is not None:
-        return (
+        return ArtifactError(
             f"a PT2 archive, but its first member {quoted(next(iter(members)))} lies outside the folder "
-            f"of {quoted(stray)}, so torch can't read it either (was it packed again by another tool?)"
+            f"of {quoted(stray)}, so torch can't read it either (was it packed again by another tool?)",
+            advice=REPACKED,
         )
-    return f"a zip archive, but not an exported program (its first member is {quoted(next(iter(members)))})"
+    return ArtifactError(
+        f"a zip archive, but not an exported program (its first member is {quoted(next(iter(members)))})",
+        advice=FOREIGN,
+    )

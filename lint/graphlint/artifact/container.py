@@ -14,7 +14,7 @@ from functools import cached_property
 
 import msgspec
 
-from graphlint.artifact.errors import ArtifactError
+from graphlint.artifact.errors import DAMAGED, FOREIGN, INCOMPLETE, REPACKED, ArtifactError
 from graphlint.artifact.limits import Limits, raise_it
 from graphlint.artifact.source import AnyPath, ByteSource, BytesSource, FileSource, SectionSource
 
@@ -108,7 +108,8 @@ class Container(AbstractContextManager["Container"]):
             self.end = self._find_end()
             self.members = self._read_directory()
         except BaseException:
-            self.close()
+            if self.source is not source:  # what was handed in is its owner's to close
+                self.close()
             raise
 
     @cached_property
@@ -134,22 +135,25 @@ class Container(AbstractContextManager["Container"]):
         member = self._member(name)
         if member.size > limit:
             advice = f": {raise_it(key)}" if key else ""
-            error = _damaged(name, f"is too large to be read ({member.size} bytes; the limit is {limit}{advice})")
+            error = _refused(name, f"is too large to be read ({member.size} bytes; the limit is {limit}{advice})")
             raise error.of_limits() if key else error
         most = self.limits.ratio * member.compressed_size
         if member.method == DEFLATED and member.size > max(most, RATIO_COUNTS_FROM):
-            raise _damaged(
+            raise _refused(
                 name,
                 f"is a zip bomb, or close to one: {member.compressed_size} bytes are to become {member.size}, and the "
                 f"limit is {self.limits.ratio} times as many ({raise_it('ratio')})",
             ).of_limits()
+        self.source.expect(member.header_offset, member.least_end - member.header_offset)
         data = self.source.read_at(self._start(member, as_torch=as_torch), member.compressed_size)
         if len(data) != member.compressed_size:
-            raise ArtifactError(f"the file ends in the middle of member {quoted(name)} (truncated?)", member=name)
+            raise ArtifactError(
+                f"the file ends in the middle of member {quoted(name)} (truncated?)", member=name, advice=DAMAGED
+            )
         if member.method == DEFLATED:
             data = _inflate(member, data)
         if zlib.crc32(data) != member.crc and not as_torch:
-            raise _damaged(name, "is damaged: its checksum does not match its content")
+            raise _damaged(name, "its checksum does not match its content")
         return data
 
     def source_of(self, name: str, limit: int = READ_LIMIT, key: str = "") -> ByteSource:
@@ -165,7 +169,7 @@ class Container(AbstractContextManager["Container"]):
         """Where the member's data starts, by its local header, which must agree with the directory."""
         header = self.source.read_at(member.header_offset, LOCAL.size)
         if len(header) < LOCAL.size or not header.startswith(LOCAL_SIGNATURE):
-            raise _damaged(member.name, "is damaged: there is no header where the archive's directory says")
+            raise _damaged(member.name, "there is no header where the archive's directory says")
         name_length: int
         extra_length: int
         _, _, flags, method, _, _, crc, compressed_size, size, name_length, extra_length = LOCAL.unpack(header)
@@ -175,32 +179,32 @@ class Container(AbstractContextManager["Container"]):
             agrees &= crc == member.crc
             agrees &= compressed_size in {member.compressed_size, MAX32} and size in {member.size, MAX32}
         if not agrees and not as_torch:
-            raise _damaged(member.name, "is damaged: its header contradicts the archive's directory")
+            raise _damaged(member.name, "its header contradicts the archive's directory")
         if flags & FLAG_ENCRYPTED and not as_torch:
-            raise _damaged(member.name, "is encrypted by its header, and not by the archive's directory")
+            raise _refused(member.name, "is encrypted by its header, and not by the archive's directory")
         return member.header_offset + LOCAL.size + name_length + extra_length
 
     def _member(self, name: str) -> Member:
         member = self.members.get(name)
         if member is None:
-            raise ArtifactError(f"member {quoted(name)} is missing", member=name)
+            raise ArtifactError(f"member {quoted(name)} is missing", member=name, advice=INCOMPLETE)
         return member
 
     def _start(self, member: Member, *, as_torch: bool = False) -> int:
         """Where the data of a member starts that can be read, and fits into the archive."""
         if member.flags & FLAG_ENCRYPTED:
-            raise _damaged(member.name, "is encrypted")
+            raise _refused(member.name, "is encrypted")
         if member.method not in {STORED, DEFLATED}:
             what = f"is compressed by method {member.method}; only stored and deflated ones can be read"
-            raise _damaged(member.name, what)
+            raise _refused(member.name, what)
         if member.method == STORED and member.compressed_size != member.size:
-            raise _damaged(member.name, "is damaged: it is stored, but its two sizes differ")
+            raise _damaged(member.name, "it is stored, but its two sizes differ")
         if CENTRAL.unpack_from(member.record)[15] & FOLDER:
             # torch's reader then leaves the memory for its content as it found it.
-            raise _damaged(member.name, "is marked as a folder, and torch reads no content of those")
+            raise _refused(member.name, "is marked as a folder, and torch reads no content of those")
         start = self.data_offset(member, as_torch=as_torch)
         if start + member.compressed_size > self.end.directory_offset:
-            raise _damaged(member.name, "does not fit into the archive (truncated, or its directory is damaged)")
+            raise _damaged(member.name, "it does not fit into the archive (truncated?)")
         return start
 
     def _find_end(self) -> EndRecords:
@@ -209,7 +213,11 @@ class Container(AbstractContextManager["Container"]):
         tail = self.source.read_at(tail_offset, self.source.size - tail_offset)
         position = tail.rfind(END_SIGNATURE, 0, max(0, len(tail) - END.size + len(END_SIGNATURE)))
         if position < 0:
-            raise ArtifactError(_CUT_SHORT if self._begins_well() else "not a zip archive")
+            raise (
+                ArtifactError(_CUT_SHORT, advice=DAMAGED)
+                if self._begins_well()
+                else ArtifactError("not a zip archive", advice=FOREIGN)
+            )
         _, disk, first_disk, entries_here, entries, size, offset, _ = END.unpack_from(tail, position)
         end_offset = limit = tail_offset + position
         end64_offset = None
@@ -240,8 +248,8 @@ class Container(AbstractContextManager["Container"]):
         if offset + END64.size != locator_offset:
             # torch goes by the offset that the locator tells, zipfile (in the flat layout) takes it to stand before it.
             raise _broken(
-                "something stands between its zip64 end record and what tells of it, so that readers disagree on "
-                "where it is"
+                "something stands between its zip64 end record and the locator that points to it, so that readers "
+                "disagree on where it is"
             ).of_readers()
         return END64.unpack(record)[4:]
 
@@ -273,9 +281,9 @@ class Container(AbstractContextManager["Container"]):
             member = _central_member(directory, position)
             if member.name in members:
                 what = "is in the archive twice: which one is meant depends on the reader"
-                raise _damaged(member.name, what).of_readers()
+                raise _refused(member.name, what).of_readers()
             if member.header_offset + LOCAL.size > end.directory_offset:
-                raise _damaged(member.name, "does not fit into the archive (truncated, or its directory is damaged)")
+                raise _damaged(member.name, "it does not fit into the archive (truncated?)")
             members[member.name] = member
             position += len(member.record)
         if len(members) != end.entries:
@@ -283,7 +291,7 @@ class Container(AbstractContextManager["Container"]):
         # No writer makes members that share bytes; they make little out to be much.
         for member, other in itertools.pairwise(in_file_order(members)):
             if member.least_end > other.header_offset:
-                raise _damaged(member.name, f"overlaps member {quoted(other.name)} in the archive").of_readers()
+                raise _refused(member.name, f"overlaps member {quoted(other.name)} in the archive").of_readers()
         return members
 
     def _begins_well(self) -> bool:
@@ -295,10 +303,11 @@ class Container(AbstractContextManager["Container"]):
         if self.source.read_at(found, len(signature)) != signature:
             return _broken(what)
         if surplus > 0 and self._begins_well():  # then the end that was found is that of an archive inside it
-            return ArtifactError(_CUT_SHORT)
+            return ArtifactError(_CUT_SHORT, advice=DAMAGED)
         if surplus > 0:
             return ArtifactError(
-                f"{surplus} foreign bytes stand before the zip archive, which torch does not read either"
+                f"{surplus} foreign bytes stand before the zip archive, which torch does not read either",
+                advice=REPACKED,
             )
         return _broken(f"{-surplus} of its bytes are missing")
 
@@ -307,10 +316,14 @@ _CUT_SHORT = "the file is cut short: the zip directory at its end is missing (tr
 
 
 def _broken(what: str) -> ArtifactError:
-    return ArtifactError(f"the zip archive is damaged: {what}")
+    return ArtifactError(f"the zip archive is damaged: {what}", advice=DAMAGED)
 
 
 def _damaged(member: str, what: str) -> ArtifactError:
+    return ArtifactError(f"member {quoted(member)} is damaged: {what}", member=member, advice=DAMAGED)
+
+
+def _refused(member: str, what: str) -> ArtifactError:
     return ArtifactError(f"member {quoted(member)} {what}", member=member)
 
 
@@ -325,9 +338,9 @@ def _inflate(member: Member, data: bytes) -> bytes:
     try:
         inflated = inflater.decompress(data, member.size + 1)
     except zlib.error as error:
-        raise _damaged(member.name, "is damaged: it cannot be inflated") from error
+        raise _damaged(member.name, "it cannot be inflated") from error
     if len(inflated) != member.size or not inflater.eof:
-        what = f"is damaged: it does not inflate to the {member.size} bytes that the directory announces"
+        what = f"it does not inflate to the {member.size} bytes that the directory announces"
         raise _damaged(member.name, what)
     return inflated
 
@@ -345,17 +358,17 @@ def _central_member(directory: bytes, position: int) -> Member:
     # torch's reader goes by the raw bytes and its writer writes UTF-8: code page 437, the format's old default, is out.
     name = record[CENTRAL.size : CENTRAL.size + name_length].decode("utf-8", "surrogateescape")
     if "\0" in name:
-        raise _damaged(name, "has a NUL in its name: readers disagree on what it is called").of_readers()
+        raise _refused(name, "has a NUL in its name: readers disagree on what it is called").of_readers()
     extra = record[CENTRAL.size + name_length : CENTRAL.size + name_length + extra_length]
     if extra and any(kind == EXTRA_UNICODE_PATH for kind, _, _ in extra_fields(extra)):
-        raise _damaged(name, "has a second name in an extra field: readers disagree on what it is called").of_readers()
+        raise _refused(name, "has a second name in an extra field: readers disagree on what it is called").of_readers()
     places = [size, compressed_size, offset]
     if MAX32 in places:
         # What says "see zip64" stands in its extra field, in this order.
         wide = extra_field(extra, EXTRA_ZIP64)
         for index in (index for index, value in enumerate(places) if value == MAX32):
             if len(wide) < 8:
-                raise _damaged(name, "is damaged: its zip64 sizes are missing")
+                raise _damaged(name, "its zip64 sizes are missing")
             places[index], wide = int.from_bytes(wide[:8], "little"), wide[8:]
     size, compressed_size, offset = places
     return Member(name, method, flags, crc, compressed_size, size, offset, record)

@@ -4,6 +4,22 @@ reported as GL001 or GL002, with exit status 1; anything else is an error with e
 The message says what is wrong and where; where there is something to do about it, it says that too.
 """
 
+DAMAGED = "copy or download the file again; if the original is damaged, too, export and save the model again"
+"""What to do about a file that has lost bytes, or has others than were written."""
+FOREIGN = (
+    "save an exported program there, `torch.export.save(torch.export.export(model, inputs), path)`, or exclude the "
+    "file (`extend-exclude`)"
+)
+"""About a file of another kind."""
+HALF_SAVED = "mend what torch.export.save raised, then export and save the model again"
+"""About an archive without a program."""
+INCOMPLETE = "export and save the model again; what copies or packs the archive has to keep all of its members"
+"""About an archive that lacks something that torch looks for."""
+REPACKED = "keep the file as torch.export.save writes it: other zip tools put its members elsewhere"
+"""About an archive that is laid out otherwise than torch does."""
+NEWER = "upgrade graphlint"
+"""About an archive of a version that is not known."""
+
 
 class GraphlintError(Exception):
     """Root of all errors that graphlint raises on purpose."""
@@ -18,25 +34,33 @@ class ArtifactError(GraphlintError):
     advice = "export and save the model again"
     """What to do about it, besides what the message says."""
 
-    def __init__(self, message: str, *, member: str | None = None) -> None:
+    def __init__(self, message: str, *, member: str | None = None, advice: str = "") -> None:
         super().__init__(message)
         self.member = member
+        self.advice = advice or self.advice
+
+    refused = False
+    """Whether nothing more of the file is looked at, although it could be."""
+
+    def refusing(self, advice: str) -> "ArtifactError":
+        """The same, where the file is refused, with what to do."""
+        self.advice, self.refused = advice, True
+        return self
 
     def of_limits(self) -> "ArtifactError":
-        """The same, where it is a limit that is in the way."""
-        self.advice = "if it is not, do not load it either"
-        return self
+        """The same, where it is a limit that is in the way: the message says which."""
+        return self.refusing("if you do not trust the file, do not load it in torch either")
 
     def of_readers(self) -> "ArtifactError":
         """The same, where two readers see two files."""
-        self.advice = "do not load it: what torch reads there, and runs, need not be what others see"
-        return self
+        return self.refusing("do not load it: torch may read, and run, something else than other tools see")
 
 
 class UnavailableError(ArtifactError):
     """A file that the system does not let anybody read, or that is none."""
 
-    advice = "make it a file that can be read, or leave it out (exclude)"
+    advice = "make the file readable, or exclude it (`extend-exclude`)"
+    refused = True
 
 
 class LfsPointerError(ArtifactError):

@@ -29,7 +29,7 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
 
 def raise_it(key: str) -> str:
     """What to do where a limit is in the way."""
-    return f"raise limits.{key} in graphlint's configuration if the file is what it should be"
+    return f"raise limits.{key} in graphlint's configuration if you trust the file"
 
 
 _NONE = 1 << 62

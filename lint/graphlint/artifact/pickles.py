@@ -44,7 +44,7 @@ LEAST_BYTES: Final = 4
 
 Allows = Callable[[str], bool]
 """Whether somebody has said of a name that it is harmless."""
-_PLACE: Final = re.compile(r"[a-z]\w*(:\d+)?", re.ASCII)
+PLACE: Final = re.compile(r"[a-z]\w*(:\d+)?", re.ASCII)
 """Where a storage was: ``cuda:0``."""
 
 
@@ -494,7 +494,7 @@ class Followed:
         if isinstance(identity, tuple) and len(identity) in (5, 6):
             what, kind, key, place, size, *part = identity
             well = what == "storage" and type(kind) is Name and kind in STORAGES and type(size) is int
-            well = well and type(place) is str and _PLACE.fullmatch(place) is not None
+            well = well and type(place) is str and PLACE.fullmatch(place) is not None
             if well and type(key) is str and all(one is PLAIN or type(one) is tuple for one in part):
                 self.storages.add(key)
                 return Storage(key)

@@ -14,12 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from graphlint.artifact.errors import RemoteError
-from graphlint.artifact.source import SEPARATOR, ByteSource
+from graphlint.artifact.source import BLOCK, SEPARATOR, BlockSource
 
-BLOCK = 1 << 17
-"""What is fetched and kept at once: the directory of most artifacts, some small members. What is larger, a program, is
-fetched as it is, and read once.
-"""
 TIMEOUT_VARIABLE = "GRAPHLINT_REMOTE_TIMEOUT"
 TIMEOUT = 30.0
 """Seconds that a server may keep silent, unless that variable says otherwise."""
@@ -34,10 +30,11 @@ PACKAGES = {"http": "aiohttp", "https": "aiohttp", "s3": "s3fs", "gs": "gcsfs", 
 """What fsspec needs for a protocol; it knows more of them, and says itself what those need."""
 
 
-class RemoteSource(ByteSource):
+class RemoteSource(BlockSource):
     """What a URL stands for, read by ranges. Raises RemoteError for whatever goes wrong."""
 
     def __init__(self, url: str) -> None:
+        super().__init__()
         with failures():
             self._filesystem, self._path = connect(url)
             # Opening asks for the size too, but goes on without ranges where it is not told.
@@ -53,31 +50,37 @@ class RemoteSource(ByteSource):
                     f"the server does not answer range requests, so all {self.size / 2**20:,.1f} MiB would "
                     "have to be fetched: download it, and lint the copy"
                 )
-            self._file: Any = None
-            if self.size:
-                options = {"cache_type": "blockcache", "block_size": BLOCK, "size": self.size}
-                self._file = self._filesystem.open(self._path, "rb", **options)
+
+    def expect(self, offset: int, length: int) -> None:
+        """Fetch a large member, a program, in one answer: with its header, and with what stands around it, which tells
+        of the weights.
+        """
+        if length > BLOCK:
+            start = max(offset - BLOCK, 0)
+            self._keep(start, min(offset + length + BLOCK, self.size) - start)
 
     def read_at(self, offset: int, length: int) -> bytes:
-        """The bytes at ``offset``: ``length`` of them, or fewer at the end."""
-        length = min(length, self.size - offset)
-        if length <= 0:
-            return b""
+        data = super().read_at(offset, length)
+        if length > BLOCK:  # it is read once
+            self._windows = [piece for window in self._windows for piece in _around(window, offset, offset + length)]
+        return data
+
+    def _fetch(self, offset: int, length: int) -> bytes:
         with failures():
-            if length > BLOCK:
-                data: bytes = self._filesystem.cat_file(self._path, start=offset, end=offset + length)
-            else:
-                self._file.seek(offset)
-                data = self._file.read(length)
+            data: bytes = self._filesystem.cat_file(self._path, start=offset, end=offset + length)
             if len(data) != length:
                 raise RemoteError(f"the answer is cut short: {len(data)} of {length} bytes arrived")
         return data
 
-    def close(self) -> None:
-        """Let go of what was fetched, and of the connection."""
-        if self._file is not None:
-            with contextlib.suppress(Exception):
-                self._file.close()
+
+def _around(window: tuple[int, bytes], begin: int, end: int) -> Iterator[tuple[int, bytes]]:
+    """What is left of a window without a part of it."""
+    start, data = window
+    if start <= begin and end <= start + len(data):
+        yield start, data[: begin - start]
+        yield end, data[end - start :]
+    else:
+        yield window
 
 
 def artifacts_at(url: str, suffix: str) -> list[str]:
@@ -202,6 +205,8 @@ def _answers() -> Any:
                     )
             if len(data) > length:
                 self.close()
+                if asked and self.status == 200:
+                    raise RemoteError("the server does not answer range requests: download it, and lint the copy")
                 bytes_asked = "that were asked for" if asked else "that a list of files may have"
                 raise RemoteError(f"the answer is longer than the {length} bytes {bytes_asked}")
             self._body = bytes(data)  # which is where the other methods look for it

@@ -442,12 +442,13 @@ class PendingReplacement:
         status, source = os.stat(self.target), self._container.source
         if isinstance(source, FileSource) and _content_stamp(status) != _content_stamp(source.status):
             raise WriteError(
-                f"{quoted(self._given)} was changed by something else meanwhile and is left alone: run graphlint again"
+                f"{quoted(self._given)} was changed by something else meanwhile, and was not written: run graphlint "
+                "again"
             )
         # Replacing a file needs no right to write it, only its folder. But who made it read-only wants it to stay, and
         # root, who may do everything, is told by the mode bits alone.
         if not status.st_mode & 0o222 or not os.access(self.target, os.W_OK):
-            raise WriteError(f"{quoted(self._given)} is read-only and is left alone: make it writable to have it fixed")
+            raise WriteError(f"{quoted(self._given)} is read-only, and was not written: make it writable")
         return status
 
     def _close(self) -> None:

@@ -23,18 +23,63 @@ class ByteSource:
         """The bytes at ``offset``: ``length`` of them, or fewer where the source ends."""
         raise NotImplementedError
 
+    def expect(self, offset: int, length: int) -> None:
+        """Be told that these bytes are read next, and perhaps a few behind them."""
+
     def close(self) -> None:
         """Lets go of what is open, if anything is."""
+
+
+BLOCK = 1 << 17
+"""Bytes that are fetched and kept at once: the directory of most artifacts, small members, or the whole of a small one.
+"""
+WINDOWS = 4
+"""So many of them are kept."""
+
+
+class BlockSource(ByteSource):
+    """What is slow to ask: small pieces are read from larger ones that are kept for a while."""
+
+    def __init__(self) -> None:
+        self._windows: list[tuple[int, bytes]] = []
+        """Where each begins; the last one is the newest."""
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        length = min(length, self.size - offset)
+        if length <= 0:
+            return b""
+        for start, data in self._windows:
+            if start <= offset and offset + length <= start + len(data):
+                return data[offset - start : offset - start + length]
+        if length > BLOCK:
+            return self._fetch(offset, length)
+        start = max(min(offset, self.size - BLOCK), 0)
+        data = self._keep(start, min(BLOCK, self.size - start))
+        return data[offset - start : offset - start + length]
+
+    def _keep(self, offset: int, length: int) -> bytes:
+        """Fetch a window."""
+        data = self._fetch(offset, length)
+        self._windows = [*self._windows[1 - WINDOWS :], (offset, data)]
+        return data
+
+    def _fetch(self, offset: int, length: int) -> bytes:
+        """The bytes themselves: ``length`` of them, or fewer where the source ends before it should."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        self._windows = []
 
 
 READS: ContextVar[set[tuple[int, int]] | None] = ContextVar("reads", default=None)
 """Where it is a set, what is read of files is noted in it: offset and length, as they were asked for."""
 
 
-class FileSource(ByteSource):
+class FileSource(BlockSource):
     """A regular file, open for reading."""
 
     def __init__(self, path: AnyPath) -> None:
+        super().__init__()
         # O_NONBLOCK: opening a named pipe would otherwise wait for a writer.
         flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
         try:
@@ -55,6 +100,9 @@ class FileSource(ByteSource):
     def read_at(self, offset: int, length: int) -> bytes:
         if (reads := READS.get()) is not None:
             reads.add((offset, length))
+        return super().read_at(offset, length)
+
+    def _fetch(self, offset: int, length: int) -> bytes:
         pieces: list[bytes] = []
         try:
             os.lseek(self.descriptor, offset, os.SEEK_SET)
@@ -66,6 +114,7 @@ class FileSource(ByteSource):
         return b"".join(pieces)
 
     def close(self) -> None:
+        super().close()
         if self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1

@@ -21,20 +21,22 @@ from graphlint.run.review import Reviewer
     Argument("paths", required=False, several=True),
 )
 def baseline(console: Console, /, paths: tuple[str, ...], prune: bool, **options: Any) -> int:
-    """Write the current findings to a baseline, a JSON file to be committed.
+    """Accept the current findings: write them to a baseline.
 
-    `graphlint check` does not report what its baseline holds, and `--fix` leaves it alone. Findings are recognized by
-    rule, op, module and source line, so that the baseline outlives another export of the model. PATHS are as for
-    `graphlint check`; what the baseline holds of other artifacts and other rules stays, unless the artifact is gone.
+    The baseline is a JSON file to be committed. `graphlint check` does not report what its baseline holds, and `--fix`
+    leaves it alone. Findings are recognized by rule, op, module and source line, so that the baseline outlives another
+    export of the model. PATHS are as for `graphlint check`; what the baseline holds of other artifacts and other rules
+    stays, unless the artifact is gone.
     """
     told = options["baseline"] or session.resolver_for(options).run.settings.acceptance.baseline
     path = os.path.abspath(told or DEFAULT_NAME)
     old = load(path) if prune or os.path.lexists(path) else Counter()
     # Linted as if there were no baseline; comments in the source accept what they accept.
     resolver = session.resolver_for({**options, "baseline": ""})
-    tasks = tasks_for(paths or (os.curdir,), resolver, "check")
+    paths = paths or (os.curdir,)
+    tasks = tasks_for(paths, resolver, "check")
     if not tasks:
-        console.warning(session.NOTHING)
+        session.tell_nothing(paths, console)
         return 0
     results = session.lint(tasks, console, Reviewer())
     session.tell_unreadable(results, console, "; its findings stay as they were")

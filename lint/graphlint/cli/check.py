@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from graphlint.artifact.errors import ConfigError
 from graphlint.cli import reports, session
 from graphlint.cli.commands import ARTIFACTS, Argument, Completing, More, command
 from graphlint.cli.console import Console, UsageError
@@ -78,7 +79,11 @@ def _check(paths: Sequence[str], options: Mapping[str, Any], console: Console) -
     if action == "fix":
         session.refuse_to_write(paths, "--fix")
     resolver = session.resolver_for(options)
-    outputs = settled(resolver.run.outputs, options["output_file"], statistics=options["statistics"])
+    outputs = resolver.run.outputs
+    try:
+        outputs = settled(outputs, options["output_file"], statistics=options["statistics"])
+    except ConfigError as error:
+        raise UsageError(str(error)) from None
     # All settings come before the first artifact is touched: a broken configuration must not stop a run half-way.
     reviewer = Reviewer()
     tasks = tasks_for(paths, resolver, action)
@@ -89,7 +94,7 @@ def _check(paths: Sequence[str], options: Mapping[str, Any], console: Console) -
     if options["show_files"] or options["show_settings"]:
         return _show(tasks, resolver, console, files=options["show_files"])
     if not tasks:
-        console.warning(session.NOTHING)
+        session.tell_nothing(paths, console)
     if action == "fix":
         session.prepare_writing(tasks, console)
     jobs = options["jobs"] or cores()

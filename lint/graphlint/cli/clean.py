@@ -15,9 +15,9 @@ from graphlint.run.resolution import CACHE_FOLDER, Resolver
 
 @command(Argument("folders", required=False, several=True))
 def clean(console: Console, /, folders: tuple[str, ...], cache_dir: str | None, quiet: bool) -> int:
-    """Remove the caches of FOLDERS and of all folders below them; of the current folder if there are none.
+    """Remove the caches in folders and below them.
 
-    Only what graphlint has put there is removed.
+    FOLDERS are the current one if there are none.     Only what graphlint has put there is removed.
     """
     found = False
     for folder in [cache_dir] if cache_dir else _caches(folders or (os.curdir,)):

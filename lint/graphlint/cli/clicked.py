@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from graphlint import __version__
@@ -28,9 +29,37 @@ from graphlint.cli.commands import (
     text,
 )
 from graphlint.cli.console import EXIT_FAILURE, EXIT_INTERRUPTED, Console, UsageError
+from graphlint.rules.selection import did_you_mean
 
 CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
 _Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
+
+
+class _Choice(click.Choice[str]):
+    """One of several words."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in self.choices:
+            expected = f"unknown value {value!r}, expected one of {', '.join(self.choices)}"
+            self.fail(expected + did_you_mean(value, self.choices), param, ctx)
+        return str(value)
+
+
+class _AtLeast(click.IntRange):
+    """A number that is not too small."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"expected a number of at least {self.min}, found {value!r}", param, ctx)
+
+
+class _Argument(click.Argument):
+    """An argument, which messages call by its name."""
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        return f"'{str(self.name).upper()}'"
 
 
 class _Option(click.Option):
@@ -48,11 +77,11 @@ class _Option(click.Option):
         if "switch" in kind:
             names = f"{names}/--no-{names.removeprefix('--')}"
         if "choices" in kind:
-            attributes["type"] = click.Choice(kind["choices"].split(","))
+            attributes["type"] = _Choice(kind["choices"].split(","))
         if "path" in kind:
             attributes |= {"type": click.UNPROCESSED, "metavar": "FILE"}
         if "least" in kind:
-            attributes |= {"type": click.IntRange(min=int(kind["least"])), "metavar": "N"}
+            attributes |= {"type": _AtLeast(min=int(kind["least"])), "metavar": "N"}
         if "metavar" in kind:
             attributes["metavar"] = kind["metavar"]
         if "env" in kind:
@@ -65,6 +94,11 @@ class _Option(click.Option):
         super().__init__([*names.split(), option.parameter], **attributes)
         self.heading = option.heading
         self._said = more.help or (lambda: option.help)
+
+    def get_error_hint(self, ctx: click.Context | None) -> str:
+        source = None if ctx is None or self.name is None else ctx.get_parameter_source(self.name)
+        said = self.envvar if source is ParameterSource.ENVIRONMENT else max(self.opts, key=len)
+        return f"'{said}'"
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         self.help = self._said()
@@ -115,12 +149,12 @@ def clicked(command: Command) -> click.Command:
 
 
 def _argument(argument: Argument) -> click.Argument:
-    return click.Argument(
+    return _Argument(
         [argument.name],
         metavar=argument.metavar,
         required=argument.required,
         nargs=-1 if argument.several else 1,
-        type=click.Choice(argument.choices) if argument.choices else click.UNPROCESSED,
+        type=_Choice(argument.choices) if argument.choices else click.UNPROCESSED,
         shell_complete=_completing(argument.complete) if argument.complete is not None else None,
     )
 
@@ -159,6 +193,11 @@ class DefaultGroup(click.Group):
             context = getattr(error, "ctx", None)
             command = context.command_path if context is not None else "graphlint"
             text = error.format_message().rstrip(".")
+            if isinstance(error, click.NoSuchOption) and context is not None:
+                known = [
+                    name for one in context.command.get_params(context) for name in (*one.opts, *one.secondary_opts)
+                ]
+                text = f"No such option '{error.option_name}'" + did_you_mean(error.option_name, known)
             Console().error(f"{text[:1].lower()}{text[1:]} (see `{command} --help`)")
             status = EXIT_FAILURE
         except click.Abort:

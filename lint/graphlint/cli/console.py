@@ -9,6 +9,7 @@ from typing import Literal, TextIO
 
 from graphlint.artifact.errors import GraphlintError, WriteError
 from graphlint.report.formats.escaping import printable, styled
+from graphlint.rules.settings import OptionError
 
 When = Literal["auto", "always", "never"]
 
@@ -122,6 +123,8 @@ class Console:
             return work()
         except UsageError:
             raise
+        except OptionError as error:
+            raise UsageError(str(error)) from error
         except GraphlintError as error:
             self.error(str(error))
             return EXIT_FAILURE

@@ -9,10 +9,11 @@ from graphlint.artifact.errors import ConfigError, WriteError
 from graphlint.cli.commands import command
 from graphlint.cli.console import Console, UsageError
 from graphlint.rules.selection import split_selectors
+from graphlint.rules.settings import COMMAND_LINE, wrong
 from graphlint.rules.targets.model import all_targets, profile_of
 from graphlint.run.config import Configuration
 from graphlint.run.resolution import Resolver
-from graphlint.run.setup import EVERYWHERE, HOOKS, HOOKS_FILE, with_hook, with_keys
+from graphlint.run.setup import EVERYWHERE, HOOKS, HOOKS_FILE, present_hook, with_hook, with_keys
 
 _NONE: Final = "none"
 _FILES: Final = (".graphlint.toml", "graphlint.toml")
@@ -28,7 +29,9 @@ def init(
     source_roots: Sequence[str],
     hook: str | None,
 ) -> int:
-    """Set graphlint up in the current folder: what its artifacts are for, and a hook for pre-commit.
+    """Set graphlint up in the current folder.
+
+    That is what its artifacts are for, and a hook for pre-commit.
 
     At a terminal it asks for what no option says. It writes [tool.graphlint] into pyproject.toml (or graphlint.toml
     where there is no such file) and the hook into .pre-commit-config.yaml. What stands there stays; what it cannot
@@ -48,7 +51,10 @@ def init(
     elsewhere = bool(known.origin) and os.path.dirname(known.origin) != os.getcwd()
     asking = _Asking(console)
     if target:
-        chosen = targets(",".join(target))
+        try:
+            chosen = targets(",".join(target))
+        except ConfigError as error:
+            raise wrong(COMMAND_LINE, "target", str(error)) from None
     elif asking.possible:
         width = max(len(one.name) for one in all_targets(own))
         console.out("What are the artifacts for? No form suits all consumers.\n")
@@ -63,7 +69,8 @@ def init(
     roots = _folders(",".join(source_roots))
     if not source_roots:
         roots = asking.answer("Folders of the model's source", "src" if os.path.isdir("src") else "", _folders)
-    chosen_hook = hook or asking.answer(f"Hook for pre-commit ({', '.join((*HOOKS, _NONE))})", HOOKS[0], _hook)
+    there = present_hook(_read(HOOKS_FILE)) or HOOKS[0]
+    chosen_hook = hook or asking.answer(f"Hook for pre-commit ({', '.join((*HOOKS, _NONE))})", there, _hook)
     path = next((name for name in _FILES if os.path.exists(name)), _PROJECT if os.path.exists(_PROJECT) else _FILES[1])
     values = {
         "target": chosen[0] if len(chosen) == 1 else list(chosen),
@@ -73,7 +80,7 @@ def init(
     if chosen_hook != _NONE:
         changes[HOOKS_FILE] = with_hook(_read(HOOKS_FILE), chosen_hook, globs)
     if elsewhere:
-        console.note(f"{known.origin} does not hold in this folder any more, which has a configuration of its own")
+        console.note(f"{known.origin} no longer applies in this folder, which has its own configuration now")
     for name, text in changes.items():
         changed = text != _read(name)
         if changed:

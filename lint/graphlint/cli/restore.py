@@ -18,10 +18,11 @@ from graphlint.run.pool import Task
     Argument("paths", several=True),
 )
 def restore(console: Console, /, paths: tuple[str, ...], diff: bool, **options: Any) -> int:
-    """Turn functional checks back into plain ones, and take their dependency tokens away.
+    """Turn functional checks back into plain ones.
 
-    The inverse of what --fix does to runtime checks, also for artifacts that other tools made functional. PATHS are
-    artifacts, or folders to search for *.pt2 files. The label of a program stays.
+    Their dependency tokens go, and state that is among the inputs and outputs is kept by the program again: the inverse
+    of what --fix does, also for artifacts that other tools made functional. PATHS are artifacts, or folders to search
+    for *.pt2 files. The label of a program stays.
 
     \b
     graphlint restore model.pt2          write the artifact back with plain checks
@@ -35,7 +36,7 @@ def restore(console: Console, /, paths: tuple[str, ...], diff: bool, **options: 
     resolver = session.resolver_for(options)
     tasks = [Task(one.path, resolver.settings_for(one.path), action, one.error) for one in discover(paths, resolver)]
     if not tasks:
-        console.warning(session.NOTHING)
+        session.tell_nothing(paths, console)
     if not diff:
         session.prepare_writing(tasks, console)
     results = session.lint(tasks, console, process=session.verifying(engine.restore, options, console))

@@ -37,7 +37,10 @@ def rules(console: Console, /, output_format: str) -> int:
 
 @command(Argument("target", "[NAME]", required=False, complete=COMPLETIONS["targets"]))
 def target(console: Console, /, target: str | None, output_format: str, **options: Any) -> int:
-    """Explain a target, one of the configuration's or of graphlint's; list them all if none is given."""
+    """Explain a target; list them all if none is given.
+
+    Targets are those that graphlint ships, and those of the configuration.
+    """
     own, as_json = session.resolver_for(options).run.targets, output_format == "json"
     if target is None:
         known = all_targets(own)
@@ -57,12 +60,13 @@ def targets(console: Console, /, **options: Any) -> int:
 def _list(rules: Sequence[Rule]) -> str:
     width = max(len(rule.name) for rule in rules)
     lines = [f"{rule.code}  {rule.name:<{width}}  {_marks(rule)}  {rule.summary}" for rule in rules]
-    legend = "on: enabled by default.  [*]: fixed by --fix, [!]: by --fix --unsafe-fixes, [ ]: not fixable."
+    legend = "on: enabled by default.  [*]: fixed by --fix, [!]: by --fix with one more option, [ ]: not fixable."
     return "\n".join([*lines, "", legend]) + "\n"
 
 
 def _marks(rule: Rule) -> str:
-    return f"{'on ' if rule.enabled_by_default else 'off'}  [{ {'safe': '*', 'unsafe': '!', 'none': ' '}[rule.fix] }]"
+    mark = "!" if rule.option else {"safe": "*", "unsafe": "!", "none": " "}[rule.fix]
+    return f"{'on ' if rule.enabled_by_default else 'off'}  [{mark}]"
 
 
 def _titles(targets: Sequence[Target]) -> str:

@@ -11,12 +11,11 @@ from graphlint.artifact.source import is_url
 from graphlint.cli.console import EXIT_FAILURE, Console, UsageError, raise_on_termination
 from graphlint.report.formats.phrasing import accepted_by, count, relative
 from graphlint.report.results import Action, FileResult
+from graphlint.rules.settings import COMMAND_LINE, INLINE, wrong
 from graphlint.run.config import FailOn, configured
 from graphlint.run.pool import Outcome, Process, Task, run
 from graphlint.run.resolution import Resolver
 from graphlint.run.review import Reviewer
-
-NOTHING = "No .pt2 files found under the given path(s)"
 
 
 def resolver_for(options: Mapping[str, Any]) -> Resolver:
@@ -27,9 +26,9 @@ def resolver_for(options: Mapping[str, Any]) -> Resolver:
     inline = [value for value in options["config"] if value not in files]
     for value in inline:
         if "=" not in value:
-            raise ConfigError(f"--config '{value}' is neither a configuration file nor TOML like 'unsafe-fixes = true'")
+            raise wrong(INLINE, "", f"'{value}' is neither a configuration file nor TOML like 'unsafe-fixes = true'")
     if len(files) > 1:
-        raise ConfigError(f"--config takes one configuration file, not {len(files)}: {', '.join(files)}")
+        raise wrong(INLINE, "", f"expected one configuration file, found {len(files)}: {', '.join(files)}")
     given = {key: value for key, value in options.items() if value != ()}
     if given.get("baseline"):
         given["baseline"] = os.path.abspath(given["baseline"])
@@ -44,9 +43,9 @@ def resolver_for(options: Mapping[str, Any]) -> Resolver:
     chosen = configured(given)
     if chosen.select == ():
         # An empty variable of a shell: a gate that checks nothing must not pass.
-        raise ConfigError("--select needs the code or the name of a rule, and is given none")
+        raise wrong(COMMAND_LINE, "select", "expected the code or the name of a rule, or ALL, found nothing")
     if files and options["isolated"]:
-        raise ConfigError(f"--config {files[0]} cannot be used with --isolated")
+        raise UsageError(f"--config {files[0]} and --isolated cannot be used together")
     return Resolver(chosen, inline, files[0] if files else None, isolated=options["isolated"])
 
 
@@ -54,7 +53,7 @@ def refuse_to_write(paths: Iterable[str], what: str) -> None:
     """Raises ConfigError where something remote were to be rewritten; ``what`` is what would do that."""
     for path in paths:
         if is_url(path):
-            raise ConfigError(f"{what} cannot write to {path}: take a local copy, or see with --diff what would change")
+            raise ConfigError(f"{what} cannot write to {path}: copy it first, or use --diff to see what would change")
 
 
 def prepare_writing(tasks: Sequence[Task], console: Console) -> None:
@@ -67,6 +66,12 @@ def prepare_writing(tasks: Sequence[Task], console: Console) -> None:
         shown = given if os.path.realpath(given) == folder else folder  # an artifact may be a link to another folder
         for name in remove_leftovers(folder):
             console.note(f"removed {os.path.join(shown, name)} (left by a killed run)")
+
+
+def tell_nothing(paths: Sequence[str], console: Console) -> None:
+    """Say that the paths stand for no artifact."""
+    where = ", ".join(f"'{path}'" for path in paths)
+    console.warning(f"no .pt2 files in {where}, apart from files that are excluded or that git ignores")
 
 
 def verifying(process: Callable[..., FileResult], options: Mapping[str, Any], console: Console) -> Process:

@@ -14,9 +14,10 @@ from graphlint.runtime.loading import require_torch
 def verify(
     console: Console, /, before: str, after: str, trust: bool, imports: tuple[str, ...], exact: bool, quiet: bool
 ) -> int:
-    """Run the programs of two artifacts in torch, and compare what they do bit by bit.
+    """Run two artifacts in torch, and compare what they do.
 
-    They are called with their sample inputs, with other values and, where sizes are symbolic, with other sizes.
+    Their programs are called with their sample inputs, with other values and, where sizes are symbolic, with other
+    sizes, twice each. Results, state, written inputs, prints, errors and random numbers are compared, bit by bit.
     """
     for path in (before, after):
         if is_url(path):

@@ -200,8 +200,7 @@ def _check_graph(graph: Graph, path: tuple[str, ...], nesting: int) -> int:
 
         odd = next(name for name in defined if not name.isidentifier())
         nameless = ProgramError(f"{json.dumps(odd[:80])} is the name of a value, and is no name{_within(path)}")
-        nameless.advice = "do not load it: torch puts names of values into the source that it runs"
-        raise nameless
+        raise nameless.refusing("do not load it: torch puts names of values into the source that it runs")
     return count
 
 

@@ -239,9 +239,9 @@ class OpInfo(msgspec.Struct, frozen=True):
     """Of an op that draws into a tensor: whether it draws the same numbers as its functional twin."""
     role: Role | None = None
     dropout: bool = False
-    """Whether it drops elements at random in training mode, and does nothing else."""
+    """Whether it drops elements at random in train mode, and does nothing else."""
     in_eval: ArgumentIs | None = None
-    """Of an op that does something else in training mode: the argument that a model in eval mode gives it."""
+    """Of an op that does something else in train mode: the argument that a model in eval mode gives it."""
     returns_nothing: bool = False
     out_variant: bool = False
     """Whether it writes its result to arguments that the caller gives for that (``out=``)."""

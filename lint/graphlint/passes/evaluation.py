@@ -1,4 +1,4 @@
-"""A program that was exported in training mode becomes what the same model is in eval mode.
+"""A program that was exported in train mode becomes what the same model is in eval mode.
 
 ::
 
@@ -9,7 +9,7 @@
 
 Cases:
 
-1. an op that does something else in training mode is given the argument of eval mode (a fact about the op);
+1. an op that does something else in train mode is given the argument of eval mode (a fact about the op);
 2. what counts the batches of a normalization goes with the updates of its statistics.
 
 Dropout returns its operand in eval mode, so that a write to its result writes that operand. The program stays where the

@@ -26,7 +26,7 @@ from graphlint.passes.functionalize.metas import Meta
 from graphlint.semantics.analysis import Analysis
 from graphlint.semantics.sites import Site
 
-_NESTED: Final = "it is in a graph within the graph"
+_NESTED: Final = "it is in a subgraph"
 _UNKNOWN: Final = "the artifact does not record the sizes of its operands"
 _KEPT: Final = ("dtype", "layout", "device", "pin_memory", "non_blocking", "memory_format")
 """What a conversion and a cast are both given, and mean the same by it."""

@@ -35,6 +35,7 @@ from typing import Final
 
 import msgspec
 
+from graphlint.artifact.errors import ProgramError
 from graphlint.ir.edit import (
     Dialect,
     GraphEdit,
@@ -57,7 +58,7 @@ from graphlint.ir.model import (
     Spec,
     TensorRef,
 )
-from graphlint.ir.structure import LEAF, pair, read_structure
+from graphlint.ir.structure import LEAF, leaves, pair, read_structure
 from graphlint.ops.info import Role
 from graphlint.ops.table import check_twins, op_of, op_table
 from graphlint.semantics.calls import GraphCall, call_of, value_list
@@ -258,15 +259,19 @@ def _to_output(program: Program, edit: GraphEdit, last: str) -> Program:
     edit.outputs.append(tensor(last))
     spec = OutputSpec(user_output=Spec(arg=msgspec.to_builtins(tensor(last))))
     signature = msgspec.structs.replace(module.signature, output_specs=[*module.signature.output_specs, spec])
-    calls = [_with_token(entry, last) if entry.fqn == "" else entry for entry in module.module_call_graph]
+    results = sum(one.kind in ("user_output", "loss_output") for one in module.signature.output_specs)
+    calls = [_with_token(entry, last, results) if entry.fqn == "" else entry for entry in module.module_call_graph]
     return with_graph(program, edit.finish(), signature=signature, module_call_graph=calls)
 
 
-def _with_token(entry: ModuleCallEntry, last: str) -> ModuleCallEntry:
+def _with_token(entry: ModuleCallEntry, last: str, results: int) -> ModuleCallEntry:
+    """What is recorded of how the program is called, with a token behind its results. Raises ProgramError."""
     signature = entry.signature
     if signature is None:
         return entry
     version, spec = read_structure(signature.out_spec)
+    if leaves(spec) != results:
+        raise ProgramError(f"the structure of the program's result has {leaves(spec)} leaves for {results} outputs")
     out_spec = [version, pair(spec, LEAF)]
     outputs = [*signature.outputs, tensor(last)] if signature.outputs else signature.outputs
     changed = msgspec.structs.replace(signature, out_spec=json.dumps(out_spec), outputs=outputs)

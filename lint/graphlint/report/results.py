@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from graphlint.passes.restoring import Check
 
 Action = Literal["check", "fix", "diff"]
+UNSAFE: Final = "--unsafe-fixes"
 KEY: Final = "\0"
 """What stands in a drawing for the key that tells its ids from those of others: no text in an SVG can hold it."""
 
@@ -76,6 +77,10 @@ class FileResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """What was found and is not reported: accepted by a comment in the source, per-file ignores or a baseline."""
     fixed: tuple[Diagnostic, ...] = ()
     """What was fixed (action ``fix``) or would be (action ``diff``)."""
+    brought: tuple[Diagnostic, ...] = ()
+    """Those of :attr:`fixed` and :attr:`diagnostics` that a check would not have found: a fix brought them about."""
+    gone: tuple[Diagnostic, ...] = ()
+    """What went with what was fixed, though no fix was its own: as many of each rule as are missing."""
     restored: tuple[RestoredCheck, ...] = ()
     """What became a plain check again, or would."""
     state: tuple[str, ...] = ()
@@ -205,10 +210,16 @@ class ReportOptions(msgspec.Struct, frozen=True):
 
     def applies(self, diagnostic: Diagnostic) -> bool:
         """Whether ``--fix`` would apply the diagnostic's fix: the meaning of ``[*]``."""
-        applicability = diagnostic.fix.applicability
-        enabled = diagnostic.fix.asked or diagnostic.path in self.unsafe_paths
-        return applicability == "safe" or (applicability == "unsafe" and enabled)
+        return diagnostic.fix.applies(unsafe=diagnostic.path in self.unsafe_paths)
 
-    def hides(self, diagnostic: Diagnostic) -> bool:
-        """Whether the diagnostic's fix needs ``--unsafe-fixes`` first, and that is worth a mention."""
-        return self.hint_unsafe and diagnostic.fix.applicability == "unsafe" and not self.applies(diagnostic)
+    def lacks(self, diagnostic: Diagnostic) -> str:
+        """The option that ``--fix`` lacks to apply the diagnostic's fix, where that is worth a mention: the meaning of
+        ``[!]``. Empty where it lacks none.
+        """
+        fix = diagnostic.fix
+        unsafe = fix.applicability == "unsafe" and self.hint_unsafe and not self.applies(diagnostic)
+        return fix.option or (UNSAFE if unsafe else "")
+
+    def mark(self, diagnostic: Diagnostic) -> str:
+        """``[*]``, ``[!]``, or nothing."""
+        return "[*]" if self.applies(diagnostic) else "[!]" if self.lacks(diagnostic) else ""

@@ -15,6 +15,11 @@ Applicability = Literal["safe", "unsafe", "none"]
 ISSUE: Final = re.compile(r"(?<![\w/.-])([\w.-]+/[\w.-]+)#(\d+)")
 """``pytorch/pytorch#68301`` in prose; graphs have no such words."""
 
+LIFTING_SAFETY: Final = (
+    'Safe where it is asked for, by `--lift-state` (`state = "io"`): the program is called in another way then,\n'
+    "`result, state = module(x, **state)`."
+)
+
 
 class Finding(msgspec.Struct, frozen=True, eq=False):
     """What a rule reports; the engine adds where in artifact and model it is."""
@@ -34,8 +39,10 @@ class Finding(msgspec.Struct, frozen=True, eq=False):
 class Rule:
     """A rule. A subclass's docstring is its documentation: the first line says what it flags, the sections
     below (``What it does``, ``Why is this bad?``, ``Example``, ``Use instead``, ``Fix safety``, ``References``)
-    are Markdown; graphs in the example and in what to use instead are linted by the tests. The issues that the text
-    names are its references; a section of that name is for when there are others.
+    are Markdown. The tests lint the graphs in the example and in what to use instead; Python there they export, and
+    check the artifact with the options that stand behind ``python``. Where the Python makes no ``model`` and
+    ``inputs``, they are ``Model()`` and a tensor of 3 x 4; torch is imported. The issues that the text names are its
+    references; a section of that name is for when there are others.
     """
 
     code: ClassVar[str]
@@ -47,6 +54,8 @@ class Rule:
     enabled_by_default: ClassVar[bool] = True
     fix: ClassVar[Applicability] = "none"
     """The best fix there is; every diagnostic says whether it applies to it."""
+    option: ClassVar[str] = ""
+    """An option of its own that ``--fix`` takes to apply the fix."""
     fix_safety: ClassVar[str] = ""
     """The section of that name, where several rules share it."""
     fixer: ClassVar[Fixer | None] = None
@@ -86,6 +95,14 @@ class Rule:
         references = references or ", ".join(dict.fromkeys(one[0] for one in ISSUE.finditer(text)))
         before += f"\n\n## Fix safety\n{self.fix_safety}" if self.fix_safety else ""
         return f"{before}\n\n## References\n{references}" if references else before
+
+
+LIFTING: Final = "--lift-state"
+
+
+def lifting(view: ProgramView, becomes: str) -> Fix:
+    """The fix that takes ``state = "io"``: what is state becomes inputs and outputs."""
+    return Fix("safe", becomes, option="" if view.state == "io" else LIFTING)
 
 
 def no_fix(reason: str) -> Fix:

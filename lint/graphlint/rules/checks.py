@@ -13,6 +13,13 @@ from graphlint.semantics.checks import metadata_obstacle, token_obstacle
 from graphlint.semantics.sites import Site
 
 
+def asserted_text(site: Site) -> str:
+    """`` ('x must be positive')``: what a check says where it fails; empty where it has no message."""
+    asserted = site.node.input("assert_msg")
+    text = asserted.as_string if asserted is not None else None
+    return f" ({text!r})" if text else ""
+
+
 class CheckRule(Rule):
     """The part that the rules on checks with a functional twin share."""
 
@@ -30,10 +37,7 @@ class CheckRule(Rule):
                 yield Finding(self.message(site), fix, site, idle=self.idle and fix.applicability != "none")
 
     def message(self, site: Site) -> str:
-        asserted = site.node.input("assert_msg")
-        text = asserted.as_string if asserted is not None else None
-        said = f" ({text!r})" if text else ""
-        return f"{site.name}: runtime check{said} may be removed by dead-code elimination"
+        return f"{site.name}: runtime check{asserted_text(site)} may be removed by dead-code elimination"
 
     def fix_for(self, view: ProgramView, site: Site) -> Fix:
         reason = token_obstacle(view.program, site, view.token_sink)
@@ -51,9 +55,15 @@ class AsyncAssert(CheckRule):
 
     ## Why is this bad?
     The op returns nothing, so nothing in the graph depends on it: any pass that removes dead code may remove the
-    check, and it has no order with respect to other effects. ONNX and ExecuTorch drop it without a word.
+    check, and it has no order with respect to other effects. ONNX and ExecuTorch drop it silently.
 
     ## Example
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            torch.ops.aten._assert_async.msg((x > -100).all(), "x must be above -100")
+            return x + 3
+    ```
     ```graph
     graph(%x: f32[3, 4]):
       %gt: b8[3, 4] = aten.gt.Scalar(%x, -100)
@@ -64,6 +74,17 @@ class AsyncAssert(CheckRule):
     ```
 
     ## Use instead
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x + 3
+
+
+    def call(model, x):  # what must hold is checked where the model is called
+        if not (x > -100).all():
+            raise ValueError("x must be above -100")
+        return model(x)
+    ```
     ```graph
     graph(%b_dep_token: f32[] = buffer "dep_token" non-persistent, %x: f32[3, 4]):
       %gt: b8[3, 4] = aten.gt.Scalar(%x, -100)
@@ -97,6 +118,12 @@ class BareAsyncAssert(CheckRule):
     `run_decompositions()` for one.
 
     ## Example
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            torch.ops.aten._assert_async(x.any())
+            return x + 3
+    ```
     ```graph
     graph(%x: f32[3, 4]):
       %any_1: b8[] = aten.any.default(%x)
@@ -105,6 +132,12 @@ class BareAsyncAssert(CheckRule):
     ```
 
     ## Use instead
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            torch.ops.aten._assert_async.msg(x.any(), "x is zero")  # GL201, which --fix keeps alive
+            return x + 3
+    ```
     ```graph
     graph(%b_dep_token: f32[] = buffer "dep_token" non-persistent, %x: f32[3, 4]):
       %any_1: b8[] = aten.any.default(%x)
@@ -132,6 +165,17 @@ class ScalarAssert(CheckRule):
     pytorch/pytorch#112622, pytorch/pytorch#110710).
 
     ## Example
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x, length):
+            n = length.item()
+            torch._check(n >= 2)
+            torch._check(n <= x.shape[0])
+            return x[:n].sum()
+
+
+    model, inputs = Model(), (torch.randn(8, 4), torch.tensor(3))
+    ```
     ```graph
     graph(%n: i64[]):
       $item: int[u0] = aten.item.default(%n)
@@ -141,6 +185,15 @@ class ScalarAssert(CheckRule):
     ```
 
     ## Use instead
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):  # the caller cuts: the length is a size of the input
+            return x.sum()
+
+
+    model, inputs = Model(), (torch.randn(3, 4),)
+    dynamic_shapes = ({0: torch.export.Dim("length", min=2)},)
+    ```
     ```graph
     graph(%b_dep_token: f32[] = buffer "dep_token" non-persistent, %n: i64[]):
       $item: int[u0] = aten.item.default(%n)
@@ -216,6 +269,11 @@ class MetadataAssert(CheckRule):
     with what else it changes. `--extend-select GL205` lists them as findings; a check that can fire is always one.
 
     ## Example
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x.to(torch.float64) * 2
+    ```
     ```graph
     graph(%x: f32[3, 4]):
       aten._assert_tensor_metadata.default(%x, dtype=torch.float32)
@@ -224,6 +282,14 @@ class MetadataAssert(CheckRule):
     ```
 
     ## Use instead
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):  # the caller hands in what is needed
+            return x * 2
+
+
+    model, inputs = Model(), (torch.randn(3, 4, dtype=torch.float64),)
+    ```
     ```graph
     graph(%x: f32[3, 4]):
       %to: f64[3, 4] = aten.to.dtype(%x, torch.float64)

@@ -5,7 +5,7 @@ from typing import Final
 
 from graphlint.artifact.artifact import Artifact, ProgramEntry
 from graphlint.artifact.container import folded, quoted
-from graphlint.artifact.errors import ArtifactError
+from graphlint.artifact.errors import INCOMPLETE, ArtifactError
 from graphlint.artifact.payloads import Payload, pickled, read_config
 from graphlint.ir.enums import DTYPES
 from graphlint.ir.model import Program
@@ -39,7 +39,9 @@ def faults(artifact: Artifact, entry: ProgramEntry, program: Program) -> Iterato
         lacking = [name for name in _named(program, kind) if name not in held]
         if lacking:
             yield ArtifactError(
-                f"{quoted(config)} lists no value of {_told(lacking)}, which the program has", member=config
+                f"{quoted(config)} lists no value of {_told(lacking)}, which the program has",
+                member=config,
+                advice=INCOMPLETE,
             )
         yield from _misfits(artifact, config, held)
 
@@ -61,14 +63,16 @@ def _unpickled(artifact: Artifact, entry: ProgramEntry, program: Program) -> Ite
         names, gone = found or (set(), [])
         held |= names
         if gone:
-            yield ArtifactError(f"it lacks the members for {_told(gone)}", member=member)
+            yield ArtifactError(f"it lacks the members for {_told(gone)}", member=member, advice=INCOMPLETE)
     lacking = [name for name in needed if name not in held]
     if lacking:
-        yield ArtifactError(f"it has no value of {_told(lacking)}, which the program has", member=members[0])
+        yield ArtifactError(
+            f"it has no value of {_told(lacking)}, which the program has", member=members[0], advice=INCOMPLETE
+        )
 
 
 def _missing(member: str, why: str) -> ArtifactError:
-    return ArtifactError(f"member {quoted(member)} is missing: {why}", member=member)
+    return ArtifactError(f"member {quoted(member)} is missing: {why}", member=member, advice=INCOMPLETE)
 
 
 def _named(program: Program, kind: str) -> Iterator[str]:
@@ -105,11 +109,15 @@ def _misfits(artifact: Artifact, config: str, held: dict[str, Payload]) -> Itera
                 small.append(name)
     if gone:
         yield ArtifactError(
-            f"the archive lacks the members for {_told(gone)}, which {quoted(config)} lists", member=config
+            f"the archive lacks the members for {_told(gone)}, which {quoted(config)} lists",
+            member=config,
+            advice=INCOMPLETE,
         )
     if small:
         yield ArtifactError(
-            f"the members for {_told(small)} have another size than {quoted(config)} says", member=config
+            f"the members for {_told(small)} have another size than {quoted(config)} says",
+            member=config,
+            advice=INCOMPLETE,
         )
 
 

@@ -83,6 +83,14 @@ class Fix(msgspec.Struct, frozen=True, omit_defaults=True):
     """Whether the fixed program computes the same to the last bit."""
     asked: bool = False
     """Whether it is unsafe and was asked for by its own name (``--strip-checks``), which leaves nothing to enable."""
+    option: str = ""
+    """An option of its own that ``--fix`` lacks to apply it: ``--lift-state``."""
+
+    def applies(self, *, unsafe: bool) -> bool:
+        """Whether ``--fix`` would apply it, where ``unsafe`` fixes are enabled or not."""
+        if self.option:
+            return False
+        return self.applicability == "safe" or (self.applicability == "unsafe" and (unsafe or self.asked))
 
 
 class Diagnostic(msgspec.Struct, frozen=True, omit_defaults=True):

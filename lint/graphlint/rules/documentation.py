@@ -32,14 +32,16 @@ def explain(rule: Rule) -> str:
 
 
 def described(rule: Rule) -> dict[str, Any]:
-    return {**{key: getattr(rule, key) for key in _KEYS}, "url": link(rule.name, rule.code)}
+    found = {key: getattr(rule, key) for key in _KEYS}
+    return {**found, "option": rule.option or None, "url": link(rule.name, rule.code)}
 
 
 def _availability(rule: Rule) -> str:
     if rule.fix == "none":
         return "There is no fix."
     kind = "A fix is" if rule.fix == "safe" else "An unsafe fix is"
-    return f"{kind} {'sometimes' if rule.fix_sometimes else 'always'} available."
+    by = f", with {rule.option}" if rule.option else ""
+    return f"{kind} {'sometimes' if rule.fix_sometimes else 'always'} available{by}."
 
 
 def reference() -> str:

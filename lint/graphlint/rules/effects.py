@@ -24,6 +24,11 @@ class RandomOp(Rule):
     (pytorch/executorch#4462), and reordering ops changes what each of them draws.
 
     ## Example
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x + torch.randn_like(x)
+    ```
     ```graph
     graph(%x: f32[3, 4]):
       %noise: f32[3, 4] = aten.rand_like.default(%x)
@@ -33,6 +38,14 @@ class RandomOp(Rule):
 
     ## Use instead
     Pass the noise in:
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x, noise):
+            return x + noise
+
+
+    model, inputs = Model(), (torch.randn(3, 4), torch.randn(3, 4))
+    ```
     ```graph
     graph(%x: f32[3, 4], %noise: f32[3, 4]):
       %add: f32[3, 4] = aten.add.Tensor(%x, %noise)
@@ -52,7 +65,7 @@ class RandomOp(Rule):
 
 
 class TrainingDropout(Rule):
-    """Dropout that was exported in training mode.
+    """Dropout that was exported in train mode.
 
     ## What it does
     Flags dropout with `train=True` and a rate that drops something. Off by default: GL309 tells it once for a program.
@@ -62,6 +75,15 @@ class TrainingDropout(Rule):
     (pytorch/executorch#1062); some backends ignore the flag, so results differ from torch's.
 
     ## Example
+    ```python
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.dropout = torch.nn.Dropout(0.5)
+
+        def forward(self, x):
+            return self.dropout(x)
+    ```
     ```graph
     graph(%x: f32[3, 4]):
       %dropout: f32[3, 4] = aten.dropout.default(%x, 0.5, True)
@@ -69,6 +91,18 @@ class TrainingDropout(Rule):
     ```
 
     ## Use instead
+    ```python
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.dropout = torch.nn.Dropout(0.5)
+
+        def forward(self, x):
+            return self.dropout(x)
+
+
+    model, inputs = Model().eval(), (torch.randn(3, 4),)
+    ```
     ```graph
     graph(%x: f32[3, 4]):
       %dropout: f32[3, 4] = aten.dropout.default(%x, 0.5, False)
@@ -83,8 +117,8 @@ class TrainingDropout(Rule):
     def check(self, view: ProgramView) -> Iterator[Finding]:
         for site in view.sites:
             if site.op is not None and site.op.dropout and site.op.draws(site.node):
-                fix = no_fix("the fix of GL309 (--unsafe-fixes) puts the exported program into eval mode")
-                yield Finding(f"{site.name} was exported in training mode", fix, site)
+                fix = no_fix("only as a part of the program, by the fix of GL309 (--unsafe-fixes)")
+                yield Finding(f"{site.name} was exported in train mode", fix, site)
 
 
 class MutableCustomOp(Rule):
@@ -99,6 +133,18 @@ class MutableCustomOp(Rule):
     (pytorch/executorch#4042).
 
     ## Example
+    ```python --config 'ops."mylib.scale_".writes = ["x"]'
+    @torch.library.custom_op("mylib::scale_", mutates_args=("x",))
+    def scale_(x: torch.Tensor, factor: float) -> None:
+        x.mul_(factor)
+
+
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            y = x + 1
+            torch.ops.mylib.scale_(y, 2.0)
+            return y
+    ```
     ```graph
     graph(%b_cache: f32[1, 8, 2, 4] = buffer "cache", %value: f32[1, 1, 2, 4]):
       %update_cache: f32[1] = llama.update_cache.default(%value, %b_cache, 3)
@@ -107,6 +153,21 @@ class MutableCustomOp(Rule):
 
     ## Use instead
     A custom op that returns its result.
+    ```python --config 'ops."mylib.scale_".writes = ["x"]'
+    @torch.library.custom_op("mylib::scale", mutates_args=())
+    def scale(x: torch.Tensor, factor: float) -> torch.Tensor:
+        return x * factor
+
+
+    @scale.register_fake
+    def _(x, factor):
+        return torch.empty_like(x)
+
+
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return torch.ops.mylib.scale(x + 1, 2.0)
+    ```
 
     ## Fix safety
     Safe: `auto_functionalized_v2`, by which torch itself functionalizes such ops, calls the op on a copy of what it
@@ -151,10 +212,32 @@ class UnknownOp(Rule):
     ```
 
     ## Example
+    ```python
+    @torch.library.custom_op("mylib::norm", mutates_args=())
+    def norm(x: torch.Tensor) -> torch.Tensor:
+        return x / x.norm()
+
+
+    @norm.register_fake
+    def _(x):
+        return torch.empty_like(x)
+
+
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return torch.ops.mylib.norm(x)
+    ```
     ```graph
     graph(%x: f32[3, 4]):
       %y: f32[3, 4] = mylib.norm.default(%x)
       return %y
+    ```
+
+    ## Use instead
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x / x.norm()
     ```
     """
 
@@ -251,6 +334,17 @@ class EffectToken(Rule):
     torch.compile and AOTInductor take the others, ONNX and ExecuTorch refuse them.
 
     ## Example
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            torch.ops.aten._print("step")
+            return x + 1
+
+
+    model, inputs = Model(), (torch.randn(3, 4),)
+    program = torch.export.export(model, inputs).run_decompositions()
+    torch.export.save(program, "model.pt2")
+    ```
     ```graph
     graph(%token: f32[0] = token, %x: f32[3, 4]):
       %next: f32[0] = higher_order.with_effects(%token, op(aten._print.default), "step")
@@ -258,6 +352,16 @@ class EffectToken(Rule):
     ```
 
     ## Use instead
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x + 1
+
+
+    model, inputs = Model(), (torch.randn(3, 4),)
+    program = torch.export.export(model, inputs).run_decompositions()
+    torch.export.save(program, "model.pt2")
+    ```
     ```graph
     graph(%x: f32[3, 4]):
       aten._print.default("step")

@@ -17,10 +17,38 @@ class UnreadableArtifact(Rule):
     Flags what cannot be linted: no zip archive, a truncated one, one without a program (which `torch.export.save`
     leaves where it fails half-way), broken JSON, an unknown layout, a graph that names values which nothing defines.
     Also flags archives that lack weights, constants or sample inputs which torch looks for, or hold other sizes of them
-    than they say. The message says which member and what is wrong.
+    than they say. The message says which member and what is wrong; the help says what to do about that: fetch a
+    damaged file again, export a program where the file is of another kind, keep all members of an archive.
 
     ## Why is this bad?
     The file cannot be loaded, and a linter that skipped it would pass it.
+
+    ## Example
+    ```python
+    from pathlib import Path
+
+
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x.sin()
+
+
+    model, inputs = Model(), (torch.randn(3, 4),)
+    torch.export.save(torch.export.export(model, inputs), "model.pt2")
+    whole = Path("model.pt2").read_bytes()
+    Path("model.pt2").write_bytes(whole[: len(whole) // 2])  # an upload that broke off
+    ```
+
+    ## Use instead
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x.sin()
+
+
+    model, inputs = Model(), (torch.randn(3, 4),)
+    torch.export.save(torch.export.export(model, inputs), "model.pt2")
+    ```
     """
 
     code = "GL001"
@@ -34,6 +62,25 @@ class LfsPointer(Rule):
 
     ## Why is this bad?
     The artifact was never fetched, so nothing was checked. Run `git lfs pull`; in CI, check out with LFS.
+
+    ## Example
+    ```python
+    from pathlib import Path
+
+    # What git leaves where Git LFS has not fetched the artifact, with a checksum and a size behind it.
+    Path("model.pt2").write_text("version https://git-lfs.github.com/spec/v1")
+    ```
+
+    ## Use instead
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x.sin()
+
+
+    model, inputs = Model(), (torch.randn(3, 4),)
+    torch.export.save(torch.export.export(model, inputs), "model.pt2")  # or: git lfs pull
+    ```
     """
 
     code = "GL002"
@@ -68,6 +115,38 @@ class CodeInArtifact(Rule):
     Sample inputs of classes of your own are found as well, for unpickling them runs the code of those classes. Where
     that does nothing but set attributes, write their names into `allow-globals`; or export with plain tensors and
     containers. The caches of transformers are known.
+
+    ## Example
+    ```python
+    from dataclasses import dataclass
+
+
+    @dataclass
+    class Batch:
+        tokens: torch.Tensor
+        mask: torch.Tensor
+
+
+    torch.export.register_dataclass(Batch, serialized_type_name="mylib.Batch")
+
+
+    class Model(torch.nn.Module):
+        def forward(self, batch):
+            return batch.tokens * batch.mask
+
+
+    model, inputs = Model(), (Batch(torch.randn(3), torch.ones(3)),)
+    ```
+
+    ## Use instead
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, batch):
+            return batch["tokens"] * batch["mask"]
+
+
+    model, inputs = Model(), ({"tokens": torch.randn(3), "mask": torch.ones(3)},)
+    ```
 
     ## References
     pytorch/pytorch#153410, pytorch/pytorch#176791
@@ -120,7 +199,7 @@ class StaleCompanion(Rule):
     """What stands beside a rewritten artifact and holds for what it was before.
 
     ## What it does
-    After `--fix` has rewritten an artifact, tells of the signatures (`model.pt2.sig`, `model.sig` of OpenSSF model
+    After `--fix` has rewritten an artifact, reports the signatures (`model.pt2.sig`, `model.sig` of OpenSSF model
     signing, `*.sigstore.json`), checksums (`model.pt2.sha256`, `SHA256SUMS`, `model.pt2.dvc`) and other names (hard
     links) beside it. They are found by their names, and lists by what they list; nothing is verified.
 

@@ -57,6 +57,20 @@ class FixedProgram(ChangedProgram, frozen=True, eq=False, kw_only=True):
     idle: int = 0
     """How many idle findings of rules that nobody asked for are left."""
 
+    @property
+    def brought(self) -> list[Diagnostic]:
+        """Those of what was fixed and of what remains that were not there before."""
+        return _surplus(self._after, _reported(self.before))
+
+    @property
+    def gone(self) -> list[Diagnostic]:
+        """As many of what was there before as went without a fix of their own."""
+        return _surplus(_reported(self.before), self._after)
+
+    @property
+    def _after(self) -> list[Diagnostic]:
+        return [*self.fixed, *_reported(self.remaining)]
+
 
 class RestoredProgram(ChangedProgram, frozen=True, eq=False, kw_only=True):
     """A program with plain checks, as far as they could be restored."""
@@ -72,6 +86,21 @@ _FIXERS: Final = sorted(
 _CODES: Final = {fixer: tuple(rule.code for rule in RULES if rule.fixer is fixer) for fixer in _FIXERS}
 """The rules that a fixer is for."""
 _FOLLOWING: Final = frozenset(rule.code for rule in RULES if rule.follows_fixes)
+
+
+def _reported(some: Iterable[Diagnostic]) -> list[Diagnostic]:
+    return [one for one in some if one.suppression is None]
+
+
+def _surplus(some: Iterable[Diagnostic], others: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """The last ones of each rule of which there are more than others."""
+    left = Counter(one.code for one in others)
+    surplus = []
+    for one in some:
+        left[one.code] -= 1
+        if left[one.code] < 0:
+            surplus.append(one)
+    return surplus
 
 
 def fix_program(
@@ -174,7 +203,9 @@ def restore_program(document: Document, name: str, settings: Settings, state: Se
     back = return_state(made.program, state) if back is None else made.program
     notes: tuple[str, ...]
     if back is None:
-        notes = (f"program {name!r} is not as it was left: its state stays among its inputs and outputs",)
+        notes = (
+            f"program {name!r} was changed after its state was lifted: the state stays among its inputs and outputs",
+        )
         state = ()
     else:
         made = msgspec.structs.replace(made, program=back)

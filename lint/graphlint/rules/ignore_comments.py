@@ -14,6 +14,30 @@ class UnusedIgnore(Rule):
     ## Why is this bad?
     The comment accepts whatever finding comes next on that line. Run it over all artifacts of a model: another
     artifact may need the comment.
+
+    ## Example
+    ```python
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("count", torch.zeros(1))
+
+        def forward(self, x):
+            count = self.count + 1  # graphlint: ignore[GL103] reset on load
+            return x * count
+    ```
+
+    ## Use instead
+    ```python
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("count", torch.zeros(1))
+
+        def forward(self, x):
+            count = self.count + 1
+            return x * count
+    ```
     """
 
     code = "GL901"
@@ -29,6 +53,30 @@ class BroadIgnore(Rule):
 
     ## Why is this bad?
     It would hide every finding that comes later. Name the rules: `# graphlint: ignore[GL103] reset on load`.
+
+    ## Example
+    ```python
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("count", torch.zeros(1))
+
+        def forward(self, x):
+            self.count.add_(1)  # graphlint: ignore
+            return x * self.count
+    ```
+
+    ## Use instead
+    ```python
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("count", torch.zeros(1))
+
+        def forward(self, x):
+            self.count.add_(1)  # graphlint: ignore[GL103] reset on load
+            return x * self.count
+    ```
     """
 
     code = "GL902"
@@ -44,6 +92,30 @@ class InvalidIgnore(Rule):
 
     ## Why is this bad?
     The comment does not accept what its author meant it to accept.
+
+    ## Example
+    ```python
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("count", torch.zeros(1))
+
+        def forward(self, x):
+            self.count.add_(1)  # graphlint: ignore[GL1O3] reset on load
+            return x * self.count
+    ```
+
+    ## Use instead
+    ```python
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("count", torch.zeros(1))
+
+        def forward(self, x):
+            self.count.add_(1)  # graphlint: ignore[GL103] reset on load
+            return x * self.count
+    ```
     """
 
     code = "GL903"

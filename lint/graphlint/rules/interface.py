@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from graphlint.ir.edit import mutated
-from graphlint.rules.base import Finding, Rule, no_fix
+from graphlint.rules.base import LIFTING, LIFTING_SAFETY, Finding, Rule, lifting, no_fix
 from graphlint.rules.diagnostics import Fix
 from graphlint.rules.fixers import LIFT_STATE, RELABEL
 from graphlint.rules.view import ProgramView
@@ -18,9 +18,19 @@ class TrainingDialect(Rule):
     Flags programs without any effect whose label is `TRAINING`. Off by default.
 
     ## Why is this bad?
-    Backends go by the label: Core ML refuses everything but ATEN and EDGE (apple/coremltools#2743).
+    Backends look at the label: Core ML refuses everything but ATEN and EDGE (apple/coremltools#2743).
 
     ## Example
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x.sin()
+
+
+    model, inputs = Model(), (torch.randn(3, 4),)
+    program = torch.export.export(model, inputs)
+    torch.export.save(program, "model.pt2")
+    ```
     ```graph
     program TRAINING
     graph(%x: f32[4]):
@@ -29,6 +39,16 @@ class TrainingDialect(Rule):
     ```
 
     ## Use instead
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x.sin()
+
+
+    model, inputs = Model(), (torch.randn(3, 4),)
+    program = torch.export.export(model, inputs)
+    torch.export.save(program.run_decompositions({}), "model.pt2")
+    ```
     ```graph
     program ATEN
     graph(%x: f32[4]):
@@ -64,6 +84,21 @@ class MutationOutput(Rule):
     Some backends drop the write-back or refuse it.
 
     ## Example
+    ```python
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("count", torch.zeros(1))
+
+        def forward(self, x):
+            self.count.add_(1)
+            return x * self.count
+
+
+    model, inputs = Model(), (torch.randn(3, 4),)
+    program = torch.export.export(model, inputs)
+    torch.export.save(program.run_decompositions({}), "model.pt2")
+    ```
     ```graph
     graph(%b_count: f32[1] = buffer "count", %x: f32[4]):
       %add: f32[1] = aten.add.Tensor(%b_count, 1)
@@ -72,33 +107,41 @@ class MutationOutput(Rule):
 
     ## Use instead
     State that the caller holds:
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x, count):
+            count = count + 1
+            return x * count, count
+
+
+    model, inputs = Model(), (torch.randn(3, 4), torch.zeros(1))
+    program = torch.export.export(model, inputs)
+    torch.export.save(program.run_decompositions({}), "model.pt2")
+    ```
     ```graph
     graph(%x: f32[4], %count: f32[1]):
       %count_out: f32[1] = aten.add.Tensor(%count, 1)
       return %x, %count_out
     ```
-
-    ## Fix safety
-    Safe where it is asked for, by `state = "io"` (`--lift-state`): the program is called in another way then,
-    `result, state = module(x, **state)`. It has no fix otherwise.
     """
 
     code = "GL502"
     follows_fixes = True
     fix = "safe"
+    option = LIFTING
+    fix_safety = LIFTING_SAFETY
     fixer = LIFT_STATE
     fix_sometimes = True
     severity = "warning"
     enabled_by_default = False
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
-        obstacles = view.state_obstacles if view.state == "io" else {}
         for spec in view.program.graph_module.signature.output_specs:
             target = mutated(spec)
             if target is not None:
                 what = target[0].removesuffix("_mutation").replace("_", " ")
-                obstacle = obstacles.get(target, _PART)
-                fix = Fix("safe", "becomes an input and an output") if obstacle is None else no_fix(obstacle)
+                obstacle = view.state_obstacles[target]
+                fix = lifting(view, "becomes an input and an output") if obstacle is None else no_fix(obstacle)
                 yield Finding(f"{what} '{target[1]}' is written back by the caller", fix)
 
 
@@ -112,6 +155,11 @@ class AliasedOutput(Rule):
     Writing to such a result changes the other; backends return copies instead, so the behaviour differs.
 
     ## Example
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x.t()
+    ```
     ```graph
     graph(%x: f32[3, 4]):
       %t: f32[4, 3]{1, 4} = aten.t.default(%x)
@@ -119,6 +167,11 @@ class AliasedOutput(Rule):
     ```
 
     ## Use instead
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x.t().clone()
+    ```
     ```graph
     graph(%x: f32[3, 4]):
       %t: f32[4, 3]{1, 4} = aten.t.default(%x)

@@ -72,8 +72,7 @@ def applies(found: Found, settings: Settings) -> bool:
     diagnostic = found.diagnostic
     if diagnostic.code not in settings.fixable or diagnostic.suppression is not None:
         return False
-    applicability = diagnostic.fix.applicability
-    return applicability == "safe" or (applicability == "unsafe" and (settings.unsafe_fixes or diagnostic.fix.asked))
+    return diagnostic.fix.applies(unsafe=settings.unsafe_fixes)
 
 
 def writes_to_fix(found: list[Found], settings: Settings) -> frozenset[int]:

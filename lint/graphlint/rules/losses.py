@@ -5,8 +5,11 @@ from math import prod
 from typing import ClassVar, Final
 
 from graphlint.ir.dtypes import item_size
-from graphlint.rules.base import Finding, Rule, no_fix
-from graphlint.rules.checks import may_fire, plain_check
+from graphlint.rules.base import LIFTING, LIFTING_SAFETY, Finding, Rule, lifting, no_fix
+from graphlint.rules.checks import asserted_text, may_fire, plain_check
+from graphlint.rules.diagnostics import Fix
+from graphlint.rules.effects import MutableCustomOp
+from graphlint.rules.mutation import HiddenUpdate
 from graphlint.rules.settings import Loss
 from graphlint.rules.view import ProgramView
 from graphlint.semantics.memory import Storage, StorageKind
@@ -23,7 +26,13 @@ class LossRule(Rule):
     loss: ClassVar[Loss]
 
     def lost(
-        self, view: ProgramView, what: str, site: Site | None, elements: int | None = None, rule: str = ""
+        self,
+        view: ProgramView,
+        what: str,
+        site: Site | None,
+        fix: Fix,
+        elements: int | None = None,
+        rule: str = "",
     ) -> Iterator[Finding]:
         """The finding that ``what`` happens, where a target is said to lose it. ``elements``: of a tensor with so many;
         None where that is not known. ``rule``: the code of the one that finds it.
@@ -32,7 +41,7 @@ class LossRule(Rule):
         said = [one for one in losing if one.elements in (None, elements) and (not one.rules or rule in one.rules)]
         if said:
             names = ", ".join(one.target for one in said)
-            yield Finding(f"{what} ({names}: {said[0].because})", no_fix(said[0].advice), site)
+            yield Finding(f"{what} ({names}: {said[0].because})", fix, site, advice=said[0].advice)
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         if self.loss in view.profile.losses:
@@ -43,7 +52,25 @@ class LossRule(Rule):
         yield from ()
 
 
-class LostState(LossRule):
+class LostWrite(LossRule):
+    """The part that the rules share on what the program writes, and would hand out if it were asked to."""
+
+    fix = "safe"
+    fix_sometimes = True
+    option = LIFTING
+    fix_safety = LIFTING_SAFETY
+
+    def fixes(self, view: ProgramView, kinds: tuple[StorageKind, ...]) -> Iterator[tuple[Storage, Site | None, Fix]]:
+        """The inputs of these kinds that the program writes, with what becomes of each where state is handed out."""
+        refused = _refused(view)
+        for storage, site in view.written_inputs.items():
+            if storage.kind in kinds:
+                obstacle = refused.get(storage) or view.lifting_obstacle(storage)
+                becomes = "is returned, too" if storage.kind == "user input" else "becomes an input and an output"
+                yield storage, site, lifting(view, becomes) if obstacle is None else no_fix(obstacle)
+
+
+class LostState(LostWrite):
     """A write to a buffer, parameter or constant, at a target that does not keep it for the next call.
 
     ## What it does
@@ -54,6 +81,16 @@ class LostState(LossRule):
 
     ## Example
     With `--target onnx`:
+    ```python --target onnx
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("count", torch.zeros(1))
+
+        def forward(self, x):
+            self.count.add_(1)
+            return x * self.count
+    ```
     ```graph target=onnx
     graph(%b_count: f32[4] = buffer "count", %x: f32[4]):
       %add: f32[4] = aten.add.Tensor(%b_count, %x)
@@ -62,6 +99,15 @@ class LostState(LossRule):
 
     ## Use instead
     An input, and an output that the caller hands in next time:
+    ```python --target onnx
+    class Model(torch.nn.Module):
+        def forward(self, x, count):
+            count = count + 1
+            return x * count, count
+
+
+    model, inputs = Model(), (torch.randn(3, 4), torch.zeros(1))
+    ```
     ```graph target=onnx
     graph(%count: f32[4], %x: f32[4]):
       %add: f32[4] = aten.add.Tensor(%count, %x)
@@ -74,16 +120,16 @@ class LostState(LossRule):
 
     def found(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each such tensor."""
-        for storage, site in _written(view, (*_KEPT, "parameter")):
+        for storage, site, fix in self.fixes(view, (*_KEPT, "parameter")):
             meta = view.program.graph.meta(storage.value)
             sizes = [size.as_int for size in meta.sizes] if meta is not None else [None]
             known = [size for size in sizes if size is not None]
             elements = prod(known) if len(known) == len(sizes) else None
             what = f"the next call does not see what is written to {_named(storage)}"
-            yield from self.lost(view, what, site, elements)
+            yield from self.lost(view, what, site, fix, elements)
 
 
-class LostInitialValue(LossRule):
+class LostInitialValue(LostWrite):
     """State that begins with other values than zeros, at a target that begins it with zeros.
 
     ## What it does
@@ -96,6 +142,16 @@ class LostInitialValue(LossRule):
 
     ## Example
     With `--target executorch`, where `state` is stored as ones:
+    ```python --target executorch
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("total", torch.ones(3, 4))
+
+        def forward(self, x):
+            self.total.add_(x)
+            return self.total * 2
+    ```
     ```graph target=executorch
     graph(%b_state: f32[2] = buffer "state", %x: f32[2]):
       %add: f32[2] = aten.add.Tensor(%b_state, %x)
@@ -104,6 +160,16 @@ class LostInitialValue(LossRule):
 
     ## Use instead
     State that begins with zeros, to which the program adds what it begins with:
+    ```python --target executorch
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("total", torch.zeros(3, 4))
+
+        def forward(self, x):
+            self.total.add_(x)
+            return (self.total + 1) * 2  # the state begins with zeros
+    ```
     ```graph target=executorch
     graph(%b_begin: f32[2] = buffer "begin", %b_state: f32[2] = buffer "state", %x: f32[2]):
       %add: f32[2] = aten.add.Tensor(%b_state, %x)
@@ -117,14 +183,15 @@ class LostInitialValue(LossRule):
 
     def found(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each such tensor."""
-        for storage, site in _written(view, _KEPT):
+        for storage, site, fix in self.fixes(view, _KEPT):
             zero = _begins_with_zeros(view, storage)
             if not zero:
                 begins = "begins" if zero is False else "may begin"
-                yield from self.lost(view, f"{_named(storage)} {begins} with other values than zeros", site)
+                what = f"{_named(storage)} {begins} with other values than zeros"
+                yield from self.lost(view, what, site, fix)
 
 
-class LostInputWrite(LossRule):
+class LostInputWrite(LostWrite):
     """A write to an input, at a target that does not carry it out.
 
     ## What it does
@@ -135,6 +202,11 @@ class LostInputWrite(LossRule):
 
     ## Example
     With `--target onnx`:
+    ```python --target onnx
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x.relu_()
+    ```
     ```graph target=onnx
     graph(%x: f32[4]):
       %relu_: f32[4] = aten.relu_.default(%x)
@@ -142,6 +214,11 @@ class LostInputWrite(LossRule):
     ```
 
     ## Use instead
+    ```python --target onnx
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x.relu()
+    ```
     ```graph target=onnx
     graph(%x: f32[4]):
       %relu: f32[4] = aten.relu.default(%x)
@@ -154,21 +231,31 @@ class LostInputWrite(LossRule):
 
     def found(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each such input."""
-        for storage, site in _written(view, ("user input",)):
-            yield from self.lost(view, f"the caller does not see what is written to {_named(storage)}", site)
+        for storage, site, fix in self.fixes(view, ("user input",)):
+            what = f"the caller does not see what is written to {_named(storage)}"
+            yield from self.lost(view, what, site, fix)
 
 
 class LostDraw(LossRule):
-    """Dropout in training mode, at a target that drops nothing.
+    """Dropout in train mode, at a target that drops nothing.
 
     ## What it does
-    Flags each dropout that was exported in training mode, for targets that hand its operand on as it is.
+    Flags each dropout that was exported in train mode, for targets that hand its operand on as it is.
 
     ## Why is this bad?
     The results have another distribution than in eager torch (pytorch/executorch#1062).
 
     ## Example
     With `--target onnx`:
+    ```python --target onnx
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.dropout = torch.nn.Dropout(0.5)
+
+        def forward(self, x):
+            return self.dropout(x)
+    ```
     ```graph target=onnx
     graph(%x: f32[4]):
       %dropout: f32[4] = aten.dropout.default(%x, 0.5, True)
@@ -176,6 +263,18 @@ class LostDraw(LossRule):
     ```
 
     ## Use instead
+    ```python --target onnx
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.dropout = torch.nn.Dropout(0.5)
+
+        def forward(self, x):
+            return self.dropout(x)
+
+
+    model, inputs = Model().eval(), (torch.randn(3, 4),)
+    ```
     ```graph target=onnx
     graph(%x: f32[4]):
       %dropout: f32[4] = aten.dropout.default(%x, 0.5, False)
@@ -189,7 +288,8 @@ class LostDraw(LossRule):
     def found(self, view: ProgramView) -> Iterator[Finding]:
         for site in view.sites:
             if site.op is not None and site.op.dropout and site.op.draws(site.node):
-                yield from self.lost(view, f"{site.name} drops nothing", site)
+                fix = no_fix("only as a part of the program, by the fix of GL309 (--unsafe-fixes)")
+                yield from self.lost(view, f"{site.name} is not applied", site, fix)
 
 
 class LostCheck(LossRule):
@@ -204,6 +304,12 @@ class LostCheck(LossRule):
 
     ## Example
     With `--target onnx`:
+    ```python --target onnx
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            torch.ops.aten._assert_async.msg((x > -100).all(), "x must be above -100")
+            return x + 3
+    ```
     ```graph target=onnx
     graph(%ok: b8[]):
       aten._assert_async.msg(%ok, "must hold")
@@ -212,6 +318,11 @@ class LostCheck(LossRule):
 
     ## Use instead
     Check what the program is given, or what it returns, where it is called.
+    ```python --target onnx
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x + 3, (x > -100).all()  # the caller looks at it
+    ```
     """
 
     code = "GL607"
@@ -223,7 +334,20 @@ class LostCheck(LossRule):
             rule = plain_check(site)
             action = view.profile.actions.get(rule) if rule is not None else None
             if rule is not None and (action is None or action.fix not in ("strip", "refuse")) and may_fire(view, site):
-                yield from self.lost(view, f"{site.name} is not run", site, rule=rule)
+                what = f"{site.name}: runtime check{asserted_text(site)} is lost, invalid values raise no error"
+                yield from self.lost(view, what, site, no_fix("the consumer runs no form of the check"), rule=rule)
+
+
+def _refused(view: ProgramView) -> dict[Storage, str]:
+    """The storages whose writes a target wants to stay, whatever becomes of state, and why."""
+    found: dict[Storage, str] = {}
+    for write in view.writes:
+        op = write.site.op
+        if op is not None and (op.is_custom or write.argument not in op.writes):
+            action = view.profile.actions.get((MutableCustomOp if op.is_custom else HiddenUpdate).code)
+            if action is not None and action.fix in ("keep", "refuse"):
+                found.update((ref.storage, f"{action.target}: {action.because}") for ref in write.refs)
+    return found
 
 
 def _named(storage: Storage) -> str:
@@ -236,8 +360,3 @@ def _begins_with_zeros(view: ProgramView, storage: Storage) -> bool | None:
     meta = view.program.graph.meta(storage.value)
     size = item_size(meta.dtype) if meta is not None else None
     return held.is_zero(size) if held is not None and size else None
-
-
-def _written(view: ProgramView, kinds: tuple[StorageKind, ...]) -> Iterator[tuple[Storage, Site | None]]:
-    """The inputs of these kinds that the program writes."""
-    return ((storage, site) for storage, site in view.written_inputs.items() if storage.kind in kinds)

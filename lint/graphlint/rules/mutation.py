@@ -90,6 +90,13 @@ class InPlaceOp(MutationRule):
     effects use the value from before the write.
 
     ## Example
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            y = x * 2
+            y += 1
+            return y
+    ```
     ```graph
     graph(%x: f32[3, 4]):
       %y: f32[3, 4] = aten.mul.Tensor(%x, 2)
@@ -98,6 +105,13 @@ class InPlaceOp(MutationRule):
     ```
 
     ## Use instead
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            y = x * 2
+            y = y + 1
+            return y
+    ```
     ```graph
     graph(%x: f32[3, 4]):
       %y: f32[3, 4] = aten.mul.Tensor(%x, 2)
@@ -145,6 +159,11 @@ class InputMutation(MutationRule):
     (pytorch/executorch#11870).
 
     ## Example
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x.relu_()
+    ```
     ```graph
     graph(%x: f32[3, 4]):
       %relu_: f32[3, 4] = aten.relu_.default(%x)
@@ -153,6 +172,11 @@ class InputMutation(MutationRule):
 
     ## Use instead
     A mutation output, which says in the signature what is written:
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x.relu()
+    ```
     ```graph
     graph(%x: f32[3, 4]):
       %relu: f32[3, 4] = aten.relu.default(%x)
@@ -176,6 +200,19 @@ class BufferMutation(MutationRule):
     and every later one wrong (pytorch/TensorRT#4459, pytorch/executorch#3788).
 
     ## Example
+    ```python
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("cache", torch.zeros(1, 8, 4))
+
+        def forward(self, x, position):
+            self.cache[:, position] = x
+            return self.cache.sum(1)
+
+
+    model, inputs = Model(), (torch.randn(1, 2, 4), torch.tensor([0, 1]))
+    ```
     ```graph
     graph(%b_cache: f32[1, 8, 4] = buffer "cache", %x: f32[1, 4]):
       %slot: f32[1, 4]{32, 1} = aten.select.int(%b_cache, 1, 0)
@@ -184,6 +221,15 @@ class BufferMutation(MutationRule):
     ```
 
     ## Use instead
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x, position, cache):
+            cache = cache.index_copy(1, position, x)
+            return cache.sum(1), cache
+
+
+    model, inputs = Model(), (torch.randn(1, 2, 4), torch.tensor([0, 1]), torch.zeros(1, 8, 4))
+    ```
     ```graph
     graph(%b_cache: f32[1, 8, 4] = buffer "cache", %x: f32[1, 4]):
       %cache: f32[1, 8, 4] = aten.select_scatter.default(%b_cache, %x, 1, 0)
@@ -207,6 +253,17 @@ class ParameterMutation(MutationRule):
     the weights from before it.
 
     ## Example
+    ```python
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.ones(4))
+
+        def forward(self, x):
+            with torch.no_grad():
+                self.scale.mul_(0.5)
+            return x * self.scale
+    ```
     ```graph
     graph(%p_scale: f32[4] = parameter "scale", %x: f32[3, 4]):
       %mul_: f32[4] = aten.mul_.Tensor(%p_scale, 0.5)
@@ -215,6 +272,18 @@ class ParameterMutation(MutationRule):
     ```
 
     ## Use instead
+    ```python
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.ones(4))
+
+        def forward(self, x, decay):
+            return x * (self.scale * decay)
+
+
+    model, inputs = Model(), (torch.randn(3, 4), torch.tensor(0.5))
+    ```
     ```graph
     graph(%p_scale: f32[4] = parameter "scale", %x: f32[3, 4]):
       %scale: f32[4] = aten.mul.Tensor(%p_scale, 0.5)
@@ -240,6 +309,16 @@ class ConstantMutation(MutationRule):
     refuses it.
 
     ## Example
+    ```python
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.seen = torch.zeros(3, 4)  # no buffer: export lifts it as a constant
+
+        def forward(self, x):
+            self.seen.add_(x)
+            return self.seen * 2
+    ```
     ```graph
     graph(%c_seen: f32[4] = tensor_constant "seen", %x: f32[4]):
       %add_: f32[4] = aten.add_.Tensor(%c_seen, %x)
@@ -248,6 +327,15 @@ class ConstantMutation(MutationRule):
 
     ## Use instead
     Register the tensor as a (non-persistent) buffer:
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x, seen):
+            seen = seen + x
+            return seen * 2, seen
+
+
+    model, inputs = Model(), (torch.randn(3, 4), torch.zeros(3, 4))
+    ```
     ```graph
     graph(%b_seen: f32[4] = buffer "seen" non-persistent, %x: f32[4]):
       %add: f32[4] = aten.add.Tensor(%b_seen, %x)
@@ -272,6 +360,13 @@ class OutVariant(MutationRule):
     is a buffer, parameter, constant or user input, the rule on that storage reports it too.
 
     ## Example
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            out = torch.empty_like(x)
+            torch.add(x, 1, out=out)
+            return out
+    ```
     ```graph
     graph(%x: f32[3, 4]):
       %out: f32[3, 4] = aten.empty_like.default(%x)
@@ -280,6 +375,11 @@ class OutVariant(MutationRule):
     ```
 
     ## Use instead
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return torch.add(x, 1)
+    ```
     ```graph
     graph(%x: f32[3, 4]):
       %add: f32[3, 4] = aten.add.Tensor(%x, 1)
@@ -297,7 +397,7 @@ class HiddenUpdate(Rule):
     """A normalization that updates its running statistics without its schema saying so.
 
     ## What it does
-    Flags `batch_norm` in training mode, `instance_norm` with running statistics and the like.
+    Flags `batch_norm` in train mode, `instance_norm` with running statistics and the like.
 
     ## Why is this bad?
     The schema promises a pure function, so every tool that trusts schemas loses the update: the statistics stay
@@ -305,6 +405,15 @@ class HiddenUpdate(Rule):
     exported without `.eval()`.
 
     ## Example
+    ```python
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm = torch.nn.BatchNorm1d(4)
+
+        def forward(self, x):
+            return self.norm(x)
+    ```
     ```graph
     graph(%b_mean: f32[4] = buffer "mean", %b_var: f32[4] = buffer "var", %x: f32[2, 4]):
       %y: f32[2, 4] = aten.batch_norm.default(%x, None, None, %b_mean, %b_var, True, 0.1, 1e-05, True)
@@ -312,6 +421,18 @@ class HiddenUpdate(Rule):
     ```
 
     ## Use instead
+    ```python
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm = torch.nn.BatchNorm1d(4)
+
+        def forward(self, x):
+            return self.norm(x)
+
+
+    model, inputs = Model().eval(), (torch.randn(3, 4),)
+    ```
     ```graph
     graph(%b_mean: f32[4] = buffer "mean", %b_var: f32[4] = buffer "var", %x: f32[2, 4]):
       %y: f32[2, 4] = aten.batch_norm.default(%x, None, None, %b_mean, %b_var, False, 0.1, 1e-05, True)

@@ -18,6 +18,12 @@ class Print(Rule):
     Printing is an effect that no value depends on. Backends drop it or fail on it.
 
     ## Example
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            torch.ops.aten._print("step")
+            return x + 1
+    ```
     ```graph
     graph(%x: f32[3, 4]):
       aten._print.default("step")
@@ -26,6 +32,11 @@ class Print(Rule):
 
     ## Use instead
     Remove the call before the export.
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x + 1
+    ```
 
     ## Fix safety
     Unsafe: the op is removed, so nothing is printed any more.

@@ -11,7 +11,7 @@ from graphlint.semantics.sites import Site
 
 
 class GradModeRegion(Rule):
-    """A region that switches gradients on or off.
+    """A region that turns gradients on or off.
 
     ## What it does
     Flags `wrap_with_set_grad_enabled`, which export writes for `torch.no_grad()` and the like.
@@ -20,6 +20,13 @@ class GradModeRegion(Rule):
     Backends do not know the op (pytorch/executorch#22069), although a forward pass computes the same without it.
 
     ## Example
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            with torch.no_grad():
+                scale = x.abs().amax()
+            return x / scale
+    ```
     ```graph
     graph(%x: f32[4]):
       %z: f32[4] = higher_order.wrap_with_set_grad_enabled(False, @region, %x)
@@ -30,6 +37,12 @@ class GradModeRegion(Rule):
     ```
 
     ## Use instead
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            scale = x.abs().amax().detach()
+            return x / scale
+    ```
     ```graph
     graph(%x: f32[4]):
       %mul: f32[4] = aten.mul.Tensor(%x, 2)
@@ -55,7 +68,7 @@ class GradModeRegion(Rule):
             if site.op is not None and site.op.region == "gradients":
                 enabled = site.node.inputs[0].arg.as_bool if site.node.inputs else None
                 mode = {True: "on", False: "off"}.get(enabled) if enabled is not None else None
-                what = f"{site.name} switches gradients {mode}" if mode else f"{site.name} switches gradients"
+                what = f"{site.name} turns gradients {mode}" if mode else f"{site.name} turns gradients"
                 yield Finding(what, self.fix_for(view, site), site)
 
     def fix_for(self, view: ProgramView, site: Site) -> Fix:
@@ -75,6 +88,15 @@ class AutocastRegion(Rule):
     the op (pytorch/pytorch#136545).
 
     ## Example
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                return x @ x
+
+
+    model, inputs = Model(), (torch.randn(4, 4),)
+    ```
     ```graph
     graph(%x: f32[4, 4]):
       %z: bf16[4, 4] = higher_order.wrap_with_autocast("cpu", torch.bfloat16, True, True, @region, %x)
@@ -85,6 +107,15 @@ class AutocastRegion(Rule):
     ```
 
     ## Use instead
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            x = x.bfloat16()
+            return x @ x
+
+
+    model, inputs = Model(), (torch.randn(4, 4),)
+    ```
     ```graph
     graph(%x: f32[4, 4]):
       %left: bf16[4, 4] = aten._to_copy.default(%x, dtype=torch.bfloat16)
@@ -110,7 +141,7 @@ class AutocastRegion(Rule):
         """One finding for each region."""
         for site in view.sites:
             if site.op is not None and site.op.region == "autocast":
-                yield Finding(f"{site.name} leaves dtypes to the running torch", self.fix_for(view, site), site)
+                yield Finding(f"{site.name} lets the running torch choose dtypes", self.fix_for(view, site), site)
 
     def fix_for(self, view: ProgramView, site: Site) -> Fix:
         """Inlined, unless something keeps it."""
@@ -123,12 +154,25 @@ class DeadEffect(Rule):
 
     ## What it does
     Flags calls of subgraphs (`cond`, `while_loop`, regions) that hold an effect (a check, a print, a write)
-    while no later op and no output uses any of the call's results.
+    while no output uses any of the call's results, and no op that is not dead itself.
 
     ## Why is this bad?
     Dead-code elimination takes the whole call away, and the effect with it.
 
     ## Example
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, wanted, x):
+            def check(x):
+                torch.ops.aten._assert_async.msg(x.any(), "x is zero")
+                return x.sin()
+
+            torch.cond(wanted, check, torch.cos, (x,))  # the result is unused
+            return x + 1
+
+
+    model, inputs = Model(), (torch.tensor(True), torch.randn(4))
+    ```
     ```graph
     graph(%p: b8[], %x: f32[4]):
       %unused: f32[4] = higher_order.cond(%p, @yes, @no, [%x])
@@ -141,6 +185,17 @@ class DeadEffect(Rule):
           %cos: f32[4] = aten.cos.default(%x)
           return %cos
       return %x
+    ```
+
+    ## Use instead
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, wanted, x):
+            torch.ops.aten._assert_async.msg(~wanted | x.any(), "x is zero")
+            return x + 1
+
+
+    model, inputs = Model(), (torch.tensor(True), torch.randn(4))
     ```
     """
 
@@ -155,12 +210,12 @@ class DeadEffect(Rule):
             if op is not None and (op.effect or op.returns_nothing or op.written(site.node)):
                 for caller in site.scope.callers():
                     effects.setdefault(caller.position, site)
-        dead: list[Site] = []
+        dead: set[int] = set()
         for site in view.sites:
             effect = effects.get(site.position)
-            if effect is None or view.is_used(site) or any(caller in dead for caller in site.scope.callers()):
+            if effect is None or view.is_used(site) or any(caller.position in dead for caller in site.scope.callers()):
                 continue
-            dead.append(site)
+            dead.add(site.position)
             message = f"the results of {site.name} are unused: dead-code elimination may remove {effect.name} inside it"
             yield Finding(message, no_fix("the effect inside has to be fixed first"), site)
 

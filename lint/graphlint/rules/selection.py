@@ -16,7 +16,7 @@ from graphlint.rules.diagnostics import Severity
 from graphlint.rules.files import UNREADABLE
 from graphlint.rules.losses import LossRule
 from graphlint.rules.registry import RULES
-from graphlint.rules.settings import Loss
+from graphlint.rules.settings import Loss, wrong
 
 NAMESPACE = "GL"
 CODE_LENGTH = len("GL103")
@@ -92,7 +92,8 @@ def find_rule(wanted: str) -> Rule:
     for rule in RULES:
         if wanted.upper() == rule.code or wanted.lower() == rule.name:
             return rule
-    raise ConfigError(f"unknown rule '{wanted}'{did_you_mean(wanted, codes_and_names())}")
+    hint = did_you_mean(wanted, codes_and_names()) or "; `graphlint rules` lists them"
+    raise ConfigError(f"no rule is called '{wanted}'{hint}")
 
 
 def did_you_mean(wanted: str, known: Iterable[str]) -> str:
@@ -135,10 +136,9 @@ def _expand(selectors: Iterable[str], key: str, origin: str) -> Iterator[tuple[s
             one.code for one in RULES if selector in ("ALL", one.name) or (begins and one.code.startswith(selector))
         )
         if not codes:
-            where = f" of {origin}" if origin else ""
             prefixes = ["ALL", *(one.code[:end] for one in RULES for end in range(len(NAMESPACE) + 1, CODE_LENGTH))]
             hint = did_you_mean(selector, codes_and_names()) or did_you_mean(selector, prefixes)
-            raise ConfigError(f"unknown rule selector '{selector}' in {key}{where}{hint}")
+            raise wrong(origin, key, f"no rule is called '{selector}'{hint or '; `graphlint rules` lists them'}")
         yield selector, codes
 
 

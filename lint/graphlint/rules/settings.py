@@ -33,8 +33,8 @@ first, by permuted views; a conversion (``to``) always copies. Empty: nothing do
 Where = Literal["", "gaps", "masks", "integers", "whole", "numbers", "clipped"]
 """Where an op is refused: always; where a list of tensors that it is given leaves some out, as ``x[:, i] = y`` does
 (``gaps``); where it is indexed by a mask (``masks``); where it makes integers (``integers``); where it is given no
-dimensions (``whole``); where it is given a number that data tell (``numbers``); where the size of its result is such a
-number, clipped to what its operand has (``clipped``), as ``x[:n]`` without a check of ``n``.
+dimensions (``whole``); where it is given a number that depends on data (``numbers``); where the size of its result is
+such a number, clipped to what its operand has (``clipped``), as ``x[:n]`` without a check of ``n``.
 """
 
 
@@ -274,8 +274,29 @@ class Settings(msgspec.Struct, frozen=True):
     acceptance: Acceptance = Acceptance()
 
 
+class OptionError(ConfigError):
+    """An option of the command line that is not understood."""
+
+
+COMMAND_LINE: Final = "the command line"
+INLINE: Final = "--config"
+"""Where keys are said that stand in no file."""
+
+
+def wrong(origin: str, key: str, what: str) -> ConfigError:
+    """The error that ``what`` is wrong with a key, or with all of what a source says where ``key`` is empty. ``origin``
+    is the source: a file, ``COMMAND_LINE``, ``INLINE``, or nothing.
+    """
+    if origin == COMMAND_LINE:
+        return OptionError(f"invalid value for '--{key}': {what}")
+    said = ": ".join(filter(None, (key, what)))
+    if origin == INLINE:
+        return OptionError(f"invalid value for '{INLINE}': {said}")
+    return ConfigError(f"{origin}: {said}" if origin else said)
+
+
 def parse_toml(content: bytes, name: str) -> dict[str, Any]:
-    """``content`` as TOML; ``name`` is for messages. Raises ConfigError."""
+    """``content`` as TOML; ``name`` is that of its source. Raises ConfigError."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:
@@ -283,7 +304,7 @@ def parse_toml(content: bytes, name: str) -> dict[str, Any]:
     try:
         table: dict[str, Any] = tomllib.loads(content.decode())
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{name}: not UTF-8 at byte {error.start}") from None
+        raise wrong(name, "", f"not UTF-8 at byte {error.start}") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{name}: not valid TOML: {error}") from None
+        raise wrong(name, "", f"not valid TOML: {error}") from None
     return table

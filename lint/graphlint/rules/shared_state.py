@@ -42,20 +42,12 @@ def _merge(view: ProgramView, sites: Sequence[Site]) -> Made:
 
     names = _names(view)
     chosen = {storage for storage in names if view.written_inputs[storage] in (None, *sites)}
-    stays = _stays(view) if chosen else {}
-    chosen = {one for one in chosen if one not in stays and _obstacle(view, names[one]) is None}
+    chosen = {one for one in chosen if one not in view.stays and _obstacle(view, names[one]) is None}
     positions = _writes(view, chosen)
     program = view.plan_of(positions).assemble() if positions else view.program
     others = {name: names[storage][0][0] for storage in chosen for name, _ in names[storage][1:]}
     lost = {one.site.position: one.site.node.target for one in view.writes if one.site.position in positions}
     return Made(merged_inputs(program, others), lost=tuple(lost.values()))
-
-
-def _stays(view: ProgramView) -> dict[Storage, str]:
-    """The storages whose writes cannot become functional, and why."""
-    blocked = view.write_plan.blocked if view.writes else {}
-    writes = [one for one in reversed(view.writes) if one.site.position in blocked]
-    return {ref.storage: blocked[one.site.position] for one in writes for ref in one.refs}
 
 
 def _obstacle(view: ProgramView, names: Sequence[tuple[str, str]]) -> str | None:
@@ -85,6 +77,25 @@ class SharedState(Rule):
 
     ## Example
     With `--target inductor`, where `one.keys` and `two.keys` are stored as one tensor:
+    ```python --target inductor
+    class Layer(torch.nn.Module):
+        def __init__(self, keys):
+            super().__init__()
+            self.register_buffer("keys", keys)
+
+        def forward(self, x):
+            return self.keys.add_(x)
+
+
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            keys = torch.zeros(3, 4)
+            self.one, self.two = Layer(keys), Layer(keys)  # one tensor, two names
+
+        def forward(self, x):
+            return self.one(x) + self.two.keys
+    ```
     ```graph target=inductor
     graph(%b_one: f32[4] = buffer "one.keys", %b_two: f32[4] = buffer "two.keys", %x: f32[4]):
       %add_: f32[4] = aten.add_.Tensor(%b_one, %x)
@@ -93,6 +104,21 @@ class SharedState(Rule):
     ```
 
     ## Use instead
+    ```python --target inductor
+    class Layer(torch.nn.Module):
+        def forward(self, keys, x):
+            return keys.add_(x)
+
+
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("keys", torch.zeros(3, 4))  # the layers are handed what they share
+            self.one = Layer()
+
+        def forward(self, x):
+            return self.one(self.keys, x) + self.keys
+    ```
     ```graph target=inductor
     graph(%b_one: f32[4] = buffer "one.keys", %x: f32[4]):
       %add: f32[4] = aten.add.Tensor(%b_one, %x)
@@ -115,12 +141,11 @@ class SharedState(Rule):
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each such tensor."""
         found = _names(view)
-        stays = _stays(view) if found else {}
         for storage, names in found.items():
             (_, first), *others = names
             site = view.written_inputs[storage]
             listed = ", ".join(f"'{name}'" for _, name in others)
-            obstacle = stays.get(storage) or _obstacle(view, names)
+            obstacle = view.stays.get(storage) or _obstacle(view, names)
             what = f"becomes functional, and '{first}' stands for {listed}, which is gone from the state dict"
             fix = no_fix(obstacle) if obstacle is not None else Fix("safe", what)
-            yield Finding(f"{storage.kind} '{first}' is written, and has another name: {listed}", fix, site)
+            yield Finding(f"{storage.kind} '{first}' is written, and shares its memory with {listed}", fix, site)

@@ -30,13 +30,20 @@ class RefusedDtype(Rule):
     extends = "executorch"
     dtypes = ["float32", "int64", "bool"]
     ```
-    With `--target phone`, of which `aten.to.dtype` makes float64:
-    ```python
-    y = x.to(torch.float64)
+    With `--target phone`, where `double` makes float64:
+    ```python --config 'targets.phone = { dtypes = ["float32", "int64", "bool"] }' --target phone
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x.double().sum()
     ```
 
     ## Use instead
     A dtype that the target takes.
+    ```python --config 'targets.phone = { dtypes = ["float32", "int64", "bool"] }' --target phone
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x.sum()
+    ```
     """
 
     code = "GL608"
@@ -80,7 +87,7 @@ class TooManyNodes(Rule):
     """A program of more nodes than a target takes.
 
     ## What it does
-    Flags programs that have more nodes, those of graphs within the graph included, than the target takes (`max-nodes`
+    Flags programs that have more nodes, those of subgraphs included, than the target takes (`max-nodes`
     of a target of one's own). `graphlint show` prints how many there are.
 
     ## Why is this bad?
@@ -92,9 +99,21 @@ class TooManyNodes(Rule):
     extends = "executorch"
     max-nodes = 5000
     ```
+    ```python --config 'targets.phone.max-nodes = 3' --target phone
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            for _ in range(4):
+                x = x + 1
+            return x
+    ```
 
     ## Use instead
     A smaller model, or several.
+    ```python --config 'targets.phone.max-nodes = 3' --target phone
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x + 4
+    ```
     """
 
     code = "GL609"

@@ -32,6 +32,11 @@ class RefusedByTarget(Rule):
 
     ## Example
     With `--target onnx`:
+    ```python --target onnx
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return torch.masked_select(x, x > 0).sum()
+    ```
     ```graph target=onnx
     graph(%b_dep_token: f32[] = buffer "dep_token" non-persistent, %ok: b8[]):
       %dep_token0: f32[] = aten._make_dep_token.default()
@@ -40,6 +45,11 @@ class RefusedByTarget(Rule):
     ```
 
     ## Use instead
+    ```python --target onnx
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return torch.where(x > 0, x, 0).sum()
+    ```
     ```graph target=onnx
     graph(%ok: b8[]):
       aten._assert_async.msg(%ok, "must hold")

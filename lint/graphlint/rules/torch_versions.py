@@ -29,10 +29,18 @@ class UnavailableOp(Rule):
 
     ## Why is this bad?
     torch refuses a program with an op that it does not have when it loads it. An argument that its overload does not
-    have is dropped without a word, and another value than the default is then lost.
+    have is dropped silently, and another value than the default is then lost.
 
     ## Example
     With `--requires-torch '>=2.9'`:
+    ```python --requires-torch '>=2.9'
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return torch.cholesky(x)
+
+
+    model, inputs = Model(), (torch.eye(3),)
+    ```
     ```graph requires-torch=>=2.9
     graph(%x: f32[3, 3]):
       %cholesky: f32[3, 3] = aten.cholesky.default(%x)
@@ -40,6 +48,14 @@ class UnavailableOp(Rule):
     ```
 
     ## Use instead
+    ```python --requires-torch '>=2.9'
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return torch.linalg.cholesky(x)
+
+
+    model, inputs = Model(), (torch.eye(3),)
+    ```
     ```graph requires-torch=>=2.9
     graph(%x: f32[3, 3]):
       %linalg_cholesky: f32[3, 3] = aten.linalg_cholesky.default(%x)

@@ -1,4 +1,4 @@
-"""GL309: programs that were exported in training mode."""
+"""GL309: programs that were exported in train mode."""
 
 from collections.abc import Iterator, Sequence
 
@@ -18,17 +18,26 @@ def _evaluate(view: ProgramView, sites: Sequence[Site]) -> Made:
 
 
 class TrainMode(Rule):
-    """A program that was exported in training mode.
+    """A program that was exported in train mode.
 
     ## What it does
-    Flags programs with dropout, batch norm and the like as they are in training mode: once, before all other findings,
-    with how many there are. GL303 tells of each dropout, GL107 of each update of statistics.
+    Flags programs with dropout, batch norm and the like as they are in train mode: once, before all other findings,
+    with how many there are. GL303 reports each dropout, GL107 each update of statistics.
 
     ## Why is this bad?
     Usually `.eval()` was forgotten before the export: the artifact drops activations at inference, normalizes by what
     else is in the batch, and changes its statistics with each call (pytorch/executorch#1062, pytorch/pytorch#151726).
 
     ## Example
+    ```python
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = torch.nn.Sequential(torch.nn.BatchNorm1d(4), torch.nn.Dropout(0.5))
+
+        def forward(self, x):
+            return self.layers(x)
+    ```
     ```graph
     graph(%b_mean: f32[4] = buffer "mean", %b_var: f32[4] = buffer "var", %x: f32[2, 4]):
       %y: f32[2, 4] = aten.batch_norm.default(%x, None, None, %b_mean, %b_var, True, 0.1, 1e-05, True)
@@ -37,6 +46,18 @@ class TrainMode(Rule):
     ```
 
     ## Use instead
+    ```python
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = torch.nn.Sequential(torch.nn.BatchNorm1d(4), torch.nn.Dropout(0.5))
+
+        def forward(self, x):
+            return self.layers(x)
+
+
+    model, inputs = Model().eval(), (torch.randn(3, 4),)
+    ```
     ```graph
     graph(%b_mean: f32[4] = buffer "mean", %b_var: f32[4] = buffer "var", %x: f32[2, 4]):
       %y: f32[2, 4] = aten.batch_norm.default(%x, None, None, %b_mean, %b_var, False, 0.1, 1e-05, True)

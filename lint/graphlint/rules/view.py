@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from graphlint.passes.functionalize.program import Plan
     from graphlint.passes.restoring import Restoration
     from graphlint.semantics.autocast import AutocastRegions
+    from graphlint.semantics.memory import Storage
     from graphlint.semantics.state import Target
 
 
@@ -54,6 +55,25 @@ class ProgramView(Analysis):
         from graphlint.semantics.state import state_obstacles
 
         return state_obstacles(self, self.restoration.buffers)
+
+    @cached_property
+    def stays(self) -> dict[Storage, str]:
+        """The storages whose writes cannot become functional, and why."""
+        blocked = self.write_plan.blocked if self.has_writes else {}
+        writes = [one for one in reversed(self.writes) if one.site.position in blocked]
+        return {ref.storage: blocked[one.site.position] for one in writes for ref in one.refs}
+
+    def lifting_obstacle(self, storage: Storage) -> str | None:
+        """Why an input that the program writes cannot become an input and an output, or None."""
+        whole, sharing = self._lifting_obstacles
+        return self.stays.get(storage) or whole or sharing.get(storage.value)
+
+    @cached_property
+    def _lifting_obstacles(self) -> tuple[str | None, dict[str, str]]:
+        """Those of the whole program, and of each input."""
+        from graphlint.semantics.state import interface_obstacle, sharing_obstacles
+
+        return interface_obstacle(self.program), sharing_obstacles(self)
 
     @cached_property
     def autocast(self) -> AutocastRegions:

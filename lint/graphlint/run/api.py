@@ -221,7 +221,7 @@ def _processed(
 
 def _changing(path: Path, *, diff: bool) -> Action:
     if is_url(os.fspath(path)) and not diff:
-        raise ConfigError(f"{os.fspath(path)} cannot be written to: take a local copy, or ask for the diff")
+        raise ConfigError(f"{os.fspath(path)} cannot be written to: copy it first, or ask for the diff")
     return "diff" if diff else "fix"
 
 
@@ -251,4 +251,4 @@ def _resolver(options: Mapping[str, Any], known: Any) -> tuple[Resolver, Reviewe
         own = msgspec.convert(checked(plain, dict[str, OwnTarget], "targets"), dict[str, OwnTarget])
     given = configured({**options, "ops": declared, "targets": own})
     isolated = options.get("isolated", False)
-    return Resolver(given, (), options.get("config"), isolated=isolated, origin="the call"), Reviewer()
+    return Resolver(given, (), options.get("config"), isolated=isolated, origin=""), Reviewer()

@@ -16,7 +16,7 @@ from graphlint.ops.declared import DeclaredOp
 from graphlint.report.formats.registry import check_stdout, parse
 from graphlint.rules.diagnostics import Severity
 from graphlint.rules.selection import did_you_mean, split_selectors
-from graphlint.rules.settings import Checks, Loss, OwnTarget, State, TokenSink, parse_toml
+from graphlint.rules.settings import Checks, Loss, OwnTarget, State, TokenSink, parse_toml, wrong
 
 FILE_NAMES: Final = (".graphlint.toml", "graphlint.toml", "pyproject.toml")
 """In the order of preference within one folder."""
@@ -183,7 +183,7 @@ def check(table: Any, path: str, prefix: str) -> Configuration:
         except ConfigError as error:
             raise ConfigError(f"{_dotted(prefix, 'output-format')}: {error}") from None
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+        raise wrong(path, "", str(error)) from None
     return msgspec.convert({**values, **values.get("fix", {})}, Configuration)
 
 

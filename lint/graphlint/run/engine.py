@@ -13,6 +13,7 @@ import msgspec
 
 from graphlint.artifact.artifact import Artifact, ProgramEntry, open_artifact
 from graphlint.artifact.errors import (
+    HALF_SAVED,
     ArtifactError,
     FixValidationError,
     LfsPointerError,
@@ -179,10 +180,11 @@ class _Run:
         if kind == "restore":
             self._notes += (f"{what}: {advice}" for what, advice in stale)
         else:
-            about = (
+            about = [
                 _about_file(StaleCompanion, self._path, self._settings, what, advice, None) for what, advice in stale
-            )
+            ]
             self._found["diagnostics"] += about
+            self._found["brought"] += about
 
     def _each(self, work: Callable[[ProgramEntry, Document], None]) -> None:
         if self._artifact.note:
@@ -194,7 +196,7 @@ class _Run:
                 work(entry, document)
             except ArtifactError as error:
                 self._found["diagnostics"] += _unreadable(error, self._path, self._settings, entry.name)
-                if error.advice == ArtifactError.advice and CodeInArtifact.code in self._settings.enabled:
+                if not error.refused and CodeInArtifact.code in self._settings.enabled:
                     what = find_unread_code(self._artifact, entry)
                     self._code += [] if what is None else [_about_code(self._path, self._settings, what, entry.member)]
 
@@ -234,6 +236,8 @@ class _Run:
         self._found["before"] += result.before if self._review is not None else ()
         self._found["diagnostics"] += result.remaining
         self._found["fixed"] += result.fixed
+        self._found["brought"] += result.brought
+        self._found["gone"] += result.gone
         self._notes += result.notes
         self._idle += result.idle
         if self._settings.illustrate:
@@ -342,12 +346,20 @@ class _Run:
 def _diff(name: str, before: Document, after: Document, afterwards: str) -> list[str]:
     from graphlint.report.comparison.alignment import unified_diff
     from graphlint.report.formats.escaping import printable
-    from graphlint.report.graphs.text import program_lines
+    from graphlint.report.graphs.text import Line, program_lines
 
-    # A line break in a name must not begin a line of the diff.
-    old, new = ([f"{printable(line.text)}\n" for line in program_lines(one.program)] for one in (before, after))
+    def spelled(line: Line | str) -> str:
+        # A line break in a name must not begin a line of the diff.
+        return line if isinstance(line, str) else f"{printable(line.text)}\n"
+
+    # What a fix leaves alone is the same node in both: nobody needs its text but beside a change.
+    old, new = (list(program_lines(one.program)) for one in (before, after))
+    nodes = {id(line.node): line for line in old if line.node is not None}
+    right = [kept if (kept := nodes.get(id(line.node))) and line.told_by(kept) else spelled(line) for line in new]
+    both = set(map(id, right))
+    left = [line if id(line) in both else spelled(line) for line in old]
     name = printable(name)
-    return list(unified_diff(old, new, f"{name} (as it is)", f"{name} ({afterwards})"))
+    return list(unified_diff(left, right, f"{name} (as it is)", f"{name} ({afterwards})", spelled))
 
 
 def _unreadable(
@@ -362,7 +374,7 @@ def _unreadable(
 
 def _without_programs(artifact: Artifact, path: str, settings: Settings) -> tuple[Diagnostic, ...]:
     if not artifact.compiled:
-        return _unreadable(ArtifactError(artifact.note), path, settings)
+        return _unreadable(ArtifactError(artifact.note, advice=HALF_SAVED), path, settings)
     if NoPrograms.code not in settings.enabled:
         return ()
     libraries = sum(name.endswith((".so", ".dylib", ".dll", ".pyd")) for name in artifact.compiled)
@@ -372,7 +384,7 @@ def _without_programs(artifact: Artifact, path: str, settings: Settings) -> tupl
         else ""
     )
     message = f"nothing to lint: it is {artifact.note}{native}"
-    return (_about_file(NoPrograms, path, settings, message, "load it only if you trust where it comes from", None),)
+    return (_about_file(NoPrograms, path, settings, message, "lint the program that it was compiled from", None),)
 
 
 def _about_code(path: str, settings: Settings, what: str, member: str) -> Diagnostic:

@@ -26,8 +26,8 @@ import msgspec
 NAME: Final = "graphlint.json"
 VERSION: Final = 1
 FOREIGN: Final = (
-    f"the extra file {NAME} is no record of this version of graphlint: it is left as it is, and what is done goes "
-    "unrecorded"
+    f"the extra file {NAME} is no record that this version of graphlint reads: it is kept, and this change is not "
+    "recorded"
 )
 
 

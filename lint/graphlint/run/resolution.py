@@ -33,6 +33,8 @@ from graphlint.rules.selection import (
     severities,
 )
 from graphlint.rules.settings import (
+    COMMAND_LINE,
+    INLINE,
     Acceptance,
     Checks,
     OpRow,
@@ -42,6 +44,7 @@ from graphlint.rules.settings import (
     Settings,
     TargetAction,
     parse_toml,
+    wrong,
 )
 from graphlint.run import config
 from graphlint.run.config import ConfigFile, Configuration
@@ -50,7 +53,6 @@ from graphlint.run.globs import matches
 if TYPE_CHECKING:
     from graphlint.rules.targets.model import Target
 
-COMMAND_LINE: Final = "the command line"
 CACHE_FOLDER: Final = ".graphlint_cache"
 _EXCLUDED: Final = (
     ".bzr .direnv .eggs .git .git-rewrite .graphlint_cache .hg .hypothesis .ipynb_checkpoints .mypy_cache .nox .pyenv "
@@ -119,8 +121,8 @@ class Resolver:
             raise ConfigError(f"{file}: there is no [tool.graphlint] in it")
         self._overrides = []
         for text in inline:
-            table = parse_toml(text.encode("utf-8", "surrogateescape"), f"--config '{text}'")
-            self._overrides.append(ConfigFile("--config", self._folder, config.check(table, "--config", ""), said=True))
+            table = parse_toml(text.encode("utf-8", "surrogateescape"), INLINE)
+            self._overrides.append(ConfigFile(INLINE, self._folder, config.check(table, INLINE, ""), said=True))
         self._overrides.append(ConfigFile(origin, self._folder, options, said=True))
         self._files: dict[str, ConfigFile | None] = {}
         self._resolved: dict[str, Resolved] = {}
@@ -195,7 +197,7 @@ class Resolver:
             ops.update(source.configuration.ops or {})
             limits.update(source.configuration.limits or {})
             for name, one in (source.configuration.targets or {}).items():
-                declared[name] = (_named(source, f"targets.{name}"), one)
+                declared[name] = (": ".join(filter(None, (source.path, f"targets.{name}"))), one)
             exclude += _patterns(source, source.configuration.extend_exclude)
         own = _own_targets(declared)
         said = Configuration(**{key: _last(sources, key)[1] for key in Configuration.__struct_fields__})
@@ -222,13 +224,17 @@ class Resolver:
             acceptance=self._acceptance(root, sources),
         )
 
-        def for_targets(names: tuple[str, ...], where: str) -> Settings:
-            return self._targeted(settings, given, _profile(names, own, where, said.checks))
+        def for_targets(names: tuple[str, ...], source: ConfigFile, key: str) -> Settings:
+            try:
+                profile = _profile(names, own, said.checks)
+            except ConfigError as error:
+                raise wrong(source.path, key, str(error)) from None
+            return self._targeted(settings, given, profile)
 
         return Resolved(
-            settings=for_targets(targets or (), _named(targeting, "target")),
+            settings=for_targets(targets or (), targeting, "target"),
             per_file_targets=tuple(
-                (Pattern(glob, single.root), for_targets(names, _named(single, f'per-file-target."{glob}"')))
+                (Pattern(glob, single.root), for_targets(names, single, f'per-file-target."{glob}"'))
                 for glob, names in (single.configuration.per_file_target or {}).items()
             ),
             exclude=exclude,
@@ -296,16 +302,13 @@ def _own_targets(declared: Mapping[str, tuple[str, OwnTarget]]) -> "dict[str, Ta
     return own_targets(declared)
 
 
-def _profile(targets: tuple[str, ...], own: "Mapping[str, Target]", where: str, checks: Checks | None) -> Profile:
-    """What the targets demand together that are named ``where``. Raises ConfigError."""
+def _profile(targets: tuple[str, ...], own: "Mapping[str, Target]", checks: Checks | None) -> Profile:
+    """What the targets demand together. Raises ConfigError."""
     if targets in ((), Profile().targets):
         return Profile(chosen=bool(targets))
     from graphlint.rules.targets.model import profile_of
 
-    try:
-        return profile_of(targets, own, checks)
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from None
+    return profile_of(targets, own, checks)
 
 
 @cache
@@ -375,12 +378,7 @@ def _required_torch(source: ConfigFile, specifier: str | None) -> RequiredTorch 
     try:
         return required(specifier, covered())
     except ConfigError as error:
-        raise ConfigError(f"{_named(source, 'requires-torch')}: {error}") from None
-
-
-def _named(source: ConfigFile, key: str) -> str:
-    """A key as its source spells it."""
-    return f"{source.path}: {'--' if source.path == COMMAND_LINE else ''}{key}"
+        raise wrong(source.path, "requires-torch", str(error)) from None
 
 
 def _patterns(source: ConfigFile, globs: tuple[str, ...] | None) -> tuple[Pattern, ...]:

@@ -36,7 +36,7 @@ def with_keys(text: str, name: str, table: bool, values: Mapping[str, Any]) -> s
         if key in there and _several(there[key]) != _several(value):
             raise ConfigError(
                 f"{name}: {key} is {_toml(there[key])} there, and {_toml(value)} is asked for: change it there, or "
-                "leave it alone"
+                "keep it"
             )
     missing = {key: value for key, value in values.items() if key not in there}
     if not missing:
@@ -56,7 +56,7 @@ def with_keys(text: str, name: str, table: bool, values: Mapping[str, Any]) -> s
     if not same:
         where = "below [tool.graphlint]" if table else "at the top"
         wanted = " and ".join(line.strip() for line in lines)
-        raise ConfigError(f"{name}: its tables are written so that no key can be added by line; write {wanted} {where}")
+        raise ConfigError(f"{name}: cannot add a key to its tables; write {wanted} {where}")
     return made
 
 
@@ -96,6 +96,12 @@ def _toml(value: Any) -> str:
 
 def _several(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
+
+
+def present_hook(text: str | None) -> str:
+    """The id of graphlint's hook in a file for pre-commit; empty where there is none, or there are several."""
+    named = {name for line in (text or "").splitlines() for name in _HOOK.findall(line.partition("#")[0])}
+    return named.pop() if len(named) == 1 else ""
 
 
 def with_hook(text: str | None, hook: str, artifacts: tuple[str, ...]) -> str:

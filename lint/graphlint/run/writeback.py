@@ -114,12 +114,12 @@ def _stale(path: str, other_names: int) -> Iterator[tuple[str, str]]:
     beside = companions(path)
     if beside:
         names = enumerated([repr(name) for name in beside])
-        verb = "holds" if len(beside) == 1 else "hold"
-        yield f"{names} beside it {verb} for what it was before", "sign it again, and make checksums anew"
+        verb = "was" if len(beside) == 1 else "were"
+        yield f"{names} beside it {verb} made for the old file", "sign the new file, and make checksums anew"
     if other_names:
         links = "another name (hard link)" if other_names == 1 else f"{other_names} other names (hard links)"
-        keeps = "keeps" if other_names == 1 else "keep"
-        yield f"{links} of the file {keeps} the content that it had", "link them to the new file, or fix them, too"
+        keeps = "has" if other_names == 1 else "have"
+        yield f"{links} of the file still {keeps} the old content", "link them to the new file, or fix them, too"
 
 
 def _moved_state(

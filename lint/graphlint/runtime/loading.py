@@ -79,8 +79,8 @@ def load_programs(path: str, *, trust: bool = False) -> dict[str, Any]:
     except Exception as error:
         if not trust and "Weights only load failed" in str(error):
             raise VerificationError(
-                "cannot be verified without --trust: torch does not take all its pickles for mere data (they may be of "
-                "another protocol than the default one)"
+                "cannot be verified without --trust: torch refuses some of its pickles as more than data (they may be "
+                "of another protocol than the default)"
             ) from error
         raise VerificationError(
             f"cannot be verified: torch {torch.__version__} does not load it: {_reason(error)}"

@@ -7,7 +7,7 @@ import msgspec
 
 from graphlint.artifact.errors import ArtifactError, DifferenceError, VerificationError
 from graphlint.ops.table import role_of
-from graphlint.report.formats.phrasing import count
+from graphlint.report.formats.phrasing import count, enumerated
 from graphlint.runtime.behaviour import (
     Outcome,
     Runner,
@@ -33,6 +33,8 @@ class Verified(msgspec.Struct, frozen=True):
     """On how many of them they raised (the same)."""
     rounded: int = 0
     """On how many of them floating-point numbers differed by no more than rounding explains."""
+    fed: tuple[str, ...] = ()
+    """What one of the artifacts, or both, has as state among its inputs and outputs: fed from each call to the next."""
 
 
 def verify(
@@ -98,14 +100,22 @@ def _compare_all(
         before, after = (", ".join(sorted(programs)) for programs in (originals, fixed))
         raise DifferenceError(f"the programs are {before} before and {after} after")
     counts = [_compare(name, program, fixed[name], exact, unchecked) for name, program in originals.items()]
-    return Verified(tuple(originals), *map(sum, zip(*counts, strict=True)))
+    handed = [one.handed for programs in (originals, fixed) for one in programs.values() if one.handed is not None]
+    fed = dict.fromkeys(name for one in handed for name in one.initial)
+    calls, raised, rounded = map(sum, zip(*counts, strict=True))
+    return Verified(tuple(originals), calls, raised, rounded, tuple(fed))
 
 
 def describe(verified: Verified) -> str:
     """One line on what was compared."""
     text = f"{count(len(verified.programs), 'program')} did the same on {count(verified.calls, 'input')}"
     text += f", of which {verified.raised} raised" if verified.raised else ""
-    return f"{text}, on {verified.rounded} of them up to rounding" if verified.rounded else text
+    text += f", on {verified.rounded} of them up to rounding" if verified.rounded else ""
+    text += ", each called twice: results, state, written inputs, prints, errors and random numbers were compared"
+    if not verified.fed:
+        return text
+    names = enumerated([repr(name) for name in verified.fed])
+    return f"{text}; each call was given the state that the one before had returned ({names})"
 
 
 def _compare(name: str, original: _Program, fixed: _Program, exact: bool, unchecked: bool) -> tuple[int, int, int]:

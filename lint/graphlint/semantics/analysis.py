@@ -9,7 +9,7 @@ import msgspec
 
 from graphlint.ir.document import Payloads
 from graphlint.ir.edit import every_graph, mutated, mutation_of
-from graphlint.ir.model import Program
+from graphlint.ir.model import Graph, Program
 from graphlint.ops.info import OpInfo
 from graphlint.ops.table import OpTable, check_twins
 from graphlint.semantics.dtypes import Dtypes
@@ -177,11 +177,11 @@ class Analysis:
         return found
 
     def is_used(self, site: Site) -> bool:
-        """Whether a later node or an output of its graph reads one of a node's results."""
+        """Whether dead-code elimination leaves something that reads one of a node's results."""
         graph = site.scope.graph
         reads = self._reads.get(id(graph))
         if reads is None:
-            reads = self._reads[id(graph)] = graph.used()
+            reads = self._reads[id(graph)] = live_reads(graph, self.ops)
         return not reads.isdisjoint(site.node.results())
 
     @cached_property
@@ -218,3 +218,24 @@ class Analysis:
 def has_effect(site: Site) -> bool:
     """Whether a node has an effect other than its writes and draws."""
     return site.op is None or site.op.effect or site.op.returns_nothing
+
+
+def live_reads(graph: Graph, ops: OpTable) -> set[str]:
+    """The values that are read once dead code is eliminated: by the graph's outputs, by nodes with an effect or a
+    random draw of their own, and by nodes whose results are read. What is in a called graph keeps no call alive.
+    """
+    read = {name for output in graph.outputs for name in output.names()}
+    lasting = set(
+        map(id, (graph.nodes[index] for index in graph.of_targets(lambda target: _lasts(ops.lookup(target)))))
+    )
+    for node in reversed(graph.nodes):
+        if id(node) in lasting or not read.isdisjoint(node.results()):
+            read.update(name for operand in node.inputs for name in operand.arg.names())
+    return read
+
+
+def _lasts(op: OpInfo | None) -> bool:
+    """Whether dead-code elimination leaves an op's nodes that nobody reads."""
+    return op is None or bool(
+        op.effect or op.returns_nothing or op.writes or op.hidden_writes is not None or op.random.draws
+    )

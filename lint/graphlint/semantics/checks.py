@@ -12,7 +12,7 @@ from graphlint.semantics.dtypes import UNSURE_DTYPE
 from graphlint.semantics.sites import Site
 from graphlint.semantics.sizes import expression_of
 
-HAS_RESULTS: Final = "this file says that it has results, and this op has none"
+HAS_RESULTS: Final = "the artifact records results, and this op has none"
 
 
 def token_obstacle(program: Program, site: Site, sink: str) -> str | None:
@@ -23,7 +23,7 @@ def token_obstacle(program: Program, site: Site, sink: str) -> str | None:
     if major <= 1:
         return "torch 2.1 wrote this file, and its format has no place for a token"
     if major == 2 and sink == "buffer":
-        return 'files of torch 2.2 have no place for the token\'s buffer; token-sink = "output" would do'
+        return 'files of torch 2.2 have no place for the token\'s buffer: use token-sink = "output"'
     scope = site.scope
     for caller in scope.callers():
         reason = _no_way_through(caller.node, scope.graph)

@@ -7,6 +7,7 @@ from graphlint.ir.edit import mutated, mutation_of
 from graphlint.ir.model import InputSpec, Program
 from graphlint.ir.structure import Interface, leaves
 from graphlint.semantics.analysis import Analysis
+from graphlint.semantics.memory import Storage
 
 OLDEST: Final = (8, 14)
 """The schema of torch 2.9: before, all constants of an archive are in one pickle, out of which no state is taken."""
@@ -25,7 +26,7 @@ def interface_obstacle(program: Program) -> str | None:
     taken = sum(spec.kind in ("user_input", "constant_input") for spec in signature.input_specs)
     returned = sum(spec.kind in ("user_output", "loss_output") for spec in signature.output_specs)
     if (leaves(interface.given), leaves(interface.result)) != (taken, returned):
-        return "its inputs and outputs are not those that its recorded structure has"
+        return "its inputs and outputs do not match its recorded structure"
     return None
 
 
@@ -41,26 +42,39 @@ def state_obstacles(analysis: Analysis, tokens: Collection[str]) -> dict[Target,
         return dict.fromkeys(targets, whole)
     written = {ref.storage for write in analysis.writes for ref in write.refs}
     held = {mutated(mutation_of(spec, name, "")): name for name, spec in _inputs(program)}
-    back, used = {held.get(target) for target in targets}, graph.used()
+    sharing = sharing_obstacles(analysis, {value for target in targets if (value := held.get(target)) is not None})
     found: dict[Target, str | None] = {}
     for target in targets:
         value = held.get(target)
         storages = {ref.storage for ref in memory.refs(graph, value)} if value is not None else set()
-        sharing = [
-            spec.target or name
-            for name, spec in _inputs(program)
-            if name != value
-            and (name in used or name in back)
-            and not storages.isdisjoint(ref.storage for ref in memory.refs(graph, name))
-        ]
         if value is None:
-            found[target] = "no input of the program is called so"
+            found[target] = "no input of the program has this name"
         elif target[1] in tokens:
-            found[target] = "the dependency token of the runtime checks ends in it"
+            found[target] = "it holds the dependency token of the runtime checks"
         elif storages & written:
             found[target] = "the program also writes to it in place"
         else:
-            found[target] = f"'{sharing[0]}' is in the same memory" if sharing else None
+            found[target] = sharing.get(value)
+    return found
+
+
+def sharing_obstacles(analysis: Analysis, back: Collection[str] = ()) -> dict[str, str]:
+    """The inputs that cannot be handed in alone, for another input is in their memory: one that is used, or written
+    ``back``.
+    """
+    program, memory = analysis.program, analysis.memory
+    used = program.graph.used()
+    held = [(name, spec, {ref.storage for ref in memory.refs(program.graph, name)}) for name, spec in _inputs(program)]
+    there: dict[Storage, list[tuple[str, str]]] = {}
+    for name, spec, storages in held:
+        if name in used or name in back:
+            for storage in storages:
+                there.setdefault(storage, []).append((name, spec.target or name))
+    found = {}
+    for name, _, storages in held:
+        others = (told for storage in storages for other, told in there.get(storage, ())[:2] if other != name)
+        if (other := next(others, None)) is not None:
+            found[name] = f"'{other}' is in the same memory"
     return found
 
 

@@ -1,4 +1,4 @@
-"""What a program does because it was exported in training mode."""
+"""What a program does because it was exported in train mode."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COUNTER: Final = "num_batches_tracked"
 
 
 def training_sites(analysis: Analysis) -> list[Site]:
-    """The nodes that drop, draw or update statistics as in training mode, and would not in eval mode."""
+    """The nodes that drop, draw or update statistics as in train mode, and would not in eval mode."""
     return [site for site in analysis.sites if site.op is not None and _trains(site.op, site.node)]
 
 

@@ -9,7 +9,7 @@ MODELS: dict[str, Model] = {**text.MODELS, **caches.MODELS, **vision.MODELS, **s
 """By name."""
 UNFIXABLE = frozenset({"GL003", "GL302", "GL305", "GL309"})
 """What no rewrite should change: code that loading runs (of a cache among the sample inputs), random ops, ops
-that nobody has declared, and without being asked, training mode.
+that nobody has declared, and without being asked, train mode.
 """
 
 __all__ = ["MODELS", "UNFIXABLE", "Example", "Model"]

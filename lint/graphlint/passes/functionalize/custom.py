@@ -53,7 +53,7 @@ def obstacle(op: OpInfo, node: Node, schema: tuple[int, int]) -> str | None:
     if any(one.type != "Tensor" for one in returns) or any(one.as_tensor is None for one in node.outputs):
         return f"{op.name} returns other things than tensors, which torch does not wrap"
     if op.schema is not None and len(node.outputs) != len(returns):
-        return f"this file says that {op.name} has {len(node.outputs)} results"
+        return f"the artifact records that {op.name} has {len(node.outputs)} results"
     if not all(operand.name for operand in node.inputs):
         return f"the artifact does not name the arguments of {op.name}"
     try:

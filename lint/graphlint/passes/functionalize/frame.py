@@ -390,7 +390,7 @@ class Frame:
             raise AssertionError("an unknown op was taken for a write that can be functionalized")
         if any(output.symbols() for output in node.outputs):
             storages = [write.target.storage for write in writes]
-            raise Blocked(storages, f"this file says that {op.name} returns a number")
+            raise Blocked(storages, f"the artifact records that {op.name} returns a number")
         with blocking(*(write.target.storage for write in writes)):
             refs = [self._known(write.value) for write in writes]
             if op.in_place_view:
@@ -610,7 +610,7 @@ class Frame:
     def _view_in_place(self, node: Node, op: OpInfo, ref: Ref) -> None:
         """``t_`` and the like: the object becomes another view of the same storage."""
         if len(node.results()) != 1:
-            raise Obstacle(f"this file says that {op.name} has {len(node.results())} results")
+            raise Obstacle(f"the artifact records that {op.name} has {len(node.results())} results")
         (result,) = node.results()
         before = self.ref(result)
         if before is None or before.parent is not ref or ref.base.parent is not None:
@@ -667,11 +667,12 @@ class Frame:
         if names:
             edited = changed_node(edited, **self.rewriter.dialect.returning_also(edited, names))
         self.builder.append(edited)
+        operands = call.operands if call is not None and names else []
         for place, name, value in zip(written, names, handed, strict=bool(names)):
             meta = value.meta.with_(strides=value.meta.strides, offset=value.meta.offset)
             result = Value(name, meta)
             self.builder.note(result, None)
-            ref = self._known(call.operands[place] if call is not None else None)
+            ref = self._known(operands[place])
             with blocking(ref.storage):
                 self._settle(ref, result, [])
         self._note_results(node, offsets)

@@ -27,11 +27,12 @@ from graphlint.ir.edit import (
 )
 from graphlint.ir.model import Graph, InputSpec, OutputSpec, Program, Spec
 from graphlint.ir.names import is_kept, kept_stem
+from graphlint.ops.table import OpTable
 from graphlint.passes.functionalize.custom import obstacle as custom_obstacle
 from graphlint.passes.functionalize.frame import Blocked, Frame, Overgrown, blocking
 from graphlint.passes.functionalize.metas import Meta, Obstacle
 from graphlint.passes.functionalize.views import View
-from graphlint.semantics.analysis import Analysis, Write
+from graphlint.semantics.analysis import Analysis, Write, live_reads
 from graphlint.semantics.calls import call_of
 from graphlint.semantics.dtypes import UNSURE_DTYPE
 from graphlint.semantics.memory import Ref, Step, Storage
@@ -86,11 +87,11 @@ def plan(
         for write in writes:
             if write.site.position not in selected:
                 for ref in write.refs:
-                    blocked.setdefault(ref.storage, "a write to the same tensor is not to be fixed")
+                    blocked.setdefault(ref.storage, "another write to the same tensor is not selected for fixing")
     for attempts in count():
         active = _active(writes, blocked)
         if attempts == _MOST_ATTEMPTS:
-            blocked.update(dict.fromkeys(active, "too much else stays that has to do with it"))
+            blocked.update(dict.fromkeys(active, "too many related writes cannot be fixed"))
             active = set()
         if not active:
             assemble: Callable[[], Program] = lambda: document.program  # noqa: E731 - one of two
@@ -440,15 +441,19 @@ def _keep_effects_alive(analysis: Analysis, assemble: Callable[[], Program], act
     """Raises :class:`Blocked` where nobody uses any more what a call of a subgraph returns, although effects are left
     inside: dead-code elimination would take them away.
     """
-    calls = {
-        (caller.scope.path, caller.node.results()[0]): caller
+    callers = {
+        id(caller): caller
         for site in analysis.sites
         if site.scope.caller is not None and _stays(site, analysis, active)
         for caller in site.scope.callers()
+    }
+    calls = {
+        (caller.scope.path, caller.node.results()[0]): caller
+        for caller in callers.values()
         if caller.node.results() and analysis.is_used(caller)
     }
     blocked: dict[Storage, str] = {}
-    for place in calls.keys() & set(_dead_calls(assemble().graph) if calls else ()):
+    for place in calls.keys() & set(_dead_calls(assemble().graph, analysis.ops) if calls else ()):
         caller = calls[place]
         results = caller.node.results()
         shown = {ref.storage for name in results for ref in analysis.memory.refs(caller.scope.graph, name)}
@@ -466,13 +471,13 @@ def _stays(site: Site, analysis: Analysis, active: set[Storage]) -> bool:
     return any(ref.storage not in active for _, _, refs in analysis.memory.written(site) for ref in refs)
 
 
-def _dead_calls(graph: Graph, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
-    """The calls of subgraphs whose results nobody uses: path of the graph and first result."""
-    used = graph.used()
+def _dead_calls(graph: Graph, ops: OpTable, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The calls of subgraphs that dead-code elimination takes away: path of the graph and first result."""
+    used = live_reads(graph, ops)
     for node in graph.nodes:
         subgraphs = node.subgraphs()
         results = node.results() if subgraphs else ()
         if results and used.isdisjoint(results):
             yield path, results[0]
         for sub in subgraphs:
-            yield from _dead_calls(sub.graph, (*path, node.caller_label, sub.name))
+            yield from _dead_calls(sub.graph, ops, (*path, node.caller_label, sub.name))

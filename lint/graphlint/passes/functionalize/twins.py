@@ -15,6 +15,7 @@ dtypes and strides of results follow the facts about ops and torch's rules (``c1
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -187,10 +188,12 @@ def _checked(call: Call, twin: OpInfo, schema: OpSchema) -> Twin:
         raise Obstacle(f"{op.name} ignores the strides of the tensor that it writes")
     results: list[Result] = []
     inexact = ""
+    places: Counter[str] = Counter()
     for target in call.targets:
         position = written.index(target.argument)
         own = target.value.meta
-        elements, numbers = _elements(call, target)
+        elements, numbers = _elements(call, places[target.argument])
+        places[target.argument] += 1
         read = [value.meta for value in elements]
         dtype = _result_dtype(call, twin, own, position, read, numbers)
         narrower = dtype != own.dtype and _computes_otherwise(own.dtype, call)
@@ -351,7 +354,7 @@ def _dtype_of_target(call: Call, schema: OpSchema, rule: DtypeRule) -> list[Name
     if schema.argument("dtype") is None or (given is not None and given.as_scalar_type is not None):
         return []
     own = call.targets[0].value.meta
-    tensors, _ = _elements(call, call.targets[0])
+    tensors, _ = _elements(call)
     read = {real_part(value.meta.dtype) if rule == "real" else value.meta.dtype for value in tensors}
     if category(own.dtype) > 1 and read == {own.dtype}:
         return []
@@ -447,10 +450,8 @@ def _result_strides(call: Call, twin: OpInfo, own: Meta, position: int, tensors:
     return contiguous_strides(shape)
 
 
-def _elements(call: Call, target: Target) -> tuple[list[Value], list[Argument]]:
+def _elements(call: Call, place: int = 0) -> tuple[list[Value], list[Argument]]:
     """The tensors and numbers that take part in computing one target: of lists, the elements at its place."""
-    same = [one for one in call.targets if one.argument == target.argument]
-    place = next(index for index, one in enumerate(same) if one is target)
     tensors: list[Value] = []
     numbers: list[Argument] = []
     op = call.op

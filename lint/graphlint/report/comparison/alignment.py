@@ -7,9 +7,11 @@ same order (the idea of patience diff): a value's name, and so its line, is uniq
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from difflib import Match, SequenceMatcher
-from typing import Any, Final
+from typing import Any, Final, TypeVar
+
+_Line = TypeVar("_Line", bound=Hashable)
 
 AHEAD: Final = 64
 """How many additions and removals in a row an alignment looks beyond at a time."""
@@ -84,8 +86,12 @@ def _furthest(
     return best
 
 
-def unified_diff(before: Sequence[str], after: Sequence[str], old: str, new: str) -> Iterator[str]:
-    """The lines of the diff, nothing for equal texts. ``old`` and ``new`` are what the texts are called."""
+def unified_diff(
+    before: Sequence[_Line], after: Sequence[_Line], old: str, new: str, spelled: Callable[[_Line], str] = str
+) -> Iterator[str]:
+    """The lines of the diff, nothing for equal texts. ``old`` and ``new`` are what the texts are called; ``spelled``
+    gives the text of a line that is shown, with its line break.
+    """
     for number, group in enumerate(_Matcher(before, after).get_grouped_opcodes()):
         if not number:
             yield f"--- {old}\n"
@@ -94,10 +100,10 @@ def unified_diff(before: Sequence[str], after: Sequence[str], old: str, new: str
         yield f"@@ -{_range(first, second)} +{_range(third, fourth)} @@\n"
         for tag, i, j, k, m in group:
             if tag == "equal":
-                yield from (f" {line}" for line in before[i:j])
+                yield from (f" {spelled(line)}" for line in before[i:j])
             else:
-                yield from (f"-{line}" for line in before[i:j])
-                yield from (f"+{line}" for line in after[k:m])
+                yield from (f"-{spelled(line)}" for line in before[i:j])
+                yield from (f"+{spelled(line)}" for line in after[k:m])
 
 
 def _range(start: int, stop: int) -> str:
@@ -106,8 +112,8 @@ def _range(start: int, stop: int) -> str:
     return f"{start + 1}" if length == 1 else f"{start + (length > 0)},{length}"
 
 
-class _Matcher(SequenceMatcher[str]):
-    def __init__(self, before: Sequence[str], after: Sequence[str]) -> None:
+class _Matcher(SequenceMatcher[Any]):
+    def __init__(self, before: Sequence[Hashable], after: Sequence[Hashable]) -> None:
         super().__init__()
         self.a, self.b = before, after  # without the index of lines that the base class makes
 
@@ -123,7 +129,7 @@ class _Matcher(SequenceMatcher[str]):
         return [*blocks, Match(len(self.a), len(self.b), 0)]
 
 
-def _common(before: Sequence[str], after: Sequence[str]) -> Iterator[tuple[int, int]]:
+def _common(before: Sequence[Hashable], after: Sequence[Hashable]) -> Iterator[tuple[int, int]]:
     """Positions of equal lines: those that occur once in both, and between them what else can be aligned."""
     counts, others = Counter(before), Counter(after)
     places = {line: place for place, line in enumerate(after) if others[line] == 1}

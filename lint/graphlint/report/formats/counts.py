@@ -5,9 +5,11 @@
     4	GL103	[*] buffer-mutation
     1	GL302	[ ] random-op
     3	GL101	[-] in-place-op
+    2	GL301	[!] print
 
-``[*]``: ``--fix`` takes all of them away, ``[-]``: some, ``[ ]``: none. As JSON, a list of objects with the keys
-``code``, ``name``, ``severity``, ``count``, ``fixable`` (whether ``--fix`` takes any away) and ``fixable_count``.
+``[*]``: ``--fix`` takes all of them away, ``[-]``: some, ``[!]``: some with one more option, ``[ ]``: none. As JSON,
+a list of objects with the keys ``code``, ``name``, ``severity``, ``count``, ``fixable`` (whether ``--fix`` takes any
+away) and ``fixable_count``.
 """
 
 from collections.abc import Sequence
@@ -21,9 +23,11 @@ from graphlint.report.results import FileResult, ReportOptions
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     rows = _rows(results, options)
     width = max((len(str(row["count"])) for row in rows), default=0)
+    lacking = {one.code for one in found_in(results) if options.lacks(one)}
     lines = []
     for row in rows:
-        mark = "*" if row["fixable_count"] == row["count"] else "-" if row["fixable"] else " "
+        unfixed = "!" if row["code"] in lacking else " "
+        mark = "*" if row["fixable_count"] == row["count"] else "-" if row["fixable"] else unfixed
         number = paint(f"{row['count']:>{width}}", options, bold=True)
         code = paint(row["code"], options, fg=COLORS[row["severity"]], bold=True)
         lines.append(f"{number}\t{code}\t{paint(f'[{mark}]', options, fg='cyan')} {row['name']}\n")

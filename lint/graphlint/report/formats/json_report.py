@@ -85,7 +85,8 @@ def _lines(version: int, tool: Any, files: list[dict[str, Any]], summary: dict[s
 def finding(diagnostic: Diagnostic, options: ReportOptions) -> dict[str, Any]:
     found: dict[str, Any] = {name: getattr(diagnostic, name) for name in _FIELDS}
     fix = diagnostic.fix
-    found["fix"] = {**{key: getattr(fix, key) for key in _FIX}, "enabled": options.applies(diagnostic)}
+    found["fix"] = {**{key: getattr(fix, key) for key in _FIX}, "option": fix.option or None}
+    found["fix"]["enabled"] = options.applies(diagnostic)
     found["position"] = None if diagnostic.node is None else diagnostic.position
     found["fingerprint"] = diagnostic.fingerprint or None
     if diagnostic.location is not None:

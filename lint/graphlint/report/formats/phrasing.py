@@ -11,7 +11,7 @@ import msgspec
 from graphlint.artifact.digests import sha256
 from graphlint.ir.source import SourceFrame
 from graphlint.report.formats.escaping import printable, styled
-from graphlint.report.results import FileResult, ReportOptions, RestoredCheck
+from graphlint.report.results import UNSAFE, FileResult, ReportOptions, RestoredCheck
 from graphlint.rules.diagnostics import Diagnostic, Location, Severity, Suppression
 
 DEFAULT_PROGRAM: Final = "model"
@@ -38,9 +38,10 @@ def enumerated(parts: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
 
 
-def tally(diagnostics: Iterable[Diagnostic]) -> str:
-    """``2 errors and 1 warning``; ``0 errors`` for nothing."""
+def tally(diagnostics: Iterable[Diagnostic], without: Iterable[Diagnostic] = ()) -> str:
+    """``2 errors and 1 warning``; ``0 errors`` for nothing. Those ``without`` are among them and do not count."""
     numbers = Counter(one.severity for one in diagnostics)
+    numbers.subtract(one.severity for one in without)
     return enumerated([count(numbers[name], name) for name in COLORS if numbers[name]] or [count(0, "error")])
 
 
@@ -54,7 +55,6 @@ def totals(results: Sequence[FileResult], options: ReportOptions) -> dict[str, i
     found = found_in(results)
     severities = Counter(one.severity for one in found)
     accepted = Counter(one.suppression and one.suppression.by for result in results for one in result.suppressed)
-    fixable = sum(options.applies(one) for one in found)
     return {
         "files": sum(not result.is_source for result in results),
         "changed": sum(result.changed for result in results),
@@ -63,8 +63,8 @@ def totals(results: Sequence[FileResult], options: ReportOptions) -> dict[str, i
         "errors": severities["error"],
         "warnings": severities["warning"],
         "notes": severities["note"],
-        "fixable": fixable,
-        "fixable_unsafe": sum(one.fixable for one in found) - fixable,
+        "fixable": sum(options.applies(one) for one in found),
+        "fixable_unsafe": sum(one.fix.applicability == "unsafe" and not options.applies(one) for one in found),
         "fixed": sum(len(result.fixed) for result in results),
         "suppressed": sum(accepted.values()) - accepted["baseline"],
         "baseline": accepted["baseline"],
@@ -84,7 +84,7 @@ def headline(results: Sequence[FileResult]) -> str:
     elif fixed:
         parts = [f"{fixed} {fixed_word(results)}", *(f"{one} to stay" for one in parts)]
     parts += [f"{count(failed, 'path')} could not be processed"] if failed else []
-    return ", ".join(parts) or "all checks passed"
+    return ", ".join(parts) or ("all checks passed" if results else "no artifacts, nothing was checked")
 
 
 def fixed_word(results: Sequence[FileResult]) -> str:
@@ -108,13 +108,14 @@ def _linked(text: str, target: str) -> str:
 
 
 def code(diagnostic: Diagnostic, options: ReportOptions) -> str:
-    """``GL103 [*]``: the code, and whether ``--fix`` takes care of it."""
+    """``GL103 [*]``: the code, and whether ``--fix`` takes care of it, or does with one more option (``[!]``)."""
     text = paint(diagnostic.code, options, fg=COLORS[diagnostic.severity], bold=True)
     if options.hyperlinks:
         from graphlint.rules.documentation import link
 
         text = _linked(text, link(diagnostic.rule, diagnostic.code))
-    return f"{text} {paint('[*]', options, fg='cyan')}" if options.applies(diagnostic) else text
+    mark = options.mark(diagnostic)
+    return f"{text} {paint(mark, options, fg='cyan')}" if mark else text
 
 
 def severity(diagnostic: Diagnostic) -> str:
@@ -133,17 +134,22 @@ def advice(diagnostic: Diagnostic) -> tuple[str, str]:
         return "", ""
     if diagnostic.code.startswith(_FILE_RULES):
         return "Help", diagnostic.fix.message
-    return "Fix" if diagnostic.fixable else "Not fixable", diagnostic.fix.message
+    by = f" with {diagnostic.fix.option}" if diagnostic.fix.option else ""
+    return f"Fix{by}" if diagnostic.fixable else "Not fixable", diagnostic.fix.message
+
+
+def fixed_by(diagnostic: Diagnostic, options: ReportOptions) -> str:
+    """``--fix``, ``--fix --unsafe-fixes``: what applies the diagnostic's fix; empty where nothing that is told does."""
+    return f"--fix {options.lacks(diagnostic)}".rstrip() if options.mark(diagnostic) else ""
 
 
 def helping(diagnostic: Diagnostic, options: ReportOptions) -> Iterator[tuple[str, str]]:
     """``help`` and ``note``: what the author of the model can write, then what ``--fix`` does or why it does not."""
     label, text = advice(diagnostic)
     parts = [diagnostic.advice, text if label == "Help" else ""]
-    if options.applies(diagnostic):
-        parts.append(f"--fix: {text}")
-    elif options.hides(diagnostic):
-        parts.append(f"--fix --unsafe-fixes: {text} (this may change what the program does)")
+    if by := fixed_by(diagnostic, options):
+        caution = " (this may change what the program does)" if options.lacks(diagnostic) == UNSAFE else ""
+        parts.append(f"{by}: {text}{caution}")
     if any(parts):
         yield "help", printable("; ".join(filter(None, parts)))
     if label == "Not fixable":
@@ -303,7 +309,7 @@ def by_cause(results: Sequence[FileResult], options: ReportOptions) -> list[Grou
         msgspec.structs.replace(
             group, following=tuple(more for one in group.diagnostics for more in led.get(id(one), ()))
         )
-        for group in _in_groups(leading, lambda one: (options.applies(one), _kind(one)))
+        for group in _in_groups(leading, lambda one: (options.mark(one), _kind(one)))
     ]
 
 

@@ -2,8 +2,9 @@
 
 ::
 
-    Found 3 errors and 1 warning (2 fixed, 2 remaining).
+    Found 3 errors and 1 warning, and 1 more while fixing (2 fixed, 1 gone with them, 2 remaining).
     [*] 1 fixable with the --fix option.
+    [!] 1 fixable with --fix --unsafe-fixes.
     model.pt2, node %dep_token1: aten._functional_assert_async.msg stays: aten.add.Tensor (node %y) reads the token …
     Restored 2 checks, 1 functional check is left.
 """
@@ -35,8 +36,12 @@ def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     found, fixed = found_in(results), _fixed_in(results)
     numbers = totals(results, options)
     passed = not fixed and len(found) == numbers["notes"]
+    brought = [one for result in results for one in result.brought]
+    gone = [one for result in results for one in result.gone]
     parts = [count(numbers["notes"], "note")] if passed and found else []
-    parts += [f"{len(fixed)} fixed", f"{len(found)} remaining"] if fixed else []
+    parts += [f"{len(fixed)} fixed"] if fixed else []
+    parts += [f"{len(gone)} gone with {'it' if len(fixed) == 1 else 'them'}"] if gone else []
+    parts += [f"{len(found)} remaining"] if fixed else []
     parts += [f"{count(numbers['failed'], 'path')} could not be processed"] if numbers["failed"] else []
     parts += [f"{numbers['baseline']} in the baseline"] if numbers["baseline"] else []
     said = ", ".join(parts)
@@ -44,22 +49,24 @@ def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     if not passed:
         causes = 0 if fixed else len(by_cause(results, options))
         several = f", from {count(causes, 'cause')}" if 0 < causes < len(found) else ""
-        text = f"Found {tally([*fixed, *found])}{several}{aside}.\n"
+        more = f", and {len(brought)} more while fixing" if brought else ""
+        text = f"Found {tally([*fixed, *found, *gone], brought)}{several}{more}{aside}.\n"
     elif numbers["failed"]:
         text = f"{said}.\n"  # begins with a number
+    elif not results:
+        text = "No artifacts: nothing was checked.\n"
     else:
         text = f"{paint('All checks passed!', options, fg='green', bold=True)}{aside}\n"
-    hidden = sum(options.hides(diagnostic) for diagnostic in found)
-    more = (
-        f" ({hidden} hidden {'fix' if hidden == 1 else 'fixes'} can be enabled with --unsafe-fixes)" if hidden else ""
-    )
     if numbers["fixable"]:
-        marker = paint("[*]", options, fg="cyan")
-        text += f"{marker} {numbers['fixable']} fixable with the --fix option{more}.\n"
-        text += _choice(found, options)
-    elif hidden:
-        text += f"No fixes available{more}.\n"
-    return text + _idle(results)
+        text += f"{paint('[*]', options, fg='cyan')} {numbers['fixable']} fixable with the --fix option.\n"
+    for option, number in _lacking(found, options).items():
+        text += f"{paint('[!]', options, fg='cyan')} {number} fixable with --fix {option}.\n"
+    return text + _choice(found, options) + _idle(results)
+
+
+def _lacking(found: Sequence[Diagnostic], options: ReportOptions) -> Counter[str]:
+    """How many fixes each option would enable."""
+    return Counter(option for one in found if (option := options.lacks(one)))
 
 
 def _idle(results: Sequence[FileResult]) -> str:
@@ -135,7 +142,7 @@ def render_removed(results: Sequence[FileResult]) -> str:
     """How many checks that could fire were removed; empty if none was."""
     number = removed_checks(_fixed_in([one for one in results if one.changed]))
     verb = "was" if number == 1 else "were"
-    return f"{count(number, 'check')} {verb} removed: what made one raise goes on without a word.\n" if number else ""
+    return f"{count(number, 'check')} {verb} removed: values that made one raise pass silently.\n" if number else ""
 
 
 def render_fixes(results: Sequence[FileResult]) -> str:
@@ -148,14 +155,16 @@ def render_fixes(results: Sequence[FileResult]) -> str:
         lines.append(f"- {printable(result.path)}:")
         numbers = Counter((diagnostic.code, diagnostic.rule) for diagnostic in result.fixed)
         lines += [f"    {number} x {code} ({rule})" for (code, rule), number in numbers.items()]
+        gone = Counter((diagnostic.code, diagnostic.rule) for diagnostic in result.gone)
+        lines += [f"    {number} x {code} ({rule}), gone with the others" for (code, rule), number in gone.items()]
     return "".join(f"{line}\n" for line in lines) + "\n"
 
 
 def render_would_fix(results: Sequence[FileResult], options: ReportOptions) -> str:
     """The summary of ``--diff``."""
     fixes = len(_fixed_in(results))
-    hidden = sum(options.hides(diagnostic) for diagnostic in found_in(results))
-    more = f" ({hidden} more with --unsafe-fixes)" if hidden else ""
+    lacking = [f"{number} more with {option}" for option, number in _lacking(found_in(results), options).items()]
+    more = f" ({', '.join(lacking)})" if lacking else ""
     return f"Would fix {count(fixes, 'finding')}{more}.\n" if fixes else f"No findings would be fixed{more}.\n"
 
 

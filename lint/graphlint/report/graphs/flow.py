@@ -183,6 +183,7 @@ class Flow:
         """What the caller hands over becomes the subgraphs' inputs; all of it may, where that is not known."""
         call = call_of(site.node)
         called = set() if call is None else set(map(id, call.graphs.values()))
+        operands = [] if call is None else call.operands
         taken = [(edge.source, edge.value) for edge in self.incoming[vertex.number]]
         for scope in subscopes(site):
             self._graph(scope)
@@ -190,7 +191,7 @@ class Flow:
             for index, inner in enumerate(span[: len(scope.graph.inputs)]):
                 handed = taken
                 if call is not None and id(scope.graph) in called:
-                    handed = [(makers[name], name) for name in call.operands[index : index + 1] if name in makers]
+                    handed = [(makers[name], name) for name in operands[index : index + 1] if name in makers]
                 for source, name in handed:
                     self._connect(Edge(source, inner, name, "call"))
             self._connect(Edge(span[-1], vertex.number, "", "return"))

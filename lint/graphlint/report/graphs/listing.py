@@ -100,9 +100,10 @@ class _Listing:
     def _message(self, diagnostic: Diagnostic, indent: int, *, repeat: bool) -> Iterator[str]:
         text = printable(diagnostic.message)
         if diagnostic.op is not None:
-            text = text.removeprefix(f"{printable(diagnostic.op)} ")
-        if self._options.applies(diagnostic):
-            text = f"[*] {text}"
+            op = printable(diagnostic.op)
+            text = text.removeprefix(f"{op} ").removeprefix(f"{op}: ")
+        if mark := self._options.mark(diagnostic):
+            text = f"{mark} {text}"
         if diagnostic.place is not None:
             text += f" ({source_line(diagnostic.place, self._options)}{in_function(diagnostic.place)})"
         start = " " * indent + "  ^ "

@@ -27,10 +27,12 @@ Printing what was parsed gives the same text. Parsing what was printed gives the
 text tells: node metadata, node names and the module call graph are not part of it.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 
 from graphlint.ir.enums import DTYPES, LAYOUTS, MEMORY_FORMATS, SHORT_DTYPES, STRIDED
 from graphlint.ir.expressions import canonical
@@ -53,32 +55,84 @@ NOT_PERSISTENT: Final = " non-persistent"
 """Behind a buffer's name."""
 
 
-class Line(NamedTuple):
-    """A line of the text form, in the parts that it can be broken at."""
+class Line:
+    """A line of the text form, in the parts that it can be broken at. A node's line is put together when it is asked
+    for: of a large program, few are.
+    """
 
-    head: str
-    parts: tuple[str, ...]
-    """What stands between ``head`` and ``tail``, separated by commas: inputs, operands, outputs."""
-    tail: str
-    indent: int
-    graph: Graph
-    node: Node | None = None
-    """The node that the line is, None for the lines around the nodes."""
-    kind: Literal["program", "range", "inputs", "constant", "node", "outputs"] = "node"
+    __slots__ = ("_spelled", "graph", "indent", "kind", "node", "tail")
+
+    def __init__(
+        self,
+        head: str,
+        parts: tuple[str, ...],
+        tail: str,
+        indent: int,
+        graph: Graph,
+        kind: Literal["program", "range", "inputs", "constant", "node", "outputs"],
+    ) -> None:
+        self._spelled: tuple[str, tuple[str, ...]] | None = (head, parts)
+        self.tail = tail
+        self.indent = indent
+        self.graph = graph
+        self.node: Node | None = None
+        """The node that the line is, None for the lines around the nodes."""
+        self.kind = kind
+
+    @classmethod
+    def of_node(cls, graph: Graph, node: Node, indent: int) -> Line:
+        line = cls("", (), ")", indent, graph, "node")
+        line.node, line._spelled = node, None
+        return line
+
+    @property
+    def _pieces(self) -> tuple[str, tuple[str, ...]]:
+        if self._spelled is None:
+            if self.node is None:
+                raise AssertionError("only the line of a node is put together late")
+            results = [_result(self.graph, output) for output in self.node.outputs]
+            left = ", ".join(results) + " = " if results else ""
+            self._spelled = f"{left}{self.node.op}(", tuple(_operands(self.node))
+        return self._spelled
+
+    @property
+    def head(self) -> str:
+        """What stands before the parts."""
+        return self._pieces[0]
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What stands between ``head`` and ``tail``, separated by commas: inputs, operands, outputs."""
+        return self._pieces[1]
 
     @property
     def text(self) -> str:
         """The line as it stands in the text form, indented."""
-        return f"{' ' * self.indent}{self.head}{', '.join(self.parts)}{self.tail}".rstrip()
+        head, parts = self._pieces
+        return f"{' ' * self.indent}{head}{', '.join(parts)}{self.tail}".rstrip()
+
+    def told_by(self, other: Line) -> bool:
+        """Whether this is known to be the line of the other's node with the same text, without putting it together."""
+        node = self.node
+        if node is None or node is not other.node or self.indent != other.indent:
+            return False
+        mine, others = self.graph.tensor_values, other.graph.tensor_values
+        for output in node.outputs:
+            if output.as_tensor is None and output.as_tensors is None:
+                return False
+            for name in output.tensors():
+                if mine.get(str(name)) is not others.get(str(name)):
+                    return False
+        return True
 
 
 def program_lines(program: Program) -> Iterator[Line]:
     """The lines of the text form of a whole program, each with what it is of."""
     graph = program.graph
-    yield Line(" ".join(("program", *program.dialects)), (), "", 0, graph, kind="program")
+    yield Line(" ".join(("program", *program.dialects)), (), "", 0, graph, "program")
     for symbol, bounds in sorted(program.range_constraints.items()):
         low, high = range_bounds(bounds)
-        yield Line(f"range {symbol} = [{low}, {high}]", (), "", 0, graph, kind="range")
+        yield Line(f"range {symbol} = [{low}, {high}]", (), "", 0, graph, "range")
     yield from _graph("graph(", graph, 0, input_kinds(program), output_targets(program))
 
 
@@ -89,13 +143,7 @@ def range_bounds(bounds: Any) -> tuple[Any, Any]:
 
 def print_node(graph: Graph, node: Node) -> str:
     """One node of ``graph`` on one line, without its subgraphs' bodies."""
-    return _node(graph, node, 0).text
-
-
-def _node(graph: Graph, node: Node, indent: int) -> Line:
-    results = [_result(graph, output) for output in node.outputs]
-    left = ", ".join(results) + " = " if results else ""
-    return Line(f"{left}{node.op}(", tuple(_operands(node)), ")", indent, graph, node)
+    return Line.of_node(graph, node, 0).text
 
 
 def _graph(
@@ -105,12 +153,12 @@ def _graph(
         _typed(defined(graph, argument)) + (f" = {kind}" if kind else "")
         for argument, kind in zip(graph.inputs, kinds or [""] * len(graph.inputs), strict=True)
     )
-    yield Line(head, tuple(inputs), "):", indent, graph, kind="inputs")
+    yield Line(head, tuple(inputs), "):", indent, graph, "inputs")
     indent += 2
     for name in graph.constants:
-        yield Line(f"constant %{name}", (), "", indent, graph, kind="constant")
+        yield Line(f"constant %{name}", (), "", indent, graph, "constant")
     for node in graph.nodes:
-        yield _node(graph, node, indent)
+        yield Line.of_node(graph, node, indent)
         for sub in node.subgraphs():
             yield from _graph(f"@{sub.name}(", sub.graph, indent + 2)
     values = (
@@ -118,7 +166,7 @@ def _graph(
         for target, argument in zip(targets or [""] * len(graph.outputs), graph.outputs, strict=True)
     )
     single = "!" if graph.is_single_tensor_return else ""
-    yield Line(f"return{single} ", tuple(values), "", indent, graph, kind="outputs")
+    yield Line(f"return{single} ", tuple(values), "", indent, graph, "outputs")
 
 
 def input_kinds(program: Program) -> list[str]:

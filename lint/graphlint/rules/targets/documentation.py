@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from graphlint.ops.table import op_of
+from graphlint.rules.losses import LossRule
 from graphlint.rules.registry import RULES
 from graphlint.rules.settings import OpRow, covers
 from graphlint.rules.targets.model import Target, all_targets, row_of
@@ -29,8 +30,8 @@ _WHERE: Final = {
     "masks": " where it is indexed by a mask",
     "integers": " where it makes integers",
     "whole": " where it is given no dimensions",
-    "numbers": " where it is given a number that data tell",
-    "clipped": " where its result ends at a number that data tell, or with the tensor",
+    "numbers": " where it is given a number that depends on data",
+    "clipped": " where the size of its result depends on data, and is clipped",
 }
 _FORMS: Final = {
     "indexed-first": "; `--fix` writes with the indexed dimensions first, by permuted views",
@@ -83,7 +84,7 @@ def _rules(target: Target) -> list[str]:
     own = [rule for rule in RULES if row_of(target, rule).because]
     if not own:
         return ["Every rule is as its documentation says (`graphlint rule`).", ""]
-    lines = ["| rule | violation | `--fix` | why |", "|---|---|---|---|"]
+    lines = ["| rule | reported | `--fix` | why |", "|---|---|---|---|"]
     for rule in own:
         row = row_of(target, rule)
         violation = "yes" if row.violation else "no"
@@ -98,7 +99,9 @@ def _lost(target: Target) -> list[str]:
     for loss, row in target.losses.items():
         only = f", of tensors with {row.elements} element{'s' if row.elements > 1 else ''}" if row.elements else ""
         only += f" that {' and '.join(row.rules)} find" if row.rules else ""
-        lines.append(f"- {loss.replace('-', ' ')}{only}: {row.because}; {row.advice}")
+        (rule,) = (one for one in RULES if isinstance(one, LossRule) and one.loss == loss)
+        lifting = "" if rule.fix == "none" else ", or use `--fix --lift-state`"
+        lines.append(f"- {loss.replace('-', ' ')} ({rule.code}){only}: {row.because}; {row.advice}{lifting}")
     return [*lines, ""]
 
 

@@ -33,7 +33,7 @@ def own_targets(said: Mapping[str, tuple[str, OwnTarget]]) -> dict[str, Target]:
     for name, (where, _) in said.items():
         if name in shipped:
             raise ConfigError(
-                f"{where}: graphlint has a target of that name; call yours otherwise, with extends = '{name}' in it"
+                f"{where}: graphlint has a target of that name; choose another name, with extends = '{name}' in it"
             )
         if not _NAME.fullmatch(name):
             raise ConfigError(f"{where}: a target's name consists of letters, digits, _ and -")
@@ -115,7 +115,7 @@ def _rules(own: OwnTarget, where: str) -> dict[str, RuleRow]:
             raise ConfigError(f"{place}: there is no such rule{did_you_mean(selector, codes_and_names())}")
         for rule in chosen:
             if not _can(rule, row.fix):
-                raise ConfigError(f"{place}.fix: '{row.fix}' is nothing that a fix of {rule.code} ({rule.name}) can do")
+                raise ConfigError(f"{place}.fix: '{row.fix}' is no fix of {rule.code} ({rule.name})")
         found[named] = _row(row, own)
     return found
 
@@ -161,6 +161,6 @@ def _dtypes(names: Iterable[str], where: str) -> tuple[str, ...]:
         found.append(full)
     if not found:
         raise ConfigError(
-            f"{where}: it names no dtype, so that nothing would be taken; leave the key out for all dtypes"
+            f"{where}: the list is empty, so every dtype would be refused; remove the key to take all dtypes"
         )
     return tuple(dict.fromkeys(found))
