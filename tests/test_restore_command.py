@@ -62,7 +62,7 @@ def test_a_folder(folder):
         (["-q"], (1, "", "")),
         (["-e", "-q"], (0, "", "")),
         (["-e"], (0, "Restored 2 checks in two_async_asserts.pt2\nRestored 2 checks.\n", "")),
-        (["--exclude", "two*", "--force-exclude"], (0, "No functional checks: nothing to restore.\n", "warning: No")),
+        (["--exclude", "two*", "--force-exclude"], (0, "No functional checks: nothing to restore.\n", "warning: no")),
     ],
 )
 def test_options(folder, arguments, expected):
