@@ -239,7 +239,7 @@ HOSTILE = {
         lambda: put(data := by_torch(), "<H", len(data) - 14, 3),
         "its two end records contradict each other",
     ),
-    "two zip64 ends": (two_zip64_ends, "something stands between its zip64 end record and what tells of it"),
+    "two zip64 ends": (two_zip64_ends, "something stands between its zip64 end record and the locator"),
     "a second name": (lambda: renamed(b"m/x"), 'member "m/a" has a second name in an extra field'),
     "a zip64 locator to nowhere": (
         lambda: put(data := by_torch(), "<Q", len(data) - 22 - 12, len(data)),

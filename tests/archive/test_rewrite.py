@@ -195,7 +195,7 @@ def test_relative_path(path, monkeypatch):
 
 def test_read_only_file_is_refused(path):
     path.chmod(0o444)
-    with Container(path) as container, pytest.raises(WriteError, match="is read-only and is left alone"):
+    with Container(path) as container, pytest.raises(WriteError, match="is read-only, and was not written"):
         PendingReplacement(path, container, CHANGES).__enter__()
     assert_untouched(path)
 

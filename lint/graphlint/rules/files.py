@@ -196,7 +196,7 @@ class UnloadableSchema(Rule):
 
 
 class StaleCompanion(Rule):
-    """What stands beside a rewritten artifact and holds for what it was before.
+    """Signatures, checksums and hard links that no longer match a rewritten artifact.
 
     ## What it does
     After `--fix` has rewritten an artifact, reports the signatures (`model.pt2.sig`, `model.sig` of OpenSSF model

@@ -237,7 +237,7 @@ class LostInputWrite(LostWrite):
 
 
 class LostDraw(LossRule):
-    """Dropout in train mode, at a target that drops nothing.
+    """Dropout in train mode, at a target that does not apply it.
 
     ## What it does
     Flags each dropout that was exported in train mode, for targets that hand its operand on as it is.
