@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch.export.graph_signature import ConstantArgument
 from torch.utils import _pytree as pytree
 
 from graphlint.runtime.behaviour import Runner
@@ -79,11 +80,11 @@ def onnx(program: Any) -> Taken:
         path = str(Path(folder) / "model.onnx")
         torch.onnx.export(program, (), dynamo=True, verbose=False).save(path)
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    names = {one.name for one in session.get_inputs()}
+    names = [one.name for one in session.get_inputs()]
 
     def call(*args: Any, **kwargs: Any) -> list[Any]:
-        handed = _by_name(program, args, kwargs)
-        return session.run(None, {name: torch.as_tensor(handed[name]).numpy() for name in names})
+        values = [torch.as_tensor(value).numpy() for value in _variable(program, args, kwargs)]
+        return session.run(None, dict(zip(names, values, strict=True)))
 
     return Taken(call)
 
@@ -208,10 +209,11 @@ def _leaves_of(function: Callable[..., Any]) -> Call:
     return lambda *args, **kwargs: pytree.tree_leaves(function(*args, **kwargs))
 
 
-def _by_name(program: Any, args: Any, kwargs: Any) -> dict[str, Any]:
-    """What the program is given, by the names of its inputs."""
-    names = [one.arg.name for one in program.graph_signature.input_specs if one.kind.name == "USER_INPUT"]
-    return dict(zip(names, map(_detached, pytree.tree_leaves((args, kwargs))), strict=True))
+def _variable(program: Any, args: Any, kwargs: Any) -> list[Any]:
+    """What the program is given and does not hold itself to."""
+    given = [one.arg for one in program.graph_signature.input_specs if one.kind.name == "USER_INPUT"]
+    leaves = zip(given, pytree.tree_leaves((args, kwargs)), strict=True)
+    return [_detached(leaf) for argument, leaf in leaves if not isinstance(argument, ConstantArgument)]
 
 
 def _detached(leaf: Any) -> Any:
