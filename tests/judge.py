@@ -191,10 +191,13 @@ def same(left: Any, right: Any) -> bool:
     return behaviour.between(left, right, "") is None
 
 
-def close(left: torch.Tensor, right: torch.Tensor) -> bool:
-    """Whether two tensors are the same up to what rounding explains, for what other compilers make of a program."""
+def close(left: torch.Tensor, right: torch.Tensor, rounding: float = 1e-4) -> bool:
+    """Whether two tensors are the same up to what rounding explains, for what other compilers make of a program.
+
+    ``rounding`` is the relative error that what was computed before explains.
+    """
     exact = not left.is_floating_point() and not left.is_complex()
-    rounding = 0 if exact else ROUNDING.get(left.dtype, 1e-4)
+    rounding = 0 if exact else max(rounding, ROUNDING.get(left.dtype, 0.0))
     alike = (left.dtype, left.shape) == (right.dtype, right.shape)
     return alike and torch.allclose(left, right, rtol=rounding, atol=rounding / 10, equal_nan=True)
 

@@ -77,8 +77,9 @@ def test_diff_then_fix_then_check(folder):
         "Fixed 1 finding in model.pt2",
         "Found 1 error (1 fixed, 0 remaining).",
         (
-            "Checks became dependency tokens, which AOTInductor, ONNX, ExecuTorch, ExecuTorch with XNNPACK and Core ML "
-            "refuse: --target (inductor, onnx, executorch, xnnpack, coreml) keeps plain checks for them, "
+            "Checks became dependency tokens, which AOTInductor, ONNX, ExecuTorch, ExecuTorch with XNNPACK, Core ML, "
+            "OpenVINO and IREE refuse: --target (inductor, onnx, executorch, xnnpack, coreml, openvino, iree) keeps "
+            "plain checks for them, "
             "`graphlint restore` brings them back."
         ),
         "1 artifact was rewritten, hence exit status 1: review it and commit again.",

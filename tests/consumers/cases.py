@@ -43,6 +43,8 @@ OWN = (
     "position_from_data",
     "slice_from_data",
     "narrow_from_data",
+    "narrow_inputs",
+    "returned_number",
 )
 """The models below, by the names of their functions."""
 FIXED = {"dependency_tokens": "two_async_asserts", "mutation_outputs": "key_value_cache"}
@@ -305,6 +307,16 @@ def export(folder: Path) -> None:
             torch._check(start + 2 <= 8)
             return x.narrow(0, start, 2) * 2
 
+    class NarrowInputs(nn.Module):
+        """Inputs of few bits."""
+
+        def forward(self, x, y):
+            return x.float() + y.float()
+
+    class ReturnedNumber(nn.Module):
+        def forward(self, x):
+            return x * 2, 5
+
     number = torch.tensor(3)
     cached = (torch.randn(2, 4), torch.tensor([0, 1]))
     shared = torch.zeros(6)
@@ -334,6 +346,8 @@ def export(folder: Path) -> None:
         "position_from_data": (PositionFromData(), (torch.randn(4), number)),
         "slice_from_data": (SliceFromData(), (torch.randn(8, 4), number)),
         "narrow_from_data": (NarrowFromData(), (torch.randn(8, 4), number)),
+        "narrow_inputs": (NarrowInputs(), (torch.ones(4, dtype=torch.int8), torch.ones(4, dtype=torch.uint8))),
+        "returned_number": (ReturnedNumber(), row),
     }
     assert tuple(models) == OWN
     for name, (model, args) in models.items():

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch.export.graph_signature import ConstantArgument
 from torch.utils import _pytree as pytree
 
 from graphlint.runtime.behaviour import Runner
@@ -82,8 +83,8 @@ def onnx(program: Any) -> Taken:
     names = [one.name for one in session.get_inputs()]
 
     def call(*args: Any, **kwargs: Any) -> list[Any]:
-        values = _tensors(args, kwargs)
-        return session.run(None, {name: value.numpy() for name, value in zip(names, values, strict=True)})
+        values = [torch.as_tensor(value).numpy() for value in _variable(program, args, kwargs)]
+        return session.run(None, dict(zip(names, values, strict=True)))
 
     return Taken(call)
 
@@ -105,7 +106,7 @@ def _run_by_executorch(edge: Any) -> Taken:
     def call(*args: Any, **kwargs: Any) -> list[Any]:
         assert buffer  # the runtime reads from it without holding it
         assert loaded
-        return list(method.execute(_tensors(args, kwargs)))
+        return list(method.execute([_detached(leaf) for leaf in pytree.tree_leaves((args, kwargs))]))
 
     return Taken(call)
 
@@ -132,12 +133,91 @@ def coreml(program: Any) -> Taken:
     return Taken(None, ops=frozenset(operation.op_type for operation in operations))
 
 
+def openvino(program: Any) -> Taken:
+    """``openvino.convert_model`` of the program, compiled for the CPU."""
+    import openvino
+
+    model = openvino.convert_model(program)
+    # With rounding as torch has it: the CPU may choose to compute in bfloat16.
+    compiled = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    request = compiled.create_infer_request()
+
+    def call(*args: Any, **kwargs: Any) -> list[Any]:
+        # By position: names are lost where an input is a part of an argument.
+        request.infer([_to_openvino(leaf) for leaf in pytree.tree_leaves((args, kwargs))], share_inputs=False)
+        return [_from_openvino(request.get_tensor(output)) for output in compiled.outputs]
+
+    return Taken(call)
+
+
+def _to_openvino(value: Any) -> Any:
+    """A value, of a dtype that NumPy may not know."""
+    import openvino
+
+    tensor = torch.as_tensor(value).detach()
+    if tensor.dtype != torch.bfloat16:
+        return tensor.numpy()
+    return openvino.Tensor(tensor.contiguous().view(torch.int16).numpy(), tensor.shape, openvino.Type.bf16)
+
+
+def _from_openvino(made: Any) -> torch.Tensor:
+    import openvino
+
+    if made.element_type != openvino.Type.bf16:
+        return torch.from_numpy(made.data.copy())
+    return torch.from_numpy(made.data.view("int16").copy()).view(torch.bfloat16)
+
+
+def iree(program: Any) -> Taken:
+    """iree-turbine's import of the program, compiled by IREE for the CPU, run by its runtime."""
+    from iree import runtime
+    from iree.turbine import aot
+
+    binary = aot.export(program).compile(save_to=None, target_backends=("llvm-cpu",))
+    config = runtime.Config("local-task")
+    made = runtime.VmModule.copy_buffer(config.vm_instance, bytes(binary.map_memory()))
+    loaded = runtime.load_vm_module(made, config)
+
+    def call(*args: Any, **kwargs: Any) -> list[Any]:
+        # NumPy's arrays are copied; in the memory of device arrays it may write what it computes.
+        given = [_to_iree(leaf) for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+        results = loaded.main(*given)
+        return [_from_iree(one) for one in (results if isinstance(results, tuple) else (results,)) if one is not None]
+
+    return Taken(call)
+
+
+def _to_iree(tensor: torch.Tensor) -> Any:
+    import ml_dtypes
+
+    held = tensor.detach().contiguous()
+    if held.dtype != torch.bfloat16:
+        return held.numpy()
+    return held.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+
+
+def _from_iree(made: Any) -> torch.Tensor:
+    if not hasattr(made, "to_host"):
+        return torch.as_tensor(made)
+    host = made.to_host()
+    if host.dtype.name == "bfloat16":
+        return torch.from_numpy(host.view("int16").copy()).view(torch.bfloat16)
+    return torch.from_numpy(host.copy())
+
+
 def _leaves_of(function: Callable[..., Any]) -> Call:
     return lambda *args, **kwargs: pytree.tree_leaves(function(*args, **kwargs))
 
 
-def _tensors(args: Any, kwargs: Any) -> list[torch.Tensor]:
-    return [leaf.detach() for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+def _variable(program: Any, args: Any, kwargs: Any) -> list[Any]:
+    """What the program is given and does not hold itself to."""
+    given = [one.arg for one in program.graph_signature.input_specs if one.kind.name == "USER_INPUT"]
+    leaves = zip(given, pytree.tree_leaves((args, kwargs)), strict=True)
+    return [_detached(leaf) for argument, leaf in leaves if not isinstance(argument, ConstantArgument)]
+
+
+def _detached(leaf: Any) -> Any:
+    return leaf.detach() if isinstance(leaf, torch.Tensor) else leaf
 
 
 def _draw_like_eager() -> None:
@@ -167,5 +247,13 @@ CONSUMERS: dict[str, Consumer] = {
         xnnpack,
         ("executorch",),
         ("executorch.exir", "executorch.backends.xnnpack.partition.xnnpack_partitioner", "executorch.runtime"),
+    ),
+    "openvino": Consumer("OpenVINO", "openvino", openvino, ("openvino",), ("openvino",)),
+    "iree": Consumer(
+        "IREE",
+        "iree",
+        iree,
+        ("iree-turbine", "iree-base-compiler", "iree-base-runtime"),
+        ("iree.turbine.aot", "iree.runtime", "iree.compiler"),
     ),
 }

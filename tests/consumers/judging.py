@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from tests.judge import close
+from tests.judge import ROUNDING, close
 from torch.utils import _pytree as pytree
 
 from graphlint.runtime import samples
@@ -85,9 +85,17 @@ class Expected:
             raised = _restarted(runner).run(call).raised
             if any(message in raised for message in messages):
                 self.tripping.append((label, call))
+        self.rounding = _rounding(program.graph_module)
         self.runner = runner
         self.memory = {name: memory_of(value) for name, value in runner.tensors().items()}
         """Where the memory of each parameter, buffer and constant begins."""
+
+
+def _rounding(graph_module: Any) -> float:
+    """The relative error that rounding explains: the coarsest floating-point numbers that occur have it."""
+    metas = (node.meta.get("val") for node in _nodes(graph_module))
+    dtypes = {leaf.dtype for leaf in pytree.tree_leaves(list(metas)) if isinstance(leaf, torch.Tensor)}
+    return max(1e-4, *(ROUNDING.get(dtype, 0.0) for dtype in dtypes), 0.0)
 
 
 def _shifted(call: samples.Call) -> Iterator[samples.Call]:
@@ -114,10 +122,12 @@ _CHECK = re.compile(r"^aten\.(_functional)?_?(assert_(async|scalar)|sym_constrai
 
 def _check_nodes(graph_module: Any) -> Iterator[Any]:
     """Nodes of run-time checks that inputs of the right shape and dtype can trip, subgraphs included."""
+    return (node for node in _nodes(graph_module) if node.op == "call_function" and _CHECK.match(str(node.target)))
+
+
+def _nodes(graph_module: Any) -> Iterator[Any]:
     for child in graph_module.modules():
-        for node in getattr(child, "graph", torch.fx.Graph()).nodes:
-            if node.op == "call_function" and _CHECK.match(str(node.target)):
-                yield node
+        yield from getattr(child, "graph", torch.fx.Graph()).nodes
 
 
 def _other_inputs(call: samples.Call) -> Iterator[tuple[str, samples.Call]]:
@@ -156,6 +166,7 @@ def _compare_runs(
     expected: Expected, taken: Taken, call: Callable[..., list[Any]], seeded: bool, lost: set[str]
 ) -> None:
     """Run all calls in a row. Adds what is lost; raises DifferenceError."""
+    rounding = expected.rounding
     for place, arguments in enumerate(expected.calls):
         before, fresh = expected.outcomes[place], expected.fresh[place]
         if before.raised:
@@ -173,17 +184,18 @@ def _compare_runs(
             return
         written = _written(arguments, before)
         more = len(results) - len([leaf for leaf in pytree.tree_leaves(before.result) if leaf is not None])
-        if written and more == len(written) and _difference(written, results[:more]) is None:
+        if written and more == len(written) and _difference(written, results[:more], rounding) is None:
             # The signature's mutation outputs, which the consumer did not take away.
             results = results[len(written) :]
             lost.add("writes")
-        _compare_values(f"with {arguments.label}: output", before.result, fresh.result, results, lost)
+        _compare_values(f"with {arguments.label}: output", before.result, fresh.result, results, lost, rounding)
         _compare_values(
             f"with {arguments.label}: input after the call",
             before.inputs,
             (arguments.args, arguments.kwargs),
             pytree.tree_leaves((args, kwargs)),
             lost,
+            rounding,
         )
         if taken.state is not None:
             _compare_states(expected, before, taken.state(), arguments.label)
@@ -195,12 +207,14 @@ def _written(arguments: samples.Call, after: Outcome) -> list[Any]:
     return [new for old, new in pairs if isinstance(old, torch.Tensor) and not close(old, new)]
 
 
-def _compare_values(what: str, expected: Any, unwritten: Any, actual: list[Any], lost: set[str]) -> None:
+def _compare_values(
+    what: str, expected: Any, unwritten: Any, actual: list[Any], lost: set[str], rounding: float
+) -> None:
     """``unwritten`` is what there would be if nothing had been written to inputs or state."""
-    found = _difference(pytree.tree_leaves(expected), actual)
+    found = _difference(pytree.tree_leaves(expected), actual, rounding)
     if found is None:
         return
-    if _difference(pytree.tree_leaves(unwritten), actual) is not None:
+    if _difference(pytree.tree_leaves(unwritten), actual, rounding) is not None:
         raise DifferenceError(f"{what} {found}")
     lost.add("writes")
 
@@ -212,12 +226,12 @@ def _compare_states(expected: Expected, before: Outcome, after: dict[str, Any], 
             continue  # a fix lets one name of a memory stand for all
         if name not in after:
             raise DifferenceError(f"with {label}: there is no {name!r} any more")
-        found = _difference([value], [after[name]])
+        found = _difference([value], [after[name]], expected.rounding)
         if found:
             raise DifferenceError(f"with {label}: {name!r} {found}")
 
 
-def _difference(expected: list[Any], actual: list[Any]) -> str | None:
+def _difference(expected: list[Any], actual: list[Any], rounding: float) -> str | None:
     """The first difference between two lists of leaves, up to what rounding explains."""
     expected = [leaf for leaf in expected if leaf is not None]
     actual = [leaf for leaf in actual if leaf is not None]
@@ -228,7 +242,7 @@ def _difference(expected: list[Any], actual: list[Any]) -> str | None:
         where = f"{place} " if len(expected) > 1 else ""
         if left.dtype != right.dtype or left.shape != right.shape:
             return f"{where}is {_kind(right)} instead of {_kind(left)}"
-        if not close(left, right):
+        if not close(left, right, rounding):
             wide = torch.complex128 if left.is_complex() else torch.float64
             gap = (left.to(wide) - right.to(wide)).abs().max().item()
             return f"{where}differs by up to {gap:.2g}"
@@ -303,6 +317,10 @@ def _missing(expected: Expected, taken: Taken) -> tuple[str, ...]:
 _COLOUR = re.compile(r"\x1b\[\d+m")
 _FOLDERS = re.compile(r"(?<![\w.:/])/(?:[\w.+-]+/)+")
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+_SAYS_NOTHING = re.compile(
+    r"(Check '.*' failed at|Exception from) \S+:\d+:$|FrontEnd API failed|Model wasn't|Summary:$"
+)
+"""Lines that only say where it was in the code, as OpenVINO begins with."""
 _LONGEST = 240
 
 
@@ -311,6 +329,6 @@ def reason(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     lines = [line.strip() for line in _COLOUR.sub("", str(error)).splitlines()]
-    text = next((line for line in lines if line), "")
+    text = next((line for line in lines if line and not _SAYS_NOTHING.match(line)), "")
     text = _ADDRESS.sub("", _FOLDERS.sub("", f"{type(error).__name__}: {text}" if text else type(error).__name__))
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

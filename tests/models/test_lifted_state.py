@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from tests import judge  # noqa: E402
+from tests.consumers.consumers import CONSUMERS  # noqa: E402
 from torch.utils import _pytree as pytree  # noqa: E402
 
 from graphlint.runtime import initial_state  # noqa: E402
@@ -88,3 +89,20 @@ def test_a_runtime_without_state_decodes_token_by_token(runtime, lifted, tmp_pat
         torch.testing.assert_close(made[results[0]], expected)
         assert torch.equal(made[results[0]].argmax(-1), expected.argmax(-1))
         state = {name: made[f"{name}_out"] for name in state}
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino"])
+def test_a_consumer_decodes_token_by_token(name, lifted):
+    for module in CONSUMERS[name].modules:
+        pytest.importorskip(module)
+    example, _, path = lifted("llama_static", target=CONSUMERS[name].target)
+    program, state = judge.load(path), initial_state(path)
+    call = judge.quiet(CONSUMERS[name].take, program).call
+    for args, kwargs in example.calls:
+        expected = example.module(*args, **kwargs)
+        values = map(torch.as_tensor, call(*args, **kwargs, **state))
+        made = dict(zip(program.graph_signature.user_outputs, values, strict=True))
+        found = made[program.graph_signature.user_outputs[0]]
+        torch.testing.assert_close(found, expected)
+        assert torch.equal(found.argmax(-1), expected.argmax(-1))
+        state = {one: made[f"{one}_out"] for one in state}

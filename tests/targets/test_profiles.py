@@ -14,7 +14,7 @@ from graphlint.artifact.errors import ConfigError
 from graphlint.ops.table import op_table
 from graphlint.rules.fixing import fix_program
 from graphlint.rules.registry import RULES
-from graphlint.rules.settings import OpRow, Profile, Refused, Settings
+from graphlint.rules.settings import OpRow, Profile, Refused, Settings, covers
 from graphlint.rules.target_refusals import RefusedByTarget
 from graphlint.rules.targets import documentation
 from graphlint.rules.targets.model import all_targets, load_target, profile_of, row_of
@@ -36,8 +36,9 @@ def test_rows_name_rules_and_ops_that_exist(target):
         assert [code for code in codes if code.startswith(selector)], selector
     for op in target.ops:
         table = op_table()
-        assert table.lookup(f"torch.ops.{op}") or table.lookup(f"torch.ops.{op}.default") or op == "aten.to", op
-    for row in (*target.rules.values(), *target.ops.values(), *target.outputs.values(), *target.losses.values()):
+        assert any(covers(op, name) for name in table.names()), op
+    rows = (*target.ops.values(), *target.inputs.values(), *target.outputs.values())
+    for row in (*target.rules.values(), *rows, *target.losses.values()):
         assert row.because
     # What is said of a consumer was measured with some version of it.
     assert bool(target.measured) == bool(target.rules)
@@ -227,3 +228,89 @@ graph(%x: f32[8, 4], %n: i64[]):
 def test_what_is_refused_for_numbers_that_data_tell(lint_text, target, node, refused):
     found = lint_text(NUMBERS.replace("NODE", node), profile=profile_of([target]))
     assert [one.node for one in found if one.code == "GL601"] == ["y"] * refused
+
+
+@pytest.mark.parametrize(
+    ("node", "refused"),
+    [
+        ("%y: i64[4] = aten.floor_divide.default(%n, 2)", True),
+        ("%y: f32[4] = aten.floor_divide.default(%x, 2)", False),
+        ("%y: f32[] = aten.var.correction(%x)", True),
+        ("%y: f32[] = aten.var.correction(%x, [0])", False),
+    ],
+)
+def test_what_is_refused_of_integers_and_of_all_dimensions(lint_text, node, refused):
+    text = f"graph(%x: f32[4], %n: i64[4]):\n  {node}\n  return %y\n"
+    found = lint_text(text, profile=profile_of(["openvino"]))
+    assert [one.node for one in found if one.code == "GL601"] == ["y"] * refused
+
+
+def _model(body):
+    import torch
+
+    return type("Model", (torch.nn.Module,), {"forward": lambda self, *args: body(*args)})()
+
+
+@pytest.mark.parametrize(
+    ("body", "more", "messages"),
+    [
+        (lambda x: x * 2, (), {}),
+        (lambda x: (x * 2, x * 3), (), {}),
+        (lambda x, number: x * number, (3,), {"an input of kind constant_input": {"coreml", "openvino"}}),
+        (lambda x, nothing: x * 2, (None,), {"an input of kind constant_input": {"coreml", "openvino"}}),
+        (lambda x: (x * 2, 5), (), {"an output of kind number": {"onnx", "coreml", "openvino"}}),
+        (lambda x: (x * 2, None), (), {"an output of kind none": {"coreml"}}),
+        (lambda x: (x * 2,) * 2, (), {"an output of kind repeated": {"openvino"}}),
+    ],
+    ids=["a tensor", "two", "a number", "None", "returned number", "returned None", "returned twice"],
+)
+def test_inputs_and_outputs_that_are_no_tensors_of_their_own(tmp_path, body, more, messages):
+    torch = pytest.importorskip("torch")
+    torch.export.save(torch.export.export(_model(body), (torch.ones(2), *more)), tmp_path / "model.pt2")
+    found = {}
+    for target in ("onnx", "coreml", "openvino"):
+        for one in graphlint.lint(tmp_path / "model.pt2", target=target, select="GL601", isolated=True).diagnostics:
+            found.setdefault(one.message.partition(" is refused by ")[0], set()).add(target)
+    assert found == messages
+
+
+@pytest.mark.parametrize(
+    ("target", "of", "dtype", "said"),
+    [
+        ("coreml", "input", "i8", "input 'b' is int8"),
+        ("coreml", "buffer", "i8", ""),
+        ("coreml", "input", "i32", ""),
+        ("iree", "input", "bf16", ""),
+        ("iree", "buffer", "bf16", "buffer 'b' is bfloat16"),
+        ("iree", "buffer", "b8", ""),
+        ("iree", "state", "b8", "buffer 'b' is bool"),
+    ],
+)
+def test_a_dtype_that_is_refused_of_some_tensors_only(lint_text, target, of, dtype, said):
+    kind, written = ("" if of == "input" else ' = buffer "b"'), ('buffer "b" <- %y, ' if of == "state" else "")
+    text = f"graph(%b: {dtype}[4]{kind}):\n  %y: {dtype}[4] = aten.neg.default(%b)\n  return {written}%y\n"
+    found = [one.message for one in lint_text(text, profile=profile_of([target])) if one.code == "GL608"]
+    assert [one.partition(";")[0] for one in found] == [said] * bool(said)
+
+
+MASKED = "graph(%x: f32[4], %m: DTYPE[4]):\n  %y: f32[u0] = aten.index.Tensor(%x, [%m])\n  return %y\n"
+
+
+@pytest.mark.parametrize(("dtype", "refused"), [("b8", True), ("i64", False)])
+def test_what_is_refused_of_masks(lint_text, dtype, refused):
+    found = lint_text(MASKED.replace("DTYPE", dtype), profile=profile_of(["iree"]))
+    assert [one.node for one in found if one.code == "GL601"] == ["y"] * refused
+
+
+def test_a_target_may_lose_the_checks_of_some_rules(lint_text):
+    text = """
+    graph(%x: f32[3], %ok: b8[]):
+      aten._assert_async.msg(%ok, "must hold")
+      $item: int[u0] = aten.item.default(%x)
+      $le: bool = _operator.le($item, 9)
+      aten._assert_scalar.default($le, "must be small")
+      return %x
+    """
+    for target, nodes in (("onnx", 2), ("iree", 1)):
+        found = [one.op for one in lint_text(text, profile=profile_of([target])) if one.code == "GL607"]
+        assert found == ["aten._assert_async.msg", "aten._assert_scalar.default"][:nodes]

@@ -145,6 +145,8 @@ def test_the_command(tmp_path):
         "executorch",
         "xnnpack",
         "coreml",
+        "openvino",
+        "iree",
     ]
     assert run(tmp_path, "target", "coreml").stdout.startswith("# coreml: Core ML: ")
     assert json.loads(run(tmp_path, "target", "onnx", "--output-format", "json").stdout)["name"] == "onnx"

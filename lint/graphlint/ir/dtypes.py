@@ -15,7 +15,7 @@ COMPLEX64: Final = 10
 COMPLEX128: Final = 11
 FLOATING: Final = 2
 """The category of floating dtypes."""
-_INTEGERS: Final = (1, 2, 3, 4, 5, 28, 34, 35)
+INTEGERS: Final = (1, 2, 3, 4, 5, 28, 34, 35)
 _COMPLEX: Final = (9, 10, 11)
 _PARTS: Final = {9: 6, 10: 7, 11: 8}
 """A complex dtype to its parts' floating dtype."""
@@ -34,7 +34,7 @@ _NUMBERS: Final = {
 
 def category(dtype: int) -> int:
     """0 to 3: bool, integer, floating, complex."""
-    return 0 if dtype == BOOL else 1 if dtype in _INTEGERS else 3 if dtype in _COMPLEX else 2
+    return 0 if dtype == BOOL else 1 if dtype in INTEGERS else 3 if dtype in _COMPLEX else 2
 
 
 def item_size(dtype: int) -> int | None:

@@ -26,12 +26,19 @@ class LossRule(Rule):
     loss: ClassVar[Loss]
 
     def lost(
-        self, view: ProgramView, what: str, site: Site | None, fix: Fix, elements: int | None = None
+        self,
+        view: ProgramView,
+        what: str,
+        site: Site | None,
+        fix: Fix,
+        elements: int | None = None,
+        rule: str = "",
     ) -> Iterator[Finding]:
         """The finding that ``what`` happens, where a target is said to lose it. ``elements``: of a tensor with so many;
-        None where that is not known.
+        None where that is not known. ``rule``: the code of the one that finds it.
         """
-        said = [one for one in view.profile.losses.get(self.loss, ()) if one.elements in (None, elements)]
+        losing = view.profile.losses.get(self.loss, ())
+        said = [one for one in losing if one.elements in (None, elements) and (not one.rules or rule in one.rules)]
         if said:
             names = ", ".join(one.target for one in said)
             yield Finding(f"{what} ({names}: {said[0].because})", fix, site, advice=said[0].advice)
@@ -328,7 +335,7 @@ class LostCheck(LossRule):
             action = view.profile.actions.get(rule) if rule is not None else None
             if rule is not None and (action is None or action.fix not in ("strip", "refuse")) and may_fire(view, site):
                 what = f"{site.name}: runtime check{asserted_text(site)} is lost, invalid values raise no error"
-                yield from self.lost(view, what, site, no_fix("the consumer runs no form of the check"))
+                yield from self.lost(view, what, site, no_fix("the consumer runs no form of the check"), rule=rule)
 
 
 def _refused(view: ProgramView) -> dict[Storage, str]:

@@ -30,10 +30,11 @@ first, by permuted views; a conversion (``to``) always copies. Empty: nothing do
 """
 
 
-Where = Literal["", "gaps", "numbers", "clipped"]
+Where = Literal["", "gaps", "masks", "integers", "whole", "numbers", "clipped"]
 """Where an op is refused: always; where a list of tensors that it is given leaves some out, as ``x[:, i] = y`` does
-(``gaps``); where it is given a number that depends on data (``numbers``); where the size of its result is such a
-number, clipped to what its operand has (``clipped``), as ``x[:n]`` without a check of ``n``.
+(``gaps``); where it is indexed by a mask (``masks``); where it makes integers (``integers``); where it is given no
+dimensions (``whole``); where it is given a number that depends on data (``numbers``); where the size of its result is
+such a number, clipped to what its operand has (``clipped``), as ``x[:n]`` without a check of ``n``.
 """
 
 
@@ -95,12 +96,18 @@ class Refused(msgspec.Struct, frozen=True):
         return cls(targets, said[0][1].because, advice, frozenset(row.where for _, row in said), form)
 
 
+DtypesOf = Literal["inputs", "stored", "state"]
+"""What the caller hands in; parameters, buffers and constants; those of them that the program writes."""
+
+
 class TakenDtypes(msgspec.Struct, frozen=True):
     """The only dtypes that a target takes, by the names that torch uses."""
 
     target: str
     dtypes: tuple[str, ...]
     because: str
+    of: DtypesOf | None = None
+    """What it is about; None for everything."""
 
 
 class MostNodes(msgspec.Struct, frozen=True):
@@ -125,6 +132,8 @@ class Lost(msgspec.Struct, frozen=True):
     advice: str
     elements: int | None = None
     """Of what it is lost: tensors of so many elements; None for all."""
+    rules: tuple[str, ...] = ()
+    """It loses what these rules find, by code; empty for all."""
 
 
 FixAction = Literal["functionalize", "keep", "message", "strip", "refuse"]
@@ -168,6 +177,8 @@ class OwnTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
     """Nodes that a program may have, those of its subgraphs included."""
     rules: dict[str, OwnRule] = {}
     """By code, by the beginning of codes, or by name."""
+    severity: dict[str, Severity] = {}
+    """By code, by the beginning of codes, or by name: how much findings matter for the target."""
     because: str = ""
     """Why, where nothing else says so."""
 
@@ -186,6 +197,8 @@ class Profile(msgspec.Struct, frozen=True):
     """By code, where it is another than the rule's own."""
     ops: dict[str, dict[str, OpRow]] = {}
     """What each target says of ops, by pattern."""
+    refused_inputs: dict[str, Refused] = {}
+    """By kind: ``constant_input`` and so on."""
     refused_outputs: dict[str, Refused] = {}
     """By kind: ``user_input_mutation`` and so on."""
     losses: dict[Loss, tuple[Lost, ...]] = {}

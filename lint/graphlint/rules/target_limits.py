@@ -1,12 +1,17 @@
 """GL608 and GL609: what a target sets limits to, dtypes and the number of nodes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 from graphlint.ir.edit import every_graph
 from graphlint.ir.enums import DTYPES
 from graphlint.rules.base import Finding, Rule, no_fix
+from graphlint.rules.settings import TakenDtypes
 from graphlint.rules.view import ProgramView
 from graphlint.semantics.sites import walk
+
+_OF: Final = {None: "", "inputs": " as inputs", "stored": " of what is stored", "state": " as state"}
+"""What a limit is about, in words."""
 
 
 class RefusedDtype(Rule):
@@ -46,6 +51,7 @@ class RefusedDtype(Rule):
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each input, then one for each node."""
+        everywhere = [taken for taken in view.profile.dtypes if taken.of is None]
         if not view.profile.dtypes:
             return
         graph = view.program.graph
@@ -53,24 +59,27 @@ class RefusedDtype(Rule):
             meta = graph.meta(name)
             for storage in {ref.storage for ref in view.memory.refs(graph, name)}:
                 what = f"{storage.kind.removeprefix('user ')} '{storage.name or name}'"
-                said = _said(view, {meta.dtype} if meta is not None else set())
+                kinds = {None, "inputs" if storage.kind == "user input" else "stored"}
+                kinds |= {"state"} if storage in view.written_inputs and storage.kind != "user input" else set()
+                fitting = (taken for taken in view.profile.dtypes if taken.of in kinds)
+                said = _said(fitting, {meta.dtype} if meta is not None else set())
                 if said is not None:
                     yield Finding(f"{what} is {said}", no_fix("give it another dtype"))
         for site in walk(view.program, view.ops, lambda op: False):
             metas = [site.scope.graph.meta(name) for name in site.node.results()]
-            said = _said(view, {meta.dtype for meta in metas if meta is not None})
+            said = _said(everywhere, {meta.dtype for meta in metas if meta is not None})
             if said is not None:
                 yield Finding(f"{site.name} makes {said}", no_fix("compute it in another dtype"), site)
 
 
-def _said(view: ProgramView, dtypes: set[int]) -> str | None:
+def _said(said: Iterable[TakenDtypes], dtypes: set[int]) -> str | None:
     """Which dtype is not taken, and by whom; None if all are."""
-    for taken in view.profile.dtypes:
+    for taken in said:
         for dtype in sorted(dtypes):
             name = DTYPES.get(dtype, f"of dtype {dtype}")
             if name not in taken.dtypes:
                 because = f": {taken.because}" if taken.because else ""
-                return f"{name}; {taken.target} takes {', '.join(taken.dtypes)} only{because}"
+                return f"{name}; {taken.target} takes {', '.join(taken.dtypes)} only{_OF[taken.of]}{because}"
     return None
 
 

@@ -1,9 +1,11 @@
-"""GL601: ops that a target refuses."""
+"""GL601: ops, inputs and outputs that a target refuses."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
+from graphlint.ir.dtypes import INTEGERS, MASKS
+from graphlint.ir.model import Argument, InputSpec, OutputSpec
 from graphlint.ops.table import op_of
 from graphlint.rules.base import Finding, Rule, no_fix
 from graphlint.rules.diagnostics import Fix
@@ -18,11 +20,12 @@ _UNBACKED: Final = re.compile(r"\bu\d+\b")
 
 
 class RefusedByTarget(Rule):
-    """An op, or an output, that a target of the artifact refuses.
+    """An op, an input or an output that a target of the artifact refuses.
 
     ## What it does
     Flags functional ops that the consumer named by `--target` was seen to refuse: dependency tokens, for most of
-    them. Finds nothing where the target is `functional`. `graphlint target NAME` lists the ops.
+    them; and kinds of inputs and outputs, such as numbers. Finds nothing where the target is `functional`.
+    `graphlint target NAME` lists what is refused.
 
     ## Why is this bad?
     The artifact passes every other check, and the consumer fails on it all the same.
@@ -66,17 +69,39 @@ class RefusedByTarget(Rule):
     fix_sometimes = True
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
-        """One finding for each node of such an op, then one for each such output."""
+        """One finding for each node of such an op, then one for each such input and output."""
         for site in view.sites:
             refused = view.refused(site.name)
             if refused is not None and any(_MET[where](site) for where in refused.where):
                 message = f"{site.name} is refused by {', '.join(refused.targets)}: {refused.because}"
                 yield Finding(message, _fix_for(view, site, refused), site)
-        for spec in view.program.graph_module.signature.output_specs:
-            for kind, refused in view.profile.refused_outputs.items():
-                if getattr(spec, kind) is not None:
-                    message = f"an output of kind {kind} is refused by {', '.join(refused.targets)}: {refused.because}"
-                    yield Finding(message, no_fix(refused.advice or "change the model"))
+        graph, signature = view.program.graph, view.program.graph_module.signature
+        for what, rows, kinds in (
+            ("input", view.profile.refused_inputs, map(_input_kind, signature.input_specs, graph.inputs)),
+            ("output", view.profile.refused_outputs, _output_kinds(signature.output_specs, graph.outputs)),
+        ):
+            for refused, kind in ((rows[kind], kind) for kind in kinds if kind in rows):
+                message = f"an {what} of kind {kind} is refused by {', '.join(refused.targets)}: {refused.because}"
+                yield Finding(message, no_fix(refused.advice or "change the model"))
+
+
+def _input_kind(spec: InputSpec, given: Argument) -> str:
+    return spec.kind if spec.user_input is None or given.tensors() else "number"
+
+
+def _output_kinds(specs: Iterable[OutputSpec], outputs: Iterable[Argument]) -> Iterator[str]:
+    """The kind of each output."""
+    returned: set[str | None] = set()
+    for spec, given in zip(specs, outputs, strict=True):
+        if spec.user_output is None:
+            yield spec.kind
+        elif given.kind == "as_none":
+            yield "none"
+        elif not given.tensors():
+            yield "number"
+        else:
+            yield spec.kind if returned.isdisjoint(given.tensors()) else "repeated"
+            returned.update(given.tensors())
 
 
 def _fix_for(view: ProgramView, site: Site, refused: Refused) -> Fix:
@@ -91,6 +116,25 @@ def _fix_for(view: ProgramView, site: Site, refused: Refused) -> Fix:
         obstacle = cast_obstacle(view, site) if cast else indexing_obstacle(site)
         becomes = f"becomes {op_of('cast').name}" if cast else "is written with the indexed dimensions first"
     return Fix("safe", becomes) if obstacle is None else no_fix(obstacle)
+
+
+def _has_masks(site: Site) -> bool:
+    """Whether a list of tensors that the node is given holds a mask."""
+    lists = (operand.arg.tensors() for operand in site.node.inputs if operand.arg.as_tensor is None)
+    metas = (site.scope.graph.meta(name) for names in lists for name in names if name is not None)
+    return any(meta.dtype in MASKS for meta in metas if meta is not None)
+
+
+def _makes_integers(site: Site) -> bool:
+    """Whether a result is of an integer dtype."""
+    metas = (site.scope.graph.meta(name) for name in site.node.results())
+    return any(meta.dtype in INTEGERS for meta in metas if meta is not None)
+
+
+def _is_of_the_whole(site: Site) -> bool:
+    """Whether the node is given no dimensions."""
+    given = site.node.input("dim")
+    return given is None or given.kind == "as_none" or given.as_ints == []
 
 
 def _takes_numbers(site: Site) -> bool:
@@ -117,6 +161,9 @@ def _has_gaps(site: Site) -> bool:
 _MET: Final[Mapping[Where, Callable[[Site], bool]]] = {
     "": lambda site: True,
     "gaps": _has_gaps,
+    "masks": _has_masks,
+    "integers": _makes_integers,
+    "whole": _is_of_the_whole,
     "numbers": _takes_numbers,
     "clipped": _is_clipped,
 }

@@ -23,9 +23,13 @@ _FIXES: Final = {
     "strip": "removed, with `--unsafe-fixes`",
     "refuse": "no fix",
 }
+_OF: Final = {"inputs": "inputs", "stored": "parameters, buffers and constants", "state": "what the program writes"}
 _WHERE: Final = {
     "": "",
     "gaps": " where a list of tensors leaves some out",
+    "masks": " where it is indexed by a mask",
+    "integers": " where it makes integers",
+    "whole": " where it is given no dimensions",
     "numbers": " where it is given a number that depends on data",
     "clipped": " where the size of its result depends on data, and is clipped",
 }
@@ -63,11 +67,14 @@ def explain(target: Target) -> str:
     because = f": {target.because}" if target.because else ""
     if target.dtypes:
         lines += [f"Dtypes: {', '.join(target.dtypes)}; others are refused (GL608){because}.", ""]
+    for of, row in target.dtypes_of.items():
+        lines += [f"Dtypes of {_OF[of]}: {', '.join(row.dtypes)}; others are refused (GL608): {row.because}.", ""]
     if target.max_nodes is not None:
         lines += [f"Nodes: {target.max_nodes:,} at most (GL609){because}.", ""]
     lines += _rules(target)
     lines += _lost(target)
-    lines += _refused("Ops", target.ops) + _refused("Outputs", target.outputs)
+    lines += _refused("Ops", target.ops)
+    lines += _refused("Inputs", target.inputs) + _refused("Outputs", target.outputs)
     if target.references:
         lines += [f"References: {', '.join(target.references)}", ""]
     return "\n".join(lines)
@@ -91,6 +98,7 @@ def _lost(target: Target) -> list[str]:
     lines = ["What it takes but loses:", ""]
     for loss, row in target.losses.items():
         only = f", of tensors with {row.elements} element{'s' if row.elements > 1 else ''}" if row.elements else ""
+        only += f" that {' and '.join(row.rules)} find" if row.rules else ""
         (rule,) = (one for one in RULES if isinstance(one, LossRule) and one.loss == loss)
         lifting = "" if rule.fix == "none" else ", or use `--fix --lift-state`"
         lines.append(f"- {loss.replace('-', ' ')} ({rule.code}){only}: {row.because}; {row.advice}{lifting}")
@@ -120,8 +128,10 @@ def described(target: Target) -> dict[str, Any]:
         },
         "losses": {loss: msgspec.structs.asdict(row) for loss, row in target.losses.items()},
         "ops": {op: _row(op, row) for op, row in target.ops.items()},
+        "inputs": {kind: _row(kind, row) for kind, row in target.inputs.items()},
         "outputs": {kind: _row(kind, row) for kind, row in target.outputs.items()},
         "dtypes": list(target.dtypes) or None,
+        "dtypes_of": {of: msgspec.structs.asdict(row) for of, row in target.dtypes_of.items()},
         "max_nodes": target.max_nodes,
         "extends": target.extends or None,
     }

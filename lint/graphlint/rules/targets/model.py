@@ -1,9 +1,9 @@
 """What a target's file says, read and checked; and several targets as one, which demands the strictest of each."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -16,6 +16,7 @@ from graphlint.rules.registry import RULES
 from graphlint.rules.selection import did_you_mean
 from graphlint.rules.settings import (
     Checks,
+    DtypesOf,
     FixAction,
     Loss,
     Lost,
@@ -37,8 +38,14 @@ _STRICTER: Final[tuple[FixAction, ...]] = ("keep", "message", "functionalize", "
 _SEVERER: Final[tuple[Severity, ...]] = ("error", "warning", "note")
 """Of several targets, the one that takes a finding most seriously counts."""
 
-OutputKind = Literal["buffer_mutation", "parameter_mutation", "user_input_mutation"]
-"""As the signature's output specs spell them."""
+InputKind = Literal["constant_input", "number"]
+"""What the caller hands in that is no tensor: the same number, text or None each time, as the signature's input specs
+spell it; a ``number``.
+"""
+OutputKind = Literal["buffer_mutation", "parameter_mutation", "user_input_mutation", "number", "none", "repeated"]
+"""As the signature's output specs spell them; and among what is returned a ``number``, ``none`` (None), and a tensor
+that is returned before (``repeated``).
+"""
 
 
 class RuleRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,6 +68,15 @@ class LossRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the model's author can do about it, or who gives the target the artifact."""
     elements: int | None = None
     """It loses tensors of so many elements only."""
+    rules: tuple[str, ...] = ()
+    """It loses what these rules find only, by code."""
+
+
+class DtypesRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[dtypes-of.inputs]``: the only dtypes that the target takes of some tensors."""
+
+    dtypes: tuple[str, ...]
+    because: str
 
 
 class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
@@ -83,12 +99,19 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     """By code, or by the beginning of codes (``GL1``); the longest that fits counts."""
     ops: dict[str, OpRow] = {}
     """By overload, by op for all overloads, or by pattern."""
+    refuse_ops: tuple[str, ...] = ()
+    """More of those that it refuses, for one reason."""
+    because_ops: str = ""
+    inputs: dict[InputKind, OpRow] = {}
+    """Kinds of inputs that it refuses."""
     outputs: dict[OutputKind, OpRow] = {}
     """Kinds of outputs that it refuses."""
     losses: dict[Loss, LossRow] = {}
     """What it takes, but loses."""
     dtypes: tuple[str, ...] = ()
     """The only dtypes that it takes, by the names that torch uses; none for all."""
+    dtypes_of: dict[DtypesOf, DtypesRow] = {}
+    """The only ones that it takes of some tensors."""
     max_nodes: int | None = None
     extends: str = ""
     """The target that it is like, but for what itself says."""
@@ -122,6 +145,9 @@ def load_target(name: str, own: Mapping[str, Target] = NONE) -> Target:
         raise ConfigError(f"unknown target '{name}'{hint}")
     with open(path, "rb") as stream:
         target = msgspec.convert(parse_toml(stream.read(), path), Target)
+    if target.refuse_ops:
+        listed = dict.fromkeys(target.refuse_ops, OpRow(target.because_ops))
+        target = msgspec.structs.replace(target, ops={**listed, **target.ops})
     return extending(load_target(target.extends), target) if target.extends else target
 
 
@@ -138,9 +164,11 @@ def extending(base: Target, target: Target) -> Target:
         references=(*base.references, *target.references),
         rules={**rules, **target.rules},
         ops={**base.ops, **target.ops},
+        inputs={**base.inputs, **target.inputs},
         outputs={**base.outputs, **target.outputs},
         losses={**base.losses, **target.losses},
         dtypes=target.dtypes or base.dtypes,
+        dtypes_of={**base.dtypes_of, **target.dtypes_of},
         max_nodes=base.max_nodes if target.max_nodes is None else target.max_nodes,
         because=target.because or base.because,
     )
@@ -176,9 +204,10 @@ def profile_of(names: Sequence[str], own: Mapping[str, Target] = NONE, checks: C
             for code, said in rows.items()
             if (severe := [row.severity for _, row in said if row.severity is not None])
         },
-        refused_outputs=_refused_outputs(targets),
+        refused_inputs=_refused([(one.name, one.inputs) for one in targets]),
+        refused_outputs=_refused([(one.name, one.outputs) for one in targets]),
         losses=_losses(targets),
-        dtypes=tuple(TakenDtypes(one.name, one.dtypes, one.because) for one in targets if one.dtypes),
+        dtypes=tuple(taken for one in targets for taken in _taken_dtypes(one)),
         most_nodes=min(
             (MostNodes(one.name, one.max_nodes, one.because) for one in targets if one.max_nodes is not None),
             key=lambda most: most.nodes,
@@ -193,15 +222,22 @@ def _losses(targets: Iterable[Target]) -> dict[Loss, tuple[Lost, ...]]:
     losses: dict[Loss, tuple[Lost, ...]] = {}
     for target in targets:
         for loss, row in target.losses.items():
-            said = Lost(target.name, row.because, row.advice, row.elements)
+            said = Lost(target.name, row.because, row.advice, row.elements, row.rules)
             losses[loss] = (*losses.get(loss, ()), said)
     return losses
 
 
-def _refused_outputs(targets: Sequence[Target]) -> dict[str, Refused]:
-    """By kind."""
-    kinds = dict.fromkeys(kind for target in targets for kind in target.outputs)
-    said = {kind: [(one.name, one.outputs[kind]) for one in targets if kind in one.outputs] for kind in kinds}
+def _taken_dtypes(target: Target) -> Iterator[TakenDtypes]:
+    if target.dtypes:
+        yield TakenDtypes(target.name, target.dtypes, target.because)
+    for of, row in target.dtypes_of.items():
+        yield TakenDtypes(target.name, row.dtypes, row.because, of)
+
+
+def _refused(targets: Sequence[tuple[str, Mapping[Any, OpRow]]]) -> dict[str, Refused]:
+    """By kind of input or output; the targets are given by name."""
+    kinds = dict.fromkeys(kind for _, rows in targets for kind in rows)
+    said = {kind: [(name, rows[kind]) for name, rows in targets if kind in rows] for kind in kinds}
     return {kind: refused for kind, rows in said.items() if (refused := Refused.together(rows)) is not None}
 
 

@@ -4,16 +4,19 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+import msgspec
+
 from graphlint.artifact.errors import ConfigError
 from graphlint.ir.enums import DTYPES, SHORT_DTYPES
 from graphlint.ops.table import op_table, packet_of
 from graphlint.rules.base import Rule
 from graphlint.rules.checks import PLAIN, BareAsyncAssert
+from graphlint.rules.diagnostics import Severity
 from graphlint.rules.fixers import REMOVE
 from graphlint.rules.registry import RULES
-from graphlint.rules.selection import codes_and_names, did_you_mean
+from graphlint.rules.selection import codes_and_names, did_you_mean, severities
 from graphlint.rules.settings import FixAction, OpRow, OwnRule, OwnTarget, covers
-from graphlint.rules.targets.model import RuleRow, Target, all_targets, extending, load_target
+from graphlint.rules.targets.model import RuleRow, Target, all_targets, extending, load_target, row_of
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 _LONG: Final = {short: name for name, short in SHORT_DTYPES.items()}
@@ -66,7 +69,7 @@ def _make(
         if pattern in ops:
             raise ConfigError(f"{where}: '{pattern}' is in refuse-ops and in allow-ops")
         ops[pattern] = OpRow(own.because, taken=True)
-    made[name] = extending(
+    extended = extending(
         base,
         Target(
             name=name,
@@ -83,7 +86,18 @@ def _make(
             because=own.because,
         ),
     )
+    made[name] = _with_severities(extended, severities(own.severity, where))
     return made[name]
+
+
+def _with_severities(target: Target, said: Mapping[str, Severity]) -> Target:
+    """The target with these severities of rules, by code."""
+    rows = {
+        rule.code: msgspec.structs.replace(row_of(target, rule), severity=said[rule.code])
+        for rule in RULES
+        if rule.code in said
+    }
+    return msgspec.structs.replace(target, rules={**target.rules, **rows})
 
 
 def _refused(pattern: str, own: OwnTarget) -> OpRow:
