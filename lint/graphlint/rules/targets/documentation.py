@@ -108,11 +108,13 @@ def _lost(target: Target) -> list[str]:
 def _refused(whats: str, rows: Mapping[Any, OpRow]) -> list[str]:
     refused = {what: row for what, row in rows.items() if not row.taken}
     lines = [f"{whats} that are refused (GL601):", ""] if refused else []
+    alike: dict[str, list[str]] = {}
+    """What is said in the same words, by these."""
     for what, row in refused.items():
         back = "; `--fix` brings the plain checks back"
         after = back if _is_token(what) else _FORMS[row.form] if row.form else f"; {row.advice}" if row.advice else ""
-        where = _WHERE[row.where]
-        lines.append(f"- `{what}`{where}: {row.because}{after}")
+        alike.setdefault(f"{_WHERE[row.where]}: {row.because}{after}", []).append(f"`{what}`")
+    lines += [f"- {', '.join(several)}{said}" for said, several in alike.items()]
     taken = [f"`{what}`" for what, row in rows.items() if row.taken]
     lines += ["", f"{whats} that are taken all the same: {', '.join(taken)}."] if taken else []
     return [*lines, ""] if lines else []
