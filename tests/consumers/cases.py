@@ -45,6 +45,7 @@ OWN = (
     "narrow_from_data",
     "narrow_inputs",
     "returned_number",
+    "unbounded_size",
 )
 """The models below, by the names of their functions."""
 FIXED = {"dependency_tokens": "two_async_asserts", "mutation_outputs": "key_value_cache"}
@@ -317,6 +318,10 @@ def export(folder: Path) -> None:
         def forward(self, x):
             return x * 2, 5
 
+    class UnboundedSize(nn.Module):
+        def forward(self, x):
+            return x * 2 + 1
+
     number = torch.tensor(3)
     cached = (torch.randn(2, 4), torch.tensor([0, 1]))
     shared = torch.zeros(6)
@@ -348,10 +353,13 @@ def export(folder: Path) -> None:
         "narrow_from_data": (NarrowFromData(), (torch.randn(8, 4), number)),
         "narrow_inputs": (NarrowInputs(), (torch.ones(4, dtype=torch.int8), torch.ones(4, dtype=torch.uint8))),
         "returned_number": (ReturnedNumber(), row),
+        "unbounded_size": (UnboundedSize(), (torch.randn(4, 3),)),
     }
+    sizes = {"unbounded_size": ({0: torch.export.Dim.DYNAMIC},)}
     assert tuple(models) == OWN
     for name, (model, args) in models.items():
-        torch.export.save(torch.export.export(model, args), folder / f"{name}.pt2")
+        exported = torch.export.export(model, args, dynamic_shapes=sizes.get(name))
+        torch.export.save(exported, folder / f"{name}.pt2")
 
 
 if __name__ == "__main__":

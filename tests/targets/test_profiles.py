@@ -275,6 +275,25 @@ def test_inputs_and_outputs_that_are_no_tensors_of_their_own(tmp_path, body, mor
 
 
 @pytest.mark.parametrize(
+    ("size", "bounds", "refused"),
+    [
+        ("s0", "[2, 64]", False),
+        ("2*s0", "[2, 64]", False),
+        ("s0", "[2, None]", True),
+        ("s0", "[2, 9223372036854775806]", True),
+    ],
+)
+@pytest.mark.parametrize("target", ["executorch", "xnnpack", "onnx"])
+def test_sizes_without_an_upper_bound(lint_text, target, size, bounds, refused):
+    text = (
+        f"range s0 = {bounds}\ngraph(%x: f32[{size}, 4]):\n  %y: f32[{size}, 4] = aten.neg.default(%x)\n  return %y\n"
+    )
+    found = [one.message for one in lint_text(text, profile=profile_of([target])) if one.code == "GL601"]
+    said = [one.partition(" is refused by ")[0] for one in found]
+    assert said == ["a size without an upper bound, of input 'x',"] * (refused and target != "onnx")
+
+
+@pytest.mark.parametrize(
     ("target", "of", "dtype", "said"),
     [
         ("coreml", "input", "i8", "input 'b' is int8"),

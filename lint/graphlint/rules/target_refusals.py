@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from graphlint.ir.dtypes import INTEGERS, MASKS
-from graphlint.ir.model import Argument, InputSpec, OutputSpec
+from graphlint.ir.model import Argument, InputSpec, OutputSpec, Program
 from graphlint.ops.table import op_of
 from graphlint.rules.base import Finding, Rule, no_fix
 from graphlint.rules.diagnostics import Fix
@@ -13,7 +13,7 @@ from graphlint.rules.fixers import REFORM
 from graphlint.rules.settings import Refused, Where
 from graphlint.rules.view import ProgramView
 from graphlint.semantics.sites import Site
-from graphlint.semantics.sizes import expression_of
+from graphlint.semantics.sizes import Sizes, expression_of
 
 _UNBACKED: Final = re.compile(r"\bu\d+\b")
 """What export calls an integer that it knows nothing of, for data tell it."""
@@ -76,21 +76,34 @@ class RefusedByTarget(Rule):
                 message = f"{site.name} is refused by {', '.join(refused.targets)}: {refused.because}"
                 yield Finding(message, _fix_for(view, site, refused), site)
         graph, signature = view.program.graph, view.program.graph_module.signature
-        for what, rows, kinds in (
-            ("input", view.profile.refused_inputs, map(_input_kind, signature.input_specs, graph.inputs)),
-            ("output", view.profile.refused_outputs, _output_kinds(signature.output_specs, graph.outputs)),
+        for rows, kinds in (
+            (view.profile.refused_inputs, _input_kinds(view.program, signature.input_specs)),
+            (view.profile.refused_outputs, _output_kinds(signature.output_specs, graph.outputs)),
         ):
-            for refused, kind in ((rows[kind], kind) for kind in kinds if kind in rows):
-                message = f"an {what} of kind {kind} is refused by {', '.join(refused.targets)}: {refused.because}"
+            for refused, what in ((rows[kind], what) for kind, what in kinds if kind in rows):
+                message = f"{what} is refused by {', '.join(refused.targets)}: {refused.because}"
                 yield Finding(message, no_fix(refused.advice or "change the model"))
 
 
-def _input_kind(spec: InputSpec, given: Argument) -> str:
-    return spec.kind if spec.user_input is None or given.tensors() else "number"
+def _input_kinds(program: Program, specs: Iterable[InputSpec]) -> Iterator[tuple[str, str]]:
+    """The kind of each input, and how messages call it; of one that has a size without an upper bound, that too."""
+    sizes = Sizes(program)
+    for spec, given in zip(specs, program.graph.inputs, strict=True):
+        kind = spec.kind if spec.user_input is None or given.tensors() else "number"
+        yield kind, f"an input of kind {kind}"
+        for name in given.tensors():
+            meta = program.graph.meta(name) if name is not None else None
+            if meta is not None and not all(map(sizes.is_bounded, meta.shape)):
+                yield "unbounded", f"a size without an upper bound, of input {name!r},"
 
 
-def _output_kinds(specs: Iterable[OutputSpec], outputs: Iterable[Argument]) -> Iterator[str]:
-    """The kind of each output."""
+def _output_kinds(specs: Iterable[OutputSpec], outputs: Iterable[Argument]) -> Iterator[tuple[str, str]]:
+    """The kind of each output, and how messages call it."""
+    for kind in _kinds_of_outputs(specs, outputs):
+        yield kind, f"an output of kind {kind}"
+
+
+def _kinds_of_outputs(specs: Iterable[OutputSpec], outputs: Iterable[Argument]) -> Iterator[str]:
     returned: set[str | None] = set()
     for spec, given in zip(specs, outputs, strict=True):
         if spec.user_output is None:

@@ -1,9 +1,14 @@
 """What is known of symbolic sizes from the ranges that the artifact gives their symbols."""
 
 import re
+from typing import Final
 
 from graphlint.ir.expressions import as_expression
 from graphlint.ir.model import Graph, Program
+
+_UNBOUNDED: Final = 1 << 31
+"""From here on a bound is none: torch writes such numbers where nobody has said one, and memory has no such sizes."""
+_SYMBOL: Final = re.compile(r"\b[su]\d+\b")
 
 
 class Sizes:
@@ -11,10 +16,17 @@ class Sizes:
 
     def __init__(self, program: Program) -> None:
         self._lowest: dict[str, int] = {}
+        self._bounded: set[str] = set()
         for symbol, bounds in program.range_constraints.items():
-            low = bounds.get("min_val") if isinstance(bounds, dict) else bounds[0]
+            low, high = (bounds.get("min_val"), bounds.get("max_val")) if isinstance(bounds, dict) else bounds
             if isinstance(low, int) and low >= 0:
                 self._lowest[symbol] = low
+            if isinstance(high, int) and high < _UNBOUNDED:
+                self._bounded.add(symbol)
+
+    def is_bounded(self, size: int | str) -> bool:
+        """Whether every symbol in a size has an upper bound."""
+        return isinstance(size, int) or self._bounded.issuperset(_SYMBOL.findall(size))
 
     def may_be_one(self, size: int | str) -> bool:
         """Whether the size is 1, or could be. Export traces a symbolic size as if it were not, whatever its range."""

@@ -38,9 +38,9 @@ _STRICTER: Final[tuple[FixAction, ...]] = ("keep", "message", "functionalize", "
 _SEVERER: Final[tuple[Severity, ...]] = ("error", "warning", "note")
 """Of several targets, the one that takes a finding most seriously counts."""
 
-InputKind = Literal["constant_input", "number"]
+InputKind = Literal["constant_input", "number", "unbounded"]
 """What the caller hands in that is no tensor: the same number, text or None each time, as the signature's input specs
-spell it; a ``number``.
+spell it; a ``number``. A tensor with a size that has no upper bound is ``unbounded``.
 """
 OutputKind = Literal["buffer_mutation", "parameter_mutation", "user_input_mutation", "number", "none", "repeated"]
 """As the signature's output specs spell them; and among what is returned a ``number``, ``none`` (None), and a tensor
