@@ -556,8 +556,8 @@ def test_large_pickles_are_refused_and_the_key_is_named(evil):
     (found,) = (one for one in lint("model.pt2").diagnostics if one.code == "GL003")
     assert found.message == (
         'cannot be inspected, so what it runs is unknown: member "archive/data.pkl" is too large to be read '
-        "(5014 bytes; the limit is 4000: raise limits.pickle-bytes in graphlint's configuration if the file is what it "
-        "should be)"
+        "(5014 bytes; the limit is 4000: raise limits.pickle-bytes in graphlint's configuration if you trust "
+        "the file)"
     )
     assert zipfile.is_zipfile("model.pt2")
 
