@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import graphlint
 from graphlint.run.engine import process
 
 ARTIFACTS = Path(__file__).parent.parent / "artifacts"
@@ -211,3 +212,16 @@ def test_without_a_place_for_a_token_the_file_is_left_alone(version, case, sink,
     ]
     assert result == process(str(path), settings_for(sink), "check")
     assert path.read_bytes() == original.read_bytes()
+
+
+def test_a_fix_says_which_versions_load_the_program_no_more(tmp_path):
+    """With one result, torch 2.6 writes a list of it, which torch reads up to 2.7; with a token, two in a row."""
+    path = tmp_path / "model.pt2"
+    path.write_bytes((ARTIFACTS / "2.6.0" / "cond_assert.pt2").read_bytes())
+    tokens = graphlint.fix(path, target="functional", isolated=True)
+    assert (tokens.changed, tokens.notes, tokens.loads_in["model"][-1]) == (True, (), "2.15")
+    plain = graphlint.fix(path, target="inductor", select="ALL", isolated=True)
+    assert (plain.changed, plain.loads_in["model"][-1]) == (True, "2.7")
+    assert [one for one in plain.notes if "load" in one] == [
+        "program 'model' does not load in torch 2.8 to 2.15 any more"
+    ]

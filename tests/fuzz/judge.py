@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import resource
 import tempfile
 import traceback
@@ -60,8 +61,12 @@ def still_loads(loader: Loader, fixed: Path, before: bytes) -> None:
     """Raises FailedError where torch loads the original, and not what a fix has made of it."""
     original = fixed.with_name("original.pt2")
     original.write_bytes(before)
-    loads = loader.load(original, run=False).loads
-    expect(not loads or loader.load(fixed, run=False).loads, "torch loads the file, and not the fixed one")
+    if not loader.load(original, run=False).loads or loader.load(fixed, run=False).loads:
+        return
+    # What graphlint says of the versions that load it, a fix has said too.
+    _, file = _check(str(fixed))
+    version = ".".join(importlib.metadata.version("torch").split(".")[:2])
+    expect(any(version not in one for one in file["loads_in"].values()), "torch loads the file, and not the fixed one")
 
 
 def _check(*arguments: str) -> tuple[Ran, dict[str, Any]]:

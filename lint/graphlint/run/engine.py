@@ -37,7 +37,7 @@ from graphlint.rules.settings import Settings
 from graphlint.rules.torch_versions import UnavailableOp, version_notes
 from graphlint.rules.view import ProgramView, ops_for
 from graphlint.semantics.contradictions import contradiction
-from graphlint.semantics.versions import loads_in
+from graphlint.semantics.versions import loads_in, spanned
 
 if TYPE_CHECKING:
     from graphlint.artifact.payloads import Stored
@@ -232,7 +232,12 @@ class _Run:
             changed = result.document
         finally:  # what is left, like all else that is reported: a fix may take code away
             self._find_program_code(entry, document, changed)
-        self._note_versions(entry, ProgramView(changed, self._settings))
+        after = ProgramView(changed, self._settings)
+        self._note_versions(entry, after)
+        loaded = set(self._loads_in[entry.name])
+        lost = [one for one in loads_in(document.program, after.ops, entry.layout) if one not in loaded]
+        if lost:
+            self._notes.append(f"program {entry.name!r} does not load in torch {spanned(lost)} any more")
         self._found["before"] += result.before if self._review is not None else ()
         self._found["diagnostics"] += result.remaining
         self._found["fixed"] += result.fixed
@@ -243,7 +248,6 @@ class _Run:
         if self._settings.illustrate:
             from graphlint.report.graphs.svg import illustrate_fix
 
-            after = ProgramView(changed, self._settings)
             self._illustrate(after, result.remaining)
             before = ProgramView(document, self._settings)
             self._found["illustrations"] += illustrate_fix(before, after, result.fixed)
