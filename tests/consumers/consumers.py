@@ -205,6 +205,53 @@ def _from_iree(made: Any) -> torch.Tensor:
     return torch.from_numpy(host.copy())
 
 
+def litert(program: Any) -> Taken:
+    """litert-torch's conversion of ``program.module()``, run by LiteRT's interpreter."""
+    import litert_torch
+    from ai_edge_litert.interpreter import Interpreter
+
+    args, kwargs = program.example_inputs
+    held = program.module()
+    converted = litert_torch.convert(
+        held,
+        args,
+        kwargs,
+        dynamic_shapes=_symbolic_sizes(program).dynamic_shapes(held, args, kwargs),
+        enable_x64=True,  # without it, tensors of int64 and float64 become those of half of the bits
+    )
+
+    outputs = pytree.tree_unflatten(range(program.call_spec.out_spec.num_leaves), program.call_spec.out_spec)
+    made = [_joined(path) for path, _ in pytree.tree_leaves_with_path(outputs)]
+    runner = Interpreter(model_content=converted.model_content()).get_signature_runner()
+
+    def call(*args: Any, **kwargs: Any) -> list[Any]:
+        leaves = pytree.tree_leaves_with_path((args, kwargs))
+        given = {_joined(path[1:], "" if path[0].idx else "args"): leaf for path, leaf in leaves}
+        results = runner(**{name: torch.as_tensor(leaf).detach().numpy() for name, leaf in given.items()})
+        names = made if made[0] in results else [f"output_{place}" for place in range(len(made))]
+        return [torch.as_tensor(results[name]) for name in names]
+
+    return Taken(call)
+
+
+def _joined(path: tuple[Any, ...], first: str = "") -> str:
+    """How LiteRT calls what stands there: ``args_0_key`` among arguments, ``key_0`` among keywords and outputs."""
+    parts = [first, *(str(getattr(key, "key", getattr(key, "idx", ""))) for key in path)]
+    return "_".join(filter(None, parts))
+
+
+def _symbolic_sizes(program: Any) -> torch.export.ShapesCollection:
+    """The sizes that are symbolic in the program, for torch to export its module once more."""
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"}
+    given = [one.arg.name for one in program.graph_signature.input_specs if one.kind.name == "USER_INPUT"]
+    sizes = torch.export.ShapesCollection()
+    for name, leaf in zip(given, pytree.tree_leaves(program.example_inputs), strict=True):
+        if isinstance(leaf, torch.Tensor):
+            symbolic = [dim for dim, size in enumerate(values[name].shape) if isinstance(size, torch.SymInt)]
+            sizes[leaf] = dict.fromkeys(symbolic, torch.export.Dim.AUTO)
+    return sizes
+
+
 def _leaves_of(function: Callable[..., Any]) -> Call:
     return lambda *args, **kwargs: pytree.tree_leaves(function(*args, **kwargs))
 
@@ -255,5 +302,12 @@ CONSUMERS: dict[str, Consumer] = {
         iree,
         ("iree-turbine", "iree-base-compiler", "iree-base-runtime"),
         ("iree.turbine.aot", "iree.runtime", "iree.compiler"),
+    ),
+    "litert": Consumer(
+        "LiteRT",
+        "litert",
+        litert,
+        ("litert-torch", "litert-converter", "ai-edge-litert"),
+        ("litert_torch",),
     ),
 }

@@ -245,6 +245,50 @@ def test_what_is_refused_of_integers_and_of_all_dimensions(lint_text, node, refu
     assert [one.node for one in found if one.code == "GL601"] == ["y"] * refused
 
 
+@pytest.mark.parametrize(
+    ("nodes", "refused"),
+    [
+        ("%y: i64[4] = aten.abs.default(%n)", True),
+        ("%y: f32[4] = aten.abs.default(%x)", False),
+        ("%y: i64[] = aten.argmax.default(%n)", True),
+        ("%y: i64[] = aten.argmax.default(%x)", False),
+        ("%y: f32[4] = aten.index_put.default(%x, [%n], %x)", False),
+        ("%y: f32[4] = aten.index_put.default(%x, [%n], %x, True)", True),
+        ("%y: f32[4] = aten.index_put.default(%x, [%m], %x)", True),
+        ("%y: f32[1, 2, 3, 4] = aten.scaled_dot_product_attention.default(%q, %q, %q)", False),
+        ("%y: f32[1, 2, 3, 4] = aten.scaled_dot_product_attention.default(%q, %q, %q, %m)", True),
+        ("%y: f32[1, 2, 5, 6] = aten.conv_transpose2d.input(%q, %w)", False),
+        ("%y: f32[1, 2, 3, 4] = aten.conv_transpose2d.input(%q, %w, None, [1, 1], [1, 1])", True),
+        (
+            "%y: f32[1, 2, 3, 4] = aten.convolution.default(%q, %w, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1)",
+            False,
+        ),
+        ("%y: f32[1, 2, 3, 4] = aten.convolution.default(%q, %w, None, [1, 1], [1, 1], [1, 1], True, [0, 0], 1)", True),
+    ],
+)
+def test_where_litert_refuses_an_op(lint_text, nodes, refused):
+    inputs = "%x: f32[4], %n: i64[4], %m: b8[4], %q: f32[1, 2, 3, 4], %w: f32[2, 2, 3, 3]"
+    found = lint_text(f"graph({inputs}):\n  {nodes}\n  return %y\n", profile=profile_of(["litert"]))
+    assert [one.node for one in found if one.code == "GL601"] == ["y"] * refused
+
+
+@pytest.mark.parametrize(
+    ("nodes", "refused"),
+    [
+        ("%y: i64[4] = aten.neg.default(%a)", True),
+        ("%y: f32[4] = aten.mul.Tensor(%x, %a)", False),
+        ("%b: i64[4] = aten.neg.default(%a)\n  %y: f32[4] = aten.mul.Tensor(%x, %b)", False),
+        ("%c: i64[8] = aten.cat.default([%n, %a])\n  %y: f32[8] = aten.div.Tensor(%c, 2)", True),
+        ("%y: f32[4] = aten.index.Tensor(%x, [%a])", False),
+    ],
+)
+def test_integers_that_come_to_be_among_the_outputs(lint_text, nodes, refused):
+    made = "%a: i64[4] = aten.arange.start_step(0, 4)"
+    text = f"graph(%x: f32[4], %n: i64[4]):\n  {made}\n  {nodes}\n  return %y\n"
+    found = lint_text(text, profile=profile_of(["litert"]))
+    assert [one.node for one in found if one.code == "GL601"] == ["a"] * refused
+
+
 def _model(body):
     import torch
 
@@ -256,10 +300,10 @@ def _model(body):
     [
         (lambda x: x * 2, (), {}),
         (lambda x: (x * 2, x * 3), (), {}),
-        (lambda x, number: x * number, (3,), {"an input of kind constant_input": {"coreml", "openvino"}}),
-        (lambda x, nothing: x * 2, (None,), {"an input of kind constant_input": {"coreml", "openvino"}}),
-        (lambda x: (x * 2, 5), (), {"an output of kind number": {"onnx", "coreml", "openvino"}}),
-        (lambda x: (x * 2, None), (), {"an output of kind none": {"coreml"}}),
+        (lambda x, number: x * number, (3,), {"an input of kind constant_input": {"coreml", "openvino", "litert"}}),
+        (lambda x, nothing: x * 2, (None,), {"an input of kind constant_input": {"coreml", "openvino", "litert"}}),
+        (lambda x: (x * 2, 5), (), {"an output of kind number": {"onnx", "coreml", "openvino", "litert"}}),
+        (lambda x: (x * 2, None), (), {"an output of kind none": {"coreml", "litert"}}),
         (lambda x: (x * 2,) * 2, (), {"an output of kind repeated": {"openvino"}}),
     ],
     ids=["a tensor", "two", "a number", "None", "returned number", "returned None", "returned twice"],
@@ -268,7 +312,7 @@ def test_inputs_and_outputs_that_are_no_tensors_of_their_own(tmp_path, body, mor
     torch = pytest.importorskip("torch")
     torch.export.save(torch.export.export(_model(body), (torch.ones(2), *more)), tmp_path / "model.pt2")
     found = {}
-    for target in ("onnx", "coreml", "openvino"):
+    for target in ("onnx", "coreml", "openvino", "litert"):
         for one in graphlint.lint(tmp_path / "model.pt2", target=target, select="GL601", isolated=True).diagnostics:
             found.setdefault(one.message.partition(" is refused by ")[0], set()).add(target)
     assert found == messages
@@ -291,6 +335,14 @@ def test_sizes_without_an_upper_bound(lint_text, target, size, bounds, refused):
     found = [one.message for one in lint_text(text, profile=profile_of([target])) if one.code == "GL601"]
     said = [one.partition(" is refused by ")[0] for one in found]
     assert said == ["a size without an upper bound, of input 'x',"] * (refused and target != "onnx")
+
+
+@pytest.mark.parametrize(("size", "refused"), [("3", False), ("s0", True), ("2*s0", True)])
+def test_symbolic_sizes(lint_text, size, refused):
+    text = f"graph(%x: f32[{size}, 4]):\n  %y: f32[{size}, 4] = aten.neg.default(%x)\n  return %y\n"
+    found = [one.message for one in lint_text(text, profile=profile_of(["litert"])) if one.code == "GL601"]
+    said = [one.partition(" is refused by ")[0] for one in found]
+    assert said == ["a symbolic size, of input 'x',"] * refused
 
 
 @pytest.mark.parametrize(

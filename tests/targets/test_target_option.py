@@ -147,6 +147,7 @@ def test_the_command(tmp_path):
         "coreml",
         "openvino",
         "iree",
+        "litert",
     ]
     assert run(tmp_path, "target", "coreml").stdout.startswith("# coreml: Core ML: ")
     assert json.loads(run(tmp_path, "target", "onnx", "--output-format", "json").stdout)["name"] == "onnx"

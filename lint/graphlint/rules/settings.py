@@ -30,11 +30,28 @@ first, by permuted views; a conversion (``to``) always copies. Empty: nothing do
 """
 
 
-Where = Literal["", "gaps", "masks", "integers", "whole", "numbers", "clipped"]
+Where = Literal[
+    "",
+    "gaps",
+    "masks",
+    "integers",
+    "whole",
+    "numbers",
+    "clipped",
+    "added",
+    "masked",
+    "of-integers",
+    "returned",
+    "padded",
+    "transposed",
+]
 """Where an op is refused: always; where a list of tensors that it is given leaves some out, as ``x[:, i] = y`` does
 (``gaps``); where it is indexed by a mask (``masks``); where it makes integers (``integers``); where it is given no
 dimensions (``whole``); where it is given a number that depends on data (``numbers``); where the size of its result is
-such a number, clipped to what its operand has (``clipped``), as ``x[:n]`` without a check of ``n``.
+such a number, clipped to what its operand has (``clipped``), as ``x[:n]`` without a check of ``n``; where it adds to
+what stands at an index (``added``); where it is given a mask of attention (``masked``); where it is given integers
+(``of-integers``); where the integers that it makes come to be among the outputs, or among tensors that are joined
+(``returned``); where it pads (``padded``); where it is a transposed convolution (``transposed``).
 """
 
 
@@ -46,11 +63,17 @@ class OpRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     because: str
     advice: str = ""
     """What the model's author can do instead."""
-    where: Where = ""
+    where: Where | tuple[Where, ...] = ""
+    """In which cases: any of these."""
     form: Form = ""
     """What a fix puts in its place."""
     taken: bool = False
     """Whether it is taken, though a wider pattern refuses it."""
+
+    @property
+    def cases(self) -> tuple[Where, ...]:
+        """In which cases it is refused."""
+        return self.where if isinstance(self.where, tuple) else (self.where,)
 
 
 _WILDCARD: Final = re.compile(r"[*?]|\[[^]]*\]")
@@ -93,7 +116,9 @@ class Refused(msgspec.Struct, frozen=True):
         targets = tuple(target for target, _ in said)
         forms = {row.form for _, row in said}
         form = forms.pop() if len(forms) == 1 else ""
-        return cls(targets, said[0][1].because, advice, frozenset(row.where for _, row in said), form)
+        return cls(
+            targets, said[0][1].because, advice, frozenset(where for _, row in said for where in row.cases), form
+        )
 
 
 DtypesOf = Literal["inputs", "stored", "state"]

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from itertools import islice
 from typing import Final
 
 from graphlint.ir.dtypes import INTEGERS, MASKS
-from graphlint.ir.model import Argument, InputSpec, OutputSpec, Program
+from graphlint.ir.model import Argument, Graph, InputSpec, OutputSpec, Program
 from graphlint.ops.table import op_of
 from graphlint.rules.base import Finding, Rule, no_fix
 from graphlint.rules.diagnostics import Fix
@@ -86,14 +88,18 @@ class RefusedByTarget(Rule):
 
 
 def _input_kinds(program: Program, specs: Iterable[InputSpec]) -> Iterator[tuple[str, str]]:
-    """The kind of each input, and how messages call it; of one that has a size without an upper bound, that too."""
+    """The kind of each input, and how messages call it; of one that has symbolic sizes, that too."""
     sizes = Sizes(program)
     for spec, given in zip(specs, program.graph.inputs, strict=True):
         kind = spec.kind if spec.user_input is None or given.tensors() else "number"
         yield kind, f"an input of kind {kind}"
         for name in given.tensors():
             meta = program.graph.meta(name) if name is not None else None
-            if meta is not None and not all(map(sizes.is_bounded, meta.shape)):
+            if meta is None:
+                continue
+            if not all(isinstance(size, int) for size in meta.shape):
+                yield "symbolic", f"a symbolic size, of input {name!r},"
+            if not all(map(sizes.is_bounded, meta.shape)):
                 yield "unbounded", f"a size without an upper bound, of input {name!r},"
 
 
@@ -140,8 +146,7 @@ def _has_masks(site: Site) -> bool:
 
 def _makes_integers(site: Site) -> bool:
     """Whether a result is of an integer dtype."""
-    metas = (site.scope.graph.meta(name) for name in site.node.results())
-    return any(meta.dtype in INTEGERS for meta in metas if meta is not None)
+    return any(_is_of_integers(site.scope.graph, name) for name in site.node.results())
 
 
 def _is_of_the_whole(site: Site) -> bool:
@@ -164,6 +169,54 @@ def _is_clipped(site: Site) -> bool:
     return any("Min(" in size and _UNBACKED.search(size) for size in sizes)
 
 
+def _is_given_integers(site: Site) -> bool:
+    """Whether the first tensor that the node is given is of an integer dtype."""
+    names = (name for operand in site.node.inputs for name in operand.arg.tensors() if name is not None)
+    return any(_is_of_integers(site.scope.graph, name) for name in islice(names, 1))
+
+
+def _comes_to_be_returned(site: Site) -> bool:
+    """Whether integers that the node makes may be among the outputs, or among tensors that are joined."""
+    graph = site.scope.graph
+    reached = set(filter(partial(_is_of_integers, graph), site.node.results()))
+    for node in graph.nodes:
+        given = [operand.name for operand in node.inputs if not reached.isdisjoint(operand.arg.tensors())]
+        if "tensors" in given:
+            return True
+        if given:
+            reached.update(filter(partial(_is_of_integers, graph), node.results()))
+    return any(not reached.isdisjoint(output.tensors()) for output in graph.outputs)
+
+
+def _is_of_integers(graph: Graph, name: str) -> bool:
+    meta = graph.meta(name)
+    return meta is not None and meta.dtype in INTEGERS
+
+
+def _pads(site: Site) -> bool:
+    """Whether the node is told to pad what it is given, or its result."""
+    paddings = (site.node.input("padding"), site.node.input("output_padding"))
+    return any(any(padding.as_ints or ()) for padding in paddings if padding is not None)
+
+
+def _is_transposed(site: Site) -> bool:
+    """Whether the node is told to be a transposed convolution."""
+    transposed = site.node.input("transposed")
+    return transposed is not None and transposed.as_bool is True
+
+
+def _adds(site: Site) -> bool:
+    """Whether what is written to an index is added to what stands there."""
+    accumulate = site.node.input("accumulate")
+    return accumulate is not None and accumulate.as_bool is True
+
+
+def _is_masked(site: Site) -> bool:
+    """Whether the node is given a mask of attention."""
+    mask = site.node.input("attn_mask")
+    return mask is not None and mask.kind != "as_none"
+
+
 def _has_gaps(site: Site) -> bool:
     """Whether a list of tensors that the node is given leaves some out."""
     return any(
@@ -179,5 +232,11 @@ _MET: Final[Mapping[Where, Callable[[Site], bool]]] = {
     "whole": _is_of_the_whole,
     "numbers": _takes_numbers,
     "clipped": _is_clipped,
+    "added": _adds,
+    "masked": _is_masked,
+    "of-integers": _is_given_integers,
+    "returned": _comes_to_be_returned,
+    "padded": _pads,
+    "transposed": _is_transposed,
 }
 """Whether a node is one of those that are refused."""

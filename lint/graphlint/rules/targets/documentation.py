@@ -32,6 +32,12 @@ _WHERE: Final = {
     "whole": " where it is given no dimensions",
     "numbers": " where it is given a number that depends on data",
     "clipped": " where the size of its result depends on data, and is clipped",
+    "added": " where it adds to what stands at the index",
+    "masked": " where it is given a mask",
+    "of-integers": " where it is given integers",
+    "returned": " where the integers come to be among the outputs, or are joined with others",
+    "padded": " where it pads",
+    "transposed": " where it is a transposed convolution",
 }
 _FORMS: Final = {
     "indexed-first": "; `--fix` writes with the indexed dimensions first, by permuted views",
@@ -113,7 +119,9 @@ def _refused(whats: str, rows: Mapping[Any, OpRow]) -> list[str]:
     for what, row in refused.items():
         back = "; `--fix` brings the plain checks back"
         after = back if _is_token(what) else _FORMS[row.form] if row.form else f"; {row.advice}" if row.advice else ""
-        alike.setdefault(f"{_WHERE[row.where]}: {row.because}{after}", []).append(f"`{what}`")
+        alike.setdefault(f"{' or'.join(_WHERE[where] for where in row.cases)}: {row.because}{after}", []).append(
+            f"`{what}`"
+        )
     lines += [f"- {', '.join(several)}{said}" for said, several in alike.items()]
     taken = [f"`{what}`" for what, row in rows.items() if row.taken]
     lines += ["", f"{whats} that are taken all the same: {', '.join(taken)}."] if taken else []

@@ -38,9 +38,10 @@ _STRICTER: Final[tuple[FixAction, ...]] = ("keep", "message", "functionalize", "
 _SEVERER: Final[tuple[Severity, ...]] = ("error", "warning", "note")
 """Of several targets, the one that takes a finding most seriously counts."""
 
-InputKind = Literal["constant_input", "number", "unbounded"]
+InputKind = Literal["constant_input", "number", "symbolic", "unbounded"]
 """What the caller hands in that is no tensor: the same number, text or None each time, as the signature's input specs
-spell it; a ``number``. A tensor with a size that has no upper bound is ``unbounded``.
+spell it; a ``number``. A tensor with a size that may be another one is ``symbolic``, and ``unbounded`` where that has
+no upper bound.
 """
 OutputKind = Literal["buffer_mutation", "parameter_mutation", "user_input_mutation", "number", "none", "repeated"]
 """As the signature's output specs spell them; and among what is returned a ``number``, ``none`` (None), and a tensor
