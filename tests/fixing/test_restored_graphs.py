@@ -228,6 +228,12 @@ USED = "  %y: f32[] = aten.add.Tensor(%{}, 1)\n"
             'input "x" <- %dep_token1, %ok',
             "the program returns the token %dep_token1 as a user_input_mutation",
         ),
+        (
+            f"{BUFFER}, %ok: b8[]",
+            f"{MADE}  %dep_token1: f32[] = aten._functional_sym_constrain_range.default(5, None, None, %dep_token0)\n",
+            'buffer "dep_token" <- %dep_token1, %ok',
+            "aten._functional_sym_constrain_range.default (node %dep_token1) checks a number, not a symbol",
+        ),
     ],
 )
 def test_what_cannot_be_undone_is_left_alone(head, body, tail, reason):
@@ -236,6 +242,21 @@ def test_what_cannot_be_undone_is_left_alone(head, body, tail, reason):
     assert after == text
     assert (made.restored, made.buffers) == ((), ())
     assert [one.reason for one in made.kept] == [reason]
+
+
+@pytest.mark.parametrize(
+    ("noted", "name"), [("_assert_async_7", "_assert_async_7"), ("\t", "_assert_async"), ("a'b", "_assert_async")]
+)
+def test_a_noted_name_that_is_none_is_not_written(noted, name):
+    tree = parse_program(graph(f"{BUFFER}, %ok: b8[]", MADE + TWIN, 'buffer "dep_token" <- %dep_token1, %ok'))
+    nodes = tree["graph_module"]["graph"]["nodes"]
+    nodes[1]["metadata"]["graphlint.name"] = noted
+    for number, node in enumerate(nodes):
+        node["name"] = f"n{number}"
+    _, document, made = restored(tree)
+    assert [one.node for one in made.restored] == ["n1"]
+    (check,) = document.program.graph.nodes
+    assert check.name == name
 
 
 def test_a_token_deep_in_the_structure_stays():

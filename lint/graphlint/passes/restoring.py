@@ -183,6 +183,8 @@ class _Chains:
         token = (id(graph), results[0])
         self.chain(token).has_check = True
         self.checks.append((token, Check(node.label, path, node.target, _plain(node))))
+        if role_of(_plain(node)) == "assert-range" and not node.inputs[0].arg.symbols():
+            self.refuse(graph, results[0], f"{node.op} (node %{node.label}) checks a number, not a symbol")
         for operand in node.inputs:
             if operand.name == TOKEN:
                 for name in operand.arg.names():
@@ -389,7 +391,8 @@ class _Rebuilding:
         # torch names a node of the op so: ``_assert_async``, ``_assert_scalar_default``.
         _, packet, overload = target.rsplit(".", 2)
         stem = packet if role_of(target) in ("assert", "assert-message") else f"{packet}_{overload}"
-        name = edit.claim(node.metadata.get(NAME) or stem) if node.name else node.name
+        noted = node.metadata.get(NAME, "")  # by whoever wrote the file
+        name = edit.claim(noted if noted.isidentifier() else stem) if node.name else node.name
         return changed_node(_without_notes(node), target=target, inputs=inputs, outputs=[], name=name)
 
     def _call(self, node: Node, graph: Graph, *, taken: bool) -> Node:
