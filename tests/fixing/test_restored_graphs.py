@@ -259,6 +259,15 @@ def test_a_noted_name_that_is_none_is_not_written(noted, name):
     assert check.name == name
 
 
+def test_what_is_checked_by_keyword_is_checked_by_position():
+    twin = "  %dep_token1: f32[] = aten._functional_sym_constrain_range.default(size=$n, min=1, max=9"
+    scalar = '  %dep_token2: f32[] = aten._functional_assert_scalar.default(self=$ge, assert_msg="m"'
+    body = f"{SCALARS}{MADE}{twin}, dep_token=%dep_token0)\n{scalar}, dep_token=%dep_token1)\n"
+    after, _, _ = restored(graph(f"{BUFFER}, %x: i64[]", body, 'buffer "dep_token" <- %dep_token2, %ok'))
+    assert "  aten.sym_constrain_range.default($n, min=1, max=9)\n" in after
+    assert '  aten._assert_scalar.default($ge, assert_msg="m")\n' in after
+
+
 def test_a_token_deep_in_the_structure_stays():
     tree = with_out_spec(graph("%ok: b8[]", MADE + TWIN, "%ok, %dep_token1"), {"result": None, "token": None})
     _, document, made = restored(tree)

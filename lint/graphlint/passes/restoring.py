@@ -383,7 +383,8 @@ class _Rebuilding:
             if operand.name == TOKEN or (bare and operand.name == "assert_msg"):
                 continue
             if operand.name not in optional:
-                inputs.append(operand)
+                # What is checked, torch loads by position only.
+                inputs.append(operand if inputs else self._dialect.operand(operand.name, operand.arg))
             elif operand.arg.kind != "as_none":  # twins need bounds that there are none of, checks do not
                 # Bounds are positional in the twin's schema and keywords in the check's.
                 inputs.append(self._dialect.operand(operand.name, operand.arg, keyword=True))
