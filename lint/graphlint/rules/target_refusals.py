@@ -82,7 +82,7 @@ class RefusedByTarget(Rule):
             (view.profile.refused_inputs, _input_kinds(view.program, signature.input_specs)),
             (view.profile.refused_outputs, _output_kinds(signature.output_specs, graph.outputs)),
         ):
-            for refused, what in ((rows[kind], what) for kind, what in kinds if kind in rows):
+            for refused, what in ((rows[kind], what) for kind, what in (kinds if rows else ()) if kind in rows):
                 message = f"{what} is refused by {', '.join(refused.targets)}: {refused.because}"
                 yield Finding(message, no_fix(refused.advice or "change the model"))
 
