@@ -225,3 +225,11 @@ def test_a_fix_says_which_versions_load_the_program_no_more(tmp_path):
     assert [one for one in plain.notes if "load" in one] == [
         "program 'model' does not load in torch 2.8 to 2.15 any more"
     ]
+
+
+def test_so_does_restoring(tmp_path, settings_for):
+    path = tmp_path / "model.pt2"
+    path.write_bytes((ARTIFACTS / "2.6.0" / "cond_assert.pt2").read_bytes())
+    assert process(str(path), settings_for(), "fix").notes == ()
+    restored = process(str(path), settings_for(), "restore")
+    assert "program 'model' does not load in torch 2.8 to 2.15 any more" in restored.notes

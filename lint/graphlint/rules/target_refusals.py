@@ -72,15 +72,19 @@ class RefusedByTarget(Rule):
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each node of such an op, then one for each such input and output."""
+        met: dict[Where, Callable[[Site], bool]] = {**_MET, "returned": partial(_comes_to_be_returned, {})}
         for site in view.sites:
             refused = view.refused(site.name)
-            if refused is not None and any(_MET[where](site) for where in refused.where):
+            if refused is not None and any(met[where](site) for where in refused.where):
                 message = f"{site.name} is refused by {', '.join(refused.targets)}: {refused.because}"
                 yield Finding(message, _fix_for(view, site, refused), site)
         graph, signature = view.program.graph, view.program.graph_module.signature
         for rows, kinds in (
             (view.profile.refused_inputs, _input_kinds(view.program, signature.input_specs)),
-            (view.profile.refused_outputs, _output_kinds(signature.output_specs, graph.outputs)),
+            (
+                view.profile.refused_outputs,
+                ((kind, f"an output of kind {kind}") for kind in _output_kinds(signature.output_specs, graph.outputs)),
+            ),
         ):
             for refused, what in ((rows[kind], what) for kind, what in (kinds if rows else ()) if kind in rows):
                 message = f"{what} is refused by {', '.join(refused.targets)}: {refused.because}"
@@ -103,13 +107,8 @@ def _input_kinds(program: Program, specs: Iterable[InputSpec]) -> Iterator[tuple
                 yield "unbounded", f"a size without an upper bound, of input {name!r},"
 
 
-def _output_kinds(specs: Iterable[OutputSpec], outputs: Iterable[Argument]) -> Iterator[tuple[str, str]]:
-    """The kind of each output, and how messages call it."""
-    for kind in _kinds_of_outputs(specs, outputs):
-        yield kind, f"an output of kind {kind}"
-
-
-def _kinds_of_outputs(specs: Iterable[OutputSpec], outputs: Iterable[Argument]) -> Iterator[str]:
+def _output_kinds(specs: Iterable[OutputSpec], outputs: Iterable[Argument]) -> Iterator[str]:
+    """The kind of each output."""
     returned: set[str | None] = set()
     for spec, given in zip(specs, outputs, strict=True):
         if spec.user_output is None:
@@ -175,17 +174,25 @@ def _is_given_integers(site: Site) -> bool:
     return any(_is_of_integers(site.scope.graph, name) for name in islice(names, 1))
 
 
-def _comes_to_be_returned(site: Site) -> bool:
-    """Whether integers that the node makes may be among the outputs, or among tensors that are joined."""
+def _comes_to_be_returned(known: dict[int, set[str | None]], site: Site) -> bool:
+    """Whether integers that the node makes may be among the outputs, or among tensors that are joined. ``known`` keeps
+    what is known of each graph, by its identity.
+    """
     graph = site.scope.graph
-    reached = set(filter(partial(_is_of_integers, graph), site.node.results()))
-    for node in graph.nodes:
-        given = [operand.name for operand in node.inputs if not reached.isdisjoint(operand.arg.tensors())]
-        if "tensors" in given:
-            return True
-        if given:
-            reached.update(filter(partial(_is_of_integers, graph), node.results()))
-    return any(not reached.isdisjoint(output.tensors()) for output in graph.outputs)
+    if id(graph) not in known:
+        known[id(graph)] = _leading_out(graph)
+    return any(_is_of_integers(graph, name) for name in site.node.results() if name in known[id(graph)])
+
+
+def _leading_out(graph: Graph) -> set[str | None]:
+    """The values that are among the outputs, among tensors that are joined, or lead there by way of integers."""
+    leading = {name for output in graph.outputs for name in output.tensors()}
+    for node in reversed(graph.nodes):
+        leads = any(name in leading and _is_of_integers(graph, name) for name in node.results())
+        for operand in node.inputs:
+            if leads or operand.name == "tensors":
+                leading.update(operand.arg.tensors())
+    return leading
 
 
 def _is_of_integers(graph: Graph, name: str) -> bool:
@@ -235,7 +242,6 @@ _MET: Final[Mapping[Where, Callable[[Site], bool]]] = {
     "added": _adds,
     "masked": _is_masked,
     "of-integers": _is_given_integers,
-    "returned": _comes_to_be_returned,
     "padded": _pads,
     "transposed": _is_transposed,
 }

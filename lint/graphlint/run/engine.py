@@ -234,10 +234,6 @@ class _Run:
             self._find_program_code(entry, document, changed)
         after = ProgramView(changed, self._settings)
         self._note_versions(entry, after)
-        loaded = set(self._loads_in[entry.name])
-        lost = [one for one in loads_in(document.program, after.ops, entry.layout) if one not in loaded]
-        if lost:
-            self._notes.append(f"program {entry.name!r} does not load in torch {spanned(lost)} any more")
         self._found["before"] += result.before if self._review is not None else ()
         self._found["diagnostics"] += result.remaining
         self._found["fixed"] += result.fixed
@@ -273,6 +269,11 @@ class _Run:
         if made.document is before:
             self._note_record(entry, before)
             return
+        ops = ProgramView(made.document, self._settings).ops
+        loads, loaded = (loads_in(one.program, ops, entry.layout) for one in (made.document, before))
+        lost = [version for version in loaded if version not in loads]
+        if lost:
+            self._notes.append(f"program {entry.name!r} does not load in torch {spanned(lost)} any more")
         from graphlint.run.writeback import Change
 
         self._changes.append(Change.of(entry, before, made, remaining))
@@ -359,7 +360,7 @@ def _diff(name: str, before: Document, after: Document, afterwards: str) -> list
     # What a fix leaves alone is the same node in both: nobody needs its text but beside a change.
     old, new = (list(program_lines(one.program)) for one in (before, after))
     nodes = {id(line.node): line for line in old if line.node is not None}
-    right = [kept if (kept := nodes.get(id(line.node))) and line.told_by(kept) else spelled(line) for line in new]
+    right = [kept if (kept := nodes.get(id(line.node))) and line.is_same_line(kept) else spelled(line) for line in new]
     both = set(map(id, right))
     left = [line if id(line) in both else spelled(line) for line in old]
     name = printable(name)

@@ -225,11 +225,10 @@ def live_reads(graph: Graph, ops: OpTable) -> set[str]:
     random draw of their own, and by nodes whose results are read. What is in a called graph keeps no call alive.
     """
     read = {name for output in graph.outputs for name in output.names()}
-    lasting = set(
-        map(id, (graph.nodes[index] for index in graph.of_targets(lambda target: _lasts(ops.lookup(target)))))
-    )
-    for node in reversed(graph.nodes):
-        if id(node) in lasting or not read.isdisjoint(node.results()):
+    lasting = set(graph.of_targets(lambda target: _lasts(ops.lookup(target))))
+    for index in range(len(graph.nodes) - 1, -1, -1):
+        node = graph.nodes[index]
+        if index in lasting or not read.isdisjoint(node.results()):
             read.update(name for operand in node.inputs for name in operand.arg.names())
     return read
 

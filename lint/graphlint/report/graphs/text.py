@@ -111,7 +111,7 @@ class Line:
         head, parts = self._pieces
         return f"{' ' * self.indent}{head}{', '.join(parts)}{self.tail}".rstrip()
 
-    def told_by(self, other: Line) -> bool:
+    def is_same_line(self, other: Line) -> bool:
         """Whether this is known to be the line of the other's node with the same text, without putting it together."""
         node = self.node
         if node is None or node is not other.node or self.indent != other.indent:
