@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import graphlint
-from graphlint.run.engine import process
+from graphlint.run.engine import process, restore
 
 ARTIFACTS = Path(__file__).parent.parent / "artifacts"
 STRAIGHT = (
@@ -231,5 +231,5 @@ def test_so_does_restoring(tmp_path, settings_for):
     path = tmp_path / "model.pt2"
     path.write_bytes((ARTIFACTS / "2.6.0" / "cond_assert.pt2").read_bytes())
     assert process(str(path), settings_for(), "fix").notes == ()
-    restored = process(str(path), settings_for(), "restore")
+    restored = restore(str(path), settings_for(), "fix")
     assert "program 'model' does not load in torch 2.8 to 2.15 any more" in restored.notes
