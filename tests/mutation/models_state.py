@@ -638,3 +638,23 @@ class TrainedForQuantization(nn.Module):
         noise = torch.zeros_like(x)
         leaky = torch.ops.aten.rrelu_with_noise(x, noise, 0.1, 0.3, False)
         return self.outputs(self.linear(self.inputs(x))), helped[0], leaky, noise
+
+
+@model(R(3, 4))
+class ColumnsForQuantization(nn.Module):
+    """The same of what is not contiguous: of one op, the functional overload lays out its result in another way."""
+
+    def __init__(self):
+        super().__init__()
+        for name, value in (("least", -1.0), ("most", 1.0), ("scale", 0.1)):
+            self.register_buffer(name, torch.tensor([value]))
+        self.register_buffer("zero", torch.tensor([0], dtype=torch.int32))
+
+    def forward(self, x):
+        columns = (x * 2).t()
+        on = torch.tensor([1])
+        observed = (self.least, self.most, self.scale, self.zero)
+        faked = torch.fused_moving_avg_obs_fake_quant(columns, on, on, *observed, 0.01, 0, 255, -1)
+        noise = torch.zeros_like(columns)
+        trained = torch.ops.aten.rrelu_with_noise(columns, noise, 0.1, 0.3, True)
+        return faked, torch.ops.aten.rrelu_with_noise(columns, noise, 0.1, 0.3, False), trained, noise

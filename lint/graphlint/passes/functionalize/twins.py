@@ -495,10 +495,14 @@ def beside(builder: Builder, call: Call, ops: OpTable, results: list[Meta]) -> t
     if not results or more < 0 or op.hidden_writes is not None or any(0 in meta.shape for meta in written):
         raise Obstacle(f"{op.name} writes other tensors than its functional overload returns")
     _check_order_of_draws(call, twin)
-    # What stands between is a mask of the first result's shape (fake quantization), which nobody reads.
-    metas = [*results, *[results[0].contiguous(dtype=BOOL)] * more, *(meta.dense() for meta in written)]
+    # What stands between is a mask, laid out as the first result (fake quantization), which nobody reads.
+    metas = [*results, *[results[0].dense(dtype=BOOL)] * more, *(meta.dense() for meta in written)]
     made = builder.emit_all(twin, _operands(builder, call, op.schema, twin.schema, twin.dtype_of(0)), metas)
-    return made[: len(results)], made[len(results) + more :]
+    returned = [
+        in_rows(builder, value) if (op.layout_of(place), twin.layout_of(place)) == ("contiguous", "preserve") else value
+        for place, value in enumerate(made[: len(results)])
+    ]
+    return returned, made[len(results) + more :]
 
 
 # --------------------------------------------------------------------------------------- casts and layouts
