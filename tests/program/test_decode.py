@@ -143,6 +143,7 @@ def test_another_shape_is_said_with_its_place_in_the_json(path, value, where):
             (("graph_module", "signature", "output_specs", 0), {"user_output": {"arg": {"as_tensor": {"name": "y"}}}}),
             "the signature calls output 0 %y, the graph calls it %",
         ),
+        ((("graph_module", "graph", "outputs", 0), {"name": "y"}), "the signature calls output 0 %"),
         (
             (("graph_module", "signature", "output_specs", 0), {"user_output": {"kept": True}}),
             "the signature's output 0, user_output, is no value of the graph",

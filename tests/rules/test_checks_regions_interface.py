@@ -67,6 +67,14 @@ def test_each_check_has_its_code_message_and_twin(lint_text):
     assert found[-1][0] == "GL503"
 
 
+def test_a_range_of_no_symbol_is_not_fixed(lint_text):
+    """torch loads no such check, and there would be no way back from what it loads."""
+    text = "graph(%x: f32[]):\n  aten.sym_constrain_range.default(5, min=2)\n  return %x\n"
+    assert [(one.code, one.fix.message) for one in lint_text(text) if one.code != "GL503"] == [
+        ("GL204", "it checks a number, not a symbol, which torch does not load")
+    ]
+
+
 MAP = """\
 graph(%xs: f32[3, 4]):
   %ys: f32[3, 4] = higher_order.map(@body, [%xs], [])

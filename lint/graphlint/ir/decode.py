@@ -226,8 +226,9 @@ def _check_signature(program: Program) -> None:
         for position, (spec, value) in enumerate(zip(specs, values, strict=True)):
             name = _described_name(spec)
             actual = next(iter(value.names()), None)
-            if name is not None and actual is not None and name != actual:
-                raise ProgramError(f"the signature calls {what} {position} %{name}, the graph calls it %{actual}")
+            if name is not None and name != actual:
+                calls = f"calls it %{actual}" if actual is not None else "has no value there"
+                raise ProgramError(f"the signature calls {what} {position} %{name}, the graph {calls}")
             _check_spec(spec, f"{what} {position}")
 
 

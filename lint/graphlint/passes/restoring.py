@@ -57,6 +57,7 @@ from graphlint.ir.structure import Json, leaves, read_structure
 from graphlint.ops.table import check_twins, op_of, role_of
 from graphlint.passes.tokens import BARE_MESSAGE, NAME, SINGLE, TOKEN, required_operands
 from graphlint.semantics.calls import GraphCall, call_of, value_list
+from graphlint.semantics.checks import OF_NO_SYMBOL, ranges_number
 
 _COPIES: Final = ("copy", "detach", "alias")
 """Roles of the ops that hand a token on."""
@@ -183,8 +184,8 @@ class _Chains:
         token = (id(graph), results[0])
         self.chain(token).has_check = True
         self.checks.append((token, Check(node.label, path, node.target, _plain(node))))
-        if role_of(_plain(node)) == "assert-range" and not node.inputs[0].arg.symbols():
-            self.refuse(graph, results[0], f"{node.op} (node %{node.label}) checks a number, not a symbol")
+        if role_of(_plain(node)) == "assert-range" and ranges_number(node):
+            self.refuse(graph, results[0], f"{node.op} (node %{node.label}) {OF_NO_SYMBOL}")
         for operand in node.inputs:
             if operand.name == TOKEN:
                 for name in operand.arg.names():

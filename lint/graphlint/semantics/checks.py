@@ -13,12 +13,20 @@ from graphlint.semantics.sites import Site
 from graphlint.semantics.sizes import expression_of
 
 HAS_RESULTS: Final = "the artifact records results, and this op has none"
+OF_NO_SYMBOL: Final = "checks a number, not a symbol"
+
+
+def ranges_number(node: Node) -> bool:
+    """Whether a check of a range is given anything but a symbol: torch loads the functional check, and no plain one."""
+    return not node.inputs or not node.inputs[0].arg.symbols()
 
 
 def token_obstacle(program: Program, site: Site, sink: str) -> str | None:
     """Why the check at ``site`` cannot be functionalized, or None."""
     if site.node.outputs:
         return HAS_RESULTS
+    if site.op is not None and site.op.role == "assert-range" and ranges_number(site.node):
+        return f"it {OF_NO_SYMBOL}, which torch does not load"
     major, _ = program.schema
     if major <= 1:
         return "torch 2.1 wrote this file, and its format has no place for a token"
