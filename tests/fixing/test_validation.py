@@ -443,3 +443,32 @@ def test_every_rule_with_fixes_names_its_fixer():
     assert {rule.code for rule in RULES if rule.fix != "none"} - with_option == {
         rule.code for rule in RULES if rule.fixer is not None
     } - {"GL502"}
+
+
+def test_a_call_that_only_a_region_holds_on_to(write_pt2, fix_copy, settings_for):
+    """A write leaves nobody to read what a call returned but a region that does nothing with it: what the call checks
+    must not go with the region.
+    """
+    text = """\
+graph(%p: b8[], %x: f32[3, 4]):
+  %r: f32[3, 4] = higher_order.cond(%p, @yes, @no, [%x])
+    @yes(%a: f32[3, 4]):
+      %any: b8[] = aten.any.default(%a)
+      aten._assert_async.msg(%any, "zero")
+      %neg: f32[3, 4] = aten.neg.default(%a)
+      return %neg
+    @no(%a: f32[3, 4]):
+      %sin: f32[3, 4] = aten.sin.default(%a)
+      return %sin
+  %w: f32[3, 4] = higher_order.wrap_with_set_grad_enabled(False, @region, %r, %x)
+    @region(%b: f32[3, 4], %c: f32[3, 4]):
+      %copied: f32[3, 4] = aten.copy_.default(%b, %c)
+      return %copied
+  return %w
+"""
+    path, result = fix_copy(write_pt2(text), settings=settings_for(enabled={"GL101", "GL401", "GL403"}))
+    assert (result.fixed, [one.code for one in result.diagnostics]) == ((), ["GL401", "GL101"])
+    reason = "the results of higher_order.cond would be unused, and it contains an effect"
+    assert reason in [one.fix.message for one in result.diagnostics]
+    _, result = fix_copy(path, settings=settings_for(enabled={"GL101", "GL201", "GL401", "GL403"}))
+    assert (sorted(one.code for one in result.fixed), result.diagnostics) == (["GL101", "GL201", "GL401"], ())

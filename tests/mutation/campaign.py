@@ -5,6 +5,7 @@ difference are saved as source in the folder that ``--save`` names.
 """
 
 import argparse
+import copy
 import logging
 import sys
 import tempfile
@@ -67,17 +68,17 @@ def try_program(seed: int, folder: Path, *, thorough: bool = True) -> Report:
 
 
 def _only_the_loaded_one_raises(program: generator.Program, data: bytes) -> bool:
-    """Whether the loaded original raises although the module does not: there is nothing to be the same as."""
-    module, args = program.build()
-    try:
-        module(*args)
-    except Exception:  # noqa: BLE001 - the module raises, too
-        return False
-    _, args = program.build()
-    try:
-        trial.load(data).module()(*args)
-    except Exception:  # noqa: BLE001 - whatever it is
-        return True
+    """Whether the loaded original raises where the module does not: there is nothing to be the same as."""
+    (module, args), loaded = program.build(), trial.load(data).module()
+    for inputs in (args, trial.other_inputs(args), *program.more_inputs()):
+        try:
+            module(*copy.deepcopy(inputs))
+        except Exception:  # noqa: BLE001 - the module raises, too
+            continue
+        try:
+            loaded(*copy.deepcopy(inputs))
+        except Exception:  # noqa: BLE001 - whatever it is
+            return True
     return False
 
 

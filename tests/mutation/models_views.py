@@ -701,3 +701,17 @@ class BroadcastBesidesAPlaceFurtherOn(nn.Module):
         y.relu_()
         pair[0].cumsum_(2)
         return pair[0] * 1, y
+
+
+@model(R(3, 4))
+class ListsOfWhatIsLaidOutAnew(nn.Module):
+    """Taken again, the views of what was not contiguous are of tensors that are."""
+
+    def forward(self, x):
+        y, column, other = torch.ones(3, 1), x.narrow(1, 1, 1), x.narrow(1, 2, 1)
+        pair = torch.broadcast_tensors(y.view(1, 3, 1), column)
+        both = torch.atleast_3d([y, other])
+        column.mul_(2)
+        other.neg_()
+        y.add_(1)
+        return pair[0] * 1, both[0] * 1

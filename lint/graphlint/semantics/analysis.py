@@ -1,6 +1,7 @@
 """What a program does: its nodes in order, what they write, and which memory that is."""
 
 from collections import Counter
+from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from functools import cached_property
 from typing import Final
@@ -9,9 +10,10 @@ import msgspec
 
 from graphlint.ir.document import Payloads
 from graphlint.ir.edit import every_graph, mutated, mutation_of
-from graphlint.ir.model import Graph, Program
+from graphlint.ir.model import Graph, Node, Program
 from graphlint.ops.info import OpInfo
 from graphlint.ops.table import OpTable, check_twins
+from graphlint.semantics.calls import call_of, inlining_obstacle
 from graphlint.semantics.dtypes import Dtypes
 from graphlint.semantics.memory import Memory, Ref, Storage, StorageKind
 from graphlint.semantics.sites import Site, walk
@@ -222,15 +224,29 @@ def has_effect(site: Site) -> bool:
 
 def live_reads(graph: Graph, ops: OpTable) -> set[str]:
     """The values that are read once dead code is eliminated: by the graph's outputs, by nodes with an effect or a
-    random draw of their own, and by nodes whose results are read. What is in a called graph keeps no call alive.
+    random draw of their own, and by nodes whose results are read. What is in a called graph keeps no call alive. A
+    region reads what its graph reads: regions are inlined, by torch and by fixes.
     """
     read = {name for output in graph.outputs for name in output.names()}
     lasting = set(graph.of_targets(lambda target: _lasts(ops.lookup(target))))
     for index in range(len(graph.nodes) - 1, -1, -1):
         node = graph.nodes[index]
         if index in lasting or not read.isdisjoint(node.results()):
-            read.update(name for operand in node.inputs for name in operand.arg.names())
+            read.update(_read_by(node, ops))
     return read
+
+
+def _read_by(node: Node, ops: OpTable) -> Iterable[str]:
+    """The values that a node reads that is not dead."""
+    subgraphs = node.subgraphs()
+    call = call_of(node) if subgraphs else None
+    op = ops.lookup(node.target) if call is not None else None
+    if call is None or op is None or op.region is None or inlining_obstacle(node) is not None:
+        return [name for operand in node.inputs for name in operand.arg.names()]
+    (graph,) = call.graphs.values()
+    inside = live_reads(graph, ops)
+    taken = [name for entry in graph.inputs for name in entry.names()]
+    return [name for name, own in zip(call.operands, taken, strict=True) if name is not None and own in inside]
 
 
 def _lasts(op: OpInfo | None) -> bool:

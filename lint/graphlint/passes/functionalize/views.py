@@ -148,10 +148,25 @@ def replay(builder: Builder, view: View, parent: Value, current: Callable[[str],
     for place, one in enumerate((viewed and viewed.as_tensors) or ()):
         before, after = builder.edit.graph.meta(one.name), builder.edit.meta(others[one.name])
         if place != view.index and before is not None and after is not None:  # a view of another tensor
-            meta, offset = view.metas[place], Meta(after).offset
-            if meta.offset == Meta(before).offset:
-                builder.edit.record(names[place], meta.with_(strides=meta.strides, offset=offset).raw)
+            meta, own = view.metas[place], Meta(after)
+            strides = meta.strides if own.same_strides(Meta(before)) else _strides_of(view, meta, own)
+            if strides is not None and meta.offset == Meta(before).offset:
+                builder.edit.record(names[place], meta.with_(strides=strides, offset=own.offset).raw)
     return values
+
+
+def _strides_of(view: View, shown: Meta, parent: Meta) -> Sequence[Size] | None:
+    """The strides of what is shown of one tensor of a list, which is laid out otherwise than was recorded."""
+    if view.step is not None and view.step.kind == "expand":
+        lead = len(shown.shape) - len(parent.shape)
+        given = zip(parent.shape, shown.shape[lead:], parent.strides, strict=True)
+        return [0] * lead + [stride if own == size else 0 for own, size, stride in given]
+    numbers = [*parent.shape, *parent.strides, *shown.shape]
+    known = [number for number in numbers if isinstance(number, int)]
+    if len(known) < len(numbers):
+        return None
+    rank = len(parent.shape)
+    return view_strides(known[:rank], known[rank : 2 * rank], known[2 * rank :])
 
 
 MOST_PIECES: Final = 16
