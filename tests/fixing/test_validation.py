@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 from tests.text_form import parse_program
 
 import graphlint.passes.nodes
@@ -472,3 +473,33 @@ graph(%p: b8[], %x: f32[3, 4]):
     assert reason in [one.fix.message for one in result.diagnostics]
     _, result = fix_copy(path, settings=settings_for(enabled={"GL101", "GL201", "GL401", "GL403"}))
     assert (sorted(one.code for one in result.fixed), result.diagnostics) == (["GL101", "GL201", "GL401"], ())
+
+
+def test_a_check_that_goes_may_have_been_all_that_reads_a_region(write_pt2, fix_copy, settings_for):
+    text = """\
+graph(%x: f32[3, 4]):
+  %r: f32[3, 4] = higher_order.wrap_with_set_grad_enabled(False, @region, %x)
+    @region(%a: f32[3, 4]):
+      %any: b8[] = aten.any.default(%a)
+      aten._assert_async.msg(%any, "zero")
+      %neg: f32[3, 4] = aten.neg.default(%a)
+      return %neg
+  aten._assert_tensor_metadata.default(%r, dtype=torch.float32)
+  return %x
+"""
+    _, result = fix_copy(write_pt2(text), settings=settings_for(enabled={"GL205", "GL403"}))
+    assert ([one.code for one in result.fixed], [one.code for one in result.diagnostics]) == (["GL205"], ["GL403"])
+
+
+def test_what_changes_shape_is_the_buffer_itself_though_another_shows_its_memory(write_pt2, settings_for):
+    """``real`` of real numbers returns its operand, which is no tensor that the program made."""
+    text = """\
+graph(%b_whole: f32[3] = buffer "whole", %b_first: f32[] = buffer "first", %x: f32[3, 4]):
+  %real: f32[] = aten.real.default(%b_first)
+  %same: f32[] = aten.resize_as_.default(%real, %real)
+  return %x
+"""
+    whole = torch.zeros(3)
+    path = write_pt2(text, weights={"whole": whole, "first": whole[0]}, shared={"first": "whole"})
+    result = process(str(path), settings_for(enabled={"GL101", "GL103"}), "check")
+    assert [one.code for one in result.diagnostics] == ["GL103"]

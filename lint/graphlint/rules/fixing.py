@@ -316,7 +316,7 @@ def _check_findings(before: list[Found], after: list[Found], gone: list[Found], 
             if code in removed and counted[code] >= found[code]:
                 raise FixValidationError(f"as many findings of {code} as before are left after fixing: {found[code]}")
             continue
-        # A fix may take other findings away (GL403: its results are used now), never add one.
+        # A fix may take other findings away, never add one.
         if counted[code] > expected[code] or (code in removed and counted[code] != expected[code]):
             raise FixValidationError(
                 f"{counted[code]} findings of {code} are left after fixing, {expected[code]} were expected"

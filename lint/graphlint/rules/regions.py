@@ -201,6 +201,7 @@ class DeadEffect(Rule):
 
     code = "GL403"
     advice = "use a result of the call"
+    follows_fixes = True  # a check that is removed may have been all that read the results
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each such call; calls inside it are not reported again."""

@@ -124,9 +124,15 @@ class Ref(msgspec.Struct, eq=False):
         """Whether it may be the very object that it is a view of: some ops return what they are given where there is
         nothing to do (``atleast_2d`` of a matrix).
         """
-        if self.step is None or self.parent is None or self.step.op.returns_self == "never":
+        step = self.step
+        if step is None or step.op.returns_self == "never":
             return False
-        own, other = self.graph.meta(self.name), self.parent.graph.meta(self.parent.name)
+        # Not the parent's name: a reference may have several, of tensors of several shapes (shared buffers).
+        operand = step.node.input(step.operand)
+        given = [] if operand is None else list(operand.tensors())
+        place = self.index if len(given) > 1 else 0
+        name = given[place] if place < len(given) else None
+        own, other = self.graph.meta(self.name), step.graph.meta(name) if name is not None else None
         return own is None or other is None or own.shape == other.shape
 
     @property
