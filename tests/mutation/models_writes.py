@@ -504,6 +504,22 @@ class NormalIntoPieces(nn.Module):
         return y, torch.randn(3)
 
 
+@model(R(4, 6))
+class DrawnIntoConjugates(nn.Module):
+    """What is drawn into the conjugate or negative of what is stored is drawn into a copy, and so many at once."""
+
+    def forward(self, x):
+        y = torch.complex(x, x * 2)
+        y.conj().imag.normal_()
+        torch._neg_view(x[:, 1:]).normal_()
+        z = torch.complex(x, x.exp())
+        z.conj()[:, ::2].normal_()
+        z.conj().t()[:4].normal_()
+        torch._neg_view(x.t()).normal_()
+        y.real.normal_()
+        return x, y, z
+
+
 @model(R(3, 4))
 class BatchesThatNobodyReads(nn.Module):
     def forward(self, x):
@@ -581,3 +597,15 @@ class RegionWithAnEffectWhoseResultIsOverwritten(nn.Module):
             y[torch.tensor([4, 19])] = 3
         torch.mul(scale * 2, -1, out=z)
         return scale + 0
+
+
+@model(R(4, 4), R(4))
+class OuterProductInAnotherDtype(nn.Module):
+    """The one op beside elementwise ones whose functional overload promotes what the other casts."""
+
+    def forward(self, x, vector):
+        y = x.to(torch.float16)
+        y.addr_(vector, vector.double())
+        z = x.to(torch.int32)
+        z.addr_(z[0].clone(), z[1].to(torch.int16))
+        return y, y.sum(1), z

@@ -504,8 +504,13 @@ def _bits(ops: OpTable, refs: Sequence[Ref]) -> frozenset[StepKind] | None:
         op = ops.lookup(storage.graph.nodes[made].target) if made is not None else None
         if op is None or not op.layout or op.sets_bits:
             return None
+    return bits_of(refs[0])
+
+
+def bits_of(shown: Ref) -> frozenset[StepKind] | None:
+    """The same for a view of memory in which none are set."""
     found: set[StepKind] = set()
-    for ref in reversed(list(refs[0].chain())):
+    for ref in reversed(list(shown.chain())):
         if ref.step is None or ref.parent is None:
             continue
         meta = ref.parent.graph.meta(ref.parent.name)

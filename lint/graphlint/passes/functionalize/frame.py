@@ -48,7 +48,7 @@ from graphlint.passes.functionalize.views import (
 )
 from graphlint.semantics.analysis import Write
 from graphlint.semantics.calls import GraphCall, call_of
-from graphlint.semantics.memory import Ref, Storage, moved_to
+from graphlint.semantics.memory import Ref, Storage, bits_of, moved_to
 from graphlint.semantics.sites import Scope, Site
 
 if TYPE_CHECKING:
@@ -453,7 +453,7 @@ class Frame:
                 if not self._is_immutable(name, ref):
                     mutable.add(current)
         targets = tuple(
-            Target(write.argument, self.current(ref, exact=exact), self.recorded(ref), ref in resized)
+            Target(write.argument, self.current(ref, exact=exact), self.recorded(ref), ref in resized, bool(bits_of(ref)))
             for write, ref in zip(writes, refs, strict=True)
         )
         autocast = self.rewriter.dtypes.casts(self.graph)

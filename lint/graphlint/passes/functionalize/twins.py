@@ -63,6 +63,8 @@ class Target(msgspec.Struct, frozen=True):
     """How it is laid out in the original, where its value may be broadcast."""
     resized: bool = False
     """Whether it had no elements, and is what the op makes of it."""
+    copied: bool = False
+    """Whether the op writes a copy of it, which is copied back: it is the conjugate or negative of what it shows."""
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -287,8 +289,9 @@ def _draws_one_by_one(call: Call, twin: OpInfo) -> bool:
     """
     if call.op.draw_order != "contiguous" or not _draws_into_copy(call, twin):
         return False
-    meta = call.targets[0].value.meta
-    return not meta.is_contiguous and meta.dense().is_contiguous
+    (target,) = call.targets
+    meta = target.value.meta
+    return not target.copied and not meta.is_contiguous and meta.dense().is_contiguous
 
 
 def _drawn(builder: Builder, call: Call, twin: OpInfo, operands: list[NamedArgument]) -> Value:
@@ -387,7 +390,7 @@ def _result_dtype(
     if rule == "int64":
         return INT64
     if not call.op.out_variant:
-        return own.dtype
+        return _promoted(tensors, []) if rule == "joined" else own.dtype
     read = call.read()
     if rule == "joined":
         return _promoted(read, [])
