@@ -225,7 +225,8 @@ def _check_signature(program: Program) -> None:
             raise ProgramError(f"the signature describes {len(specs)} {what}s, the graph has {len(values)}")
         for position, (spec, value) in enumerate(zip(specs, values, strict=True)):
             name = _described_name(spec)
-            actual = next(iter(value.names()), None)
+            held = value.as_custom_obj
+            actual = held.name if held is not None else next(iter(value.names()), None)
             if name is not None and name != actual:
                 calls = f"calls it %{actual}" if actual is not None else "has no value there"
                 raise ProgramError(f"the signature calls {what} {position} %{name}, the graph {calls}")

@@ -221,6 +221,14 @@ class RangeConstraint(CheckRule):
     As for GL201: the op returns nothing, and nothing depends on it.
 
     ## Example
+    ```python
+    # Exported by torch 2.9: later ones write such a check as GL203.
+    class Model(torch.nn.Module):
+        def forward(self, n):
+            size = n.item()
+            torch.ops.aten.sym_constrain_range_for_size.default(size, min=2, max=10)
+            return torch.ones(size)
+    ```
     ```graph
     graph(%n: i64[]):
       $item: int[u0] = aten.item.default(%n)
@@ -229,6 +237,15 @@ class RangeConstraint(CheckRule):
     ```
 
     ## Use instead
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):  # the caller makes it: the length is a size of the input
+            return torch.ones_like(x)
+
+
+    model, inputs = Model(), (torch.randn(5),)
+    dynamic_shapes = ({0: torch.export.Dim("length", min=2, max=10)},)
+    ```
     ```graph
     graph(%b_dep_token: f32[] = buffer "dep_token" non-persistent, %n: i64[]):
       $item: int[u0] = aten.item.default(%n)

@@ -266,7 +266,34 @@ class InPlaceCollective(Rule):
 
     ## Why is this bad?
     Ordering and waiting are implicit, and no value depends on the result. `_c10d_functional` has the same
-    collectives as functions.
+    collectives as functions. torch itself exports `torch.distributed.all_reduce` and most others so.
+
+    ## Example
+    ```python
+    import torch.distributed._symmetric_memory
+
+
+    @torch.library.register_fake("symm_mem::multimem_all_reduce_")
+    def _(x, reduce_op, group):
+        return x
+
+
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            total = x * 2
+            torch.ops.symm_mem.multimem_all_reduce_(total, "sum", "0")
+            return total
+    ```
+
+    ## Use instead
+    ```python
+    from torch.distributed._functional_collectives import all_reduce
+
+
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return all_reduce(x * 2, "sum", "0")
+    ```
     """
 
     code = "GL306"
@@ -290,6 +317,68 @@ class ScriptObjectCall(Rule):
 
     ## Why is this bad?
     The object may hold state, which the call may change; no schema says so, and few backends know the class.
+
+    ## Example
+    ```python
+    from torch.utils.cpp_extension import load_inline
+
+    COUNTER = '''
+    #include <torch/custom_class.h>
+
+    struct Counter : torch::CustomClassHolder {
+      int64_t count = 0;
+      int64_t next() { return ++count; }
+    };
+
+    TORCH_LIBRARY(mylib, library) {
+      library.class_<Counter>("Counter")
+          .def(torch::init<>())
+          .def("next", &Counter::next)
+          .def("__obj_flatten__",
+               [](const c10::intrusive_ptr<Counter>& self) {
+                 return std::make_tuple(std::make_tuple(std::string("count"), self->count));
+               })
+          .def_pickle([](const c10::intrusive_ptr<Counter>& self) { return self->count; },
+                      [](int64_t count) { return c10::make_intrusive<Counter>(); });
+    }
+    '''
+    load_inline("counter", COUNTER, is_python_module=False)
+
+
+    @torch._library.register_fake_class("mylib::Counter")
+    class FakeCounter:
+        def __init__(self, count):
+            self.count = count
+
+        @classmethod
+        def __obj_unflatten__(cls, state):
+            return cls(dict(state)["count"])
+
+        def next(self):
+            self.count += 1
+            return self.count
+
+
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.calls = torch.classes.mylib.Counter()
+
+        def forward(self, x):
+            return x * self.calls.next()
+    ```
+
+    ## Use instead
+    ```python
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("calls", torch.tensor(0))
+
+        def forward(self, x):
+            self.calls += 1
+            return x * self.calls
+    ```
     """
 
     code = "GL307"

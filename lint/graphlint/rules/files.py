@@ -165,6 +165,28 @@ class NoPrograms(Rule):
     ## Why is this bad?
     Nothing was checked. Shared libraries are native code, which runs when torch loads the package, and which no linter
     reads. List the rule in `per-file-ignores` for packages that you made yourself.
+
+    ## Example
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x * 2
+
+
+    program = torch.export.export(Model(), (torch.randn(3, 4),))
+    torch._inductor.aoti_compile_and_package(program, package_path="model.pt2")
+    ```
+
+    ## Use instead
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x * 2
+
+
+    program = torch.export.export(Model(), (torch.randn(3, 4),))
+    torch.export.save(program, "model.pt2")  # lint this one, and compile what it holds
+    ```
     """
 
     code = "GL005"
@@ -180,6 +202,32 @@ class UnloadableSchema(Rule):
     ## Why is this bad?
     torch loads only programs of its own schema major: what torch 2.5 and earlier wrote must be exported again
     for a current torch. graphlint reads them all.
+
+    ## Example
+    ```python
+    # Exported by torch 2.5.
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.GELU(), torch.nn.Linear(8, 4))
+            self.norm = torch.nn.LayerNorm(4)
+
+        def forward(self, x):
+            return self.norm(self.layers(x))
+    ```
+
+    ## Use instead
+    ```python
+    # Exported by torch 2.6 or later: the model is the same, and so are the weights that a checkpoint holds.
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.GELU(), torch.nn.Linear(8, 4))
+            self.norm = torch.nn.LayerNorm(4)
+
+        def forward(self, x):
+            return self.norm(self.layers(x))
+    ```
     """
 
     code = "GL004"
@@ -206,6 +254,46 @@ class StaleCompanion(Rule):
     ## Why is this bad?
     Whoever verifies the artifact is told that it was tampered with: sign it again, and make the checksums anew. Other
     names of the file keep the content that it had, for a file is replaced and never written into.
+
+    ## Example
+    ```python --fix
+    import hashlib
+    from pathlib import Path
+
+
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            scaled = x * 2
+            scaled += 1
+            return scaled
+
+
+    program = torch.export.export(Model(), (torch.randn(3, 4),))
+    torch.export.save(program, "model.pt2")
+    digest = hashlib.sha256(Path("model.pt2").read_bytes()).hexdigest()
+    Path("model.pt2.sha256").write_text(f"{digest}  model.pt2")
+    ```
+
+    ## Use instead
+    ```python --fix
+    import hashlib
+    from pathlib import Path
+
+    import graphlint
+
+
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            scaled = x * 2
+            scaled += 1
+            return scaled
+
+
+    program = torch.export.export(Model(), (torch.randn(3, 4),))
+    graphlint.export_clean(program, "model.pt2")  # nothing is left to fix when the digest is made
+    digest = hashlib.sha256(Path("model.pt2").read_bytes()).hexdigest()
+    Path("model.pt2.sha256").write_text(f"{digest}  model.pt2")
+    ```
     """
 
     code = "GL006"

@@ -453,7 +453,9 @@ class Frame:
                 if not self._is_immutable(name, ref):
                     mutable.add(current)
         targets = tuple(
-            Target(write.argument, self.current(ref, exact=exact), self.recorded(ref), ref in resized, bool(bits_of(ref)))
+            Target(
+                write.argument, self.current(ref, exact=exact), self.recorded(ref), ref in resized, bool(bits_of(ref))
+            )
             for write, ref in zip(writes, refs, strict=True)
         )
         autocast = self.rewriter.dtypes.casts(self.graph)
