@@ -134,6 +134,7 @@ class Graph:
         return outputs[0] if outputs else None
 
     def add_(self, name: str, written: str, record: Any = None) -> str:
+        record = self.values.get(written) if record is None else record
         return self.node("aten.add_.Tensor", {"self": written, "other": integer(1)}, name, record=record)
 
     def add(self, name: str, read: str, record: Any = None) -> str:
@@ -1472,11 +1473,11 @@ def mixture(rng: random.Random, size: int) -> tuple[str, bytes]:
     ops = rng.sample(["view", "write", "read", "cond", "foreach", "cat", "region", "out"], rng.randrange(1, 5))
     count = 0
 
-    def inner(name: str, *, writes: bool) -> Any:
-        body = Graph("a")
+    def inner(name: str, of: str, *, writes: bool) -> tuple[Any, Any]:
+        body = Graph("a", record=graph.values[of])
         last = _view(body, "v", "a", rng.choice(views)) if rng.random() < 0.5 else "a"
         last = body.add_("w", last) if writes else last
-        return graph_argument(name, body.returns(last))
+        return graph_argument(name, body.returns(last)), body.values[last]
 
     room = size // 420
     while count < room:
@@ -1489,14 +1490,19 @@ def mixture(rng: random.Random, size: int) -> tuple[str, bytes]:
         elif op == "read":
             graph.add(name, of)
         elif op == "out":
-            graph.node("aten.add.out", {"self": of, "other": rng.choice(known[-depth:]), "out": of}, name)
+            graph.node(
+                "aten.add.out",
+                {"self": of, "other": rng.choice(known[-depth:]), "out": of},
+                name,
+                record=graph.values[of],
+            )
         elif op == "cond":
-            bodies = [inner(one, writes=rng.random() < 0.5) for one in "tf"]
-            graph.node("higher_order.cond", ["p", *bodies, tensors([of])], name)
+            (one, record), (other, _) = (inner(one, of, writes=rng.random() < 0.5) for one in "tf")
+            graph.node("higher_order.cond", ["p", one, other, tensors([of])], name, record=record)
             count += 5
         elif op == "region":
-            body = inner("g", writes=rng.random() < 0.5)
-            graph.node("higher_order.wrap_with_set_grad_enabled", [{"as_bool": False}, body, of], name)
+            body, record = inner("g", of, writes=rng.random() < 0.5)
+            graph.node("higher_order.wrap_with_set_grad_enabled", [{"as_bool": False}, body, of], name, record=record)
             count += 3
         else:
             several = [rng.choice(known[-depth:]) for _ in range(rng.choice([2, 30]))]

@@ -129,6 +129,21 @@ graph(%x: f32[4]):
     assert (found.fix.applicability, found.fix.message) == ("none", "of 2 operands it is given 1")
 
 
+@pytest.mark.parametrize("other", ["f16[4, 4]", "f32[4, 2]", "f32[4, 4]{1, 4}", "f32[16]"])
+def test_a_region_that_records_what_it_is_given_otherwise_stays(of, other):
+    text = """\
+graph(%x: f32[4, 4]):
+  %y: f32[4, 4] = higher_order.wrap_with_set_grad_enabled(False, @body, %x)
+    @body(%a: OTHER):
+      %s: f32[4, 4] = aten.contiguous.default(%a)
+      return %s
+  return %y
+"""
+    (found,) = of("GL401", text.replace("OTHER", other))
+    reason = "its graph records %a otherwise than it records %x, which it is given"
+    assert (found.fix.applicability, found.fix.message) == ("none", reason)
+
+
 DEAD = """\
 graph(%p: b8[], %x: f32[4]):
   %r: f32[4], %s: f32[4] = higher_order.cond(%p, @yes, @no, [%x])

@@ -227,7 +227,7 @@ def region_obstacle(view: ProgramView, site: Site) -> str | None:
     Writes inside count only where they cannot be functionalized, which happens before regions are inlined.
     """
     node = site.node
-    obstacle = inlining_obstacle(node)
+    obstacle = inlining_obstacle(site.scope.graph, node)
     if obstacle is not None or node.inputs[0].arg.as_bool is None:
         return obstacle or "it is recorded in a way that is not known"
     for storage in dict.fromkeys(

@@ -232,16 +232,16 @@ def live_reads(graph: Graph, ops: OpTable) -> set[str]:
     for index in range(len(graph.nodes) - 1, -1, -1):
         node = graph.nodes[index]
         if index in lasting or not read.isdisjoint(node.results()):
-            read.update(_read_by(node, ops))
+            read.update(_read_by(graph, node, ops))
     return read
 
 
-def _read_by(node: Node, ops: OpTable) -> Iterable[str]:
+def _read_by(caller: Graph, node: Node, ops: OpTable) -> Iterable[str]:
     """The values that a node reads that is not dead."""
     subgraphs = node.subgraphs()
     call = call_of(node) if subgraphs else None
     op = ops.lookup(node.target) if call is not None else None
-    if call is None or op is None or op.region is None or inlining_obstacle(node) is not None:
+    if call is None or op is None or op.region is None or inlining_obstacle(caller, node) is not None:
         return [name for operand in node.inputs for name in operand.arg.names()]
     (graph,) = call.graphs.values()
     inside = live_reads(graph, ops)

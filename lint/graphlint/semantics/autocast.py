@@ -64,7 +64,7 @@ class AutocastRegions:
         castings: dict[int, Casting] = {}
         try:
             for site in sites:
-                _check_shape(site.node)
+                _check_shape(site)
             self._check_records(sites)
             self._walk(sites[0].node, self._analysis.dtypes.entered(sites[0].node, Modes()), castings)
             self._check_kept(sites[0], castings)
@@ -113,9 +113,10 @@ def _is_region(op: OpInfo | None) -> bool:
     return op is not None and op.region == "autocast"
 
 
-def _check_shape(node: Node) -> None:
+def _check_shape(site: Site) -> None:
     """Whether a region is recorded as they all are: device, dtype, enabled, keeps, graph, operands."""
-    obstacle = inlining_obstacle(node)
+    node = site.node
+    obstacle = inlining_obstacle(site.scope.graph, node)
     if obstacle is not None:
         raise Unknown(obstacle)
     device, _, enabled, *_ = (operand.arg for operand in node.inputs)

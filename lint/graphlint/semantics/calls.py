@@ -5,7 +5,7 @@
 import msgspec
 
 from graphlint.ir.edit import KEYWORD
-from graphlint.ir.model import Argument, Graph, Node
+from graphlint.ir.model import Argument, Graph, Node, TensorMeta
 from graphlint.ops.info import Convention
 from graphlint.ops.table import op_table
 
@@ -60,8 +60,8 @@ def call_of(node: Node) -> GraphCall | None:
     return GraphCall(node, rule, graphs) if len(graphs) == len(found) else None
 
 
-def inlining_obstacle(node: Node) -> str | None:
-    """Why the nodes of the graph that a region calls cannot stand in the region's place, or None."""
+def inlining_obstacle(caller: Graph, node: Node) -> str | None:
+    """Why the nodes of the graph that a region calls cannot stand in the region's place in ``caller``, or None."""
     call = call_of(node)
     if call is None or len(call.graphs) != 1 or call.rule.rest is None:
         return "it is recorded in a way that is not known"
@@ -75,7 +75,22 @@ def inlining_obstacle(node: Node) -> str | None:
     results = [name for output in node.outputs for name in output.names()]
     if len(results) != len(graph.outputs) or any(len(output.names()) != 1 for output in graph.outputs):
         return "it returns constants"
+    given = [name for operand in operands for name in operand.arg.tensors()]
+    for name, own in zip(given, (name for entry in graph.inputs for name in entry.tensors()), strict=False):
+        if name is not None and own is not None and _contradict(caller.meta(name), graph.meta(own)):
+            return f"its graph records %{own} otherwise than it records %{name}, which it is given"
     return None
+
+
+def _contradict(given: TensorMeta | None, taken: TensorMeta | None) -> bool:
+    """Whether two records cannot be of one tensor: what an op makes of it would be judged by one, and then the other.
+    Sizes may be symbolic in one of them.
+    """
+    if given is None or taken is None:
+        return False
+    numbers = zip((*given.shape, *given.stride), (*taken.shape, *taken.stride), strict=False)
+    differ = any(isinstance(one, int) and isinstance(other, int) and one != other for one, other in numbers)
+    return differ or given.dtype != taken.dtype or len(given.shape) != len(taken.shape)
 
 
 def value_list(argument: Argument) -> list[str | None]:
