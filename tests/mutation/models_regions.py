@@ -241,3 +241,16 @@ class BranchThatReadsNoneOfWhatTheOtherWrites(_Counting):
         with torch.no_grad():
             y = torch.cond(x.sum() > 0, writes, reads, (x,))
         return y, self.c * 1
+
+
+@model(R(6, 2))
+class RegionReturnsACopyThatIsResized(nn.Module):
+    """The write must not reach the input that the copy was made of."""
+
+    def forward(self, x):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            y = torch.empty(1, 2)
+            y.copy_(x[5:])
+            z = x * 2
+        torch.sum(z[:1], 0, out=y)
+        return z, y

@@ -609,3 +609,24 @@ class OuterProductInAnotherDtype(nn.Module):
         z = x.to(torch.int32)
         z.addr_(z[0].clone(), z[1].to(torch.int16))
         return y, y.sum(1), z
+
+
+@model(R(4, 4))
+class OutOfAnotherShape(nn.Module):
+    """What ``out=`` resizes, as torch does with a warning: nothing is left of what it was."""
+
+    def forward(self, x):
+        y = x * 1
+        before = y[0] + 1
+        torch.matmul(x, x[:, :3], out=y)
+        y.add_(1)
+        y[0].mul_(2)
+        torch.cat([x, x], out=y)
+        torch.cumsum(x[:2], 0, out=y)
+        z = torch.zeros(5, 4)
+        torch.sum(x, 0, out=z)
+        w = torch.ones(3, dtype=torch.float64)
+        torch.add(x, x[0], out=w)
+        w.t_()
+        w[1:].neg_()
+        return before, y, y[1], z, w

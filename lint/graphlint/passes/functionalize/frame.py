@@ -495,8 +495,9 @@ class Frame:
         return all(one.storage not in self.rewriter.written for one in self.rewriter.memory.refs(self.graph, name))
 
     def _resized(self, node: Node, op: OpInfo, refs: list[Ref]) -> list[Ref]:
-        """What ``out=`` resizes: tensors of another shape than the result that is recorded. One that the program made,
-        and that has no elements, is from then on what the op makes of it; views of it show nothing.
+        """What ``out=`` resizes: tensors of another shape than the result that is recorded. One that the program made
+        is from then on what the op makes of it, where no view that was taken of it before shows elements to what
+        comes later.
 
         What is recorded of a tensor is how it was before the op: for inputs and buffers, too, in programs of torch 2.6
         to 2.15. Strict exports resize the module's own buffer, and record that; they refuse to resize an input. But of
@@ -511,7 +512,10 @@ class Frame:
                 raise Obstacle("the artifact does not tell whether out= resizes a constant")
             if before.shape == after.shape:
                 continue
-            if 0 not in before.shape or not ref.is_base or ref.storage.kind != "intermediate":
+            if not ref.is_base or ref.storage.kind != "intermediate":
+                raise Obstacle(RESHAPED)
+            in_columns = twin is not None and "columns" in twin.layout  # some only where there were no elements
+            if 0 not in before.shape and (ref.parent is not None or in_columns or self._seen_later(ref)):
                 raise Obstacle(RESHAPED)
             state = self.state(ref)
             state.base = Value(self.value(ref).name, after)
@@ -520,6 +524,17 @@ class Frame:
             self.rewriter.resized[ref] = after
             found.append(ref)
         return found
+
+    def _seen_later(self, ref: Ref) -> bool:
+        """Whether a view of the memory of ``ref`` that was taken so far is read by what comes later."""
+        memory, graph, place = self.rewriter.memory, self.graph, self._visited[-1][0]
+        returned = {name for output in graph.outputs for name in output.tensors()}
+        for name, shown in memory.showing(graph, {ref.storage}).items():
+            if shown is ref or graph.makers.get(name, -1) > place:
+                continue
+            if name in returned or any(reader > place for reader in graph.survey.readers.get(name, ())):
+                return True
+        return False
 
     def _settle(self, ref: Ref, value: Value, results: list[str], *, replaces: bool = False) -> None:
         """Make ``value`` what the reference shows, and the base that which follows; ``results`` are its new names.
