@@ -1,7 +1,8 @@
 """Programs that contradict the ops that they call: found once, when a program is read, so that all else may rely on it.
 
-Looked at are the ops that show or write memory, for only of these does graphlint make other calls. What they are given
-and what they give has to be of the kinds that torch has registered, and a dimension has to be one of the tensor's.
+Looked at are the ops that show or write memory, and runtime checks, for only of these does graphlint make other calls.
+What they are given and what they give has to be of the kinds that torch has registered, and a dimension has to be one
+of the tensor's.
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from typing import Final
 
 from graphlint.ir.edit import every_graph
 from graphlint.ir.model import Argument, Graph, Node, Program
-from graphlint.ops.info import OpInfo
+from graphlint.ops.info import OpInfo, Role
 from graphlint.ops.schema import OpSchema
 from graphlint.ops.table import OpTable
 
@@ -21,10 +22,15 @@ _KINDS: Final = {
     "Tensor[]": frozenset({"as_tensors", "as_optional_tensors"}),
     **dict.fromkeys(("int", "SymInt"), _NUMBERS),
     **dict.fromkeys(("int[]", "SymInt[]"), _LISTS),
+    "Scalar": _NUMBERS | {"as_float", "as_sym_float", "as_sym_bool", "as_complex"},
+    "str": frozenset({"as_string"}),
 }
 """What a value of a type of the schema language may be recorded as, for types whose values are looked into."""
 _DIMENSIONS: Final = frozenset({"dim", "dims", "first", "second", "dim1", "dim2", "source", "destination"})
 """Parameters of view steps that are dimensions."""
+_CHECKS: Final[frozenset[Role | None]] = frozenset({"assert", "assert-message", "assert-scalar", "assert-range"})
+_TOKEN: Final = "dep_token"
+"""What functional checks take beside what they check."""
 
 
 def contradiction(program: Program, ops: OpTable) -> str | None:
@@ -32,13 +38,16 @@ def contradiction(program: Program, ops: OpTable) -> str | None:
     for graph in every_graph(program.graph):
         for target, places in graph.by_target.items():
             op = ops.lookup(target)
-            if op is None or op.schema is None or not (op.view or op.writes or op.hidden_writes is not None):
+            if op is None or op.schema is None:
+                continue
+            checks = op.role in _CHECKS or op.schema.argument(_TOKEN) is not None
+            if not (checks or op.view or op.writes or op.hidden_writes is not None):
                 continue
             parameters = {source for step in op.view for source in step.parameters.values() if isinstance(source, str)}
             looked_into = {
                 one.name: _kinds(one.type)
                 for one in op.schema.arguments
-                if one.name in parameters or one.alias is not None or one.written
+                if checks or one.name in parameters or one.alias is not None or one.written
             }
             for place in places:
                 node = graph.nodes[place]
