@@ -630,3 +630,18 @@ class OutOfAnotherShape(nn.Module):
         w.t_()
         w[1:].neg_()
         return before, y, y[1], z, w
+
+
+@model(R(4, 4))
+class OutIsTheFirstOperand(nn.Module):
+    """As the in-place form has it, of ops that read other elements than the one that they write, too."""
+
+    def forward(self, x):
+        torch.cumsum(x, 0, out=x)
+        columns, y = (x * 2).t(), x * 3
+        torch.cumprod(columns, 1, out=columns)
+        torch.tril(columns, out=columns)
+        torch.renorm(y, 2, 0, 3.0, out=y)
+        torch.index_add(x, 0, torch.tensor([0, 2]), x[:2] * 1, out=x)
+        torch.addmm(y, x, x, out=y)
+        return x, columns, y

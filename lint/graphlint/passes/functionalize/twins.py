@@ -35,9 +35,9 @@ from graphlint.ir.strides import (
     overlaps,
     preserved_strides,
 )
-from graphlint.ops.info import DtypeRule, OpInfo, Substitute
+from graphlint.ops.info import DISPATCHED, DtypeRule, OpInfo, Substitute
 from graphlint.ops.schema import OpSchema, SchemaArgument
-from graphlint.ops.table import OpTable, op_of
+from graphlint.ops.table import OpTable, op_of, op_table
 from graphlint.passes.functionalize.build import Builder, Result, Twin
 from graphlint.passes.functionalize.metas import Meta, Obstacle, Value
 from graphlint.semantics.conditional import returns_operand
@@ -257,11 +257,24 @@ def _cannot_raise(twin: OpInfo, metas: list[Meta]) -> bool:
 
 
 def _check_overlap(call: Call) -> None:
-    """An op that reads other elements than the one it writes may read what it has written already."""
+    """An op that reads other elements than the one it writes may read what it has written already, unless it has an
+    in-place form, which does just that with its first operand.
+    """
     targets = {target.argument for target in call.targets}
-    for operand in call.node.inputs:
-        if operand.name not in targets and any(name in call.overlapping for name in operand.arg.tensors()):
+    in_place = {target.value.name for target in call.targets} if _has_in_place_form(call.op) else frozenset[str]()
+    for place, operand in enumerate(call.node.inputs):
+        read = {name for name in operand.arg.tensors() if name in call.overlapping}
+        if operand.name not in targets and read and not (place == 0 and read <= in_place):
             raise Obstacle(f"{call.op.name} reads memory that it writes")
+
+
+def _has_in_place_form(op: OpInfo) -> bool:
+    """Whether an ``out=`` form computes what an in-place form does where its first operand is what it writes."""
+    if not op.out_variant or op.random.draws or "composite" in op.tags:
+        return False
+    namespace = op.name.partition(".")[0]
+    form = op_table().lookup(f"{DISPATCHED}{namespace}.{op.packet}_.default")
+    return form is not None and len(form.writes) == len(op.writes) == 1
 
 
 def _check_order_of_draws(call: Call, twin: OpInfo) -> None:
