@@ -715,3 +715,26 @@ class ListsOfWhatIsLaidOutAnew(nn.Module):
         other.neg_()
         y.add_(1)
         return pair[0] * 1, both[0] * 1
+
+
+@model(R(5, 3), R(5, 3), R(2, 5, 3))
+class WritesOfVmap(nn.Module):
+    """To what it goes over, through views too, and of what is no batch."""
+
+    def forward(self, x, y, z):
+        def bumped(row):
+            row.add_(1)
+            row[1:].mul_(2)
+            return row.sum()
+
+        def filled(column):
+            column.narrow(0, 1, 2).fill_(7)
+            return column * 2
+
+        a = x * 1
+        b = torch.vmap(bumped)(a)
+        c = torch.vmap(filled)(y)
+        d = torch.vmap(bumped)(z)
+        a[0].neg_()
+        e = torch.vmap(lambda row, other: row.mul_(other), in_dims=(0, 1))(x, y.t().contiguous())
+        return a, b, c, d, x.sum(0), y.t(), e

@@ -66,6 +66,7 @@ StepKind = Literal[
     "unsqueeze",  # dim
     "expand",  # to the result's shape
     "unfold",  # dim, size, step: windows
+    "batch",  # dim, level: each position of a dimension in turn (`vmap`)
     "as_strided",  # size, stride, offset
     "resize",  # to another size, in other memory where that is too small
     "bitcast",  # the bytes read as the result's dtype
@@ -149,6 +150,7 @@ Role = Literal[
     "scatter-slice",
     "scatter-diagonal",
     "scatter-strided",
+    "unbatch",  # of what is computed at each position of a dimension, one tensor
     "polygamma",
     "batch-norm",  # which returns new running statistics
     "size",  # of a dimension

@@ -15,6 +15,7 @@
 | ``bitcast``, ``view_as_real``, ``view_as_complex`` | the cast back |
 | ``conjugate``, ``negate`` | ``conj_physical``, ``neg`` |
 | ``real``, ``imag`` | ``complex`` of the value and the other part |
+| ``batch`` | ``_remove_batch_dim`` |
 
 Which steps an op takes is a fact (:attr:`~graphlint.ops.info.OpInfo.view`). Other kinds have no inverse here, and a
 write through them stays as it is.
@@ -34,6 +35,7 @@ from graphlint.ir.expressions import Expression, as_expression
 from graphlint.ir.model import Argument, Node, SymSize
 from graphlint.ir.strides import Size, contiguous_strides, elementwise_strides, is_dense, overlaps, view_strides
 from graphlint.ops.info import OpInfo, Role, StepKind, ViewStep
+from graphlint.ops.table import op_of, op_table
 from graphlint.passes.functionalize.build import Builder
 from graphlint.passes.functionalize.metas import Meta, Obstacle, Value
 
@@ -277,8 +279,13 @@ def _select(builder: Builder, view: View, parent: Value, child: Value) -> Value:
 
 
 def _slice(builder: Builder, view: View, parent: Value, child: Value) -> Value:
-    dim, ends = Argument(as_int=view.dim()), (view.argument("start"), view.argument("end"))
-    return _scatter(builder, "scatter-slice", parent, child, dim, *ends, view.argument("step"))
+    dim, size = view.dim(), parent.meta.shape[view.dim()]
+    start, end, step = (view.argument(name) for name in ("start", "end", "step"))
+    numbers = (start.as_int, end.as_int)
+    if isinstance(size, int) and None not in numbers:
+        # `vmap` scatters wrongly into slices whose ends are counted from the last position, or lie beyond it.
+        start, end = (Argument(as_int=place) for place in slice(*numbers).indices(size)[:2])
+    return _scatter(builder, "scatter-slice", parent, child, Argument(as_int=dim), start, end, step)
 
 
 def _sliced(
@@ -330,6 +337,8 @@ def _diagonal(builder: Builder, view: View, parent: Value, child: Value) -> Valu
 def _as_strided(builder: Builder, view: View, parent: Value, child: Value) -> Value:
     if parent.meta.strides != contiguous_strides(parent.meta.shape) or parent.meta.offset != 0:
         raise Obstacle("as_strided reads the memory of a tensor that is not contiguous")
+    if any(op is not None and op.kind == "scope" for op in map(op_table().lookup, builder.edit.graph.by_target)):
+        raise Obstacle("vmap runs no as_strided_scatter")
     shape, strides = view.meta.shape, view.meta.strides
     known = all(isinstance(number, int) for number in (*shape, *strides))
     if overlaps(shape, strides) or not (known or is_dense(shape, strides)):
@@ -602,6 +611,20 @@ def _counterpart(role: Role) -> Callable[[Builder, View, Value, Value], Value]:
     return cast_back
 
 
+def _batch(builder: Builder, view: View, parent: Value, child: Value) -> Value:
+    """What was computed at each position of a dimension, put together; how that is laid out, no record tells."""
+    dim, size = view.dim(), parent.meta.shape[view.dim()]
+    if not isinstance(size, int):
+        raise Obstacle(f"{view.op.name} goes over a dimension of symbolic size")
+    if dim or not parent.meta.is_contiguous:
+        raise Obstacle(f"how {view.op.name} lays out what is not contiguous is not recorded")
+    op = op_of("unbatch")
+    operands = [tensor(child.name), *(Argument(as_int=number) for number in (view.number("level"), size, dim))]
+    meta = parent.meta.with_(dtype=child.meta.dtype, strides=contiguous_strides(parent.meta.shape))
+    (made,) = builder.emit_all(op, [builder.dialect.operand("", one) for one in operands], [meta], "_remove_batch_dim")
+    return builder.emit("copy", [tensor(made.name)], meta, memory_format=Argument(as_memory_format=1))
+
+
 _INVERSES: Final[dict[StepKind, Callable[[Builder, View, Value, Value], Value]]] = {
     "identity": lambda builder, view, parent, child: child,
     "select": _select,
@@ -620,6 +643,7 @@ _INVERSES: Final[dict[StepKind, Callable[[Builder, View, Value, Value], Value]]]
     "unsqueeze": _unsqueeze,
     "expand": _expand,
     "unfold": _unfold,
+    "batch": _batch,
     "bitcast": _bitcast,
     "real": _part("imag", 0),
     "imag": _part("real", 1),
