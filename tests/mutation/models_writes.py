@@ -515,9 +515,11 @@ class DrawnIntoConjugates(nn.Module):
         z = torch.complex(x, x.exp())
         z.conj()[:, ::2].normal_()
         z.conj().t()[:4].normal_()
+        windows = z.conj().imag.unfold(0, 2, 2)
+        windows.masked_scatter_(windows > 0, windows.reshape(-1).flip(0))
         torch._neg_view(x.t()).normal_()
         y.real.normal_()
-        return x, y, z
+        return x, y, z, windows
 
 
 @model(R(3, 4))

@@ -158,7 +158,8 @@ def repeatable(data: bytes, args: tuple[Any, ...]) -> bool:
     """Whether the program does the same each time that it is loaded and run, which memory that is read before it is
     written prevents.
     """
-    return difference(*(Witness(load(data)).see(args) for _ in range(2))) is None
+    both = (args, other_inputs(args))
+    return all(difference(*(Witness(load(data)).see(one) for _ in range(2))) is None for one in both)
 
 
 def judge_unflattened(fixed: Fixed) -> bool:

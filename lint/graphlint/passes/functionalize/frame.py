@@ -563,6 +563,10 @@ class Frame:
                 parent = self._show(one.parent) if one.parent is not None else state.base
                 if one.step is not None:
                     view = self.view(one)
+                    scatters = view.step is not None and view.step.kind in SCATTERING
+                    if scatters and one.parent is not None and bits_of(one.parent):
+                        # A conjugate or negative is copied first, and the copy has other strides.
+                        parent = copied(self.builder, parent)
                     further = views[views.index(view) + 1 :] if repeats(view) else ()
                     base = invert(self.builder, view, parent, base, further)
                     repeated -= repeats(view)

@@ -621,7 +621,9 @@ def _batch(builder: Builder, view: View, parent: Value, child: Value) -> Value:
     op = op_of("unbatch")
     operands = [tensor(child.name), *(Argument(as_int=number) for number in (view.number("level"), size, dim))]
     meta = parent.meta.with_(dtype=child.meta.dtype, strides=contiguous_strides(parent.meta.shape))
-    (made,) = builder.emit_all(op, [builder.dialect.operand("", one) for one in operands], [meta], "_remove_batch_dim")
+    (made,) = builder.emit_all(
+        op, [builder.dialect.operand("", one) for one in operands], [meta], op.name.rpartition(".")[2]
+    )
     return builder.emit("copy", [tensor(made.name)], meta, memory_format=Argument(as_memory_format=1))
 
 
