@@ -78,8 +78,8 @@ def test_diff_then_fix_then_check(folder):
         "Found 1 error (1 fixed, 0 remaining).",
         (
             "Checks became dependency tokens, which AOTInductor, ONNX, ExecuTorch, ExecuTorch with XNNPACK, Core ML, "
-            "OpenVINO, IREE and LiteRT refuse: --target (inductor, onnx, executorch, xnnpack, coreml, openvino, iree, "
-            "litert) keeps plain checks for them, "
+            "OpenVINO, IREE, LiteRT and TVM refuse: --target (inductor, onnx, executorch, xnnpack, coreml, openvino, "
+            "iree, litert, tvm) keeps plain checks for them, "
             "`graphlint restore` brings them back."
         ),
         "1 artifact was rewritten, hence exit status 1: review it and commit again.",

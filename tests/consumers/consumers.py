@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -252,6 +252,24 @@ def _symbolic_sizes(program: Any) -> torch.export.ShapesCollection:
     return sizes
 
 
+def tvm(program: Any) -> Taken:
+    """TVM: the import of Relax, built for the CPU, run by its virtual machine."""
+    import tvm
+    from tvm import relax
+    from tvm.relax.frontend.torch import from_exported_program
+
+    machine = relax.VirtualMachine(relax.build(from_exported_program(program), target="llvm"), tvm.cpu())
+
+    def call(*args: Any, **kwargs: Any) -> list[Any]:
+        # Copies, so that neither side can write to the other's memory.
+        leaves = [torch.as_tensor(leaf).detach().clone() for leaf in _variable(program, args, kwargs)]
+        made = machine["main"](*(tvm.runtime.from_dlpack(leaf.contiguous()) for leaf in leaves))
+        results = made if isinstance(made, Sequence) else (made,)
+        return [torch.from_dlpack(one).clone() if isinstance(one, tvm.runtime.Tensor) else one for one in results]
+
+    return Taken(call)
+
+
 def _leaves_of(function: Callable[..., Any]) -> Call:
     return lambda *args, **kwargs: pytree.tree_leaves(function(*args, **kwargs))
 
@@ -310,4 +328,5 @@ CONSUMERS: dict[str, Consumer] = {
         ("litert-torch", "litert-converter", "ai-edge-litert"),
         ("litert_torch",),
     ),
+    "tvm": Consumer("TVM", "tvm", tvm, ("apache-tvm",), ("tvm.relax.frontend.torch",)),
 }

@@ -131,7 +131,7 @@ def test_who_cannot_take_tokens(buffer_mutation):
     hint = summary.render_tokens([FileResult("b.pt2"), fixed], options)
     assert hint.startswith(
         "Checks became dependency tokens, which AOTInductor, ONNX, ExecuTorch, ExecuTorch with XNNPACK, Core ML, "
-        "OpenVINO, IREE and LiteRT refuse: "
+        "OpenVINO, IREE, LiteRT and TVM refuse: "
     )
     assert summary.render_tokens([FileResult("a.pt2", fixed=(buffer_mutation,), changed=True)], options) == ""
     assert summary.render_tokens([FileResult("a.pt2", fixed=(check,), diff="-")], options) == ""

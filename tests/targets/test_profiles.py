@@ -289,6 +289,40 @@ def test_integers_that_come_to_be_among_the_outputs(lint_text, nodes, refused):
     assert [one.node for one in found if one.code == "GL601"] == ["a"] * refused
 
 
+@pytest.mark.parametrize(
+    ("nodes", "refused"),
+    [
+        ("%y: f32[4] = aten.add.Tensor(%x, %x)", False),
+        ("%y: f32[4] = aten.add.Tensor(%x, %x, alpha=2)", True),
+        ("%y: f32[4] = aten.add.Tensor(%x, 2.5)", False),
+        ("%y: f32[4] = aten.add.Tensor(%n, 2.5)", True),
+        ("%y: i64[4] = aten.add.Tensor(%n, 2)", False),
+        ("%y: f32[4] = aten.add.Tensor(%x, %n)", True),
+        ("%y: i64[4] = aten.add.Tensor(%m, 1)", True),
+        ("%y: f32[4] = aten.where.self(%m, %x, %x)", False),
+        ("%y: f32[4] = aten.where.self(%m, %x, %n)", True),
+        ("%y: f32[4] = aten.div.Tensor(%n, %n)", True),
+        ("%y: f32[4] = aten.cumsum.default(%x, 0)", False),
+        ("%y: f32[] = aten.cumsum.default(%z, 0)", True),
+        ("%y: f32[] = aten.select.int(%x, 0, 1)", False),
+        ("%y: f32[] = aten.select.int(%x, 0, -1)", True),
+        ("%y: f32[] = aten.linalg_vector_norm.default(%x, 1.0)", False),
+        ("%y: f32[] = aten.linalg_vector_norm.default(%x, 0)", True),
+        ("%y: f32[1, 2, 2, 2] = aten.avg_pool2d.default(%q, [2, 2])", False),
+        ("%y: f32[1, 2, 2, 2] = aten.avg_pool2d.default(%q, [2, 2], divisor_override=3)", True),
+        ("%y: f32[1, 2, 3, 4] = aten.group_norm.default(%q, 1, %w)", False),
+        ("%y: f32[1, 2, 3, 4] = aten.group_norm.default(%q, 1)", True),
+        ("%y: f32[4] = aten.randn_like.default(%x)", True),
+        ("%y: f32[4] = mylib.gelu.default(%x)", True),
+        ("%y: f32[4] = higher_order.while_loop(%x)", True),
+    ],
+)
+def test_where_tvm_refuses_an_op(lint_text, nodes, refused):
+    inputs = "%x: f32[4], %n: i64[4], %m: b8[4], %z: f32[], %q: f32[1, 2, 3, 4], %w: f32[2]"
+    found = lint_text(f"graph({inputs}):\n  {nodes}\n  return %y\n", profile=profile_of(["tvm"]))
+    assert [one.code for one in found if one.code == "GL601"] == ["GL601"] * refused
+
+
 def _model(body):
     import torch
 
@@ -300,9 +334,17 @@ def _model(body):
     [
         (lambda x: x * 2, (), {}),
         (lambda x: (x * 2, x * 3), (), {}),
-        (lambda x, number: x * number, (3,), {"an input of kind constant_input": {"coreml", "openvino", "litert"}}),
-        (lambda x, nothing: x * 2, (None,), {"an input of kind constant_input": {"coreml", "openvino", "litert"}}),
-        (lambda x: (x * 2, 5), (), {"an output of kind number": {"onnx", "coreml", "openvino", "litert"}}),
+        (
+            lambda x, number: x * number,
+            (3,),
+            {"an input of kind constant_input": {"coreml", "openvino", "litert", "tvm"}},
+        ),
+        (
+            lambda x, nothing: x * 2,
+            (None,),
+            {"an input of kind constant_input": {"coreml", "openvino", "litert", "tvm"}},
+        ),
+        (lambda x: (x * 2, 5), (), {"an output of kind number": {"onnx", "coreml", "openvino", "litert", "tvm"}}),
         (lambda x: (x * 2, None), (), {"an output of kind none": {"coreml", "litert"}}),
         (lambda x: (x * 2,) * 2, (), {"an output of kind repeated": {"openvino"}}),
     ],
@@ -312,7 +354,7 @@ def test_inputs_and_outputs_that_are_no_tensors_of_their_own(tmp_path, body, mor
     torch = pytest.importorskip("torch")
     torch.export.save(torch.export.export(_model(body), (torch.ones(2), *more)), tmp_path / "model.pt2")
     found = {}
-    for target in ("onnx", "coreml", "openvino", "litert"):
+    for target in ("onnx", "coreml", "openvino", "litert", "tvm"):
         for one in graphlint.lint(tmp_path / "model.pt2", target=target, select="GL601", isolated=True).diagnostics:
             found.setdefault(one.message.partition(" is refused by ")[0], set()).add(target)
     assert found == messages

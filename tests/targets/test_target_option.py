@@ -148,6 +148,7 @@ def test_the_command(tmp_path):
         "openvino",
         "iree",
         "litert",
+        "tvm",
     ]
     assert run(tmp_path, "target", "coreml").stdout.startswith("# coreml: Core ML: ")
     assert json.loads(run(tmp_path, "target", "onnx", "--output-format", "json").stdout)["name"] == "onnx"

@@ -44,6 +44,14 @@ Where = Literal[
     "returned",
     "padded",
     "transposed",
+    "scaled",
+    "mixed",
+    "scalars",
+    "of-masks",
+    "negative",
+    "zeroth",
+    "divided",
+    "unweighted",
 ]
 """Where an op is refused: always; where a list of tensors that it is given leaves some out, as ``x[:, i] = y`` does
 (``gaps``); where it is indexed by a mask (``masks``); where it makes integers (``integers``); where it is given no
@@ -51,7 +59,11 @@ dimensions (``whole``); where it is given a number that depends on data (``numbe
 such a number, clipped to what its operand has (``clipped``), as ``x[:n]`` without a check of ``n``; where it adds to
 what stands at an index (``added``); where it is given a mask of attention (``masked``); where it is given integers
 (``of-integers``); where the integers that it makes come to be among the outputs, or among tensors that are joined
-(``returned``); where it pads (``padded``); where it is a transposed convolution (``transposed``).
+(``returned``); where it pads (``padded``); where it is a transposed convolution (``transposed``); where it multiplies
+one operand by ``alpha`` (``scaled``); where what it computes with is of several dtypes (``mixed``); where it is given a
+tensor of no dimensions (``scalars``), or one of booleans (``of-masks``); where it counts an index from the end
+(``negative``); where it is a norm of order 0 (``zeroth``); where it is told what to divide by (``divided``); where it
+is given no weight (``unweighted``).
 """
 
 

@@ -6,8 +6,8 @@ from functools import partial
 from itertools import islice
 from typing import Final
 
-from graphlint.ir.dtypes import INTEGERS, MASKS
-from graphlint.ir.model import Argument, Graph, InputSpec, OutputSpec, Program
+from graphlint.ir.dtypes import BOOL, FLOATING, INTEGERS, MASKS, category
+from graphlint.ir.model import Argument, Graph, InputSpec, OutputSpec, Program, TensorMeta
 from graphlint.ops.table import op_of
 from graphlint.rules.base import Finding, Rule, no_fix
 from graphlint.rules.diagnostics import Fix
@@ -19,6 +19,10 @@ from graphlint.semantics.sizes import Sizes, expression_of
 
 _UNBACKED: Final = re.compile(r"\bu\d+\b")
 """What export calls an integer that it knows nothing of, for data tell it."""
+
+
+_CHOOSING: Final = frozenset(("condition", "mask", "index", "indices", "target"))
+"""What arguments are called that choose elements."""
 
 
 class RefusedByTarget(Rule):
@@ -168,10 +172,17 @@ def _is_clipped(site: Site) -> bool:
     return any("Min(" in size and _UNBACKED.search(size) for size in sizes)
 
 
+def _first_given(site: Site) -> Iterator[TensorMeta]:
+    """The first tensor that the node is given to compute with, if there is one and it is known."""
+    operands = (operand for operand in site.node.inputs if operand.name not in _CHOOSING)
+    names = (name for operand in operands for name in operand.arg.tensors() if name is not None)
+    metas = (site.scope.graph.meta(name) for name in islice(names, 1))
+    return (meta for meta in metas if meta is not None)
+
+
 def _is_given_integers(site: Site) -> bool:
     """Whether the first tensor that the node is given is of an integer dtype."""
-    names = (name for operand in site.node.inputs for name in operand.arg.tensors() if name is not None)
-    return any(_is_of_integers(site.scope.graph, name) for name in islice(names, 1))
+    return any(meta.dtype in INTEGERS for meta in _first_given(site))
 
 
 def _comes_to_be_returned(known: dict[int, set[str | None]], site: Site) -> bool:
@@ -212,6 +223,47 @@ def _is_transposed(site: Site) -> bool:
     return transposed is not None and transposed.as_bool is True
 
 
+def _is_scaled(site: Site) -> bool:
+    """Whether the node is told to multiply one operand by a number that is not 1."""
+    alpha = site.node.input("alpha")
+    return alpha is not None and alpha.as_int != 1 and alpha.as_float != 1
+
+
+def _is_mixed(site: Site) -> bool:
+    """Whether the node computes with tensors of several dtypes, or with integers and a number that is none; what
+    chooses elements is of a dtype of its own.
+    """
+    operands = [operand.arg for operand in site.node.inputs if operand.name not in _CHOOSING]
+    metas = [site.scope.graph.meta(name) for arg in operands for name in arg.tensors() if name is not None]
+    dtypes = {meta.dtype for meta in metas if meta is not None}
+    whole = any(category(dtype) < FLOATING for dtype in dtypes)
+    return len(dtypes) > 1 or (whole and any(arg.as_float is not None for arg in operands))
+
+
+def _counts_from_the_end(site: Site) -> bool:
+    """Whether the node is given an index below 0."""
+    index = site.node.input("index")
+    return index is not None and index.as_int is not None and index.as_int < 0
+
+
+def _is_of_order_zero(site: Site) -> bool:
+    """Whether the node is told to compute the norm of order 0."""
+    order = site.node.input("ord")
+    return order is not None and 0 in (order.as_int, order.as_float)
+
+
+def _is_given_a_divisor(site: Site) -> bool:
+    """Whether the node is told what to divide sums by."""
+    divisor = site.node.input("divisor_override")
+    return divisor is not None and divisor.kind != "as_none"
+
+
+def _is_unweighted(site: Site) -> bool:
+    """Whether the node is given no weight."""
+    weight = site.node.input("weight")
+    return weight is None or weight.kind == "as_none"
+
+
 def _adds(site: Site) -> bool:
     """Whether what is written to an index is added to what stands there."""
     accumulate = site.node.input("accumulate")
@@ -244,5 +296,13 @@ _MET: Final[Mapping[Where, Callable[[Site], bool]]] = {
     "of-integers": _is_given_integers,
     "padded": _pads,
     "transposed": _is_transposed,
+    "scaled": _is_scaled,
+    "mixed": _is_mixed,
+    "scalars": lambda site: any(not meta.shape for meta in _first_given(site)),
+    "of-masks": lambda site: any(meta.dtype == BOOL for meta in _first_given(site)),
+    "negative": _counts_from_the_end,
+    "zeroth": _is_of_order_zero,
+    "divided": _is_given_a_divisor,
+    "unweighted": _is_unweighted,
 }
 """Whether a node is one of those that are refused."""

@@ -38,6 +38,14 @@ _WHERE: Final = {
     "returned": " where the integers come to be among the outputs, or are joined with others",
     "padded": " where it pads",
     "transposed": " where it is a transposed convolution",
+    "scaled": " where `alpha` is not 1",
+    "mixed": " where it computes with several dtypes",
+    "scalars": " where it is given a tensor of no dimensions",
+    "of-masks": " where it is given booleans",
+    "negative": " where the index is negative",
+    "zeroth": " where it is of order 0",
+    "divided": " where it is given a divisor",
+    "unweighted": " where it is given no weight",
 }
 _FORMS: Final = {
     "indexed-first": "; `--fix` writes with the indexed dimensions first, by permuted views",

@@ -73,6 +73,12 @@ class LossRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """It loses what these rules find only, by code."""
 
 
+class SeveralRow(OpRow, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[[several]]``: what holds for several ops alike."""
+
+    ops: tuple[str, ...]
+
+
 class DtypesRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``[dtypes-of.inputs]``: the only dtypes that the target takes of some tensors."""
 
@@ -103,6 +109,8 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     refuse_ops: tuple[str, ...] = ()
     """More of those that it refuses, for one reason."""
     because_ops: str = ""
+    several: tuple[SeveralRow, ...] = ()
+    """The same, for other reasons or in some cases only."""
     inputs: dict[InputKind, OpRow] = {}
     """Kinds of inputs that it refuses."""
     outputs: dict[OutputKind, OpRow] = {}
@@ -146,9 +154,10 @@ def load_target(name: str, own: Mapping[str, Target] = NONE) -> Target:
         raise ConfigError(f"unknown target '{name}'{hint}")
     with open(path, "rb") as stream:
         target = msgspec.convert(parse_toml(stream.read(), path), Target)
-    if target.refuse_ops:
-        listed = dict.fromkeys(target.refuse_ops, OpRow(target.because_ops))
-        target = msgspec.structs.replace(target, ops={**listed, **target.ops})
+    listed = dict.fromkeys(target.refuse_ops, OpRow(target.because_ops))
+    for row in target.several:
+        listed.update(dict.fromkeys(row.ops, OpRow(row.because, row.advice, row.where, row.form, row.taken)))
+    target = msgspec.structs.replace(target, ops={**listed, **target.ops})
     return extending(load_target(target.extends), target) if target.extends else target
 
 
