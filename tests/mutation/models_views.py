@@ -738,3 +738,14 @@ class WritesOfVmap(nn.Module):
         a[0].neg_()
         e = torch.vmap(lambda row, other: row.mul_(other), in_dims=(0, 1))(x, y.t().contiguous())
         return a, b, c, d, x.sum(0), y.t(), e
+
+
+@model(R(5, 3), dynamic=({0: ROWS},))
+class WritesOfVmapOverManyRows(nn.Module):
+    def forward(self, x):
+        y = x * 2
+        sums = torch.vmap(lambda row: row[1:].mul_(3).sum())(y)
+        torch.vmap(lambda row: row.neg_())(x)
+        z = torch.ones(2, x.shape[0])
+        torch.vmap(lambda row: row[1:].mul_(3).sum())(z)
+        return y, sums, x.sum(), z

@@ -14,6 +14,7 @@ assert models_views is not models_writes is not models_state is not models_regio
 
 STAY_TRAINING = {
     "WritesOfVmap",
+    "WritesOfVmapOverManyRows",
     "UnusedBranchesDraw",
     "AmidBatchesAndDuals",
     "BatchesThatNobodyReads",

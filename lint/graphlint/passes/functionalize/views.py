@@ -278,13 +278,25 @@ def _select(builder: Builder, view: View, parent: Value, child: Value) -> Value:
     return _scatter(builder, "scatter-select", parent, child, Argument(as_int=view.dim()), index)
 
 
+_TO_THE_END: Final = (1 << 63) - 1
+
+
+def _in_vmap(builder: Builder) -> bool:
+    """Whether a node may stand where `vmap` or the like runs it."""
+    return any(op is not None and op.kind == "scope" for op in map(op_table().lookup, builder.edit.graph.by_target))
+
+
 def _slice(builder: Builder, view: View, parent: Value, child: Value) -> Value:
     dim, size = view.dim(), parent.meta.shape[view.dim()]
     start, end, step = (view.argument(name) for name in ("start", "end", "step"))
     numbers = (start.as_int, end.as_int)
+    # `vmap` does not scatter into slices whose ends are counted from the last position, or lie beyond it.
     if isinstance(size, int) and None not in numbers:
-        # `vmap` scatters wrongly into slices whose ends are counted from the last position, or lie beyond it.
         start, end = (Argument(as_int=place) for place in slice(*numbers).indices(size)[:2])
+    elif end.as_int == _TO_THE_END:
+        end = Argument(as_none=True)
+    if _in_vmap(builder) and any(one.as_int is not None and one.as_int < 0 for one in (start, end)):
+        raise Obstacle("vmap does not scatter into slices that are counted from the end")
     return _scatter(builder, "scatter-slice", parent, child, Argument(as_int=dim), start, end, step)
 
 
@@ -337,7 +349,7 @@ def _diagonal(builder: Builder, view: View, parent: Value, child: Value) -> Valu
 def _as_strided(builder: Builder, view: View, parent: Value, child: Value) -> Value:
     if parent.meta.strides != contiguous_strides(parent.meta.shape) or parent.meta.offset != 0:
         raise Obstacle("as_strided reads the memory of a tensor that is not contiguous")
-    if any(op is not None and op.kind == "scope" for op in map(op_table().lookup, builder.edit.graph.by_target)):
+    if _in_vmap(builder):
         raise Obstacle("vmap runs no as_strided_scatter")
     shape, strides = view.meta.shape, view.meta.strides
     known = all(isinstance(number, int) for number in (*shape, *strides))
@@ -613,13 +625,12 @@ def _counterpart(role: Role) -> Callable[[Builder, View, Value, Value], Value]:
 
 def _batch(builder: Builder, view: View, parent: Value, child: Value) -> Value:
     """What was computed at each position of a dimension, put together; how that is laid out, no record tells."""
-    dim, size = view.dim(), parent.meta.shape[view.dim()]
-    if not isinstance(size, int):
-        raise Obstacle(f"{view.op.name} goes over a dimension of symbolic size")
+    dim = view.dim()
     if dim or not parent.meta.is_contiguous:
         raise Obstacle(f"how {view.op.name} lays out what is not contiguous is not recorded")
     op = op_of("unbatch")
-    operands = [tensor(child.name), *(Argument(as_int=number) for number in (view.number("level"), size, dim))]
+    level, size = Argument(as_int=view.number("level")), builder.size(parent, dim)
+    operands = [tensor(child.name), level, size, Argument(as_int=dim)]
     meta = parent.meta.with_(dtype=child.meta.dtype, strides=contiguous_strides(parent.meta.shape))
     (made,) = builder.emit_all(
         op, [builder.dialect.operand("", one) for one in operands], [meta], op.name.rpartition(".")[2]
