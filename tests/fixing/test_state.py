@@ -487,3 +487,35 @@ def test_verify_sees_state_that_is_another_one(value, lifted):
             write_archive(artifact.container, changes, file)
     with pytest.raises(VerificationError, match=r"differs on the first call with the sample inputs: "):
         verify(str(original), str(path.parent / "other.pt2"))
+
+
+def test_what_the_recorded_call_names_is_called_as_the_lifted_value(write_pt2, read_tree):
+    """Some tools record as an output of the call what is written back."""
+    text = """
+graph(%b_one: f32[2] = buffer "one", %x: f32[2]):
+  %new: f32[2] = aten.add.Tensor(%b_one, %x)
+  %mul: f32[2] = aten.mul.Tensor(%x, 2)
+  return buffer "one" <- %new, %mul
+"""
+    tree = read_tree(write_pt2(text))
+    tree["graph_module"]["module_call_graph"][0]["signature"]["outputs"] = [{"as_tensor": {"name": "new"}}]
+    path = write_pt2(tree, name="other.pt2", weights={"one": torch.ones(2)})
+    assert graphlint.fix(path, isolated=True, state="io").changed
+    named = read_tree(path)["graph_module"]["module_call_graph"][0]["signature"]["outputs"]
+    assert named[0]["as_tensor"]["name"] == "one_out"
+    assert graphlint.restore(path, isolated=True).changed
+    named = read_tree(path)["graph_module"]["module_call_graph"][0]["signature"]["outputs"]
+    assert [one["as_tensor"]["name"] for one in named] == ["one_out"]
+
+
+def test_state_of_a_program_whose_name_is_no_text_stays(tmp_path):
+    path = tmp_path / "model.pt2"
+    shutil.copy(ARTIFACTS / "2.13.0" / "buffer_counter.pt2", path)
+    data, name, odd = path.read_bytes(), b"model", b"\xffodel"
+    for member in (b"models/%s.json", b"%s_weights_config", b"%s_constants_config", b"sample_inputs/%s.pt"):
+        data = data.replace(member % name, member % odd)
+    path.write_bytes(data)
+    before = path.read_bytes()
+    result = graphlint.fix(path, isolated=True, state="io")
+    assert "is no text" in result.error
+    assert path.read_bytes() == before

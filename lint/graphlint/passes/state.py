@@ -144,7 +144,8 @@ def lift_state(analysis: Analysis, chosen: Collection[Target]) -> Lifted:
         output_specs=output_specs + [OutputSpec(user_output=_spec(name)) for name in results],
     )
     graph = edit.finish(is_single_tensor_return=False)
-    calls = _called(program, interface.extended([*moved.values()], names, results))
+    called = Interface.of(program) or interface  # which names values as they are called now
+    calls = _called(program, called.extended([*moved.values()], names, results))
     pieces: list[Piece] = []
     for one, name, result in zip(given, names, results, strict=True):
         meta = graph.meta(name)

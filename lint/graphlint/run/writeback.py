@@ -137,6 +137,9 @@ def _moved_state(
         raise ArtifactError(f"the extra file {state.NAME} is no description that is understood", member=member)
     moved: dict[str, bytes | None] = {}
     for change in changes if action == "fix" else ():
+        name = provenance.key(change.entry.name)
+        if change.state and name != change.entry.name:
+            raise ArtifactError(f"the name of program '{name}' is no text, and what became of its state is told by it")
         if change.state and described.of(change.entry.name):
             raise ArtifactError(f"state of program {change.entry.name!r} is among its inputs already: restore it first")
         held = [one for one in change.state if one.kind != "user_input"]
