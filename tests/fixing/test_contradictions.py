@@ -61,6 +61,7 @@ CASES = {
     ),
     "a check of no tensor": ("aten._assert_async", in_operand(0, NUMBER), "takes 'self' as Tensor"),
     "a check of no number": ("aten._assert_scalar", in_operand(0, {"as_ints": [3]}), "takes 'self' as Scalar"),
+    "a message that is a list": ("aten._assert_scalar", in_operand(1, {"as_tensors": []}), "'assert_msg' as str"),
     "a message that is none": ("aten._assert_scalar", in_operand(1, NUMBER), "takes 'assert_msg' as str"),
     "a check of nothing": ("aten._assert_scalar", lambda node, _: node["inputs"].clear(), "its argument 'self'"),
 }

@@ -67,12 +67,22 @@ def test_each_check_has_its_code_message_and_twin(lint_text):
     assert found[-1][0] == "GL503"
 
 
-def test_a_range_of_no_symbol_is_not_fixed(lint_text):
+@pytest.mark.parametrize(
+    ("check", "code", "fixed"),
+    [
+        ("sym_constrain_range.default(5, min=2)", "GL204", False),
+        ("sym_constrain_range_for_size.default(True, min=2)", "GL204", False),
+        ('_assert_scalar.default(1.5, "low")', "GL203", False),
+        ('_assert_scalar.default(3, "low")', "GL203", False),
+        ('_assert_scalar.default(True, "low")', "GL203", True),
+    ],
+)
+def test_a_check_of_a_number_is_not_fixed(lint_text, check, code, fixed):
     """torch loads no such check, and there would be no way back from what it loads."""
-    text = "graph(%x: f32[]):\n  aten.sym_constrain_range.default(5, min=2)\n  return %x\n"
-    assert [(one.code, one.fix.message) for one in lint_text(text) if one.code != "GL503"] == [
-        ("GL204", "it checks a number, not a symbol, which torch does not load")
-    ]
+    text = f"graph(%x: f32[]):\n  aten.{check}\n  return %x\n"
+    (found,) = (one for one in lint_text(text) if one.code != "GL503")
+    assert (found.code, found.fix.applicability) == (code, "safe" if fixed else "none")
+    assert fixed or found.fix.message == "it checks a number, not a symbol, which torch does not load"
 
 
 MAP = """\

@@ -57,7 +57,7 @@ from graphlint.ir.structure import Json, leaves, read_structure
 from graphlint.ops.table import check_twins, op_of, role_of
 from graphlint.passes.tokens import BARE_MESSAGE, NAME, SINGLE, TOKEN, required_operands
 from graphlint.semantics.calls import GraphCall, call_of, value_list
-from graphlint.semantics.checks import OF_NO_SYMBOL, ranges_number
+from graphlint.semantics.checks import OF_NO_SYMBOL, checks_number
 
 _COPIES: Final = ("copy", "detach", "alias")
 """Roles of the ops that hand a token on."""
@@ -184,7 +184,7 @@ class _Chains:
         token = (id(graph), results[0])
         self.chain(token).has_check = True
         self.checks.append((token, Check(node.label, path, node.target, _plain(node))))
-        if role_of(_plain(node)) == "assert-range" and ranges_number(node):
+        if checks_number(node, role_of(_plain(node))):
             self.refuse(graph, results[0], f"{node.op} (node %{node.label}) {OF_NO_SYMBOL}")
         for operand in node.inputs:
             if operand.name == TOKEN:

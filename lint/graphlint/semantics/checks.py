@@ -6,6 +6,7 @@ from typing import Final
 from graphlint.ir.enums import DTYPES
 from graphlint.ir.expressions import as_expression
 from graphlint.ir.model import Argument, Graph, Node, Program
+from graphlint.ops.info import Role
 from graphlint.semantics.analysis import Analysis
 from graphlint.semantics.calls import call_of
 from graphlint.semantics.dtypes import UNSURE_DTYPE
@@ -16,16 +17,20 @@ HAS_RESULTS: Final = "the artifact records results, and this op has none"
 OF_NO_SYMBOL: Final = "checks a number, not a symbol"
 
 
-def ranges_number(node: Node) -> bool:
-    """Whether a check of a range is given anything but a symbol: torch loads the functional check, and no plain one."""
-    return not node.inputs or not node.inputs[0].arg.symbols()
+def checks_number(node: Node, role: Role | None) -> bool:
+    """Whether a plain check of a scalar is given a number: torch loads the functional check of one, not the plain."""
+    if role not in ("assert-scalar", "assert-range"):
+        return False
+    given = node.inputs[0].arg if node.inputs else None
+    truth = given is not None and role == "assert-scalar" and given.as_bool is not None
+    return given is None or not (truth or given.symbols())
 
 
 def token_obstacle(program: Program, site: Site, sink: str) -> str | None:
     """Why the check at ``site`` cannot be functionalized, or None."""
     if site.node.outputs:
         return HAS_RESULTS
-    if site.op is not None and site.op.role == "assert-range" and ranges_number(site.node):
+    if site.op is not None and checks_number(site.node, site.op.role):
         return f"it {OF_NO_SYMBOL}, which torch does not load"
     major, _ = program.schema
     if major <= 1:

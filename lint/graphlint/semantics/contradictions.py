@@ -104,7 +104,7 @@ def _fits(given: Argument, type_: str) -> bool:
         return True
     listed = bool(size) and rest.rstrip("?") != ""
     kinds = _kinds(type_)
-    if not kinds or given.kind in kinds or given.value == []:
+    if not kinds or given.kind in kinds or (listed and given.value == []):
         return True
     # A number may stand for a list of one length (`int[2]`).
     return listed and given.kind in _KINDS[base.rstrip("?")] and rest[:1].isdigit()
