@@ -116,7 +116,7 @@ FOUND = {
         "2.13.0/scalar_assert.pt2",
         lambda module: nodes(module)[1].update(target="torch.ops.aten._assert_scalar.default"),
         [],
-        "fixed",
+        "unreadable",
     ),
     "more sizes than strides": ("2.13.0/input_mutation.pt2", _shape("sizes"), [], "unreadable"),
     "a size that is none": (
