@@ -310,7 +310,7 @@ class InPlaceCollective(Rule):
 
 
 class ScriptObjectCall(Rule):
-    """A call of a script object's method.
+    '''A call of a script object's method.
 
     ## What it does
     Flags `call_torchbind`.
@@ -322,7 +322,7 @@ class ScriptObjectCall(Rule):
     ```python
     from torch.utils.cpp_extension import load_inline
 
-    COUNTER = '''
+    COUNTER = """
     #include <torch/custom_class.h>
 
     struct Counter : torch::CustomClassHolder {
@@ -341,7 +341,7 @@ class ScriptObjectCall(Rule):
           .def_pickle([](const c10::intrusive_ptr<Counter>& self) { return self->count; },
                       [](int64_t count) { return c10::make_intrusive<Counter>(); });
     }
-    '''
+    """
     load_inline("counter", COUNTER, is_python_module=False)
 
 
@@ -379,7 +379,7 @@ class ScriptObjectCall(Rule):
             self.calls += 1
             return x * self.calls
     ```
-    """
+    '''
 
     code = "GL307"
     advice = "hold the state in buffers instead of a script object"
