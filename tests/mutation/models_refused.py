@@ -472,9 +472,9 @@ def clamped_into_another_dtype(x):
     R(5, 3),
     R(2, 5, 3),
     reasons={
-        "_functorch.predispatch._add_batch_dim shows it, which belongs to a scope",
+        "_add_batch_dim shows it, which can only stand where vmap or the like runs",
         "torch._functorch.predispatch._remove_batch_dim has no inverse to carry the write back through",
-        "how torch._functorch.predispatch._add_batch_dim lays out what is not contiguous is not recorded",
+        "vmap goes over rows that do not lie one after the other, and no record tells how its results lie",
         "vmap runs no as_strided_scatter",
     },
 )

@@ -21,6 +21,20 @@ Source = Literal[
 DISPATCHED: Final = "torch.ops."
 """How the targets of ops begin that the dispatcher knows, and of higher-order ones."""
 HIGHER_ORDER: Final = "higher_order."
+TOKEN: Final = "dep_token"
+"""What functional checks call the token that they take beside what they check."""
+
+
+def packet_name(name: str) -> str:
+    """``add_`` for ``aten.add_.Tensor``, ``cond`` for ``higher_order.cond``; of a function that is no op, its own
+    name: ``_add_batch_dim`` for ``torch._functorch.predispatch._add_batch_dim``.
+    """
+    parts = name.split(".")
+    return parts[1] if len(parts) <= _MOST_PARTS else parts[-1]
+
+
+_MOST_PARTS: Final = 3
+"""Namespace, name and overload."""
 """How the names of higher-order ops begin."""
 
 EffectKind = Literal[
@@ -324,7 +338,7 @@ class OpInfo(msgspec.Struct, frozen=True):
     @property
     def packet(self) -> str:
         """Its name without namespace and overload: ``add_``."""
-        return self.name.split(".")[1]
+        return packet_name(self.name)
 
     @property
     def first_order(self) -> bool:

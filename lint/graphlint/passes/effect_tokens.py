@@ -38,7 +38,7 @@ from graphlint.ir.edit import (
     with_graph,
 )
 from graphlint.ir.model import Argument, NamedArgument, Node, Program
-from graphlint.ops.info import OpInfo
+from graphlint.ops.info import OpInfo, packet_name
 from graphlint.ops.schema import OpSchema
 from graphlint.ops.table import OpTable, op_name
 from graphlint.semantics.sites import Site
@@ -109,7 +109,7 @@ def remove_effect_tokens(program: Program, ops: OpTable, sites: Iterable[Site]) 
         results = [name for output in made.outputs for name in output.names()]
         if made.name:  # a node with one tensor for a result is called what the result is
             single = len(made.outputs) == 1 and made.outputs[0].as_tensor is not None
-            made = changed_node(made, name=results[0] if single else edit.claim(op_name(made.target).split(".")[1]))
+            made = changed_node(made, name=results[0] if single else edit.claim(packet_name(op_name(made.target))))
         edit.nodes.append(made)
     return _without_idle_tokens(program, edit, before)
 

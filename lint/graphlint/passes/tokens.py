@@ -59,15 +59,13 @@ from graphlint.ir.model import (
     TensorRef,
 )
 from graphlint.ir.structure import LEAF, leaves, pair, read_structure
-from graphlint.ops.info import Role
+from graphlint.ops.info import TOKEN, Role
 from graphlint.ops.table import check_twins, op_of, op_table
 from graphlint.semantics.calls import GraphCall, call_of, value_list
 from graphlint.semantics.sites import Site
 
 BARE_MESSAGE: Final = "Expected Tensor with single nonzero value, but got zero"
 """What the check without a message raises (``aten/src/ATen/native/TensorCompare.cpp``)."""
-TOKEN: Final = "dep_token"
-
 NAME: Final = "graphlint.name"
 """Noted in a node's metadata, so that restoring gives back exactly what was there: its own name (files of torch 2.11
 and later). A check that has a result is named after its token, and a calling node that returned one bare tensor, whose

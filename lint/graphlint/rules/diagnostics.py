@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from graphlint.ir.source import SourceFrame, installed_path, outer_frame
+from graphlint.ops.info import packet_name
 from graphlint.semantics.analysis import Write
 from graphlint.semantics.memory import LEFT_OUT, StorageKind
 
@@ -69,7 +70,7 @@ class WrittenStorage(msgspec.Struct, frozen=True, omit_defaults=True):
         else:
             text = f"{self.kind} '{self.name or self.value}'"
         if self.views:
-            text += " through " + ", ".join(view if view == LEFT_OUT else view.split(".")[1] for view in self.views)
+            text += " through " + ", ".join(view if view == LEFT_OUT else packet_name(view) for view in self.views)
         return text
 
 

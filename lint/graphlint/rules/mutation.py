@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from graphlint.ir.source import outer_frame, stack_frames
+from graphlint.ops.info import packet_name
 from graphlint.ops.table import op_of
 from graphlint.rules.base import Finding, Rule, no_fix
 from graphlint.rules.diagnostics import Fix, WrittenStorage
@@ -132,7 +133,7 @@ class InPlaceOp(MutationRule):
         """``x = x + 1`` instead of ``x += 1`` where the recorded line is that; else ``relu`` instead of
         ``relu_``, where there is such a function.
         """
-        name = write.site.name.split(".")[1]
+        name = packet_name(write.site.name)
         frame = outer_frame(stack_frames(write.site.node))
         augmented = _AUGMENTED.fullmatch(frame.text) if frame is not None else None
         if augmented is not None and f".{name}(" not in augmented[0]:
@@ -143,7 +144,7 @@ class InPlaceOp(MutationRule):
         plain = op is not None and op.substitute is None and not op.random.draws and not name.startswith("_")
         twin = op.functional_twin if op is not None and plain else None
         method = name.removesuffix("_")
-        if twin is None or method == name or twin.split(".")[1] != method:
+        if twin is None or method == name or packet_name(twin) != method:
             return ""
         return f"use `{method}` instead of `{name}` (or of `inplace=True`)"
 

@@ -16,9 +16,9 @@ import torch
 from torch.fx.passes.infra.pass_base import PassResult
 from torch.utils import _pytree as pytree
 
-from graphlint.ops.info import HIGHER_ORDER, Convention, OpInfo
+from graphlint.ops.info import HIGHER_ORDER, TOKEN, Convention, OpInfo
 from graphlint.ops.table import op_of, op_table
-from graphlint.passes.tokens import BARE_MESSAGE, TOKEN
+from graphlint.passes.tokens import BARE_MESSAGE
 from graphlint.runtime.loading import quiet
 
 

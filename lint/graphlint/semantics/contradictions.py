@@ -11,7 +11,7 @@ from typing import Final
 
 from graphlint.ir.edit import every_graph
 from graphlint.ir.model import Argument, Graph, Node, Program
-from graphlint.ops.info import OpInfo, Role
+from graphlint.ops.info import TOKEN, OpInfo, Role
 from graphlint.ops.schema import OpSchema
 from graphlint.ops.table import OpTable
 
@@ -29,8 +29,6 @@ _KINDS: Final = {
 _DIMENSIONS: Final = frozenset({"dim", "dims", "first", "second", "dim1", "dim2", "source", "destination"})
 """Parameters of view steps that are dimensions."""
 _CHECKS: Final[frozenset[Role | None]] = frozenset({"assert", "assert-message", "assert-scalar", "assert-range"})
-_TOKEN: Final = "dep_token"
-"""What functional checks take beside what they check."""
 
 
 def contradiction(program: Program, ops: OpTable) -> str | None:
@@ -40,7 +38,7 @@ def contradiction(program: Program, ops: OpTable) -> str | None:
             op = ops.lookup(target)
             if op is None or op.schema is None:
                 continue
-            checks = op.role in _CHECKS or op.schema.argument(_TOKEN) is not None
+            checks = op.role in _CHECKS or op.schema.argument(TOKEN) is not None
             if not (checks or op.view or op.writes or op.hidden_writes is not None):
                 continue
             parameters = {source for step in op.view for source in step.parameters.values() if isinstance(source, str)}

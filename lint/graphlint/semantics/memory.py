@@ -81,6 +81,9 @@ class Step(msgspec.Struct, eq=False):
     """The argument that is viewed."""
 
 
+_NO_BITS: Final[frozenset[StepKind]] = frozenset()
+
+
 class Ref(msgspec.Struct, eq=False):
     """A reference to a storage: its base, or a view of what another reference shows.
 
@@ -108,6 +111,8 @@ class Ref(msgspec.Struct, eq=False):
     """:attr:`made`, once somebody has asked."""
     _views: int = 0
     _first: tuple[str, ...] = ()
+    known_bits: frozenset[StepKind] | msgspec.UnsetType | None = msgspec.UNSET
+    """:attr:`bits`, once somebody has asked."""
 
     @property
     def is_base(self) -> bool:
@@ -151,6 +156,21 @@ class Ref(msgspec.Struct, eq=False):
         for one in passed:
             one.made_as = made
         return made
+
+    @property
+    def bits(self) -> frozenset[StepKind] | None:
+        """The bits that tell how to read the elements (``conjugate``, ``negate``), where the storage has none set; None
+        where views on the way are not known.
+        """
+        passed: list[Ref] = []
+        ref: Ref | None = self
+        while ref is not None and ref.known_bits is msgspec.UNSET:
+            passed.append(ref)
+            ref = ref.parent
+        found = _NO_BITS if ref is None or ref.known_bits is msgspec.UNSET else ref.known_bits
+        for one in reversed(passed):
+            found = one.known_bits = _bits_after(one, found)
+        return found
 
     def way(self) -> list[Ref]:
         """The references from the one after :attr:`base` to this one."""
@@ -504,26 +524,24 @@ def _bits(ops: OpTable, refs: Sequence[Ref]) -> frozenset[StepKind] | None:
         op = ops.lookup(storage.graph.nodes[made].target) if made is not None else None
         if op is None or not op.layout or op.sets_bits:
             return None
-    return bits_of(refs[0])
+    return refs[0].bits
 
 
-def bits_of(shown: Ref) -> frozenset[StepKind] | None:
-    """The same for a view of memory in which none are set."""
-    found: set[StepKind] = set()
-    for ref in reversed(list(shown.chain())):
-        if ref.step is None or ref.parent is None:
-            continue
-        meta = ref.parent.graph.meta(ref.parent.name)
-        if meta is None or not ref.step.op.view:
-            return None
-        for step in ref.step.op.view:
-            if step.kind == "negate" or (step.kind == "imag" and "conjugate" in found):
-                found ^= {"negate"}
-            if step.kind in ("real", "imag"):
-                found.discard("conjugate")
-            elif step.kind == "conjugate" and category(meta.dtype) == 3:
-                found ^= {"conjugate"}
-    return frozenset(found)
+def _bits_after(ref: Ref, bits: frozenset[StepKind] | None) -> frozenset[StepKind] | None:
+    """What the last view leaves set of ``bits``."""
+    if bits is None or ref.step is None or ref.parent is None:
+        return bits
+    meta = ref.parent.graph.meta(ref.parent.name)
+    if meta is None or not ref.step.op.view:
+        return None
+    for step in ref.step.op.view:
+        if step.kind == "negate" or (step.kind == "imag" and "conjugate" in bits):
+            bits ^= {"negate"}
+        if step.kind in ("real", "imag"):
+            bits -= {"conjugate"}
+        elif step.kind == "conjugate" and category(meta.dtype) == 3:
+            bits ^= {"conjugate"}
+    return bits
 
 
 def moved_to(moved: dict[Ref, Ref], ref: Ref) -> Ref:

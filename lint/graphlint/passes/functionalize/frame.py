@@ -48,7 +48,7 @@ from graphlint.passes.functionalize.views import (
 )
 from graphlint.semantics.analysis import Write
 from graphlint.semantics.calls import GraphCall, call_of
-from graphlint.semantics.memory import Ref, Storage, bits_of, moved_to
+from graphlint.semantics.memory import Ref, Storage, moved_to
 from graphlint.semantics.sites import Scope, Site
 
 if TYPE_CHECKING:
@@ -453,9 +453,7 @@ class Frame:
                 if not self._is_immutable(name, ref):
                     mutable.add(current)
         targets = tuple(
-            Target(
-                write.argument, self.current(ref, exact=exact), self.recorded(ref), ref in resized, bool(bits_of(ref))
-            )
+            Target(write.argument, self.current(ref, exact=exact), self.recorded(ref), ref in resized, bool(ref.bits))
             for write, ref in zip(writes, refs, strict=True)
         )
         autocast = self.rewriter.dtypes.casts(self.graph)
@@ -564,7 +562,7 @@ class Frame:
                 if one.step is not None:
                     view = self.view(one)
                     scatters = view.step is not None and view.step.kind in SCATTERING
-                    if scatters and one.parent is not None and bits_of(one.parent):
+                    if scatters and one.parent is not None and one.parent.bits:
                         # A conjugate or negative is copied first, and the copy has other strides.
                         parent = copied(self.builder, parent)
                     further = views[views.index(view) + 1 :] if repeats(view) else ()

@@ -119,7 +119,7 @@ def replay(builder: Builder, view: View, parent: Value, current: Callable[[str],
     if not parent.meta.same_strides(view.parent):
         raise Obstacle(f"{view.op.name} would be taken of a tensor with other strides")
     if view.op.kind == "scope":
-        raise Obstacle(f"{_packet(view.op)} shows it, which belongs to a scope")
+        raise Obstacle(f"{view.op.packet} shows it, which can only stand where vmap or the like runs")
     if view.step is not None and view.step.kind == "as_strided" and not _holds(builder, parent, view.meta):
         raise Obstacle("as_strided reads memory beyond the tensor that it is given")
     node = view.node
@@ -295,7 +295,7 @@ def _slice(builder: Builder, view: View, parent: Value, child: Value) -> Value:
         start, end = (Argument(as_int=place) for place in slice(*numbers).indices(size)[:2])
     elif end.as_int == _TO_THE_END:
         end = Argument(as_none=True)
-    if _in_vmap(builder) and any(one.as_int is not None and one.as_int < 0 for one in (start, end)):
+    if any(one.as_int is not None and one.as_int < 0 for one in (start, end)) and _in_vmap(builder):
         raise Obstacle("vmap does not scatter into slices that are counted from the end")
     return _scatter(builder, "scatter-slice", parent, child, Argument(as_int=dim), start, end, step)
 
@@ -627,14 +627,14 @@ def _batch(builder: Builder, view: View, parent: Value, child: Value) -> Value:
     """What was computed at each position of a dimension, put together; how that is laid out, no record tells."""
     dim = view.dim()
     if dim or not parent.meta.is_contiguous:
-        raise Obstacle(f"how {view.op.name} lays out what is not contiguous is not recorded")
+        raise Obstacle(
+            "vmap goes over rows that do not lie one after the other, and no record tells how its results lie"
+        )
     op = op_of("unbatch")
     level, size = Argument(as_int=view.number("level")), builder.size(parent, dim)
     operands = [tensor(child.name), level, size, Argument(as_int=dim)]
     meta = parent.meta.with_(dtype=child.meta.dtype, strides=contiguous_strides(parent.meta.shape))
-    (made,) = builder.emit_all(
-        op, [builder.dialect.operand("", one) for one in operands], [meta], op.name.rpartition(".")[2]
-    )
+    (made,) = builder.emit_all(op, [builder.dialect.operand("", one) for one in operands], [meta])
     return builder.emit("copy", [tensor(made.name)], meta, memory_format=Argument(as_memory_format=1))
 
 
