@@ -314,6 +314,7 @@ def test_integers_that_come_to_be_among_the_outputs(lint_text, nodes, refused):
         ("%y: f32[1, 2, 3, 4] = aten.group_norm.default(%q, 1)", True),
         ("%y: f32[4] = aten.randn_like.default(%x)", True),
         ("%y: f32[4] = mylib.gelu.default(%x)", True),
+        ("%y: f32[4] = aten.of_a_later_torch.default(%x)", True),
         ("%y: f32[4] = higher_order.while_loop(%x)", True),
     ],
 )
