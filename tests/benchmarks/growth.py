@@ -2,9 +2,11 @@
 
     python tests/benchmarks/growth.py [--small] [--runs N] [--json FILE] [--docs]
 
-Each shape is made at several sizes. What ``check`` and ``--fix`` take beyond the smallest artifact is fitted as a power
-of the size: the exponent, the *slope*, is 1 where twice the size takes twice the time. Exit status 1 where a slope is
-above 1.15. ``--docs`` puts the table into docs/site/speed.md; ``--small`` takes three shapes and fewer sizes.
+Each shape is made at several sizes. What ``check`` and ``--fix`` take beyond a tiny artifact of the same shape is
+fitted as a power of the size: the exponent, the *slope*, is 1 where twice the size takes twice the time. Exit status 1
+where a slope is above 1.15. ``--docs`` puts the table into docs/site/speed.md. ``--small`` takes three shapes and fewer
+sizes, and fails above 1.3: it runs on machines that do other things meanwhile, and costs that grow as a square show as
+1.5 and more.
 """
 
 from __future__ import annotations
@@ -27,6 +29,10 @@ from table import into_page
 FOLDER = Path(__file__).parent
 STEEPEST = 1.15
 """The slope that a shape may have."""
+STEEPEST_SMALL = 1.3
+"""The same in a run with ``--small``."""
+TINY = 100
+"""The start of a shape is measured at the smallest of its sizes divided by this number."""
 ROUNDS = 3
 """How often a slope is measured at most before it counts as too steep."""
 ACTIONS = ("check", "--fix")
@@ -93,16 +99,17 @@ def costs_of(folder: Path, runs: int, action: str, artifact: Path) -> Cost:
     return typical(found)
 
 
-def row_of(folder: Path, runs: int, shape: Shape, start: dict[str, float]) -> dict[str, Any]:
+def row_of(folder: Path, runs: int, shape: Shape) -> dict[str, Any]:
     """The costs of a shape at each size, and the slopes."""
     found: dict[str, Any] = {"name": shape.name, "unit": shape.unit, "sizes": shape.sizes}
     artifacts = []
-    for size in shape.sizes:
+    for size in (max(shape.sizes[0] // TINY, 1), *shape.sizes):
         artifacts.append(folder / f"{shape.form or shape.name}-{size}.pt2")
         make(shape, size, artifacts[-1])
     for action in ACTIONS:
-        costs = [costs_of(folder, runs, action, artifact) for artifact in artifacts]
-        above = [max(cost.cpu - start[action], 1e-3) for cost in costs]
+        start = costs_of(folder, 2 * runs + 1, action, artifacts[0]).cpu
+        costs = [costs_of(folder, runs, action, artifact) for artifact in artifacts[1:]]
+        above = [max(cost.cpu - start, 1e-3) for cost in costs]
         found[action] = {
             "cpu": [round(cost.cpu, 4) for cost in costs],
             "peak": round(costs[-1].peak, 1),
@@ -111,15 +118,15 @@ def row_of(folder: Path, runs: int, shape: Shape, start: dict[str, float]) -> di
     return found
 
 
-def settled(folder: Path, runs: int, shape: Shape, start: dict[str, float]) -> dict[str, Any]:
+def settled(folder: Path, runs: int, shape: Shape, steepest: float) -> dict[str, Any]:
     """The costs of a shape. What is too steep is measured again: what else the machine does may disturb a measurement,
     a real slope shows in each.
     """
-    row = row_of(folder, runs, shape, start)
+    row = row_of(folder, runs, shape)
     for _ in range(ROUNDS - 1):
-        if all(row[action]["slope"] <= STEEPEST for action in ACTIONS):
+        if all(row[action]["slope"] <= steepest for action in ACTIONS):
             break
-        again = row_of(folder, runs, shape, start)
+        again = row_of(folder, runs, shape)
         row |= {action: min(row[action], again[action], key=lambda one: float(one["slope"])) for action in ACTIONS}
     return row
 
@@ -136,13 +143,13 @@ def render(results: dict[str, Any]) -> str:
     return "\n".join([*lines, "", f"{results['machine']}; CPU time, medians of {results['runs']} runs.", ""])
 
 
-def steep(results: dict[str, Any]) -> list[str]:
+def steep(results: dict[str, Any], steepest: float = STEEPEST) -> list[str]:
     """Which slopes are above the bound, each as a line."""
     return [
-        f"{action} ({row['name']}): slope {row[action]['slope']:.2f}, not {STEEPEST}"
+        f"{action} ({row['name']}): slope {row[action]['slope']:.2f}, not {steepest}"
         for row in results["rows"]
         for action in ACTIONS
-        if row[action]["slope"] > STEEPEST
+        if row[action]["slope"] > steepest
     ]
 
 
@@ -157,13 +164,11 @@ def main() -> int:
     options = parser.parse_args()
     chosen = SMALL if options.small else options.only
     shapes = [one for one in SHAPES if not chosen or one.name in chosen or one.form in chosen]
+    steepest = STEEPEST_SMALL if options.small else STEEPEST
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        least = Shape("", "", (), "elementwise")
-        make(least, 10, folder / "least.pt2")
-        start = {action: costs_of(folder, 2 * options.runs + 1, action, folder / "least.pt2").cpu for action in ACTIONS}
         sized = [one._replace(sizes=one.sizes[:3]) if options.small else one for one in shapes]
-        rows = [settled(folder, options.runs, shape, start) for shape in sized]
+        rows = [settled(folder, options.runs, shape, steepest) for shape in sized]
     machine = f"{os.cpu_count()} cores {platform.machine()}, Python {platform.python_version()}"
     results = {"version": 1, "machine": machine, "runs": options.runs, "rows": rows}
     print(render(results), end="")
@@ -172,7 +177,7 @@ def main() -> int:
     if options.docs:
         (FOLDER / "growth.json").write_text(json.dumps(results, indent=1) + "\n")
         into_page(render(results), BEGIN, END)
-    found = steep(results)
+    found = steep(results, steepest)
     for what in found:
         print(f"missed: {what}", file=sys.stderr)
     return int(bool(found))

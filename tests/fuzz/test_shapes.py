@@ -7,6 +7,9 @@ import sys
 
 import pytest
 
+import graphlint
+from graphlint.semantics import analysis
+
 from . import shapes
 
 SIZE = 200_000
@@ -61,3 +64,13 @@ def test_what_says_that_it_is_a_bug_is_noticed(monkeypatch):
     [one] = shapes.measured("conds", shapes.SHAPES["conds"](1), FIX)
     assert "internal error" in one.fault
     assert one.failed
+
+
+def test_what_a_nested_graph_reads_is_found_once(monkeypatch, tmp_path):
+    looked_at = []
+    real = analysis.inlining_obstacle
+    monkeypatch.setattr(analysis, "inlining_obstacle", lambda *at: looked_at.append(at[1].name) or real(*at))
+    artifact = tmp_path / "nested.pt2"
+    artifact.write_bytes(shapes.nested_regions(2))
+    assert len(graphlint.lint(artifact).findings) > 95
+    assert len(looked_at) == 95

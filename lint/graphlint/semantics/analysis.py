@@ -180,11 +180,7 @@ class Analysis:
 
     def is_used(self, site: Site) -> bool:
         """Whether dead-code elimination leaves something that reads one of a node's results."""
-        graph = site.scope.graph
-        reads = self._reads.get(id(graph))
-        if reads is None:
-            reads = self._reads[id(graph)] = live_reads(graph, self.ops)
-        return not reads.isdisjoint(site.node.results())
+        return not live_reads(site.scope.graph, self.ops, self._reads).isdisjoint(site.node.results())
 
     @cached_property
     def effects(self) -> Counter[str]:
@@ -222,21 +218,24 @@ def has_effect(site: Site) -> bool:
     return site.op is None or site.op.effect or site.op.returns_nothing
 
 
-def live_reads(graph: Graph, ops: OpTable) -> set[str]:
+def live_reads(graph: Graph, ops: OpTable, known: dict[int, set[str]]) -> set[str]:
     """The values that are read once dead code is eliminated: by the graph's outputs, by nodes with an effect or a
     random draw of their own, and by nodes whose results are read. What is in a called graph keeps no call alive. A
-    region reads what its graph reads: regions are inlined, by torch and by fixes.
+    region reads what its graph reads: regions are inlined, by torch and by fixes. ``known`` holds the values of the
+    graphs that were looked at, by their identity.
     """
-    read = {name for output in graph.outputs for name in output.names()}
+    if id(graph) in known:
+        return known[id(graph)]
+    read = known[id(graph)] = {name for output in graph.outputs for name in output.names()}
     lasting = set(graph.of_targets(lambda target: _lasts(ops.lookup(target))))
     for index in range(len(graph.nodes) - 1, -1, -1):
         node = graph.nodes[index]
         if index in lasting or not read.isdisjoint(node.results()):
-            read.update(_read_by(graph, node, ops))
+            read.update(_read_by(graph, node, ops, known))
     return read
 
 
-def _read_by(caller: Graph, node: Node, ops: OpTable) -> Iterable[str]:
+def _read_by(caller: Graph, node: Node, ops: OpTable, known: dict[int, set[str]]) -> Iterable[str]:
     """The values that a node reads that is not dead."""
     subgraphs = node.subgraphs()
     call = call_of(node) if subgraphs else None
@@ -244,7 +243,7 @@ def _read_by(caller: Graph, node: Node, ops: OpTable) -> Iterable[str]:
     if call is None or op is None or op.region is None or inlining_obstacle(caller, node) is not None:
         return [name for operand in node.inputs for name in operand.arg.names()]
     (graph,) = call.graphs.values()
-    inside = live_reads(graph, ops)
+    inside = live_reads(graph, ops, known)
     taken = [name for entry in graph.inputs for name in entry.names()]
     return [name for name, own in zip(call.operands, taken, strict=True) if name is not None and own in inside]
 

@@ -453,7 +453,7 @@ def _keep_effects_alive(analysis: Analysis, assemble: Callable[[], Program], act
         if caller.node.results() and analysis.is_used(caller)
     }
     blocked: dict[Storage, str] = {}
-    for place in calls.keys() & set(_dead_calls(assemble().graph, analysis.ops) if calls else ()):
+    for place in calls.keys() & set(_dead_calls(assemble().graph, analysis.ops, {}) if calls else ()):
         caller = calls[place]
         results = caller.node.results()
         shown = {ref.storage for name in results for ref in analysis.memory.refs(caller.scope.graph, name)}
@@ -471,13 +471,15 @@ def _stays(site: Site, analysis: Analysis, active: set[Storage]) -> bool:
     return any(ref.storage not in active for _, _, refs in analysis.memory.written(site) for ref in refs)
 
 
-def _dead_calls(graph: Graph, ops: OpTable, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+def _dead_calls(
+    graph: Graph, ops: OpTable, known: dict[int, set[str]], path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], str]]:
     """The calls of subgraphs that dead-code elimination takes away: path of the graph and first result."""
-    used = live_reads(graph, ops)
+    used = live_reads(graph, ops, known)
     for node in graph.nodes:
         subgraphs = node.subgraphs()
         results = node.results() if subgraphs else ()
         if results and used.isdisjoint(results):
             yield path, results[0]
         for sub in subgraphs:
-            yield from _dead_calls(sub.graph, ops, (*path, node.caller_label, sub.name))
+            yield from _dead_calls(sub.graph, ops, known, (*path, node.caller_label, sub.name))

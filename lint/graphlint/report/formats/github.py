@@ -49,7 +49,7 @@ def _annotation(group: Group, options: ReportOptions) -> str:
         said.append(", ".join(filter(None, (printable(diagnostic.path), group.places()))))
     if diagnostic.advice:
         said.append(f"In Python: {printable(diagnostic.advice)}")
-    label, text = advice(diagnostic)
+    label, text = advice(diagnostic, options)
     if label:
         said.append(f"{label}: {printable(text)}")
     at = [f"line={spot.line}"] if spot.file else []

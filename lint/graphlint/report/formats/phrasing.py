@@ -128,13 +128,16 @@ def statement(diagnostic: Diagnostic, options: ReportOptions) -> str:
     return f"{code(diagnostic, options)}{severity(diagnostic)} {printable(diagnostic.message)}"
 
 
-def advice(diagnostic: Diagnostic) -> tuple[str, str]:
-    """What a fix does or why there is none, and what to call that; empty where there is nothing to say."""
+def advice(diagnostic: Diagnostic, options: ReportOptions) -> tuple[str, str]:
+    """What a fix does or why there is none, and what to call that (``Fix with --unsafe-fixes``); empty where there is
+    nothing to say.
+    """
     if not diagnostic.fix.message:
         return "", ""
     if diagnostic.code.startswith(_FILE_RULES):
         return "Help", diagnostic.fix.message
-    by = f" with {diagnostic.fix.option}" if diagnostic.fix.option else ""
+    lacks = options.lacks(diagnostic)
+    by = f" with {lacks}" if lacks else ""
     return f"Fix{by}" if diagnostic.fixable else "Not fixable", diagnostic.fix.message
 
 
@@ -145,7 +148,7 @@ def fixed_by(diagnostic: Diagnostic, options: ReportOptions) -> str:
 
 def helping(diagnostic: Diagnostic, options: ReportOptions) -> Iterator[tuple[str, str]]:
     """``help`` and ``note``: what the author of the model can write, then what ``--fix`` does or why it does not."""
-    label, text = advice(diagnostic)
+    label, text = advice(diagnostic, options)
     parts = [diagnostic.advice, text if label == "Help" else ""]
     if by := fixed_by(diagnostic, options):
         caution = " (this may change what the program does)" if options.lacks(diagnostic) == UNSAFE else ""

@@ -78,7 +78,7 @@ def _result(diagnostic: Diagnostic, rule: int, fingerprint: str, options: Report
         "ruleId": diagnostic.code,
         "ruleIndex": rule,
         "level": diagnostic.severity,
-        "message": {"text": _message(diagnostic, linked=linked)},
+        "message": {"text": _message(diagnostic, options, linked=linked)},
         "locations": [place],
         "relatedLocations": [{"id": 1, **artifact, "message": {"text": where}}] if linked else None,
         "partialFingerprints": {"primaryLocationLineHash": fingerprint},
@@ -88,7 +88,7 @@ def _result(diagnostic: Diagnostic, rule: int, fingerprint: str, options: Report
     return {key: value for key, value in result.items() if value is not None}
 
 
-def _message(diagnostic: Diagnostic, *, linked: bool) -> str:
+def _message(diagnostic: Diagnostic, options: ReportOptions, *, linked: bool) -> str:
     """What is wrong, where in the artifact, and what the fix does. ``[text](1)`` is a link to the related location."""
     text = _plain(diagnostic.message)
     where = _plain(", ".join(filter(None, (diagnostic.path, place_in_artifact(diagnostic)))))
@@ -96,7 +96,7 @@ def _message(diagnostic: Diagnostic, *, linked: bool) -> str:
         text += f" ([{where}](1))"
     elif diagnostic.node is not None:
         text += f" ({where})"
-    label, what = advice(diagnostic)
+    label, what = advice(diagnostic, options)
     return f"{text}. {label}: {_plain(what)}." if label else f"{text}."
 
 
