@@ -27,7 +27,7 @@ def test_errors_come_first_on_their_lines(results, buffer_mutation):
         ),
         (
             "::error title=GL301 print,file=model.pt2::aten._print.default prints%0Amodel.pt2, node %25_print%0A"
-            "Fix: removed"
+            "Fix with --unsafe-fixes: removed"
         ),
         (
             "::error title=GL001 unreadable-artifact,file=broken.pt2::the JSON ends early%0A"

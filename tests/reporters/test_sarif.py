@@ -88,6 +88,15 @@ def test_the_source_line_is_the_location_and_the_artifact_is_related(placed):
     assert result["partialFingerprints"] == {"primaryLocationLineHash": "f" * 32}
 
 
+def test_a_fix_that_needs_an_option_names_it(print_op):
+    lifted = msgspec.structs.replace(print_op, fix=Fix("safe", "becomes an output", option="--lift-state"))
+    said = [one["message"]["text"] for one in run(FileResult("model.pt2", (print_op, lifted)))["results"]]
+    assert [text.partition("). ")[2] for text in said] == [
+        "Fix with --unsafe-fixes: removed.",
+        "Fix with --lift-state: becomes an output.",
+    ]
+
+
 def test_without_a_file_in_the_repository_the_artifact_is_the_location(buffer_mutation, unreadable):
     elsewhere = msgspec.structs.replace(buffer_mutation, location=Location("/build/models.py", 84))
     found = run(FileResult("model.pt2", (elsewhere,)), FileResult("broken.pt2", (unreadable,)))["results"]
