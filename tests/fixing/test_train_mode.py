@@ -154,6 +154,19 @@ def test_nothing_changes_without_unsafe_fixes(export, fix_copy, settings_for):
     assert ([one.code for one in result.diagnostics], result.changed) == (["GL309"], False)
 
 
+def test_a_note_tells_of_it_where_a_fix_leaves_nothing_that_shows_it(export, fix_copy, settings_for):
+    path = export(nn.BatchNorm2d(4), training=True)
+    note = (
+        "program 'model': exported in train mode: 1 norm; the fix keeps that "
+        "(if it was not meant, call `model.eval()` before exporting)"
+    )
+    for enabled, notes in ((RULES, (note,)), (RULES - {"GL309"}, ())):
+        _, result = fix_copy(path, settings=settings_for(enabled=enabled))
+        assert (result.diagnostics, result.changed, result.notes) == ((), True, notes)
+    _, result = fix_copy(path, settings=settings_for(enabled=RULES, unsafe_fixes=True))
+    assert (result.diagnostics, result.changed, result.notes) == ((), True, ())
+
+
 def test_a_program_in_eval_mode_has_no_such_finding(export, settings_for):
     from graphlint.run.engine import process
 

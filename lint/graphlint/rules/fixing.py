@@ -85,6 +85,7 @@ _FIXERS: Final = sorted(
 )
 _CODES: Final = {fixer: tuple(rule.code for rule in RULES if rule.fixer is fixer) for fixer in _FIXERS}
 """The rules that a fixer is for."""
+_LEADING: Final = frozenset(rule.code for rule in RULES if rule.leads)
 _FOLLOWING: Final = frozenset(rule.code for rule in RULES if rule.follows_fixes)
 
 
@@ -173,11 +174,21 @@ def _fixed(view: ProgramView, name: str, path: str, settings: Settings, review: 
         old_buffers=tuple(old_buffers),
         state=tuple(state),
         removed_checks=removed_checks(fixed),
-        notes=tuple(_state_notes(name, state)),
+        notes=(*_state_notes(name, state), *_kept_notes(name, before, [*fixed, *(one.diagnostic for one in found)])),
         fixed=tuple(fixed),
         before=before,
         remaining=tuple(one.diagnostic for one in found),
     )
+
+
+def _kept_notes(name: str, before: Iterable[Diagnostic], after: Iterable[Diagnostic]) -> Iterator[str]:
+    """What a program as a whole was found to be (in train mode), where the fixes of other findings leave nothing that
+    shows it.
+    """
+    told = {one.code for one in after}
+    for one in _reported(before):
+        if one.code in _LEADING and one.code not in told:
+            yield f"program {name!r}: {one.message}; the fix keeps that (if it was not meant, {one.advice})"
 
 
 def _state_notes(name: str, state: Sequence[Piece]) -> Iterator[str]:

@@ -24,6 +24,9 @@ class TrainMode(Rule):
     Flags programs with dropout, batch norm and the like as they are in train mode: once, before all other findings,
     with how many there are. GL303 reports each dropout, GL107 each update of statistics.
 
+    A normalization that returns its new statistics, as `--fix` and `run_decompositions` make it, is not counted. Where
+    a fix leaves nothing but such normalizations, a note says that the program was exported in train mode.
+
     ## Why is this bad?
     Usually `.eval()` was forgotten before the export: the artifact drops activations at inference, normalizes by what
     else is in the batch, and changes its statistics with each call (pytorch/executorch#1062, pytorch/pytorch#151726).
