@@ -577,6 +577,29 @@ class OptimizerBesidesPieces(nn.Module):
         return first + second, left, right, least, place, most, where
 
 
+@model(R(3, 4))
+class OptimizerInARegionBesidesPieces(nn.Module):
+    """The same, where what returns the lists comes into the graph of the pieces with the region that it stood in."""
+
+    def forward(self, x):
+        first, second = x.chunk(2, 1)
+        with torch.no_grad():
+            weight = x * 1
+            torch._fused_sgd_([weight], [x * 2], [x * 3], momentum=0.9, lr=0.1, weight_decay=0.1, dampening=0.0,
+                              nesterov=False, maximize=False, is_first_step=False)  # fmt: skip
+        return first + second, weight
+
+
+@model(R(3, 4), R(3).half())
+class NoiseInARegionThatNobodyReads(nn.Module):
+    def forward(self, x, noise):
+        noise.relu_()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=False):
+            y = x + x
+            torch.ops.aten.rrelu_with_noise(x[0, :3].clone(), noise, 0.1, 0.3)
+        return y
+
+
 @model(R(3, 4), R(3))
 class PiecesOfWhichSomeAreWritten(nn.Module):
     """What is read of a list that shows a written tensor and another one stays."""

@@ -30,7 +30,7 @@ from graphlint.ir.model import (
     TensorMeta,
     TensorRef,
 )
-from graphlint.ir.names import RESERVED
+from graphlint.ir.names import RESERVED, is_given
 
 KEYWORD = 2
 """What a keyword operand's ``kind`` is."""
@@ -216,6 +216,42 @@ def renamed_values(program: Program, mapping: Mapping[str, str]) -> Program:
     signature = msgspec.structs.replace(signature, input_specs=inputs, output_specs=outputs)
     calls = [renamed_call(one, mapping) for one in module.module_call_graph]
     return with_graph(program, changed, signature=signature, module_call_graph=calls)
+
+
+def without_given_names(program: Program) -> Program:
+    """The program without values that are called as torch calls the lists that an op returns when it loads the graph
+    (:func:`graphlint.ir.names.is_given`). The same object where there are none.
+    """
+
+    def renamed_inside(graph: Graph) -> Graph:
+        changed: dict[int, Node] = {}
+        for node in graph.callers():
+            inputs = with_edited_graphs(node, edited)
+            if inputs is not node.inputs:
+                changed[id(node)] = changed_node(node, inputs=inputs)
+        if not changed:
+            return graph
+        return changed_graph(graph, nodes=[changed.get(id(node), node) for node in graph.nodes])
+
+    def edited(graph: Graph) -> Graph:
+        graph = renamed_inside(graph)
+        names = _given_names(graph)
+        return renamed_graph(graph, names) if names else graph
+
+    graph = renamed_inside(program.graph)
+    changed = program if graph is program.graph else with_graph(program, graph)
+    names = _given_names(graph)
+    return renamed_values(changed, names) if names else changed
+
+
+def _given_names(graph: Graph) -> dict[str, str]:
+    """Other names for a graph's values that are called so, where one of its ops returns several lists."""
+    alike = (graph.nodes[places[0]].outputs for places in graph.by_target.values())
+    if not any(len(outputs) > 1 and any(one.as_tensors is not None for one in outputs) for outputs in alike):
+        return {}
+    edit = GraphEdit(graph)
+    found = filter(is_given, [*graph.defined, *graph.tensor_values])
+    return {name: edit.claim(f"_{name}") for name in dict.fromkeys(found)}
 
 
 def _renamed_input(spec: InputSpec, argument: Argument) -> InputSpec:

@@ -12,6 +12,7 @@ import msgspec
 
 from graphlint.artifact.errors import FixValidationError, ProgramError
 from graphlint.ir.document import Document
+from graphlint.ir.edit import without_given_names
 from graphlint.ir.model import Program
 from graphlint.ops.table import check_twins, op_of
 from graphlint.passes.restoring import Check, restore_checks
@@ -271,9 +272,11 @@ def _replaced(fixed: list[Found], profile: Profile) -> Iterator[tuple[str, str |
 
 
 def _checked(document: Document, program: Program) -> Document:
-    """The document of a changed program, checked like one that was read."""
+    """The document of a changed program, checked like one that was read. Its values have names that let torch load
+    it.
+    """
     try:
-        return document.changed(program)
+        return document.changed(without_given_names(program))
     except ProgramError as error:
         raise FixValidationError(f"the changed program contradicts itself: {error}") from error
 

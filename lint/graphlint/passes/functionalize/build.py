@@ -60,8 +60,6 @@ class Builder:
         """Where the pieces begin that a dimension is cut into, by the identity of what is recorded of them."""
         self.new_symbols: dict[str, Any] = {}
         """What is recorded of symbolic integers that are new."""
-        self.returns_lists = False
-        """Whether a node was made that returns several lists."""
         self.disposable: set[str] = set()
         """Results of nodes that compute nothing on their own account (casts, scatters, …): they may go when nobody uses
         them, where a twin must stay, which can raise or draw as the op did that it stands for.
@@ -115,7 +113,6 @@ class Builder:
         listed = op.schema is not None and op.schema.returns[0].type.endswith("[]")
         left = iter(names)
         lengths = lists or [len(names)]
-        self.returns_lists |= listed and len(lengths) > 1
         outputs = [tensors(list(islice(left, length))) for length in lengths] if listed else list(map(tensor, names))
         name = names[0] if len(names) == 1 and not listed else ""
         if not name and self.dialect.names:

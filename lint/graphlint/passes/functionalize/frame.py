@@ -20,7 +20,6 @@ from graphlint.ir.edit import (
     changed_node,
     flat,
     renamed,
-    renamed_graph,
     renamed_operands,
     tensor,
     tensors,
@@ -28,7 +27,6 @@ from graphlint.ir.edit import (
     with_operand,
 )
 from graphlint.ir.model import Argument, Graph, GraphRef, NamedArgument, Node
-from graphlint.ir.names import is_given
 from graphlint.ir.strides import Size
 from graphlint.ops.info import OpInfo, operand_of
 from graphlint.passes.functionalize.build import Builder
@@ -620,8 +618,8 @@ class Frame:
             root = builder.roots.pop(name)
             builder.roots[new] = new if root == name else root
             builder.born[new] = builder.born.pop(name)
-            # What shows nothing that is rewritten is read by nodes that are not looked at, and must stay.
-            if name in builder.disposable and new in self.shown:
+            # What shows nothing that is rewritten may be read by nodes that are not looked at, and must stay then.
+            if name in builder.disposable and (new in self.shown or not self.graph.survey.readers.get(new)):
                 builder.disposable.add(new)
             return True
         return False
@@ -946,13 +944,7 @@ class Frame:
         changes: dict[str, Any] = {}
         if len(self.edit.outputs) != len(self.graph.outputs):
             changes["is_single_tensor_return"] = False
-        graph = self.edit.finish(**changes)
-        return renamed_graph(graph, self.mistaken(graph)) if self.scope.caller is not None else graph
-
-    def mistaken(self, graph: Graph) -> dict[str, str]:
-        """Other names for values of the finished graph that are called as torch calls lists which an op returns."""
-        names = filter(is_given, [*graph.defined, *graph.tensor_values]) if self.builder.returns_lists else ()
-        return {name: self.edit.claim(f"_{name}") for name in dict.fromkeys(names)}
+        return self.edit.finish(**changes)
 
 
 def _carrying(

@@ -301,7 +301,6 @@ class Rewriter:
         written = (spec.user_input_mutation for spec in output_specs)
         names = {str(one.user_input_name) for one in written if one is not None}
         lost = {name: frame.edit.claim(kept_stem(name)) for name in sorted(names) if not is_kept(name)}
-        lost |= frame.mistaken(graph)
         return renamed_values(program, lost) if lost else program
 
     def _without_stand_ins(self, graph: Graph, specs: list[InputSpec], frame: Frame) -> tuple[Graph, list[InputSpec]]:
