@@ -670,3 +670,21 @@ class OutIsTheFirstOperand(nn.Module):
         torch.index_add(x, 0, torch.tensor([0, 2]), x[:2] * 1, out=x)
         torch.addmm(y, x, x, out=y)
         return x, columns, y
+
+
+@model(R(4, 4))
+class OutputsThatAreLaidOutAsTheOperands(nn.Module):
+    """``out=`` resizes a tensor to the strides that the op's result has, whatever export records, and what is written
+    there later keeps them.
+    """
+
+    def forward(self, x):
+        made = [torch.add(x.t(), x.t() * 2, out=torch.empty(0)) for _ in range(7)]
+        piece = made[0][:, 1:3:2] * 1
+        torch.add(x, x, out=made[1])
+        made[2].copy_(x)
+        made[3].mul_(x)
+        made[4].addmm_(x, x)
+        made[5].fill_(x[0, 0])
+        made[6][0].mul_(2)
+        return piece, *made

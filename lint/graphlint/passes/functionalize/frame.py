@@ -407,12 +407,19 @@ class Frame:
                 return
             values = functional(self.builder, call, self.rewriter.ops)
             replaces = op.out_variant or op.substitute == "copy"
+            twin = self.rewriter.ops.twin_of(op)
+            keeps = not replaces and twin is not None and twin.elementwise
             for ref, value, target in zip(refs, values, call.targets, strict=True):
                 names = [name for name in node.results() if self.ref(name) is ref]
                 if value is target.value:  # nothing was written
                     self.gone.update((name, value.name) for name in names)
                     continue
-                self._settle(ref, value, names, replaces=replaces)
+                made = value
+                if ref in self.rewriter.resized and ref not in resized and not keeps:
+                    # It is laid out as the operands were that it was resized for, whatever is recorded of it.
+                    given = [tensor(target.value.name), tensor(value.name)]
+                    made = self.builder.emit("overwrite", given, self.recorded(ref))
+                self._settle(ref, made, names, replaces=replaces and ref not in self.rewriter.resized)
 
     def _check_apart(self, op: OpInfo, refs: list[Ref]) -> None:
         """Each target must have memory of its own: the order of writes within one op is not ours to tell."""
@@ -535,8 +542,8 @@ class Frame:
     def _settle(self, ref: Ref, value: Value, results: list[str], *, replaces: bool = False) -> None:
         """Make ``value`` what the reference shows, and the base that which follows; ``results`` are its new names.
 
-        ``replaces`` says that the value owes nothing to what was there: it is laid out as its own operands are, and so
-        as the caller's inputs may be.
+        ``replaces`` says that the value owes nothing to what was there, which keeps its strides: the value is laid out
+        as its own operands are, and so as the caller's inputs may be.
         """
         recorded = self.recorded(ref)
         if len(value.meta.shape) != len(recorded.shape):
