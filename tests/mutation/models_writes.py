@@ -688,3 +688,18 @@ class OutputsThatAreLaidOutAsTheOperands(nn.Module):
         made[5].fill_(x[0, 0])
         made[6][0].mul_(2)
         return piece, *made
+
+
+@model(R(2, 2, 4, 3).to(memory_format=torch.channels_last))
+class LaidOutOtherwiseThanRecorded(nn.Module):
+    """The CPU lays out what ``rrelu`` makes in rows, export records the strides of its operand."""
+
+    def forward(self, x):
+        place = torch.tensor([0, 1])
+        noisy = torch.rrelu(x, 0.1, 0.3, True)
+        noisy.index_add_(1, place, x)
+        later = torch.rrelu(x, 0.1, 0.3, True) + 1
+        later.index_add_(1, place, x)
+        plain = x + 1
+        plain.index_add_(1, place, x)
+        return noisy, later, plain

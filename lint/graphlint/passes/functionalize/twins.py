@@ -575,11 +575,10 @@ def restrided(builder: Builder, value: Value, before: Value, *, always: bool = F
     old = before.meta
     if value.meta.same_strides(old) and not always:
         return value
-    meta = old.with_(strides=old.strides)
-    for number, strides in ((1, contiguous_strides(old.shape)), (2, channels_last(old.shape))):
-        if old.strides == strides:
-            return builder.emit("copy", [tensor(value.name)], meta, memory_format=Argument(as_memory_format=number))
-    # The functional form of copy_ keeps the strides of its first operand.
+    if old.strides == contiguous_strides(old.shape):
+        return in_rows(builder, value)
+    # The functional form of copy_ keeps the strides of its first operand, also where others are recorded than it has:
+    # of some ops, the CPU's result is laid out otherwise than that of `meta` tensors.
     meta = old.with_(strides=old.strides, offset=old.offset)
     return builder.emit("overwrite", [tensor(before.name), tensor(value.name)], meta)
 
