@@ -60,6 +60,7 @@ GL606 lost-draw yes error none
 GL607 lost-check yes note none
 GL608 refused-dtype yes error none
 GL609 too-many-nodes yes error none
+GL610 other-values yes note none
 GL901 unused-ignore no warning none
 GL902 broad-ignore yes warning none
 GL903 invalid-ignore yes warning none
@@ -86,6 +87,7 @@ WITHOUT_EXAMPLE = {
     "GL607": "depends on the target",
     "GL608": "depends on the target",
     "GL609": "depends on the target",
+    "GL610": "depends on the target",
     "GL108": "depends on what the archive holds",
 }
 

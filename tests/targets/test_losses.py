@@ -116,20 +116,31 @@ graph(%ok: b8[], %x: f32[4]):
   aten._assert_async.msg(%ok, "must hold")
   return %ok
 """,
+    "GL610": """
+graph(%i: i64[4], %x: f32[4]):
+  %mul: i64[4] = aten.mul.Tensor(%i, 3)
+  %add: i64[4] = aten.add.Tensor(%mul, 1)
+  %relu: f32[4] = aten.relu.default(%x)
+  %neg: f32[4] = aten.neg.default(%x)
+  return %add, %relu, %neg
+""",
 }
 LOSERS = {
-    "GL603": ["onnx"],
-    "GL605": ["onnx", "executorch"],
+    "GL603": ["onnx", "openvino"],
+    "GL605": ["onnx", "executorch", "openvino"],
     "GL606": ["onnx", "executorch", "coreml"],
-    "GL607": ["onnx", "coreml"],
+    "GL607": ["onnx", "coreml", "openvino"],
+    "GL610": ["openvino"],
 }
 MESSAGES = {
     "GL603": "the next call does not see what is written to buffer 'count' ({}: ",
     "GL605": "the caller does not see what is written to input 'x' ({}: ",
     "GL606": "aten.dropout.default is not applied ({}: ",
     "GL607": "aten._assert_async.msg: runtime check ('must hold') is lost, invalid values raise no error ({}: ",
+    "GL610": "some values come out otherwise ({}: integers beyond 32 bits become others, NaN becomes a number)",
 }
-TARGETS = ["functional", "module", "inductor", "onnx", "executorch", "coreml"]
+NOTES = ("GL607", "GL610")
+TARGETS = ["functional", "module", "inductor", "onnx", "executorch", "coreml", "openvino"]
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -137,7 +148,8 @@ TARGETS = ["functional", "module", "inductor", "onnx", "executorch", "coreml"]
 def test_each_loss_is_told_once_where_a_target_loses_it(lint_text, code, target):
     found = [one for one in lint_text(LOSING[code], profile=profile_of([target])) if one.code == code]
     assert [one.message.startswith(MESSAGES[code].format(target)) for one in found] == [True] * (target in LOSERS[code])
-    assert all(one.severity == ("note" if code == "GL607" else "error") and one.node is not None for one in found)
+    assert all(one.severity == ("note" if code in NOTES else "error") for one in found)
+    assert all((one.node is None) == (code == "GL610") for one in found)
 
 
 @pytest.mark.parametrize("target", ["onnx", "executorch", "inductor"])
@@ -155,6 +167,17 @@ def test_what_is_said_of_lifting_the_state_is_what_it_does(artifacts, tmp_path, 
         assert [one.message for one in before if not one.fix.option] == [one.message for one in after], artifact.stem
         named += [one for one in before if one.fix.option]
     assert named
+
+
+@pytest.mark.parametrize(
+    ("nodes", "found"),
+    [("%y: i64[4] = aten.view.default(%i, [4])", False), ("%y: i32[4] = aten.neg.default(%j)", False),
+     ("%y: i32[4] = aten.floor.default(%j)", True), ("%y: b8[4] = aten.gt.Scalar(%x, 0)", True)],
+)  # fmt: skip
+def test_values_differ_by_some_ops_on_some_dtypes(lint_text, nodes, found):
+    text = f"graph(%i: i64[4], %j: i32[4], %x: f32[4]):\n  {nodes}\n  return %y\n"
+    codes = {one.code for one in lint_text(text, profile=profile_of(["openvino"]))}
+    assert ("GL610" in codes) == found
 
 
 def test_several_targets_lose_it_together(lint_text):

@@ -407,6 +407,23 @@ def test_a_dtype_that_is_refused_of_some_tensors_only(lint_text, target, of, dty
     assert [one.partition(";")[0] for one in found] == [said] * bool(said)
 
 
+@pytest.mark.parametrize(
+    ("nodes", "refused"),
+    [
+        ("%y: i64[4] = aten.cumsum.default(%b, 0)", True),
+        ("%y: i64[4] = aten.cumsum.default(%i, 0)", False),
+        ("%y: b8[4] = aten.isnan.default(%i)", True),
+        ("%y: b8[4] = aten.isnan.default(%x)", False),
+        ("%y: f32[4] = aten.index_add.default(%x, 0, %i, %x, alpha=2)", True),
+        ("%y: f32[4] = aten.index_add.default(%x, 0, %i, %x, alpha=1)", False),
+    ],
+)
+def test_where_openvino_refuses_an_op(lint_text, nodes, refused):
+    text = f"graph(%b: b8[4], %i: i64[4], %x: f32[4]):\n  {nodes}\n  return %y\n"
+    found = lint_text(text, profile=profile_of(["openvino"]))
+    assert [one.node for one in found if one.code == "GL601"] == ["y"] * refused
+
+
 MASKED = "graph(%x: f32[4], %m: DTYPE[4]):\n  %y: f32[u0] = aten.index.Tensor(%x, [%m])\n  return %y\n"
 
 

@@ -1,19 +1,20 @@
-"""GL603 to GL607: what targets take, and lose."""
+"""GL603 to GL607, GL610: what targets take, and lose."""
 
 from collections.abc import Iterator
 from math import prod
 from typing import ClassVar, Final
 
 from graphlint.ir.dtypes import item_size
+from graphlint.ir.enums import DTYPES
 from graphlint.rules.base import LIFTING, LIFTING_SAFETY, Finding, Rule, lifting, no_fix
 from graphlint.rules.checks import asserted_text, may_fire, plain_check
 from graphlint.rules.diagnostics import Fix
 from graphlint.rules.effects import MutableCustomOp
 from graphlint.rules.mutation import HiddenUpdate
-from graphlint.rules.settings import Loss
+from graphlint.rules.settings import Loss, Lost, covers
 from graphlint.rules.view import ProgramView
 from graphlint.semantics.memory import Storage, StorageKind
-from graphlint.semantics.sites import Site
+from graphlint.semantics.sites import Site, walk
 
 _KEPT: Final[tuple[StorageKind, ...]] = ("buffer", "constant")
 """What targets may keep from one call to the next."""
@@ -336,6 +337,73 @@ class LostCheck(LossRule):
             if rule is not None and (action is None or action.fix not in ("strip", "refuse")) and may_fire(view, site):
                 what = f"{site.name}: runtime check{asserted_text(site)} is lost, invalid values raise no error"
                 yield from self.lost(view, what, site, no_fix("the consumer runs no form of the check"), rule=rule)
+
+
+class OtherValues(LossRule):
+    """A program with ops that a target computes otherwise than torch for some values.
+
+    ## What it does
+    Flags programs with ops of which it was measured that the target computes something else where values are unusual:
+    NaN, integers beyond 32 bits, what overflows. It is a note, which leaves the exit status as it is, and there is one
+    for each target: the artifact does not tell which values there will be. `graphlint target NAME` lists the ops.
+
+    ## Why is this bad?
+    Results are the same in every test, and others with other inputs.
+
+    ## Example
+    With `--target openvino`:
+    ```python --target openvino
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x.long() * 1000
+    ```
+    ```graph target=openvino
+    graph(%x: i64[4]):
+      %mul: i64[4] = aten.mul.Tensor(%x, 1000)
+      return %mul
+    ```
+
+    ## Use instead
+    Where such values can occur, a dtype that the target computes as torch does.
+    ```python --target openvino
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x * 1000
+    ```
+    ```graph target=openvino
+    graph(%x: f32[4]):
+      %mul: f32[4] = aten.mul.Tensor(%x, 1000)
+      return %mul
+    ```
+    """
+
+    code = "GL610"
+    severity = "note"
+    loss = "values"
+
+    def found(self, view: ProgramView) -> Iterator[Finding]:
+        """One finding for each target."""
+        differing = view.profile.losses["values"]
+        about: dict[str, list[Lost]] = {}
+        met: set[Lost] = set()
+        for site in walk(view.program, view.ops, lambda op: False):
+            if site.name not in about:
+                about[site.name] = [
+                    one for one in differing if not one.ops or any(covers(pattern, site.name) for pattern in one.ops)
+                ]
+            met.update(one for one in about[site.name] if not _dtypes_at(site).isdisjoint(one.dtypes))
+        for target in dict.fromkeys(one.target for one in differing if one in met):
+            said = ", ".join(one.because for one in differing if one in met and one.target == target)
+            advice = f"see `graphlint target {target}` for the ops that this is about"
+            fix = no_fix("the artifact does not tell which values there will be")
+            yield Finding(f"some values come out otherwise ({target}: {said})", fix, advice=advice)
+
+
+def _dtypes_at(site: Site) -> set[str]:
+    """The names of the dtypes of what a node is given and makes."""
+    graph = site.scope.graph
+    metas = (graph.meta(name) for name in (*site.node.reads(), *site.node.results()))
+    return {DTYPES.get(meta.dtype, "") for meta in metas if meta is not None}
 
 
 def _refused(view: ProgramView) -> dict[Storage, str]:

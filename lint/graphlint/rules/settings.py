@@ -52,6 +52,7 @@ Where = Literal[
     "zeroth",
     "divided",
     "unweighted",
+    "widened",
 ]
 """Where an op is refused: always; where a list of tensors that it is given leaves some out, as ``x[:, i] = y`` does
 (``gaps``); where it is indexed by a mask (``masks``); where it makes integers (``integers``); where it is given no
@@ -63,7 +64,8 @@ what stands at an index (``added``); where it is given a mask of attention (``ma
 one operand by ``alpha`` (``scaled``); where what it computes with is of several dtypes (``mixed``); where it is given a
 tensor of no dimensions (``scalars``), or one of booleans (``of-masks``); where it counts an index from the end
 (``negative``); where it is a norm of order 0 (``zeroth``); where it is told what to divide by (``divided``); where it
-is given no weight (``unweighted``).
+is given no weight (``unweighted``); where what it makes is of another dtype than what it is given (``widened``), as
+sums of booleans are.
 """
 
 
@@ -155,9 +157,10 @@ class MostNodes(msgspec.Struct, frozen=True):
     because: str
 
 
-Loss = Literal["state", "initial-values", "inputs", "draws", "checks"]
+Loss = Literal["state", "initial-values", "inputs", "draws", "checks", "values"]
 """What a target takes and loses: what is written to ``state`` once the call is over; the ``initial-values`` of state,
-which begins with zeros there; what is written to ``inputs``; the ``draws`` of dropout; ``checks``.
+which begins with zeros there; what is written to ``inputs``; the ``draws`` of dropout; ``checks``; ``values`` that it
+computes otherwise than torch.
 """
 
 
@@ -171,6 +174,10 @@ class Lost(msgspec.Struct, frozen=True):
     """Of what it is lost: tensors of so many elements; None for all."""
     rules: tuple[str, ...] = ()
     """It loses what these rules find, by code; empty for all."""
+    ops: tuple[str, ...] = ()
+    """It loses what these ops compute, by pattern; empty for all."""
+    dtypes: tuple[str, ...] = ()
+    """It loses tensors of these dtypes, by the names that torch uses; empty for all."""
 
 
 FixAction = Literal["functionalize", "keep", "message", "strip", "refuse"]

@@ -264,6 +264,13 @@ def _is_unweighted(site: Site) -> bool:
     return weight is None or weight.kind == "as_none"
 
 
+def _is_widened(site: Site) -> bool:
+    """Whether what the node makes is of another dtype than the first tensor that it is given."""
+    metas = (site.scope.graph.meta(name) for name in site.node.results())
+    made = {meta.dtype for meta in metas if meta is not None}
+    return any(made and meta.dtype not in made for meta in _first_given(site))
+
+
 def _adds(site: Site) -> bool:
     """Whether what is written to an index is added to what stands there."""
     accumulate = site.node.input("accumulate")
@@ -304,5 +311,6 @@ _MET: Final[Mapping[Where, Callable[[Site], bool]]] = {
     "zeroth": _is_of_order_zero,
     "divided": _is_given_a_divisor,
     "unweighted": _is_unweighted,
+    "widened": _is_widened,
 }
 """Whether a node is one of those that are refused."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from graphlint.ops.table import op_of
-from graphlint.rules.losses import LossRule
+from graphlint.rules.losses import LossRule, OtherValues
 from graphlint.rules.registry import RULES
 from graphlint.rules.settings import OpRow, covers
 from graphlint.rules.targets.model import Target, all_targets, row_of
@@ -46,6 +46,7 @@ _WHERE: Final = {
     "zeroth": " where it is of order 0",
     "divided": " where it is given a divisor",
     "unweighted": " where it is given no weight",
+    "widened": " where its result has another dtype than its operand",
 }
 _FORMS: Final = {
     "indexed-first": "; `--fix` writes with the indexed dimensions first, by permuted views",
@@ -107,7 +108,7 @@ def _rules(target: Target) -> list[str]:
 
 
 def _lost(target: Target) -> list[str]:
-    if not target.losses:
+    if not target.losses and not target.values:
         return []
     lines = ["What it takes but loses:", ""]
     for loss, row in target.losses.items():
@@ -116,6 +117,9 @@ def _lost(target: Target) -> list[str]:
         (rule,) = (one for one in RULES if isinstance(one, LossRule) and one.loss == loss)
         lifting = "" if rule.fix == "none" else ", or use `--fix --lift-state`"
         lines.append(f"- {loss.replace('-', ' ')} ({rule.code}){only}: {row.because}; {row.advice}{lifting}")
+    for one in target.values:
+        ops = f" by {', '.join(f'`{op}`' for op in one.ops)}" if one.ops else ""
+        lines.append(f"- values ({OtherValues.code}) of {', '.join(one.dtypes)}{ops}: {one.because}")
     return [*lines, ""]
 
 
@@ -145,6 +149,7 @@ def described(target: Target) -> dict[str, Any]:
             code: {"violation": row.violation, "fix": row.fix, "because": row.because} for code, row in rows.items()
         },
         "losses": {loss: msgspec.structs.asdict(row) for loss, row in target.losses.items()},
+        "values": [msgspec.structs.asdict(row) for row in target.values],
         "ops": {op: _row(op, row) for op, row in target.ops.items()},
         "inputs": {kind: _row(kind, row) for kind, row in target.inputs.items()},
         "outputs": {kind: _row(kind, row) for kind, row in target.outputs.items()},

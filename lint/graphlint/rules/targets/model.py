@@ -73,6 +73,16 @@ class LossRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """It loses what these rules find only, by code."""
 
 
+class ValuesRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``[[values]]``: which values the target computes otherwise than torch."""
+
+    dtypes: tuple[str, ...]
+    """Of tensors of these dtypes, among an op's operands and results."""
+    because: str
+    ops: tuple[str, ...] = ()
+    """By these ops, by pattern; empty for all."""
+
+
 class SeveralRow(OpRow, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """``[[several]]``: what holds for several ops alike."""
 
@@ -117,6 +127,8 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     """Kinds of outputs that it refuses."""
     losses: dict[Loss, LossRow] = {}
     """What it takes, but loses."""
+    values: tuple[ValuesRow, ...] = ()
+    """What it takes, but computes otherwise for some values."""
     dtypes: tuple[str, ...] = ()
     """The only dtypes that it takes, by the names that torch uses; none for all."""
     dtypes_of: dict[DtypesOf, DtypesRow] = {}
@@ -177,6 +189,7 @@ def extending(base: Target, target: Target) -> Target:
         inputs={**base.inputs, **target.inputs},
         outputs={**base.outputs, **target.outputs},
         losses={**base.losses, **target.losses},
+        values=(*base.values, *target.values),
         dtypes=target.dtypes or base.dtypes,
         dtypes_of={**base.dtypes_of, **target.dtypes_of},
         max_nodes=base.max_nodes if target.max_nodes is None else target.max_nodes,
@@ -234,6 +247,9 @@ def _losses(targets: Iterable[Target]) -> dict[Loss, tuple[Lost, ...]]:
         for loss, row in target.losses.items():
             said = Lost(target.name, row.because, row.advice, row.elements, row.rules)
             losses[loss] = (*losses.get(loss, ()), said)
+        for one in target.values:
+            said = Lost(target.name, one.because, "", ops=one.ops, dtypes=one.dtypes)
+            losses["values"] = (*losses.get("values", ()), said)
     return losses
 
 

@@ -1,0 +1,133 @@
+"""Which values a consumer computes otherwise than torch: single ops on unusual values.
+
+    python tests/consumers/values.py CONSUMER [--op NAME]... [--dtype NAME]...
+
+takes the elementwise ops, reductions and the like of torch's OpInfo database, gives each sample inputs of NaN,
+infinities, the largest and smallest numbers of a dtype, and integers beyond 32 bits, and runs what graphlint calls
+clean for the consumer's target in the consumer and in eager torch. Prints a line for each program that differs or is
+refused, then the ops by dtype: what the ``[[values]]`` of a target are to say, or what it is to refuse.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import tempfile
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import torch
+from tests.consumers.cases import Case
+from tests.consumers.consumers import CONSUMERS
+from tests.consumers.measuring import measuring
+from tests.consumers.outcomes import DIFFERENT, TAKEN
+from torch.testing._internal.common_methods_invocations import op_db
+from torch.utils import _pytree as pytree
+
+OPS = """
+abs acos add addcdiv addcmul all amax amin any argmax argmin argsort asin atan atan2 bitwise_and bitwise_left_shift
+bitwise_not bitwise_or bitwise_right_shift bitwise_xor bmm cat ceil clamp clamp_max clamp_min clone cos cosh cummax
+cummin cumprod cumsum div eq erf exp expm1 fill flip floor floor_divide fmax fmin fmod gather ge gt hypot index_add
+index_select isfinite isinf isnan le log log1p log2 log_softmax logaddexp logical_and logical_not logical_or logsumexp
+lt masked_fill matmul max maximum mean median min minimum mul nan_to_num ne neg nn.functional.adaptive_avg_pool2d
+nn.functional.adaptive_max_pool2d nn.functional.avg_pool2d nn.functional.elu nn.functional.gelu
+nn.functional.hardsigmoid nn.functional.hardswish nn.functional.hardtanh nn.functional.layer_norm
+nn.functional.leaky_relu nn.functional.max_pool2d nn.functional.mish nn.functional.relu nn.functional.relu6
+nn.functional.silu nn.functional.softplus nn.functional.softsign nn.functional.threshold pow prod reciprocal remainder
+roll round rsqrt rsub scatter scatter_add scatter_reduce select_scatter sgn sigmoid sign sin sinh softmax sort sqrt
+square std std_mean sub sum tan tanh to topk tril triu true_divide trunc unique var var_mean where zeros_like
+""".split()  # noqa: SIM905 - a list of a name a line is no easier to read
+"""What models are made of, by their names in the database."""
+VALUES: dict[torch.dtype, list[float]] = {
+    torch.float32: [float("nan"), float("inf"), float("-inf"), 1.5, -0.0, -2.5, 0.0, 3e38, -1e-40, 7.0],
+    torch.int64: [2**31 + 5, -(2**33) - 7, 3, 2**40 + 1, -1, 2**62, 5, -(2**31)],
+    torch.int32: [2**31 - 1, -(2**31), 3, -1, 2**30, 7, 0],
+    torch.uint8: [0, 255, 200, 1, 128, 3],
+    torch.int8: [127, -128, 3, -1, 100],
+}
+
+
+class OneOp(torch.nn.Module):
+    """An op that is given some of its tensors; the rest of its arguments is fixed."""
+
+    def __init__(self, op: Any, leaves: list[Any], spec: Any, places: list[int]) -> None:
+        super().__init__()
+        self._op, self._leaves, self._spec, self._places = op, leaves, spec, places
+
+    def forward(self, *tensors: torch.Tensor) -> Any:
+        leaves = list(self._leaves)
+        for place, tensor in zip(self._places, tensors, strict=True):
+            leaves[place] = tensor
+        args, kwargs = pytree.tree_unflatten(leaves, self._spec)
+        result = self._op(*args, **kwargs)
+        return tuple(result) if isinstance(result, tuple) else result  # not a tuple with names
+
+
+def programs(names: list[str], dtypes: list[torch.dtype]) -> Iterator[tuple[str, Any]]:
+    """Name (``add-int64``) and exported program of each op and dtype: the first sample that eager torch and export take
+    with unusual values.
+    """
+    for info in (one for one in op_db if one.name in names):
+        full = f"{info.name}.{info.variant_test_name}" if info.variant_test_name else info.name
+        for dtype in (one for one in dtypes if info.supports_dtype(one, "cpu")):
+            for sample in info.sample_inputs("cpu", dtype, requires_grad=False):
+                leaves, spec = pytree.tree_flatten(((sample.input, *sample.args), sample.kwargs))
+                places = [at for at, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor) and leaf.dim()]
+                if not places or places[0] or leaves[0].numel() < 2:
+                    continue
+                given = [unusual(leaves[at], dtype, turn) for turn, at in enumerate(places)]
+                model = OneOp(info.op, leaves, spec, places)
+                try:
+                    model(*(one.clone() for one in given))
+                    program = torch.export.export(model, tuple(given))
+                except Exception:  # noqa: BLE001 - whatever it is, another sample may do
+                    continue
+                yield f"{full}-{str(dtype).removeprefix('torch.')}", program
+                break
+
+
+def unusual(tensor: torch.Tensor, dtype: torch.dtype, turn: int) -> torch.Tensor:
+    """A tensor of the same sizes with the unusual values of its dtype; indices and masks stay."""
+    is_index = dtype == torch.int64 and turn and tensor.numel() and 0 <= int(tensor.min()) <= int(tensor.max()) < 32
+    if tensor.dtype != dtype or is_index:
+        return tensor.clone()
+    values = torch.tensor(VALUES[dtype], dtype=dtype).roll(3 * turn)
+    return values.repeat(tensor.numel() // len(values) + 1)[: tensor.numel()].reshape(tensor.shape).clone()
+
+
+def main() -> int:
+    """Export, run, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("consumer", choices=list(CONSUMERS))
+    parser.add_argument("--op", action="append", choices=OPS, help="some of them only")
+    parser.add_argument("--dtype", action="append", choices=[str(one).removeprefix("torch.") for one in VALUES])
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    dtypes = [one for one in VALUES if not options.dtype or str(one).removeprefix("torch.") in options.dtype]
+    found: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    clean = 0
+    with tempfile.TemporaryDirectory() as name, measuring(options.consumer, Path(name)) as running:
+        for title, program in programs(options.op or OPS, dtypes):
+            path = Path(name) / f"{re.sub(r'[^-a-z0-9]', '_', title)}.pt2"
+            torch.export.save(program, path)
+            prepared, judgement = running.after(Case(title, path, "model"))
+            clean += prepared.clean
+            if prepared.clean and judgement.outcome != TAKEN:
+                op, _, dtype = title.rpartition("-")
+                found[judgement.outcome, dtype].append(op)
+                print(f"{title}: {judgement.describe()}; {judgement.detail}", flush=True)
+    print(f"{clean} programs are clean for {CONSUMERS[options.consumer].target}")
+    for (outcome, dtype), ops in sorted(found.items()):
+        print(f"{dtype} {'computed otherwise' if outcome == DIFFERENT else outcome}: {', '.join(ops)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
