@@ -1,11 +1,12 @@
-"""Which values a consumer computes otherwise than torch: single ops on unusual values.
+"""Which ops a consumer refuses or computes otherwise than torch, though graphlint calls them clean.
 
-    python tests/consumers/values.py CONSUMER [--op NAME]... [--dtype NAME]...
+    python tests/consumers/ops.py CONSUMER [--unusual] [--op NAME]... [--dtype NAME]...
 
-takes the elementwise ops, reductions and the like of torch's OpInfo database, gives each sample inputs of NaN,
-infinities, the largest and smallest numbers of a dtype, and integers beyond 32 bits, and runs what graphlint calls
-clean for the consumer's target in the consumer and in eager torch. Prints a line for each program that differs or is
-refused, then the ops by dtype: what the ``[[values]]`` of a target are to say, or what it is to refuse.
+takes the ops of torch's OpInfo database, each as a program of its own, and runs what graphlint calls clean for the
+consumer's target in the consumer and in eager torch. With ``--unusual``, the ops that models are made of are given NaN,
+infinities, the largest and smallest numbers of a dtype, and integers beyond 32 bits. Prints a line for each program
+that differs or is refused, then the ops by dtype: what the file of the target is to refuse, and what its ``[[values]]``
+are to say.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ nn.functional.silu nn.functional.softplus nn.functional.softsign nn.functional.t
 roll round rsqrt rsub scatter scatter_add scatter_reduce select_scatter sgn sigmoid sign sin sinh softmax sort sqrt
 square std std_mean sub sum tan tanh to topk tril triu true_divide trunc unique var var_mean where zeros_like
 """.split()  # noqa: SIM905 - a list of a name a line is no easier to read
-"""What models are made of, by their names in the database."""
+"""What models are made of, by their names in the database: they are given unusual values."""
+PLAIN = (torch.float32, torch.int64, torch.bool)
 VALUES: dict[torch.dtype, list[float]] = {
     torch.float32: [float("nan"), float("inf"), float("-inf"), 1.5, -0.0, -2.5, 0.0, 3e38, -1e-40, 7.0],
     torch.int64: [2**31 + 5, -(2**33) - 7, 3, 2**40 + 1, -1, 2**62, 5, -(2**31)],
@@ -70,11 +72,11 @@ class OneOp(torch.nn.Module):
         return tuple(result) if isinstance(result, tuple) else result  # not a tuple with names
 
 
-def programs(names: list[str], dtypes: list[torch.dtype]) -> Iterator[tuple[str, Any]]:
-    """Name (``add-int64``) and exported program of each op and dtype: the first sample that eager torch and export take
-    with unusual values.
+def programs(names: list[str], dtypes: list[torch.dtype], *, odd: bool) -> Iterator[tuple[str, Any]]:
+    """Name (``add-int64``) and exported program of each op and dtype: the first sample that eager torch and export
+    take, with unusual values if it is to be ``odd``.
     """
-    for info in (one for one in op_db if one.name in names):
+    for info in (one for one in op_db if not names or one.name in names):
         full = f"{info.name}.{info.variant_test_name}" if info.variant_test_name else info.name
         for dtype in (one for one in dtypes if info.supports_dtype(one, "cpu")):
             for sample in info.sample_inputs("cpu", dtype, requires_grad=False):
@@ -82,7 +84,7 @@ def programs(names: list[str], dtypes: list[torch.dtype]) -> Iterator[tuple[str,
                 places = [at for at, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor) and leaf.dim()]
                 if not places or places[0] or leaves[0].numel() < 2:
                     continue
-                given = [unusual(leaves[at], dtype, turn) for turn, at in enumerate(places)]
+                given = [unusual(leaves[at], dtype, turn) if odd else leaves[at] for turn, at in enumerate(places)]
                 model = OneOp(info.op, leaves, spec, places)
                 try:
                     model(*(one.clone() for one in given))
@@ -106,15 +108,18 @@ def main() -> int:
     """Export, run, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("consumer", choices=list(CONSUMERS))
-    parser.add_argument("--op", action="append", choices=OPS, help="some of them only")
-    parser.add_argument("--dtype", action="append", choices=[str(one).removeprefix("torch.") for one in VALUES])
+    parser.add_argument("--unusual", action="store_true", help="with unusual values")
+    parser.add_argument("--op", action="append", default=[], help="by its name in the database (default: all of them)")
+    parser.add_argument("--dtype", action="append", default=[], help="float32 and the like")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    dtypes = [one for one in VALUES if not options.dtype or str(one).removeprefix("torch.") in options.dtype]
+    names = options.op or (OPS if options.unusual else [])
+    given = VALUES if options.unusual else PLAIN
+    dtypes = [one for one in given if not options.dtype or str(one).removeprefix("torch.") in options.dtype]
     found: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     clean = 0
     with tempfile.TemporaryDirectory() as name, measuring(options.consumer, Path(name)) as running:
-        for title, program in programs(options.op or OPS, dtypes):
+        for title, program in programs(names, dtypes, odd=options.unusual):
             path = Path(name) / f"{re.sub(r'[^-a-z0-9]', '_', title)}.pt2"
             torch.export.save(program, path)
             prepared, judgement = running.after(Case(title, path, "model"))
