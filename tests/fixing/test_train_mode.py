@@ -218,6 +218,10 @@ REFUSED = {
 """,
         "aten.dropout.default returns its operand in eval mode, which is laid out otherwise than its result",
     ),
+    "an-argument-that-is-missing": (
+        "  %z: f32[3], %m: b8[3] = aten.native_dropout.default(%x, 0.5)\n",
+        "what aten.native_dropout.default is in eval mode is not known",
+    ),
     "an-op-without-that-mode": (
         "  %z: f32[3], %m: u8[3] = aten._fused_dropout.default(%x, 0.5)\n",
         "what aten._fused_dropout.default is in eval mode is not known",

@@ -19,7 +19,7 @@ MEBIBYTES = 1024
 """Address space that a worker may add to what it has at the start."""
 
 _OF_MEMBERS = frozenset({"GL001", "GL003"})
-_LACKING = re.compile(r'the members for "(.|\n)*?"(?= have| which|,? which)')
+_LACKING = re.compile(r'the members for "(.|\n)*?("| more)(?= have| which|,? which)')
 
 OPTIONS = [
     [],

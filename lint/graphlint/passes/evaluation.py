@@ -41,7 +41,8 @@ class Evaluated(msgspec.Struct, frozen=True):
 def evaluation_obstacle(analysis: Analysis) -> str | None:
     """Why the program cannot become one in eval mode, or None."""
     for site in training_sites(analysis):
-        if site.op is None or evaluated_argument(site.op, site.node) is None:
+        found = evaluated_argument(site.op, site.node)
+        if found is None or site.node.input(found[0]) is None:
             return f"what {site.name} is in eval mode is not known"
     for site in analysis.sites:
         spelled_out = site.op is not None and not site.op.random.draws and site.op.hidden_writes is None
