@@ -31,7 +31,7 @@ def found(lint_text):
 
     def found(text: str, specifier: str, **settings) -> list[tuple[str, str]]:
         settings["requires_torch"] = required(specifier, TORCH)
-        return [(one.message, one.fix.message) for one in lint_text(text, **settings) if one.code == "GL602"]
+        return [(one.message, one.advice) for one in lint_text(text, **settings) if one.code == "GL602"]
 
     return found
 

@@ -12,6 +12,7 @@ from graphlint.semantics.sites import walk
 
 _OF: Final = {None: "", "inputs": " as inputs", "stored": " of what is stored", "state": " as state"}
 """What a limit is about, in words."""
+_DTYPES_STAY: Final = "a fix changes no dtype"
 
 
 class RefusedDtype(Rule):
@@ -64,12 +65,13 @@ class RefusedDtype(Rule):
                 fitting = (taken for taken in view.profile.dtypes if taken.of in kinds)
                 said = _said(fitting, {meta.dtype} if meta is not None else set())
                 if said is not None:
-                    yield Finding(f"{what} is {said}", no_fix("give it another dtype"))
+                    yield Finding(f"{what} is {said}", no_fix(_DTYPES_STAY), advice="give it another dtype")
         for site in walk(view.program, view.ops, lambda op: False):
             metas = [site.scope.graph.meta(name) for name in site.node.results()]
             said = _said(everywhere, {meta.dtype for meta in metas if meta is not None})
             if said is not None:
-                yield Finding(f"{site.name} makes {said}", no_fix("compute it in another dtype"), site)
+                advice = "compute it in another dtype"
+                yield Finding(f"{site.name} makes {said}", no_fix(_DTYPES_STAY), site, advice=advice)
 
 
 def _said(said: Iterable[TakenDtypes], dtypes: set[int]) -> str | None:
@@ -127,4 +129,5 @@ class TooManyNodes(Rule):
         if number > most.nodes:
             because = f": {most.because}" if most.because else ""
             message = f"there are {number:,} nodes; {most.target} takes {most.nodes:,} at most{because}"
-            yield Finding(message, no_fix("make the model smaller, or split it"))
+            advice = "make the model smaller, or split it"
+            yield Finding(message, no_fix("a fix makes no program smaller"), advice=advice)

@@ -81,7 +81,9 @@ class RefusedByTarget(Rule):
             refused = view.refused(site.name)
             if refused is not None and any(met[where](site) for where in refused.where):
                 message = f"{site.name} is refused by {', '.join(refused.targets)}: {refused.because}"
-                yield Finding(message, _fix_for(view, site, refused), site)
+                fix = _fix_for(view, site, refused)
+                otherwise = "use another op in the model" if fix.message == _NO_FORM else ""
+                yield Finding(message, fix, site, advice=refused.advice or otherwise)
         graph, signature = view.program.graph, view.program.graph_module.signature
         for rows, kinds in (
             (view.profile.refused_inputs, _input_kinds(view.program, signature.input_specs)),
@@ -92,7 +94,10 @@ class RefusedByTarget(Rule):
         ):
             for refused, what in ((rows[kind], what) for kind, what in (kinds if rows else ()) if kind in rows):
                 message = f"{what} is refused by {', '.join(refused.targets)}: {refused.because}"
-                yield Finding(message, no_fix(refused.advice or "change the model"))
+                yield Finding(message, no_fix(_NO_FORM), advice=refused.advice or "change the model")
+
+
+_NO_FORM: Final = "no other form of it is known"
 
 
 def _input_kinds(program: Program, specs: Iterable[InputSpec]) -> Iterator[tuple[str, str]]:
@@ -130,7 +135,7 @@ def _fix_for(view: ProgramView, site: Site, refused: Refused) -> Fix:
     if site.op is not None and site.op.role == "make-token":
         obstacle, becomes = view.token_obstacle(site), "becomes plain checks again"
     elif not refused.form:
-        obstacle, becomes = refused.advice or "change the model", ""
+        obstacle, becomes = _NO_FORM, ""
     else:
         from graphlint.passes.forms import cast_obstacle, indexing_obstacle
 

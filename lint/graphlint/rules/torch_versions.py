@@ -79,7 +79,8 @@ class UnavailableOp(Rule):
             message = f"{misfit.site.name} {said or 'is not'} in torch {version}{_when(having)}"
             newer = bool(having) and covered().index(version) < covered().index(having[0])
             again = f"export the model again in torch {version}, or " if newer else ""
-            yield Finding(message, no_fix(f"{again}use another op in the model"), misfit.site)
+            fix = no_fix("no other form of it is known")
+            yield Finding(message, fix, misfit.site, advice=f"{again}use another op in the model")
 
 
 def version_notes(view: ProgramView, layout: Layout) -> list[str]:
