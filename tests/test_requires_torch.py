@@ -219,9 +219,7 @@ def test_ops_of_newer_versions(newer):
         f"{addmm} 2.13 (only since 2.15)",
     ]
     found = [one for one in graphlint.lint(newer, requires_torch=">=2.13").diagnostics if one.code == "GL602"]
-    assert [one.advice for one in found] == [
-        "export the model again in torch 2.13, or use another op in the model"
-    ] * 2
+    assert [one.advice for one in found] == ["export the model again in torch 2.13, or use another op in the model"] * 2
 
 
 def loads_in(path: Path) -> dict[str, list[str]]:

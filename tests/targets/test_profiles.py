@@ -424,6 +424,25 @@ def test_where_openvino_refuses_an_op(lint_text, nodes, refused):
     assert [one.node for one in found if one.code == "GL601"] == ["y"] * refused
 
 
+@pytest.mark.parametrize("target", ["executorch", "xnnpack"])
+@pytest.mark.parametrize(
+    ("node", "refused"),
+    [
+        ("aten.erfinv.default(%x)", True),
+        ("aten.erfinv_.default(%x)", True),  # the consumer makes the functional op of it
+        ("aten.relu_.default(%x)", False),
+        ("aten.log_softmax.int(%x, 0)", False),
+        ("aten.log_softmax.int(%x, 0, torch.float64)", True),
+        ("aten.pairwise_distance.default(%x, %x)", False),
+    ],
+)
+def test_where_executorch_refuses_an_op(lint_text, target, node, refused):
+    dtype = "f64" if "float64" in node else "f32"
+    text = f"graph(%a: f32[4]):\n  %x: f32[4] = aten.neg.default(%a)\n  %y: {dtype}[4] = {node}\n  return %y\n"
+    found = lint_text(text, profile=profile_of([target]))
+    assert [one.node for one in found if one.code == "GL601"] == ["y"] * refused
+
+
 MASKED = "graph(%x: f32[4], %m: DTYPE[4]):\n  %y: f32[u0] = aten.index.Tensor(%x, [%m])\n  return %y\n"
 
 

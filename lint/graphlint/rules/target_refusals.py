@@ -6,12 +6,15 @@ from functools import partial
 from itertools import islice
 from typing import Final
 
+import msgspec
+
 from graphlint.ir.dtypes import BOOL, FLOATING, INTEGERS, MASKS, category
 from graphlint.ir.model import Argument, Graph, InputSpec, OutputSpec, Program, TensorMeta
 from graphlint.ops.table import op_of
 from graphlint.rules.base import Finding, Rule, no_fix
 from graphlint.rules.diagnostics import Fix
 from graphlint.rules.fixers import REFORM
+from graphlint.rules.mutation import InPlaceOp
 from graphlint.rules.settings import Refused, Where
 from graphlint.rules.view import ProgramView
 from graphlint.semantics.sites import Site
@@ -78,7 +81,7 @@ class RefusedByTarget(Rule):
         """One finding for each node of such an op, then one for each such input and output."""
         met: dict[Where, Callable[[Site], bool]] = {**_MET, "returned": partial(_comes_to_be_returned, {})}
         for site in view.sites:
-            refused = view.refused(site.name)
+            refused = _refused(view, site)
             if refused is not None and any(met[where](site) for where in refused.where):
                 message = f"{site.name} is refused by {', '.join(refused.targets)}: {refused.because}"
                 fix = _fix_for(view, site, refused)
@@ -98,6 +101,16 @@ class RefusedByTarget(Rule):
 
 
 _NO_FORM: Final = "no other form of it is known"
+
+
+def _refused(view: ProgramView, site: Site) -> Refused | None:
+    """What targets say that refuse a node's op, or what the consumer makes of it where writes are left to it."""
+    refused = view.refused(site.name)
+    if refused is None and site.op is not None and site.op.writes and InPlaceOp.code in view.profile.codes("keep"):
+        twin = view.ops.twin_of(site.op)
+        refused = view.refused(twin.name) if twin is not None else None
+        return refused and msgspec.structs.replace(refused, form="")
+    return refused
 
 
 def _input_kinds(program: Program, specs: Iterable[InputSpec]) -> Iterator[tuple[str, str]]:
