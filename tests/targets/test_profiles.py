@@ -443,6 +443,38 @@ def test_where_executorch_refuses_an_op(lint_text, target, node, refused):
     assert [one.node for one in found if one.code == "GL601"] == ["y"] * refused
 
 
+@pytest.mark.parametrize(
+    ("node", "refused"),
+    [
+        ("%y: f32[4] = aten.erfinv.default(%x)", True),
+        ("%y: f32[4] = aten.divide.Scalar(%i, 2.5)", True),
+        ("%y: f32[4] = aten.divide.Scalar(%x, 2.5)", False),
+        ("%y: f32[4] = aten.subtract.Tensor(%x, %i)", True),
+        ("%y: f32[4] = aten.sub.Tensor(%x, %i)", False),
+        ("%y: f32[8] = aten.hstack.default([%x, %i])", True),
+        ("%y: f32[8] = aten.hstack.default([%x, %x])", False),
+        ("%y: i64[4] = aten.relu.default(%i)", True),
+        ("%y: f32[4] = aten.relu.default(%x)", False),
+        ("%y: f32[] = aten.amax.default(%x)", True),
+        ("%y: f32[] = aten.amax.default(%x, [0])", False),
+        ("%y: f32[2, 2, 5] = aten.adaptive_max_pool1d.default(%p, [5])", True),
+        ("%y: f32[2, 2, 1] = aten.adaptive_max_pool1d.default(%p, [1])", False),
+        ("%y: f32[2, 2, 9] = aten.scaled_dot_product_attention.default(%p, %p, %p)", True),
+    ],
+)
+def test_where_onnx_refuses_an_op(lint_text, node, refused):
+    text = f"graph(%i: i64[4], %x: f32[4], %p: f32[2, 2, 9]):\n  {node}\n  return %y\n"
+    found = lint_text(text, profile=profile_of(["onnx"]))
+    assert [one.node for one in found if one.code == "GL601"] == ["y"] * refused
+
+
+def test_complex_numbers_are_refused_as_outputs_only(lint_text):
+    text = "graph(%x: f32[4]):\n  %y: c64[3] = aten.fft_rfft.default(%x)\n  %z: f32[4] = aten.fft_irfft.default(%y)\n"
+    for output, said in (("z", []), ("y", ["output %y is complex64"])):
+        found = lint_text(f"{text}  return %{output}\n", profile=profile_of(["onnx"]))
+        assert [one.message.partition(";")[0] for one in found if one.code == "GL608"] == said
+
+
 MASKED = "graph(%x: f32[4], %m: DTYPE[4]):\n  %y: f32[u0] = aten.index.Tensor(%x, [%m])\n  return %y\n"
 
 

@@ -53,6 +53,8 @@ Where = Literal[
     "divided",
     "unweighted",
     "widened",
+    "binned",
+    "unbatched",
 ]
 """Where an op is refused: always; where a list of tensors that it is given leaves some out, as ``x[:, i] = y`` does
 (``gaps``); where it is indexed by a mask (``masks``); where it makes integers (``integers``); where it is given no
@@ -65,7 +67,8 @@ one operand by ``alpha`` (``scaled``); where what it computes with is of several
 tensor of no dimensions (``scalars``), or one of booleans (``of-masks``); where it counts an index from the end
 (``negative``); where it is a norm of order 0 (``zeroth``); where it is told what to divide by (``divided``); where it
 is given no weight (``unweighted``); where what it makes is of another dtype than what it is given (``widened``), as
-sums of booleans are.
+sums of booleans are; where it makes more than one element of each plane (``binned``), as adaptive pooling may; where
+what it is given has three dimensions, and no heads (``unbatched``).
 """
 
 
@@ -135,8 +138,9 @@ class Refused(msgspec.Struct, frozen=True):
         )
 
 
-DtypesOf = Literal["inputs", "stored", "state"]
-"""What the caller hands in; parameters, buffers and constants; those of them that the program writes."""
+DtypesOf = Literal["inputs", "stored", "state", "outputs"]
+"""What the caller hands in; parameters, buffers and constants; those of them that the program writes; what it returns.
+"""
 
 
 class TakenDtypes(msgspec.Struct, frozen=True):

@@ -10,7 +10,13 @@ from graphlint.rules.settings import TakenDtypes
 from graphlint.rules.view import ProgramView
 from graphlint.semantics.sites import walk
 
-_OF: Final = {None: "", "inputs": " as inputs", "stored": " of what is stored", "state": " as state"}
+_OF: Final = {
+    None: "",
+    "inputs": " as inputs",
+    "stored": " of what is stored",
+    "state": " as state",
+    "outputs": " as outputs",
+}
 """What a limit is about, in words."""
 _DTYPES_STAY: Final = "a fix changes no dtype"
 
@@ -66,6 +72,15 @@ class RefusedDtype(Rule):
                 said = _said(fitting, {meta.dtype} if meta is not None else set())
                 if said is not None:
                     yield Finding(f"{what} is {said}", no_fix(_DTYPES_STAY), advice="give it another dtype")
+        returned = [taken for taken in view.profile.dtypes if taken.of == "outputs"]
+        specs = view.program.graph_module.signature.output_specs
+        for spec, output in zip(specs, graph.outputs, strict=True) if returned else ():
+            metas = [graph.meta(name) for name in output.tensors() if name is not None and spec.user_output is not None]
+            said = _said(returned, {meta.dtype for meta in metas if meta is not None})
+            if said is not None:
+                yield Finding(
+                    f"output %{output.names()[0]} is {said}", no_fix(_DTYPES_STAY), advice="give it another dtype"
+                )
         for site in walk(view.program, view.ops, lambda op: False):
             metas = [site.scope.graph.meta(name) for name in site.node.results()]
             said = _said(everywhere, {meta.dtype for meta in metas if meta is not None})

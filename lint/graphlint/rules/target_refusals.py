@@ -289,6 +289,17 @@ def _is_widened(site: Site) -> bool:
     return any(made and meta.dtype not in made for meta in _first_given(site))
 
 
+def _is_binned(site: Site) -> bool:
+    """Whether the node is told to make more than one element of each line, plane or block."""
+    size = site.node.input("output_size")
+    return size is None or any(one != 1 for one in size.as_ints or (None,))
+
+
+def _is_unbatched(site: Site) -> bool:
+    """Whether the first tensor that the node is given has three dimensions."""
+    return any(len(meta.shape) == 3 for meta in _first_given(site))
+
+
 def _adds(site: Site) -> bool:
     """Whether what is written to an index is added to what stands there."""
     accumulate = site.node.input("accumulate")
@@ -330,5 +341,7 @@ _MET: Final[Mapping[Where, Callable[[Site], bool]]] = {
     "divided": _is_given_a_divisor,
     "unweighted": _is_unweighted,
     "widened": _is_widened,
+    "binned": _is_binned,
+    "unbatched": _is_unbatched,
 }
 """Whether a node is one of those that are refused."""

@@ -23,7 +23,12 @@ _FIXES: Final = {
     "strip": "removed, with `--unsafe-fixes`",
     "refuse": "no fix",
 }
-_OF: Final = {"inputs": "inputs", "stored": "parameters, buffers and constants", "state": "what the program writes"}
+_OF: Final = {
+    "inputs": "inputs",
+    "stored": "parameters, buffers and constants",
+    "state": "what the program writes",
+    "outputs": "outputs",
+}
 _WHERE: Final = {
     "": "",
     "gaps": " where a list of tensors leaves some out",
@@ -47,6 +52,8 @@ _WHERE: Final = {
     "divided": " where it is given a divisor",
     "unweighted": " where it is given no weight",
     "widened": " where its result has another dtype than its operand",
+    "binned": " where it makes more than one element of each plane",
+    "unbatched": " where it is given three dimensions",
 }
 _FORMS: Final = {
     "indexed-first": "; `--fix` writes with the indexed dimensions first, by permuted views",
