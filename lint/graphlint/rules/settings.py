@@ -55,6 +55,7 @@ Where = Literal[
     "widened",
     "binned",
     "unbatched",
+    "averaged",
 ]
 """Where an op is refused: always; where a list of tensors that it is given leaves some out, as ``x[:, i] = y`` does
 (``gaps``); where it is indexed by a mask (``masks``); where it makes integers (``integers``); where it is given no
@@ -68,7 +69,8 @@ tensor of no dimensions (``scalars``), or one of booleans (``of-masks``); where 
 (``negative``); where it is a norm of order 0 (``zeroth``); where it is told what to divide by (``divided``); where it
 is given no weight (``unweighted``); where what it makes is of another dtype than what it is given (``widened``), as
 sums of booleans are; where it makes more than one element of each plane (``binned``), as adaptive pooling may; where
-what it is given has three dimensions, and no heads (``unbatched``).
+what it is given has three dimensions, and no heads (``unbatched``); where it combines elements to their mean
+(``averaged``).
 """
 
 

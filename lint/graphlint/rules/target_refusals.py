@@ -300,6 +300,12 @@ def _is_unbatched(site: Site) -> bool:
     return any(len(meta.shape) == 3 for meta in _first_given(site))
 
 
+def _averages(site: Site) -> bool:
+    """Whether the node is told to combine what comes to one index to its mean."""
+    reduce = site.node.input("reduce")
+    return reduce is not None and reduce.as_string == "mean"
+
+
 def _adds(site: Site) -> bool:
     """Whether what is written to an index is added to what stands there."""
     accumulate = site.node.input("accumulate")
@@ -343,5 +349,6 @@ _MET: Final[Mapping[Where, Callable[[Site], bool]]] = {
     "widened": _is_widened,
     "binned": _is_binned,
     "unbatched": _is_unbatched,
+    "averaged": _averages,
 }
 """Whether a node is one of those that are refused."""

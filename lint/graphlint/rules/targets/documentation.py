@@ -54,6 +54,7 @@ _WHERE: Final = {
     "widened": " where its result has another dtype than its operand",
     "binned": " where it makes more than one element of each plane",
     "unbatched": " where it is given three dimensions",
+    "averaged": " where it is told to compute means",
 }
 _FORMS: Final = {
     "indexed-first": "; `--fix` writes with the indexed dimensions first, by permuted views",
