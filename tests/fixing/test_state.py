@@ -22,6 +22,7 @@ from graphlint.run.state import described
 torch = pytest.importorskip("torch")
 
 from tests import judge  # noqa: E402
+from tests.text_form import parse_program  # noqa: E402
 from torch import nn  # noqa: E402
 
 from graphlint.runtime import initial_state, verify  # noqa: E402
@@ -355,6 +356,17 @@ def test_several_programs_in_one_archive(tmp_path):
 def refusals(path, **options):
     found = graphlint.lint(path, isolated=True, select="GL502", state="io", **options).diagnostics
     return {one.message.split("'")[1]: one.fix.message for one in found if one.fix.applicability == "none"}
+
+
+def test_state_of_which_nothing_is_recorded_stays(write_pt2):
+    tree = parse_program("""
+graph(%b: f32[2] = buffer "b", %x: f32[2]):
+  %add: f32[2] = aten.add.Tensor(%b, %x)
+  return buffer "b" <- %add, %x
+""")
+    del tree["graph_module"]["graph"]["tensor_values"]["b"]
+    path = write_pt2(tree, weights={"b": torch.ones(2)})
+    assert refusals(path) == {"b": "the artifact does not tell its dtype"}
 
 
 def test_state_in_the_same_memory_stays(write_pt2):

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import Final
 
 from graphlint.ir.edit import mutated, mutation_of
+from graphlint.ir.enums import DTYPES
 from graphlint.ir.model import InputSpec, Program
 from graphlint.ir.structure import Interface, leaves
 from graphlint.semantics.analysis import Analysis
@@ -59,8 +60,8 @@ def state_obstacles(analysis: Analysis, tokens: Collection[str]) -> dict[Target,
 
 
 def sharing_obstacles(analysis: Analysis, back: Collection[str] = ()) -> dict[str, str]:
-    """The inputs that cannot be handed in alone, for another input is in their memory: one that is used, or written
-    ``back``.
+    """The inputs that cannot be handed in alone, for another input is in their memory, one that is used or written
+    ``back``, or for no sample of them can be recorded.
     """
     program, memory = analysis.program, analysis.memory
     used = program.graph.used()
@@ -75,6 +76,8 @@ def sharing_obstacles(analysis: Analysis, back: Collection[str] = ()) -> dict[st
         others = (told for storage in storages for other, told in there.get(storage, ())[:2] if other != name)
         if (other := next(others, None)) is not None:
             found[name] = f"'{other}' is in the same memory"
+        elif (meta := program.graph.meta(name)) is None or meta.dtype not in DTYPES:
+            found[name] = "the artifact does not tell its dtype"
     return found
 
 
