@@ -475,6 +475,21 @@ def test_complex_numbers_are_refused_as_outputs_only(lint_text):
         assert [one.message.partition(";")[0] for one in found if one.code == "GL608"] == said
 
 
+@pytest.mark.parametrize(
+    ("node", "fix"),
+    [
+        ("%y: f32[2, 12] = aten.flatten.using_ints(%x, 1)", "becomes aten.reshape.default"),
+        ("%y: f32[24] = aten.ravel.default(%x)", "becomes aten.reshape.default"),
+        ("%y: f32[s0, 12] = aten.flatten.using_ints(%x, 1)", "becomes aten.reshape.default"),
+        ("%y: f32[s0, s1] = aten.flatten.using_ints(%x, 1)", "the artifact does not record the sizes of its operands"),
+        ("%y: f32[2, 3, 4] = aten.lerp.Scalar(%x, %x, 0.5)", "no other form of it is known"),
+    ],
+)
+def test_what_core_ml_refuses_is_reshaped_where_that_says_the_same(lint_text, node, fix):
+    found = lint_text(f"graph(%x: f32[2, 3, 4]):\n  {node}\n  return %y\n", profile=profile_of(["coreml"]))
+    assert [one.fix.message for one in found if one.code == "GL601"] == [fix]
+
+
 MASKED = "graph(%x: f32[4], %m: DTYPE[4]):\n  %y: f32[u0] = aten.index.Tensor(%x, [%m])\n  return %y\n"
 
 

@@ -63,6 +63,14 @@ Sharing = Literal[
     "undecided",  # where more is the case than a program records
 ]
 
+Form = Literal[
+    "",  # as it is
+    "indexed-first",  # writes to an index with the indexed dimensions first, by permuted views
+    "cast",  # a conversion that always copies
+    "reshape",  # `flatten` and the like, to the sizes that are recorded
+]
+"""What takes the place of an op that a target refuses."""
+
 StepKind = Literal[
     "identity",  # the operand as it is
     "select",  # dim, index

@@ -11,16 +11,17 @@ first and no index is left out.
                                                                  %put = aten.index_put.default(%permute, [%at], %values)
                                                                  %new = aten.permute.default(%put, [1, 0, 2])
 
-A conversion (``to``) that may return its operand is one that always copies.
+A conversion (``to``) that may return its operand is one that always copies. What changes the shape in words of its own
+(``flatten``) is a ``reshape`` to the sizes that are recorded.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from graphlint.ir.dtypes import MASKS
 from graphlint.ir.edit import Dialect, GraphEdit, tensor, with_graph, with_operand
 from graphlint.ir.model import Argument, Graph, NamedArgument, Node, OptionalTensorRef, Program, SymSize, TensorMeta
-from graphlint.ops.info import Role
+from graphlint.ops.info import Form, Role
 from graphlint.ops.table import op_of
 from graphlint.passes.functionalize.metas import Meta
 from graphlint.semantics.analysis import Analysis
@@ -32,7 +33,7 @@ _KEPT: Final = ("dtype", "layout", "device", "pin_memory", "non_blocking", "memo
 """What a conversion and a cast are both given, and mean the same by it."""
 
 
-def indexing_obstacle(site: Site) -> str | None:
+def indexing_obstacle(view: Analysis, site: Site) -> str | None:
     """Why what is written to an index cannot be written with the indexed dimensions first, or None."""
     if site.scope.caller is not None:
         return _NESTED
@@ -55,17 +56,31 @@ def cast_obstacle(view: Analysis, site: Site) -> str | None:
     return None
 
 
-def with_forms(program: Program, indexed: Iterable[Site], casts: Iterable[Site]) -> Program:
-    """The program with what is written to an index at the sites ``indexed``, and conversions at ``casts``, in the other
-    form.
-    """
+def reshape_obstacle(view: Analysis, site: Site) -> str | None:
+    """Why what changes the shape cannot be a reshape, or None."""
+    if site.scope.caller is not None:
+        return _NESTED
+    return _UNKNOWN if _recorded_sizes(site.scope.graph, site.node) is None else None
+
+
+OBSTACLES: Final[Mapping[Form, Callable[[Analysis, Site], str | None]]] = {
+    "indexed-first": indexing_obstacle,
+    "cast": cast_obstacle,
+    "reshape": reshape_obstacle,
+}
+"""Why a node cannot have a form, or None."""
+
+
+def with_forms(program: Program, sites: Iterable[tuple[Site, Form]]) -> Program:
+    """The program with the nodes at some sites in another form, each of which has no obstacle."""
     dialect, edit = Dialect.of(program.graph), GraphEdit(program.graph)
-    first, copying = ({id(site.node) for site in sites} for sites in (indexed, casts))
+    forms = {id(site.node): form for site, form in sites}
     for node in program.graph.nodes:
-        if id(node) in first:
+        form = forms.get(id(node), "")
+        if form == "indexed-first":
             _indexed_first(edit, node, dialect)
         else:
-            edit.nodes.append(_cast(program.graph, node, dialect) if id(node) in copying else node)
+            edit.nodes.append(_MADE[form](program.graph, node, dialect) if form else node)
     return with_graph(program, edit.finish())
 
 
@@ -83,6 +98,28 @@ def _cast(graph: Graph, node: Node, dialect: Dialect) -> Node:
     operands = [dialect.operand("self", given["self"])]
     operands += [dialect.operand(name, argument, keyword=True) for name, argument in arguments.items()]
     return dialect.node(op_of("cast").target, operands, node.outputs, node.name or "", node.metadata)
+
+
+def _reshaped(graph: Graph, node: Node, dialect: Dialect) -> Node:
+    """A change of shape as a reshape."""
+    given, sizes = node.input("self"), _recorded_sizes(graph, node)
+    if given is None or sizes is None:
+        raise AssertionError("its operand and sizes were asked for")
+    operands = [dialect.operand("self", given), dialect.operand("shape", Argument(as_ints=sizes))]
+    return dialect.node(op_of("reshape").target, operands, node.outputs, node.name or "", node.metadata)
+
+
+def _recorded_sizes(graph: Graph, node: Node) -> list[int] | None:
+    """What a reshape of the node's operand is given: the sizes of its result, -1 for one that is symbolic."""
+    results = node.results()
+    meta = graph.meta(results[0]) if len(results) == 1 else None
+    if meta is None or node.input("self") is None:
+        return None
+    sizes = [size if isinstance(size, int) else -1 for size in meta.shape]
+    return sizes if sizes.count(-1) < 2 else None
+
+
+_MADE: Final[Mapping[Form, Callable[[Graph, Node, Dialect], Node]]] = {"cast": _cast, "reshape": _reshaped}
 
 
 class _Indexing(NamedTuple):

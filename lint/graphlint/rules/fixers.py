@@ -72,14 +72,13 @@ def _restore(view: ProgramView, sites: Sequence[Site]) -> Made:
 
 
 def _reform(view: ProgramView, sites: Sequence[Site]) -> Made:
-    forms = [(site, refused.form) for site in sites if (refused := view.refused(site.name)) is not None]
-    indexed, casts = ([site for site, form in forms if form == wanted] for wanted in ("indexed-first", "cast"))
-    if not indexed and not casts:
+    said = ((site, view.refused(site.name)) for site in sites)
+    forms = [(site, refused.form) for site, refused in said if refused is not None and refused.form]
+    if not forms:
         return _restore(view, sites)
     from graphlint.passes.forms import with_forms
 
-    made = with_forms(view.program, indexed, casts)
-    return Made(made, frozenset(site.position for site in (*indexed, *casts)))
+    return Made(with_forms(view.program, forms), frozenset(site.position for site, _ in forms))
 
 
 def _functionalize(view: ProgramView, sites: Sequence[Site]) -> Made:

@@ -11,6 +11,7 @@ import msgspec
 from graphlint.artifact.errors import ConfigError
 from graphlint.artifact.limits import Limits
 from graphlint.ops.declared import DeclaredOp
+from graphlint.ops.info import Form
 from graphlint.ops.specifiers import RequiredTorch
 from graphlint.ops.table import packet_of
 from graphlint.rules.diagnostics import Severity
@@ -22,12 +23,6 @@ for they are removed on purpose (``strip``).
 """
 State = Literal["module", "io"]
 """Where what a program keeps between calls is: in its module, or among its inputs and outputs (``io``)."""
-
-
-Form = Literal["", "indexed-first", "cast"]
-"""What takes the place of an op that a target refuses: what writes to an index does so with the indexed dimensions
-first, by permuted views; a conversion (``to``) always copies. Empty: nothing does.
-"""
 
 
 Where = Literal[

@@ -67,8 +67,8 @@ class RefusedByTarget(Rule):
 
     ## Fix safety
     Safe: dependency tokens become the plain checks that they were made from, as `graphlint restore` does it. What
-    writes to an index behind other dimensions does so by permuted views, and a conversion becomes one that always
-    copies, for targets that take those. Nothing else has a fix.
+    writes to an index behind other dimensions does so by permuted views, a conversion becomes one that always copies,
+    and `flatten` becomes `reshape`, for targets that take those. Nothing else has a fix.
     """
 
     code = "GL601"
@@ -150,11 +150,14 @@ def _fix_for(view: ProgramView, site: Site, refused: Refused) -> Fix:
     elif not refused.form:
         obstacle, becomes = _NO_FORM, ""
     else:
-        from graphlint.passes.forms import cast_obstacle, indexing_obstacle
+        from graphlint.passes.forms import OBSTACLES
 
-        cast = refused.form == "cast"
-        obstacle = cast_obstacle(view, site) if cast else indexing_obstacle(site)
-        becomes = f"becomes {op_of('cast').name}" if cast else "is written with the indexed dimensions first"
+        form = refused.form
+        obstacle = OBSTACLES[form](view, site)
+        if form == "indexed-first":
+            becomes = "is written with the indexed dimensions first"
+        else:
+            becomes = f"becomes {op_of(form).name}"
     return Fix("safe", becomes) if obstacle is None else no_fix(obstacle)
 
 

@@ -59,6 +59,7 @@ _WHERE: Final = {
 _FORMS: Final = {
     "indexed-first": "; `--fix` writes with the indexed dimensions first, by permuted views",
     "cast": f"; `--fix` makes it `{op_of('cast').name}`",
+    "reshape": f"; `--fix` makes it `{op_of('reshape').name}`",
 }
 _INTRODUCTION: Final = """\
 # Targets
