@@ -46,6 +46,10 @@ OWN = (
     "narrow_inputs",
     "returned_number",
     "unbounded_size",
+    "flattened",
+    "sorted",
+    "several_dtypes",
+    "running_count",
 )
 """The models below, by the names of their functions."""
 FIXED = {"dependency_tokens": "two_async_asserts", "mutation_outputs": "key_value_cache"}
@@ -322,6 +326,33 @@ def export(folder: Path) -> None:
         def forward(self, x):
             return x * 2 + 1
 
+    class Flattened(nn.Module):
+        """What classifiers end with."""
+
+        def __init__(self):
+            super().__init__()
+            self.convolution = nn.Conv2d(3, 2, 3)
+            self.linear = nn.Linear(72, 5)
+
+        def forward(self, x):
+            return self.linear(torch.flatten(self.convolution(x).relu(), 1))
+
+    class Sorted(nn.Module):
+        def forward(self, x):
+            return torch.sort(x)[0]
+
+    class SeveralDtypes(nn.Module):
+        """Operands of several dtypes, by the other names that ops have."""
+
+        def forward(self, x, positions):
+            return torch.divide(positions, 2.5), torch.subtract(x, positions)
+
+    class RunningCount(nn.Module):
+        """How many elements of a mask there are up to each."""
+
+        def forward(self, x):
+            return (x > 0).cumsum(0)
+
     number = torch.tensor(3)
     cached = (torch.randn(2, 4), torch.tensor([0, 1]))
     shared = torch.zeros(6)
@@ -354,6 +385,10 @@ def export(folder: Path) -> None:
         "narrow_inputs": (NarrowInputs(), (torch.ones(4, dtype=torch.int8), torch.ones(4, dtype=torch.uint8))),
         "returned_number": (ReturnedNumber(), row),
         "unbounded_size": (UnboundedSize(), (torch.randn(4, 3),)),
+        "flattened": (Flattened().eval(), (torch.randn(2, 3, 8, 8),)),
+        "sorted": (Sorted(), row),
+        "several_dtypes": (SeveralDtypes(), (torch.randn(4), torch.arange(4))),
+        "running_count": (RunningCount(), row),
     }
     sizes = {"unbounded_size": ({0: torch.export.Dim.DYNAMIC},)}
     assert tuple(models) == OWN

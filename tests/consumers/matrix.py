@@ -97,11 +97,17 @@ def main() -> int:
         found = results.merged(before, found)
         partly = False
     exceptions = load_exceptions()
-    text = table.matrix(found, exceptions)
-    print(f"\n{text}\n")
     if options.write:
         results.write(found)
-        table.replace(text)
+    lacking = {name: sorted(found.consumers.keys() - row.keys()) for name, row in found.cases.items()}
+    if any(lacking.values()):  # of a new case, measured where some consumers are installed only
+        left = "; ".join(f"{name}: {', '.join(missing)}" for name, missing in lacking.items() if missing)
+        print(f"no table yet, these are not measured: {left}")
+    else:
+        text = table.matrix(found, exceptions)
+        print(f"\n{text}\n")
+        if options.write:
+            table.replace(text)
     wrong = problems(found.cells(), exceptions, partly=partly)
     for line in wrong:
         print(line, file=sys.stderr)

@@ -45,7 +45,9 @@ def merged(before: Results, found: Results) -> Results:
     cases = {case: dict(row) for case, row in before.cases.items()}
     for case, row in found.cases.items():
         cases.setdefault(case, {}).update(row)
-    return Results(before.made_by, found.machine, {**before.consumers, **found.consumers}, cases)
+    consumers = {**before.consumers, **found.consumers}
+    ordered = {case: {name: row[name] for name in consumers if name in row} for case, row in cases.items()}
+    return Results(before.made_by, found.machine, consumers, ordered)
 
 
 def write(results: Results, path: Path = PATH) -> None:

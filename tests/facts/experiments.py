@@ -81,7 +81,8 @@ def contradictions(row: Row, samples: Sequence[Sample]) -> Iterator[str]:
             yield f"{row.name}: dtype of result {position}"
     if info.elementwise and info.layout == ("elementwise",) and any(_elementwise_in(one) is False for one in chosen):
         yield f"{row.name}: elementwise"
-    if info.layout and not info.sets_bits and any(map(_sets_bits, chosen)):
+    new = bool(info.layout) and not info.aliases
+    if new and not info.sets_bits and any(map(_sets_bits, chosen)):
         yield f"{row.name}: a bit is set on a new result"
 
 
