@@ -4,9 +4,9 @@
 
 prints a line for each program and consumer, then the table. ``--write`` keeps what was measured in results.json and
 puts the table into docs/site/guide/targets.md; with ``--consumer`` or ``--case``, the rest stays as it was measured
-before. Exits 1 where graphlint calls a program clean that its consumer refuses or runs differently, unless
-exceptions.toml says so, and where an exception does not occur any more. README.md beside this file says what has to
-be installed; a missing consumer is an error.
+before. There is a table once every consumer was measured on every case. Exits 1 where graphlint calls a program clean
+that its consumer refuses or runs differently, unless exceptions.toml says so, and where an exception does not occur any
+more. README.md beside this file says what has to be installed; a missing consumer is an error.
 """
 
 from __future__ import annotations

@@ -176,6 +176,32 @@ graph(%b: f32[3] = buffer "b", %x: f32[3]):
     assert not refusals(fixed_text(text.replace('buffer "b" <- %add, ', "")))
 
 
+class Reshapes(torch.nn.Module):
+    def forward(self, x, other):
+        return torch.flatten(x, 1) * 2, x.t().ravel() + 1, torch.flatten(x[0, 0]), x.view_as(other) * 3
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_what_changes_the_shape_becomes_a_reshape(tmp_path, dynamic):
+    path = tmp_path / "model.pt2"
+    sizes = (
+        ({0: torch.export.Dim("rows", min=2, max=9)}, {0: torch.export.Dim("rows", min=2, max=9)}) if dynamic else None
+    )
+    program = torch.export.export(Reshapes(), (torch.randn(3, 4), torch.randn(3, 4)), dynamic_shapes=sizes)
+    torch.export.save(program, path)
+    result = graphlint.fix(path, target="coreml", isolated=True, verify=True)
+    assert (result.error, result.changed) == (None, True)
+    assert [one.code for one in result.fixed].count("GL601") == 4
+    assert not [one for one in result.diagnostics if one.code == "GL601"]
+
+
+def test_sizes_that_a_reshape_does_not_tell_stay():
+    for sizes in ("s0, s1", "s0, 0"):
+        text = f"graph(%x: f32[2, 3, 4]):\n  %y: f32[{sizes}] = aten.flatten.using_ints(%x, 1)\n  return %y\n"
+        (found,) = refusals(fixed_text(text))
+        assert found.fix.message == "the artifact does not record the sizes of its operands"
+
+
 def test_targets_that_disagree_leave_it(lint_text):
     text = "graph(%x: f32[3]):\n  %to: f64[3] = aten.to.dtype(%x, torch.float64)\n  return %to\n"
     own = {"mine": {"extends": "module", "refuse-ops": ["aten.to"]}}

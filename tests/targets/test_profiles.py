@@ -408,63 +408,42 @@ def test_a_dtype_that_is_refused_of_some_tensors_only(lint_text, target, of, dty
 
 
 @pytest.mark.parametrize(
-    ("nodes", "refused"),
+    ("target", "node", "refused"),
     [
-        ("%y: i64[4] = aten.cumsum.default(%b, 0)", True),
-        ("%y: i64[4] = aten.cumsum.default(%i, 0)", False),
-        ("%y: b8[4] = aten.isnan.default(%i)", True),
-        ("%y: b8[4] = aten.isnan.default(%x)", False),
-        ("%y: f32[4] = aten.index_add.default(%x, 0, %i, %x, alpha=2)", True),
-        ("%y: f32[4] = aten.index_add.default(%x, 0, %i, %x, alpha=1)", False),
+        ("openvino", "%y: i64[4] = aten.cumsum.default(%b, 0)", True),
+        ("openvino", "%y: i64[4] = aten.cumsum.default(%i, 0)", False),
+        ("openvino", "%y: b8[4] = aten.isnan.default(%i)", True),
+        ("openvino", "%y: b8[4] = aten.isnan.default(%x)", False),
+        ("openvino", "%y: f32[4] = aten.index_add.default(%x, 0, %i, %x, alpha=2)", True),
+        ("openvino", "%y: f32[4] = aten.index_add.default(%x, 0, %i, %x, alpha=1)", False),
+        ("onnx", "%y: f32[4] = aten.erfinv.default(%x)", True),
+        ("onnx", "%y: f32[4] = aten.divide.Scalar(%i, 2.5)", True),
+        ("onnx", "%y: f32[4] = aten.divide.Scalar(%x, 2.5)", False),
+        ("onnx", "%y: f32[4] = aten.subtract.Tensor(%x, %i)", True),
+        ("onnx", "%y: f32[4] = aten.sub.Tensor(%x, %i)", False),
+        ("onnx", "%y: f32[8] = aten.hstack.default([%x, %i])", True),
+        ("onnx", "%y: f32[8] = aten.hstack.default([%x, %x])", False),
+        ("onnx", "%y: i64[4] = aten.relu.default(%i)", True),
+        ("onnx", "%y: f32[4] = aten.relu.default(%x)", False),
+        ("onnx", "%y: f32[] = aten.amax.default(%x)", True),
+        ("onnx", "%y: f32[] = aten.amax.default(%x, [0])", False),
+        ("onnx", "%y: f32[2, 2, 5] = aten.adaptive_max_pool1d.default(%p, [5])", True),
+        ("onnx", "%y: f32[2, 2, 1] = aten.adaptive_max_pool1d.default(%p, [1])", False),
+        ("onnx", "%y: f32[2, 2, 9] = aten.scaled_dot_product_attention.default(%p, %p, %p)", True),
+        ("executorch", "%y: f32[4] = aten.erfinv.default(%x)", True),
+        ("executorch", "%y: f32[4] = aten.erfinv_.default(%x)", True),
+        ("executorch", "%y: f32[4] = aten.relu_.default(%x)", False),
+        ("executorch", "%y: f32[4] = aten.log_softmax.int(%x, 0)", False),
+        ("executorch", "%y: f64[4] = aten.log_softmax.int(%x, 0, torch.float64)", True),
+        ("executorch", "%y: f32[4] = aten.pairwise_distance.default(%x, %x)", False),
+        ("xnnpack", "%y: f32[4] = aten.erfinv.default(%x)", True),
     ],
 )
-def test_where_openvino_refuses_an_op(lint_text, nodes, refused):
-    text = f"graph(%b: b8[4], %i: i64[4], %x: f32[4]):\n  {nodes}\n  return %y\n"
-    found = lint_text(text, profile=profile_of(["openvino"]))
-    assert [one.node for one in found if one.code == "GL601"] == ["y"] * refused
-
-
-@pytest.mark.parametrize("target", ["executorch", "xnnpack"])
-@pytest.mark.parametrize(
-    ("node", "refused"),
-    [
-        ("aten.erfinv.default(%x)", True),
-        ("aten.erfinv_.default(%x)", True),  # the consumer makes the functional op of it
-        ("aten.relu_.default(%x)", False),
-        ("aten.log_softmax.int(%x, 0)", False),
-        ("aten.log_softmax.int(%x, 0, torch.float64)", True),
-        ("aten.pairwise_distance.default(%x, %x)", False),
-    ],
-)
-def test_where_executorch_refuses_an_op(lint_text, target, node, refused):
-    dtype = "f64" if "float64" in node else "f32"
-    text = f"graph(%a: f32[4]):\n  %x: f32[4] = aten.neg.default(%a)\n  %y: {dtype}[4] = {node}\n  return %y\n"
+def test_where_a_target_refuses_an_op(lint_text, target, node, refused):
+    """Also in place, where the consumer is left to make the functional op of it."""
+    inputs = "%b: b8[4], %i: i64[4], %a: f32[4], %p: f32[2, 2, 9]"
+    text = f"graph({inputs}):\n  %x: f32[4] = aten.neg.default(%a)\n  {node}\n  return %y\n"
     found = lint_text(text, profile=profile_of([target]))
-    assert [one.node for one in found if one.code == "GL601"] == ["y"] * refused
-
-
-@pytest.mark.parametrize(
-    ("node", "refused"),
-    [
-        ("%y: f32[4] = aten.erfinv.default(%x)", True),
-        ("%y: f32[4] = aten.divide.Scalar(%i, 2.5)", True),
-        ("%y: f32[4] = aten.divide.Scalar(%x, 2.5)", False),
-        ("%y: f32[4] = aten.subtract.Tensor(%x, %i)", True),
-        ("%y: f32[4] = aten.sub.Tensor(%x, %i)", False),
-        ("%y: f32[8] = aten.hstack.default([%x, %i])", True),
-        ("%y: f32[8] = aten.hstack.default([%x, %x])", False),
-        ("%y: i64[4] = aten.relu.default(%i)", True),
-        ("%y: f32[4] = aten.relu.default(%x)", False),
-        ("%y: f32[] = aten.amax.default(%x)", True),
-        ("%y: f32[] = aten.amax.default(%x, [0])", False),
-        ("%y: f32[2, 2, 5] = aten.adaptive_max_pool1d.default(%p, [5])", True),
-        ("%y: f32[2, 2, 1] = aten.adaptive_max_pool1d.default(%p, [1])", False),
-        ("%y: f32[2, 2, 9] = aten.scaled_dot_product_attention.default(%p, %p, %p)", True),
-    ],
-)
-def test_where_onnx_refuses_an_op(lint_text, node, refused):
-    text = f"graph(%i: i64[4], %x: f32[4], %p: f32[2, 2, 9]):\n  {node}\n  return %y\n"
-    found = lint_text(text, profile=profile_of(["onnx"]))
     assert [one.node for one in found if one.code == "GL601"] == ["y"] * refused
 
 

@@ -110,13 +110,15 @@ def _reshaped(graph: Graph, node: Node, dialect: Dialect) -> Node:
 
 
 def _recorded_sizes(graph: Graph, node: Node) -> list[int] | None:
-    """What a reshape of the node's operand is given: the sizes of its result, -1 for one that is symbolic."""
+    """What a reshape of the node's operand is given: the sizes of its result, -1 for one that is symbolic. None where
+    that does not tell them: several are symbolic, or another is 0.
+    """
     results = node.results()
     meta = graph.meta(results[0]) if len(results) == 1 else None
     if meta is None or node.input("self") is None:
         return None
     sizes = [size if isinstance(size, int) else -1 for size in meta.shape]
-    return sizes if sizes.count(-1) < 2 else None
+    return None if sizes.count(-1) > 1 or (-1 in sizes and 0 in sizes) else sizes
 
 
 _MADE: Final[Mapping[Form, Callable[[Graph, Node, Dialect], Node]]] = {"cast": _cast, "reshape": _reshaped}

@@ -391,7 +391,9 @@ class OtherValues(LossRule):
                 about[site.name] = [
                     one for one in differing if not one.ops or any(covers(pattern, site.name) for pattern in one.ops)
                 ]
-            met.update(one for one in about[site.name] if not _dtypes_at(site).isdisjoint(one.dtypes))
+            if about[site.name]:
+                dtypes = _dtypes_at(site)
+                met.update(one for one in about[site.name] if not dtypes.isdisjoint(one.dtypes))
         for target in dict.fromkeys(one.target for one in differing if one in met):
             said = ", ".join(one.because for one in differing if one in met and one.target == target)
             advice = f"see `graphlint target {target}` for the ops that this is about"

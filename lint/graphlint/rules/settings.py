@@ -26,47 +26,33 @@ State = Literal["module", "io"]
 
 
 Where = Literal[
-    "",
-    "gaps",
-    "masks",
-    "integers",
-    "whole",
-    "numbers",
-    "clipped",
-    "added",
-    "masked",
-    "of-integers",
-    "returned",
-    "padded",
-    "transposed",
-    "scaled",
-    "mixed",
-    "scalars",
-    "of-masks",
-    "negative",
-    "zeroth",
-    "divided",
-    "unweighted",
-    "widened",
-    "binned",
-    "unbatched",
-    "averaged",
+    "",  # always
+    "gaps",  # a list of tensors leaves some out, as `x[:, i] = y` does
+    "masks",  # it is indexed by a mask
+    "integers",  # it makes integers
+    "whole",  # it is given no dimensions
+    "numbers",  # it is given a number that depends on data
+    "clipped",  # the size of its result is such a number, clipped to what its operand has: `x[:n]`, `n` unchecked
+    "added",  # it adds to what stands at an index
+    "masked",  # it is given a mask of attention
+    "of-integers",  # it is given integers
+    "returned",  # the integers that it makes come to be among the outputs, or among tensors that are joined
+    "padded",  # it pads
+    "transposed",  # it is a transposed convolution
+    "scaled",  # it multiplies one operand by `alpha`
+    "mixed",  # what it computes with is of several dtypes
+    "scalars",  # it is given a tensor of no dimensions
+    "of-masks",  # it is given booleans
+    "negative",  # it counts an index from the end
+    "zeroth",  # it is a norm of order 0
+    "divided",  # it is told what to divide by
+    "unweighted",  # it is given no weight
+    "widened",  # what it makes is of another dtype than what it is given, as sums of booleans are
+    "binned",  # it makes more than one element of each plane, as adaptive pooling may
+    "unbatched",  # what it is given has three dimensions, and no heads
+    "averaged",  # it combines elements to their mean
 ]
-"""Where an op is refused: always; where a list of tensors that it is given leaves some out, as ``x[:, i] = y`` does
-(``gaps``); where it is indexed by a mask (``masks``); where it makes integers (``integers``); where it is given no
-dimensions (``whole``); where it is given a number that depends on data (``numbers``); where the size of its result is
-such a number, clipped to what its operand has (``clipped``), as ``x[:n]`` without a check of ``n``; where it adds to
-what stands at an index (``added``); where it is given a mask of attention (``masked``); where it is given integers
-(``of-integers``); where the integers that it makes come to be among the outputs, or among tensors that are joined
-(``returned``); where it pads (``padded``); where it is a transposed convolution (``transposed``); where it multiplies
-one operand by ``alpha`` (``scaled``); where what it computes with is of several dtypes (``mixed``); where it is given a
-tensor of no dimensions (``scalars``), or one of booleans (``of-masks``); where it counts an index from the end
-(``negative``); where it is a norm of order 0 (``zeroth``); where it is told what to divide by (``divided``); where it
-is given no weight (``unweighted``); where what it makes is of another dtype than what it is given (``widened``), as
-sums of booleans are; where it makes more than one element of each plane (``binned``), as adaptive pooling may; where
-what it is given has three dimensions, and no heads (``unbatched``); where it combines elements to their mean
-(``averaged``).
-"""
+"""Where an op is refused."""
 
 
 class OpRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

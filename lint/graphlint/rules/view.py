@@ -71,9 +71,9 @@ class ProgramView(Analysis):
     @cached_property
     def _lifting_obstacles(self) -> tuple[str | None, dict[str, str]]:
         """Those of the whole program, and of each input."""
-        from graphlint.semantics.state import interface_obstacle, sharing_obstacles
+        from graphlint.semantics.state import input_obstacles, interface_obstacle
 
-        return interface_obstacle(self.program), sharing_obstacles(self)
+        return interface_obstacle(self.program), input_obstacles(self)
 
     @cached_property
     def autocast(self) -> AutocastRegions:

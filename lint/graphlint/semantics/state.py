@@ -43,7 +43,7 @@ def state_obstacles(analysis: Analysis, tokens: Collection[str]) -> dict[Target,
         return dict.fromkeys(targets, whole)
     written = {ref.storage for write in analysis.writes for ref in write.refs}
     held = {mutated(mutation_of(spec, name, "")): name for name, spec in _inputs(program)}
-    sharing = sharing_obstacles(analysis, {value for target in targets if (value := held.get(target)) is not None})
+    sharing = input_obstacles(analysis, {value for target in targets if (value := held.get(target)) is not None})
     found: dict[Target, str | None] = {}
     for target in targets:
         value = held.get(target)
@@ -59,7 +59,7 @@ def state_obstacles(analysis: Analysis, tokens: Collection[str]) -> dict[Target,
     return found
 
 
-def sharing_obstacles(analysis: Analysis, back: Collection[str] = ()) -> dict[str, str]:
+def input_obstacles(analysis: Analysis, back: Collection[str] = ()) -> dict[str, str]:
     """The inputs that cannot be handed in alone, for another input is in their memory, one that is used or written
     ``back``, or for no sample of them can be recorded.
     """
