@@ -29,7 +29,7 @@ from tests.consumers.cases import Case
 from tests.consumers.consumers import CONSUMERS
 from tests.consumers.measuring import measuring
 from tests.consumers.outcomes import DIFFERENT, TAKEN
-from torch.testing._internal.common_methods_invocations import op_db
+from tests.facts.samples import databases
 from torch.utils import _pytree as pytree
 
 OPS = """
@@ -76,7 +76,7 @@ def programs(names: list[str], dtypes: list[torch.dtype], *, odd: bool) -> Itera
     """Name (``add-int64``) and exported program of each op and dtype: the first sample that eager torch and export
     take, with unusual values if it is to be ``odd``.
     """
-    for info in (one for one in op_db if not names or one.name in names):
+    for info in (one for one in next(databases()) if not names or one.name in names):
         full = f"{info.name}.{info.variant_test_name}" if info.variant_test_name else info.name
         for dtype in (one for one in dtypes if info.supports_dtype(one, "cpu")):
             for sample in info.sample_inputs("cpu", dtype, requires_grad=False):
