@@ -163,9 +163,9 @@ def test_conversions_become_casts(tmp_path, name):
 
 def test_what_shows_written_memory_is_not_copied():
     text = """
-graph(%b: f32[3] = buffer "b", %x: f32[3]):
-  %to: f32[3] = aten.to.dtype(%b, torch.float32)
-  %add: f32[3] = aten.add.Tensor(%b, %x)
+graph(%b_b: f32[3] = buffer "b", %x: f32[3]):
+  %to: f32[3] = aten.to.dtype(%b_b, torch.float32)
+  %add: f32[3] = aten.add.Tensor(%b_b, %x)
   return buffer "b" <- %add, %to
 """
     (found,) = refusals(fixed_text(text))
@@ -174,6 +174,85 @@ graph(%b: f32[3] = buffer "b", %x: f32[3]):
         fixed_text(text.replace("%to: f32[3]", "%to: f64[3]").replace("torch.float32", "torch.float64"))
     )
     assert not refusals(fixed_text(text.replace('buffer "b" <- %add, ', "")))
+
+
+class Spelled(torch.nn.Module):
+    """What leaves out arguments: of all kinds that a schema has defaults of."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = torch.nn.RMSNorm(4)
+
+    def forward(self, x, y):
+        functional = torch.nn.functional
+        pooled = functional.max_pool2d(x[None], 2)
+        losses = functional.mse_loss(x, y), functional.nll_loss(x[0], torch.tensor([1, 0, 3, 2]))
+        rolled, alike = torch.roll(x, 1), functional.cosine_similarity(x, y)
+        return pooled, losses, rolled, alike, self.norm(x), functional.hardtanh(x)
+
+
+def test_an_op_is_given_the_arguments_that_it_leaves_out(tmp_path):
+    path = tmp_path / "model.pt2"
+    args = torch.randn(3, 4, 4), torch.randn(3, 4, 4)
+    program = torch.export.export(Spelled(), args)
+    torch.export.save(program, path)
+    result = graphlint.fix(path, target="coreml", isolated=True, verify=True)
+    assert (result.error, result.changed) == (None, True)
+    spelled = {one.op for one in result.fixed if one.fix.message == "is given all of its arguments"}
+    assert len(spelled) == 6
+    assert [one.code for one in result.diagnostics if one.code == "GL601"] == []
+    again = torch.export.load(path)
+    given = {str(node.target): node.args for node in again.graph.nodes if str(node.target) in spelled}
+    assert given["aten.max_pool2d.default"][1:] == ([2, 2], [2, 2], [0, 0], [1, 1], False)
+    assert given["aten.rms_norm.default"][3] is None
+    assert given["aten.cosine_similarity.default"][2:] == (1, 1e-08)
+    assert given["aten.roll.default"][2] == []
+    assert judge.compare(program, again, [(args, {}), (args[::-1], {})]) == ["", ""]
+
+
+class Mean(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(3))
+        self.register_buffer("x", torch.zeros(3))
+
+    def forward(self, y):
+        self.mean.mul_(0.5).add_(y.mean(0) * 0.5)
+        return y - self.mean + self.x
+
+
+def test_a_value_that_is_called_as_a_buffer_gets_another_name(tmp_path):
+    path = tmp_path / "model.pt2"
+    args = (torch.randn(2, 3),)
+    program = torch.export.export(Mean(), args)
+    torch.export.save(program, path)
+    result = graphlint.fix(path, target="coreml", isolated=True, verify=True)
+    assert [one.message.partition(":")[0] for one in result.fixed if one.code == "GL601"] == [
+        "the value 'mean' is called as the buffer that the program writes"
+    ]
+    again = torch.export.load(path)
+    assert "mean" not in {node.name for node in again.graph.nodes}
+    assert judge.compare(program, again, [(args, {}), (args, {})]) == ["", ""]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fix"),
+    [
+        ("x", "add", "callers know the input by its name"),
+        ("add", "add", "gets another name"),
+        ("other", "add", None),
+        ("deeper.add", "add", None),
+    ],
+)
+def test_namesakes_of_state(name, value, fix):
+    text = f"""
+graph(%b: f32[3] = buffer "{name}", %x: f32[3]):
+  %{value}: f32[3] = aten.add.Tensor(%b, %x)
+  return buffer "{name}" <- %{value}, %{value}
+"""
+    fixed = fixed_text(text)
+    found = [*fixed.fixed, *fixed.remaining]
+    assert [one.fix.message for one in found if one.code == "GL601"] == ([] if fix is None else [fix])
 
 
 class Reshapes(torch.nn.Module):

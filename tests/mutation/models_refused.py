@@ -111,6 +111,13 @@ def bytes_read_as_booleans(x):
     return y
 
 
+@refused(R(2, 4), reasons="view.dtype shows booleans as numbers, and ops make 1 of whatever is not 0")
+def booleans_written_as_bytes(x):
+    y = x > 0
+    y.view(torch.uint8).mul_(2)
+    return y.view(torch.uint8)
+
+
 @refused(R(2, 3, 4), reasons="view.dtype changes the element size, and what is written does not lie in rows")
 def bytes_that_do_not_lie_in_rows(x):
     y = x.transpose(0, 1) * 1

@@ -522,6 +522,17 @@ class DrawnIntoConjugates(nn.Module):
         return x, y, z, windows
 
 
+@model(R(4))
+class ResultsInConjugates(nn.Module):
+    """What takes the place of a conjugate's part has gaps as it had, though torch copies conjugates without them."""
+
+    def forward(self, x):
+        y = torch.complex(x, x * 2)
+        v = torch.atleast_1d(y.conj().imag, x)[0]
+        torch.mul(v * 2, 0.5, out=v)
+        return v, torch.dropout(v, 0.0, True)
+
+
 @model(R(3, 4))
 class BatchesThatNobodyReads(nn.Module):
     def forward(self, x):

@@ -99,6 +99,9 @@ def _check_node(node: Json, originals: dict[str, Json], known: list[Json]) -> No
     original = originals.get(results[0]) if results else None
     if original is None or original["target"] != node["target"] or _has_graphs(node):
         return
+    traces = [one["metadata"].get("stack_trace") for one in (node, original)]
+    if traces[0] != traces[1] and node["target"].split(".")[-2] in GLUE:
+        return  # it was made for another line, and has the name of a view that went
     if _without_names(node) != _without_names(original) and _without_names(node) not in known:
         raise DifferenceError(f"{results[0]} = {node['target']} changed in more than what it reads")
 

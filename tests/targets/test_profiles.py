@@ -14,7 +14,7 @@ from graphlint.artifact.errors import ConfigError
 from graphlint.ops.table import op_table
 from graphlint.rules.fixing import fix_program
 from graphlint.rules.registry import RULES
-from graphlint.rules.settings import OpRow, Profile, Refused, Settings, covers
+from graphlint.rules.settings import OpRow, Profile, RefusedOp, Settings, covers, rows_about
 from graphlint.rules.target_refusals import RefusedByTarget
 from graphlint.rules.targets import documentation
 from graphlint.rules.targets.model import all_targets, load_target, profile_of, row_of
@@ -70,7 +70,7 @@ def test_the_strictest_of_several_counts():
     assert both.codes("strip") == {"GL301"}
     assert both.actions["GL102"].fix == "refuse"
     assert both.actions["GL102"].target == "coreml"
-    assert both.refused_op("aten._make_dep_token.default").targets == ("inductor", "coreml")
+    assert [target for target, _ in both.refused_op("aten._make_dep_token.default").rows] == ["inductor", "coreml"]
     assert both.refused_op("aten.add.Tensor") is None
     assert both.aten_label
     assert [one.target for one in both.losses["checks"]] == ["coreml"]
@@ -197,11 +197,26 @@ graph(%c: f32[8, 8], %i: i64[2], %v: f32[]):
     assert not [one for one in lint_text(text, profile=profile_of(["onnx"])) if one.code == "GL601"]
 
 
-def test_an_op_that_one_target_refuses_always_is_refused_always():
-    rows = {"gaps": OpRow("because", where="gaps"), "": OpRow("because")}
-    for first, second in (("gaps", ""), ("", "gaps"), ("gaps", "gaps")):
-        refused = Refused.together([("a", rows[first]), ("b", rows[second])])
-        assert (refused.targets, refused.where) == (("a", "b"), {first, second})
+def test_each_target_refuses_an_op_in_its_own_cases():
+    gaps, always = OpRow("gaps", where="gaps"), OpRow("always")
+    refused = RefusedOp((("a", [gaps]), ("b", [always])))
+    said = [refused.at({"", *met}.__contains__) for met in ((), ("gaps",))]
+    assert [(one.targets, one.because) for one in said] == [(("b",), "always"), (("a", "b"), "gaps")]
+    assert RefusedOp((("a", [gaps]),)).at("".__eq__) is None
+
+
+def test_rows_for_some_cases_go_on_to_the_next():
+    rows = {
+        "*": OpRow("unknown"),
+        "aten.pool": OpRow("stride", where="unstrided", form="spelled"),
+        "aten.pool.*": OpRow("dilation", where="dilated"),
+        "aten.known": OpRow("", taken=True),
+        "aten.known.out": OpRow("out"),
+    }
+    said = {op: [row.because for row in rows_about(rows, op)] for op in ("aten.pool.default", "aten.known.default")}
+    assert said == {"aten.pool.default": ["dilation", "stride"], "aten.known.default": []}
+    assert [row.because for row in rows_about(rows, "aten.known.out")] == ["out"]
+    assert [row.because for row in rows_about(rows, "mylib.other.default")] == ["unknown"]
 
 
 NUMBERS = """

@@ -68,6 +68,7 @@ Form = Literal[
     "indexed-first",  # writes to an index with the indexed dimensions first, by permuted views
     "cast",  # a conversion that always copies
     "reshape",  # `flatten` and the like, to the sizes that are recorded
+    "spelled",  # all of its arguments are given
 ]
 """What takes the place of an op that a target refuses."""
 

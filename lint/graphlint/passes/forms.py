@@ -11,22 +11,27 @@ first and no index is left out.
                                                                  %put = aten.index_put.default(%permute, [%at], %values)
                                                                  %new = aten.permute.default(%put, [1, 0, 2])
 
-A conversion (``to``) that may return its operand is one that always copies. What changes the shape in words of its own
-(``flatten``) is a ``reshape`` to the sizes that are recorded.
+A conversion (``to``) that may return its operand is one that always copies. An op is given the arguments that it
+leaves out, as its schema has them. What changes the shape in words of its own
+(``flatten``) is a ``reshape`` to the sizes that are recorded. A value that is called as a buffer that is written back
+has another name.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from graphlint.ir.dtypes import MASKS
-from graphlint.ir.edit import Dialect, GraphEdit, tensor, with_graph, with_operand
+from graphlint.ir.edit import Dialect, GraphEdit, renamed_values, tensor, with_graph, with_operand
 from graphlint.ir.model import Argument, Graph, NamedArgument, Node, OptionalTensorRef, Program, SymSize, TensorMeta
 from graphlint.ops.info import Form, Role
-from graphlint.ops.table import op_of
+from graphlint.ops.schema import SchemaArgument
+from graphlint.ops.table import op_of, op_table
 from graphlint.passes.functionalize.metas import Meta
 from graphlint.semantics.analysis import Analysis
 from graphlint.semantics.sites import Site
 
+_LENGTH: Final = re.compile(r"\[(\d+)\]")
 _NESTED: Final = "it is in a subgraph"
 _UNKNOWN: Final = "the artifact does not record the sizes of its operands"
 _KEPT: Final = ("dtype", "layout", "device", "pin_memory", "non_blocking", "memory_format")
@@ -63,10 +68,18 @@ def reshape_obstacle(view: Analysis, site: Site) -> str | None:
     return _UNKNOWN if _recorded_sizes(site.scope.graph, site.node) is None else None
 
 
+def spelling_obstacle(view: Analysis, site: Site) -> str | None:
+    """Why an op cannot be given the arguments that it leaves out, or None."""
+    if site.scope.caller is not None:
+        return _NESTED
+    return None if _left_out(site.node) else "its schema is not known"
+
+
 OBSTACLES: Final[Mapping[Form, Callable[[Analysis, Site], str | None]]] = {
     "indexed-first": indexing_obstacle,
     "cast": cast_obstacle,
     "reshape": reshape_obstacle,
+    "spelled": spelling_obstacle,
 }
 """Why a node cannot have a form, or None."""
 
@@ -82,6 +95,19 @@ def with_forms(program: Program, sites: Iterable[tuple[Site, Form]]) -> Program:
         else:
             edit.nodes.append(_MADE[form](program.graph, node, dialect) if form else node)
     return with_graph(program, edit.finish())
+
+
+def namesakes(program: Program) -> frozenset[str]:
+    """The values of the root graph that are called as a buffer that the program writes back."""
+    specs = program.graph_module.signature.output_specs
+    buffers = {str(spec.target) for spec in specs if spec.buffer_mutation is not None}
+    return frozenset(buffers & program.graph.defined)
+
+
+def renamed_namesakes(program: Program, names: Iterable[str]) -> Program:
+    """The program with other names for some values."""
+    edit = GraphEdit(program.graph)
+    return renamed_values(program, {name: edit.claim(f"_{name}") for name in names})
 
 
 def _cast(graph: Graph, node: Node, dialect: Dialect) -> Node:
@@ -121,7 +147,49 @@ def _recorded_sizes(graph: Graph, node: Node) -> list[int] | None:
     return None if sizes.count(-1) > 1 or (-1 in sizes and 0 in sizes) else sizes
 
 
-_MADE: Final[Mapping[Form, Callable[[Graph, Node, Dialect], Node]]] = {"cast": _cast, "reshape": _reshaped}
+def _spelled(graph: Graph, node: Node, dialect: Dialect) -> Node:
+    """An op with the arguments that it left out."""
+    operands = [dialect.operand(name, argument) for name, argument in _left_out(node).items()]
+    return dialect.node(node.target, [*node.inputs, *operands], node.outputs, node.name or "", node.metadata)
+
+
+def _left_out(node: Node) -> dict[str, Argument]:
+    """The arguments that a node leaves out though they may be given by position, as its schema has them; none where
+    they are not known.
+    """
+    op = op_table().lookup(node.target)
+    known = op.schema.arguments if op is not None and op.schema is not None else ()
+    missing = [one for one in known if not one.keyword_only and node.input(one.name) is None]
+    found = {one.name: argument for one in missing if (argument := _default(one)) is not None}
+    if "stride" in found and (window := node.input("kernel_size")) is not None:
+        found["stride"] = window  # windows without a stride stand side by side
+    return found if len(found) == len(missing) else {}
+
+
+def _default(argument: SchemaArgument) -> Argument | None:
+    """What an argument is that is not given; None where the schema's words for it have no literal."""
+    value = argument.default_value
+    if argument.default is None:
+        return None
+    if value is None:
+        return Argument(as_none=True)
+    if isinstance(value, bool):
+        return Argument(as_bool=value)
+    if isinstance(value, str):
+        if value == "[]":
+            return Argument(as_ints=[])
+        return Argument(as_string=value) if argument.type.startswith("str") else None
+    if isinstance(value, float) or argument.type.startswith("float"):
+        return Argument(as_float=float(value))
+    length = _LENGTH.search(argument.type)  # `int[2] padding=0`
+    return Argument(as_int=value) if length is None else Argument(as_ints=[value] * int(length[1]))
+
+
+_MADE: Final[Mapping[Form, Callable[[Graph, Node, Dialect], Node]]] = {
+    "cast": _cast,
+    "reshape": _reshaped,
+    "spelled": _spelled,
+}
 
 
 class _Indexing(NamedTuple):

@@ -4,6 +4,7 @@ Passes are imported when a fix is applied: a check does without them.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -72,13 +73,17 @@ def _restore(view: ProgramView, sites: Sequence[Site]) -> Made:
 
 
 def _reform(view: ProgramView, sites: Sequence[Site]) -> Made:
-    said = ((site, view.refused(site.name)) for site in sites)
-    forms = [(site, refused.form) for site, refused in said if refused is not None and refused.form]
-    if not forms:
-        return _restore(view, sites)
-    from graphlint.passes.forms import with_forms
+    from graphlint.passes.forms import renamed_namesakes, with_forms
+    from graphlint.rules.target_refusals import refused_at
 
-    return Made(with_forms(view.program, forms), frozenset(site.position for site, _ in forms))
+    said = ((site, refused_at(view, site)) for site in sites)
+    forms = [(site, refused.form) for site, refused in said if refused is not None and refused.form]
+    named = {site: view.namesakes_at(site) for site in sites}
+    changed = [*(site for site, _ in forms), *(site for site, names in named.items() if names)]
+    if not changed:
+        return _restore(view, sites)
+    program = renamed_namesakes(with_forms(view.program, forms), chain.from_iterable(named.values()))
+    return Made(program, frozenset(site.position for site in changed))
 
 
 def _functionalize(view: ProgramView, sites: Sequence[Site]) -> Made:

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Final, Literal
 
@@ -51,6 +51,19 @@ Where = Literal[
     "binned",  # it makes more than one element of each plane, as adaptive pooling may
     "unbatched",  # what it is given has three dimensions, and no heads
     "averaged",  # it combines elements to their mean
+    "short",  # it leaves out arguments that have defaults
+    "by-vector",  # the second tensor that it is given has one dimension
+    "single",  # a list of tensors that it is given has one
+    "computed",  # its weight or bias depends on what the caller hands in, or on state
+    "computed-dilated",  # the same, and it leaves out elements in its windows
+    "cropped",  # it takes elements away by a negative padding
+    "circular",  # it pads with the elements of the other end
+    "unstrided",  # its windows are told no stride: they stand side by side
+    "dilated",  # it leaves out elements in its windows
+    "overlapping",  # its windows overlap
+    "output-padded",  # it pads its result
+    "only-output-padded",  # it pads its result, and not what it is given
+    "grouped",  # several queries share a key
 ]
 """Where an op is refused."""
 
@@ -84,15 +97,18 @@ def covers(pattern: str, op: str) -> bool:
     return fnmatchcase(op, pattern) or fnmatchcase(packet_of(op), pattern)
 
 
-def row_about(rows: Mapping[str, OpRow], op: str) -> OpRow | None:
-    """The row that refuses an op, if one does. Of several patterns the one that spells most of the name decides, and of
-    equals the one that refuses.
+def rows_about(rows: Mapping[str, OpRow], op: str) -> list[OpRow]:
+    """The rows that refuse an op: the first whose case is met decides, and where none is met, it is taken. Of several
+    patterns the one that spells most of the name comes first, and of equals the one that refuses; rows for some cases
+    go on to the next, and nothing comes after a row for all.
     """
-    about = [(pattern, row) for pattern, row in rows.items() if covers(pattern, op)]
-    if not about:
-        return None
-    _, decides = max(about, key=lambda one: (len(_WILDCARD.sub("", one[0])), not one[1].taken))
-    return None if decides.taken else decides
+    named = (op, packet_of(op))  # most rows are about one op: they are looked up
+    about = [(name, rows[name]) for name in dict.fromkeys(named) if name in rows]
+    about += [(pattern, row) for pattern, row in rows.items() if _WILDCARD.search(pattern) and covers(pattern, op)]
+    about.sort(key=lambda one: (-len(_WILDCARD.sub("", one[0])), one[1].taken))
+    found = [row for _, row in about]
+    last = next((place for place, row in enumerate(found) if "" in row.cases), len(found))
+    return found[:last] or [row for row in found[:1] if not row.taken]
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -101,8 +117,6 @@ class Refused(msgspec.Struct, frozen=True):
     targets: tuple[str, ...]
     because: str
     advice: str = ""
-    where: frozenset[Where] = frozenset({""})
-    """In which cases: any of these."""
     form: Form = ""
     """What a fix puts in its place; nothing where the targets disagree."""
 
@@ -116,9 +130,19 @@ class Refused(msgspec.Struct, frozen=True):
         targets = tuple(target for target, _ in said)
         forms = {row.form for _, row in said}
         form = forms.pop() if len(forms) == 1 else ""
-        return cls(
-            targets, said[0][1].because, advice, frozenset(where for _, row in said for where in row.cases), form
-        )
+        return cls(targets, said[0][1].because, advice, form)
+
+
+class RefusedOp(msgspec.Struct, frozen=True):
+    """An op that targets refuse, at least in some cases."""
+
+    rows: tuple[tuple[str, list[OpRow]], ...]
+    """What each of these targets says of it."""
+
+    def at(self, is_met: Callable[[Where], bool]) -> Refused | None:
+        """What is said of a node, by the cases that are met."""
+        met = ((target, [row for row in rows if any(map(is_met, row.cases))]) for target, rows in self.rows)
+        return Refused.together((target, rows[0]) for target, rows in met if rows)
 
 
 DtypesOf = Literal["inputs", "stored", "state", "outputs"]
@@ -245,10 +269,10 @@ class Profile(msgspec.Struct, frozen=True):
         """The codes whose findings are treated so."""
         return frozenset(code for code, action in self.actions.items() if action.fix == fix)
 
-    def refused_op(self, name: str) -> Refused | None:
+    def refused_op(self, name: str) -> RefusedOp | None:
         """What is said of the overload of that name; None where all targets take it."""
-        said = ((target, row_about(rows, name)) for target, rows in self.ops.items())
-        return Refused.together((target, row) for target, row in said if row is not None)
+        said = tuple((target, found) for target, rows in self.ops.items() if (found := rows_about(rows, name)))
+        return RefusedOp(said) if said else None
 
 
 class Pattern(msgspec.Struct, frozen=True):

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
 from itertools import islice
 from typing import Final
 
@@ -10,6 +9,7 @@ import msgspec
 
 from graphlint.ir.dtypes import BOOL, FLOATING, INTEGERS, MASKS, category
 from graphlint.ir.model import Argument, Graph, InputSpec, OutputSpec, Program, TensorMeta
+from graphlint.ops.info import Role
 from graphlint.ops.table import op_of
 from graphlint.rules.base import Finding, Rule, no_fix
 from graphlint.rules.diagnostics import Fix
@@ -68,7 +68,8 @@ class RefusedByTarget(Rule):
     ## Fix safety
     Safe: dependency tokens become the plain checks that they were made from, as `graphlint restore` does it. What
     writes to an index behind other dimensions does so by permuted views, a conversion becomes one that always copies,
-    and `flatten` becomes `reshape`, for targets that take those. Nothing else has a fix.
+    `flatten` becomes `reshape`, an op is given the arguments that it leaves out, and a value that is called as a buffer
+    gets another name, for targets that take those. Nothing else has a fix.
     """
 
     code = "GL601"
@@ -79,14 +80,14 @@ class RefusedByTarget(Rule):
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """One finding for each node of such an op, then one for each such input and output."""
-        met: dict[Where, Callable[[Site], bool]] = {**_MET, "returned": partial(_comes_to_be_returned, {})}
         for site in view.sites:
-            refused = _refused(view, site)
-            if refused is not None and any(met[where](site) for where in refused.where):
+            refused = refused_at(view, site)
+            if refused is not None:
                 message = f"{site.name} is refused by {', '.join(refused.targets)}: {refused.because}"
                 fix = _fix_for(view, site, refused)
                 otherwise = "use another op in the model" if fix.message == _NO_FORM else ""
                 yield Finding(message, fix, site, advice=refused.advice or otherwise)
+        yield from _namesakes(view)
         graph, signature = view.program.graph, view.program.graph_module.signature
         for rows, kinds in (
             (view.profile.refused_inputs, _input_kinds(view.program, signature.input_specs)),
@@ -100,17 +101,46 @@ class RefusedByTarget(Rule):
                 yield Finding(message, no_fix(_NO_FORM), advice=refused.advice or "change the model")
 
 
+_BECOMES: Final[Mapping[str, str]] = {
+    "indexed-first": "is written with the indexed dimensions first",
+    "spelled": "is given all of its arguments",
+}
+_ROLES: Final[Mapping[str, Role]] = {"cast": "cast", "reshape": "reshape"}
+"""What an op becomes in the form of that name."""
 _NO_FORM: Final = "no other form of it is known"
 
 
-def _refused(view: ProgramView, site: Site) -> Refused | None:
+def refused_at(view: ProgramView, site: Site) -> Refused | None:
     """What targets say that refuse a node's op, or what the consumer makes of it where writes are left to it."""
-    refused = view.refused(site.name)
-    if refused is None and site.op is not None and site.op.writes and InPlaceOp.code in view.profile.codes("keep"):
-        twin = view.ops.twin_of(site.op)
-        refused = view.refused(twin.name) if twin is not None else None
-        return refused and msgspec.structs.replace(refused, form="")
-    return refused
+
+    def is_met(where: Where) -> bool:
+        return _OF_PROGRAMS[where](view, site) if where in _OF_PROGRAMS else _MET[where](site)
+
+    said = view.refused(site.name)
+    if said is not None:
+        return said.at(is_met)
+    if site.op is None or not site.op.writes or InPlaceOp.code not in view.profile.codes("keep"):
+        return None
+    twin = view.ops.twin_of(site.op)
+    said = view.refused(twin.name) if twin is not None else None
+    refused = said.at(is_met) if said is not None else None
+    return refused and msgspec.structs.replace(refused, form="")
+
+
+def _namesakes(view: ProgramView) -> Iterator[Finding]:
+    """The values that targets take for state, for they are called so."""
+    if not view.namesakes:
+        return
+    refused = view.profile.refused_outputs["namesake"]
+    told = f"is called as the buffer that the program writes: {', '.join(refused.targets)} refuses that"
+    for site in view.sites:
+        for name in sorted(view.namesakes_at(site)):
+            fix = Fix("safe", "gets another name")
+            yield Finding(f"the value {name!r} {told}: {refused.because}", fix, site, advice=refused.advice)
+    inputs = (name for given in view.program.graph.inputs for name in given.names())
+    for name in sorted(view.namesakes.intersection(inputs)):
+        fix = no_fix("callers know the input by its name")
+        yield Finding(f"the input {name!r} {told}: {refused.because}", fix, advice=refused.advice)
 
 
 def _input_kinds(program: Program, specs: Iterable[InputSpec]) -> Iterator[tuple[str, str]]:
@@ -154,10 +184,7 @@ def _fix_for(view: ProgramView, site: Site, refused: Refused) -> Fix:
 
         form = refused.form
         obstacle = OBSTACLES[form](view, site)
-        if form == "indexed-first":
-            becomes = "is written with the indexed dimensions first"
-        else:
-            becomes = f"becomes {op_of(form).name}"
+        becomes = _BECOMES[form] if form in _BECOMES else f"becomes {op_of(_ROLES[form]).name}"
     return Fix("safe", becomes) if obstacle is None else no_fix(obstacle)
 
 
@@ -206,14 +233,13 @@ def _is_given_integers(site: Site) -> bool:
     return any(meta.dtype in INTEGERS for meta in _first_given(site))
 
 
-def _comes_to_be_returned(known: dict[int, set[str | None]], site: Site) -> bool:
-    """Whether integers that the node makes may be among the outputs, or among tensors that are joined. ``known`` keeps
-    what is known of each graph, by its identity.
-    """
+def _comes_to_be_returned(view: ProgramView, site: Site) -> bool:
+    """Whether integers that the node makes may be among the outputs, or among tensors that are joined."""
     graph = site.scope.graph
-    if id(graph) not in known:
-        known[id(graph)] = _leading_out(graph)
-    return any(_is_of_integers(graph, name) for name in site.node.results() if name in known[id(graph)])
+    leading = view.leading_out.get(id(graph))
+    if leading is None:
+        leading = view.leading_out[id(graph)] = _leading_out(graph)
+    return any(_is_of_integers(graph, name) for name in site.node.results() if name in leading)
 
 
 def _leading_out(graph: Graph) -> set[str | None]:
@@ -299,14 +325,95 @@ def _is_binned(site: Site) -> bool:
 
 
 def _is_unbatched(site: Site) -> bool:
-    """Whether the first tensor that the node is given has three dimensions."""
-    return any(len(meta.shape) == 3 for meta in _first_given(site))
+    """Whether the first tensor that the node is given has less dimensions than its weight, three where it has none."""
+    weight = site.node.input("weight")
+    filters = next((site.scope.graph.meta(name) for name in weight.tensors() if name), None) if weight else None
+    rank = 4 if filters is None else len(filters.shape)
+    return any(len(meta.shape) < rank for meta in _first_given(site))
 
 
 def _averages(site: Site) -> bool:
     """Whether the node is told to combine what comes to one index to its mean."""
     reduce = site.node.input("reduce")
     return reduce is not None and reduce.as_string == "mean"
+
+
+def _leaves_out(site: Site) -> bool:
+    """Whether the node is not given all of the arguments that may be given by position."""
+    schema = site.op.schema if site.op is not None else None
+    known = schema.arguments if schema is not None else ()
+    return any(site.node.input(one.name) is None for one in known if not one.keyword_only)
+
+
+def _is_by_a_vector(site: Site) -> bool:
+    """Whether the second tensor that the node is given has one dimension."""
+    names = (name for operand in site.node.inputs for name in operand.arg.tensors() if name is not None)
+    metas = (site.scope.graph.meta(name) for name in islice(names, 1, 2))
+    return any(meta is not None and len(meta.shape) == 1 for meta in metas)
+
+
+def _is_of_one(site: Site) -> bool:
+    """Whether a list of tensors that the node is given has one."""
+    lists = (operand.arg.as_tensors for operand in site.node.inputs)
+    return any(one is not None and len(one) == 1 for one in lists)
+
+
+def _is_computed(view: ProgramView, site: Site) -> bool:
+    """Whether the node's weight or bias comes of what the caller hands in, or of what the program writes."""
+    graph = view.program.graph
+    specs = view.program.graph_module.signature.input_specs
+    written = {storage.value for storage in view.written_inputs}
+    given = {
+        name
+        for spec, one in zip(specs, graph.inputs, strict=True)
+        for name in one.names()
+        if spec.user_input is not None or name in written
+    }
+    operands = (site.node.input(name) for name in ("weight", "bias"))
+    pending = [name for one in operands if one is not None for name in one.tensors() if name is not None]
+    seen: set[str] = set()
+    while pending:
+        name = pending.pop()
+        if name in given:
+            return True
+        made = graph.makers.get(name) if name not in seen else None
+        seen.add(name)
+        if made is not None:
+            pending += [one for operand in graph.nodes[made].inputs for one in operand.arg.names()]
+    return False
+
+
+def _numbers(site: Site, *names: str) -> list[int]:
+    """The integers that the node is given by these names."""
+    return [number for name in names if (one := site.node.input(name)) is not None for number in one.as_ints or ()]
+
+
+def _crops(site: Site) -> bool:
+    """Whether the node is told to pad by less than nothing."""
+    return any(number < 0 for number in _numbers(site, "pad", "padding"))
+
+
+def _is_circular(site: Site) -> bool:
+    """Whether the node is told to pad with what is at the other end."""
+    mode = site.node.input("mode")
+    return mode is not None and mode.as_string == "circular"
+
+
+def _is_dilated(site: Site) -> bool:
+    """Whether the node is told to leave out elements in its windows."""
+    return any(number != 1 for number in _numbers(site, "dilation"))
+
+
+def _overlaps(site: Site) -> bool:
+    """Whether the node's windows overlap."""
+    sizes, strides = _numbers(site, "kernel_size"), _numbers(site, "stride")
+    return any(stride < size for size, stride in zip(sizes, strides, strict=False))
+
+
+def _is_grouped(site: Site) -> bool:
+    """Whether the node is told that several queries share a key."""
+    grouped = site.node.input("enable_gqa")
+    return grouped is not None and grouped.as_bool is True
 
 
 def _adds(site: Site) -> bool:
@@ -353,5 +460,22 @@ _MET: Final[Mapping[Where, Callable[[Site], bool]]] = {
     "binned": _is_binned,
     "unbatched": _is_unbatched,
     "averaged": _averages,
+    "short": _leaves_out,
+    "by-vector": _is_by_a_vector,
+    "single": _is_of_one,
+    "cropped": _crops,
+    "circular": _is_circular,
+    "dilated": _is_dilated,
+    "unstrided": lambda site: not _numbers(site, "stride"),
+    "overlapping": _overlaps,
+    "output-padded": lambda site: any(_numbers(site, "output_padding")),
+    "only-output-padded": lambda site: any(_numbers(site, "output_padding")) and not any(_numbers(site, "padding")),
+    "grouped": _is_grouped,
 }
 """Whether a node is one of those that are refused."""
+_OF_PROGRAMS: Final[Mapping[Where, Callable[[ProgramView, Site], bool]]] = {
+    "returned": _comes_to_be_returned,
+    "computed": _is_computed,
+    "computed-dilated": lambda view, site: _is_dilated(site) and _is_computed(view, site),
+}
+"""The same, where it takes the whole program to say."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from graphlint.ir.document import Document
 from graphlint.ops.info import OpInfo
 from graphlint.ops.table import OpTable, op_table, version_of
-from graphlint.rules.settings import Refused, Settings
+from graphlint.rules.settings import RefusedOp, Settings
 from graphlint.semantics.analysis import Analysis, Write, has_effect
 from graphlint.semantics.sites import Site
 
@@ -30,7 +30,9 @@ class ProgramView(Analysis):
     def __init__(self, document: Document, settings: Settings) -> None:
         ops = ops_for(settings, version_of(document.program.torch_version))
         super().__init__(document.program, ops, document.payloads)
-        self._refused: dict[str, Refused | None] = {}
+        self._refused: dict[str, RefusedOp | None] = {}
+        self.leading_out: dict[int, set[str | None]] = {}
+        """The values that come to be among the outputs of a graph, or are joined with others; by its identity."""
         self.document = document
         self.token_sink = settings.token_sink
         self.state = settings.state
@@ -145,14 +147,27 @@ class ProgramView(Analysis):
                 return True
         return False
 
-    def refused(self, op: str) -> Refused | None:
+    @cached_property
+    def namesakes(self) -> frozenset[str]:
+        """The values that a target takes for state, for they are called so."""
+        if "namesake" not in self.profile.refused_outputs:
+            return frozenset()
+        from graphlint.passes.forms import namesakes
+
+        return namesakes(self.program)
+
+    def namesakes_at(self, site: Site) -> frozenset[str]:
+        """Those that a node makes."""
+        return self.namesakes.intersection(site.node.results()) if site.scope.caller is None else frozenset()
+
+    def refused(self, op: str) -> RefusedOp | None:
         """What targets say that refuse the op of that name."""
         if op not in self._refused:
             self._refused[op] = self.profile.refused_op(op)
         return self._refused[op]
 
     def _left_out(self, op: OpInfo) -> bool:
-        return super()._left_out(op) and self.refused(op.name) is None
+        return not self.namesakes and super()._left_out(op) and self.refused(op.name) is None
 
 
 def ops_for(settings: Settings, version: str | None = None) -> OpTable:

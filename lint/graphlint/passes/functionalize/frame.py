@@ -554,9 +554,12 @@ class Frame:
         self._check_growth(ref.storage)
         too_deep = ref.depth > _DEEPEST
         way = [ref] if too_deep else ref.way()
-        if replaces and (too_deep or self._depends_on_layout(ref, way)):
+        depends = replaces and (too_deep or self._depends_on_layout(ref, way))
+        if depends and not ref.bits:
             value = restrided(self.builder, value, self._show(ref), always=True)
-        shown = {ref: value} if value.meta.same_strides(recorded) else {}
+        # What takes a conjugate's or negative's place cannot be laid out like that, which torch copies first: the view
+        # is taken again.
+        shown = {ref: value} if value.meta.same_strides(recorded) and not (depends and ref.bits) else {}
         start, base = len(self.edit.nodes), value
         try:
             self._check_depth(ref)

@@ -570,6 +570,8 @@ def _bitcast(builder: Builder, view: View, parent: Value, child: Value) -> Value
     dtype, meta = view.parent.dtype, child.meta
     if meta.dtype == BOOL != dtype:
         raise Obstacle(f"{_packet(view.op)} reads numbers as booleans, and ops make 1 of whatever is not 0")
+    if dtype == BOOL != meta.dtype:
+        raise Obstacle(f"{_packet(view.op)} shows booleans as numbers, and ops make 1 of whatever is not 0")
     if view.parent.shape == meta.shape:
         meta = meta.with_(dtype=dtype, strides=meta.strides, offset=meta.offset)
     elif meta.is_contiguous and meta.offset == 0:

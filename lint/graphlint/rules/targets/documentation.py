@@ -55,10 +55,24 @@ _WHERE: Final = {
     "binned": " where it makes more than one element of each plane",
     "unbatched": " where it is given three dimensions",
     "averaged": " where it is told to compute means",
+    "short": " where it leaves out arguments",
+    "by-vector": " where its second tensor has one dimension",
+    "single": " where it is given one tensor",
+    "computed": " where its weight or bias is not stored in the artifact",
+    "computed-dilated": " where its weight is not stored in the artifact, and it is dilated",
+    "cropped": " where the padding is negative",
+    "circular": " where it pads circularly",
+    "unstrided": " where it is given no stride",
+    "dilated": " where it is dilated",
+    "overlapping": " where its windows overlap",
+    "output-padded": " where it pads its result",
+    "only-output-padded": " where it pads its result, and not its operand",
+    "grouped": " where several queries share a key",
 }
 _FORMS: Final = {
     "indexed-first": "; `--fix` writes with the indexed dimensions first, by permuted views",
     "cast": f"; `--fix` makes it `{op_of('cast').name}`",
+    "spelled": "; `--fix` gives it all of its arguments",
     "reshape": f"; `--fix` makes it `{op_of('reshape').name}`",
 }
 _INTRODUCTION: Final = """\

@@ -27,7 +27,7 @@ from graphlint.rules.settings import (
     TakenDtypes,
     TargetAction,
     parse_toml,
-    row_about,
+    rows_about,
 )
 
 SUFFIX: Final = ".toml"
@@ -43,9 +43,12 @@ InputKind = Literal["constant_input", "number", "symbolic", "unbounded"]
 spell it; a ``number``. A tensor with a size that may be another one is ``symbolic``, and ``unbounded`` where that has
 no upper bound.
 """
-OutputKind = Literal["buffer_mutation", "parameter_mutation", "user_input_mutation", "number", "none", "repeated"]
-"""As the signature's output specs spell them; and among what is returned a ``number``, ``none`` (None), and a tensor
-that is returned before (``repeated``).
+OutputKind = Literal[
+    "buffer_mutation", "parameter_mutation", "user_input_mutation", "namesake", "number", "none", "repeated"
+]
+"""As the signature's output specs spell them; a buffer that is written back, and is called as another value
+(``namesake``); and among what is returned a ``number``, ``none`` (None), and a tensor that is returned before
+(``repeated``).
 """
 
 
@@ -274,7 +277,7 @@ def refusing_tokens() -> list[Target]:
 
 def _refuses_tokens(target: Target) -> bool:
     """Whether it refuses what dependency tokens begin with."""
-    return row_about(target.ops, op_of("make-token").name) is not None
+    return bool(rows_about(target.ops, op_of("make-token").name))
 
 
 def row_of(target: Target, rule: Rule) -> RuleRow:
