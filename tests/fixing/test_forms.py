@@ -210,6 +210,74 @@ def test_an_op_is_given_the_arguments_that_it_leaves_out(tmp_path):
     assert judge.compare(program, again, [(args, {}), (args[::-1], {})]) == ["", ""]
 
 
+class Becomes(torch.nn.Module):
+    """A buffer that becomes what some function makes of it and an input."""
+
+    def __init__(self, function, shape=(4, 4)):
+        super().__init__()
+        self.register_buffer("state", torch.zeros(shape))
+        self.register_buffer("rows", torch.tensor([3, 1, 0, 2]))
+        self.linear = torch.nn.Linear(4, 4)
+        self.function = function
+
+    def forward(self, x):
+        self.state.copy_(self.function(self, x))
+        return x + self.state
+
+
+BECOMES = {
+    "rolled": (lambda m, x: m.state.roll(1, 0), True),
+    "indexed": (lambda m, x: (m.state + x)[m.rows], True),
+    "halved": (lambda m, x: (m.state + x) / 2, True),
+    "divided-by-an-input": (lambda m, x: m.state / (x + 9), False),
+    "reshaped-twice": (lambda m, x: (m.state + x).reshape(2, 8).reshape(4, 4), True),
+    "transposed-once": (lambda m, x: (m.state + x).t(), False),
+    "product-and-bias": (lambda m, x: m.linear(x) + m.linear.bias, True),
+    "product-and-state": (lambda m, x: m.linear(x) + m.state, False),
+    "negative-product": (lambda m, x: -m.linear(x), True),
+    "copied": (lambda m, x: torch.div(m.state + x, 3.0).clone(), True),
+    "sorted": (lambda m, x: (m.state + x).sort(0)[0], True),
+    "added": (lambda m, x: m.state * 0.9 + x * 0.1, False),
+}
+
+
+@pytest.mark.parametrize("name", BECOMES)
+def test_what_is_made_anew_does_not_become_state_at_once(tmp_path, name):
+    function, parted = BECOMES[name]
+    path = tmp_path / "model.pt2"
+    args = (torch.randn(4, 4),)
+    program = torch.export.export(Becomes(function), args)
+    torch.export.save(program, path)
+    result = graphlint.fix(path, target="coreml", isolated=True, verify=True)
+    assert result.error is None
+    said = [one.fix.message for one in result.fixed if one.code == "GL601"]
+    assert said == ["is followed by an op that computes the same"] * parted
+    assert [one.code for one in result.diagnostics if one.code == "GL601"] == []
+    again = torch.export.load(path)
+    assert [str(node.target) for node in again.graph.nodes].count("aten.maximum.default") == parted
+    other = torch.tensor([[float("nan"), -0.0, float("inf"), 1.0]] * 4)
+    assert judge.compare(program, again, [(args, {}), (args, {}), ((other,), {})]) == ["", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("function", "refused"),
+    [
+        (lambda m, x: x.mean(), True),
+        (lambda m, x: m.state + x.mean(), False),
+        (lambda m, x: m.state.exp(), False),
+        (lambda m, x: x[0, 0].relu(), True),
+    ],
+)
+def test_state_without_dimensions_comes_of_the_old_one(tmp_path, function, refused):
+    path = tmp_path / "model.pt2"
+    torch.export.save(torch.export.export(Becomes(function, ()), (torch.randn(4, 4),)), path)
+    result = graphlint.fix(path, target="coreml", isolated=True)
+    found = [one for one in result.diagnostics if one.code == "GL601"]
+    assert [one.message.partition(":")[0] for one in found] == [
+        "an output of kind scalar_mutation is refused by coreml"
+    ] * refused
+
+
 class Mean(torch.nn.Module):
     def __init__(self):
         super().__init__()

@@ -69,6 +69,7 @@ Form = Literal[
     "cast",  # a conversion that always copies
     "reshape",  # `flatten` and the like, to the sizes that are recorded
     "spelled",  # all of its arguments are given
+    "apart",  # another op stands between it and the state that its result becomes
 ]
 """What takes the place of an op that a target refuses."""
 
@@ -163,6 +164,7 @@ Role = Literal[
     "fill",  # a tensor like another, full of a number
     "repeat",
     "mean",
+    "greater",  # of two tensors, element by element
     "alias",
     "detach",
     "view",  # in another shape, never a copy

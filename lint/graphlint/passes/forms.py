@@ -14,15 +14,26 @@ first and no index is left out.
 A conversion (``to``) that may return its operand is one that always copies. An op is given the arguments that it
 leaves out, as its schema has them. What changes the shape in words of its own
 (``flatten``) is a ``reshape`` to the sizes that are recorded. A value that is called as a buffer that is written back
-has another name.
+has another name. What becomes state by an op that a consumer makes anew on the way does so by an op more, which returns
+the greater of a value and itself.
 """
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
+import msgspec
+
 from graphlint.ir.dtypes import MASKS
-from graphlint.ir.edit import Dialect, GraphEdit, renamed_values, tensor, with_graph, with_operand
+from graphlint.ir.edit import (
+    Dialect,
+    GraphEdit,
+    renamed_values,
+    respecified,
+    tensor,
+    with_graph,
+    with_operand,
+)
 from graphlint.ir.model import Argument, Graph, NamedArgument, Node, OptionalTensorRef, Program, SymSize, TensorMeta
 from graphlint.ops.info import Form, Role
 from graphlint.ops.schema import SchemaArgument
@@ -68,6 +79,11 @@ def reshape_obstacle(view: Analysis, site: Site) -> str | None:
     return _UNKNOWN if _recorded_sizes(site.scope.graph, site.node) is None else None
 
 
+def parting_obstacle(view: Analysis, site: Site) -> str | None:
+    """Why no op can stand between a node and the state that its result becomes, or None."""
+    return _NESTED if site.scope.caller is not None else None
+
+
 def spelling_obstacle(view: Analysis, site: Site) -> str | None:
     """Why an op cannot be given the arguments that it leaves out, or None."""
     if site.scope.caller is not None:
@@ -80,6 +96,7 @@ OBSTACLES: Final[Mapping[Form, Callable[[Analysis, Site], str | None]]] = {
     "cast": cast_obstacle,
     "reshape": reshape_obstacle,
     "spelled": spelling_obstacle,
+    "apart": parting_obstacle,
 }
 """Why a node cannot have a form, or None."""
 
@@ -93,8 +110,29 @@ def with_forms(program: Program, sites: Iterable[tuple[Site, Form]]) -> Program:
         if form == "indexed-first":
             _indexed_first(edit, node, dialect)
         else:
-            edit.nodes.append(_MADE[form](program.graph, node, dialect) if form else node)
-    return with_graph(program, edit.finish())
+            edit.nodes.append(_MADE[form](program.graph, node, dialect) if form in _MADE else node)
+    specs = list(program.graph_module.signature.output_specs)
+    for name, places in written_back(program).items() if "apart" in forms.values() else ():
+        maker = program.graph.nodes[program.graph.makers[name]] if name in program.graph.makers else None
+        if maker is None or forms.get(id(maker)) != "apart":
+            continue
+        for place in places:
+            edit.outputs[place] = _apart(edit, maker, edit.outputs[place], dialect)
+            specs[place] = respecified(specs[place], edit.outputs[place])
+    signature = msgspec.structs.replace(program.graph_module.signature, output_specs=specs)
+    return with_graph(program, edit.finish(), signature=signature)
+
+
+def _apart(edit: GraphEdit, maker: Node, value: Argument, dialect: Dialect) -> Argument:
+    """A value by an op more."""
+    op, result = op_of("greater"), edit.claim(op_of("greater").packet)
+    meta = edit.meta(value.tensors()[0] or "")
+    if meta is None:
+        raise AssertionError("what is written back has metadata")
+    edit.record(result, meta)
+    operands = [dialect.operand(name, value) for name in ("self", "other")]
+    edit.nodes.append(dialect.node(op.target, operands, [tensor(result)], result, maker.metadata))
+    return tensor(result)
 
 
 def namesakes(program: Program) -> frozenset[str]:
@@ -102,6 +140,25 @@ def namesakes(program: Program) -> frozenset[str]:
     specs = program.graph_module.signature.output_specs
     buffers = {str(spec.target) for spec in specs if spec.buffer_mutation is not None}
     return frozenset(buffers & program.graph.defined)
+
+
+def written_back(program: Program) -> dict[str, list[int]]:
+    """What becomes the state of buffers: the first value on the way to it that is no mere copy, each with its places
+    among the outputs.
+    """
+    graph, specs = program.graph, program.graph_module.signature.output_specs
+    copies = {op_of(role).target for role in ("copy", "alias", "detach")}
+    found: dict[str, list[int]] = {}
+    for place, (spec, output) in enumerate(zip(specs, graph.outputs, strict=True)):
+        name = output.as_tensor.name if spec.buffer_mutation is not None and output.as_tensor is not None else None
+        while name is not None:
+            node = graph.nodes[graph.makers[name]] if name in graph.makers else None
+            operand = node.input("self") if node is not None and node.target in copies else None
+            if operand is None or operand.as_tensor is None:
+                found.setdefault(name, []).append(place)
+                break
+            name = operand.as_tensor.name
+    return found
 
 
 def renamed_namesakes(program: Program, names: Iterable[str]) -> Program:

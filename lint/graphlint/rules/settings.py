@@ -56,6 +56,10 @@ Where = Literal[
     "single",  # a list of tensors that it is given has one
     "computed",  # its weight or bias depends on what the caller hands in, or on state
     "computed-dilated",  # the same, and it leaves out elements in its windows
+    "state",  # its result becomes the state of a buffer
+    "state-by-constant",  # the same, and its second operand is a number or stored
+    "state-again",  # the same, and its operand is made by a view
+    "state-fused",  # the same, and an operand is made by a convolution or a matrix product
     "cropped",  # it takes elements away by a negative padding
     "circular",  # it pads with the elements of the other end
     "unstrided",  # its windows are told no stride: they stand side by side

@@ -9,8 +9,8 @@ import msgspec
 
 from graphlint.ir.dtypes import BOOL, FLOATING, INTEGERS, MASKS, category
 from graphlint.ir.model import Argument, Graph, InputSpec, OutputSpec, Program, TensorMeta
-from graphlint.ops.info import Role
-from graphlint.ops.table import op_of
+from graphlint.ops.info import OpInfo, Role
+from graphlint.ops.table import op_of, op_table
 from graphlint.rules.base import Finding, Rule, no_fix
 from graphlint.rules.diagnostics import Fix
 from graphlint.rules.fixers import REFORM
@@ -68,8 +68,9 @@ class RefusedByTarget(Rule):
     ## Fix safety
     Safe: dependency tokens become the plain checks that they were made from, as `graphlint restore` does it. What
     writes to an index behind other dimensions does so by permuted views, a conversion becomes one that always copies,
-    `flatten` becomes `reshape`, an op is given the arguments that it leaves out, and a value that is called as a buffer
-    gets another name, for targets that take those. Nothing else has a fix.
+    `flatten` becomes `reshape`, an op is given the arguments that it leaves out, a value that is called as a buffer
+    gets another name, and what becomes state does so by an op more, for targets that take those. Nothing else has a
+    fix.
     """
 
     code = "GL601"
@@ -93,7 +94,7 @@ class RefusedByTarget(Rule):
             (view.profile.refused_inputs, _input_kinds(view.program, signature.input_specs)),
             (
                 view.profile.refused_outputs,
-                ((kind, f"an output of kind {kind}") for kind in _output_kinds(signature.output_specs, graph.outputs)),
+                ((kind, f"an output of kind {kind}") for kind in _output_kinds(signature.output_specs, graph)),
             ),
         ):
             for refused, what in ((rows[kind], what) for kind, what in (kinds if rows else ()) if kind in rows):
@@ -104,6 +105,7 @@ class RefusedByTarget(Rule):
 _BECOMES: Final[Mapping[str, str]] = {
     "indexed-first": "is written with the indexed dimensions first",
     "spelled": "is given all of its arguments",
+    "apart": "is followed by an op that computes the same",
 }
 _ROLES: Final[Mapping[str, Role]] = {"cast": "cast", "reshape": "reshape"}
 """What an op becomes in the form of that name."""
@@ -159,12 +161,31 @@ def _input_kinds(program: Program, specs: Iterable[InputSpec]) -> Iterator[tuple
                 yield "unbounded", f"a size without an upper bound, of input {name!r},"
 
 
-def _output_kinds(specs: Iterable[OutputSpec], outputs: Iterable[Argument]) -> Iterator[str]:
+def _is_reduced(graph: Graph, value: Argument) -> bool:
+    """Whether a value without dimensions comes of no input that has none either."""
+    pending, seen = [name for name in value.tensors() if name is not None], set[str]()
+    while pending:
+        name = pending.pop()
+        meta = graph.meta(name)
+        if name in seen or meta is None or meta.shape:
+            continue
+        if name not in graph.makers:
+            return False
+        seen.add(name)
+        operands = graph.nodes[graph.makers[name]].inputs
+        pending += [one for operand in operands for one in operand.arg.tensors() if one is not None]
+    return bool(seen)
+
+
+def _output_kinds(specs: Iterable[OutputSpec], graph: Graph) -> Iterator[str]:
     """The kind of each output."""
+    outputs = graph.outputs
     returned: set[str | None] = set()
     for spec, given in zip(specs, outputs, strict=True):
         if spec.user_output is None:
             yield spec.kind
+            if spec.buffer_mutation is not None and _is_reduced(graph, given):
+                yield "scalar_mutation"
         elif given.kind == "as_none":
             yield "none"
         elif not given.tensors():
@@ -358,8 +379,42 @@ def _is_of_one(site: Site) -> bool:
     return any(one is not None and len(one) == 1 for one in lists)
 
 
+def _becomes_state(view: ProgramView, site: Site) -> bool:
+    """Whether a result of the node becomes the state of a buffer."""
+    return site.scope.caller is None and not view.written_back.keys().isdisjoint(site.node.results())
+
+
+def _is_by_a_constant(view: ProgramView, site: Site) -> bool:
+    """Whether the node's second operand is a number, or stored in the artifact."""
+    return not _depends_on_calls(view, site, ("other",))
+
+
+def _follows(site: Site, op: Callable[[OpInfo], bool]) -> bool:
+    """Whether an operand of the node is made by such an op."""
+    graph = site.scope.graph
+    names = (name for operand in site.node.inputs for name in operand.arg.tensors() if name in graph.makers)
+    made = (op_table().lookup(graph.nodes[graph.makers[name]].target) for name in names if name is not None)
+    return any(one is not None and op(one) for one in made)
+
+
+def _is_fused(view: ProgramView, site: Site) -> bool:
+    """Whether the node computes with a product and a constant, or with a product alone."""
+    varies = [_depends_on_calls(view, site, (name,)) for name in ("self", "other")]
+    return not all(varies) and _follows(site, _is_product)
+
+
+def _is_product(op: OpInfo) -> bool:
+    """Whether it is a convolution or a matrix product."""
+    return any(word in op.packet for word in ("conv", "linear", "mm", "matmul"))
+
+
 def _is_computed(view: ProgramView, site: Site) -> bool:
     """Whether the node's weight or bias comes of what the caller hands in, or of what the program writes."""
+    return _depends_on_calls(view, site, ("weight", "bias"))
+
+
+def _depends_on_calls(view: ProgramView, site: Site, operands: Iterable[str]) -> bool:
+    """Whether some of a node's operands come of what the caller hands in, or of what the program writes."""
     graph = view.program.graph
     specs = view.program.graph_module.signature.input_specs
     written = {storage.value for storage in view.written_inputs}
@@ -369,8 +424,8 @@ def _is_computed(view: ProgramView, site: Site) -> bool:
         for name in one.names()
         if spec.user_input is not None or name in written
     }
-    operands = (site.node.input(name) for name in ("weight", "bias"))
-    pending = [name for one in operands if one is not None for name in one.tensors() if name is not None]
+    given_here = (site.node.input(name) for name in operands)
+    pending = [name for one in given_here if one is not None for name in one.tensors() if name is not None]
     seen: set[str] = set()
     while pending:
         name = pending.pop()
@@ -476,6 +531,10 @@ _MET: Final[Mapping[Where, Callable[[Site], bool]]] = {
 _OF_PROGRAMS: Final[Mapping[Where, Callable[[ProgramView, Site], bool]]] = {
     "returned": _comes_to_be_returned,
     "computed": _is_computed,
+    "state": _becomes_state,
+    "state-by-constant": lambda view, site: _becomes_state(view, site) and _is_by_a_constant(view, site),
+    "state-again": lambda view, site: _becomes_state(view, site) and _follows(site, lambda op: bool(op.view)),
+    "state-fused": lambda view, site: _becomes_state(view, site) and _is_fused(view, site),
     "computed-dilated": lambda view, site: _is_dilated(site) and _is_computed(view, site),
 }
 """The same, where it takes the whole program to say."""

@@ -148,6 +148,13 @@ class ProgramView(Analysis):
         return False
 
     @cached_property
+    def written_back(self) -> dict[str, list[int]]:
+        """What becomes the state of buffers, each with its places among the outputs."""
+        from graphlint.passes.forms import written_back
+
+        return written_back(self.program)
+
+    @cached_property
     def namesakes(self) -> frozenset[str]:
         """The values that a target takes for state, for they are called so."""
         if "namesake" not in self.profile.refused_outputs:

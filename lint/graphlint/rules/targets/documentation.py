@@ -60,6 +60,10 @@ _WHERE: Final = {
     "single": " where it is given one tensor",
     "computed": " where its weight or bias is not stored in the artifact",
     "computed-dilated": " where its weight is not stored in the artifact, and it is dilated",
+    "state": " where its result becomes the state of a buffer",
+    "state-by-constant": " where its result becomes the state of a buffer, and its second operand is constant",
+    "state-again": " where its result becomes the state of a buffer, and its operand is made by a view",
+    "state-fused": " where its result becomes the state of a buffer, and an operand is made by a matrix product",
     "cropped": " where the padding is negative",
     "circular": " where it pads circularly",
     "unstrided": " where it is given no stride",
@@ -72,6 +76,7 @@ _WHERE: Final = {
 _FORMS: Final = {
     "indexed-first": "; `--fix` writes with the indexed dimensions first, by permuted views",
     "cast": f"; `--fix` makes it `{op_of('cast').name}`",
+    "apart": f"; `--fix` puts `{op_of('greater').name}` in between",
     "spelled": "; `--fix` gives it all of its arguments",
     "reshape": f"; `--fix` makes it `{op_of('reshape').name}`",
 }

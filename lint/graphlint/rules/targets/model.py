@@ -44,11 +44,18 @@ spell it; a ``number``. A tensor with a size that may be another one is ``symbol
 no upper bound.
 """
 OutputKind = Literal[
-    "buffer_mutation", "parameter_mutation", "user_input_mutation", "namesake", "number", "none", "repeated"
+    "buffer_mutation",
+    "parameter_mutation",
+    "user_input_mutation",
+    "namesake",
+    "scalar_mutation",
+    "number",
+    "none",
+    "repeated",
 ]
-"""As the signature's output specs spell them; a buffer that is written back, and is called as another value
-(``namesake``); and among what is returned a ``number``, ``none`` (None), and a tensor that is returned before
-(``repeated``).
+"""As the signature's output specs spell them. A buffer that is written back, and is called as another value, is a
+``namesake``; one that has no dimensions, and becomes what is computed of tensors that have some, a ``scalar_mutation``.
+Among what is returned, a ``number``, ``none`` (None), and a tensor that is returned before (``repeated``).
 """
 
 
