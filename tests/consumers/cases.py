@@ -50,6 +50,10 @@ OWN = (
     "sorted",
     "several_dtypes",
     "running_count",
+    "namesake_of_state",
+    "rolling_buffer",
+    "arguments_left_out",
+    "narrow_index",
 )
 """The models below, by the names of their functions."""
 FIXED = {"dependency_tokens": "two_async_asserts", "mutation_outputs": "key_value_cache"}
@@ -353,6 +357,42 @@ def export(folder: Path) -> None:
         def forward(self, x):
             return (x > 0).cumsum(0)
 
+    class NamesakeOfState(nn.Module):
+        """A value that is called as the buffer that it updates."""
+
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("mean", torch.zeros(4))
+
+        def forward(self, x):
+            self.mean.mul_(0.5).add_(x.mean(0) * 0.5)
+            return x - self.mean
+
+    class RollingBuffer(nn.Module):
+        """The last rows, of which the latest comes first; and state that becomes a quotient."""
+
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("rows", torch.zeros(3, 4))
+            self.register_buffer("quotient", torch.zeros(3, 4))
+
+        def forward(self, x):
+            self.rows.copy_(torch.roll(self.rows + x, 1, 0))
+            self.quotient.copy_((self.quotient + x) / 2)
+            return self.rows + self.quotient
+
+    class ArgumentsLeftOut(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.RMSNorm(8)
+
+        def forward(self, x):
+            return nn.functional.max_pool2d(x, 2), self.norm(x), nn.functional.cosine_similarity(x, x + 1)
+
+    class NarrowIndex(nn.Module):
+        def forward(self, x, at):
+            return x[at]
+
     number = torch.tensor(3)
     cached = (torch.randn(2, 4), torch.tensor([0, 1]))
     shared = torch.zeros(6)
@@ -389,6 +429,10 @@ def export(folder: Path) -> None:
         "sorted": (Sorted(), row),
         "several_dtypes": (SeveralDtypes(), (torch.randn(4), torch.arange(4))),
         "running_count": (RunningCount(), row),
+        "namesake_of_state": (NamesakeOfState(), row),
+        "rolling_buffer": (RollingBuffer(), row),
+        "arguments_left_out": (ArgumentsLeftOut(), (torch.randn(2, 3, 8, 8),)),
+        "narrow_index": (NarrowIndex(), (torch.randn(4, 3), torch.tensor([1, 3], dtype=torch.int32))),
     }
     sizes = {"unbounded_size": ({0: torch.export.Dim.DYNAMIC},)}
     assert tuple(models) == OWN

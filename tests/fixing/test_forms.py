@@ -278,6 +278,46 @@ def test_state_without_dimensions_comes_of_the_old_one(tmp_path, function, refus
     ] * refused
 
 
+class Several(torch.nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        for name in ("first", "second", "third"):
+            self.register_buffer(name, torch.zeros(4))
+        self.function = function
+
+    def forward(self, x):
+        y = x + 1
+        self.function(self, x)
+        return y
+
+
+SEVERAL = {
+    "in-order": (lambda m, x: (m.first.add_(x), m.second.sub_(x)), True),
+    "in-reverse": (lambda m, x: (m.third.add_(x), m.first.sub_(x)), False),
+    "one": (lambda m, x: m.second.add_(x), False),
+    "alike": (lambda m, x: (m.first.copy_(x * 2), m.second.copy_(m.first)), True),
+    "anew": (lambda m, x: (m.first.copy_(x.roll(1, 0)), m.second.copy_(x / 2)), True),
+}
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_the_first_state_is_made_last(tmp_path, name):
+    function, last = SEVERAL[name]
+    path = tmp_path / "model.pt2"
+    args = (torch.randn(4),)
+    program = torch.export.export(Several(function), args)
+    torch.export.save(program, path)
+    result = graphlint.fix(path, target="coreml", isolated=True, verify=True)
+    assert result.error is None
+    said = [one.fix.message for one in result.fixed if one.code == "GL601"]
+    assert said.count("is followed by an op that makes the first state") == last
+    assert [one.code for one in result.diagnostics if one.code == "GL601"] == []
+    again = torch.export.load(path)
+    assert judge.compare(program, again, [(args, {}), (args, {})]) == ["", ""]
+    first, final = next(iter(again.graph_signature.buffers_to_mutate)), list(again.graph.nodes)[-2]
+    assert (final.name == first) == (last or name == "in-reverse" or name == "one")
+
+
 class Mean(torch.nn.Module):
     def __init__(self):
         super().__init__()

@@ -71,7 +71,7 @@ def test_the_strictest_of_several_counts():
     assert both.actions["GL102"].fix == "refuse"
     assert both.actions["GL102"].target == "coreml"
     assert [target for target, _ in both.refused_op("aten._make_dep_token.default").rows] == ["inductor", "coreml"]
-    assert both.refused_op("aten.add.Tensor") is None
+    assert both.refused_op("aten.relu.default") is None
     assert both.aten_label
     assert [one.target for one in both.losses["checks"]] == ["coreml"]
     assert [one.target for one in both.losses["state"]] == ["inductor"]
@@ -336,6 +336,76 @@ def test_integers_that_come_to_be_among_the_outputs(lint_text, nodes, refused):
 def test_where_tvm_refuses_an_op(lint_text, nodes, refused):
     inputs = "%x: f32[4], %n: i64[4], %m: b8[4], %z: f32[], %q: f32[1, 2, 3, 4], %w: f32[2]"
     found = lint_text(f"graph({inputs}):\n  {nodes}\n  return %y\n", profile=profile_of(["tvm"]))
+    assert [one.code for one in found if one.code == "GL601"] == ["GL601"] * refused
+
+
+@pytest.mark.parametrize(
+    ("nodes", "refused"),
+    [
+        ("%y: f32[4] = aten.relu.default(%x)", False),
+        ("%y: f32[4] = aten.where.ScalarOther(%m, %x, 0.0)", True),
+        ("%y: f32[4] = mylib.gelu.default(%x)", True),
+        ("%y: f32[4] = aten.of_a_later_torch.default(%x)", True),
+        ("%y: f32[4] = aten.relu_.default(%x)", False),
+        ("%y: f32[4] = aten.roll.default(%x, [1])", True),
+        ("%y: f32[4] = aten.roll.default(%x, [1], [0])", False),
+        ("%y: f32[3] = aten.matmul.default(%u, %x)", True),
+        ("%y: f32[4] = aten.matmul.default(%v, %u)", False),
+        ("[%y: f32[4]] = aten.meshgrid.indexing([%x])", True),
+        ('[%y: f32[4, 4], %w: f32[4, 4]] = aten.meshgrid.indexing([%x, %x], indexing="ij")', False),
+        ("%y: f32[3, 4] = aten.layer_norm.default(%u, [4], %b_w)", False),
+        ("%y: f32[3, 4] = aten.layer_norm.default(%u, [4], %x)", True),
+        ("%h: f32[4] = aten.mul.Tensor(%b_w, 2)\n  %y: f32[3, 4] = aten.layer_norm.default(%u, [4], %h)", False),
+        ("%h: f32[4] = aten.mul.Tensor(%b_w, %x)\n  %y: f32[3, 4] = aten.layer_norm.default(%u, [4], %h)", True),
+        ("%y: f32[6] = aten.pad.default(%x, [1, 1])", False),
+        ("%y: f32[4] = aten.pad.default(%x, [1, -1])", True),
+        ('%y: f32[3, 6] = aten.pad.default(%u, [1, 1], "circular")', True),
+        ('%y: f32[3, 6] = aten.pad.default(%u, [1, 1], "reflect")', False),
+        ("%y: f32[1, 2, 2, 2] = aten.max_pool2d.default(%q, [2, 2])", True),
+        ("%y: f32[1, 2, 2, 2] = aten.max_pool2d.default(%q, [2, 2], [2, 2])", False),
+        ("%y: f32[1, 2, 2, 2] = aten.max_pool2d.default(%q, [2, 2], [2, 2], [0, 0], [2, 2])", True),
+        ("%y: f32[1, 1, 4, 4] = aten.col2im.default(%s, [4, 4], [2, 2], [1, 1], [0, 0], [2, 2])", False),
+        ("%y: f32[1, 1, 4, 4] = aten.col2im.default(%s, [4, 4], [2, 2], [1, 1], [0, 0], [1, 1])", True),
+        ("%y: f32[1, 2, 5, 6] = aten.conv2d.default(%q, %k)", False),
+        ("%y: f32[2, 5, 6] = aten.conv2d.default(%c, %k)", True),
+        ("%y: f32[1, 2, 5, 6] = aten.conv2d.default(%q, %k, None, [1, 1], [0, 0], [2, 2])", True),
+        ("%y: f32[1, 2, 5, 6] = aten.conv_transpose2d.input(%q, %k, None, [2, 2], [1, 1], [1, 1])", False),
+        ("%y: f32[1, 2, 5, 6] = aten.conv_transpose2d.input(%q, %k, None, [2, 2], [0, 0], [1, 1])", True),
+        ("%y: f32[1, 2, 3, 4] = aten.scaled_dot_product_attention.default(%q, %q, %q)", False),
+        ("%y: f32[1, 2, 3, 4] = aten.scaled_dot_product_attention.default(%q, %q, %q, enable_gqa=True)", True),
+    ],
+)
+def test_where_coreml_refuses_an_op(lint_text, nodes, refused):
+    inputs = (
+        '%b_w: f32[4] = buffer "w", %x: f32[4], %m: b8[4], %u: f32[3, 4], %v: f32[3], %q: f32[1, 2, 3, 4], '
+        "%c: f32[2, 3, 4], %k: f32[2, 2, 3, 3], %s: f32[1, 4, 4]"
+    )
+    found = lint_text(f"graph({inputs}):\n  {nodes}\n  return %y\n", profile=profile_of(["coreml"]))
+    assert [one.code for one in found if one.code == "GL601"] == ["GL601"] * refused
+
+
+@pytest.mark.parametrize(
+    ("target", "nodes", "refused"),
+    [
+        ("onnx", "%y: f32[2] = aten.index.Tensor(%x, [%i])", True),
+        ("onnx", "%y: f32[2] = aten.index.Tensor(%x, [%l])", False),
+        ("onnx", "%y: f32[2] = aten.index.Tensor(%x, [%m])", False),
+        ("onnx", "%y: f32[4] = aten.index_put.default(%x, [%i], %x)", True),
+        ("iree", "%y: f32[2] = aten.index.Tensor(%x, [%i])", True),
+        ("iree", "%y: f32[4] = aten.index_put.default(%x, [%i], %x)", True),
+        ("iree", "%y: f32[4] = aten.index_put.default(%x, [%l], %x)", False),
+        ("onnx", "%y: f32[9] = aten.histc.default(%x, 9)", True),
+        ("onnx", "%y: f32[9] = aten.histc.default(%x, 9, 0, 1)", False),
+        ("executorch", "%y: f32[3] = aten.pad.default(%x, [0, -1])", True),
+        ("executorch", "%y: f32[5] = aten.constant_pad_nd.default(%x, [0, 1])", False),
+        ("executorch", "%y: i64[2] = aten.__lshift__.Scalar(%l, 1)", True),
+        ("executorch", "%y: f32[4] = aten.remainder.Scalar_Tensor(3, %x)", True),
+        ("executorch", "%y: f32[4] = aten.remainder.Scalar(%x, 3)", False),
+    ],
+)
+def test_where_onnx_executorch_and_iree_refuse_an_op(lint_text, target, nodes, refused):
+    inputs = "%x: f32[4], %m: b8[4], %i: i32[2], %l: i64[2]"
+    found = lint_text(f"graph({inputs}):\n  {nodes}\n  return %y\n", profile=profile_of([target]))
     assert [one.code for one in found if one.code == "GL601"] == ["GL601"] * refused
 
 

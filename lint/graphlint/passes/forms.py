@@ -15,7 +15,7 @@ A conversion (``to``) that may return its operand is one that always copies. An 
 leaves out, as its schema has them. What changes the shape in words of its own
 (``flatten``) is a ``reshape`` to the sizes that are recorded. A value that is called as a buffer that is written back
 has another name. What becomes state by an op that a consumer makes anew on the way does so by an op more, which returns
-the greater of a value and itself.
+the greater of a value and itself; so does the first state where another one is made last.
 """
 
 import re
@@ -105,20 +105,42 @@ def with_forms(program: Program, sites: Iterable[tuple[Site, Form]]) -> Program:
     """The program with the nodes at some sites in another form, each of which has no obstacle."""
     dialect, edit = Dialect.of(program.graph), GraphEdit(program.graph)
     forms = {id(site.node): form for site, form in sites}
+    specs = list(program.graph_module.signature.output_specs)
+    becoming = written_back(program) if "apart" in forms.values() else {}
     for node in program.graph.nodes:
         form = forms.get(id(node), "")
         if form == "indexed-first":
             _indexed_first(edit, node, dialect)
         else:
             edit.nodes.append(_MADE[form](program.graph, node, dialect) if form in _MADE else node)
-    specs = list(program.graph_module.signature.output_specs)
-    for name, places in written_back(program).items() if "apart" in forms.values() else ():
-        maker = program.graph.nodes[program.graph.makers[name]] if name in program.graph.makers else None
-        if maker is None or forms.get(id(maker)) != "apart":
-            continue
-        for place in places:
-            edit.outputs[place] = _apart(edit, maker, edit.outputs[place], dialect)
-            specs[place] = respecified(specs[place], edit.outputs[place])
+        for name in node.results() if form == "apart" else ():
+            for place in becoming.get(name, ()):
+                edit.outputs[place] = _apart(edit, node, tensor(name), dialect)
+                specs[place] = respecified(specs[place], edit.outputs[place])
+    signature = msgspec.structs.replace(program.graph_module.signature, output_specs=specs)
+    return with_graph(program, edit.finish(), signature=signature)
+
+
+def made_last(program: Program) -> Node | None:
+    """The last node, where its result becomes the state of a buffer other than the first one; else None."""
+    becoming = written_back(program)
+    copies = {op_of(role).target for role in ("copy", "alias", "detach")}
+    last = next((node for node in reversed(program.graph.nodes) if node.target not in copies and node.results()), None)
+    places = [place for name in last.results() for place in becoming.get(name, ())] if last is not None else []
+    first = min((place for others in becoming.values() for place in others), default=None)
+    return last if places and places != [first] else None
+
+
+def with_first_state_last(program: Program) -> Program:
+    """The program with what becomes the first state made by the last node, an op more."""
+    edit, places = GraphEdit(program.graph), [place for others in written_back(program).values() for place in others]
+    edit.nodes += program.graph.nodes
+    specs, place = list(program.graph_module.signature.output_specs), min(places)
+    value = edit.outputs[place]
+    made = program.graph.makers.get(value.tensors()[0] or "")
+    origin = program.graph.nodes[made if made is not None else -1]
+    edit.outputs[place] = _apart(edit, origin, value, Dialect.of(program.graph))
+    specs[place] = respecified(specs[place], edit.outputs[place])
     signature = msgspec.structs.replace(program.graph_module.signature, output_specs=specs)
     return with_graph(program, edit.finish(), signature=signature)
 

@@ -73,16 +73,18 @@ def _restore(view: ProgramView, sites: Sequence[Site]) -> Made:
 
 
 def _reform(view: ProgramView, sites: Sequence[Site]) -> Made:
-    from graphlint.passes.forms import renamed_namesakes, with_forms
+    from graphlint.passes.forms import renamed_namesakes, with_first_state_last, with_forms
     from graphlint.rules.target_refusals import refused_at
 
     said = ((site, refused_at(view, site)) for site in sites)
     forms = [(site, refused.form) for site, refused in said if refused is not None and refused.form]
     named = {site: view.namesakes_at(site) for site in sites}
-    changed = [*(site for site, _ in forms), *(site for site, names in named.items() if names)]
+    last = [site for site in sites if site.node is view.made_last]
+    changed = [*(site for site, _ in forms), *(site for site, names in named.items() if names), *last]
     if not changed:
         return _restore(view, sites)
     program = renamed_namesakes(with_forms(view.program, forms), chain.from_iterable(named.values()))
+    program = with_first_state_last(program) if last else program
     return Made(program, frozenset(site.position for site in changed))
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from graphlint.ir.dtypes import BOOL, FLOATING, INTEGERS, MASKS, category
+from graphlint.ir.dtypes import BOOL, FLOATING, INT64, INTEGERS, MASKS, category
 from graphlint.ir.model import Argument, Graph, InputSpec, OutputSpec, Program, TensorMeta
 from graphlint.ops.info import OpInfo, Role
 from graphlint.ops.table import op_of, op_table
@@ -89,6 +89,12 @@ class RefusedByTarget(Rule):
                 otherwise = "use another op in the model" if fix.message == _NO_FORM else ""
                 yield Finding(message, fix, site, advice=refused.advice or otherwise)
         yield from _namesakes(view)
+        for site in view.sites if view.made_last is not None else ():
+            if site.node is view.made_last:
+                refused = view.profile.refused_outputs["state_made_last"]
+                message = f"{site.name} makes state last of all: {', '.join(refused.targets)} refuses that"
+                fix = Fix("safe", "is followed by an op that makes the first state")
+                yield Finding(f"{message}: {refused.because}", fix, site, advice=refused.advice)
         graph, signature = view.program.graph, view.program.graph_module.signature
         for rows, kinds in (
             (view.profile.refused_inputs, _input_kinds(view.program, signature.input_specs)),
@@ -471,6 +477,13 @@ def _is_grouped(site: Site) -> bool:
     return grouped is not None and grouped.as_bool is True
 
 
+def _has_narrow_indices(site: Site) -> bool:
+    """Whether the node is given indices that are neither of int64 nor masks."""
+    indices = site.node.input("indices")
+    metas = [site.scope.graph.meta(name) for name in indices.tensors() if name is not None] if indices else []
+    return any(meta.dtype in INTEGERS and meta.dtype not in (INT64, *MASKS) for meta in metas if meta is not None)
+
+
 def _adds(site: Site) -> bool:
     """Whether what is written to an index is added to what stands there."""
     accumulate = site.node.input("accumulate")
@@ -526,6 +539,7 @@ _MET: Final[Mapping[Where, Callable[[Site], bool]]] = {
     "output-padded": lambda site: any(_numbers(site, "output_padding")),
     "only-output-padded": lambda site: any(_numbers(site, "output_padding")) and not any(_numbers(site, "padding")),
     "grouped": _is_grouped,
+    "narrow": _has_narrow_indices,
 }
 """Whether a node is one of those that are refused."""
 _OF_PROGRAMS: Final[Mapping[Where, Callable[[ProgramView, Site], bool]]] = {

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from graphlint.ir.document import Document
+from graphlint.ir.model import Node
 from graphlint.ops.info import OpInfo
 from graphlint.ops.table import OpTable, op_table, version_of
 from graphlint.rules.settings import RefusedOp, Settings
@@ -163,6 +164,15 @@ class ProgramView(Analysis):
 
         return namesakes(self.program)
 
+    @cached_property
+    def made_last(self) -> Node | None:
+        """The last node, where a target fails on what it makes, for that becomes state, and not the first one."""
+        if "state_made_last" not in self.profile.refused_outputs:
+            return None
+        from graphlint.passes.forms import made_last
+
+        return made_last(self.program)
+
     def namesakes_at(self, site: Site) -> frozenset[str]:
         """Those that a node makes."""
         return self.namesakes.intersection(site.node.results()) if site.scope.caller is None else frozenset()
@@ -174,7 +184,8 @@ class ProgramView(Analysis):
         return self._refused[op]
 
     def _left_out(self, op: OpInfo) -> bool:
-        return not self.namesakes and super()._left_out(op) and self.refused(op.name) is None
+        named = self.namesakes or self.made_last is not None  # whatever their ops
+        return not named and super()._left_out(op) and self.refused(op.name) is None
 
 
 def ops_for(settings: Settings, version: str | None = None) -> OpTable:

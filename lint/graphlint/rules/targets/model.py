@@ -49,13 +49,15 @@ OutputKind = Literal[
     "user_input_mutation",
     "namesake",
     "scalar_mutation",
+    "state_made_last",
     "number",
     "none",
     "repeated",
 ]
 """As the signature's output specs spell them. A buffer that is written back, and is called as another value, is a
 ``namesake``; one that has no dimensions, and becomes what is computed of tensors that have some, a ``scalar_mutation``.
-Among what is returned, a ``number``, ``none`` (None), and a tensor that is returned before (``repeated``).
+The last node's result becomes the state of a buffer other than the first: ``state_made_last``. Among what is returned,
+a ``number``, ``none`` (None), and a tensor that is returned before (``repeated``).
 """
 
 
