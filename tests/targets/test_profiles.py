@@ -394,6 +394,10 @@ def test_where_coreml_refuses_an_op(lint_text, nodes, refused):
         ("iree", "%y: f32[2] = aten.index.Tensor(%x, [%i])", True),
         ("iree", "%y: f32[4] = aten.index_put.default(%x, [%i], %x)", True),
         ("iree", "%y: f32[4] = aten.index_put.default(%x, [%l], %x)", False),
+        ("openvino", "%y: f32[1, 1, 1] = aten.conv1d.default(%z, %z)", True),
+        ("openvino", "%y: f32[1, 1, 1] = aten.conv1d.default(%z, %b_k)", False),
+        ("openvino", "%y: i64[2] = aten.bitwise_or.Scalar(%l, 1)", True),
+        ("openvino", "%y: i64[2] = aten.bitwise_or.Tensor(%l, %l)", False),
         ("onnx", "%y: f32[9] = aten.histc.default(%x, 9)", True),
         ("onnx", "%y: f32[9] = aten.histc.default(%x, 9, 0, 1)", False),
         ("executorch", "%y: f32[3] = aten.pad.default(%x, [0, -1])", True),
@@ -403,8 +407,8 @@ def test_where_coreml_refuses_an_op(lint_text, nodes, refused):
         ("executorch", "%y: f32[4] = aten.remainder.Scalar(%x, 3)", False),
     ],
 )
-def test_where_onnx_executorch_and_iree_refuse_an_op(lint_text, target, nodes, refused):
-    inputs = "%x: f32[4], %m: b8[4], %i: i32[2], %l: i64[2]"
+def test_where_other_targets_refuse_an_op(lint_text, target, nodes, refused):
+    inputs = '%b_k: f32[1, 1, 3] = buffer "k", %x: f32[4], %m: b8[4], %i: i32[2], %l: i64[2], %z: f32[1, 1, 3]'
     found = lint_text(f"graph({inputs}):\n  {nodes}\n  return %y\n", profile=profile_of([target]))
     assert [one.code for one in found if one.code == "GL601"] == ["GL601"] * refused
 
@@ -499,8 +503,7 @@ def test_a_dtype_that_is_refused_of_some_tensors_only(lint_text, target, of, dty
         ("openvino", "%y: i64[4] = aten.cumsum.default(%i, 0)", False),
         ("openvino", "%y: b8[4] = aten.isnan.default(%i)", True),
         ("openvino", "%y: b8[4] = aten.isnan.default(%x)", False),
-        ("openvino", "%y: f32[4] = aten.index_add.default(%x, 0, %i, %x, alpha=2)", True),
-        ("openvino", "%y: f32[4] = aten.index_add.default(%x, 0, %i, %x, alpha=1)", False),
+        ("openvino", "%y: f32[4] = aten.index_add.default(%x, 0, %i, %x, alpha=1)", True),
         ("onnx", "%y: f32[4] = aten.erfinv.default(%x)", True),
         ("onnx", "%y: f32[4] = aten.divide.Scalar(%i, 2.5)", True),
         ("onnx", "%y: f32[4] = aten.divide.Scalar(%x, 2.5)", False),

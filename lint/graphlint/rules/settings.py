@@ -62,6 +62,7 @@ Where = Literal[
     "state-again",  # the same, and its operand is made by a view
     "state-fused",  # the same, and an operand is made by a convolution or a matrix product
     "cropped",  # it takes elements away by a negative padding
+    "constant-cropped",  # the same, and what else it pads with is a number
     "circular",  # it pads with the elements of the other end
     "unstrided",  # its windows are told no stride: they stand side by side
     "dilated",  # it leaves out elements in its windows

@@ -456,8 +456,13 @@ def _crops(site: Site) -> bool:
 
 def _is_circular(site: Site) -> bool:
     """Whether the node is told to pad with what is at the other end."""
+    return _mode(site) == "circular"
+
+
+def _mode(site: Site) -> str | None:
+    """What the node is told of how to pad."""
     mode = site.node.input("mode")
-    return mode is not None and mode.as_string == "circular"
+    return mode.as_string if mode is not None else None
 
 
 def _is_dilated(site: Site) -> bool:
@@ -532,6 +537,7 @@ _MET: Final[Mapping[Where, Callable[[Site], bool]]] = {
     "by-vector": _is_by_a_vector,
     "single": _is_of_one,
     "cropped": _crops,
+    "constant-cropped": lambda site: _crops(site) and _mode(site) in (None, "constant"),
     "circular": _is_circular,
     "dilated": _is_dilated,
     "unstrided": lambda site: not _numbers(site, "stride"),

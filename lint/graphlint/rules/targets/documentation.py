@@ -66,6 +66,7 @@ _WHERE: Final = {
     "state-again": " where its result becomes the state of a buffer, and its operand is made by a view",
     "state-fused": " where its result becomes the state of a buffer, and an operand is made by a matrix product",
     "cropped": " where the padding is negative",
+    "constant-cropped": " where the padding is negative, and otherwise a number",
     "circular": " where it pads circularly",
     "unstrided": " where it is given no stride",
     "dilated": " where it is dilated",
