@@ -259,6 +259,21 @@ def test_what_is_made_anew_does_not_become_state_at_once(tmp_path, name):
     assert judge.compare(program, again, [(args, {}), (args, {}), ((other,), {})]) == ["", "", ""]
 
 
+def test_an_op_of_two_faults_is_mended_twice(tmp_path):
+    path = tmp_path / "model.pt2"
+    args = (torch.randn(4, 4),)
+    program = torch.export.export(Becomes(lambda m, x: torch.roll(m.state + x, 1)), args)
+    torch.export.save(program, path)
+    graphlint.fix(path, isolated=True)  # so that both are found at once
+    result = graphlint.fix(path, target="coreml", isolated=True, verify=True)
+    assert (result.error, result.ok) == (None, False)
+    assert [one.fix.message for one in result.fixed if one.code == "GL601"] == [
+        "is followed by an op that computes the same",
+        "is given all of its arguments",
+    ]
+    assert judge.compare(program, torch.export.load(path), [(args, {}), (args, {})]) == ["", ""]
+
+
 @pytest.mark.parametrize(
     ("function", "refused"),
     [

@@ -49,7 +49,7 @@ Where = Literal[
     "unweighted",  # it is given no weight
     "widened",  # what it makes is of another dtype than what it is given, as sums of booleans are
     "binned",  # it makes more than one element of each plane, as adaptive pooling may
-    "unbatched",  # what it is given has three dimensions, and no heads
+    "unbatched",  # what it is given has fewer dimensions than its weight, or than four
     "averaged",  # it combines elements to their mean
     "short",  # it leaves out arguments that have defaults
     "by-vector",  # the second tensor that it is given has one dimension

@@ -53,7 +53,7 @@ _WHERE: Final = {
     "unweighted": " where it is given no weight",
     "widened": " where its result has another dtype than its operand",
     "binned": " where it makes more than one element of each plane",
-    "unbatched": " where it is given three dimensions",
+    "unbatched": " where it is given no batch",
     "averaged": " where it is told to compute means",
     "short": " where it leaves out arguments",
     "by-vector": " where its second tensor has one dimension",
