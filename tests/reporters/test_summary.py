@@ -239,4 +239,5 @@ def test_a_fix_counts_what_a_check_finds(artifacts, tmp_path, options):
         assert found == sum(map(int, parts.values())), artifact.stem
         said.update(parts, ["more"] if after[4] else [])
     assert {"fixed", "remaining"} <= said
-    assert ("more" in said) == ("state" in options)
+    # State that is lifted is refused as an output; the casts of an autocast region make bfloat16, which ONNX refuses.
+    assert ("more" in said) == bool(options)
