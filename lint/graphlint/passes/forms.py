@@ -37,7 +37,7 @@ from graphlint.ir.edit import (
 from graphlint.ir.model import Argument, Graph, NamedArgument, Node, OptionalTensorRef, Program, SymSize, TensorMeta
 from graphlint.ops.info import Form, Role
 from graphlint.ops.schema import SchemaArgument
-from graphlint.ops.table import op_of, op_table
+from graphlint.ops.table import OpTable, op_of
 from graphlint.passes.functionalize.metas import Meta
 from graphlint.semantics.analysis import Analysis
 from graphlint.semantics.sites import Site
@@ -88,7 +88,7 @@ def spelling_obstacle(view: Analysis, site: Site) -> str | None:
     """Why an op cannot be given the arguments that it leaves out, or None."""
     if site.scope.caller is not None:
         return _NESTED
-    return None if _left_out(site.node) else "its schema is not known"
+    return None if _left_out(site.node, view.ops) else "its schema is not known"
 
 
 OBSTACLES: Final[Mapping[Form, Callable[[Analysis, Site], str | None]]] = {
@@ -101,8 +101,10 @@ OBSTACLES: Final[Mapping[Form, Callable[[Analysis, Site], str | None]]] = {
 """Why a node cannot have a form, or None."""
 
 
-def with_forms(program: Program, sites: Iterable[tuple[Site, Form]]) -> Program:
-    """The program with the nodes at some sites in another form, each of which has no obstacle."""
+def with_forms(program: Program, sites: Iterable[tuple[Site, Form]], ops: OpTable) -> Program:
+    """The program with the nodes at some sites in another form, each of which has no obstacle. ``ops`` knows the ops of
+    the torch that wrote it.
+    """
     dialect, edit = Dialect.of(program.graph), GraphEdit(program.graph)
     forms = {id(site.node): form for site, form in sites}
     specs = list(program.graph_module.signature.output_specs)
@@ -111,6 +113,8 @@ def with_forms(program: Program, sites: Iterable[tuple[Site, Form]]) -> Program:
         form = forms.get(id(node), "")
         if form == "indexed-first":
             _indexed_first(edit, node, dialect)
+        elif form == "spelled":
+            edit.nodes.append(_spelled(node, dialect, ops))
         else:
             edit.nodes.append(_MADE[form](program.graph, node, dialect) if form in _MADE else node)
         for name in node.results() if form == "apart" else ():
@@ -226,17 +230,17 @@ def _recorded_sizes(graph: Graph, node: Node) -> list[int] | None:
     return None if sizes.count(-1) > 1 or (-1 in sizes and 0 in sizes) else sizes
 
 
-def _spelled(graph: Graph, node: Node, dialect: Dialect) -> Node:
+def _spelled(node: Node, dialect: Dialect, ops: OpTable) -> Node:
     """An op with the arguments that it left out."""
-    operands = [dialect.operand(name, argument) for name, argument in _left_out(node).items()]
+    operands = [dialect.operand(name, argument) for name, argument in _left_out(node, ops).items()]
     return dialect.node(node.target, [*node.inputs, *operands], node.outputs, node.name or "", node.metadata)
 
 
-def _left_out(node: Node) -> dict[str, Argument]:
+def _left_out(node: Node, ops: OpTable) -> dict[str, Argument]:
     """The arguments that a node leaves out though they may be given by position, as its schema has them; none where
     they are not known.
     """
-    op = op_table().lookup(node.target)
+    op = ops.lookup(node.target)
     known = op.schema.arguments if op is not None and op.schema is not None else ()
     missing = [one for one in known if not one.keyword_only and node.input(one.name) is None]
     found = {one.name: argument for one in missing if (argument := _default(one)) is not None}
@@ -267,7 +271,6 @@ def _default(argument: SchemaArgument) -> Argument | None:
 _MADE: Final[Mapping[Form, Callable[[Graph, Node, Dialect], Node]]] = {
     "cast": _cast,
     "reshape": _reshaped,
-    "spelled": _spelled,
 }
 
 

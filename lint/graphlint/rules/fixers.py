@@ -83,7 +83,7 @@ def _reform(view: ProgramView, sites: Sequence[Site]) -> Made:
     changed = [*(site for site, _ in forms), *(site for site, names in named.items() if names), *last]
     if not changed:
         return _restore(view, sites)
-    program = renamed_namesakes(with_forms(view.program, forms), chain.from_iterable(named.values()))
+    program = renamed_namesakes(with_forms(view.program, forms, view.ops), chain.from_iterable(named.values()))
     program = with_first_state_last(program) if last else program
     return Made(program, frozenset(site.position for site in changed))
 
