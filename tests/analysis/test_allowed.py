@@ -41,6 +41,10 @@ class Point(NamedTuple):
 class Colour(enum.Enum):
     RED = 1
 
+    def __reduce_ex__(self, protocol):
+        """As most versions of Python do it; 3.11.0 to 3.11.3 call ``getattr``, which is no data."""
+        return type(self), (self.value,)
+
 
 class Wrapped(torch.Tensor):
     pass
