@@ -125,10 +125,15 @@ def with_forms(program: Program, sites: Iterable[tuple[Site, Form]], ops: OpTabl
     return with_graph(program, edit.finish(), signature=signature)
 
 
+def _copies() -> set[str]:
+    """The ops that a consumer takes for nothing."""
+    return {op_of(role).target for role in ("copy", "alias", "detach")}
+
+
 def made_last(program: Program) -> Node | None:
     """The last node, where its result becomes the state of a buffer other than the first one; else None."""
     becoming = written_back(program)
-    copies = {op_of(role).target for role in ("copy", "alias", "detach")}
+    copies = _copies()
     last = next((node for node in reversed(program.graph.nodes) if node.target not in copies and node.results()), None)
     places = [place for name in last.results() for place in becoming.get(name, ())] if last is not None else []
     first = min((place for others in becoming.values() for place in others), default=None)
@@ -173,7 +178,7 @@ def written_back(program: Program) -> dict[str, list[int]]:
     among the outputs.
     """
     graph, specs = program.graph, program.graph_module.signature.output_specs
-    copies = {op_of(role).target for role in ("copy", "alias", "detach")}
+    copies = _copies()
     found: dict[str, list[int]] = {}
     for place, (spec, output) in enumerate(zip(specs, graph.outputs, strict=True)):
         name = output.as_tensor.name if spec.buffer_mutation is not None and output.as_tensor is not None else None

@@ -10,7 +10,7 @@ import msgspec
 from graphlint.ir.dtypes import BOOL, FLOATING, INT64, INTEGERS, MASKS, category
 from graphlint.ir.model import Argument, Graph, InputSpec, OutputSpec, Program, TensorMeta
 from graphlint.ops.info import OpInfo, Role
-from graphlint.ops.table import op_of, op_table
+from graphlint.ops.table import op_of
 from graphlint.rules.base import Finding, Rule, no_fix
 from graphlint.rules.diagnostics import Fix
 from graphlint.rules.fixers import REFORM
@@ -352,7 +352,9 @@ def _is_binned(site: Site) -> bool:
 
 
 def _is_unbatched(site: Site) -> bool:
-    """Whether the first tensor that the node is given has less dimensions than its weight, three where it has none."""
+    """Whether the first tensor that the node is given has fewer dimensions than its weight; than four
+    where it has none.
+    """
     weight = site.node.input("weight")
     filters = next((site.scope.graph.meta(name) for name in weight.tensors() if name), None) if weight else None
     rank = 4 if filters is None else len(filters.shape)
@@ -395,23 +397,23 @@ def _is_by_a_constant(view: ProgramView, site: Site) -> bool:
     return not _depends_on_calls(view, site, ("other",))
 
 
-def _follows(site: Site, op: Callable[[OpInfo], bool]) -> bool:
+def _follows(view: ProgramView, site: Site, op: Callable[[OpInfo], bool]) -> bool:
     """Whether an operand of the node is made by such an op."""
     graph = site.scope.graph
     names = (name for operand in site.node.inputs for name in operand.arg.tensors() if name in graph.makers)
-    made = (op_table().lookup(graph.nodes[graph.makers[name]].target) for name in names if name is not None)
+    made = (view.ops.lookup(graph.nodes[graph.makers[name]].target) for name in names if name is not None)
     return any(one is not None and op(one) for one in made)
 
 
 def _is_fused(view: ProgramView, site: Site) -> bool:
     """Whether the node computes with a product and a constant, or with a product alone."""
     varies = [_depends_on_calls(view, site, (name,)) for name in ("self", "other")]
-    return not all(varies) and _follows(site, _is_product)
+    return not all(varies) and _follows(view, site, _is_product)
 
 
 def _is_product(op: OpInfo) -> bool:
     """Whether it is a convolution or a matrix product."""
-    return any(word in op.packet for word in ("conv", "linear", "mm", "matmul"))
+    return "lowered" in op.autocast.values()  # what autocast computes in half precision, as measured
 
 
 def _is_computed(view: ProgramView, site: Site) -> bool:
@@ -421,27 +423,8 @@ def _is_computed(view: ProgramView, site: Site) -> bool:
 
 def _depends_on_calls(view: ProgramView, site: Site, operands: Iterable[str]) -> bool:
     """Whether some of a node's operands come of what the caller hands in, or of what the program writes."""
-    graph = view.program.graph
-    specs = view.program.graph_module.signature.input_specs
-    written = {storage.value for storage in view.written_inputs}
-    given = {
-        name
-        for spec, one in zip(specs, graph.inputs, strict=True)
-        for name in one.names()
-        if spec.user_input is not None or name in written
-    }
-    given_here = (site.node.input(name) for name in operands)
-    pending = [name for one in given_here if one is not None for name in one.tensors() if name is not None]
-    seen: set[str] = set()
-    while pending:
-        name = pending.pop()
-        if name in given:
-            return True
-        made = graph.makers.get(name) if name not in seen else None
-        seen.add(name)
-        if made is not None:
-            pending += [one for operand in graph.nodes[made].inputs for one in operand.arg.names()]
-    return False
+    given = (site.node.input(name) for name in operands)
+    return any(not view.varying.isdisjoint(one.tensors()) for one in given if one is not None)
 
 
 def _numbers(site: Site, *names: str) -> list[int]:
@@ -553,7 +536,7 @@ _OF_PROGRAMS: Final[Mapping[Where, Callable[[ProgramView, Site], bool]]] = {
     "computed": _is_computed,
     "state": _becomes_state,
     "state-by-constant": lambda view, site: _becomes_state(view, site) and _is_by_a_constant(view, site),
-    "state-again": lambda view, site: _becomes_state(view, site) and _follows(site, lambda op: bool(op.view)),
+    "state-again": lambda view, site: _becomes_state(view, site) and _follows(view, site, lambda op: bool(op.view)),
     "state-fused": lambda view, site: _becomes_state(view, site) and _is_fused(view, site),
     "computed-dilated": lambda view, site: _is_dilated(site) and _is_computed(view, site),
 }

@@ -149,6 +149,22 @@ class ProgramView(Analysis):
         return False
 
     @cached_property
+    def varying(self) -> set[str]:
+        """The values of the root graph that come of what the caller hands in, or of what the program writes."""
+        graph, specs = self.program.graph, self.program.graph_module.signature.input_specs
+        written = {storage.value for storage in self.written_inputs}
+        found = {
+            name
+            for spec, given in zip(specs, graph.inputs, strict=True)
+            for name in given.names()
+            if spec.user_input is not None or name in written
+        }
+        for node in graph.nodes:
+            if any(name in found for operand in node.inputs for name in operand.arg.names()):
+                found.update(node.results())
+        return found
+
+    @cached_property
     def written_back(self) -> dict[str, list[int]]:
         """What becomes the state of buffers, each with its places among the outputs."""
         from graphlint.passes.forms import written_back
