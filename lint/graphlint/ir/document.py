@@ -27,6 +27,10 @@ class Document:
         comes without an archive."""
         self.member = member
         """The archive member that it was read from, for messages."""
+        self.overgrown: set[str] = set()
+        """What was found to make the program too large without its writes, by the value that is its base: not tried
+        again after each fix, for it takes as long as all else.
+        """
         self._data: bytes | None = None
         self._encoded: bytes | None = None
         self._read = program
@@ -58,7 +62,7 @@ class Document:
         if program.graph_module is not self.program.graph_module:
             check_program(program)
         document = Document(program, self.payloads, self.member)
-        document._data, document._read = self._data, self._read
+        document._data, document._read, document.overgrown = self._data, self._read, self.overgrown
         return document
 
     def relabelled(self, dialect: str) -> Document:

@@ -43,6 +43,8 @@ class Change(msgspec.Struct, frozen=True, eq=False):
     """Qualified names of buffers that are gone."""
     state: tuple[Piece, ...]
     """What was state and is among the inputs and outputs now; of a restored program, the other way round."""
+    overgrown: set[str]
+    """What was found to make the program too large."""
 
     @classmethod
     def of(
@@ -52,7 +54,8 @@ class Change(msgspec.Struct, frozen=True, eq=False):
         digests = provenance.digest(before.to_bytes()), provenance.digest(data)
         record = provenance.ProgramRecord(dict(sorted(made.rules.items())), *digests, made.removed_checks)
         written = frozenset(written_buffers(made.document) - written_buffers(before))
-        return cls(entry, data, record, written, list(remaining), made.new_buffers, made.old_buffers, made.state)
+        buffers = made.new_buffers, made.old_buffers
+        return cls(entry, data, record, written, list(remaining), *buffers, made.state, made.document.overgrown)
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -95,10 +98,12 @@ def write_back(
                 if [entry.name for entry in written.programs] != [entry.name for entry in artifact.programs]:
                     raise FixValidationError("the written artifact holds other programs than the original")
                 expected = {change.entry.name: change.remaining for change in changes}
+                overgrown = {change.entry.name: change.overgrown for change in changes}
                 for entry in written.programs:
                     if entry.name in expected:
-                        view = ProgramView(read_document(written, entry), settings)
-                        found = lint_view(view, entry.name, path, settings, review)
+                        document = read_document(written, entry)
+                        document.overgrown = overgrown[entry.name]
+                        found = lint_view(ProgramView(document, settings), entry.name, path, settings, review)
                         if [one.diagnostic for one in found] != expected[entry.name]:
                             raise FixValidationError(f"program {entry.name!r} lints otherwise after it was written")
         except ArtifactError as error:

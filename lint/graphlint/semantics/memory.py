@@ -79,6 +79,10 @@ class Step(msgspec.Struct, eq=False):
     op: OpInfo
     operand: str
     """The argument that is viewed."""
+    told: bool
+    """Whether it is told among the views of a value: what shows its operand as it is is not, unless that it shares
+    memory is in doubt.
+    """
 
 
 _NO_BITS: Final[frozenset[StepKind]] = frozenset()
@@ -199,14 +203,14 @@ class Ref(msgspec.Struct, eq=False):
         for ref in self.chain():
             if len(names) == most:
                 break
-            if ref.step is not None and _is_told(ref.step.op):
+            if ref.step is not None and ref.step.told:
                 names.append(ref.step.op.name)
         names.reverse()
         return tuple(names) if most == self._views else (*self._first, LEFT_OUT, *names)
 
     def viewed(self, name: str, graph: Graph, step: Step | None, index: int, *, certain: bool) -> Ref:
         """What is a view of this one."""
-        told = step is not None and _is_told(step.op)
+        told = step is not None and step.told
         first = self._first
         if told and step is not None and len(first) < MOST_VIEWS // 2 - 1:
             first = (*first, step.op.name)
@@ -244,6 +248,8 @@ class Memory:
         self._sizes = Sizes(program)
         self._graphs: dict[int, _Binding] = {}
         self._count = 0
+        self._told: dict[str, bool] = {}
+        """Which view ops are told among the views of a value."""
         self._opaque: list[tuple[Node, Graph]] = []
         self._loops: set[int] = set()
         """Graphs of loops whose results are tensors of their own, and graphs in them."""
@@ -364,7 +370,10 @@ class Memory:
             self._opaque.append((node, graph))
         if op is None or not rules:
             return
-        steps = {rule.argument: Step(graph, node, op, rule.argument) for rule in rules}
+        told = self._told.get(op.name)
+        if told is None:
+            told = self._told[op.name] = _is_told(op)
+        steps = {rule.argument: Step(graph, node, op, rule.argument, told) for rule in rules}
         given = {argument: _given(node, argument) for argument in steps}
         number = 0
         for position, output in enumerate(node.outputs):

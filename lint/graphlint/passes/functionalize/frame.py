@@ -138,7 +138,7 @@ class Frame:
         begins. The others, most of a graph's nodes, stay as they are.
         """
         self._counted = 0
-        """How many of ``edit.nodes`` are counted."""
+        """By how many nodes the graph is known to have grown."""
         self._views: set[int] = set()
         """Indices into ``edit.nodes`` of views, which may go when nobody uses them."""
 
@@ -253,7 +253,7 @@ class Frame:
 
     def _check_growth(self, storage: Storage) -> None:
         """Note for the sake of which storage the graph has grown so far, and whether there is room for more."""
-        grown = len(self.edit.nodes) - self._counted
+        grown = len(self.edit.nodes) - len(self._visited) - self._counted
         self._counted += grown
         self.rewriter.grow(storage, grown)
 

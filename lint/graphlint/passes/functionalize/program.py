@@ -51,9 +51,10 @@ _PARAMETER_OUTPUTS: Final = (8, 14)
 _MOST_ATTEMPTS: Final = 10
 """So often a plan is made, each time without what stood in the way before."""
 _ROOM: Final = 20_000
-"""So many nodes, and as many as the program has, may stand for what is written: who writes through many views, and
-reads others in between, takes all of them again each time.
+"""So many nodes, or as many as the program has, may come to it: who writes through many views, and reads others in
+between, takes all of them again each time.
 """
+_OVERGROWN: Final = "the program would become many times as large without its writes"
 _MOST_POSITIONS: Final = 1 << 21
 """Positions of elements that are told one by one, all together: programs have few tensors that are looked at so
 closely, and a short record can have any number of elements.
@@ -83,6 +84,10 @@ def plan(
     """
     writes = list(analysis.writes)
     blocked = _obstacles(analysis, writes)
+    for write in writes:
+        for ref in write.refs:
+            if ref.storage.graph is document.program.graph and ref.storage.value in document.overgrown:
+                blocked.setdefault(ref.storage, _OVERGROWN)
     if selected is not None:
         for write in writes:
             if write.site.position not in selected:
@@ -105,6 +110,8 @@ def plan(
         except Blocked as reason:
             if active.isdisjoint(reason.reasons):
                 raise AssertionError(f"blocked for a storage that is not written: {reason}") from reason
+            if isinstance(reason, Overgrown):
+                document.overgrown.update(storage.value for storage in reason.reasons)
             blocked = {**reason.reasons, **blocked}
     reasons: dict[int, str] = {}
     fixed: set[int] = set()
@@ -151,7 +158,7 @@ class Rewriter:
         self.resized: dict[Ref, Meta] = {}
         """What ``out=`` made of tensors without elements."""
         self.dtypes = analysis.dtypes
-        self._room = _ROOM + sum(len(graph.nodes) for graph in every_graph(program.graph))
+        self._room = max(_ROOM, sum(len(graph.nodes) for graph in every_graph(program.graph)))
         self._grown: Counter[Storage] = Counter()
         self._told = 0
         """Positions of elements."""
@@ -192,7 +199,7 @@ class Rewriter:
         self._room -= nodes
         if self._room < 0:
             ((most, _),) = self._grown.most_common(1)
-            raise Overgrown([most], "the program would become many times as large without its writes")
+            raise Overgrown([most], _OVERGROWN)
 
     def are_apart(self, metas: Sequence[Meta]) -> bool:
         """Whether tensors of one storage are known to have no element in common."""
