@@ -183,6 +183,17 @@ def views_in_place_of_what_may_be_another(x, y, b):
     return v + 1, row, flat
 
 
+@refused(R(3, 4), R(4), reasons=OBJECTS.format("unsqueeze_"), state={"b": torch.zeros(4)}, fixed=2)
+def view_in_place_of_what_vmap_gave_back(x, y, b):
+    """A function that returns its rows returns the tensor that they are of; one that computes others, another."""
+    rows = torch.vmap(lambda row: row.add_(2))(b)
+    rows.unsqueeze_(0)
+    other = torch.vmap(lambda row: row.mul(2))(y)
+    other.unsqueeze_(0)
+    turned = torch.vmap(lambda row: row.add_(1), out_dims=1)(x * 1)
+    return rows + 1, other + 1, turned
+
+
 @refused(R(4, 4), R(4), reasons="out= is given a tensor of another shape, which the op resizes", fixed=1)
 def out_is_resized(x, y):
     o = torch.empty(2, 4)

@@ -136,6 +136,9 @@ class Ref(msgspec.Struct, eq=False):
         step = self.step
         if step is None or step.op.returns_self == "never":
             return False
+        if step.op.role == "unbatch":  # it gives back what `vmap` was given where a function returns its rows
+            around = self.parent.step if self.parent is not None else None
+            return around is not None and any(one.kind == "batch" for one in around.op.view)
         # Not the parent's name: a reference may have several, of tensors of several shapes (shared buffers).
         operand = step.node.input(step.operand)
         given = [] if operand is None else list(operand.tensors())
