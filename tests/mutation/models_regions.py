@@ -19,6 +19,21 @@ class _Counting(nn.Module):
         self.linear = nn.Linear(4, 4)
 
 
+@model(R(3, 4), R(5))
+class TakesViewsOfAListInARegion(_Counting):
+    """What is shown depends on another tensor of the list, which is known inside only."""
+
+    def forward(self, x, y):
+        row = self.c.view(-1)
+        whole = row.view(2, 2)
+        with torch.no_grad():
+            grid = torch.meshgrid(row, y.view(-1), indexing="ij")[0]
+            wide = torch.broadcast_tensors(row, x.view(3, 4))[0]
+        row.add_(1)
+        whole[0].mul_(2)
+        return grid.clone(), wide.clone(), whole + 1
+
+
 @model(R(3, 4))
 class ScansWhatIsWritten(_Counting):
     """Before, in and after the scan."""

@@ -987,11 +987,13 @@ def _carrying(
 
 
 def _relocatable(ref: Ref) -> bool:
-    """Whether a view can be taken outside the graph that it stands in: it depends on constants only."""
+    """Whether a view can be taken outside the graph that it stands in: of all values, it depends on the one that it
+    shows.
+    """
     step = ref.step
     if step is None or step.graph is ref.graph:
         return True
-    return all(operand.name == step.operand or not operand.arg.names() for operand in step.node.inputs)
+    return all(len(operand.arg.names()) <= (operand.name == step.operand) for operand in step.node.inputs)
 
 
 def _in_place_of(original: Node | None, node: Node) -> Node:
