@@ -137,8 +137,10 @@ class Ref(msgspec.Struct, eq=False):
         if step is None or step.op.returns_self == "never":
             return False
         if step.op.role == "unbatch":  # it gives back what `vmap` was given where a function returns its rows
-            around = self.parent.step if self.parent is not None else None
-            return around is not None and any(one.kind == "batch" for one in around.op.view)
+            while step is not None and step.op.role == "unbatch" and self.parent is not None:
+                self = self.parent
+                step = self.step
+            return step is not None and any(one.kind == "batch" for one in step.op.view)
         # Not the parent's name: a reference may have several, of tensors of several shapes (shared buffers).
         operand = step.node.input(step.operand)
         given = [] if operand is None else list(operand.tensors())
