@@ -172,10 +172,14 @@ def out_may_resize_a_constant(x, y):
     return HELD * 1, ROW * 1
 
 
-@refused(R(4), reasons="unsqueeze_ changes the sizes or strides of a tensor that the caller or the module holds")
-def view_in_place_of_a_sum_to_the_same_size(x):
-    x.sum_to_size(4).unsqueeze_(0)
-    return x + 1
+@refused(
+    R(4),
+    reasons="unsqueeze_ changes the sizes or strides of a tensor that the caller or the module holds",
+    state={"b": torch.zeros(4)},
+)
+def view_in_place_of_a_sum_to_the_same_size(x, b):
+    b.sum_to_size(4).unsqueeze_(0)
+    return x + b
 
 
 @refused(R(3, 4), R(4), reasons=OBJECTS.format("unsqueeze_"), state={"b": torch.zeros(1, 4)})
@@ -197,13 +201,13 @@ def views_in_place_of_what_may_be_another(x, y, b):
 )
 def view_in_place_of_what_vmap_gave_back(x, y, b):
     """A function that returns its rows returns the tensor that they are of; one that computes others, another."""
+    turned = torch.vmap(lambda row: row.add_(1), out_dims=1)(x * 1)
     rows = torch.vmap(lambda row: row.add_(2))(b)
     rows.unsqueeze_(0)
     elements = torch.vmap(torch.vmap(lambda element: element))(x)
     elements.t_()
     other = torch.vmap(lambda row: row.mul(2))(y)
     other.unsqueeze_(0)
-    turned = torch.vmap(lambda row: row.add_(1), out_dims=1)(x * 1)
     return rows + 1, elements + 1, other + 1, turned
 
 
