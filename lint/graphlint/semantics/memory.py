@@ -137,10 +137,11 @@ class Ref(msgspec.Struct, eq=False):
         if step is None or step.op.returns_self == "never":
             return False
         if step.op.role == "unbatch":  # it gives back what `vmap` was given where a function returns its rows
-            while step is not None and step.op.role == "unbatch" and self.parent is not None:
-                self = self.parent
-                step = self.step
-            return step is not None and any(one.kind == "batch" for one in step.op.view)
+            around: Ref | None = self
+            while around is not None and around.step is not None and around.step.op.role == "unbatch":
+                around = around.parent
+            shown = around.step.op.view if around is not None and around.step is not None else ()
+            return any(one.kind == "batch" for one in shown)
         # Not the parent's name: a reference may have several, of tensors of several shapes (shared buffers).
         operand = step.node.input(step.operand)
         given = [] if operand is None else list(operand.tensors())
