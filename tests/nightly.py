@@ -36,6 +36,7 @@ def steps(options: argparse.Namespace) -> Steps:
             *shared,
             f"{options.save}/programs",
         ],
+        "views": ["tests/mutation/grid.py", "--sample", str(options.programs), "--seed", str(options.seed)],
         "checks": ["-m", "pytest", "-q", "tests/fixing/test_random_programs.py"],
         "models": ["tests/models/compare.py", "--seed", str(options.seed), *options.models],
         "hostile": [
