@@ -373,6 +373,20 @@ def test_where_tvm_refuses_an_op(lint_text, nodes, refused):
         ("%y: f32[1, 2, 5, 6] = aten.conv_transpose2d.input(%q, %k, None, [2, 2], [0, 0], [1, 1])", True),
         ("%y: f32[1, 2, 3, 4] = aten.scaled_dot_product_attention.default(%q, %q, %q)", False),
         ("%y: f32[1, 2, 3, 4] = aten.scaled_dot_product_attention.default(%q, %q, %q, enable_gqa=True)", True),
+        ("[%y: f32[1, 2, 1, 1], %i: i64[1, 2, 1, 1]] = aten.adaptive_max_pool2d.default(%q, [1, 1])", True),
+        ("%y: f32[2, 1, 2] = aten.avg_pool2d.default(%c, [2, 2], [2, 2])", True),
+        ("%y: f32[2, 1, 2] = aten.max_pool2d.default(%c, [2, 2], [2, 2])", True),
+        ("%y: f32[2, 3, 2] = aten.avg_pool1d.default(%c, [2], [2])", False),
+        ("%y: f32[4] = aten.clamp.Tensor(%x, %b_w)", True),
+        ("%y: f32[4] = aten.clamp.Tensor(%x, %b_w, %x)", False),
+        ("%y: f32[4] = aten.clamp.Tensor(%x, %x)", False),
+        ('%y: f32[] = aten.einsum.default("i->", [%x])', True),
+        ('%y: f32[] = aten.einsum.default("i,i->", [%x, %x])', False),
+        ('%y: f32[] = aten.einsum.default("i,i", [%x, %x])', True),
+        ('%y: f32[3] = aten.einsum.default("...j,j->...", [%u, %x])', True),
+        ('%y: f32[3] = aten.einsum.default("ij,j->i", [%u, %x])', False),
+        ("%y: i64[3, 4] = aten.searchsorted.Tensor(%b_w, %u)", True),
+        ("%y: i64[4] = aten.searchsorted.Tensor(%b_w, %x)", False),
     ],
 )
 def test_where_coreml_refuses_an_op(lint_text, nodes, refused):
@@ -398,6 +412,45 @@ def test_where_coreml_refuses_an_op(lint_text, nodes, refused):
         ("openvino", "%y: f32[1, 1, 1] = aten.conv1d.default(%z, %b_k)", False),
         ("openvino", "%y: i64[2] = aten.bitwise_or.Scalar(%l, 1)", True),
         ("openvino", "%y: i64[2] = aten.bitwise_or.Tensor(%l, %l)", False),
+        ("openvino", '%y: f32[] = aten.einsum.default("i,i->", [%x, %x])', True),
+        ("openvino", '%y: f32[] = aten.einsum.default("i,j->", [%x, %x])', False),
+        ("openvino", '%y: f32[] = aten.einsum.default("i->", [%x])', False),
+        ("openvino", '%y: f32[4] = aten.einsum.default("i, i -> i", [%x, %x])', False),
+        ("openvino", '%y: f32[4] = aten.einsum.default("...ii->...i", [%d])', True),
+        ("openvino", "%y: f32[] = aten.linalg_vector_norm.default(%x)", True),
+        ("openvino", "%y: f32[] = aten.linalg_vector_norm.default(%x, 2, [0])", False),
+        ("openvino", "%y: f32[4] = aten.var.correction(%d, [0], correction=2)", True),
+        ("openvino", "%y: f32[4] = aten.var.correction(%d, [0], correction=0)", False),
+        ("openvino", "%y: f32[4] = aten.var.correction(%d, [0])", False),
+        ("openvino", "%y: f32[] = aten.var.correction(%d, correction=0)", True),
+        ("openvino", "%y: f32[1, 1, 2] = aten.avg_pool1d.default(%z, [2], [2], [1], True)", True),
+        ("openvino", "%y: f32[1, 1, 2] = aten.avg_pool1d.default(%z, [2], [2], [1], True, False)", False),
+        ("openvino", "%y: f32[1, 1, 2] = aten.avg_pool1d.default(%z, [2], [2], [0], True)", False),
+        ("openvino", "%y: f32[1, 1, 2] = aten.avg_pool1d.default(%z, [2], [2], [1])", False),
+        ("openvino", "%y: f32[1, 3] = aten.squeeze.dims(%z, [0, 2])", True),
+        ("openvino", "%y: f32[3] = aten.squeeze.dims(%z, [0, 1])", False),
+        ("openvino", "%y: f32[3] = aten.squeeze.default(%z)", True),
+        ("openvino", "%y: f32[1, 1, 3] = aten.squeeze.dim(%z, -1)", True),
+        ("openvino", "%y: f32[6] = aten.arange.start_step(0, 3, 0.5)", True),
+        ("openvino", "%y: f32[6] = aten.arange.start_step(0, 3, 0.5, dtype=torch.float32)", False),
+        ("openvino", "%y: i64[2] = aten.arange.start_step(0, 4, 2)", False),
+        ("openvino", "%y: f32[4, 4] = aten.scaled_dot_product_attention.default(%d, %d, %d)", True),
+        ("openvino", "%y: f32[4] = aten.empty_like.default(%x)", True),
+        (
+            "openvino",
+            """%h: f32[4] = aten.slice_scatter.default(%x, %l, 0, 0, 2)
+  %y: f32[4] = aten.slice_scatter.default(%h, %l, 0, 2, 4)""",
+            True,
+        ),
+        ("openvino", "%y: f32[4] = aten.slice_scatter.default(%x, %l, 0, 2, 4)", False),
+        ("openvino", "%y: i64[2] = aten.__or__.Scalar(%l, 1)", True),
+        ("openvino", "%y: i64[2] = aten.__and__.Scalar(%l, 1)", False),
+        ("executorch", "%y: f32[4] = aten.empty_like.default(%x)", True),
+        ("executorch", "%y: f32[4] = aten.empty.memory_format([4])", False),
+        ("tvm", "%y: i64[2] = aten.clamp.default(%l, 1)", True),
+        ("tvm", "%y: i64[2] = aten.clamp.default(%l, None, 5)", True),
+        ("tvm", "%y: i64[2] = aten.clamp.default(%l, 1, 5)", False),
+        ("tvm", "%y: f32[4] = aten.clamp.default(%x, 1.0)", False),
         ("onnx", "%y: f32[9] = aten.histc.default(%x, 9)", True),
         ("onnx", "%y: f32[9] = aten.histc.default(%x, 9, 0, 1)", False),
         ("executorch", "%y: f32[3] = aten.pad.default(%x, [0, -1])", True),
@@ -408,7 +461,10 @@ def test_where_coreml_refuses_an_op(lint_text, nodes, refused):
     ],
 )
 def test_where_other_targets_refuse_an_op(lint_text, target, nodes, refused):
-    inputs = '%b_k: f32[1, 1, 3] = buffer "k", %x: f32[4], %m: b8[4], %i: i32[2], %l: i64[2], %z: f32[1, 1, 3]'
+    inputs = (
+        '%b_k: f32[1, 1, 3] = buffer "k", %x: f32[4], %m: b8[4], %i: i32[2], %l: i64[2], %z: f32[1, 1, 3], '
+        "%d: f32[4, 4]"
+    )
     found = lint_text(f"graph({inputs}):\n  {nodes}\n  return %y\n", profile=profile_of([target]))
     assert [one.code for one in found if one.code == "GL601"] == ["GL601"] * refused
 
@@ -549,6 +605,12 @@ def test_complex_numbers_are_refused_as_outputs_only(lint_text):
         ("%y: f32[24] = aten.ravel.default(%x)", "becomes aten.reshape.default"),
         ("%y: f32[s0, 12] = aten.flatten.using_ints(%x, 1)", "becomes aten.reshape.default"),
         ("%y: f32[s0, s1] = aten.flatten.using_ints(%x, 1)", "the artifact does not record the sizes of its operands"),
+        ("[%y: f32[1, 3, 4], %z: f32[1, 3, 4]] = aten.chunk.default(%x, 2)", "becomes aten.split.Tensor"),
+        ("[%y: f32[2, 2, 4], %z: f32[2, 1, 4]] = aten.chunk.default(%x, 2, -2)", "becomes aten.split.Tensor"),
+        (
+            "[%y: f32[2, s0, 4]] = aten.chunk.default(%x, 2, 1)",
+            "the artifact does not record the sizes of its operands",
+        ),
         ("%y: f32[2, 3, 4] = aten.lerp.Scalar(%x, %x, 0.5)", "no other form of it is known"),
     ],
 )

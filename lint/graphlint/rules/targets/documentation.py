@@ -65,6 +65,10 @@ _WHERE: Final = {
     "state-by-constant": " where its result becomes the state of a buffer, and its second operand is constant",
     "state-again": " where its result becomes the state of a buffer, and its operand is made by a view",
     "state-fused": " where its result becomes the state of a buffer, and an operand is made by a matrix product",
+    "state-after": " where its result becomes the state of a buffer, and its operand is made by an op",
+    "state-twice": " where its result becomes the state of a buffer, and one operand is made of another",
+    "state-chained": " where its result becomes the state of a buffer, behind an op and a constant, or behind two ops",
+    "state-repeated": " where its result becomes the state of a buffer, and its operand is made by the same op",
     "cropped": " where the padding is negative",
     "constant-cropped": " where the padding is negative, and otherwise a number",
     "circular": " where it pads circularly",
@@ -74,6 +78,19 @@ _WHERE: Final = {
     "output-padded": " where it pads its result",
     "only-output-padded": " where it pads its result, and not its operand",
     "grouped": " where several queries share a key",
+    "flat": " where it is given fewer than three dimensions",
+    "ceiled": " where it pads, counts the padding, and rounds the size up",
+    "corrected": " where the correction is neither 0 nor 1",
+    "repeated": " where its operand is made by the same op",
+    "kept": " where a dimension is of another size than 1, and stays",
+    "stepped": " where the step is no integer, and no dtype is given",
+    "summed-up": " where it sums products up to one number",
+    "diagonals": " where a dimension of a tensor is named twice",
+    "unshared": " where it sums up to one number what shares no dimension, or is given a number",
+    "elliptic": " where its equation leaves out dimensions or the result",
+    "ranks": " where its first two tensors have different numbers of dimensions",
+    "bounded": " where its bounds are stored in the artifact, and of several elements",
+    "half-open": " where it is given integers and one bound",
 }
 _FORMS: Final = {
     "indexed-first": "; `--fix` writes with the indexed dimensions first, by permuted views",
@@ -81,6 +98,7 @@ _FORMS: Final = {
     "apart": f"; `--fix` puts `{op_of('greater').name}` in between",
     "spelled": "; `--fix` gives it all of its arguments",
     "reshape": f"; `--fix` makes it `{op_of('reshape').name}`",
+    "split": f"; `--fix` makes it `{op_of('split').name}`",
 }
 _INTRODUCTION: Final = """\
 # Targets
