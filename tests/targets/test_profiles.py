@@ -451,6 +451,35 @@ def test_where_coreml_refuses_an_op(lint_text, nodes, refused):
         ("tvm", "%y: i64[2] = aten.clamp.default(%l, None, 5)", True),
         ("tvm", "%y: i64[2] = aten.clamp.default(%l, 1, 5)", False),
         ("tvm", "%y: f32[4] = aten.clamp.default(%x, 1.0)", False),
+        ("iree", '%y: f32[4] = aten.einsum.default("ij->i", [%d])', True),
+        ("iree", '%y: f32[4] = aten.einsum.default("ij,j->i", [%d, %x])', False),
+        ("iree", "%y: f32[] = aten.mean.default(%l, dtype=torch.float32)", True),
+        ("iree", "%y: i64[2] = aten.pow.Tensor_Scalar(%l, 2)", True),
+        ("iree", "%y: f32[4] = aten.pow.Tensor_Scalar(%x, 2)", False),
+        ("iree", "%y: f32[4, 2] = aten.max_pool1d.default(%d, [2], [2])", True),
+        ("iree", "%y: f32[1, 1, 1] = aten.max_pool1d.default(%z, [2], [2])", False),
+        ("iree", "%y: f32[4, 3] = aten.conv1d.default(%d, %b_k)", True),
+        ("iree", '%y: f32[1, 1, 3] = aten.conv1d.padding(%z, %b_k, None, [1], "same")', False),
+        ("iree", '%y: f32[1, 1, 3] = aten.conv1d.padding(%z, %e, None, [1], "same")', True),
+        ("iree", '%y: f32[1, 1, 2] = aten.conv1d.padding(%z, %e, None, [1], "valid")', False),
+        ("iree", '%y: f32[1, 1, 3, 9] = aten.pad.default(%q, [2, 2, 1, 1], "reflect")', True),
+        ("iree", '%y: f32[1, 1, 5, 7] = aten.pad.default(%q, [1, 1, 1, 1], "reflect")', False),
+        ("iree", '%y: f32[1, 1, 6] = aten.pad.default(%z, [2, 1], "reflect")', False),
+        ("iree", "%y: f32[1, 1, 2] = aten.pad.default(%z, [0, -1])", True),
+        ("iree", "%y: f32[4, 4] = aten.select_scatter.default(%d, %x, 1, -1)", True),
+        ("iree", "%y: f32[4, 4] = aten.select_scatter.default(%d, %x, 1, 1)", False),
+        ("iree", "%y: f32[1, 1, 3] = aten.instance_norm.default(%z)", True),
+        ("iree", "%y: f32[] = aten.cross_entropy_loss.default(%d, %l)", True),
+        ("litert", '%y: f32[] = aten.einsum.default("ii->", [%d])', True),
+        ("litert", '%y: f32[4] = aten.einsum.default("ij,j->i", [%d, %x])', False),
+        ("litert", "%y: f32[4] = aten.mean.dim(%d, [1], dtype=torch.float32)", True),
+        ("litert", "%y: f32[4] = aten.mean.dim(%d, [1])", False),
+        ("litert", "%y: b8[2] = aten.ge.Scalar(%l, 0.5)", True),
+        ("litert", "%y: b8[2] = aten.ge.Scalar(%l, 1)", False),
+        ("litert", "%y: f32[1, 1, 6, 10] = aten.upsample_nearest2d.vec(%q, [6, 10], None)", False),
+        ("litert", "%y: f32[1, 1, 4, 10] = aten.upsample_nearest2d.vec(%q, [4, 10], None)", True),
+        ("litert", "%y: f32[1, 1, 1, 1] = aten.grid_sampler.default(%q, %g, 0, 2, False)", True),
+        ("litert", "%y: f32[1, 1, 1, 1] = aten.grid_sampler.default(%q, %g, 0, 1, False)", False),
         ("onnx", "%y: f32[9] = aten.histc.default(%x, 9)", True),
         ("onnx", "%y: f32[9] = aten.histc.default(%x, 9, 0, 1)", False),
         ("executorch", "%y: f32[3] = aten.pad.default(%x, [0, -1])", True),
@@ -463,7 +492,7 @@ def test_where_coreml_refuses_an_op(lint_text, nodes, refused):
 def test_where_other_targets_refuse_an_op(lint_text, target, nodes, refused):
     inputs = (
         '%b_k: f32[1, 1, 3] = buffer "k", %x: f32[4], %m: b8[4], %i: i32[2], %l: i64[2], %z: f32[1, 1, 3], '
-        "%d: f32[4, 4]"
+        "%d: f32[4, 4], %e: f32[1, 1, 2], %q: f32[1, 1, 3, 5], %g: f32[1, 1, 1, 2]"
     )
     found = lint_text(f"graph({inputs}):\n  {nodes}\n  return %y\n", profile=profile_of([target]))
     assert [one.code for one in found if one.code == "GL601"] == ["GL601"] * refused

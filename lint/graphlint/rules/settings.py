@@ -87,6 +87,11 @@ Where = Literal[
     "ranks",  # its first two tensors have different numbers of dimensions
     "bounded",  # its bounds are stored, and of several elements
     "half-open",  # it is given integers, and one bound
+    "typed",  # it is told a dtype
+    "uneven",  # what it makes is no whole multiple of what it is given, along a dimension
+    "reflected",  # it goes on with what it is given turned around, behind its borders
+    "lopsided",  # it pads planes by their own elements, differently on some sides
+    "same-even",  # it is to keep sizes, with a window of an even size
 ]
 """Where an op is refused."""
 

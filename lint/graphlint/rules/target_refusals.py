@@ -24,6 +24,8 @@ _UNBACKED: Final = re.compile(r"\bu\d+\b")
 """What export calls an integer that it knows nothing of, for data tell it."""
 
 
+_REFLECTION: Final = 2
+"""How a node is told by a number that it reflects (`GridSamplerPadding` in torch)."""
 _CHOOSING: Final = frozenset(("condition", "mask", "index", "indices", "target"))
 """What arguments are called that choose elements."""
 
@@ -532,6 +534,28 @@ def _is_stepped(site: Site) -> bool:
     return counts and not told
 
 
+def _is_uneven(site: Site) -> bool:
+    """Whether a size of the node's result is no whole multiple of that of what it is given, or is not known."""
+    made = [meta for name in site.node.results() if (meta := site.scope.graph.meta(name)) is not None]
+    pairs = [pair for old in _first_given(site) for new in made for pair in zip(old.shape, new.shape, strict=False)]
+    return any(not (isinstance(old, int) and isinstance(new, int)) or new % max(old, 1) for old, new in pairs)
+
+
+def _is_lopsided(site: Site) -> bool:
+    """Whether the node pads several dimensions by what it is given, turned around, and not equally on all sides."""
+    sides = _numbers(site, "pad", "padding")
+    return len(sides) > 2 and len(set(sides)) > 1 and _mode(site) in (None, "reflect")
+
+
+def _keeps_sizes_by_even_windows(site: Site) -> bool:
+    """Whether the node is a convolution that is to keep sizes, by a weight of an even size."""
+    padding, weight = site.node.input("padding"), site.node.input("weight")
+    if padding is None or padding.as_string != "same" or weight is None:
+        return False
+    metas = [meta for name in weight.tensors() if name and (meta := site.scope.graph.meta(name)) is not None]
+    return any(not isinstance(size, int) or size % 2 == 0 for meta in metas for size in meta.shape[2:])
+
+
 def _equation(site: Site) -> tuple[str, str]:
     """The equation that a node is given, up to its arrow and from there on."""
     equation = site.node.input("equation")
@@ -656,6 +680,11 @@ _MET: Final[Mapping[Where, Callable[[Site], bool]]] = {
     "unshared": _is_unshared,
     "elliptic": lambda site: not _equation(site)[1] or "." in _equation(site)[0],
     "ranks": _is_of_two_ranks,
+    "typed": lambda site: (dtype := site.node.input("dtype")) is not None and dtype.kind != "as_none",
+    "uneven": _is_uneven,
+    "reflected": lambda site: (mode := site.node.input("padding_mode")) is not None and mode.as_int == _REFLECTION,
+    "lopsided": _is_lopsided,
+    "same-even": _keeps_sizes_by_even_windows,
     "half-open": lambda site: _is_given_integers(site) and len(_bounds(site)) == 1,
     "narrow": _has_narrow_indices,
 }

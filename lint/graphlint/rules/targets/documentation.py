@@ -91,6 +91,11 @@ _WHERE: Final = {
     "ranks": " where its first two tensors have different numbers of dimensions",
     "bounded": " where its bounds are stored in the artifact, and of several elements",
     "half-open": " where it is given integers and one bound",
+    "typed": " where it is told a dtype",
+    "uneven": " where its result is no whole multiple of its operand",
+    "reflected": " where it reflects at the borders",
+    "lopsided": " where it reflects planes, and not equally on all sides",
+    "same-even": " where it pads to the same size, with a window of an even size",
 }
 _FORMS: Final = {
     "indexed-first": "; `--fix` writes with the indexed dimensions first, by permuted views",
