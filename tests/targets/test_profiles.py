@@ -484,6 +484,8 @@ def test_where_coreml_refuses_an_op(lint_text, nodes, refused):
         ("onnx", "%y: f32[] = aten.mean.dim(%x, [0])", False),
         ("openvino", "%y: f32[2, 2] = aten.unfold.default(%x, -1, 2, 2)", True),
         ("openvino", "%y: f32[2, 2] = aten.unfold.default(%x, 0, 2, 2)", False),
+        ("onnx", "%y: f32[] = aten.cross_entropy_loss.default(%d, %x, None, 1, -100, 0.1)", True),
+        ("onnx", "%y: f32[] = aten.cross_entropy_loss.default(%d, %x)", False),
         ("onnx", "%y: f32[9] = aten.histc.default(%x, 9)", True),
         ("onnx", "%y: f32[9] = aten.histc.default(%x, 9, 0, 1)", False),
         ("executorch", "%y: f32[3] = aten.pad.default(%x, [0, -1])", True),

@@ -88,6 +88,7 @@ Where = Literal[
     "bounded",  # its bounds are stored, and of several elements
     "half-open",  # it is given integers, and one bound
     "typed",  # it is told a dtype
+    "smoothed",  # it smooths labels
     "from-the-end",  # it counts a dimension from the end
     "uneven",  # what it makes is no whole multiple of what it is given, along a dimension
     "reflected",  # it goes on with what it is given turned around, behind its borders

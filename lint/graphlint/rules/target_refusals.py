@@ -681,6 +681,7 @@ _MET: Final[Mapping[Where, Callable[[Site], bool]]] = {
     "elliptic": lambda site: not _equation(site)[1] or "." in _equation(site)[0],
     "ranks": _is_of_two_ranks,
     "typed": lambda site: (dtype := site.node.input("dtype")) is not None and dtype.kind != "as_none",
+    "smoothed": lambda site: bool((given := site.node.input("label_smoothing")) and (given.as_float or given.as_int)),
     "from-the-end": lambda site: any((one.as_int or 0) < 0 for one in [site.node.input("dimension")] if one),
     "uneven": _is_uneven,
     "reflected": lambda site: (mode := site.node.input("padding_mode")) is not None and mode.as_int == _REFLECTION,

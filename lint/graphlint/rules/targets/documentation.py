@@ -92,6 +92,7 @@ _WHERE: Final = {
     "bounded": " where its bounds are stored in the artifact, and of several elements",
     "half-open": " where it is given integers and one bound",
     "typed": " where it is told a dtype",
+    "smoothed": " where it smooths labels",
     "from-the-end": " where it counts the dimension from the end",
     "uneven": " where its result is no whole multiple of its operand",
     "reflected": " where it reflects at the borders",
