@@ -10,7 +10,7 @@ from pathlib import Path
 from .cases import Case
 from .consumers import CONSUMERS
 from .outcomes import Judgement
-from .preparing import Prepared, prepare
+from .preparing import Prepared, prepare, prepare_here
 from .verdict import Cell
 from .worker import Job, Worker
 
@@ -31,16 +31,21 @@ class Measuring:
         fixed, fix = self._prepared(case)
         return fix, self._judge(case, fixed)
 
+    def clean(self, case: Case) -> tuple[Prepared, Judgement | None]:
+        """What comes of the fixed program where graphlint calls it clean; it is not run otherwise."""
+        fixed, fix = self._prepared(case, prepare_here)
+        return fix, self._judge(case, fixed) if fix.clean else None
+
     def both(self, case: Case) -> Cell:
         """What comes of it before and after the fix; what the fix did not change is not run twice."""
         fixed, fix = self._prepared(case)
         before = self._judge(case, case.path)
         return Cell(fix, self._judge(case, fixed) if fix.changed else before, before)
 
-    def _prepared(self, case: Case) -> tuple[Path, Prepared]:
+    def _prepared(self, case: Case, prepared: Callable[[Path, str, str], Prepared] = prepare) -> tuple[Path, Prepared]:
         fixed = self._folder / f"{case.path.stem}.{case.program}.pt2"
         shutil.copyfile(case.path, fixed)
-        return fixed, prepare(fixed, case.program, self._target)
+        return fixed, prepared(fixed, case.program, self._target)
 
     def _judge(self, case: Case, candidate: Path) -> Judgement:
         return self._worker.judge(Job(str(case.path), str(candidate), case.program, SECONDS))

@@ -126,9 +126,9 @@ def main() -> int:
             except Exception as error:  # noqa: BLE001 - no artifact, so nothing that graphlint could call clean
                 print(f"{title}: torch does not save it: {error}", flush=True)
                 continue
-            prepared, judgement = running.after(Case(title, path, "model"))
-            clean += prepared.clean
-            if prepared.clean and judgement.outcome != TAKEN:
+            _, judgement = running.clean(Case(title, path, "model"))
+            clean += judgement is not None
+            if judgement is not None and judgement.outcome != TAKEN:
                 op, _, dtype = title.rpartition("-")
                 found[judgement.outcome, dtype].append(op)
                 print(f"{title}: {judgement.describe()}; {judgement.detail}", flush=True)

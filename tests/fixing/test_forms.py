@@ -397,6 +397,62 @@ def test_what_changes_the_shape_becomes_a_reshape(tmp_path, dynamic):
     assert not [one for one in result.diagnostics if one.code == "GL601"]
 
 
+class Chunks(torch.nn.Module):
+    def forward(self, x):
+        return *x.chunk(2, 1), *(x + 1).chunk(3, -1), *(x * 2).chunk(1)
+
+
+def test_pieces_of_a_number_become_pieces_of_a_size(tmp_path):
+    path = tmp_path / "model.pt2"
+    torch.export.save(torch.export.export(Chunks(), (torch.randn(2, 7),)), path)
+    result = graphlint.fix(path, target="coreml", isolated=True, verify=True)
+    assert (result.error, [one.code for one in result.fixed]) == (None, ["GL601"] * 3)
+    assert not result.diagnostics
+    program = torch.export.load(path)
+    assert [str(node.target) for node in program.graph.nodes].count("aten.split.Tensor") == 3
+
+
+STATE = """
+graph(%b: f32[3, 4] = buffer "b", %b_w: f32[4] = buffer "w", %x: f32[3, 4], %z: f32[4, 3], %s: f32[3, 1, 4]):
+  {}
+  return buffer "b" <- %y, %x
+"""
+
+
+@pytest.mark.parametrize(
+    ("nodes", "apart"),
+    [
+        (  # GELU: three ops element by element
+            """%e: f32[3, 4] = aten.erf.default(%x)
+  %a: f32[3, 4] = aten.add.Tensor(%e, 1)
+  %y: f32[3, 4] = aten.mul.Tensor(%x, %a)""",
+            True,
+        ),
+        ("%h: f32[3, 4] = aten.mul.Tensor(%x, 0.1)\n  %y: f32[3, 4] = aten.maximum.default(%x, %h)", True),
+        ("%h: f32[3, 4] = aten.mul.Tensor(%x, 0.1)\n  %y: f32[3, 4] = aten.maximum.default(%b, %h)", False),
+        ("%h: f32[3, 4] = aten.mul.Tensor(%x, %b_w)\n  %y: f32[3, 4] = aten.add.Tensor(%h, %b_w)", True),
+        ("%h: f32[3, 4] = aten.mul.Tensor(%b, 0.9)\n  %y: f32[3, 4] = aten.add.Tensor(%h, %x)", False),
+        ("%y: f32[3, 4] = aten.add.Tensor(%b, 1)", False),
+        ("%h: f32[3, 4] = aten.sigmoid.default(%x)\n  %y: f32[3, 4] = aten.mul.Tensor(%x, %h)", False),
+        ("%h: f32[3, 4] = aten.t.default(%z)\n  %y: f32[3, 4] = aten.reshape.default(%h, [3, 4])", True),
+        ("%y: f32[3, 4] = aten.reshape.default(%s, [3, 4])", False),
+        (
+            """%h: f32[3, 2] = aten.pad.default(%x, [-1, -1])
+  %y: f32[3, 4] = aten.cat.default([%h, %h], 1)""",
+            False,
+        ),
+        (
+            """%h: f32[3, 1] = aten.slice.Tensor(%x, 1, 1, 2)
+  %y: f32[3, 4] = aten.cat.default([%h, %x], 1)""",
+            True,
+        ),
+    ],
+)
+def test_what_a_converter_makes_anew_becomes_state_by_an_op_more(nodes, apart):
+    found = [one for one in fixed_text(STATE.format(nodes)).fixed if one.node == "y" and one.code == "GL601"]
+    assert [one.fix.message for one in found] == ["is followed by an op that computes the same"] * apart
+
+
 def test_sizes_that_a_reshape_does_not_tell_stay():
     for sizes in ("s0, s1", "s0, 0"):
         text = f"graph(%x: f32[2, 3, 4]):\n  %y: f32[{sizes}] = aten.flatten.using_ints(%x, 1)\n  return %y\n"

@@ -68,6 +68,7 @@ Form = Literal[
     "indexed-first",  # writes to an index with the indexed dimensions first, by permuted views
     "cast",  # a conversion that always copies
     "reshape",  # `flatten` and the like, to the sizes that are recorded
+    "split",  # `chunk`, in pieces of the size that is recorded
     "spelled",  # all of its arguments are given
     "apart",  # another op stands between it and the state that its result becomes
 ]
@@ -164,6 +165,7 @@ Role = Literal[
     "fill",  # a tensor like another, full of a number
     "repeat",
     "mean",
+    "split",  # a dimension, in pieces of a size
     "greater",  # of two tensors, element by element
     "alias",
     "detach",

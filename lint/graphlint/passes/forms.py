@@ -11,11 +11,11 @@ first and no index is left out.
                                                                  %put = aten.index_put.default(%permute, [%at], %values)
                                                                  %new = aten.permute.default(%put, [1, 0, 2])
 
-A conversion (``to``) that may return its operand is one that always copies. An op is given the arguments that it
-leaves out, as its schema has them. What changes the shape in words of its own
-(``flatten``) is a ``reshape`` to the sizes that are recorded. A value that is called as a buffer that is written back
-has another name. What becomes state by an op that a consumer makes anew on the way does so by an op more, which returns
-the greater of a value and itself; so does the first state where another one is made last.
+A conversion (``to``) that may return its operand is one that always copies. An op is given the arguments that it leaves
+out, as its schema has them. What changes the shape in words of its own (``flatten``) is a ``reshape`` to the sizes that
+are recorded, and pieces of a number (``chunk``) are pieces of a size. A value that is called as a buffer that is
+written back has another name. What becomes state by an op that a consumer makes anew on the way does so by an op more,
+which returns the greater of a value and itself; so does the first state where another one is made last.
 """
 
 import re
@@ -79,6 +79,13 @@ def reshape_obstacle(view: Analysis, site: Site) -> str | None:
     return _UNKNOWN if _recorded_sizes(site.scope.graph, site.node) is None else None
 
 
+def splitting_obstacle(view: Analysis, site: Site) -> str | None:
+    """Why pieces of a number cannot be pieces of a size, or None."""
+    if site.scope.caller is not None:
+        return _NESTED
+    return _UNKNOWN if _size_of_pieces(site.scope.graph, site.node) is None else None
+
+
 def parting_obstacle(view: Analysis, site: Site) -> str | None:
     """Why no op can stand between a node and the state that its result becomes, or None."""
     return _NESTED if site.scope.caller is not None else None
@@ -95,6 +102,7 @@ OBSTACLES: Final[Mapping[Form, Callable[[Analysis, Site], str | None]]] = {
     "indexed-first": indexing_obstacle,
     "cast": cast_obstacle,
     "reshape": reshape_obstacle,
+    "split": splitting_obstacle,
     "spelled": spelling_obstacle,
     "apart": parting_obstacle,
 }
@@ -235,6 +243,27 @@ def _recorded_sizes(graph: Graph, node: Node) -> list[int] | None:
     return None if sizes.count(-1) > 1 or (-1 in sizes and 0 in sizes) else sizes
 
 
+def _split(graph: Graph, node: Node, dialect: Dialect) -> Node:
+    """Pieces of a number as pieces of a size."""
+    given, size = node.input("self"), _size_of_pieces(graph, node)
+    if given is None or size is None:
+        raise AssertionError("its operand and the size were asked for")
+    operands = [dialect.operand("self", given), dialect.operand("split_size", Argument(as_int=size))]
+    dim = node.input("dim")
+    operands += [dialect.operand("dim", dim)] if dim is not None else []
+    return dialect.node(op_of("split").target, operands, node.outputs, node.name or "", node.metadata)
+
+
+def _size_of_pieces(graph: Graph, node: Node) -> int | None:
+    """How large the first piece of a dimension is, and so all but the last. None where that is not known."""
+    dim, metas = node.input("dim"), [graph.meta(name) for name in node.results()]
+    first, place = metas[0] if metas else None, (dim.as_int if dim is not None else 0)
+    if first is None or place is None or not -len(first.shape) <= place < len(first.shape):
+        return None
+    size = first.shape[place]
+    return size if isinstance(size, int) and size else None
+
+
 def _spelled(node: Node, dialect: Dialect, ops: OpTable) -> Node:
     """An op with the arguments that it left out."""
     operands = [dialect.operand(name, argument) for name, argument in _left_out(node, ops).items()]
@@ -276,6 +305,7 @@ def _default(argument: SchemaArgument) -> Argument | None:
 _MADE: Final[Mapping[Form, Callable[[Graph, Node, Dialect], Node]]] = {
     "cast": _cast,
     "reshape": _reshaped,
+    "split": _split,
 }
 
 

@@ -61,6 +61,10 @@ Where = Literal[
     "state-by-constant",  # the same, and its second operand is a number or stored
     "state-again",  # the same, and its operand is made by a view
     "state-fused",  # the same, and an operand is made by a convolution or a matrix product
+    "state-after",  # the same, and an operand is made by another op
+    "state-twice",  # the same, and an operand is made of another one
+    "state-chained",  # the same, by an op behind another one and a constant, or at the end of three element by element
+    "state-repeated",  # the same, and an operand is made by the same op
     "cropped",  # it takes elements away by a negative padding
     "constant-cropped",  # the same, and what else it pads with is a number
     "circular",  # it pads with the elements of the other end
@@ -70,6 +74,26 @@ Where = Literal[
     "output-padded",  # it pads its result
     "only-output-padded",  # it pads its result, and not what it is given
     "grouped",  # several queries share a key
+    "flat",  # what it is given has fewer than three dimensions
+    "ceiled",  # it pads, counts what it pads with, and rounds sizes up
+    "corrected",  # it divides by neither the number of elements nor one less
+    "repeated",  # an operand is made by the same op
+    "kept",  # a dimension that it may take away is of another size than 1, and stays
+    "stepped",  # it counts up by a step that is no integer, in a dtype that it is not told
+    "summed-up",  # it sums products of several tensors up to one number
+    "diagonals",  # it names a dimension of one tensor twice
+    "unshared",  # it sums up to one number, but no products along a dimension of several, or is given a number
+    "elliptic",  # its equation leaves out dimensions, or what they become
+    "ranks",  # its first two tensors have different numbers of dimensions
+    "bounded",  # its bounds are stored, and of several elements
+    "half-open",  # it is given integers, and one bound
+    "typed",  # it is told a dtype
+    "smoothed",  # it smooths labels
+    "from-the-end",  # it counts a dimension from the end
+    "uneven",  # what it makes is no whole multiple of what it is given, along a dimension
+    "reflected",  # it goes on with what it is given turned around, behind its borders
+    "lopsided",  # it pads planes by their own elements, differently on some sides
+    "same-even",  # it is to keep sizes, with a window of an even size
 ]
 """Where an op is refused."""
 

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
+from itertools import combinations, islice
 from typing import Final
 
 import msgspec
 
 from graphlint.ir.dtypes import BOOL, FLOATING, INT64, INTEGERS, MASKS, category
-from graphlint.ir.model import Argument, Graph, InputSpec, OutputSpec, Program, TensorMeta
+from graphlint.ir.model import Argument, Graph, InputSpec, Node, OutputSpec, Program, TensorMeta
 from graphlint.ops.info import OpInfo, Role
 from graphlint.ops.table import op_of
 from graphlint.rules.base import Finding, Rule, no_fix
@@ -24,6 +24,8 @@ _UNBACKED: Final = re.compile(r"\bu\d+\b")
 """What export calls an integer that it knows nothing of, for data tell it."""
 
 
+_REFLECTION: Final = 2
+"""How a node is told by a number that it reflects (`GridSamplerPadding` in torch)."""
 _CHOOSING: Final = frozenset(("condition", "mask", "index", "indices", "target"))
 """What arguments are called that choose elements."""
 
@@ -68,9 +70,9 @@ class RefusedByTarget(Rule):
     ## Fix safety
     Safe: dependency tokens become the plain checks that they were made from, as `graphlint restore` does it. What
     writes to an index behind other dimensions does so by permuted views, a conversion becomes one that always copies,
-    `flatten` becomes `reshape`, an op is given the arguments that it leaves out, a value that is called as a buffer
-    gets another name, and what becomes state does so by an op more, for targets that take those. Nothing else has a
-    fix.
+    `flatten` becomes `reshape` and `chunk` becomes `split`, an op is given the arguments that it leaves out, a value
+    that is called as a buffer gets another name, and what becomes state does so by an op more, for targets that take
+    those. Nothing else has a fix.
     """
 
     code = "GL601"
@@ -113,7 +115,7 @@ _BECOMES: Final[Mapping[str, str]] = {
     "spelled": "is given all of its arguments",
     "apart": "is followed by an op that computes the same",
 }
-_ROLES: Final[Mapping[str, Role]] = {"cast": "cast", "reshape": "reshape"}
+_ROLES: Final[Mapping[str, Role]] = {"cast": "cast", "reshape": "reshape", "split": "split"}
 """What an op becomes in the form of that name."""
 _NO_FORM: Final = "no other form of it is known"
 
@@ -352,12 +354,13 @@ def _is_binned(site: Site) -> bool:
 
 
 def _is_unbatched(site: Site) -> bool:
-    """Whether the first tensor that the node is given has fewer dimensions than its weight; than four
-    where it has none.
+    """Whether the first tensor that the node is given has fewer dimensions than its weight; where it has none, than a
+    batch of its windows; else than four.
     """
     weight = site.node.input("weight")
     filters = next((site.scope.graph.meta(name) for name in weight.tensors() if name), None) if weight else None
-    rank = 4 if filters is None else len(filters.shape)
+    window = _numbers(site, "kernel_size")
+    rank = len(filters.shape) if filters is not None else len(window) + 2 if window else 4
     return any(len(meta.shape) < rank for meta in _first_given(site))
 
 
@@ -403,6 +406,34 @@ def _follows(view: ProgramView, site: Site, op: Callable[[OpInfo], bool]) -> boo
     names = (name for operand in site.node.inputs for name in operand.arg.tensors() if name in graph.makers)
     made = (view.ops.lookup(graph.nodes[graph.makers[name]].target) for name in names if name is not None)
     return any(one is not None and op(one) for one in made)
+
+
+def _makers(view: ProgramView, node: Node) -> Iterator[Node]:
+    """The nodes of the root graph that make a node's operands, where these are no constants."""
+    graph = view.program.graph
+    names = (name for operand in node.inputs for name in operand.arg.tensors() if name in graph.makers)
+    return (graph.nodes[graph.makers[name]] for name in names if name in view.varying)
+
+
+def _is_made_of_another(view: ProgramView, site: Site) -> bool:
+    """Whether an operand of the node is made by an op that is given another of its operands."""
+    given = {name for operand in site.node.inputs for name in operand.arg.tensors()}
+    return any(not given.isdisjoint(maker.reads()) for maker in _makers(view, site.node))
+
+
+def _is_chained(view: ProgramView, site: Site) -> bool:
+    """Whether the node computes with a constant and what an op makes, or is the last of three ops that are given
+    tensors element by element.
+    """
+
+    def elementwise(node: Node) -> bool:
+        op = view.ops.lookup(node.target)
+        return op is not None and op.elementwise
+
+    makers = list(_makers(view, site.node))
+    if makers and not all(_depends_on_calls(view, site, (name,)) for name in ("self", "other")):
+        return True
+    return any(elementwise(maker) and any(map(elementwise, _makers(view, maker))) for maker in makers)
 
 
 def _is_fused(view: ProgramView, site: Site) -> bool:
@@ -463,6 +494,116 @@ def _is_grouped(site: Site) -> bool:
     """Whether the node is told that several queries share a key."""
     grouped = site.node.input("enable_gqa")
     return grouped is not None and grouped.as_bool is True
+
+
+def _is_ceiled(site: Site) -> bool:
+    """Whether the node pads, counts what it pads with, and rounds the sizes of its result up."""
+    rounds, counts = site.node.input("ceil_mode"), site.node.input("count_include_pad")
+    counted = counts is None or counts.as_bool is True
+    return rounds is not None and rounds.as_bool is True and counted and _pads(site)
+
+
+def _is_corrected(site: Site) -> bool:
+    """Whether the node divides by neither the number of elements nor one less."""
+    correction = site.node.input("correction")
+    number = (correction.as_int if correction.as_float is None else correction.as_float) if correction else None
+    return number not in (None, 0, 1)
+
+
+def _keeps_dimensions(site: Site) -> bool:
+    """Whether a dimension that the node may take away is of another size than 1."""
+    dim = site.node.input("dim")
+    chosen = None if dim is None else dim.as_ints if dim.as_int is None else [dim.as_int]
+    metas = list(_first_given(site))
+    sizes = [size for meta in metas for size in (meta.shape if chosen is None else [meta.shape[at] for at in chosen])]
+    return any(size != 1 for size in sizes)
+
+
+def _is_repeated(site: Site) -> bool:
+    """Whether an operand of the node is made by the same op."""
+    graph = site.scope.graph
+    names = (name for operand in site.node.inputs for name in operand.arg.tensors() if name in graph.makers)
+    return any(graph.nodes[graph.makers[name]].target == site.node.target for name in names if name is not None)
+
+
+def _is_stepped(site: Site) -> bool:
+    """Whether the node counts up from an integer by another number, in a dtype that it is not told."""
+    start, step, dtype = (site.node.input(name) for name in ("start", "step", "dtype"))
+    told = dtype is not None and dtype.kind != "as_none"
+    counts = start is not None and start.as_int is not None and step is not None and step.as_float is not None
+    return counts and not told
+
+
+def _is_uneven(site: Site) -> bool:
+    """Whether a size of the node's result is no whole multiple of that of what it is given, or is not known."""
+    made = [meta for name in site.node.results() if (meta := site.scope.graph.meta(name)) is not None]
+    pairs = [pair for old in _first_given(site) for new in made for pair in zip(old.shape, new.shape, strict=False)]
+    return any(not (isinstance(old, int) and isinstance(new, int)) or new % max(old, 1) for old, new in pairs)
+
+
+def _is_lopsided(site: Site) -> bool:
+    """Whether the node pads several dimensions by what it is given, turned around, and not equally on all sides."""
+    sides = _numbers(site, "pad", "padding")
+    return len(sides) > 2 and len(set(sides)) > 1 and _mode(site) in (None, "reflect")
+
+
+def _keeps_sizes_by_even_windows(site: Site) -> bool:
+    """Whether the node is a convolution that is to keep sizes, by a weight of an even size."""
+    padding, weight = site.node.input("padding"), site.node.input("weight")
+    if padding is None or padding.as_string != "same" or weight is None:
+        return False
+    metas = [meta for name in weight.tensors() if name and (meta := site.scope.graph.meta(name)) is not None]
+    return any(not isinstance(size, int) or size % 2 == 0 for meta in metas for size in meta.shape[2:])
+
+
+def _equation(site: Site) -> tuple[str, str]:
+    """The equation that a node is given, up to its arrow and from there on."""
+    equation = site.node.input("equation")
+    given, arrow, made = ((equation.as_string or "") if equation is not None else "").replace(" ", "").partition("->")
+    return given, arrow + made
+
+
+def _labels(site: Site) -> list[str]:
+    """What an equation calls the dimensions of each tensor that it is given."""
+    return _equation(site)[0].replace("...", "").split(",")
+
+
+def _makes_a_number(site: Site) -> bool:
+    """Whether the node's results have no dimensions."""
+    metas = [site.scope.graph.meta(name) for name in site.node.results()]
+    return all(meta is not None and not meta.shape for meta in metas)
+
+
+def _multiplies_along(site: Site) -> bool:
+    """Whether several tensors that an equation is given have a dimension in common."""
+    return any(letter in right for left, right in combinations(_labels(site), 2) for letter in left)
+
+
+def _is_unshared(site: Site) -> bool:
+    """Whether an equation sums up to one number what has no dimension in common, or is given a number."""
+    return (_makes_a_number(site) and not _multiplies_along(site)) or (
+        "" in _labels(site) and "." not in _equation(site)[0]
+    )
+
+
+def _is_of_two_ranks(site: Site) -> bool:
+    """Whether the first two tensors that the node is given have different numbers of dimensions."""
+    names = [name for operand in site.node.inputs for name in operand.arg.tensors() if name is not None]
+    metas = [meta for name in names[:2] if (meta := site.scope.graph.meta(name)) is not None]
+    return len({len(meta.shape) for meta in metas}) > 1
+
+
+def _bounds(site: Site) -> list[Argument]:
+    """What the node is given as bounds."""
+    return [one for name in ("min", "max") if (one := site.node.input(name)) is not None and one.kind != "as_none"]
+
+
+def _is_bounded_by_constants(view: ProgramView, site: Site) -> bool:
+    """Whether all bounds that the node is given are stored, and have several elements."""
+    names = [name for bound in _bounds(site) for name in bound.tensors() if name is not None]
+    metas = [meta for name in names if (meta := site.scope.graph.meta(name)) is not None]
+    several = any(size != 1 for meta in metas for size in meta.shape)
+    return several and not _depends_on_calls(view, site, ("min", "max"))
 
 
 def _has_narrow_indices(site: Site) -> bool:
@@ -528,6 +669,25 @@ _MET: Final[Mapping[Where, Callable[[Site], bool]]] = {
     "output-padded": lambda site: any(_numbers(site, "output_padding")),
     "only-output-padded": lambda site: any(_numbers(site, "output_padding")) and not any(_numbers(site, "padding")),
     "grouped": _is_grouped,
+    "flat": lambda site: any(len(meta.shape) < 3 for meta in _first_given(site)),
+    "ceiled": _is_ceiled,
+    "corrected": _is_corrected,
+    "repeated": _is_repeated,
+    "kept": _keeps_dimensions,
+    "stepped": _is_stepped,
+    "summed-up": lambda site: _makes_a_number(site) and _multiplies_along(site),
+    "diagonals": lambda site: any(len(set(one)) < len(one) for one in _labels(site)),
+    "unshared": _is_unshared,
+    "elliptic": lambda site: not _equation(site)[1] or "." in _equation(site)[0],
+    "ranks": _is_of_two_ranks,
+    "typed": lambda site: (dtype := site.node.input("dtype")) is not None and dtype.kind != "as_none",
+    "smoothed": lambda site: bool((given := site.node.input("label_smoothing")) and (given.as_float or given.as_int)),
+    "from-the-end": lambda site: any((one.as_int or 0) < 0 for one in [site.node.input("dimension")] if one),
+    "uneven": _is_uneven,
+    "reflected": lambda site: (mode := site.node.input("padding_mode")) is not None and mode.as_int == _REFLECTION,
+    "lopsided": _is_lopsided,
+    "same-even": _keeps_sizes_by_even_windows,
+    "half-open": lambda site: _is_given_integers(site) and len(_bounds(site)) == 1,
     "narrow": _has_narrow_indices,
 }
 """Whether a node is one of those that are refused."""
@@ -538,6 +698,13 @@ _OF_PROGRAMS: Final[Mapping[Where, Callable[[ProgramView, Site], bool]]] = {
     "state-by-constant": lambda view, site: _becomes_state(view, site) and _is_by_a_constant(view, site),
     "state-again": lambda view, site: _becomes_state(view, site) and _follows(view, site, lambda op: bool(op.view)),
     "state-fused": lambda view, site: _becomes_state(view, site) and _is_fused(view, site),
+    "state-after": lambda view, site: _becomes_state(view, site) and any(_makers(view, site.node)),
+    "state-twice": lambda view, site: _becomes_state(view, site) and _is_made_of_another(view, site),
+    "state-chained": lambda view, site: _becomes_state(view, site) and _is_chained(view, site),
+    "state-repeated": lambda view, site: (
+        _becomes_state(view, site) and any(maker.target == site.node.target for maker in _makers(view, site.node))
+    ),
+    "bounded": _is_bounded_by_constants,
     "computed-dilated": lambda view, site: _is_dilated(site) and _is_computed(view, site),
 }
 """The same, where it takes the whole program to say."""
