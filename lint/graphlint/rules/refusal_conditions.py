@@ -1,0 +1,527 @@
+"""In which cases a target refuses an op: what a row's ``where`` asks of a node, or of the program around it."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import combinations, islice
+from typing import Final
+
+from graphlint.ir.dtypes import BOOL, FLOATING, INT64, INTEGERS, MASKS, category
+from graphlint.ir.model import Argument, Graph, Node, TensorMeta
+from graphlint.ir.strides import Size
+from graphlint.ops.info import OpInfo
+from graphlint.rules.settings import Where
+from graphlint.rules.view import ProgramView
+from graphlint.semantics.sites import Site
+from graphlint.semantics.sizes import expression_of
+
+_UNBACKED: Final = re.compile(r"\bu\d+\b")
+"""What export calls an integer that it knows nothing of, for data tell it."""
+
+_CHOOSING: Final = frozenset(("condition", "mask", "index", "indices", "target"))
+"""What arguments are called that choose elements."""
+
+_REFLECTION: Final = 2
+"""How a node is told by a number that it reflects (`GridSamplerPadding` in torch)."""
+
+
+def is_met(where: Where, view: ProgramView, site: Site) -> bool:
+    """Whether a node is one of those that are refused."""
+    return _OF_PROGRAMS[where](view, site) if where in _OF_PROGRAMS else _MET[where](site)
+
+
+def _has_masks(site: Site) -> bool:
+    """Whether a list of tensors that the node is given holds a mask."""
+    lists = (operand.arg.tensors() for operand in site.node.inputs if operand.arg.as_tensor is None)
+    metas = (site.scope.graph.meta(name) for names in lists for name in names if name is not None)
+    return any(meta.dtype in MASKS for meta in metas if meta is not None)
+
+
+def _makes_integers(site: Site) -> bool:
+    """Whether a result is of an integer dtype."""
+    return any(_is_of_integers(site.scope.graph, name) for name in site.node.results())
+
+
+def _is_of_the_whole(site: Site) -> bool:
+    """Whether the node is given no dimensions."""
+    given = site.node.input("dim")
+    return given is None or given.kind == "as_none" or given.as_ints == []
+
+
+def _takes_numbers(site: Site) -> bool:
+    """Whether the node is given a number that data tell."""
+    graph = site.scope.graph
+    names = (name for operand in site.node.inputs if not operand.arg.tensors() for name in operand.arg.names())
+    return any(_UNBACKED.search(expression_of(graph, name) or "") for name in names)
+
+
+def _is_clipped(site: Site) -> bool:
+    """Whether a size of a result is the lesser of a number that data tell and another one."""
+    metas = (site.scope.graph.meta(name) for name in site.node.results())
+    sizes = (str(size) for meta in metas if meta is not None for size in meta.shape)
+    return any("Min(" in size and _UNBACKED.search(size) for size in sizes)
+
+
+def _first_given(site: Site) -> Iterator[TensorMeta]:
+    """The first tensor that the node is given to compute with, if there is one and it is known."""
+    operands = (operand for operand in site.node.inputs if operand.name not in _CHOOSING)
+    names = (name for operand in operands for name in operand.arg.tensors() if name is not None)
+    metas = (site.scope.graph.meta(name) for name in islice(names, 1))
+    return (meta for meta in metas if meta is not None)
+
+
+def _is_given_integers(site: Site) -> bool:
+    """Whether the first tensor that the node is given is of an integer dtype."""
+    return any(meta.dtype in INTEGERS for meta in _first_given(site))
+
+
+def _comes_to_be_returned(view: ProgramView, site: Site) -> bool:
+    """Whether integers that the node makes may be among the outputs, or among tensors that are joined."""
+    graph = site.scope.graph
+    leading = view.leading_out.get(id(graph))
+    if leading is None:
+        leading = view.leading_out[id(graph)] = _leading_out(graph)
+    return any(_is_of_integers(graph, name) for name in site.node.results() if name in leading)
+
+
+def _leading_out(graph: Graph) -> set[str | None]:
+    """The values that are among the outputs, among tensors that are joined, or lead there by way of integers."""
+    leading = {name for output in graph.outputs for name in output.tensors()}
+    for node in reversed(graph.nodes):
+        leads = any(name in leading and _is_of_integers(graph, name) for name in node.results())
+        for operand in node.inputs:
+            if leads or operand.name == "tensors":
+                leading.update(operand.arg.tensors())
+    return leading
+
+
+def _is_of_integers(graph: Graph, name: str) -> bool:
+    meta = graph.meta(name)
+    return meta is not None and meta.dtype in INTEGERS
+
+
+def _pads(site: Site) -> bool:
+    """Whether the node is told to pad what it is given, or its result."""
+    paddings = (site.node.input("padding"), site.node.input("output_padding"))
+    return any(any(padding.as_ints or ()) for padding in paddings if padding is not None)
+
+
+def _is_transposed(site: Site) -> bool:
+    """Whether the node is told to be a transposed convolution."""
+    transposed = site.node.input("transposed")
+    return transposed is not None and transposed.as_bool is True
+
+
+def _is_scaled(site: Site) -> bool:
+    """Whether the node is told to multiply one operand by a number that is not 1."""
+    alpha = site.node.input("alpha")
+    return alpha is not None and alpha.as_int != 1 and alpha.as_float != 1
+
+
+def _is_mixed(site: Site) -> bool:
+    """Whether the node computes with tensors of several dtypes, or with integers and a number that is none; what
+    chooses elements is of a dtype of its own.
+    """
+    operands = [operand.arg for operand in site.node.inputs if operand.name not in _CHOOSING]
+    metas = [site.scope.graph.meta(name) for arg in operands for name in arg.tensors() if name is not None]
+    dtypes = {meta.dtype for meta in metas if meta is not None}
+    whole = any(category(dtype) < FLOATING for dtype in dtypes)
+    return len(dtypes) > 1 or (whole and any(arg.as_float is not None for arg in operands))
+
+
+def _counts_from_the_end(site: Site) -> bool:
+    """Whether the node is given an index below 0."""
+    index = site.node.input("index")
+    return index is not None and index.as_int is not None and index.as_int < 0
+
+
+def _is_of_order_zero(site: Site) -> bool:
+    """Whether the node is told to compute the norm of order 0."""
+    order = site.node.input("ord")
+    return order is not None and 0 in (order.as_int, order.as_float)
+
+
+def _is_given_a_divisor(site: Site) -> bool:
+    """Whether the node is told what to divide sums by."""
+    divisor = site.node.input("divisor_override")
+    return divisor is not None and divisor.kind != "as_none"
+
+
+def _is_unweighted(site: Site) -> bool:
+    """Whether the node is given no weight."""
+    weight = site.node.input("weight")
+    return weight is None or weight.kind == "as_none"
+
+
+def _is_widened(site: Site) -> bool:
+    """Whether what the node makes is of another dtype than the first tensor that it is given."""
+    metas = (site.scope.graph.meta(name) for name in site.node.results())
+    made = {meta.dtype for meta in metas if meta is not None}
+    return any(made and meta.dtype not in made for meta in _first_given(site))
+
+
+def _is_binned(site: Site) -> bool:
+    """Whether the node is told to make more than one element of each line, plane or block."""
+    size = site.node.input("output_size")
+    return size is None or any(one != 1 for one in size.as_ints or (None,))
+
+
+def _is_unbatched(site: Site) -> bool:
+    """Whether the first tensor that the node is given has fewer dimensions than its weight; where it has none, than a
+    batch of its windows; else than four.
+    """
+    weight = site.node.input("weight")
+    filters = next((site.scope.graph.meta(name) for name in weight.tensors() if name), None) if weight else None
+    window = _numbers(site, "kernel_size")
+    rank = len(filters.shape) if filters is not None else len(window) + 2 if window else 4
+    return any(len(meta.shape) < rank for meta in _first_given(site))
+
+
+def _averages(site: Site) -> bool:
+    """Whether the node is told to combine what comes to one index to its mean."""
+    reduce = site.node.input("reduce")
+    return reduce is not None and reduce.as_string == "mean"
+
+
+def _leaves_out(site: Site) -> bool:
+    """Whether the node is not given all of the arguments that may be given by position."""
+    schema = site.op.schema if site.op is not None else None
+    known = schema.arguments if schema is not None else ()
+    return any(site.node.input(one.name) is None for one in known if not one.keyword_only)
+
+
+def _is_by_a_vector(site: Site) -> bool:
+    """Whether the second tensor that the node is given has one dimension."""
+    names = (name for operand in site.node.inputs for name in operand.arg.tensors() if name is not None)
+    metas = (site.scope.graph.meta(name) for name in islice(names, 1, 2))
+    return any(meta is not None and len(meta.shape) == 1 for meta in metas)
+
+
+def _is_of_one(site: Site) -> bool:
+    """Whether a list of tensors that the node is given has one."""
+    lists = (operand.arg.as_tensors for operand in site.node.inputs)
+    return any(one is not None and len(one) == 1 for one in lists)
+
+
+def _becomes_state(view: ProgramView, site: Site) -> bool:
+    """Whether a result of the node becomes the state of a buffer."""
+    return site.scope.caller is None and not view.written_back.keys().isdisjoint(site.node.results())
+
+
+def _is_by_a_constant(view: ProgramView, site: Site) -> bool:
+    """Whether the node's second operand is a number, or stored in the artifact."""
+    return not _depends_on_calls(view, site, ("other",))
+
+
+def _follows(view: ProgramView, site: Site, op: Callable[[OpInfo], bool]) -> bool:
+    """Whether an operand of the node is made by such an op."""
+    graph = site.scope.graph
+    names = (name for operand in site.node.inputs for name in operand.arg.tensors() if name in graph.makers)
+    made = (view.ops.lookup(graph.nodes[graph.makers[name]].target) for name in names if name is not None)
+    return any(one is not None and op(one) for one in made)
+
+
+def _makers(view: ProgramView, node: Node) -> Iterator[Node]:
+    """The nodes of the root graph that make a node's operands, where these are no constants."""
+    graph = view.program.graph
+    names = (name for operand in node.inputs for name in operand.arg.tensors() if name in graph.makers)
+    return (graph.nodes[graph.makers[name]] for name in names if name in view.varying)
+
+
+def _is_made_of_another(view: ProgramView, site: Site) -> bool:
+    """Whether an operand of the node is made by an op that is given another of its operands."""
+    given = {name for operand in site.node.inputs for name in operand.arg.tensors()}
+    return any(not given.isdisjoint(maker.reads()) for maker in _makers(view, site.node))
+
+
+def _is_chained(view: ProgramView, site: Site) -> bool:
+    """Whether the node computes with a constant and what an op makes, or is the last of three ops that are given
+    tensors element by element.
+    """
+
+    def elementwise(node: Node) -> bool:
+        op = view.ops.lookup(node.target)
+        return op is not None and op.elementwise
+
+    makers = list(_makers(view, site.node))
+    if makers and not all(_depends_on_calls(view, site, (name,)) for name in ("self", "other")):
+        return True
+    return any(elementwise(maker) and any(map(elementwise, _makers(view, maker))) for maker in makers)
+
+
+def _is_fused(view: ProgramView, site: Site) -> bool:
+    """Whether the node computes with a product and a constant, or with a product alone."""
+    varies = [_depends_on_calls(view, site, (name,)) for name in ("self", "other")]
+    return not all(varies) and _follows(view, site, _is_product)
+
+
+def _is_product(op: OpInfo) -> bool:
+    """Whether it is a convolution or a matrix product."""
+    return "lowered" in op.autocast.values()  # what autocast computes in half precision, as measured
+
+
+def _is_computed(view: ProgramView, site: Site) -> bool:
+    """Whether the node's weight or bias comes of what the caller hands in, or of what the program writes."""
+    return _depends_on_calls(view, site, ("weight", "bias"))
+
+
+def _depends_on_calls(view: ProgramView, site: Site, operands: Iterable[str]) -> bool:
+    """Whether some of a node's operands come of what the caller hands in, or of what the program writes."""
+    given = (site.node.input(name) for name in operands)
+    return any(not view.varying.isdisjoint(one.tensors()) for one in given if one is not None)
+
+
+def _numbers(site: Site, *names: str) -> list[int]:
+    """The integers that the node is given by these names."""
+    return [number for name in names if (one := site.node.input(name)) is not None for number in one.as_ints or ()]
+
+
+def _crops(site: Site) -> bool:
+    """Whether the node is told to pad by less than nothing."""
+    return any(number < 0 for number in _numbers(site, "pad", "padding"))
+
+
+def _is_circular(site: Site) -> bool:
+    """Whether the node is told to pad with what is at the other end."""
+    return _mode(site) == "circular"
+
+
+def _mode(site: Site) -> str | None:
+    """What the node is told of how to pad."""
+    mode = site.node.input("mode")
+    return mode.as_string if mode is not None else None
+
+
+def _is_dilated(site: Site) -> bool:
+    """Whether the node is told to leave out elements in its windows."""
+    return any(number != 1 for number in _numbers(site, "dilation"))
+
+
+def _overlaps(site: Site) -> bool:
+    """Whether the node's windows overlap."""
+    sizes, strides = _numbers(site, "kernel_size"), _numbers(site, "stride")
+    return any(stride < size for size, stride in zip(sizes, strides, strict=False))
+
+
+def _is_grouped(site: Site) -> bool:
+    """Whether the node is told that several queries share a key."""
+    grouped = site.node.input("enable_gqa")
+    return grouped is not None and grouped.as_bool is True
+
+
+def _is_ceiled(site: Site) -> bool:
+    """Whether the node pads, counts what it pads with, and rounds the sizes of its result up."""
+    rounds, counts = site.node.input("ceil_mode"), site.node.input("count_include_pad")
+    counted = counts is None or counts.as_bool is True
+    return rounds is not None and rounds.as_bool is True and counted and _pads(site)
+
+
+def _is_corrected(site: Site) -> bool:
+    """Whether the node divides by neither the number of elements nor one less."""
+    correction = site.node.input("correction")
+    number = (correction.as_int if correction.as_float is None else correction.as_float) if correction else None
+    return number not in (None, 0, 1)
+
+
+def _at(meta: TensorMeta, dims: Iterable[int]) -> list[Size]:
+    """The sizes of those dimensions that there are."""
+    return [meta.shape[dim] for dim in dims if -len(meta.shape) <= dim < len(meta.shape)]
+
+
+def _keeps_dimensions(site: Site) -> bool:
+    """Whether a dimension that the node may take away is of another size than 1."""
+    dim = site.node.input("dim")
+    chosen = None if dim is None else dim.as_ints if dim.as_int is None else [dim.as_int]
+    metas = list(_first_given(site))
+    sizes = [size for meta in metas for size in (meta.shape if chosen is None else _at(meta, chosen))]
+    return any(size != 1 for size in sizes)
+
+
+def _is_repeated(site: Site) -> bool:
+    """Whether an operand of the node is made by the same op."""
+    graph = site.scope.graph
+    names = (name for operand in site.node.inputs for name in operand.arg.tensors() if name in graph.makers)
+    return any(graph.nodes[graph.makers[name]].target == site.node.target for name in names if name is not None)
+
+
+def _is_stepped(site: Site) -> bool:
+    """Whether the node counts up from an integer by another number, in a dtype that it is not told."""
+    start, step, dtype = (site.node.input(name) for name in ("start", "step", "dtype"))
+    told = dtype is not None and dtype.kind != "as_none"
+    counts = start is not None and start.as_int is not None and step is not None and step.as_float is not None
+    return counts and not told
+
+
+def _is_uneven(site: Site) -> bool:
+    """Whether a size of the node's result is no whole multiple of that of what it is given, or is not known."""
+    made = [meta for name in site.node.results() if (meta := site.scope.graph.meta(name)) is not None]
+    pairs = [pair for old in _first_given(site) for new in made for pair in zip(old.shape, new.shape, strict=False)]
+    return any(not (isinstance(old, int) and isinstance(new, int)) or new % max(old, 1) for old, new in pairs)
+
+
+def _is_lopsided(site: Site) -> bool:
+    """Whether the node pads several dimensions by what it is given, turned around, and not equally on all sides."""
+    sides = _numbers(site, "pad", "padding")
+    return len(sides) > 2 and len(set(sides)) > 1 and _mode(site) in (None, "reflect")
+
+
+def _keeps_sizes_by_even_windows(site: Site) -> bool:
+    """Whether the node is a convolution that is to keep sizes, by a weight of an even size."""
+    padding, weight = site.node.input("padding"), site.node.input("weight")
+    if padding is None or padding.as_string != "same" or weight is None:
+        return False
+    metas = [meta for name in weight.tensors() if name and (meta := site.scope.graph.meta(name)) is not None]
+    return any(not isinstance(size, int) or size % 2 == 0 for meta in metas for size in meta.shape[2:])
+
+
+def _equation(site: Site) -> tuple[str, str]:
+    """The equation that a node is given, up to its arrow and from there on."""
+    equation = site.node.input("equation")
+    given, arrow, made = ((equation.as_string or "") if equation is not None else "").replace(" ", "").partition("->")
+    return given, arrow + made
+
+
+def _labels(site: Site) -> list[str]:
+    """What an equation calls the dimensions of each tensor that it is given."""
+    return _equation(site)[0].replace("...", "").split(",")
+
+
+def _makes_a_number(site: Site) -> bool:
+    """Whether the node's results have no dimensions."""
+    metas = [site.scope.graph.meta(name) for name in site.node.results()]
+    return all(meta is not None and not meta.shape for meta in metas)
+
+
+def _multiplies_along(site: Site) -> bool:
+    """Whether several tensors that an equation is given have a dimension in common."""
+    return any(letter in right for left, right in combinations(_labels(site), 2) for letter in left)
+
+
+def _is_unshared(site: Site) -> bool:
+    """Whether an equation sums up to one number what has no dimension in common, or is given a number."""
+    return (_makes_a_number(site) and not _multiplies_along(site)) or (
+        "" in _labels(site) and "." not in _equation(site)[0]
+    )
+
+
+def _is_of_two_ranks(site: Site) -> bool:
+    """Whether the first two tensors that the node is given have different numbers of dimensions."""
+    names = [name for operand in site.node.inputs for name in operand.arg.tensors() if name is not None]
+    metas = [meta for name in names[:2] if (meta := site.scope.graph.meta(name)) is not None]
+    return len({len(meta.shape) for meta in metas}) > 1
+
+
+def _bounds(site: Site) -> list[Argument]:
+    """What the node is given as bounds."""
+    return [one for name in ("min", "max") if (one := site.node.input(name)) is not None and one.kind != "as_none"]
+
+
+def _is_bounded_by_constants(view: ProgramView, site: Site) -> bool:
+    """Whether all bounds that the node is given are stored, and have several elements."""
+    names = [name for bound in _bounds(site) for name in bound.tensors() if name is not None]
+    metas = [meta for name in names if (meta := site.scope.graph.meta(name)) is not None]
+    several = any(size != 1 for meta in metas for size in meta.shape)
+    return several and not _depends_on_calls(view, site, ("min", "max"))
+
+
+def _has_narrow_indices(site: Site) -> bool:
+    """Whether the node is given indices that are neither of int64 nor masks."""
+    indices = site.node.input("indices")
+    metas = [site.scope.graph.meta(name) for name in indices.tensors() if name is not None] if indices else []
+    return any(meta.dtype in INTEGERS and meta.dtype not in (INT64, *MASKS) for meta in metas if meta is not None)
+
+
+def _adds(site: Site) -> bool:
+    """Whether what is written to an index is added to what stands there."""
+    accumulate = site.node.input("accumulate")
+    return accumulate is not None and accumulate.as_bool is True
+
+
+def _is_masked(site: Site) -> bool:
+    """Whether the node is given a mask of attention."""
+    mask = site.node.input("attn_mask")
+    return mask is not None and mask.kind != "as_none"
+
+
+def _has_gaps(site: Site) -> bool:
+    """Whether a list of tensors that the node is given leaves some out."""
+    return any(
+        operand.arg.as_optional_tensors is not None and None in operand.arg.tensors() for operand in site.node.inputs
+    )
+
+
+_MET: Final[Mapping[Where, Callable[[Site], bool]]] = {
+    "": lambda site: True,
+    "gaps": _has_gaps,
+    "masks": _has_masks,
+    "integers": _makes_integers,
+    "whole": _is_of_the_whole,
+    "numbers": _takes_numbers,
+    "clipped": _is_clipped,
+    "added": _adds,
+    "masked": _is_masked,
+    "of-integers": _is_given_integers,
+    "padded": _pads,
+    "transposed": _is_transposed,
+    "scaled": _is_scaled,
+    "mixed": _is_mixed,
+    "scalars": lambda site: any(not meta.shape for meta in _first_given(site)),
+    "of-masks": lambda site: any(meta.dtype == BOOL for meta in _first_given(site)),
+    "negative": _counts_from_the_end,
+    "zeroth": _is_of_order_zero,
+    "divided": _is_given_a_divisor,
+    "unweighted": _is_unweighted,
+    "widened": _is_widened,
+    "binned": _is_binned,
+    "unbatched": _is_unbatched,
+    "averaged": _averages,
+    "short": _leaves_out,
+    "by-vector": _is_by_a_vector,
+    "single": _is_of_one,
+    "cropped": _crops,
+    "constant-cropped": lambda site: _crops(site) and _mode(site) in (None, "constant"),
+    "circular": _is_circular,
+    "dilated": _is_dilated,
+    "unstrided": lambda site: not _numbers(site, "stride"),
+    "overlapping": _overlaps,
+    "output-padded": lambda site: any(_numbers(site, "output_padding")),
+    "only-output-padded": lambda site: any(_numbers(site, "output_padding")) and not any(_numbers(site, "padding")),
+    "grouped": _is_grouped,
+    "flat": lambda site: any(len(meta.shape) < 3 for meta in _first_given(site)),
+    "ceiled": _is_ceiled,
+    "corrected": _is_corrected,
+    "repeated": _is_repeated,
+    "kept": _keeps_dimensions,
+    "stepped": _is_stepped,
+    "summed-up": lambda site: _makes_a_number(site) and _multiplies_along(site),
+    "diagonals": lambda site: any(len(set(one)) < len(one) for one in _labels(site)),
+    "unshared": _is_unshared,
+    "elliptic": lambda site: not _equation(site)[1] or "." in _equation(site)[0],
+    "ranks": _is_of_two_ranks,
+    "typed": lambda site: (dtype := site.node.input("dtype")) is not None and dtype.kind != "as_none",
+    "smoothed": lambda site: bool((given := site.node.input("label_smoothing")) and (given.as_float or given.as_int)),
+    "from-the-end": lambda site: any((one.as_int or 0) < 0 for one in [site.node.input("dimension")] if one),
+    "uneven": _is_uneven,
+    "reflected": lambda site: (mode := site.node.input("padding_mode")) is not None and mode.as_int == _REFLECTION,
+    "lopsided": _is_lopsided,
+    "same-even": _keeps_sizes_by_even_windows,
+    "half-open": lambda site: _is_given_integers(site) and len(_bounds(site)) == 1,
+    "narrow": _has_narrow_indices,
+}
+"""Whether a node is one of those that are refused."""
+_OF_PROGRAMS: Final[Mapping[Where, Callable[[ProgramView, Site], bool]]] = {
+    "returned": _comes_to_be_returned,
+    "computed": _is_computed,
+    "state": _becomes_state,
+    "state-by-constant": lambda view, site: _becomes_state(view, site) and _is_by_a_constant(view, site),
+    "state-again": lambda view, site: _becomes_state(view, site) and _follows(view, site, lambda op: bool(op.view)),
+    "state-fused": lambda view, site: _becomes_state(view, site) and _is_fused(view, site),
+    "state-after": lambda view, site: _becomes_state(view, site) and any(_makers(view, site.node)),
+    "state-twice": lambda view, site: _becomes_state(view, site) and _is_made_of_another(view, site),
+    "state-chained": lambda view, site: _becomes_state(view, site) and _is_chained(view, site),
+    "state-repeated": lambda view, site: (
+        _becomes_state(view, site) and any(maker.target == site.node.target for maker in _makers(view, site.node))
+    ),
+    "bounded": _is_bounded_by_constants,
+    "computed-dilated": lambda view, site: _is_dilated(site) and _is_computed(view, site),
+}
+"""The same, where it takes the whole program to say."""
