@@ -568,6 +568,57 @@ def test_symbolic_sizes(lint_text, size, refused):
     assert said == ["a symbolic size, of input 'x',"] * refused
 
 
+LAYOUTS = {
+    "rows": ("f32[2, 3, 4, 5]", ()),
+    "channels-last": ("f32[2, 3, 4, 5]{60, 1, 15, 3}", ("executorch", "xnnpack", "coreml")),
+    "channels-last-of-one": ("f32[1, 3, 1, 1]{3, 1, 3, 3}", ("executorch", "xnnpack", "coreml")),
+    "volumes": ("f32[2, 3, 4, 4, 4]{192, 1, 48, 12, 3}", ("executorch", "xnnpack", "coreml")),
+    "transposed": ("f32[3, 4]{1, 3}", ("executorch", "xnnpack", "coreml")),
+    "expanded": ("f32[3, 4]{1, 0}", ("executorch", "xnnpack")),
+    "columns-left-out": ("f32[3, 4]{8, 2}", ("executorch", "xnnpack")),
+    "further-back": ("f32[3, 4] +8", ()),
+}
+"""Inputs, and the targets whose consumers were seen to refuse them."""
+
+
+@pytest.mark.parametrize("target", ["executorch", "xnnpack", "coreml", "onnx", "openvino", "iree"])
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_layouts_of_inputs(lint_text, name, target):
+    record, refusing = LAYOUTS[name]
+    text = f"graph(%x: {record}):\n  %y: {record.partition('{')[0]} = aten.neg.default(%x)\n  return %y\n"
+    found = [one.message for one in lint_text(text, profile=profile_of([target])) if one.code == "GL601"]
+    said = [one.partition(" is refused by ")[0] for one in found]
+    assert said == ["the layout of input 'x'"] * (target in refusing)
+
+
+@pytest.mark.parametrize(
+    ("kind", "layout", "refused"),
+    [
+        ('parameter "p"', "{60, 1, 15, 3}", True),
+        ('buffer "p"', "{60, 1, 15, 3}", True),
+        ('buffer "p"', "{60, 20, 1, 4}", False),
+        ('buffer "p"', "", False),
+    ],
+)
+def test_layouts_of_what_is_held(lint_text, kind, layout, refused):
+    """The runtime was seen to take what is stored transposed, and to fail on what is stored channels-last."""
+    held = f"%p: f32[2, 3, 4, 5]{layout} = {kind}"
+    text = f"graph({held}, %x: f32[5]):\n  %y: f32[2, 3, 4, 5] = aten.add.Tensor(%x, %p)\n  return %y\n"
+    found = [one.message for one in lint_text(text, profile=profile_of(["executorch"])) if one.code == "GL601"]
+    said = [one.partition(" is refused by ")[0] for one in found]
+    assert said == [f"the layout of {kind.partition(' ')[0]} 'p'"] * refused
+
+
+@pytest.mark.parametrize(
+    ("form", "refused"), [("torch.channels_last", True), ("torch.contiguous_format", False), ("", False)]
+)
+def test_an_op_that_lays_out_its_result_channels_last(lint_text, form, refused):
+    given = f", memory_format={form}" if form else ""
+    text = f"graph(%x: f32[2, 3, 4, 5]):\n  %y: f32[2, 3, 4, 5] = aten.clone.default(%x{given})\n  return %y\n"
+    found = [one.op for one in lint_text(text, profile=profile_of(["executorch"])) if one.code == "GL601"]
+    assert found == ["aten.clone.default"] * refused
+
+
 @pytest.mark.parametrize(
     ("target", "of", "dtype", "said"),
     [

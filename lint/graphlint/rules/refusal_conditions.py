@@ -430,6 +430,16 @@ def _has_narrow_indices(site: Site) -> bool:
     return any(meta.dtype in INTEGERS and meta.dtype not in (INT64, *MASKS) for meta in metas if meta is not None)
 
 
+_CHANNELS_LAST: Final = (2, 3)
+"""The memory formats with the channels innermost, of images and of volumes."""
+
+
+def _is_for_channels_last(site: Site) -> bool:
+    """Whether the node is told to lay out its result with the channels innermost."""
+    given = site.node.input("memory_format")
+    return given is not None and given.as_memory_format in _CHANNELS_LAST
+
+
 def _adds(site: Site) -> bool:
     """Whether what is written to an index is added to what stands there."""
     accumulate = site.node.input("accumulate")
@@ -505,6 +515,7 @@ _MET: Final[Mapping[Where, Callable[[Site], bool]]] = {
     "lopsided": _is_lopsided,
     "same-even": _keeps_sizes_by_even_windows,
     "half-open": lambda site: _is_given_integers(site) and len(_bounds(site)) == 1,
+    "channels-last": _is_for_channels_last,
     "narrow": _has_narrow_indices,
 }
 """Whether a node is one of those that are refused."""

@@ -56,6 +56,7 @@ Where = Literal[
     "single",  # a list of tensors that it is given has one
     "computed",  # its weight or bias depends on what the caller hands in, or on state
     "computed-dilated",  # the same, and it leaves out elements in its windows
+    "channels-last",  # it is told to lay out its result with the channels innermost
     "narrow",  # it is given indices of fewer bits than int64 has
     "state",  # its result becomes the state of a buffer
     "state-by-constant",  # the same, and its second operand is a number or stored

@@ -5,7 +5,8 @@ from typing import Final
 
 import msgspec
 
-from graphlint.ir.model import Argument, Graph, InputSpec, OutputSpec, Program
+from graphlint.ir.model import Argument, Graph, InputSpec, OutputSpec, Program, TensorMeta
+from graphlint.ir.strides import channels_last, contiguous_strides
 from graphlint.ops.info import Role
 from graphlint.ops.table import op_of
 from graphlint.rules.base import Finding, Rule, no_fix
@@ -157,6 +158,21 @@ def _input_kinds(program: Program, specs: Iterable[InputSpec]) -> Iterator[tuple
                 yield "symbolic", f"a symbolic size, of input {name!r},"
             if not all(map(sizes.is_bounded, meta.shape)):
                 yield "unbounded", f"a size without an upper bound, of input {name!r},"
+            held = "" if spec.user_input is not None else f"{spec.kind} {str(spec.target)!r}"
+            for layout in _layouts(meta):
+                if layout == "channels_last" or not held:
+                    yield layout, f"the layout of {held or f'input {name!r}'}"
+
+
+def _layouts(meta: TensorMeta) -> Iterator[str]:
+    """How a tensor is laid out otherwise than in rows."""
+    shape, strides = meta.shape, meta.stride
+    if len(shape) != len(strides) or strides == contiguous_strides(shape):
+        return
+    yield "channels_last" if strides == channels_last(shape) else "strided"
+    numbers = [stride for stride in strides if isinstance(stride, int)]
+    if len(numbers) < len(strides) or numbers != sorted(numbers, reverse=True):
+        yield "permuted"
 
 
 def _is_reduced(graph: Graph, value: Argument) -> bool:

@@ -60,6 +60,7 @@ _WHERE: Final = {
     "single": " where it is given one tensor",
     "computed": " where its weight or bias is not stored in the artifact",
     "computed-dilated": " where its weight is not stored in the artifact, and it is dilated",
+    "channels-last": " where it is told to lay out its result with the channels innermost",
     "narrow": " where it is given indices of fewer bits than int64 has",
     "state": " where its result becomes the state of a buffer",
     "state-by-constant": " where its result becomes the state of a buffer, and its second operand is constant",
