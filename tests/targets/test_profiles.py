@@ -577,6 +577,9 @@ LAYOUTS = {
     "expanded": ("f32[3, 4]{1, 0}", ("executorch", "xnnpack")),
     "columns-left-out": ("f32[3, 4]{8, 2}", ("executorch", "xnnpack")),
     "further-back": ("f32[3, 4] +8", ()),
+    "one-row": ("f32[1, 3]{1, 1}", ()),
+    "one-row-in-front": ("f32[1, 2, 4]{4, 4, 1}", ()),
+    "one-column-of-many": ("f32[3, 1]{8, 1}", ("executorch", "xnnpack")),
 }
 """Inputs, and the targets whose consumers were seen to refuse them."""
 

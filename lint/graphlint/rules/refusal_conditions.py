@@ -25,7 +25,7 @@ _REFLECTION: Final = 2
 
 
 def is_met(where: Where, view: ProgramView, site: Site) -> bool:
-    """Whether a node is one of those that are refused."""
+    """Whether a node is one of those that are refused; ``where`` is not empty."""
     return _OF_PROGRAMS[where](view, site) if where in _OF_PROGRAMS else _MET[where](site)
 
 
@@ -460,7 +460,6 @@ def _has_gaps(site: Site) -> bool:
 
 
 _MET: Final[Mapping[Where, Callable[[Site], bool]]] = {
-    "": lambda site: True,
     "gaps": _has_gaps,
     "masks": _has_masks,
     "integers": _makes_integers,

@@ -165,13 +165,18 @@ def _input_kinds(program: Program, specs: Iterable[InputSpec]) -> Iterator[tuple
 
 
 def _layouts(meta: TensorMeta) -> Iterator[str]:
-    """How a tensor is laid out otherwise than in rows."""
+    """How a tensor is laid out, where that is not contiguous: strides of dimensions of size 1 matter by order only,
+    as consumers were seen to look at them.
+    """
     shape, strides = meta.shape, meta.stride
     if len(shape) != len(strides) or strides == contiguous_strides(shape):
         return
-    yield "channels_last" if strides == channels_last(shape) else "strided"
     numbers = [stride for stride in strides if isinstance(stride, int)]
-    if len(numbers) < len(strides) or numbers != sorted(numbers, reverse=True):
+    in_order = len(numbers) == len(strides) and numbers == sorted(numbers, reverse=True)
+    pairs = zip(shape, strides, contiguous_strides(shape), strict=True)
+    if not in_order or any(size != 1 and mine != theirs for size, mine, theirs in pairs):
+        yield "channels_last" if strides == channels_last(shape) else "strided"
+    if not in_order:
         yield "permuted"
 
 

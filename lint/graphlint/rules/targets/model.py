@@ -41,8 +41,8 @@ _SEVERER: Final[tuple[Severity, ...]] = ("error", "warning", "note")
 InputKind = Literal["constant_input", "number", "symbolic", "unbounded", "channels_last", "permuted", "strided"]
 """What the caller hands in that is no tensor: the same number, text or None each time, as the signature's input specs
 spell it; a ``number``. A tensor with a size that may be another one is ``symbolic``, and ``unbounded`` where that has
-no upper bound; one whose dimensions lie in another order is ``permuted``. ``channels_last`` is laid out so, be it
-handed in or held; ``strided`` neither so nor in rows.
+no upper bound; one whose strides are in another order than its dimensions is ``permuted``. ``channels_last`` is laid
+out so, be it handed in or held; ``strided`` is neither that nor contiguous.
 """
 OutputKind = Literal[
     "buffer_mutation",
