@@ -1,12 +1,13 @@
 """Which ops a consumer refuses or computes otherwise than torch, though graphlint calls them clean.
 
-    python tests/consumers/ops.py CONSUMER [--unusual] [--op NAME]... [--dtype NAME]...
+    python tests/consumers/ops.py CONSUMER [--unusual] [--arguments] [--op NAME]... [--dtype NAME]... [--part N/M]
 
 takes the ops of torch's OpInfo database, each as a program of its own, and runs what graphlint calls clean for the
 consumer's target in the consumer and in eager torch. With ``--unusual``, the ops that models are made of are given NaN,
-infinities, the largest and smallest numbers of a dtype, and integers beyond 32 bits. Prints a line for each program
-that differs or is refused, then the ops by dtype: what the file of the target is to refuse, and what its ``[[values]]``
-are to say.
+infinities, the largest and smallest numbers of a dtype, and integers beyond 32 bits. With ``--arguments``, each op is
+taken with all the arguments beside tensors that the database has for it, and with tensors of each number of dimensions.
+``--part 1/4`` takes a quarter of the ops. Prints a line for each program that differs or is refused, then the ops by
+dtype: what the file of the target is to refuse, and what its ``[[values]]`` are to say.
 """
 
 from __future__ import annotations
@@ -72,17 +73,28 @@ class OneOp(torch.nn.Module):
         return tuple(result) if isinstance(result, tuple) else result  # not a tuple with names
 
 
-def programs(names: list[str], dtypes: list[torch.dtype], *, odd: bool) -> Iterator[tuple[str, Any]]:
-    """Name (``add-int64``) and exported program of each op and dtype: the first sample that eager torch and export
-    take, with unusual values if it is to be ``odd``.
+MOST = 16
+"""Samples of an op and dtype that differ in their arguments, which are taken at most."""
+
+
+def programs(
+    names: list[str], dtypes: list[torch.dtype], *, odd: bool, most: int = 1, part: tuple[int, int] = (1, 1)
+) -> Iterator[tuple[str, Any]]:
+    """Name (``add-int64``, ``add-int64-2``) and exported program of each op and dtype: the first samples that eager
+    torch and export take, at most so many that differ in more than the sizes and values of tensors; with unusual values
+    if they are to be ``odd``. Of the ops, the n-th of m parts.
     """
-    for info in (one for one in next(databases()) if not names or one.name in names):
+    for place, info in enumerate(one for one in next(databases()) if not names or one.name in names):
+        if place % part[1] != part[0] - 1:
+            continue
         full = f"{info.name}.{info.variant_test_name}" if info.variant_test_name else info.name
         for dtype in (one for one in dtypes if info.supports_dtype(one, "cpu")):
+            taken: set[str] = set()
             for sample in info.sample_inputs("cpu", dtype, requires_grad=False):
                 leaves, spec = pytree.tree_flatten(((sample.input, *sample.args), sample.kwargs))
                 places = [at for at, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor) and leaf.dim()]
-                if not places or places[0] or leaves[0].numel() < 2:
+                kind = _kind(leaves, spec)
+                if not places or places[0] or leaves[0].numel() < 2 or kind in taken:
                     continue
                 given = [unusual(leaves[at], dtype, turn) if odd else leaves[at] for turn, at in enumerate(places)]
                 model = OneOp(info.op, leaves, spec, places)
@@ -91,8 +103,15 @@ def programs(names: list[str], dtypes: list[torch.dtype], *, odd: bool) -> Itera
                     program = torch.export.export(model, tuple(given))
                 except Exception:  # noqa: BLE001 - whatever it is, another sample may do
                     continue
-                yield f"{full}-{str(dtype).removeprefix('torch.')}", program
-                break
+                yield f"{full}-{str(dtype).removeprefix('torch.')}" + (f"-{len(taken)}" if taken else ""), program
+                taken.add(kind)
+                if len(taken) == most:
+                    break
+
+
+def _kind(leaves: list[Any], spec: Any) -> str:
+    """What tells one sample of an op from another but for the sizes and values of tensors."""
+    return repr(([one.dim() if isinstance(one, torch.Tensor) else one for one in leaves], spec))
 
 
 def unusual(tensor: torch.Tensor, dtype: torch.dtype, turn: int) -> torch.Tensor:
@@ -109,6 +128,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("consumer", choices=list(CONSUMERS))
     parser.add_argument("--unusual", action="store_true", help="with unusual values")
+    parser.add_argument("--arguments", action="store_true", help="with all arguments that the database has")
+    parser.add_argument("--part", default="1/1", help="of the ops")
     parser.add_argument("--op", action="append", default=[], help="by its name in the database (default: all of them)")
     parser.add_argument("--dtype", action="append", default=[], help="float32 and the like")
     options = parser.parse_args()
@@ -118,8 +139,12 @@ def main() -> int:
     dtypes = [one for one in given if not options.dtype or str(one).removeprefix("torch.") in options.dtype]
     found: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     clean = 0
+    part, _, parts = options.part.partition("/")
+    chosen = programs(
+        names, dtypes, odd=options.unusual, most=MOST if options.arguments else 1, part=(int(part), int(parts))
+    )
     with tempfile.TemporaryDirectory() as name, measuring(options.consumer, Path(name)) as running:
-        for title, program in programs(names, dtypes, odd=options.unusual):
+        for title, program in chosen:
             path = Path(name) / f"{re.sub(r'[^-a-z0-9]', '_', title)}.pt2"
             try:
                 torch.export.save(program, path)
@@ -129,8 +154,8 @@ def main() -> int:
             _, judgement = running.clean(Case(title, path, "model"))
             clean += judgement is not None
             if judgement is not None and judgement.outcome != TAKEN:
-                op, _, dtype = title.rpartition("-")
-                found[judgement.outcome, dtype].append(op)
+                op, dtype, *number = title.split("-")
+                found[judgement.outcome, dtype].append("-".join([op, *number]))
                 print(f"{title}: {judgement.describe()}; {judgement.detail}", flush=True)
     print(f"{clean} programs are clean for {CONSUMERS[options.consumer].target}")
     for (outcome, dtype), ops in sorted(found.items()):

@@ -29,6 +29,13 @@ def is_met(where: Where, view: ProgramView, site: Site) -> bool:
     return _OF_PROGRAMS[where](view, site) if where in _OF_PROGRAMS else _MET[where](site)
 
 
+def _given(site: Site, *arguments: str) -> Iterator[TensorMeta]:
+    """The tensors that the node is given as these arguments, or as any, as far as they are known."""
+    operands = (one for one in site.node.inputs if not arguments or one.name in arguments)
+    names = (name for operand in operands for name in operand.arg.tensors() if name is not None)
+    return (meta for name in names if (meta := site.scope.graph.meta(name)) is not None)
+
+
 def _has_masks(site: Site) -> bool:
     """Whether a list of tensors that the node is given holds a mask."""
     lists = (operand.arg.tensors() for operand in site.node.inputs if operand.arg.as_tensor is None)
@@ -169,8 +176,7 @@ def _is_unbatched(site: Site) -> bool:
     """Whether the first tensor that the node is given has fewer dimensions than its weight; where it has none, than a
     batch of its windows; else than four.
     """
-    weight = site.node.input("weight")
-    filters = next((site.scope.graph.meta(name) for name in weight.tensors() if name), None) if weight else None
+    filters = next(_given(site, "weight"), None)
     window = _numbers(site, "kernel_size")
     rank = len(filters.shape) if filters is not None else len(window) + 2 if window else 4
     return any(len(meta.shape) < rank for meta in _first_given(site))
@@ -191,9 +197,7 @@ def _leaves_out(site: Site) -> bool:
 
 def _is_by_a_vector(site: Site) -> bool:
     """Whether the second tensor that the node is given has one dimension."""
-    names = (name for operand in site.node.inputs for name in operand.arg.tensors() if name is not None)
-    metas = (site.scope.graph.meta(name) for name in islice(names, 1, 2))
-    return any(meta is not None and len(meta.shape) == 1 for meta in metas)
+    return any(len(meta.shape) == 1 for meta in islice(_given(site), 1, 2))
 
 
 def _is_of_one(site: Site) -> bool:
@@ -366,11 +370,10 @@ def _is_lopsided(site: Site) -> bool:
 
 def _keeps_sizes_by_even_windows(site: Site) -> bool:
     """Whether the node is a convolution that is to keep sizes, by a weight of an even size."""
-    padding, weight = site.node.input("padding"), site.node.input("weight")
-    if padding is None or padding.as_string != "same" or weight is None:
-        return False
-    metas = [meta for name in weight.tensors() if name and (meta := site.scope.graph.meta(name)) is not None]
-    return any(not isinstance(size, int) or size % 2 == 0 for meta in metas for size in meta.shape[2:])
+    padding = site.node.input("padding")
+    sizes = (size for meta in _given(site, "weight") for size in meta.shape[2:])
+    is_same = padding is not None and padding.as_string == "same"
+    return is_same and any(not isinstance(size, int) or size % 2 == 0 for size in sizes)
 
 
 def _equation(site: Site) -> tuple[str, str]:
@@ -405,9 +408,7 @@ def _is_unshared(site: Site) -> bool:
 
 def _is_of_two_ranks(site: Site) -> bool:
     """Whether the first two tensors that the node is given have different numbers of dimensions."""
-    names = [name for operand in site.node.inputs for name in operand.arg.tensors() if name is not None]
-    metas = [meta for name in names[:2] if (meta := site.scope.graph.meta(name)) is not None]
-    return len({len(meta.shape) for meta in metas}) > 1
+    return len({len(meta.shape) for meta in islice(_given(site), 2)}) > 1
 
 
 def _bounds(site: Site) -> list[Argument]:
@@ -417,17 +418,14 @@ def _bounds(site: Site) -> list[Argument]:
 
 def _is_bounded_by_constants(view: ProgramView, site: Site) -> bool:
     """Whether all bounds that the node is given are stored, and have several elements."""
-    names = [name for bound in _bounds(site) for name in bound.tensors() if name is not None]
-    metas = [meta for name in names if (meta := site.scope.graph.meta(name)) is not None]
-    several = any(size != 1 for meta in metas for size in meta.shape)
+    several = any(size != 1 for meta in _given(site, "min", "max") for size in meta.shape)
     return several and not _depends_on_calls(view, site, ("min", "max"))
 
 
 def _has_narrow_indices(site: Site) -> bool:
     """Whether the node is given indices that are neither of int64 nor masks."""
-    indices = site.node.input("indices")
-    metas = [site.scope.graph.meta(name) for name in indices.tensors() if name is not None] if indices else []
-    return any(meta.dtype in INTEGERS and meta.dtype not in (INT64, *MASKS) for meta in metas if meta is not None)
+    dtypes = {meta.dtype for meta in _given(site, "indices")}
+    return any(dtype in INTEGERS and dtype not in (INT64, *MASKS) for dtype in dtypes)
 
 
 _CHANNELS_LAST: Final = (2, 3)
@@ -508,10 +506,12 @@ _MET: Final[Mapping[Where, Callable[[Site], bool]]] = {
     "ranks": _is_of_two_ranks,
     "typed": lambda site: (dtype := site.node.input("dtype")) is not None and dtype.kind != "as_none",
     "smoothed": lambda site: bool((given := site.node.input("label_smoothing")) and (given.as_float or given.as_int)),
+    "soft": lambda site: any(category(meta.dtype) == FLOATING for meta in _given(site, "target")),
     "from-the-end": lambda site: any((one.as_int or 0) < 0 for one in [site.node.input("dimension")] if one),
     "uneven": _is_uneven,
     "reflected": lambda site: (mode := site.node.input("padding_mode")) is not None and mode.as_int == _REFLECTION,
     "lopsided": _is_lopsided,
+    "approximated": lambda site: (given := site.node.input("approximate")) is not None and given.as_string != "none",
     "same-even": _keeps_sizes_by_even_windows,
     "half-open": lambda site: _is_given_integers(site) and len(_bounds(site)) == 1,
     "channels-last": _is_for_channels_last,

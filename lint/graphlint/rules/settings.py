@@ -90,10 +90,12 @@ Where = Literal[
     "half-open",  # it is given integers, and one bound
     "typed",  # it is told a dtype
     "smoothed",  # it smooths labels
+    "soft",  # its labels are the chance of each class
     "from-the-end",  # it counts a dimension from the end
     "uneven",  # what it makes is no whole multiple of what it is given, along a dimension
     "reflected",  # it goes on with what it is given turned around, behind its borders
     "lopsided",  # it pads planes by their own elements, differently on some sides
+    "approximated",  # it is told to compute by an approximation, as GELU by tanh
     "same-even",  # it is to keep sizes, with a window of an even size
 ]
 """Where an op is refused."""

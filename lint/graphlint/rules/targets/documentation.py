@@ -94,9 +94,11 @@ _WHERE: Final = {
     "half-open": " where it is given integers and one bound",
     "typed": " where it is told a dtype",
     "smoothed": " where it smooths labels",
+    "soft": " where its labels are the chance of each class",
     "from-the-end": " where it counts the dimension from the end",
     "uneven": " where its result is no whole multiple of its operand",
     "reflected": " where it reflects at the borders",
+    "approximated": " where it is told to approximate",
     "lopsided": " where it reflects planes, and not equally on all sides",
     "same-even": " where it pads to the same size, with a window of an even size",
 }
