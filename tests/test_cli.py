@@ -362,11 +362,15 @@ from graphlint.cli import imports
 imports._UNUSED.update({changed!r})
 imports.import_msgspec()
 left = [name for name in (*imports._UNUSED, "typing_extensions") if name in sys.modules]
-import decimal, uuid, msgspec, msgspec.inspect, typing_extensions
+import decimal, typing, uuid, msgspec, msgspec.inspect, typing_extensions
 
 assert uuid.uuid4() != uuid.UUID(int=0) and decimal.Decimal("1.5") + 1 == decimal.Decimal("2.5")
 assert msgspec.inspect.type_info(int) == msgspec.inspect.IntType() and typing_extensions.Self
 assert msgspec.json.decode(b"[1]", type=list[int]) == [1]
+assert typing.ForwardRef("int").__forward_arg__ == "int"
+class Later(msgspec.Struct):
+    after: "Later | None" = None
+assert msgspec.json.decode(b'{{"after": {{}}}}', type=Later) == Later(Later())
 print(*left)
 """
 
@@ -377,6 +381,31 @@ def test_what_msgspec_is_imported_without_is_there_afterwards(changed):
     code = SEEN_BY_MSGSPEC.format(changed=changed)
     result = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=60)
     assert (result.stdout, result.stderr) == ("\n", "")
+
+
+COMPILED = """
+import sys
+
+texts = []
+
+def note(event, given):
+    if event == "compile" and given[1] == "<string>" and not given[0].startswith(b"lambda"):  # what makes named tuples
+        texts.append(given[0])
+
+sys.addaudithook(note)
+sys.argv = ["graphlint", {path!r}]
+sys.stdout.flush = lambda: sys.stderr.writelines(map(repr, texts))
+from graphlint.cli.main import main
+
+main()
+"""
+
+
+def test_a_check_compiles_no_text(folder):
+    """That would load all of Python's syntax trees first: a twentieth of a small check."""
+    words = [sys.executable, "-c", COMPILED.format(path="model.pt2")]
+    result = subprocess.run(words, cwd=folder, env=environment(), capture_output=True, text=True, timeout=60)
+    assert (result.returncode, result.stderr) == (1, "")
 
 
 def test_module_and_script_are_the_same(folder):

@@ -25,10 +25,11 @@ from graphlint.artifact.errors import (
     MergeConflictError,
 )
 from graphlint.artifact.limits import Limits
+from graphlint.artifact.patterns import pattern
 from graphlint.artifact.source import AnyPath, ByteSource, FileSource, is_url
 
 LFS_PREFIX = b"version https://git-lfs.github.com/spec/"
-_CONFLICT = re.compile(rb"^<{7} ", re.MULTILINE)
+_CONFLICT = pattern(rb"^<{7} ", re.MULTILINE)
 """How git begins what two sides of a merge do not agree on."""
 FLAT_PROGRAM = "serialized_exported_program.json"
 AOTINDUCTOR = "data/aotinductor/"

@@ -24,6 +24,7 @@ from typing import ClassVar, Final, TypeGuard
 from graphlint.artifact.container import Container, folded
 from graphlint.artifact.errors import ArtifactError
 from graphlint.artifact.limits import Limits, raise_it
+from graphlint.artifact.patterns import pattern
 from graphlint.artifact.source import ByteSource
 
 ORDERED_DICT: Final = "collections.OrderedDict"
@@ -44,7 +45,7 @@ LEAST_BYTES: Final = 4
 
 Allows = Callable[[str], bool]
 """Whether somebody has said of a name that it is harmless."""
-PLACE: Final = re.compile(r"[a-z]\w*(:\d+)?", re.ASCII)
+PLACE: Final = pattern(r"[a-z]\w*(:\d+)?", re.ASCII)
 """Where a storage was: ``cuda:0``."""
 
 

@@ -9,6 +9,8 @@ import sys
 from types import ModuleType
 from typing import Final
 
+from graphlint.artifact.annotations import unread, without_annotations
+
 _UNUSED: Final[dict[str, tuple[str, ...]]] = {
     "decimal": ("Decimal",),
     "msgspec._json_schema": ("schema", "schema_components"),
@@ -33,13 +35,17 @@ def import_msgspec() -> None:
     if optional:
         sys.modules[_OPTIONAL] = None  # type: ignore[assignment]  # Python takes it for a module that is not there
     try:
-        import msgspec  # noqa: F401
+        with without_annotations():  # msgspec makes one, to see what typing takes
+            import msgspec  # noqa: F401
+        is_whole = unread not in vars(sys.modules["msgspec._utils"]).values()
     except (AttributeError, ImportError):
-        for name in [name for name in sys.modules if name.partition(".")[0] == "msgspec"]:
-            del sys.modules[name]  # the next import begins anew
+        is_whole = False
     finally:
         for name in [one.__name__ for one in stand_ins] + [_OPTIONAL] * optional:
             sys.modules.pop(name, None)
+    if not is_whole:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "msgspec"]:
+            del sys.modules[name]  # the next import begins anew
 
 
 def _stand_in(name: str, classes: tuple[str, ...]) -> ModuleType:

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec.structs import astuple
 
+from graphlint.artifact.patterns import pattern
 from graphlint.ir.model import Argument, Graph, ModuleCallSignature, Program, SymSize
 
 if TYPE_CHECKING:  # a check of a program without symbolic sizes does without it
@@ -43,8 +44,8 @@ _OP: Final = (
 _PYTHON: Final = """
 abs add and_ eq floordiv ge getitem gt invert le lshift lt mod mul ne neg not_ or_ pos pow rshift sub truediv xor
 """
-_OPERATOR: Final = re.compile(_OP, re.ASCII)
-_TARGET: Final = re.compile(
+_OPERATOR: Final = pattern(_OP, re.ASCII)
+_TARGET: Final = pattern(
     rf"{_OP}|_operator\.({'|'.join(_PYTHON.split())})|math\.\w+|torch\._?sym_\w+|"
     # What no op stands for until a program is decomposed.
     r"torch\._functorch\.predispatch\.\w+|torch\._C\._set_grad_enabled|"
@@ -53,12 +54,12 @@ _TARGET: Final = re.compile(
     r"torch\._higher_order_ops\.\w+\.\w+",  # how torch 2.4 spells higher-order ops
     re.ASCII,
 )
-_QUALIFIED_NAME: Final = re.compile(r'[^"\\\x00-\x1f]*')
+_QUALIFIED_NAME: Final = pattern(r'[^"\\\x00-\x1f]*')
 """Nothing that could end the string that each part of such a name is put in, or be another name there."""
-_INPUT: Final = re.compile(r"[^\"'\\\n\r\0]*")
+_INPUT: Final = pattern(r"[^\"'\\\n\r\0]*")
 """A string that says the same when it is put between quotes as it is."""
-_NUMBER: Final = re.compile(r"[-+]?(\d[\d.]*|\.\d+)(e[-+]?\d+)?|[-+]?(inf|nan|oo)", re.ASCII | re.IGNORECASE)
-_TEXT: Final = re.compile(r"'([^'\\\n\r]|\\[^'\n\r])*'")
+_NUMBER: Final = pattern(r"[-+]?(\d[\d.]*|\.\d+)(e[-+]?\d+)?|[-+]?(inf|nan|oo)", re.ASCII | re.IGNORECASE)
+_TEXT: Final = pattern(r"'([^'\\\n\r]|\\[^'\n\r])*'")
 """A string in an expression."""
 
 _FUNCTION_NAMES: Final = """
@@ -89,7 +90,7 @@ _LONGEST: Final = 1 << 16
 """Characters of an expression that is looked into: torch, too, would take minutes for more."""
 _MOST: Final = 1 << 20
 """Characters of all guards together that are looked into."""
-_WORLDLY: Final = re.compile(r"torch\.ops\.aten\.(from_file|save)\b")
+_WORLDLY: Final = pattern(r"torch\.ops\.aten\.(from_file|save)\b")
 """Ops that reach beyond the process: they open a file, and make it."""
 
 

@@ -10,7 +10,6 @@ comparison that says "different" means "not known to be equal".
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache, reduce
@@ -18,9 +17,10 @@ from operator import mul
 from typing import Final
 
 from graphlint.artifact.errors import ProgramError
+from graphlint.artifact.patterns import pattern
 
-_TOKEN: Final = re.compile(r"""\d+(?:\.\d+)?|[A-Za-z_][\w.]*|'[^']*'|"[^"]*"|//|\*\*|>=|<=|==|!=|\S""")
-_NAME: Final = re.compile(r"[A-Za-z_]")
+_TOKEN: Final = pattern(r"""\d+(?:\.\d+)?|[A-Za-z_][\w.]*|'[^']*'|"[^"]*"|//|\*\*|>=|<=|==|!=|\S""")
+_NAME: Final = pattern(r"[A-Za-z_]")
 _Monomial = tuple[tuple[str, int], ...]
 _OPERATORS: Final = {"*": "Mul", "/": "IntTrueDiv", "//": "FloorDiv", "%": "Mod"}
 _COMPARISONS: Final = {

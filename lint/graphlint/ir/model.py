@@ -8,8 +8,6 @@ shares with the one that was read is written back as the very bytes that were re
 what is skipped here is not lost there.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
@@ -119,7 +117,7 @@ class TensorMeta(_Part):
     requires_grad: bool = False
     device: Device | None = None
     layout: int = 0
-    meta: TensorMeta | msgspec.UnsetType | None = msgspec.UNSET
+    meta: "TensorMeta | msgspec.UnsetType | None" = msgspec.UNSET
     """torch 2.1 wraps the metadata in one more object."""
 
     @property
@@ -136,7 +134,7 @@ class GraphRef(_Part):
     """A subgraph inside an argument."""
 
     name: str
-    graph: Graph
+    graph: "Graph"
 
 
 class Complex(_Part):
@@ -178,7 +176,7 @@ class Argument(_Part, omit_defaults=True):
     as_nested_tensors: list[list[TensorRef]] | None = None
     as_int_lists: list[list[int]] | None = None
     as_float_lists: list[list[float]] | None = None
-    as_string_to_argument: dict[str, Argument] | None = None
+    as_string_to_argument: "dict[str, Argument] | None" = None
 
     @property
     def kind(self) -> str:
@@ -445,6 +443,13 @@ class Graph(_Part, dict=True, gc=True):
         used = {name for output in self.outputs for name in output.names()}
         used.update([name for name, places in self.survey.readers.items() if places])
         return used
+
+
+# Annotations of what is defined further down. Python's compiler would make these of their text, in each process that
+# decodes, and load all of its syntax trees for that.
+TensorMeta.__annotations__["meta"] = TensorMeta | msgspec.UnsetType | None
+GraphRef.__annotations__["graph"] = Graph
+Argument.__annotations__["as_string_to_argument"] = dict[str, Argument] | None
 
 
 class Spec(_Part, omit_defaults=True):

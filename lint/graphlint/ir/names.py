@@ -10,11 +10,13 @@ import keyword
 import re
 from typing import Final
 
+from graphlint.artifact.patterns import pattern
+
 RESERVED: Final = frozenset(
     {*vars(builtins), *keyword.kwlist, "inf", "nan", "NoneType", "torch", "device", "fx_pytree", "pytree"}
 )
 """What no value can be called."""
-_KEPT: Final = re.compile(r"(?!.*_0\d+$)[A-Za-z_]\w*", re.ASCII)
+_KEPT: Final = pattern(r"(?!.*_0\d+$)[A-Za-z_]\w*", re.ASCII)
 
 
 def is_kept(name: str) -> bool:

@@ -1,9 +1,8 @@
 """Where in the model's source an op comes from, as the node's metadata tells."""
 
-import re
-
 import msgspec
 
+from graphlint.artifact.patterns import pattern
 from graphlint.ir.edit import every_graph
 from graphlint.ir.model import Node, Program
 
@@ -18,15 +17,15 @@ class SourceFrame(msgspec.Struct, frozen=True, omit_defaults=True):
     """The line's text as stored in the artifact, stripped; empty where it was not recorded."""
 
 
-_FRAME = re.compile(r'^\s*File "(?P<path>.*)", line (?P<line>\d+), in (?P<function>.*)$')
-_INSTALLED = re.compile(r"[/\\](?:site|dist)-packages[/\\]")
+_FRAME = pattern(r'^\s*File "(?P<path>.*)", line (?P<line>\d+), in (?P<function>.*)$')
+_INSTALLED = pattern(r"[/\\](?:site|dist)-packages[/\\]")
 _GENERATED = ("<eval_with_key>", "<frozen ", "<string>")
-_TORCH = re.compile(r"[/\\](?:site|dist)-packages[/\\]torch[/\\]")
-_TORCH_PASSES = re.compile(r"torch/(?:fx|_export)/")
+_TORCH = pattern(r"[/\\](?:site|dist)-packages[/\\]torch[/\\]")
+_TORCH_PASSES = pattern(r"torch/(?:fx|_export)/")
 """Frames that passes of torch's own write for the nodes they add, relative to torch's folder."""
 _NO_MODULE = "_empty_nn_module_stack_from_metadata_hook"
 """What torch 2.8 records as the whole stack of nodes that it adds outside any module."""
-_ROOT_NAMES = re.compile(r"^(?:L\[['\"]self['\"]\]|L__self__)\.?")
+_ROOT_NAMES = pattern(r"^(?:L\[['\"]self['\"]\]|L__self__)\.?")
 
 
 def stack_frames(node: Node) -> tuple[SourceFrame, ...]:

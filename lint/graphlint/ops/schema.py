@@ -11,17 +11,18 @@ import re
 import msgspec
 
 from graphlint.artifact.errors import GraphlintError
+from graphlint.artifact.patterns import pattern
 
 _GROUP = r"\((?:[^()]|\([^()]*\))*\)|\[[^\]]*\]"  # what stands in brackets, with brackets in it
 _STRING = r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\''
-_PART = re.compile(
+_PART = pattern(
     rf"(?P<type>(?:{_GROUP}|[^\s,()\[\]])+)(?: +(?P<name>\w+)(?:=(?P<default>(?:{_STRING}|{_GROUP}|[^,])+))?)?"
 )
-_SCHEMA = re.compile(r"\((.*)\)\s*->\s*(.+)", re.DOTALL)
+_SCHEMA = pattern(r"\((.*)\)\s*->\s*(.+)", re.DOTALL)
 # `$0` is a set that torch has named itself: that of an argument which was registered as `Tensor!`, without a name.
 _SET = r"(?:\*|\$?[A-Za-z0-9]+(?:\|[A-Za-z0-9]+)*)"
 # Only these can carry an annotation, which tells it from the parentheses of `Dict(str, Tensor)` and `Future(t)`.
-_ANNOTATION = re.compile(rf"(?:(?<=Tensor)|(?<=\])|(?<=\?)|(?<=\bt))\(({_SET})?(!)?(?:\s*->\s*({_SET})?)?\)")
+_ANNOTATION = pattern(rf"(?:(?<=Tensor)|(?<=\])|(?<=\?)|(?<=\bt))\(({_SET})?(!)?(?:\s*->\s*({_SET})?)?\)")
 _NAMED_LITERALS = {"None": None, "True": True, "False": False}
 
 

@@ -6,13 +6,14 @@ from typing import ClassVar, Final, Literal
 
 import msgspec
 
+from graphlint.artifact.patterns import pattern
 from graphlint.rules.diagnostics import Fix, Severity, WrittenStorage
 from graphlint.rules.fixers import Fixer
 from graphlint.rules.view import ProgramView
 from graphlint.semantics.sites import Site
 
 Applicability = Literal["safe", "unsafe", "none"]
-ISSUE: Final = re.compile(r"(?<![\w/.-])([\w.-]+/[\w.-]+)#(\d+)")
+ISSUE: Final = pattern(r"(?<![\w/.-])([\w.-]+/[\w.-]+)#(\d+)")
 """``pytorch/pytorch#68301`` in prose; graphs have no such words."""
 
 LIFTING_SAFETY: Final = (

@@ -1,9 +1,9 @@
 """GL101 to GL107: ops that write their arguments, whether their schema says so or not."""
 
-import re
 from collections.abc import Iterator
 from typing import Final
 
+from graphlint.artifact.patterns import pattern
 from graphlint.ir.source import outer_frame, stack_frames
 from graphlint.ops.info import packet_name
 from graphlint.ops.table import op_of
@@ -14,9 +14,9 @@ from graphlint.rules.view import ProgramView
 from graphlint.semantics.analysis import Write
 from graphlint.semantics.memory import StorageKind
 
-_AUGMENTED: Final = re.compile(r"([\w.]+) (\+|-|\*|/|//|%|@|\*\*|&|\||\^)= ([^#]{1,60})")
+_AUGMENTED: Final = pattern(r"([\w.]+) (\+|-|\*|/|//|%|@|\*\*|&|\||\^)= ([^#]{1,60})")
 """A line that is an augmented assignment to a name, and nothing else."""
-_SIMPLE: Final = re.compile(r"[\w.]+(\([^()]*\)|\[[^][]*\])*")
+_SIMPLE: Final = pattern(r"[\w.]+(\([^()]*\)|\[[^][]*\])*")
 """A value that needs no parentheses as an operand."""
 
 

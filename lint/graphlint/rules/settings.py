@@ -1,6 +1,5 @@
 """What a run is told to do, resolved and immutable: the seam between configuration and engine."""
 
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
@@ -8,8 +7,10 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from graphlint.artifact.annotations import without_annotations
 from graphlint.artifact.errors import ConfigError
 from graphlint.artifact.limits import Limits
+from graphlint.artifact.patterns import pattern
 from graphlint.ops.declared import DeclaredOp
 from graphlint.ops.info import Form
 from graphlint.ops.specifiers import RequiredTorch
@@ -122,7 +123,7 @@ class OpRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.where if isinstance(self.where, tuple) else (self.where,)
 
 
-_WILDCARD: Final = re.compile(r"[*?]|\[[^]]*\]")
+_WILDCARD: Final = pattern(r"[*?]|\[[^]]*\]")
 
 
 def covers(pattern: str, op: str) -> bool:
@@ -386,7 +387,8 @@ def wrong(origin: str, key: str, what: str) -> ConfigError:
 def parse_toml(content: bytes, name: str) -> dict[str, Any]:
     """``content`` as TOML; ``name`` is that of its source. Raises ConfigError."""
     if sys.version_info >= (3, 11):
-        import tomllib
+        with without_annotations():
+            import tomllib
     else:
         import tomli as tomllib
     try:

@@ -21,6 +21,7 @@ from graphlint.artifact.errors import (
     VerificationError,
     WriteError,
 )
+from graphlint.artifact.patterns import pattern
 from graphlint.ir.document import Document
 from graphlint.ir.source import model_lines
 from graphlint.ops.table import version_of
@@ -53,7 +54,7 @@ Verifier = Callable[[str, str, bool, bool], None]
 checks were removed on purpose, raises VerificationError unless they do the same.
 """
 
-_CLASS: Final = re.compile(r'(?:looks up |calls |imports ")((?:\w+[.:])+_*[A-Z]\w*)"?', re.ASCII)
+_CLASS: Final = pattern(r'(?:looks up |calls |imports ")((?:\w+[.:])+_*[A-Z]\w*)"?', re.ASCII)
 """What GL003 says of a class, as names of classes are spelled."""
 _RUNS: Final = "torch runs this when it loads the file: load it only if you trust where it comes from"
 

@@ -3,12 +3,13 @@
 import re
 from typing import Final
 
+from graphlint.artifact.patterns import pattern
 from graphlint.ir.expressions import as_expression
 from graphlint.ir.model import Graph, Program
 
 _UNBOUNDED: Final = 1 << 31
 """From here on a bound is none: torch writes such numbers where nobody has said one, and memory has no such sizes."""
-_SYMBOL: Final = re.compile(r"\b[su]\d+\b")
+_SYMBOL: Final = pattern(r"\b[su]\d+\b")
 
 
 class Sizes:

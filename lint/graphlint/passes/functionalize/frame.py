@@ -46,7 +46,7 @@ from graphlint.passes.functionalize.views import (
 )
 from graphlint.semantics.analysis import Write
 from graphlint.semantics.calls import GraphCall, call_of
-from graphlint.semantics.memory import Ref, Storage, moved_to
+from graphlint.semantics.memory import Ref, Step, Storage, moved_to
 from graphlint.semantics.sites import Scope, Site
 
 if TYPE_CHECKING:
@@ -268,7 +268,8 @@ class Frame:
         if len(view.metas) > MOST_PIECES:
             state.shown[ref] = piece(self.builder, view, parent)
             return state.shown[ref]
-        values = replay(self.builder, view, parent, lambda name: self.use(name, exact=False))
+        elsewhere = not _stands_alone(step) and step.graph is not self.graph
+        values = replay(self.builder, view, parent, lambda name: self.use(name, exact=False), elsewhere=elsewhere)
         state.shown[ref] = values[ref.index]
         for name in flat(step.node.outputs) if len(values) > 1 else ():
             # The view may stand in another graph, where the same name is that of another piece.
@@ -276,6 +277,11 @@ class Frame:
             if sibling is not None and sibling.step is step and sibling.parent is ref.parent:
                 state.shown[sibling] = values[sibling.index]
         return values[ref.index]
+
+    def _is_relocatable(self, ref: Ref) -> bool:
+        """Whether a view can be taken outside the graph that it stands in."""
+        step = ref.step
+        return step is None or step.graph is ref.graph or _stands_alone(step) or self.view(ref).sized is not None
 
     def _taken_anew(self, ref: Ref) -> None:
         """Take a chain of views of the current base again, in its memory, even where the value is at hand elsewhere."""
@@ -789,9 +795,9 @@ class Frame:
             ref = self.ref(name)
             if name is None or ref is None:
                 continue
-            if any(one.step is not None and not _relocatable(one) for one in ref.way()):
-                raise Blocked([ref.storage], "a region returns a view of it that depends on its inside")
             with blocking(ref.storage):
+                if not all(self._is_relocatable(one) for one in ref.way()):
+                    raise Obstacle("a region returns a view of it that depends on its inside")
                 meta = self.rewriter.meta(self.graph, name)
             if index in offsets and offsets[index] != meta.offset:
                 meta = meta.with_(strides=meta.strides, offset=offsets[index])
@@ -986,13 +992,8 @@ def _carrying(
     return inputs, changed
 
 
-def _relocatable(ref: Ref) -> bool:
-    """Whether a view can be taken outside the graph that it stands in: of all values, it depends on the one that it
-    shows.
-    """
-    step = ref.step
-    if step is None or step.graph is ref.graph:
-        return True
+def _stands_alone(step: Step) -> bool:
+    """Whether a view depends on no other value than on the one that it shows."""
     return all(len(operand.arg.names()) <= (operand.name == step.operand) for operand in step.node.inputs)
 
 

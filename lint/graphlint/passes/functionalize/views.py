@@ -22,7 +22,7 @@ write through them stays as it is.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from itertools import accumulate
 from typing import Final
@@ -73,6 +73,15 @@ class View(msgspec.Struct, frozen=True, eq=False, dict=True):
         kinds = [step.kind for step in self.op.view if step.kind in _BITS]
         return kinds if category(self.parent.dtype) == 3 else [kind for kind in kinds if kind != "conjugate"]
 
+    @property
+    def sized(self) -> tuple[Role, list[int]] | None:
+        """The view by the sizes that are recorded of it, wherever its node has them from; None for other kinds of
+        views, and where a size is symbolic.
+        """
+        role = _SIZED.get(self.step.kind) if self.step is not None and self.node.outputs[0].as_tensor else None
+        sizes = [size for size in self.meta.shape if isinstance(size, int)]
+        return (role, sizes) if role is not None and len(sizes) == len(self.meta.shape) else None
+
     def argument(self, key: str) -> Argument:
         """The step's parameter of that name."""
         source = self.step.parameters.get(key) if self.step is not None else None
@@ -112,9 +121,15 @@ class View(msgspec.Struct, frozen=True, eq=False, dict=True):
         return [number % rank for number in found]
 
 
-def replay(builder: Builder, view: View, parent: Value, current: Callable[[str], str]) -> list[Value]:
+_SIZED: Final[Mapping[StepKind, Role]] = {"expand": "expand", "reshape": "view"}
+
+
+def replay(
+    builder: Builder, view: View, parent: Value, current: Callable[[str], str], *, elsewhere: bool = False
+) -> list[Value]:
     """Take the view again from another parent; all results of the node. ``current`` tells what to read for the other
-    tensors that it is given, of which it takes the sizes (``expand_as``).
+    tensors that it is given, of which it takes the sizes (``expand_as``). Where it is taken ``elsewhere``, those are of
+    another graph: the view is taken by the sizes that are recorded.
     """
     if not parent.meta.same_strides(view.parent):
         raise Obstacle(f"{view.op.name} would be taken of a tensor with other strides")
@@ -124,6 +139,9 @@ def replay(builder: Builder, view: View, parent: Value, current: Callable[[str],
         raise Obstacle("as_strided reads memory beyond the tensor that it is given")
     node = view.node
     metas = [moved(view, meta.with_(strides=meta.strides, offset=meta.offset), parent.meta) for meta in view.metas]
+    if elsewhere and view.sized is not None:
+        role, sizes = view.sized
+        return [builder.emit(role, [tensor(parent.name), Argument(as_ints=sizes)], metas[0])]
     stem = node.results()[0]
     is_list = node.outputs[0].as_tensors is not None
     values = [Value(builder.edit.claim(stem), meta) for meta in metas]

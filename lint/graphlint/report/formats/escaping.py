@@ -10,7 +10,9 @@ from typing import Any, Final
 
 import msgspec
 
-_NOT_ASCII: Final = re.compile("[^\x00-\x7f]")
+from graphlint.artifact.patterns import pattern
+
+_NOT_ASCII: Final = pattern("[^\x00-\x7f]")
 
 
 def printable(text: str) -> str:

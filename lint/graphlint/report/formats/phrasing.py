@@ -1,7 +1,6 @@
 """What the formats share: findings in groups, how many there are, where they are, and what they say."""
 
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
@@ -9,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from graphlint.artifact.digests import sha256
+from graphlint.artifact.patterns import pattern
 from graphlint.ir.source import SourceFrame
 from graphlint.report.formats.escaping import printable, styled
 from graphlint.report.results import UNSAFE, FileResult, ReportOptions, RestoredCheck
@@ -20,9 +20,9 @@ _FILE_RULES: Final = ("GL0", "GL9")
 """What is wrong with a file itself is put right elsewhere (``git lfs pull``): what the fix says is advice."""
 COLORS: Final[dict[Severity, str]] = {"error": "red", "warning": "yellow", "note": "blue"}
 _ACCEPTED_BY: Final = {"comment": "a comment in the source", "baseline": "the baseline"}
-_NAMES: Final = re.compile(r"%[\w.]+|'[\w.]+'|_\d+\b")
+_NAMES: Final = pattern(r"%[\w.]+|'[\w.]+'|_\d+\b")
 """Names of values and of state in messages, and numbers of nodes: ``%mul_3``, ``'layers.3.cache'``."""
-_DIGITS: Final = re.compile(r"\d+")
+_DIGITS: Final = pattern(r"\d+")
 _LISTED: Final = 3
 """So many places are all named; of more, the first and the last."""
 _FINGERPRINT_LENGTH: Final = 32

@@ -1,0 +1,23 @@
+"""Regular expressions that are compiled when they are first used.
+
+To compile those of all modules takes a tenth of a small check, which uses few of them.
+"""
+
+import re
+from typing import Any, AnyStr, cast
+
+
+def pattern(text: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
+    """What ``re.compile`` makes, made at its first use."""
+    return cast("re.Pattern[AnyStr]", _Pattern(text, flags))
+
+
+class _Pattern:
+    def __init__(self, text: Any, flags: int) -> None:
+        self._given = text, flags
+
+    def __getattr__(self, name: str) -> Any:
+        """A method, which stands in the way of this one from then on."""
+        found = getattr(re.compile(*self._given), name)
+        setattr(self, name, found)
+        return found
