@@ -69,6 +69,7 @@ Form = Literal[
     "cast",  # a conversion that always copies
     "reshape",  # `flatten` and the like, to the sizes that are recorded
     "split",  # `chunk`, in pieces of the size that is recorded
+    "copied",  # `clone`, as the greater of a tensor and itself
     "spelled",  # all of its arguments are given
     "apart",  # another op stands between it and the state that its result becomes
 ]

@@ -13,9 +13,10 @@ first and no index is left out.
 
 A conversion (``to``) that may return its operand is one that always copies. An op is given the arguments that it leaves
 out, as its schema has them. What changes the shape in words of its own (``flatten``) is a ``reshape`` to the sizes that
-are recorded, and pieces of a number (``chunk``) are pieces of a size. A value that is called as a buffer that is
-written back has another name. What becomes state by an op that a consumer makes anew on the way does so by an op more,
-which returns the greater of a value and itself; so does the first state where another one is made last.
+are recorded, and pieces of a number (``chunk``) are pieces of a size. A copy beside the value that it is of is the
+greater of the value and itself. A value that is called as a buffer that is written back has another name. What becomes
+state by an op that a consumer makes anew on the way does so by an op more, which returns the greater of a value and
+itself; so does the first state where another one is made last.
 """
 
 import re
@@ -24,7 +25,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from graphlint.ir.dtypes import MASKS
+from graphlint.ir.dtypes import FLOATING, MASKS, category
 from graphlint.ir.edit import (
     Dialect,
     GraphEdit,
@@ -79,6 +80,19 @@ def reshape_obstacle(view: Analysis, site: Site) -> str | None:
     return _UNKNOWN if _recorded_sizes(site.scope.graph, site.node) is None else None
 
 
+def copying_obstacle(view: Analysis, site: Site) -> str | None:
+    """Why a copy cannot be the greater of a tensor and itself, or None."""
+    if site.scope.caller is not None:
+        return _NESTED
+    graph = site.scope.graph
+    before, after = (graph.meta(name) for name in (*site.node.reads()[:1], *site.node.results()[:1]))
+    if before is None or after is None:
+        return _UNKNOWN
+    if category(before.dtype) > FLOATING:
+        return "complex numbers have no order"
+    return None if before.stride == after.stride else "it is laid out otherwise"
+
+
 def splitting_obstacle(view: Analysis, site: Site) -> str | None:
     """Why pieces of a number cannot be pieces of a size, or None."""
     if site.scope.caller is not None:
@@ -102,6 +116,7 @@ OBSTACLES: Final[Mapping[Form, Callable[[Analysis, Site], str | None]]] = {
     "indexed-first": indexing_obstacle,
     "cast": cast_obstacle,
     "reshape": reshape_obstacle,
+    "copied": copying_obstacle,
     "split": splitting_obstacle,
     "spelled": spelling_obstacle,
     "apart": parting_obstacle,
@@ -243,6 +258,15 @@ def _recorded_sizes(graph: Graph, node: Node) -> list[int] | None:
     return None if sizes.count(-1) > 1 or (-1 in sizes and 0 in sizes) else sizes
 
 
+def _copied(graph: Graph, node: Node, dialect: Dialect) -> Node:
+    """A copy as the greater of a tensor and itself."""
+    given = node.input("self")
+    if given is None:
+        raise AssertionError("its operand was asked for")
+    operands = [dialect.operand(name, given) for name in ("self", "other")]
+    return dialect.node(op_of("greater").target, operands, node.outputs, node.name or "", node.metadata)
+
+
 def _split(graph: Graph, node: Node, dialect: Dialect) -> Node:
     """Pieces of a number as pieces of a size."""
     given, size = node.input("self"), _size_of_pieces(graph, node)
@@ -304,6 +328,7 @@ def _default(argument: SchemaArgument) -> Argument | None:
 
 _MADE: Final[Mapping[Form, Callable[[Graph, Node, Dialect], Node]]] = {
     "cast": _cast,
+    "copied": _copied,
     "reshape": _reshaped,
     "split": _split,
 }

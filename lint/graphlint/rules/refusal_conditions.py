@@ -118,10 +118,39 @@ def _is_transposed(site: Site) -> bool:
     return transposed is not None and transposed.as_bool is True
 
 
+def _enlarges(site: Site) -> bool:
+    """Whether a result has more elements along a dimension than the first tensor that the node is given, or more
+    dimensions.
+    """
+    before = [tuple(meta.shape) for meta in _first_given(site)]
+    made = [meta for name in site.node.results() if (meta := site.scope.graph.meta(name)) is not None]
+    return any(tuple(meta.shape) != shape for meta in made for shape in before)
+
+
+def _is_given_an_output(view: ProgramView, site: Site) -> bool:
+    """Whether the first tensor that the node is given is made by the program, and returned by it, or becomes state."""
+    graph, first = view.program.graph, site.node.inputs[:1]
+    names = {name for operand in first for name in operand.arg.tensors() if name in graph.makers}
+    refs = [ref for name in names if name is not None for ref in view.memory.refs(graph, name)]
+    readers = (graph.nodes[place].target for name in names for place in graph.survey.readers.get(str(name), ()))
+    return (
+        any(not names.isdisjoint(output.tensors()) for output in graph.outputs)
+        or any(ref.storage in view.written_inputs for ref in refs)
+        or any((op := view.ops.lookup(target)) is not None and op.substitute == "copy" for target in readers)
+    )
+
+
+def _is_affine_by_constants(view: ProgramView, site: Site) -> bool:
+    """Whether the node multiplies by what is stored, adds what is stored, and scales that, or adds more than a row."""
+    if _depends_on_calls(view, site, ("self", "mat2")):
+        return False
+    return _is_scaled(site) or any(len(meta.shape) > 1 for meta in _first_given(site))
+
+
 def _is_scaled(site: Site) -> bool:
-    """Whether the node is told to multiply one operand by a number that is not 1."""
-    alpha = site.node.input("alpha")
-    return alpha is not None and alpha.as_int != 1 and alpha.as_float != 1
+    """Whether the node is told to multiply an operand by a number that is not 1."""
+    factors = (site.node.input(name) for name in ("alpha", "beta"))
+    return any(one is not None and one.as_int != 1 and one.as_float != 1 for one in factors)
 
 
 def _is_mixed(site: Site) -> bool:
@@ -512,6 +541,9 @@ _MET: Final[Mapping[Where, Callable[[Site], bool]]] = {
     "reflected": lambda site: (mode := site.node.input("padding_mode")) is not None and mode.as_int == _REFLECTION,
     "lopsided": _is_lopsided,
     "approximated": lambda site: (given := site.node.input("approximate")) is not None and given.as_string != "none",
+    "enlarged": _enlarges,
+    "planeless": lambda site: any(len(meta.shape) != 4 for meta in _first_given(site)),
+    "everything": lambda site: (rate := site.node.input("p")) is not None and (rate.as_float or rate.as_int) == 1,
     "same-even": _keeps_sizes_by_even_windows,
     "half-open": lambda site: _is_given_integers(site) and len(_bounds(site)) == 1,
     "channels-last": _is_for_channels_last,
@@ -532,6 +564,8 @@ _OF_PROGRAMS: Final[Mapping[Where, Callable[[ProgramView, Site], bool]]] = {
         _becomes_state(view, site) and any(maker.target == site.node.target for maker in _makers(view, site.node))
     ),
     "bounded": _is_bounded_by_constants,
+    "of-output": _is_given_an_output,
+    "stored-affine": _is_affine_by_constants,
     "computed-dilated": lambda view, site: _is_dilated(site) and _is_computed(view, site),
 }
 """The same, where it takes the whole program to say."""

@@ -97,6 +97,11 @@ Where = Literal[
     "reflected",  # it goes on with what it is given turned around, behind its borders
     "lopsided",  # it pads planes by their own elements, differently on some sides
     "approximated",  # it is told to compute by an approximation, as GELU by tanh
+    "enlarged",  # its result has more dimensions than the first tensor that it is given, or larger ones
+    "planeless",  # what it is given has other than four dimensions
+    "everything",  # it drops all elements
+    "of-output",  # what it is given is an output of the program, or becomes state, too
+    "stored-affine",  # what it multiplies by is stored, and it scales, or adds more than a row
     "same-even",  # it is to keep sizes, with a window of an even size
 ]
 """Where an op is refused."""

@@ -104,7 +104,7 @@ _BECOMES: Final[Mapping[str, str]] = {
     "spelled": "is given all of its arguments",
     "apart": "is followed by an op that computes the same",
 }
-_ROLES: Final[Mapping[str, Role]] = {"cast": "cast", "reshape": "reshape", "split": "split"}
+_ROLES: Final[Mapping[str, Role]] = {"cast": "cast", "reshape": "reshape", "split": "split", "copied": "greater"}
 """What an op becomes in the form of that name."""
 _NO_FORM: Final = "no other form of it is known"
 
@@ -156,6 +156,8 @@ def _input_kinds(program: Program, specs: Iterable[InputSpec]) -> Iterator[tuple
                 continue
             if not all(isinstance(size, int) for size in meta.shape):
                 yield "symbolic", f"a symbolic size, of input {name!r},"
+            if 0 in meta.shape:
+                yield "empty", f"the size of input {name!r}, which has no elements,"
             if not all(map(sizes.is_bounded, meta.shape)):
                 yield "unbounded", f"a size without an upper bound, of input {name!r},"
             held = "" if spec.user_input is not None else f"{spec.kind} {str(spec.target)!r}"

@@ -32,7 +32,8 @@ from graphlint.ops.info import OpInfo, operand_of
 from graphlint.passes.functionalize.build import Builder
 from graphlint.passes.functionalize.custom import wrapped
 from graphlint.passes.functionalize.metas import Meta, Obstacle, Value
-from graphlint.passes.functionalize.twins import RESHAPED, Call, Target, beside, copied, functional, restrided
+from graphlint.passes.functionalize.resizing import RESHAPED
+from graphlint.passes.functionalize.twins import Call, Target, beside, copied, functional, restrided
 from graphlint.passes.functionalize.views import (
     MOST_PIECES,
     SCATTERING,
@@ -506,22 +507,16 @@ class Frame:
     def _resized(self, node: Node, op: OpInfo, refs: list[Ref]) -> list[Ref]:
         """What ``out=`` resizes: tensors of another shape than the result that is recorded. One that the program made
         is from then on what the op makes of it, where no view that was taken of it before shows elements to what
-        comes later.
-
-        What is recorded of a tensor is how it was before the op: for inputs and buffers, too, in programs of torch 2.6
-        to 2.15. Strict exports resize the module's own buffer, and record that; they refuse to resize an input. But of
-        what is written to a constant, the record says that it was not resized.
+        comes later. What is not is looked at before (:mod:`graphlint.passes.functionalize.resizing`).
         """
         results = [name for output in node.outputs for name in output.tensors() if name is not None]
         twin = self.rewriter.ops.twin_of(op)
         found: list[Ref] = []
         for ref, result in zip(refs, results, strict=False):
             before, after = self.recorded(ref), self.rewriter.meta(self.graph, result)
-            if ref.storage.kind == "constant" and (twin is None or not twin.elementwise):
-                raise Obstacle("the artifact does not tell whether out= resizes a constant")
             if before.shape == after.shape:
                 continue
-            if not ref.is_base or ref.storage.kind != "intermediate":
+            if not ref.is_base:
                 raise Obstacle(RESHAPED)
             in_columns = twin is not None and "columns" in twin.layout  # some only where there were no elements
             if 0 not in before.shape and (ref.parent is not None or in_columns or self._seen_later(ref)):

@@ -31,6 +31,7 @@ from graphlint.ops.table import OpTable
 from graphlint.passes.functionalize.custom import obstacle as custom_obstacle
 from graphlint.passes.functionalize.frame import Blocked, Frame, Overgrown, blocking
 from graphlint.passes.functionalize.metas import Meta, Obstacle
+from graphlint.passes.functionalize.resizing import DEPENDENT, HELD, dependents, resizing_obstacle
 from graphlint.passes.functionalize.views import View
 from graphlint.semantics.analysis import Analysis, Write, live_reads
 from graphlint.semantics.calls import call_of
@@ -363,6 +364,8 @@ def _obstacles(analysis: Analysis, writes: list[Write]) -> dict[Storage, str]:
         if reason is not None:
             for ref in write.refs:
                 blocked.setdefault(ref.storage, reason)
+    for storage in _unsized(analysis, writes):
+        blocked.setdefault(storage, DEPENDENT)
     for storage in _leaves([write for write in writes if write.made is None], analysis.program):
         blocked.setdefault(storage, _REQUIRES_GRADIENTS.format(_WRITTEN_BACK[storage.kind]))
     for name, refs in analysis.memory.uncertain():
@@ -374,6 +377,15 @@ def _obstacles(analysis: Analysis, writes: list[Write]) -> dict[Storage, str]:
             if ref.storage in written:
                 blocked.setdefault(ref.storage, f"whether {node.op} writes, keeps or returns it is not known")
     return blocked
+
+
+def _unsized(analysis: Analysis, writes: list[Write]) -> Iterator[Storage]:
+    """What is written, and may be of other sizes than are recorded."""
+    changing = (write for write in writes if resizing_obstacle(analysis, write) is not None)
+    storages = {ref.storage for write in changing for ref in write.refs if ref.storage.kind in HELD}
+    written = {ref.storage for write in writes for ref in write.refs}
+    if storages:
+        yield from written.intersection(dependents(analysis.memory, analysis.program.graph, storages))
 
 
 def _leaves(writes: list[Write], program: Program) -> Iterator[Storage]:
@@ -415,20 +427,7 @@ def _write_obstacle(write: Write, analysis: Analysis) -> str | None:
             return _REQUIRES_GRADIENTS.format("a parameter")
         if program.schema < _PARAMETER_OUTPUTS:
             return "files of torch before 2.9 have no mutation outputs for parameters"
-    memory, graph = analysis.memory, write.site.scope.graph
-    if op.in_place_view and not any(memory.known(graph, name) is write.target for name in write.site.node.results()):
-        twin = analysis.ops.twin_of(op)
-        if twin is None or not twin.view:
-            return f"{op.packet} changes how much memory the tensor has, or which"
-        changed = write.target
-        while changed.step is not None and changed.step.op.in_place_view and changed.parent is not None:
-            changed = changed.parent
-        if changed.may_be_operand:
-            return f"whether {op.packet} changes another tensor cannot be determined from the artifact"
-        handed = changed.step is None and changed.parent is not None  # into the graph, or out of one that is called
-        if (write.kind != "intermediate" or handed) and not memory.ends_as_it_was(changed):
-            return f"{op.packet} changes the sizes or strides of a tensor that the caller or the module holds"
-    return _crossing(write)
+    return resizing_obstacle(analysis, write) or _crossing(write)
 
 
 def _crossing(write: Write) -> str | None:

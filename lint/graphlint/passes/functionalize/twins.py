@@ -40,9 +40,9 @@ from graphlint.ops.schema import OpSchema, SchemaArgument
 from graphlint.ops.table import OpTable, op_of, op_table
 from graphlint.passes.functionalize.build import Builder, Result, Twin
 from graphlint.passes.functionalize.metas import Meta, Obstacle, Value
+from graphlint.passes.functionalize.resizing import RESHAPED
 from graphlint.semantics.conditional import returns_operand
 
-RESHAPED: Final = "out= is given a tensor of another shape, which the op resizes"
 _FORMATS: Final[dict[int, Callable[[Sequence[Size]], tuple[Size, ...] | None]]] = {
     1: contiguous_strides,
     2: channels_last,

@@ -100,12 +100,18 @@ _WHERE: Final = {
     "reflected": " where it reflects at the borders",
     "approximated": " where it is told to approximate",
     "lopsided": " where it reflects planes, and not equally on all sides",
+    "enlarged": " where its result is larger than its first operand",
+    "planeless": " where its operand has other than four dimensions",
+    "everything": " where it drops everything",
+    "of-output": " where its operand is an output or becomes state, too",
+    "stored-affine": " where it multiplies by what is stored, and scales, or adds more than a row",
     "same-even": " where it pads to the same size, with a window of an even size",
 }
 _FORMS: Final = {
     "indexed-first": "; `--fix` writes with the indexed dimensions first, by permuted views",
     "cast": f"; `--fix` makes it `{op_of('cast').name}`",
     "apart": f"; `--fix` puts `{op_of('greater').name}` in between",
+    "copied": f"; `--fix` makes it `{op_of('greater').name}` of the tensor and itself",
     "spelled": "; `--fix` gives it all of its arguments",
     "reshape": f"; `--fix` makes it `{op_of('reshape').name}`",
     "split": f"; `--fix` makes it `{op_of('split').name}`",

@@ -38,10 +38,13 @@ _STRICTER: Final[tuple[FixAction, ...]] = ("keep", "message", "functionalize", "
 _SEVERER: Final[tuple[Severity, ...]] = ("error", "warning", "note")
 """Of several targets, the one that takes a finding most seriously counts."""
 
-InputKind = Literal["constant_input", "number", "symbolic", "unbounded", "channels_last", "permuted", "strided"]
+InputKind = Literal[
+    "constant_input", "number", "empty", "symbolic", "unbounded", "channels_last", "permuted", "strided"
+]
 """What the caller hands in that is no tensor: the same number, text or None each time, as the signature's input specs
-spell it; a ``number``. A tensor with a size that may be another one is ``symbolic``, and ``unbounded`` where that has
-no upper bound; one whose strides are in another order than its dimensions is ``permuted``. ``channels_last`` is laid
+spell it; a ``number``. A tensor without elements is ``empty``. One with a size that may be another one is
+``symbolic``, and ``unbounded`` where that has no upper bound; one whose strides are in another order than its
+dimensions is ``permuted``. ``channels_last`` is laid
 out so, be it handed in or held; ``strided`` is neither that nor contiguous.
 """
 OutputKind = Literal[
