@@ -50,7 +50,7 @@ def _makes_integers(site: Site) -> bool:
 
 def _is_of_the_whole(site: Site) -> bool:
     """Whether the node is given no dimensions."""
-    given = site.node.input("dim")
+    given = site.node.input("dim") or site.node.input("dims")
     return given is None or given.kind == "as_none" or given.as_ints == []
 
 
@@ -116,6 +116,12 @@ def _is_transposed(site: Site) -> bool:
     """Whether the node is told to be a transposed convolution."""
     transposed = site.node.input("transposed")
     return transposed is not None and transposed.as_bool is True
+
+
+def _has_weights_of_channels(site: Site) -> bool:
+    """Whether the node's weight has several elements, and the first tensor that it is given more than two dimensions."""
+    several = any(size != 1 for meta in _given(site, "weight") for size in meta.shape)
+    return several and any(len(meta.shape) > 2 for meta in _first_given(site))
 
 
 def _enlarges(site: Site) -> bool:
@@ -541,6 +547,10 @@ _MET: Final[Mapping[Where, Callable[[Site], bool]]] = {
     "reflected": lambda site: (mode := site.node.input("padding_mode")) is not None and mode.as_int == _REFLECTION,
     "lopsided": _is_lopsided,
     "approximated": lambda site: (given := site.node.input("approximate")) is not None and given.as_string != "none",
+    "channelled": _has_weights_of_channels,
+    "vector-by-batch": lambda site: (
+        (ranks := sorted(len(meta.shape) for meta in islice(_given(site), 2)))[:1] == [1] and ranks[-1] > 2
+    ),
     "enlarged": _enlarges,
     "planeless": lambda site: any(len(meta.shape) != 4 for meta in _first_given(site)),
     "everything": lambda site: (rate := site.node.input("p")) is not None and (rate.as_float or rate.as_int) == 1,

@@ -97,6 +97,8 @@ Where = Literal[
     "reflected",  # it goes on with what it is given turned around, behind its borders
     "lopsided",  # it pads planes by their own elements, differently on some sides
     "approximated",  # it is told to compute by an approximation, as GELU by tanh
+    "channelled",  # it has a weight for each channel, and is given more than rows
+    "vector-by-batch",  # of its two tensors, one has one dimension, and the other more than two
     "enlarged",  # its result has more dimensions than the first tensor that it is given, or larger ones
     "planeless",  # what it is given has other than four dimensions
     "everything",  # it drops all elements

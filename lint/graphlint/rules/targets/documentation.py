@@ -100,6 +100,8 @@ _WHERE: Final = {
     "reflected": " where it reflects at the borders",
     "approximated": " where it is told to approximate",
     "lopsided": " where it reflects planes, and not equally on all sides",
+    "channelled": " where it has a weight for each channel, and is given more than rows",
+    "vector-by-batch": " where one tensor has one dimension, and the other more than two",
     "enlarged": " where its result is larger than its first operand",
     "planeless": " where its operand has other than four dimensions",
     "everything": " where it drops everything",
