@@ -397,6 +397,35 @@ def test_what_changes_the_shape_becomes_a_reshape(tmp_path, dynamic):
     assert not [one for one in result.diagnostics if one.code == "GL601"]
 
 
+class Copies(torch.nn.Module):
+    """Copies beside what they are of: what becomes state, what is returned, an input, and one that is laid out anew."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("state", torch.zeros(3, 4))
+
+    def forward(self, x, spectrum):
+        total = self.state.add_(x).clone()
+        y = x + 1
+        turned = y.t() * 1
+        waves = spectrum * 1
+        copies = x.clone(), y.clone(), turned.clone(memory_format=torch.contiguous_format), waves.clone()
+        return total, y, turned, waves, *copies
+
+
+def test_copies_beside_what_they_are_of_are_the_greater_of_that_and_itself(tmp_path):
+    path = tmp_path / "model.pt2"
+    given = torch.randn(3, 4), torch.randn(2, dtype=torch.complex64)
+    torch.export.save(torch.export.export(Copies(), given), path)
+    result = graphlint.fix(path, target="xnnpack", isolated=True, verify=True)
+    assert (result.error, result.changed) == (None, True)
+    assert [one.fix.message for one in result.fixed if one.code == "GL601"] == ["becomes aten.maximum.default"] * 2
+    left = [one.fix.message for one in result.diagnostics if one.code == "GL601" and "clone" in one.message]
+    assert left == ["it is laid out otherwise", "complex numbers have no order"]
+    nodes = torch.export.load(path).graph.nodes
+    assert [str(node.target) for node in nodes].count("aten.maximum.default") == 2
+
+
 class Chunks(torch.nn.Module):
     def forward(self, x):
         return *x.chunk(2, 1), *(x + 1).chunk(3, -1), *(x * 2).chunk(1)

@@ -13,7 +13,8 @@ from .trial import Case
 R = torch.randn
 BATCH = Dim("batch", min=3, max=32)
 OBJECTS = "whether {} changes another tensor cannot be determined from the artifact"
-HELD, ROW = torch.zeros(4, 4), torch.zeros(1, 4)
+HELD, ROW, WIDE = torch.zeros(4, 4), torch.zeros(1, 4), torch.zeros(2, 6)
+UNSIZED = "it is computed with a tensor whose sizes change from call to call"
 TOGETHER = "it is written together with a tensor that cannot be: "
 
 
@@ -170,6 +171,34 @@ def out_may_resize_a_constant(x, y):
     torch.add(x, y, out=HELD)
     torch.sum(x, 0, keepdim=True, out=ROW)
     return HELD * 1, ROW * 1
+
+
+@refused(R(6), reasons={"out= is given a tensor of another shape, which the op resizes", UNSIZED}, fixed=1)
+def computed_with_a_constant_that_is_resized(x):
+    """torch records of what comes of the constant that it has two rows; in a run it is one."""
+    y = x * 1
+    y.mul_(2)
+    torch.sin(y, out=WIDE)
+    pair = torch.stack([WIDE, WIDE], -1)
+    pair[1:] = 0.5
+    with torch.no_grad():
+        row = pair[0]
+    return row * 1, pair
+
+
+@refused(
+    R(1),
+    reasons={"t_ changes the sizes or strides of a tensor that the caller or the module holds", UNSIZED},
+    state={"b": torch.zeros(3, 4)},
+    fixed=1,
+)
+def computed_with_a_buffer_that_is_turned(x, b):
+    """In every second call it has four rows, and all of them but one become 0.5."""
+    y, z = b * x, x * 1
+    y[1:] = 0.5
+    z.add_(1)
+    b.t_()
+    return y, z
 
 
 @refused(

@@ -492,6 +492,24 @@ def test_where_coreml_refuses_an_op(lint_text, nodes, refused):
         ("xnnpack", "%y: f32[4] = aten.gelu.default(%x)", False),
         ("executorch", '%y: f32[4] = aten.gelu.default(%x, approximate="tanh")', False),
         ("iree", '%y: f32[4] = aten.gelu.default(%x, approximate="tanh")', True),
+        ("iree", "%y: f32[4] = aten.softshrink.default(%x)", True),
+        ("iree", "%y: f32[4] = aten.roll.default(%x, [1])", True),
+        ("iree", "%y: f32[4] = aten.roll.default(%x, [1], [0])", False),
+        ("iree", "%y: f32[1, 1] = aten.matmul.default(%z, %v)", True),
+        ("iree", "%y: f32[1, 1, 2] = aten.matmul.default(%e, %g)", False),
+        ("iree", "%y: f32[4] = aten.matmul.default(%d, %x)", False),
+        ("iree", "%y: b8[4] = aten.isfinite.default(%x)", True),
+        ("iree", "%y: f32[4, 4] = aten.addcmul.default(%d, %x, %x)", True),
+        ("iree", "%y: f32[4, 4] = aten.addcmul.default(%x, %d, %x)", False),
+        ("iree", "%y: f32[4, 4] = aten.clamp_max.Tensor(%d, %x)", True),
+        ("iree", "%y: f32[4, 4] = aten.clamp_max.default(%d, 1)", False),
+        ("tvm", "%y: f32[4, 4] = aten.clamp_max.Tensor(%x, %d)", True),
+        ("tvm", "%y: f32[4, 4] = aten.clamp_max.Tensor(%d, %x)", False),
+        ("tvm", "%y: f32[4] = aten.dropout.default(%x, 1.0, True)", True),
+        ("tvm", "%y: b8[4] = aten.any.dim(%d, 1)", True),
+        ("xnnpack", "%y: f32[4, 4] = aten.prelu.default(%d, %x)", True),
+        ("xnnpack", "%y: f32[4, 4] = aten.addmm.default(%x, %d, %d, alpha=2)", False),
+        ("executorch", "%y: i64[4] = aten.remainder.Scalar(%l, 3)", True),
         ("iree", "%y: f32[4] = aten.gelu.default(%x)", False),
         ("onnx", "%y: f32[9] = aten.histc.default(%x, 9)", True),
         ("onnx", "%y: f32[9] = aten.histc.default(%x, 9, 0, 1)", False),
@@ -505,7 +523,7 @@ def test_where_coreml_refuses_an_op(lint_text, nodes, refused):
 def test_where_other_targets_refuse_an_op(lint_text, target, nodes, refused):
     inputs = (
         '%b_k: f32[1, 1, 3] = buffer "k", %x: f32[4], %m: b8[4], %i: i32[2], %l: i64[2], %z: f32[1, 1, 3], '
-        "%d: f32[4, 4], %e: f32[1, 1, 2], %q: f32[1, 1, 3, 5], %g: f32[1, 1, 1, 2]"
+        "%d: f32[4, 4], %e: f32[1, 1, 2], %q: f32[1, 1, 3, 5], %g: f32[1, 1, 1, 2], %v: f32[3]"
     )
     found = lint_text(f"graph({inputs}):\n  {nodes}\n  return %y\n", profile=profile_of([target]))
     assert [one.code for one in found if one.code == "GL601"] == ["GL601"] * refused

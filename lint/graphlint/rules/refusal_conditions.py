@@ -7,7 +7,7 @@ from typing import Final
 
 from graphlint.ir.dtypes import BOOL, FLOATING, INT64, INTEGERS, MASKS, category
 from graphlint.ir.model import Argument, Graph, Node, TensorMeta
-from graphlint.ir.strides import Size
+from graphlint.ir.strides import Size, broadcast
 from graphlint.ops.info import OpInfo
 from graphlint.rules.settings import Where
 from graphlint.rules.view import ProgramView
@@ -118,8 +118,15 @@ def _is_transposed(site: Site) -> bool:
     return transposed is not None and transposed.as_bool is True
 
 
+def _adds_less(site: Site) -> bool:
+    """Whether the product or quotient that the node adds is smaller than its result, and added several times."""
+    shapes = [meta.shape for meta in _given(site, "tensor1", "tensor2")]
+    made = (site.scope.graph.meta(name) for name in site.node.results())
+    return bool(shapes) and any(meta is not None and tuple(meta.shape) != broadcast(shapes) for meta in made)
+
+
 def _has_weights_of_channels(site: Site) -> bool:
-    """Whether the node's weight has several elements, and the first tensor that it is given more than two dimensions."""
+    """Whether the node has several weights, and the first tensor that it is given more than two dimensions."""
     several = any(size != 1 for meta in _given(site, "weight") for size in meta.shape)
     return several and any(len(meta.shape) > 2 for meta in _first_given(site))
 
@@ -551,6 +558,7 @@ _MET: Final[Mapping[Where, Callable[[Site], bool]]] = {
     "vector-by-batch": lambda site: (
         (ranks := sorted(len(meta.shape) for meta in islice(_given(site), 2)))[:1] == [1] and ranks[-1] > 2
     ),
+    "small-product": _adds_less,
     "enlarged": _enlarges,
     "planeless": lambda site: any(len(meta.shape) != 4 for meta in _first_given(site)),
     "everything": lambda site: (rate := site.node.input("p")) is not None and (rate.as_float or rate.as_int) == 1,

@@ -99,6 +99,7 @@ Where = Literal[
     "approximated",  # it is told to compute by an approximation, as GELU by tanh
     "channelled",  # it has a weight for each channel, and is given more than rows
     "vector-by-batch",  # of its two tensors, one has one dimension, and the other more than two
+    "small-product",  # the product or quotient that it adds is smaller than its result
     "enlarged",  # its result has more dimensions than the first tensor that it is given, or larger ones
     "planeless",  # what it is given has other than four dimensions
     "everything",  # it drops all elements

@@ -102,6 +102,7 @@ _WHERE: Final = {
     "lopsided": " where it reflects planes, and not equally on all sides",
     "channelled": " where it has a weight for each channel, and is given more than rows",
     "vector-by-batch": " where one tensor has one dimension, and the other more than two",
+    "small-product": " where the product or quotient that it adds is smaller than its result",
     "enlarged": " where its result is larger than its first operand",
     "planeless": " where its operand has other than four dimensions",
     "everything": " where it drops everything",
