@@ -1,7 +1,7 @@
 """In which cases a target refuses an op: what a row's ``where`` asks of a node, or of the program around it."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations, islice
 from typing import Final
 
@@ -123,6 +123,35 @@ def _adds_less(site: Site) -> bool:
     shapes = [meta.shape for meta in _given(site, "tensor1", "tensor2")]
     made = (site.scope.graph.meta(name) for name in site.node.results())
     return bool(shapes) and any(meta is not None and tuple(meta.shape) != broadcast(shapes) for meta in made)
+
+
+def _has_one_window(site: Site) -> bool:
+    """Whether one window stands along a dimension, and leaves elements out, or is told to round their number up."""
+    given, weight = next(_first_given(site), None), next(_given(site, "weight"), None)
+    made = next((meta for name in site.node.results() if (meta := site.scope.graph.meta(name)) is not None), None)
+    window = list(weight.shape[2:]) if weight is not None else _numbers(site, "kernel_size")
+    if given is None or made is None or not window:
+        return False
+    rank = max(len(window), len(made.shape) - 2)
+    rounds_up = (ceil := site.node.input("ceil_mode")) is not None and ceil.as_bool is True
+
+    def along(numbers: Sequence[Size], default: int) -> list[Size]:
+        return list(numbers) * rank if len(numbers) == 1 else list(numbers) or [default] * rank
+
+    def leaves_out(size: Size, width: Size, padding: Size, dilation: Size) -> bool:
+        known = all(isinstance(one, int) for one in (size, width, padding, dilation))
+        return known and (rounds_up or int(size) + 2 * int(padding) > int(dilation) * (int(width) - 1) + 1)
+
+    told = (along(window, 1), along(_numbers(site, "padding"), 0), along(_numbers(site, "dilation"), 1))
+    places = zip(made.shape[-rank:], zip(given.shape[-rank:], *told, strict=False), strict=False)
+    return any(count == 1 and leaves_out(*numbers) for count, numbers in places)
+
+
+def _is_depthwise(site: Site) -> bool:
+    """Whether the node is told to have a group for each channel, with one filter."""
+    groups, weight = site.node.input("groups"), next(_given(site, "weight"), None)
+    several = groups is not None and (groups.as_int or 1) > 1
+    return several and weight is not None and list(weight.shape[:2]) == [groups.as_int, 1]  # type: ignore[union-attr]
 
 
 def _has_weights_of_channels(site: Site) -> bool:
@@ -559,6 +588,10 @@ _MET: Final[Mapping[Where, Callable[[Site], bool]]] = {
         (ranks := sorted(len(meta.shape) for meta in islice(_given(site), 2)))[:1] == [1] and ranks[-1] > 2
     ),
     "small-product": _adds_less,
+    "one-window": _has_one_window,
+    "depthwise": _is_depthwise,
+    "weighted": lambda site: any(_given(site, "weight", "pos_weight")),
+    "volumes": lambda site: len(_numbers(site, "pad", "padding")) > 4,
     "enlarged": _enlarges,
     "planeless": lambda site: any(len(meta.shape) != 4 for meta in _first_given(site)),
     "everything": lambda site: (rate := site.node.input("p")) is not None and (rate.as_float or rate.as_int) == 1,

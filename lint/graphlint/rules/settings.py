@@ -100,6 +100,10 @@ Where = Literal[
     "channelled",  # it has a weight for each channel, and is given more than rows
     "vector-by-batch",  # of its two tensors, one has one dimension, and the other more than two
     "small-product",  # the product or quotient that it adds is smaller than its result
+    "one-window",  # a single window stands along a dimension, and leaves elements out, or rounds sizes up
+    "depthwise",  # each channel has a filter of its own
+    "weighted",  # it is given weights
+    "volumes",  # it pads along three dimensions
     "enlarged",  # its result has more dimensions than the first tensor that it is given, or larger ones
     "planeless",  # what it is given has other than four dimensions
     "everything",  # it drops all elements
