@@ -54,6 +54,9 @@ OWN = (
     "rolling_buffer",
     "arguments_left_out",
     "narrow_index",
+    "turned_input",
+    "channels_last_input",
+    "pooled_and_scaled",
 )
 """The models below, by the names of their functions."""
 FIXED = {"dependency_tokens": "two_async_asserts", "mutation_outputs": "key_value_cache"}
@@ -393,6 +396,23 @@ def export(folder: Path) -> None:
         def forward(self, x, at):
             return x[at]
 
+    class TurnedInput(nn.Module):
+        """An input whose strides are in another order than its dimensions."""
+
+        def forward(self, x):
+            return x * 2, torch.cat([x, x], 1)
+
+    class PooledAndScaled(nn.Module):
+        """Ops with other arguments than usual."""
+
+        def __init__(self):
+            super().__init__()
+            self.bias, self.weight = nn.Parameter(torch.randn(2, 3)), nn.Parameter(torch.randn(4, 3))
+
+        def forward(self, x, y):
+            pooled = nn.functional.max_pool2d(x, 3, 3)
+            return pooled, torch.addmm(self.bias, y, self.weight, alpha=2), nn.functional.gelu(y, approximate="tanh")
+
     number = torch.tensor(3)
     cached = (torch.randn(2, 4), torch.tensor([0, 1]))
     shared = torch.zeros(6)
@@ -433,6 +453,12 @@ def export(folder: Path) -> None:
         "rolling_buffer": (RollingBuffer(), row),
         "arguments_left_out": (ArgumentsLeftOut(), (torch.randn(2, 3, 8, 8),)),
         "narrow_index": (NarrowIndex(), (torch.randn(4, 3), torch.tensor([1, 3], dtype=torch.int32))),
+        "turned_input": (TurnedInput(), (torch.randn(4, 3).t(),)),
+        "channels_last_input": (
+            Flattened().eval(),
+            (torch.randn(2, 3, 8, 8).contiguous(memory_format=torch.channels_last),),
+        ),
+        "pooled_and_scaled": (PooledAndScaled(), (torch.randn(1, 2, 5, 5), torch.randn(2, 4))),
     }
     sizes = {"unbounded_size": ({0: torch.export.Dim.DYNAMIC},)}
     assert tuple(models) == OWN

@@ -21,6 +21,21 @@ def test_unusual_values_are_given_where_they_are_asked_for(odd):
     assert index.abs().max() < 32
 
 
+def test_an_op_is_given_with_other_arguments_where_they_are_asked_for():
+    programs = dict(ops.programs(["nn.functional.gelu"], [torch.float32], odd=False, most=16))
+    told = {node.kwargs.get("approximate") for one in programs.values() for node in one.graph.nodes if node.kwargs}
+    assert list(programs)[:2] == ["nn.functional.gelu-float32", "nn.functional.gelu-float32-1"]
+    assert "tanh" in told
+    assert len(dict(ops.programs(["nn.functional.gelu"], [torch.float32], odd=False))) == 1
+
+
+def test_parts_make_the_whole():
+    names = ["add", "mul", "sin", "sub", "tan"]
+    parts = [[*dict(ops.programs(names, [torch.float32], odd=False, part=(one, 2)))] for one in (1, 2)]
+    assert not set(parts[0]) & set(parts[1])
+    assert sorted(parts[0] + parts[1]) == sorted(dict(ops.programs(names, [torch.float32], odd=False)))
+
+
 def test_a_consumer_that_takes_all_has_nothing_to_tell(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["ops.py", "module", "--op", "add", "--op", "sub", "--dtype", "float32"])
     assert ops.main() == 0

@@ -426,6 +426,28 @@ def test_copies_beside_what_they_are_of_are_the_greater_of_that_and_itself(tmp_p
     assert [str(node.target) for node in nodes].count("aten.maximum.default") == 2
 
 
+class WholeNumbers(torch.nn.Module):
+    def forward(self, x, y, z):
+        return (
+            torch.addmm(x, y, z, beta=3, alpha=2),
+            torch.nn.functional.elu(x, 2),
+            torch.nn.functional.hardtanh(x, -2, 2),
+            torch.nn.functional.leaky_relu(x, 0.5),
+            torch.nn.functional.leaky_relu(x, 2),
+            torch.nn.functional.threshold(x, 1, 2),
+        )
+
+
+def test_integers_beside_floating_point_tensors_become_floating_point_numbers(tmp_path):
+    path = tmp_path / "model.pt2"
+    torch.export.save(torch.export.export(WholeNumbers(), (torch.randn(4), torch.randn(2, 3), torch.randn(3, 4))), path)
+    result = graphlint.fix(path, target="coreml", isolated=True, verify=True)
+    assert (result.error, [one.code for one in result.fixed]) == (None, ["GL601"] * 5)
+    assert not result.diagnostics
+    calls = [node for node in torch.export.load(path).graph.nodes if node.op == "call_function"]
+    assert not [one for node in calls for one in (*node.args, *node.kwargs.values()) if isinstance(one, int)]
+
+
 class Chunks(torch.nn.Module):
     def forward(self, x):
         return *x.chunk(2, 1), *(x + 1).chunk(3, -1), *(x * 2).chunk(1)

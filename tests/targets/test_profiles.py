@@ -499,6 +499,9 @@ def test_where_coreml_refuses_an_op(lint_text, nodes, refused):
         ("iree", "%y: f32[1, 1, 2] = aten.matmul.default(%e, %g)", False),
         ("iree", "%y: f32[4] = aten.matmul.default(%d, %x)", False),
         ("iree", "%y: b8[4] = aten.isfinite.default(%x)", True),
+        ("iree", "%y: f32[1, 1, 3, 5] = aten.scaled_dot_product_attention.default(%q, %q, %q)", False),
+        ("iree", "%y: f32[1, 1, 3, 5] = aten.scaled_dot_product_attention.default(%q, %q, %q, %s)", True),
+        ("iree", "%y: f32[1, 3, 5] = aten.scaled_dot_product_attention.default(%k, %q, %q)", True),
         ("iree", "%y: f32[1, 1, 1] = aten.max_pool1d.default(%z, [2], [2])", True),
         ("iree", "%y: f32[1, 1, 1] = aten.max_pool1d.default(%z, [3], [2])", False),
         ("iree", "%y: f32[1, 1, 1] = aten.max_pool1d.default(%z, [3], [2], [0], [1], True)", True),
@@ -533,7 +536,8 @@ def test_where_coreml_refuses_an_op(lint_text, nodes, refused):
 def test_where_other_targets_refuse_an_op(lint_text, target, nodes, refused):
     inputs = (
         '%b_k: f32[1, 1, 3] = buffer "k", %x: f32[4], %m: b8[4], %i: i32[2], %l: i64[2], %z: f32[1, 1, 3], '
-        "%d: f32[4, 4], %e: f32[1, 1, 2], %q: f32[1, 1, 3, 5], %g: f32[1, 1, 1, 2], %v: f32[3]"
+        "%d: f32[4, 4], %e: f32[1, 1, 2], %q: f32[1, 1, 3, 5], %g: f32[1, 1, 1, 2], %v: f32[3], "
+        "%s: f32[3, 3], %k: f32[1, 3, 5]"
     )
     found = lint_text(f"graph({inputs}):\n  {nodes}\n  return %y\n", profile=profile_of([target]))
     assert [one.code for one in found if one.code == "GL601"] == ["GL601"] * refused

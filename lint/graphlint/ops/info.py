@@ -70,6 +70,7 @@ Form = Literal[
     "reshape",  # `flatten` and the like, to the sizes that are recorded
     "split",  # `chunk`, in pieces of the size that is recorded
     "copied",  # `clone`, as the greater of a tensor and itself
+    "floating",  # its numbers are floating-point ones
     "spelled",  # all of its arguments are given
     "apart",  # another op stands between it and the state that its result becomes
 ]

@@ -12,11 +12,11 @@ first and no index is left out.
                                                                  %new = aten.permute.default(%put, [1, 0, 2])
 
 A conversion (``to``) that may return its operand is one that always copies. An op is given the arguments that it leaves
-out, as its schema has them. What changes the shape in words of its own (``flatten``) is a ``reshape`` to the sizes that
-are recorded, and pieces of a number (``chunk``) are pieces of a size. A copy beside the value that it is of is the
-greater of the value and itself. A value that is called as a buffer that is written back has another name. What becomes
-state by an op that a consumer makes anew on the way does so by an op more, which returns the greater of a value and
-itself; so does the first state where another one is made last.
+out, as its schema has them, or floating-point numbers for integers. What changes the shape in words of its own
+(``flatten``) is a ``reshape`` to the sizes that are recorded, and pieces of a number (``chunk``) are pieces of a size.
+A copy beside the value that it is of is the greater of the value and itself. A value that is called as a buffer that is
+written back has another name. What becomes state by an op that a consumer makes anew on the way does so by an op more,
+which returns the greater of a value and itself; so does the first state where another one is made last.
 """
 
 import re
@@ -29,6 +29,7 @@ from graphlint.ir.dtypes import FLOATING, MASKS, category
 from graphlint.ir.edit import (
     Dialect,
     GraphEdit,
+    changed_node,
     renamed_values,
     respecified,
     tensor,
@@ -100,6 +101,11 @@ def splitting_obstacle(view: Analysis, site: Site) -> str | None:
     return _UNKNOWN if _size_of_pieces(site.scope.graph, site.node) is None else None
 
 
+def floating_obstacle(view: Analysis, site: Site) -> str | None:
+    """Why an op cannot be given floating-point numbers, or None."""
+    return _NESTED if site.scope.caller is not None else None
+
+
 def parting_obstacle(view: Analysis, site: Site) -> str | None:
     """Why no op can stand between a node and the state that its result becomes, or None."""
     return _NESTED if site.scope.caller is not None else None
@@ -117,6 +123,7 @@ OBSTACLES: Final[Mapping[Form, Callable[[Analysis, Site], str | None]]] = {
     "cast": cast_obstacle,
     "reshape": reshape_obstacle,
     "copied": copying_obstacle,
+    "floating": floating_obstacle,
     "split": splitting_obstacle,
     "spelled": spelling_obstacle,
     "apart": parting_obstacle,
@@ -267,6 +274,16 @@ def _copied(graph: Graph, node: Node, dialect: Dialect) -> Node:
     return dialect.node(op_of("greater").target, operands, node.outputs, node.name or "", node.metadata)
 
 
+def _floating(graph: Graph, node: Node, dialect: Dialect) -> Node:
+    """An op of floating-point tensors with floating-point numbers."""
+    numbers = {one.name: one.arg.as_int for one in node.inputs}
+    inputs = [
+        one if (number := numbers[one.name]) is None else with_operand(one, Argument(as_float=float(number)))
+        for one in node.inputs
+    ]
+    return changed_node(node, inputs=inputs)
+
+
 def _split(graph: Graph, node: Node, dialect: Dialect) -> Node:
     """Pieces of a number as pieces of a size."""
     given, size = node.input("self"), _size_of_pieces(graph, node)
@@ -329,6 +346,7 @@ def _default(argument: SchemaArgument) -> Argument | None:
 _MADE: Final[Mapping[Form, Callable[[Graph, Node, Dialect], Node]]] = {
     "cast": _cast,
     "copied": _copied,
+    "floating": _floating,
     "reshape": _reshaped,
     "split": _split,
 }

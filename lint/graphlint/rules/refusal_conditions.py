@@ -592,6 +592,13 @@ _MET: Final[Mapping[Where, Callable[[Site], bool]]] = {
     "depthwise": _is_depthwise,
     "weighted": lambda site: any(_given(site, "weight", "pos_weight")),
     "volumes": lambda site: len(_numbers(site, "pad", "padding")) > 4,
+    "lower-mask": lambda site: any(
+        len(mask.shape) < len(meta.shape) for mask in _given(site, "attn_mask") for meta in _first_given(site)
+    ),
+    "whole-numbers": lambda site: (
+        any(one.arg.as_int is not None for one in site.node.inputs)
+        and any(category(meta.dtype) == FLOATING for meta in _first_given(site))
+    ),
     "enlarged": _enlarges,
     "planeless": lambda site: any(len(meta.shape) != 4 for meta in _first_given(site)),
     "everything": lambda site: (rate := site.node.input("p")) is not None and (rate.as_float or rate.as_int) == 1,

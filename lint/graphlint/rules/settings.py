@@ -104,6 +104,8 @@ Where = Literal[
     "depthwise",  # each channel has a filter of its own
     "weighted",  # it is given weights
     "volumes",  # it pads along three dimensions
+    "lower-mask",  # it is given a mask of fewer dimensions than what it masks
+    "whole-numbers",  # it is given integers as numbers, beside a floating-point tensor
     "enlarged",  # its result has more dimensions than the first tensor that it is given, or larger ones
     "planeless",  # what it is given has other than four dimensions
     "everything",  # it drops all elements

@@ -102,6 +102,7 @@ class RefusedByTarget(Rule):
 _BECOMES: Final[Mapping[str, str]] = {
     "indexed-first": "is written with the indexed dimensions first",
     "spelled": "is given all of its arguments",
+    "floating": "is given floating-point numbers",
     "apart": "is followed by an op that computes the same",
 }
 _ROLES: Final[Mapping[str, Role]] = {"cast": "cast", "reshape": "reshape", "split": "split", "copied": "greater"}
