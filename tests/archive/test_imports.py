@@ -28,6 +28,7 @@ def test_modules_loaded_by_reading():
         "graphlint.artifact.container",
         "graphlint.artifact.source",
         "graphlint.artifact.limits",
+        "graphlint.artifact.patterns",
         "_contextvars",
         "_struct",
         "contextvars",
