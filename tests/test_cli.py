@@ -383,6 +383,20 @@ def test_what_msgspec_is_imported_without_is_there_afterwards(changed):
     assert (result.stdout, result.stderr) == ("\n", "")
 
 
+def test_annotations_are_read_where_other_threads_may_ask_for_them():
+    code = """
+import sys, typing
+from graphlint.artifact.annotations import without_annotations
+for _ in range(2):
+    with without_annotations():
+        print(typing.ForwardRef("int"))
+    import threading
+"""
+    words = [sys.executable, "-c", code]
+    result = subprocess.run(words, env=environment(), capture_output=True, text=True, timeout=60)
+    assert (result.stdout, result.stderr) == ("None\nForwardRef('int')\n", "")
+
+
 COMPILED = """
 import sys
 

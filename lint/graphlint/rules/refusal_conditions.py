@@ -149,9 +149,9 @@ def _has_one_window(site: Site) -> bool:
 
 def _is_depthwise(site: Site) -> bool:
     """Whether the node is told to have a group for each channel, with one filter."""
-    groups, weight = site.node.input("groups"), next(_given(site, "weight"), None)
-    several = groups is not None and (groups.as_int or 1) > 1
-    return several and weight is not None and list(weight.shape[:2]) == [groups.as_int, 1]  # type: ignore[union-attr]
+    given = site.node.input("groups")
+    groups = (given.as_int if given is not None else None) or 1
+    return groups > 1 and any(list(weight.shape[:2]) == [groups, 1] for weight in _given(site, "weight"))
 
 
 def _has_weights_of_channels(site: Site) -> bool:

@@ -381,10 +381,10 @@ def _obstacles(analysis: Analysis, writes: list[Write]) -> dict[Storage, str]:
 
 def _unsized(analysis: Analysis, writes: list[Write]) -> Iterator[Storage]:
     """What is written, and may be of other sizes than are recorded."""
-    changing = (write for write in writes if resizing_obstacle(analysis, write) is not None)
-    storages = {ref.storage for write in changing for ref in write.refs if ref.storage.kind in HELD}
-    written = {ref.storage for write in writes for ref in write.refs}
+    held = [(write, ref.storage) for write in writes for ref in write.refs if ref.storage.kind in HELD]
+    storages = {storage for write, storage in held if resizing_obstacle(analysis, write) is not None}
     if storages:
+        written = {ref.storage for write in writes for ref in write.refs}
         yield from written.intersection(dependents(analysis.memory, analysis.program.graph, storages))
 
 
