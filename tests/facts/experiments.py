@@ -554,7 +554,7 @@ def _of_writes(row: Row, samples: Sequence[Sample], results: _Facts) -> _Facts:
     if is_out and (resized := _resized(op, written, chosen)):
         facts["resized"] = resized
     if is_out and not draws and _minds_no_strides(op, written, chosen):
-        facts["no strided_out"] = ""
+        facts["no strided_writes"] = ""
     return facts
 
 
@@ -666,7 +666,7 @@ def written_otherwise(row: Row, samples: Sequence[Sample]) -> Iterator[str]:
         if not all(holds(*pair) for pair in _into_nothing(op, written, _different(samples, 4))):
             yield f"{row.name}: how it lays out what it resizes"
         draws = "draws" in row.facts or "nondeterministic_seeded" in row.facts.get("tags", "")
-        if info.strided_out and not draws and _minds_no_strides(op, written, _different(samples, 4)):
+        if info.strided_writes and not draws and _minds_no_strides(op, written, _different(samples, 4)):
             yield f"{row.name}: whether it minds strides"
 
 

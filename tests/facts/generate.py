@@ -41,7 +41,7 @@ REVIEWED = TABLE.with_name("reviewed.tsv")
 FIELDS = (
     "torch", "tags", "twin", "substitute", "hidden", "alias", "shares", "returns_self", "view", "detaches", "draws",
     "draw_order", "dropout", "in_eval", "elementwise", "layout", "no meta_layout", "dtype", "same_bits",
-    "no complex_bits", "sets_bits", "no casts_out", "no casts_last", "no strided_out", "resized",
+    "no complex_bits", "sets_bits", "no casts_out", "no casts_last", "no strided_writes", "resized",
     "raises_on_integers", "autocast", "effect", "calls", "region", "closed", "wraps", "role",
 )  # fmt: skip
 """The facts of a row, in their order."""
@@ -62,7 +62,7 @@ _RESULTS = frozenset(
     }
 )
 """Those about new results."""
-_OF_OUT = frozenset({"no casts_out", "no casts_last", "no strided_out", "resized"})
+_OF_OUT = frozenset({"no casts_out", "no casts_last", "no strided_writes", "resized"})
 """Those about what ``out=`` writes."""
 _MEASURED = _RESULTS | _OF_OUT | {"draw_order", "raises_on_integers", "autocast"}
 """Those that experiments tell."""
@@ -229,7 +229,7 @@ def _agree(rows: Iterable[Row]) -> None:
         if len({row.facts.get("same_bits") for row in same}) > 1:
             for row in same:
                 row.facts.pop("same_bits", None)
-        for field, some in (("no complex_bits", same), ("no casts_last", every), ("no strided_out", every)):
+        for field, some in (("no complex_bits", same), ("no casts_last", every), ("no strided_writes", every)):
             if any(field in row.facts for row in some):
                 for row in some:
                     row.facts = {one: row.facts.get(one, "") for one in FIELDS if one in {*row.facts, field}}

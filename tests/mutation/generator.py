@@ -384,12 +384,12 @@ class _Writer:
         empty where it has none that they take.
         """
         value = self.tensor(name)
-        if value.dtype not in _FLOATS or not value.is_contiguous():
+        if value.dtype not in _FLOATS or _repeats(value):
             return ""
         others = [
             one for one in known if self.tensor(one).shape == value.shape and self.tensor(one).dtype == value.dtype
         ]
-        others = [one for one in others if self.tensor(one).is_contiguous()]
+        others = [one for one in others if not _repeats(self.tensor(one))]
         grad, first = self.rng.choice(others), self.rng.choice(others)
         grad, first = (self.rng.choice((one, f"{one} * 2")) for one in (grad, first))
         return f"[{name}], [{grad}], [{first}], [{name} * {name} + 1]"
@@ -568,6 +568,7 @@ class _Writer:
                 f"torch._fused_adamw_({alike}, [{name} + 1], [torch.ones(())], amsgrad=True, {_ADAM})" * bool(alike),
                 f"torch._fused_sgd_({alike.rpartition(', ')[0]}, {_SGD})" * bool(alike),
                 f"torch.fused_moving_avg_obs_fake_quant({other}, {_ON}, {name}.view(-1)[:1], {_OBSERVED})",
+                f"torch.fused_moving_avg_obs_fake_quant({other}, {_ON}, {name}.select(-1, 0), {_observed(first)})",
                 f"torch._foreach_lerp_([{name}], [{other}], 0.5)",
                 f"torch._foreach_addcmul_([{name}], [{other}], [{third}], 2)",
             )
@@ -612,6 +613,16 @@ class _Writer:
 
 _ON = "torch.tensor([1]), torch.tensor([1])"
 _OBSERVED = "torch.ones(1), torch.ones(1), torch.zeros(1, dtype=torch.int32), 0.01, 0, 255, -1"
+
+
+def _observed(channels: int) -> str:
+    """What an observer of so many channels is given beside the least of each."""
+    return (
+        f"torch.ones({channels}), torch.ones({channels}), torch.zeros({channels}, dtype=torch.int32), "
+        "0.01, 0, 255, 0, True"
+    )
+
+
 _STEP = "lr=0.1, weight_decay=0.1, maximize=False"
 _ADAM = f"{_STEP}, beta1=0.9, beta2=0.99, eps=0.1"
 _SGD = f"{_STEP}, momentum=0.9, dampening=0.0, nesterov=False, is_first_step=False"
@@ -620,6 +631,11 @@ _SGD = f"{_STEP}, momentum=0.9, dampening=0.0, nesterov=False, is_first_step=Fal
 def _rows_of(value: torch.Tensor) -> str:
     """Three rows of as many columns as a tensor has elements, which normalizations take."""
     return f"torch.arange({3 * value.numel()}, dtype={value.dtype}).reshape(3, -1)"
+
+
+def _repeats(value: torch.Tensor) -> bool:
+    """Whether a tensor shows an element in several places: a kernel that minds no strides would leave its memory."""
+    return any(size > 1 and stride == 0 for size, stride in zip(value.shape, value.stride(), strict=True))
 
 
 def _fits(shape: torch.Size, target: torch.Size) -> bool:

@@ -326,6 +326,49 @@ def kernels_that_mind_no_strides(x):
     return y, z
 
 
+@refused(
+    R(3, 4), reasons="aten.rrelu_with_noise.default ignores the strides of the tensor that it writes",
+    fixed=1,
+)  # fmt: skip
+def noise_in_memory_order(x):
+    y, z = torch.zeros(4, 3).t(), torch.zeros(3, 4)
+    torch.ops.aten.rrelu_with_noise(x, y, 0.1, 0.3, True)
+    torch.ops.aten.rrelu_with_noise(x, z, 0.1, 0.3, True)
+    return y, z
+
+
+@refused(
+    R(3, 4), reasons="aten._fused_sgd_.default ignores the strides of the tensor that it writes",
+    fixed=1,
+)  # fmt: skip
+def optimizers_in_memory_order(x):
+    rates = {"weight_decay": 0.0, "momentum": 0.9, "lr": 0.1, "dampening": 0.0}
+    flags = {"nesterov": False, "maximize": False, "is_first_step": False}
+    a, b, c, d = x * 1, torch.zeros(3, 8)[:, ::2], x * 3, x * 4
+    torch._fused_sgd_([a], [x * 2], [b], **rates, **flags)
+    torch._fused_sgd_([c], [x * 2], [d], **rates, **flags)
+    return a, b, c, d
+
+
+@refused(
+    R(3, 4), reasons="aten._fused_moving_avg_obs_fq_helper.default ignores the strides of the tensor that it writes",
+    fixed=1,
+)  # fmt: skip
+def observers_in_memory_order(x):
+    on = torch.ones(1, dtype=torch.int64)
+    for least, most in ((torch.zeros(3), torch.ones(3)), (torch.zeros(6)[::2], torch.ones(6)[::2])):
+        scale, zero = torch.ones(3), torch.zeros(3, dtype=torch.int32)
+        torch.ops.aten._fused_moving_avg_obs_fq_helper(x, on, on, least, most, scale, zero, 0.1, 0, 255, 0, True)
+    return least, most, scale, zero
+
+
+@refused(torch.randn(4, dtype=torch.complex64), reasons="aten._foreach_mul_.Scalar writes the same memory more than once")
+def list_of_numbers_and_their_parts(x):
+    y = x * 1
+    torch._foreach_mul_([y[3], torch.view_as_real(y[3])], 2)
+    return y
+
+
 @refused(R(4, 6), reasons="aten.normal.Tensor_float_out draws numbers of the dtype that it writes", fixed=1)
 def draws_of_another_dtype(x):
     y, z = torch.empty(4, 6, dtype=torch.float64), torch.empty(4, 6)

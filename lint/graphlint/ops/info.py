@@ -310,9 +310,9 @@ class OpInfo(msgspec.Struct, frozen=True):
     """Of an ``out=`` overload: whether what it writes into a tensor of another dtype is its twin's result, cast. False
     where it computes in that dtype, or takes the last steps in it.
     """
-    strided_out: bool = True
-    """Of an ``out=`` overload: whether it minds the strides of what it is given. False where it writes other elements
-    into a tensor that is not contiguous than its functional twin returns, which is a mistake of torch's kernel.
+    strided_writes: bool = True
+    """Whether it minds the strides of what it writes. False where it writes other elements of a tensor that is not
+    contiguous than its functional twin returns, which is a mistake of torch's kernel.
     """
     raises_on_integers: bool = False
     """Whether it raises for some values of integers: divides by 0, or raises to a negative power."""

@@ -161,13 +161,23 @@ def _copies() -> set[str]:
 
 
 def made_last(program: Program) -> Node | None:
-    """The last node, where its result becomes the state of a buffer other than the first one; else None."""
+    """The last node that somebody uses, where its result becomes the state of a buffer other than the first one; else
+    None. Mere copies do not count.
+    """
     becoming = written_back(program)
+    first = min((place for places in becoming.values() for place in places), default=None)
     copies = _copies()
-    last = next((node for node in reversed(program.graph.nodes) if node.target not in copies and node.results()), None)
-    places = [place for name in last.results() for place in becoming.get(name, ())] if last is not None else []
-    first = min((place for others in becoming.values() for place in others), default=None)
-    return last if places and places != [first] else None
+    used = {name for output in program.graph.outputs for name in output.tensors()}
+    for node in reversed(program.graph.nodes if becoming else ()):
+        results = node.results()
+        if used.isdisjoint(results):
+            continue
+        if node.target in copies:
+            used.update(node.reads())
+            continue
+        places = [place for name in results for place in becoming.get(name, ())]
+        return node if places and places != [first] else None
+    return None
 
 
 def with_first_state_last(program: Program) -> Program:

@@ -441,8 +441,9 @@ class Frame:
     def _call_of(self, node: Node, op: OpInfo, writes: list[Write], refs: list[Ref], resized: list[Ref]) -> Call:
         if any(operand.arg.is_unknown for operand in node.inputs):
             raise Obstacle(f"an argument of {op.name} is of no known kind")
-        # Random numbers are drawn in the order of strides; what a custom op makes of strides nobody knows.
-        exact = op.is_custom or op.draws(node)
+        # Random numbers are drawn in the order of strides; what a custom op makes of strides nobody knows, and others
+        # know nothing of them.
+        exact = op.is_custom or op.draws(node) or not op.strided_writes
         edited = self._renamed(node, exact=exact)
         metas: dict[str, Meta] = {}
         mutable: set[str] = set()
@@ -491,7 +492,8 @@ class Frame:
         mine = self.recorded(ref)
         for place in shared:
             target = self.recorded(refs[place])
-            same = (mine.shape, mine.offset) == (target.shape, target.offset) and mine.same_strides(target)
+            laid_out = [(one.shape, one.offset, one.item_size) for one in (mine, target)]
+            same = laid_out[0] == laid_out[1] and mine.same_strides(target)
             if not same and self.rewriter.intersect(mine, target):
                 raise Obstacle(f"{site.name} reads memory that it writes")
         return True

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from graphlint.ir.dtypes import item_size
 from graphlint.ir.enums import STRIDED
 from graphlint.ir.model import UNRECORDED, Device, SymExpr, SymSize, TensorMeta
 from graphlint.ir.strides import Size, contiguous_strides, preserved_strides
@@ -106,25 +107,32 @@ class Meta:
             len(self.shape) == len(other.shape) and _same_strides(self.shape, self.strides, other.strides)
         )
 
-    def positions(self) -> list[int] | None:
-        """Where its elements lie in its storage; None where this is symbolic, or too many to tell."""
+    @property
+    def item_size(self) -> int:
+        """Bytes of an element; 1 for a dtype of an unknown size, as that of no view differs from it."""
+        return item_size(self.dtype) or 1
+
+    def positions(self, unit: int = 1) -> list[int] | None:
+        """Where its elements lie in its storage, each of which takes ``unit`` places; None where this is symbolic, or
+        too many to tell.
+        """
         numbers = [number for number in (*self.shape, *self.strides, self.offset) if isinstance(number, int)]
         rank = len(self.shape)
-        if len(numbers) < 2 * rank + 1 or math.prod(numbers[:rank]) > _ENUMERABLE:
+        if len(numbers) < 2 * rank + 1 or math.prod(numbers[:rank]) * unit > _ENUMERABLE:
             return None
         found = [numbers[-1]]
         for size, stride in zip(numbers[:rank], numbers[rank:-1], strict=True):
             found = [place + index * stride for place in found for index in range(size)]
-        return found
+        return found if unit == 1 else [place * unit + index for place in found for index in range(unit)]
 
-    def span(self) -> tuple[int, int] | None:
+    def span(self, unit: int = 1) -> tuple[int, int] | None:
         """The first and the last of these positions; None where one is symbolic, or there is none."""
         numbers = [number for number in (*self.shape, *self.strides, self.offset) if isinstance(number, int)]
         rank = len(self.shape)
         if len(numbers) < 2 * rank + 1 or 0 in self.shape:
             return None
         last = sum((size - 1) * stride for size, stride in zip(numbers[:rank], numbers[rank:-1], strict=True))
-        return numbers[-1], numbers[-1] + last
+        return numbers[-1] * unit, (numbers[-1] + last) * unit + unit - 1
 
     @property
     def plain(self) -> bool:

@@ -204,13 +204,14 @@ class Rewriter:
 
     def are_apart(self, metas: Sequence[Meta]) -> bool:
         """Whether tensors of one storage are known to have no element in common."""
-        spans = [meta.span() for meta in metas]
+        units = _units(metas)
+        spans = [meta.span(unit) for meta, unit in zip(metas, units, strict=True)]
         known = sorted(span for span in spans if span is not None)
         if len(known) == len(metas) and all(one[1] < other[0] for one, other in pairwise(known)):
             return True
         before: set[int] = set()
-        for meta in metas:
-            places = self._positions(meta) if len(metas) > 1 else []
+        for meta, unit in zip(metas, units, strict=True):
+            places = self._positions(meta, unit) if len(metas) > 1 else []
             if places is None or not before.isdisjoint(places):
                 return False
             before.update(places)
@@ -218,15 +219,16 @@ class Rewriter:
 
     def intersect(self, one: Meta, other: Meta) -> bool:
         """Whether tensors of one storage are known to have an element in common."""
-        spans = one.span(), other.span()
+        units = _units((one, other))
+        spans = one.span(units[0]), other.span(units[1])
         if spans[0] is None or spans[1] is None or spans[0][1] < spans[1][0] or spans[1][1] < spans[0][0]:
             return False
-        mine, others = self._positions(one), self._positions(other)
+        mine, others = self._positions(one, units[0]), self._positions(other, units[1])
         return mine is not None and others is not None and not set(mine).isdisjoint(others)
 
-    def _positions(self, meta: Meta) -> list[int] | None:
+    def _positions(self, meta: Meta, unit: int) -> list[int] | None:
         """Where a tensor's elements lie; None where that is not known, or where too many were told already."""
-        found = meta.positions() if self._told <= _MOST_POSITIONS else None
+        found = meta.positions(unit) if self._told <= _MOST_POSITIONS else None
         self._told += len(found or ())
         return found
 
@@ -474,6 +476,15 @@ def _stays(site: Site, analysis: Analysis, active: set[Storage]) -> bool:
     if op is None or op.effect or op.returns_nothing:
         return True
     return any(ref.storage not in active for _, _, refs in analysis.memory.written(site) for ref in refs)
+
+
+def _units(metas: Sequence[Meta]) -> list[int]:
+    """How much of their storage an element of each tensor takes, in a unit that they have in common: a view may have
+    other dtypes than what it shows.
+    """
+    sizes = [meta.item_size for meta in metas]
+    least = min(sizes, default=1)
+    return [size // least for size in sizes]
 
 
 def _dead_calls(

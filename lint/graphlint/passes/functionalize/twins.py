@@ -186,8 +186,7 @@ def _checked(call: Call, twin: OpInfo, schema: OpSchema) -> Twin:
     if len(written) != len(schema.returns):
         raise Obstacle(f"{op.name} writes other tensors than its functional overload returns")
     _check_order_of_draws(call, twin)
-    if not op.strided_out and not all(target.recorded.is_contiguous for target in call.targets):
-        raise Obstacle(f"{op.name} ignores the strides of the tensor that it writes")
+    _check_strides(call)
     results: list[Result] = []
     inexact = ""
     places: Counter[str] = Counter()
@@ -289,6 +288,12 @@ def _check_order_of_draws(call: Call, twin: OpInfo) -> None:
     alike = all(meta.is_contiguous for meta in metas) or (_draws_into_copy(call, twin) and known)
     if call.op.draw_order == "never" or not alike:
         raise Obstacle("it draws in the order of memory, and its tensor is not contiguous")
+
+
+def _check_strides(call: Call) -> None:
+    """An op that ignores the strides of what it writes writes other elements than its twin returns."""
+    if not call.op.strided_writes and not all(target.recorded.is_contiguous for target in call.targets):
+        raise Obstacle(f"{call.op.name} ignores the strides of the tensor that it writes")
 
 
 def _draws_into_copy(call: Call, twin: OpInfo) -> bool:
@@ -511,6 +516,7 @@ def beside(builder: Builder, call: Call, ops: OpTable, results: list[Meta]) -> t
     if not results or more < 0 or op.hidden_writes is not None or any(0 in meta.shape for meta in written):
         raise Obstacle(f"{op.name} writes other tensors than its functional overload returns")
     _check_order_of_draws(call, twin)
+    _check_strides(call)
     # What stands between is a mask, laid out as the first result (fake quantization), which nobody reads.
     metas = [*results, *[results[0].dense(dtype=BOOL)] * more, *(meta.dense() for meta in written)]
     made = builder.emit_all(twin, _operands(builder, call, op.schema, twin.schema, twin.dtype_of(0)), metas)
