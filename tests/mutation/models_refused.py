@@ -362,7 +362,9 @@ def observers_in_memory_order(x):
     return least, most, scale, zero
 
 
-@refused(torch.randn(4, dtype=torch.complex64), reasons="aten._foreach_mul_.Scalar writes the same memory more than once")
+@refused(
+    torch.randn(4, dtype=torch.complex64), reasons="aten._foreach_mul_.Scalar writes the same memory more than once"
+)
 def list_of_numbers_and_their_parts(x):
     y = x * 1
     torch._foreach_mul_([y[3], torch.view_as_real(y[3])], 2)

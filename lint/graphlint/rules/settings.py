@@ -145,15 +145,24 @@ def covers(pattern: str, op: str) -> bool:
     return fnmatchcase(op, pattern) or fnmatchcase(packet_of(op), pattern)
 
 
-def rows_about(rows: Mapping[str, OpRow], op: str) -> list[OpRow]:
+OpRows = Mapping[str, tuple[OpRow, ...]]
+"""What is said of ops, by pattern."""
+
+
+def rows_about(rows: OpRows, op: str) -> list[OpRow]:
     """The rows that refuse an op: the first whose case is met decides, and where none is met, it is taken. Of several
-    patterns the one that spells most of the name comes first, and of equals the one that refuses; rows for some cases
-    go on to the next, and nothing comes after a row for all.
+    patterns the one that spells most of the name comes first, and of equals one that refuses, one without a form before
+    others; rows for some cases go on to the next, and nothing comes after a row for all.
     """
     named = (op, packet_of(op))  # most rows are about one op: they are looked up
-    about = [(name, rows[name]) for name in dict.fromkeys(named) if name in rows]
-    about += [(pattern, row) for pattern, row in rows.items() if _WILDCARD.search(pattern) and covers(pattern, op)]
-    about.sort(key=lambda one: (-len(_WILDCARD.sub("", one[0])), one[1].taken))
+    about = [(name, row) for name in dict.fromkeys(named) for row in rows.get(name, ())]
+    about += [
+        (pattern, row)
+        for pattern, several in rows.items()
+        if _WILDCARD.search(pattern) and covers(pattern, op)
+        for row in several
+    ]
+    about.sort(key=lambda one: (-len(_WILDCARD.sub("", one[0])), one[1].taken, bool(one[1].form)))
     found = [row for _, row in about]
     last = next((place for place, row in enumerate(found) if "" in row.cases), len(found))
     return found[:last] or [row for row in found[:1] if not row.taken]
@@ -298,8 +307,8 @@ class Profile(msgspec.Struct, frozen=True):
     """By code, where it is another than the rule's own fix."""
     severities: dict[str, Severity] = {}
     """By code, where it is another than the rule's own."""
-    ops: dict[str, dict[str, OpRow]] = {}
-    """What each target says of ops, by pattern."""
+    ops: dict[str, OpRows] = {}
+    """What each target says of ops."""
     refused_inputs: dict[str, Refused] = {}
     """By kind: ``constant_input`` and so on."""
     refused_outputs: dict[str, Refused] = {}

@@ -346,7 +346,7 @@ def _without_tokens(
     """The same where dependency tokens become plain checks again."""
     token = op_of("make-token").name
     row = OpRow("no check is to be a functional one")
-    ops = profile.ops if profile.refused_op(token) is not None else {**profile.ops, said: {token: row}}
+    ops = profile.ops if profile.refused_op(token) is not None else {**profile.ops, said: {token: (row,)}}
     return msgspec.structs.replace(profile, actions=actions, violations=violations, ops=ops)
 
 

@@ -4,7 +4,7 @@ python -m graphlint.rules.targets.documentation > lint/TARGETS.md
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection
 from typing import Any, Final
 
 import msgspec
@@ -162,8 +162,8 @@ def explain(target: Target) -> str:
         lines += [f"Nodes: {target.max_nodes:,} at most (GL609){because}.", ""]
     lines += _rules(target)
     lines += _lost(target)
-    lines += _refused("Ops", target.ops)
-    lines += _refused("Inputs", target.inputs) + _refused("Outputs", target.outputs)
+    lines += _refused("Ops", [(op, row) for op, rows in target.ops.items() for row in rows])
+    lines += _refused("Inputs", target.inputs.items()) + _refused("Outputs", target.outputs.items())
     if target.references:
         lines += [f"References: {', '.join(target.references)}", ""]
     return "\n".join(lines)
@@ -197,19 +197,19 @@ def _lost(target: Target) -> list[str]:
     return [*lines, ""]
 
 
-def _refused(whats: str, rows: Mapping[Any, OpRow]) -> list[str]:
-    refused = {what: row for what, row in rows.items() if not row.taken}
+def _refused(whats: str, rows: Collection[tuple[str, OpRow]]) -> list[str]:
+    refused = [(what, row) for what, row in rows if not row.taken]
     lines = [f"{whats} that are refused (GL601):", ""] if refused else []
     alike: dict[str, list[str]] = {}
     """What is said in the same words, by these."""
-    for what, row in refused.items():
+    for what, row in refused:
         back = "; `--fix` brings the plain checks back"
         after = back if _is_token(what) else _FORMS[row.form] if row.form else f"; {row.advice}" if row.advice else ""
         alike.setdefault(f"{' or'.join(_WHERE[where] for where in row.cases)}: {row.because}{after}", []).append(
             f"`{what}`"
         )
     lines += [f"- {', '.join(several)}{said}" for said, several in alike.items()]
-    taken = [f"`{what}`" for what, row in rows.items() if row.taken]
+    taken = [f"`{what}`" for what, row in rows if row.taken]
     lines += ["", f"{whats} that are taken all the same: {', '.join(taken)}."] if taken else []
     return [*lines, ""] if lines else []
 
@@ -224,7 +224,7 @@ def described(target: Target) -> dict[str, Any]:
         },
         "losses": {loss: msgspec.structs.asdict(row) for loss, row in target.losses.items()},
         "values": [msgspec.structs.asdict(row) for row in target.values],
-        "ops": {op: _row(op, row) for op, row in target.ops.items()},
+        "ops": {op: [_row(op, row) for row in rows] for op, rows in target.ops.items()},
         "inputs": {kind: _row(kind, row) for kind, row in target.inputs.items()},
         "outputs": {kind: _row(kind, row) for kind, row in target.outputs.items()},
         "dtypes": list(target.dtypes) or None,

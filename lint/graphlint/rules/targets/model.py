@@ -130,8 +130,8 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     references: tuple[str, ...] = ()
     rules: dict[str, RuleRow] = {}
     """By code, or by the beginning of codes (``GL1``); the longest that fits counts."""
-    ops: dict[str, OpRow] = {}
-    """By overload, by op for all overloads, or by pattern."""
+    ops: dict[str, tuple[OpRow, ...]] = {}
+    """By overload, by op for all overloads, or by pattern. A file gives an op one row, or several for several cases."""
     refuse_ops: tuple[str, ...] = ()
     """More of those that it refuses, for one reason."""
     because_ops: str = ""
@@ -158,12 +158,12 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     @property
     def refused(self) -> list[str]:
         """The patterns of ops that it refuses."""
-        return [pattern for pattern, row in self.ops.items() if not row.taken]
+        return [pattern for pattern, rows in self.ops.items() if not all(row.taken for row in rows)]
 
     @property
     def allowed(self) -> list[str]:
         """The patterns of ops that it takes though a wider one refuses them."""
-        return [pattern for pattern, row in self.ops.items() if row.taken]
+        return [pattern for pattern, rows in self.ops.items() if any(row.taken for row in rows)]
 
 
 NONE: Final[Mapping[str, Target]] = MappingProxyType({})
@@ -181,11 +181,15 @@ def load_target(name: str, own: Mapping[str, Target] = NONE) -> Target:
         hint = did_you_mean(name, names) or "; known are " + ", ".join(names)
         raise ConfigError(f"unknown target '{name}'{hint}")
     with open(path, "rb") as stream:
-        target = msgspec.convert(parse_toml(stream.read(), path), Target)
-    listed = dict.fromkeys(target.refuse_ops, OpRow(target.because_ops))
+        said = parse_toml(stream.read(), path)
+    said["ops"] = {op: rows if isinstance(rows, list) else [rows] for op, rows in said.get("ops", {}).items()}
+    target = msgspec.convert(said, Target)
+    ops = dict.fromkeys(target.refuse_ops, (OpRow(target.because_ops),))
     for row in target.several:
-        listed.update(dict.fromkeys(row.ops, OpRow(row.because, row.advice, row.where, row.form, row.taken)))
-    target = msgspec.structs.replace(target, ops={**listed, **target.ops})
+        one = OpRow(row.because, row.advice, row.where, row.form, row.taken)
+        ops.update((op, (*ops.get(op, ()), one)) for op in row.ops)
+    ops.update((op, (*ops.get(op, ()), *rows)) for op, rows in target.ops.items())
+    target = msgspec.structs.replace(target, ops=ops)
     return extending(load_target(target.extends), target) if target.extends else target
 
 

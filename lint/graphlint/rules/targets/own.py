@@ -64,11 +64,13 @@ def _make(
         except ConfigError as error:
             raise ConfigError(f"{where}.extends: {error}") from None
     rules = _rules(own, where)
-    ops = {pattern: _refused(pattern, own) for pattern in _patterns(own.refuse_ops, f"{where}.refuse-ops")}
+    ops: dict[str, tuple[OpRow, ...]] = {
+        pattern: (_refused(pattern, own),) for pattern in _patterns(own.refuse_ops, f"{where}.refuse-ops")
+    }
     for pattern in _patterns(own.allow_ops, f"{where}.allow-ops"):
         if pattern in ops:
             raise ConfigError(f"{where}: '{pattern}' is in refuse-ops and in allow-ops")
-        ops[pattern] = OpRow(own.because, taken=True)
+        ops[pattern] = (OpRow(own.because, taken=True),)
     extended = extending(
         base,
         Target(
