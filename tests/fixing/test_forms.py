@@ -302,14 +302,16 @@ class Several(torch.nn.Module):
 
     def forward(self, x):
         y = x + 1
-        self.function(self, x)
-        return y
+        more = self.function(self, x)
+        return (y, more) if isinstance(more, torch.Tensor) else y
 
 
 SEVERAL = {
     "in-order": (lambda m, x: (m.first.add_(x), m.second.sub_(x)), True),
     "in-reverse": (lambda m, x: (m.third.add_(x), m.first.sub_(x)), False),
-    "one": (lambda m, x: m.second.add_(x), False),
+    "one": (lambda m, x: (m.second.add_(x),), False),
+    "unused": (lambda m, x: (m.first.add_(x), m.second.sub_(x), x * 3), True),
+    "cast": (lambda m, x: (m.first.add_(x), m.second.sub_(x), m.first.to(torch.int32))[2], True),
     "alike": (lambda m, x: (m.first.copy_(x * 2), m.second.copy_(m.first)), True),
     "anew": (lambda m, x: (m.first.copy_(x.roll(1, 0)), m.second.copy_(x / 2)), True),
 }

@@ -13,6 +13,7 @@ import graphlint
 from graphlint.artifact.errors import ConfigError
 from graphlint.ops.table import op_table
 from graphlint.rules.fixing import fix_program
+from graphlint.rules.refusal_conditions import told
 from graphlint.rules.registry import RULES
 from graphlint.rules.settings import OpRow, Profile, RefusedOp, Settings, covers, rows_about
 from graphlint.rules.target_refusals import RefusedByTarget
@@ -34,6 +35,8 @@ def test_rows_name_rules_and_ops_that_exist(target):
     codes = [rule.code for rule in RULES]
     for selector in target.rules:
         assert [code for code in codes if code.startswith(selector)], selector
+    for case in {case for rows in target.ops.values() for row in rows for case in row.cases}:
+        assert told(case).startswith(" where ") or not case
     for op in target.ops:
         table = op_table()
         assert any(covers(op, name) for name in table.names()), op
@@ -279,10 +282,41 @@ def test_what_is_refused_of_integers_and_of_all_dimensions(lint_text, node, refu
             False,
         ),
         ("%y: f32[1, 2, 3, 4] = aten.convolution.default(%q, %w, None, [1, 1], [1, 1], [1, 1], True, [0, 0], 1)", True),
+        ("%y: f32[1, 2, 4] = aten.conv1d.default(%r, %e)", False),
+        ("%y: f32[2, 4] = aten.conv1d.default(%h, %e)", True),
+        ('%y: f32[1, 2, 4] = aten.conv1d.padding(%r, %e, None, [1], "same")', True),
+        ('%y: f32[1, 2, 4] = aten.conv1d.padding(%r, %e, None, [1], "valid")', False),
+        ("%y: f32[1, 2, 3, 4, 5] = aten.conv3d.default(%v, %k)", False),
+        ("%y: f32[1, 2, 3, 4, 5] = aten.conv3d.default(%v, %g, groups=2)", True),
+        ('%y: f32[1, 2, 3, 4, 5] = aten.conv3d.padding(%v, %k, None, [1, 1, 1], "same")', False),
+        ('%y: f32[1, 2, 3, 4, 5] = aten.conv3d.padding(%v, %u, None, [1, 1, 1], "same")', True),
+        ("%y: f32[1, 2, 3, 4] = aten.flip.default(%q, [1, 2])", False),
+        ("%y: f32[1, 2, 3, 4] = aten.flip.default(%q, [-1, 1])", True),
+        ('%y: f32[1, 2, 5, 6] = aten.pad.default(%q, [1, 1, 1, 1], "reflect")', False),
+        ('%y: f32[1, 2, 3, 4] = aten.pad.default(%q, [1, -1, 1, -1], "reflect")', True),
+        ("%y: f32[1, 2, 3, 4] = aten.pad.default(%q, [1, -1, 1, -1])", False),
+        ('%y: f32[1, 4, 6] = aten.pad.default(%r, [1, 1, 1, 1], "replicate")', True),
+        ("%y: f32[1, 2, 6, 8] = aten.upsample_bilinear2d.vec(%q, None, False, [2.0, 2.0])", False),
+        ("%y: f32[1, 2, 5, 6] = aten.upsample_bilinear2d.vec(%q, None, False, [1.7, 1.7])", True),
+        ("%y: f32[1, 2, 5, 6] = aten.upsample_bilinear2d.vec(%q, None, True, [1.7, 1.7])", False),
+        ("%y: f32[1, 2, 5, 6] = aten.upsample_bilinear2d.vec(%q, [5, 6], False, None)", False),
+        ("%y: f32[1, 2, 3, 4] = aten.avg_pool2d.default(%q, [3, 3], [1, 1], [1, 1])", False),
+        ("%y: f32[1, 2, 3, 4] = aten.avg_pool2d.default(%q, [3, 3], [1, 1], [1])", True),
+        ("%y: f32[1, 2, 1, 2] = aten.max_pool2d.default(%q, [3, 3], [2, 2], [0, 0], [1, 1], True)", True),
+        ("%y: f32[1, 2, 2, 2] = aten.max_pool2d.default(%q, [2, 2], [2, 2], [0, 0], [1, 1], True)", False),
+        ("%y: f32[1, 2, 1, 1] = aten.max_pool2d.default(%q, [3, 3], [2, 2])", False),
+        ("[%y: f32[1, 1, 3, 4], %z: f32[1, 1, 3, 4]] = aten.split.Tensor(%q, 1, 1)", False),
+        ("[%y: f32[1, 2, 3, 4]] = aten.split.Tensor(%q, 2, 1)", True),
+        ("%y: f32[1, 2, 2, 2] = aten.unfold.default(%r, 2, 2, 2)", False),
+        ("%y: f32[1, 2, 3, 2, 2] = aten.unfold.default(%q, 3, 2, 2)", True),
     ],
 )
 def test_where_litert_refuses_an_op(lint_text, nodes, refused):
-    inputs = "%x: f32[4], %n: i64[4], %m: b8[4], %q: f32[1, 2, 3, 4], %w: f32[2, 2, 3, 3]"
+    inputs = (
+        "%x: f32[4], %n: i64[4], %m: b8[4], %q: f32[1, 2, 3, 4], %w: f32[2, 2, 3, 3], %r: f32[1, 2, 4], %h: f32[2, 4], "
+        "%e: f32[2, 2, 3], %v: f32[1, 2, 3, 4, 5], %k: f32[2, 2, 3, 3, 3], %g: f32[2, 1, 3, 3, 3], "
+        "%u: f32[2, 2, 2, 2, 2]"
+    )
     found = lint_text(f"graph({inputs}):\n  {nodes}\n  return %y\n", profile=profile_of(["litert"]))
     assert [one.node for one in found if one.code == "GL601"] == ["y"] * refused
 

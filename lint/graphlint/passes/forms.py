@@ -162,17 +162,17 @@ def _copies() -> set[str]:
 
 def made_last(program: Program) -> Node | None:
     """The last node that somebody uses, where its result becomes the state of a buffer other than the first one; else
-    None. Mere copies do not count.
+    None. Mere copies do not count, nor do casts of what becomes state, which is cast where it is made.
     """
     becoming = written_back(program)
     first = min((place for places in becoming.values() for place in places), default=None)
-    copies = _copies()
+    copies, cast = _copies(), op_of("cast").target
     used = {name for output in program.graph.outputs for name in output.tensors()}
     for node in reversed(program.graph.nodes if becoming else ()):
         results = node.results()
         if used.isdisjoint(results):
             continue
-        if node.target in copies:
+        if node.target in copies or (node.target == cast and not becoming.keys().isdisjoint(node.reads())):
             used.update(node.reads())
             continue
         places = [place for name in results for place in becoming.get(name, ())]

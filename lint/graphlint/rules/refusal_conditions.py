@@ -26,7 +26,12 @@ _REFLECTION: Final = 2
 
 def is_met(where: Where, view: ProgramView, site: Site) -> bool:
     """Whether a node is one of those that are refused; ``where`` is not empty."""
-    return _OF_PROGRAMS[where](view, site) if where in _OF_PROGRAMS else _MET[where](site)
+    return _OF_PROGRAMS[where][1](view, site) if where in _OF_PROGRAMS else _MET[where][1](site)
+
+
+def told(where: Where) -> str:
+    """The same in words, for documentation, behind a space; empty for all nodes."""
+    return f" where {(_OF_PROGRAMS.get(where) or _MET[where])[0]}" if where else ""
 
 
 def _given(site: Site, *arguments: str) -> Iterator[TensorMeta]:
@@ -133,7 +138,7 @@ def _has_one_window(site: Site) -> bool:
     if given is None or made is None or not window:
         return False
     rank = max(len(window), len(made.shape) - 2)
-    rounds_up = (ceil := site.node.input("ceil_mode")) is not None and ceil.as_bool is True
+    rounds_up = _rounds_up(site)
 
     def along(numbers: Sequence[Size], default: int) -> list[Size]:
         return list(numbers) * rank if len(numbers) == 1 else list(numbers) or [default] * rank
@@ -147,10 +152,21 @@ def _has_one_window(site: Site) -> bool:
     return any(count == 1 and leaves_out(*numbers) for count, numbers in places)
 
 
+def _rounds_up(site: Site) -> bool:
+    """Whether the node is told to round the number of windows up."""
+    ceil = site.node.input("ceil_mode")
+    return ceil is not None and ceil.as_bool is True
+
+
+def _groups(site: Site) -> int:
+    """How many groups of filters the node is told to have."""
+    given = site.node.input("groups")
+    return (given.as_int if given is not None else None) or 1
+
+
 def _is_depthwise(site: Site) -> bool:
     """Whether the node is told to have a group for each channel, with one filter."""
-    given = site.node.input("groups")
-    groups = (given.as_int if given is not None else None) or 1
+    groups = _groups(site)
     return groups > 1 and any(list(weight.shape[:2]) == [groups, 1] for weight in _given(site, "weight"))
 
 
@@ -222,6 +238,12 @@ def _is_given_a_divisor(site: Site) -> bool:
     """Whether the node is told what to divide sums by."""
     divisor = site.node.input("divisor_override")
     return divisor is not None and divisor.kind != "as_none"
+
+
+def _is_given_a_negative_divisor(site: Site) -> bool:
+    """Whether the node is told to divide sums by a number below 0."""
+    divisor = site.node.input("divisor_override")
+    return divisor is not None and divisor.as_int is not None and divisor.as_int < 0
 
 
 def _is_unweighted(site: Site) -> bool:
@@ -385,9 +407,9 @@ def _is_grouped(site: Site) -> bool:
 
 def _is_ceiled(site: Site) -> bool:
     """Whether the node pads, counts what it pads with, and rounds the sizes of its result up."""
-    rounds, counts = site.node.input("ceil_mode"), site.node.input("count_include_pad")
+    counts = site.node.input("count_include_pad")
     counted = counts is None or counts.as_bool is True
-    return rounds is not None and rounds.as_bool is True and counted and _pads(site)
+    return _rounds_up(site) and counted and _pads(site)
 
 
 def _is_corrected(site: Site) -> bool:
@@ -439,12 +461,51 @@ def _is_lopsided(site: Site) -> bool:
     return len(sides) > 2 and len(set(sides)) > 1 and _mode(site) in (None, "reflect")
 
 
+def _mirrors_planes(site: Site) -> bool:
+    """Whether the node pads several dimensions by what it is given, which is no batch of images, or by less than
+    nothing.
+    """
+    sides = _numbers(site, "pad")
+    mirrors = len(sides) > 2 and _mode(site) not in (None, "constant")
+    return mirrors and (_crops(site) or any(len(meta.shape) < len(sides) // 2 + 2 for meta in _first_given(site)))
+
+
+def _leaves_dimensions_between(site: Site) -> bool:
+    """Whether some dimension lies between those that the node is given, which is not among them."""
+    ranks = [len(meta.shape) for meta in _first_given(site)]
+    dims = sorted({dim % rank for rank in ranks if rank for dim in _numbers(site, "dims")})
+    return bool(dims) and dims[-1] - dims[0] >= len(dims)
+
+
+def _is_abridged(site: Site) -> bool:
+    """Whether the node is given one number for the padding of several dimensions."""
+    return len(_numbers(site, "padding")) == 1 and len(_numbers(site, "kernel_size")) > 1
+
+
+def _is_enlarged_by_factors(site: Site) -> bool:
+    """Whether the node is given factors that are not those of its result's sizes, which it rounds."""
+    factors = site.node.input("scale_factors")
+    made = next((meta for name in site.node.results() if (meta := site.scope.graph.meta(name)) is not None), None)
+    given = next(_first_given(site), None)
+    aligned = site.node.input("align_corners")
+    if factors is None or not factors.as_floats or (aligned is not None and aligned.as_bool is True):
+        return False
+    if made is None or given is None:
+        return True
+    pairs = zip(given.shape[2:], made.shape[2:], factors.as_floats, strict=False)
+    return any(not isinstance(old, int) or old * factor != new for old, new, factor in pairs)
+
+
+def _keeps_sizes(site: Site) -> bool:
+    """Whether the node is a convolution that is to keep sizes."""
+    padding = site.node.input("padding")
+    return padding is not None and padding.as_string == "same"
+
+
 def _keeps_sizes_by_even_windows(site: Site) -> bool:
     """Whether the node is a convolution that is to keep sizes, by a weight of an even size."""
-    padding = site.node.input("padding")
     sizes = (size for meta in _given(site, "weight") for size in meta.shape[2:])
-    is_same = padding is not None and padding.as_string == "same"
-    return is_same and any(not isinstance(size, int) or size % 2 == 0 for size in sizes)
+    return _keeps_sizes(site) and any(not isinstance(size, int) or size % 2 == 0 for size in sizes)
 
 
 def _equation(site: Site) -> tuple[str, str]:
@@ -528,102 +589,208 @@ def _has_gaps(site: Site) -> bool:
     )
 
 
-_MET: Final[Mapping[Where, Callable[[Site], bool]]] = {
-    "gaps": _has_gaps,
-    "masks": _has_masks,
-    "integers": _makes_integers,
-    "whole": _is_of_the_whole,
-    "numbers": _takes_numbers,
-    "clipped": _is_clipped,
-    "added": _adds,
-    "masked": _is_masked,
-    "of-integers": _is_given_integers,
-    "padded": _pads,
-    "transposed": _is_transposed,
-    "scaled": _is_scaled,
-    "mixed": _is_mixed,
-    "scalars": lambda site: any(not meta.shape for meta in _first_given(site)),
-    "of-masks": lambda site: any(meta.dtype == BOOL for meta in _first_given(site)),
-    "negative": _counts_from_the_end,
-    "zeroth": _is_of_order_zero,
-    "divided": _is_given_a_divisor,
-    "unweighted": _is_unweighted,
-    "widened": _is_widened,
-    "binned": _is_binned,
-    "unbatched": _is_unbatched,
-    "averaged": _averages,
-    "short": _leaves_out,
-    "by-vector": _is_by_a_vector,
-    "single": _is_of_one,
-    "cropped": _crops,
-    "constant-cropped": lambda site: _crops(site) and _mode(site) in (None, "constant"),
-    "circular": _is_circular,
-    "dilated": _is_dilated,
-    "unstrided": lambda site: not _numbers(site, "stride"),
-    "overlapping": _overlaps,
-    "output-padded": lambda site: any(_numbers(site, "output_padding")),
-    "only-output-padded": lambda site: any(_numbers(site, "output_padding")) and not any(_numbers(site, "padding")),
-    "grouped": _is_grouped,
-    "flat": lambda site: any(len(meta.shape) < 3 for meta in _first_given(site)),
-    "ceiled": _is_ceiled,
-    "corrected": _is_corrected,
-    "repeated": _is_repeated,
-    "kept": _keeps_dimensions,
-    "stepped": _is_stepped,
-    "summed-up": lambda site: _makes_a_number(site) and _multiplies_along(site),
-    "diagonals": lambda site: any(len(set(one)) < len(one) for one in _labels(site)),
-    "unshared": _is_unshared,
-    "elliptic": lambda site: not _equation(site)[1] or "." in _equation(site)[0],
-    "ranks": _is_of_two_ranks,
-    "typed": lambda site: (dtype := site.node.input("dtype")) is not None and dtype.kind != "as_none",
-    "smoothed": lambda site: bool((given := site.node.input("label_smoothing")) and (given.as_float or given.as_int)),
-    "soft": lambda site: any(category(meta.dtype) == FLOATING for meta in _given(site, "target")),
-    "from-the-end": lambda site: any((one.as_int or 0) < 0 for one in [site.node.input("dimension")] if one),
-    "uneven": _is_uneven,
-    "reflected": lambda site: (mode := site.node.input("padding_mode")) is not None and mode.as_int == _REFLECTION,
-    "lopsided": _is_lopsided,
-    "approximated": lambda site: (given := site.node.input("approximate")) is not None and given.as_string != "none",
-    "channelled": _has_weights_of_channels,
-    "vector-by-batch": lambda site: (
-        (ranks := sorted(len(meta.shape) for meta in islice(_given(site), 2)))[:1] == [1] and ranks[-1] > 2
+_MET: Final[Mapping[Where, tuple[str, Callable[[Site], bool]]]] = {
+    "gaps": ("a list of tensors leaves some out", _has_gaps),
+    "masks": ("it is indexed by a mask", _has_masks),
+    "integers": ("it makes integers", _makes_integers),
+    "whole": ("it is given no dimensions", _is_of_the_whole),
+    "numbers": ("it is given a number that depends on data", _takes_numbers),
+    "clipped": ("the size of its result depends on data, and is clipped", _is_clipped),
+    "added": ("it adds to what stands at the index", _adds),
+    "masked": ("it is given a mask", _is_masked),
+    "of-integers": ("it is given integers", _is_given_integers),
+    "padded": ("it pads", _pads),
+    "transposed": ("it is a transposed convolution", _is_transposed),
+    "scaled": ("`alpha` is not 1", _is_scaled),
+    "mixed": ("it computes with several dtypes", _is_mixed),
+    "scalars": (
+        "it is given a tensor of no dimensions",
+        lambda site: any(not meta.shape for meta in _first_given(site)),
     ),
-    "small-product": _adds_less,
-    "one-window": _has_one_window,
-    "depthwise": _is_depthwise,
-    "weighted": lambda site: any(_given(site, "weight", "pos_weight")),
-    "volumes": lambda site: len(_numbers(site, "pad", "padding")) > 4,
-    "lower-mask": lambda site: any(
-        len(mask.shape) < len(meta.shape) for mask in _given(site, "attn_mask") for meta in _first_given(site)
+    "of-masks": ("it is given booleans", lambda site: any(meta.dtype == BOOL for meta in _first_given(site))),
+    "negative": ("the index is negative", _counts_from_the_end),
+    "zeroth": ("it is of order 0", _is_of_order_zero),
+    "divided": ("it is given a divisor", _is_given_a_divisor),
+    "unweighted": ("it is given no weight", _is_unweighted),
+    "widened": ("its result has another dtype than its operand", _is_widened),
+    "binned": ("it makes more than one element of each plane", _is_binned),
+    "unbatched": ("it is given no batch", _is_unbatched),
+    "averaged": ("it is told to compute means", _averages),
+    "short": ("it leaves out arguments", _leaves_out),
+    "by-vector": ("its second tensor has one dimension", _is_by_a_vector),
+    "single": ("it is given one tensor", _is_of_one),
+    "cropped": ("the padding is negative", _crops),
+    "constant-cropped": (
+        "the padding is negative, and otherwise a number",
+        lambda site: _crops(site) and _mode(site) in (None, "constant"),
     ),
-    "whole-numbers": lambda site: (
-        any(one.arg.as_int is not None for one in site.node.inputs)
-        and any(category(meta.dtype) == FLOATING for meta in _first_given(site))
+    "circular": ("it pads circularly", _is_circular),
+    "dilated": ("it is dilated", _is_dilated),
+    "unstrided": ("it is given no stride", lambda site: not _numbers(site, "stride")),
+    "overlapping": ("its windows overlap", _overlaps),
+    "output-padded": ("it pads its result", lambda site: any(_numbers(site, "output_padding"))),
+    "only-output-padded": (
+        "it pads its result, and not its operand",
+        lambda site: any(_numbers(site, "output_padding")) and not any(_numbers(site, "padding")),
     ),
-    "enlarged": _enlarges,
-    "planeless": lambda site: any(len(meta.shape) != 4 for meta in _first_given(site)),
-    "everything": lambda site: (rate := site.node.input("p")) is not None and (rate.as_float or rate.as_int) == 1,
-    "same-even": _keeps_sizes_by_even_windows,
-    "half-open": lambda site: _is_given_integers(site) and len(_bounds(site)) == 1,
-    "channels-last": _is_for_channels_last,
-    "narrow": _has_narrow_indices,
+    "grouped": ("several queries share a key", _is_grouped),
+    "flat": (
+        "it is given fewer than three dimensions",
+        lambda site: any(len(meta.shape) < 3 for meta in _first_given(site)),
+    ),
+    "ceiled": ("it pads, counts the padding, and rounds the size up", _is_ceiled),
+    "corrected": ("the correction is neither 0 nor 1", _is_corrected),
+    "repeated": ("its operand is made by the same op", _is_repeated),
+    "kept": ("a dimension is of another size than 1, and stays", _keeps_dimensions),
+    "stepped": ("the step is no integer, and no dtype is given", _is_stepped),
+    "summed-up": (
+        "it sums products up to one number",
+        lambda site: _makes_a_number(site) and _multiplies_along(site),
+    ),
+    "diagonals": (
+        "a dimension of a tensor is named twice",
+        lambda site: any(len(set(one)) < len(one) for one in _labels(site)),
+    ),
+    "unshared": ("it sums up to one number what shares no dimension, or is given a number", _is_unshared),
+    "elliptic": (
+        "its equation leaves out dimensions or the result",
+        lambda site: not _equation(site)[1] or "." in _equation(site)[0],
+    ),
+    "ranks": ("its first two tensors have different numbers of dimensions", _is_of_two_ranks),
+    "typed": (
+        "it is told a dtype",
+        lambda site: (dtype := site.node.input("dtype")) is not None and dtype.kind != "as_none",
+    ),
+    "smoothed": (
+        "it smooths labels",
+        lambda site: bool((given := site.node.input("label_smoothing")) and (given.as_float or given.as_int)),
+    ),
+    "soft": (
+        "its labels are the chance of each class",
+        lambda site: any(category(meta.dtype) == FLOATING for meta in _given(site, "target")),
+    ),
+    "from-the-end": (
+        "it counts the dimension from the end",
+        lambda site: any((one.as_int or 0) < 0 for one in [site.node.input("dimension")] if one),
+    ),
+    "uneven": ("its result is no whole multiple of its operand", _is_uneven),
+    "reflected": (
+        "it reflects at the borders",
+        lambda site: (mode := site.node.input("padding_mode")) is not None and mode.as_int == _REFLECTION,
+    ),
+    "lopsided": ("it reflects planes, and not equally on all sides", _is_lopsided),
+    "approximated": (
+        "it is told to approximate",
+        lambda site: (given := site.node.input("approximate")) is not None and given.as_string != "none",
+    ),
+    "channelled": ("it has a weight for each channel, and is given more than rows", _has_weights_of_channels),
+    "vector-by-batch": (
+        "one tensor has one dimension, and the other more than two",
+        lambda site: (
+            (ranks := sorted(len(meta.shape) for meta in islice(_given(site), 2)))[:1] == [1] and ranks[-1] > 2
+        ),
+    ),
+    "small-product": ("the product or quotient that it adds is smaller than its result", _adds_less),
+    "one-window": (
+        "a single window stands along a dimension, and leaves elements out or rounds sizes up",
+        _has_one_window,
+    ),
+    "depthwise": ("each channel has a filter of its own", _is_depthwise),
+    "weighted": ("it is given weights", lambda site: any(_given(site, "weight", "pos_weight"))),
+    "volumes": ("it pads along three dimensions", lambda site: len(_numbers(site, "pad", "padding")) > 4),
+    "lower-mask": (
+        "its mask has fewer dimensions than its operands",
+        lambda site: any(
+            len(mask.shape) < len(meta.shape) for mask in _given(site, "attn_mask") for meta in _first_given(site)
+        ),
+    ),
+    "whole-numbers": (
+        "it is given integers beside a floating-point tensor",
+        lambda site: (
+            any(one.arg.as_int is not None for one in site.node.inputs)
+            and any(category(meta.dtype) == FLOATING for meta in _first_given(site))
+        ),
+    ),
+    "enlarged": ("its result is larger than its first operand", _enlarges),
+    "planeless": (
+        "its operand has other than four dimensions",
+        lambda site: any(len(meta.shape) != 4 for meta in _first_given(site)),
+    ),
+    "everything": (
+        "it drops everything",
+        lambda site: (rate := site.node.input("p")) is not None and (rate.as_float or rate.as_int) == 1,
+    ),
+    "same-even": ("it pads to the same size, with a window of an even size", _keeps_sizes_by_even_windows),
+    "half-open": (
+        "it is given integers and one bound",
+        lambda site: _is_given_integers(site) and len(_bounds(site)) == 1,
+    ),
+    "divided-below": ("it is given a negative divisor", _is_given_a_negative_divisor),
+    "grouped-filters": ("it has groups of filters", lambda site: _groups(site) > 1),
+    "ceiled-window": (
+        "a single window stands along a dimension, and sizes are rounded up",
+        lambda site: _rounds_up(site) and _has_one_window(site),
+    ),
+    "same": ("it pads to the same size", _keeps_sizes),
+    "by-factors": ("it is given factors that its result's sizes do not tell", _is_enlarged_by_factors),
+    "abridged": ("it is given one number for several dimensions", _is_abridged),
+    "unadjacent": ("other dimensions lie between those that it is given", _leaves_dimensions_between),
+    "mirrored-planes": (
+        "it pads planes by their own elements, and they are no images, or the padding is negative",
+        _mirrors_planes,
+    ),
+    "undivided": ("it makes one piece", lambda site: len(site.node.results()) == 1),
+    "deep": (
+        "it is given more than three dimensions",
+        lambda site: any(len(meta.shape) > 3 for meta in _first_given(site)),
+    ),
+    "channels-last": ("it is told to lay out its result with the channels innermost", _is_for_channels_last),
+    "narrow": ("it is given indices of fewer bits than int64 has", _has_narrow_indices),
 }
-"""Whether a node is one of those that are refused."""
-_OF_PROGRAMS: Final[Mapping[Where, Callable[[ProgramView, Site], bool]]] = {
-    "returned": _comes_to_be_returned,
-    "computed": _is_computed,
-    "state": _becomes_state,
-    "state-by-constant": lambda view, site: _becomes_state(view, site) and _is_by_a_constant(view, site),
-    "state-again": lambda view, site: _becomes_state(view, site) and _follows(view, site, lambda op: bool(op.view)),
-    "state-fused": lambda view, site: _becomes_state(view, site) and _is_fused(view, site),
-    "state-after": lambda view, site: _becomes_state(view, site) and any(_makers(view, site.node)),
-    "state-twice": lambda view, site: _becomes_state(view, site) and _is_made_of_another(view, site),
-    "state-chained": lambda view, site: _becomes_state(view, site) and _is_chained(view, site),
-    "state-repeated": lambda view, site: (
-        _becomes_state(view, site) and any(maker.target == site.node.target for maker in _makers(view, site.node))
+"""In words, and whether a node is one of those that are refused."""
+_OF_PROGRAMS: Final[Mapping[Where, tuple[str, Callable[[ProgramView, Site], bool]]]] = {
+    "returned": ("the integers come to be among the outputs, or are joined with others", _comes_to_be_returned),
+    "computed": ("its weight or bias is not stored in the artifact", _is_computed),
+    "state": ("its result becomes the state of a buffer", _becomes_state),
+    "state-by-constant": (
+        "its result becomes the state of a buffer, and its second operand is constant",
+        lambda view, site: _becomes_state(view, site) and _is_by_a_constant(view, site),
     ),
-    "bounded": _is_bounded_by_constants,
-    "of-output": _is_given_an_output,
-    "stored-affine": _is_affine_by_constants,
-    "computed-dilated": lambda view, site: _is_dilated(site) and _is_computed(view, site),
+    "state-again": (
+        "its result becomes the state of a buffer, and its operand is made by a view",
+        lambda view, site: _becomes_state(view, site) and _follows(view, site, lambda op: bool(op.view)),
+    ),
+    "state-fused": (
+        "its result becomes the state of a buffer, and an operand is made by a matrix product",
+        lambda view, site: _becomes_state(view, site) and _is_fused(view, site),
+    ),
+    "state-after": (
+        "its result becomes the state of a buffer, and its operand is made by an op",
+        lambda view, site: _becomes_state(view, site) and any(_makers(view, site.node)),
+    ),
+    "state-twice": (
+        "its result becomes the state of a buffer, and one operand is made of another",
+        lambda view, site: _becomes_state(view, site) and _is_made_of_another(view, site),
+    ),
+    "state-chained": (
+        "its result becomes the state of a buffer, behind an op and a constant, or behind two ops",
+        lambda view, site: _becomes_state(view, site) and _is_chained(view, site),
+    ),
+    "state-repeated": (
+        "its result becomes the state of a buffer, and its operand is made by the same op",
+        lambda view, site: (
+            _becomes_state(view, site) and any(maker.target == site.node.target for maker in _makers(view, site.node))
+        ),
+    ),
+    "bounded": ("its bounds are stored in the artifact, and of several elements", _is_bounded_by_constants),
+    "of-output": ("its operand is an output or becomes state, too", _is_given_an_output),
+    "stored-affine": (
+        "it multiplies by what is stored, and scales, or adds more than a row",
+        _is_affine_by_constants,
+    ),
+    "computed-dilated": (
+        "its weight is not stored in the artifact, and it is dilated",
+        lambda view, site: _is_dilated(site) and _is_computed(view, site),
+    ),
 }
 """The same, where it takes the whole program to say."""

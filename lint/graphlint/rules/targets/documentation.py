@@ -11,6 +11,7 @@ import msgspec
 
 from graphlint.ops.table import op_of
 from graphlint.rules.losses import LossRule, OtherValues
+from graphlint.rules.refusal_conditions import told
 from graphlint.rules.registry import RULES
 from graphlint.rules.settings import OpRow, covers
 from graphlint.rules.targets.model import Target, all_targets, row_of
@@ -28,93 +29,6 @@ _OF: Final = {
     "stored": "parameters, buffers and constants",
     "state": "what the program writes",
     "outputs": "outputs",
-}
-_WHERE: Final = {
-    "": "",
-    "gaps": " where a list of tensors leaves some out",
-    "masks": " where it is indexed by a mask",
-    "integers": " where it makes integers",
-    "whole": " where it is given no dimensions",
-    "numbers": " where it is given a number that depends on data",
-    "clipped": " where the size of its result depends on data, and is clipped",
-    "added": " where it adds to what stands at the index",
-    "masked": " where it is given a mask",
-    "of-integers": " where it is given integers",
-    "returned": " where the integers come to be among the outputs, or are joined with others",
-    "padded": " where it pads",
-    "transposed": " where it is a transposed convolution",
-    "scaled": " where `alpha` is not 1",
-    "mixed": " where it computes with several dtypes",
-    "scalars": " where it is given a tensor of no dimensions",
-    "of-masks": " where it is given booleans",
-    "negative": " where the index is negative",
-    "zeroth": " where it is of order 0",
-    "divided": " where it is given a divisor",
-    "unweighted": " where it is given no weight",
-    "widened": " where its result has another dtype than its operand",
-    "binned": " where it makes more than one element of each plane",
-    "unbatched": " where it is given no batch",
-    "averaged": " where it is told to compute means",
-    "short": " where it leaves out arguments",
-    "by-vector": " where its second tensor has one dimension",
-    "single": " where it is given one tensor",
-    "computed": " where its weight or bias is not stored in the artifact",
-    "computed-dilated": " where its weight is not stored in the artifact, and it is dilated",
-    "channels-last": " where it is told to lay out its result with the channels innermost",
-    "narrow": " where it is given indices of fewer bits than int64 has",
-    "state": " where its result becomes the state of a buffer",
-    "state-by-constant": " where its result becomes the state of a buffer, and its second operand is constant",
-    "state-again": " where its result becomes the state of a buffer, and its operand is made by a view",
-    "state-fused": " where its result becomes the state of a buffer, and an operand is made by a matrix product",
-    "state-after": " where its result becomes the state of a buffer, and its operand is made by an op",
-    "state-twice": " where its result becomes the state of a buffer, and one operand is made of another",
-    "state-chained": " where its result becomes the state of a buffer, behind an op and a constant, or behind two ops",
-    "state-repeated": " where its result becomes the state of a buffer, and its operand is made by the same op",
-    "cropped": " where the padding is negative",
-    "constant-cropped": " where the padding is negative, and otherwise a number",
-    "circular": " where it pads circularly",
-    "unstrided": " where it is given no stride",
-    "dilated": " where it is dilated",
-    "overlapping": " where its windows overlap",
-    "output-padded": " where it pads its result",
-    "only-output-padded": " where it pads its result, and not its operand",
-    "grouped": " where several queries share a key",
-    "flat": " where it is given fewer than three dimensions",
-    "ceiled": " where it pads, counts the padding, and rounds the size up",
-    "corrected": " where the correction is neither 0 nor 1",
-    "repeated": " where its operand is made by the same op",
-    "kept": " where a dimension is of another size than 1, and stays",
-    "stepped": " where the step is no integer, and no dtype is given",
-    "summed-up": " where it sums products up to one number",
-    "diagonals": " where a dimension of a tensor is named twice",
-    "unshared": " where it sums up to one number what shares no dimension, or is given a number",
-    "elliptic": " where its equation leaves out dimensions or the result",
-    "ranks": " where its first two tensors have different numbers of dimensions",
-    "bounded": " where its bounds are stored in the artifact, and of several elements",
-    "half-open": " where it is given integers and one bound",
-    "typed": " where it is told a dtype",
-    "smoothed": " where it smooths labels",
-    "soft": " where its labels are the chance of each class",
-    "from-the-end": " where it counts the dimension from the end",
-    "uneven": " where its result is no whole multiple of its operand",
-    "reflected": " where it reflects at the borders",
-    "approximated": " where it is told to approximate",
-    "lopsided": " where it reflects planes, and not equally on all sides",
-    "channelled": " where it has a weight for each channel, and is given more than rows",
-    "vector-by-batch": " where one tensor has one dimension, and the other more than two",
-    "small-product": " where the product or quotient that it adds is smaller than its result",
-    "one-window": " where a single window stands along a dimension, and leaves elements out or rounds sizes up",
-    "depthwise": " where each channel has a filter of its own",
-    "weighted": " where it is given weights",
-    "volumes": " where it pads along three dimensions",
-    "lower-mask": " where its mask has fewer dimensions than its operands",
-    "whole-numbers": " where it is given integers beside a floating-point tensor",
-    "enlarged": " where its result is larger than its first operand",
-    "planeless": " where its operand has other than four dimensions",
-    "everything": " where it drops everything",
-    "of-output": " where its operand is an output or becomes state, too",
-    "stored-affine": " where it multiplies by what is stored, and scales, or adds more than a row",
-    "same-even": " where it pads to the same size, with a window of an even size",
 }
 _FORMS: Final = {
     "indexed-first": "; `--fix` writes with the indexed dimensions first, by permuted views",
@@ -205,7 +119,7 @@ def _refused(whats: str, rows: Collection[tuple[str, OpRow]]) -> list[str]:
     for what, row in refused:
         back = "; `--fix` brings the plain checks back"
         after = back if _is_token(what) else _FORMS[row.form] if row.form else f"; {row.advice}" if row.advice else ""
-        alike.setdefault(f"{' or'.join(_WHERE[where] for where in row.cases)}: {row.because}{after}", []).append(
+        alike.setdefault(f"{' or'.join(told(where) for where in row.cases)}: {row.because}{after}", []).append(
             f"`{what}`"
         )
     lines += [f"- {', '.join(several)}{said}" for said, several in alike.items()]
