@@ -17,16 +17,21 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYT
 GRAPHLINT = [sys.executable, "-m", "graphlint", "check", "--isolated", "--no-cache", "--quiet"]
 
 FLOOR = """
-import gc, sys, zipfile, msgspec
-from graphlint.ir.model import Program
+import gc, sys
 gc.set_threshold(2_000_000, 20, 20)
-with zipfile.ZipFile(sys.argv[1]) as archive:
-    for name in archive.namelist():
+from graphlint.cli.imports import import_msgspec
+import_msgspec()
+import msgspec
+from graphlint.artifact.container import Container
+from graphlint.ir.model import Program
+with Container(sys.argv[1]) as archive:
+    for name in archive.members:
         if "/models/" in name:
             msgspec.json.decode(archive.read(name), type=Program)
 """
 """The least that a linter in Python has to do: open the archive and decode the program's JSON into a typed one, with
-garbage collection as graphlint sets it."""
+garbage collection as graphlint sets it, and nothing imported that this does not take.
+"""
 
 LOAD = "import sys, torch; torch.export.load(sys.argv[1])"
 
