@@ -33,6 +33,7 @@ once = getattr(torch.compiler, "nested_compile_region", lambda part: part)(part)
 _DTYPES = {
     "f32": "torch.float32",
     "f16": "torch.float16",
+    "bf16": "torch.bfloat16",
     "f64": "torch.float64",
     "i32": "torch.int32",
     "i64": "torch.int64",
@@ -43,6 +44,13 @@ _DTYPES = {
 _RENAMED = ("input", "max", "type", "range")
 """Names of Python's own, which fx gives another one to."""
 _FLOATS = (torch.float32, torch.float16, torch.float64, torch.bfloat16)
+
+
+_SHAPES = (
+    *((3, 4), (4, 4), (2, 6), (4,), (2, 3, 4), (1, 4), (2, 2, 4, 3), (6, 2)) * 3,
+    *((), (0, 4), (3, 1), (1, 1, 4), (2, 1, 3, 1, 2)),
+)
+"""Of the inputs and of what the module holds: mostly of some dimensions and elements."""
 
 
 class Program(NamedTuple):
@@ -72,21 +80,29 @@ def generate(seed: int) -> Program:
     return _Writer(random.Random(seed)).program()
 
 
-def _made(rng: random.Random, dtype: str, shape: tuple[int, ...]) -> str:
-    if dtype == "bool":
-        return f"torch.rand({shape}) > 0.5"
-    if dtype in ("i32", "i64", "u8"):
-        return f"torch.randint(0, 7, {shape}).to({_DTYPES[dtype]})"
-    if dtype == "c64":
-        return f"torch.randn({shape}, dtype=torch.complex64)"
-    made = f"torch.randn({shape}).to({_DTYPES[dtype]})"
+def _made(rng: random.Random, dtype: str, shape: tuple[int, ...], *, held: bool = False) -> str:
+    """A tensor; one that is ``held`` is not a view of one element in several places, which torch does not save."""
+
+    def plain(shape: tuple[int, ...]) -> str:
+        if dtype == "bool":
+            return f"(torch.rand({shape}) > 0.5)"
+        if dtype in ("i32", "i64", "u8"):
+            return f"torch.randint(0, 7, {shape}).to({_DTYPES[dtype]})"
+        if dtype == "c64":
+            return f"torch.randn({shape}, dtype=torch.complex64)"
+        return f"torch.randn({shape}).to({_DTYPES[dtype]})"
+
     if len(shape) == 2 and rng.random() < 0.2:
-        return f"torch.randn({shape[::-1]}).to({_DTYPES[dtype]}).t()"
+        return f"{plain(shape[::-1])}.t()"
     if len(shape) == 4 and rng.random() < 0.5:
-        return f"{made}.to(memory_format=torch.channels_last)"
+        return f"{plain(shape)}.to(memory_format=torch.channels_last)"
     if rng.random() < 0.05:
-        return f"torch.randn({(2, *shape)}).to({_DTYPES[dtype]})[1]"
-    return made
+        return f"{plain((2, *shape))}[1]"
+    if shape and rng.random() < 0.05:
+        return f"{plain((*shape[:-1], shape[-1] * 2))}[..., ::2]"
+    if shape and not held and rng.random() < 0.03:
+        return f"{plain((1, *shape[1:]))}.expand{shape}"
+    return plain(shape)
 
 
 class _Writer:
@@ -99,17 +115,19 @@ class _Writer:
 
     def program(self) -> Program:
         rng = self.rng
-        shape = rng.choice(((3, 4), (4, 4), (2, 6), (4,), (2, 3, 4), (1, 4), (2, 2, 4, 3), (6, 2)))
+        shape = rng.choice(_SHAPES)
         dynamic = rng.random() < 0.25
         state, inputs = [], []
         for index in range(rng.randint(1, 3)):
-            dtype = rng.choice(("f32", "f32", "f32", "f32", "f16", "i64", "bool", "f64", "i32", "u8", "c64"))
+            dtype = rng.choice(("f32", "f32", "f32", "f32", "f16", "bf16", "i64", "bool", "f64", "i32", "u8", "c64"))
             made = _made(rng, dtype, shape if rng.random() < 0.7 else shape[-1:])
             inputs.append((f"x{index}", made))
         for index in range(rng.randint(0, 2)):
-            dtype = rng.choice(("f32", "f32", "f32", "f16", "i64", "bool", "c64"))
-            made = _made(rng, dtype, shape if rng.random() < 0.7 else shape[-1:])
+            dtype = rng.choice(("f32", "f32", "f32", "f16", "bf16", "i64", "bool", "f64", "u8", "c64"))
+            made = _made(rng, dtype, shape if rng.random() < 0.7 else shape[-1:], held=True)
             kind = rng.choice((f'self.register_buffer("b{index}", {made})', f"self.b{index} = {made}"))
+            if dtype in ("f32", "f16", "bf16", "f64") and rng.random() < 0.1:
+                kind = f"self.b{index} = nn.Parameter({made}, requires_grad={rng.random() < 0.3})"
             if rng.random() < 0.3 and kind.startswith("self.r"):
                 kind = kind[:-1] + ", persistent=False)"
             state.append((f"b{index}", kind, made))

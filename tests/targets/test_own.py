@@ -255,7 +255,9 @@ def test_the_commands_know_it(folder):
     assert (unknown.stderr, unknown.returncode) == ("error: unknown target 'phon'; did you mean 'phone'?\n", 2)
     assert run(folder, "target", "phone", "--isolated").returncode == 2
     shown = run(folder, "--show-settings").stdout
-    assert '[targets."phone"]\nextends = "executorch"\n' in shown
+    assert shown.partition('[targets."phone"]\n')[2].startswith(
+        'extends = "executorch"\nrefuse-ops = ["aten.index_put*"]\nallow-ops = []\n'
+    )
     words = {"COMP_WORDS": "graphlint --target pho", "COMP_CWORD": "2", "_GRAPHLINT_COMPLETE": "bash_complete"}
     assert run(folder, **words).stdout == "plain,phone\n"
 

@@ -160,6 +160,7 @@ def _show(tasks: Sequence[Task], resolver: Resolver, console: Console, *, files:
 def _shown_settings(path: str, resolved: Resolved, settings: Settings) -> str:
     """The settings for the artifact at ``path``, one ``key = value`` a line, close to the TOML that says the same."""
     from graphlint.report.templates import rendered
+    from graphlint.rules.targets.model import beyond
 
     return rendered(
         "cli",
@@ -167,6 +168,7 @@ def _shown_settings(path: str, resolved: Resolved, settings: Settings) -> str:
         str,
         path=path,
         resolved=resolved,
+        targets={name: beyond(one, resolved.targets) for name, one in resolved.targets.items()},
         settings=settings,
         accepted=settings.acceptance,
         outputs=[str(output) for output in resolved.outputs],

@@ -217,6 +217,19 @@ def extending(base: Target, target: Target) -> Target:
     )
 
 
+def beyond(target: Target, own: Mapping[str, Target]) -> Target:
+    """The target with nothing but what the one that it extends does not say."""
+    base = load_target(target.extends, own)
+    return msgspec.structs.replace(
+        target,
+        rules={code: row for code, row in target.rules.items() if base.rules.get(code) != row},
+        ops={op: rows for op, rows in target.ops.items() if base.ops.get(op) != rows},
+        dtypes=() if target.dtypes == base.dtypes else target.dtypes,
+        max_nodes=None if target.max_nodes == base.max_nodes else target.max_nodes,
+        because="" if target.because == base.because else target.because,
+    )
+
+
 def all_targets(own: Mapping[str, Target] = NONE) -> list[Target]:
     """All of graphlint's, and then ``own``."""
     files = os.listdir(os.path.dirname(__file__))
