@@ -66,7 +66,7 @@ def try_program(seed: int, folder: Path, *, thorough: bool = True, rounding: boo
     except trial.SensitiveError:
         return Report(seed, "sensitive")
     except Exception as error:  # noqa: BLE001 - each is a finding
-        if not trial.repeatable(data, args):
+        if not trial.repeatable(data, args, *program.more_inputs()):
             return Report(seed, "not repeatable")
         if _only_the_loaded_one_raises(program, data):
             return Report(seed, "torch itself runs it otherwise")

@@ -111,12 +111,14 @@ class _Writer:
         self.number = 0
         self.scope: dict = {"torch": torch}
         self.state: list[str] = []
+        self.dynamic = False
+        """Whether some tensors may have other sizes in other calls."""
         exec(_HEADER, self.scope)
 
     def program(self) -> Program:
         rng = self.rng
         shape = rng.choice(_SHAPES)
-        dynamic = rng.random() < 0.25
+        self.dynamic = rng.random() < 0.25
         state, inputs = [], []
         for index in range(rng.randint(1, 3)):
             dtype = rng.choice(("f32", "f32", "f32", "f32", "f16", "bf16", "i64", "bool", "f64", "i32", "u8", "c64"))
@@ -155,7 +157,7 @@ class _Writer:
         source = "\n".join(lines)
         if rng.random() < 0.2:
             source = re.sub(rf"\b{inputs[-1][0]}\b", rng.choice(_RENAMED), source)
-        return Program(source, dynamic and len(shape) > 0)
+        return Program(source, self.dynamic and len(shape) > 0)
 
     # -- statements
 
@@ -402,7 +404,7 @@ class _Writer:
         empty where it has none that they take.
         """
         value = self.tensor(name)
-        if value.dtype not in _FLOATS or _repeats(value):
+        if value.dtype not in _FLOATS or _repeats(value) or self.dynamic:
             return ""
         others = [
             one for one in known if self.tensor(one).shape == value.shape and self.tensor(one).dtype == value.dtype

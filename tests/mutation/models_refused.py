@@ -331,7 +331,7 @@ def kernels_that_mind_no_strides(x):
     fixed=1,
 )  # fmt: skip
 def noise_in_memory_order(x):
-    y, z = torch.zeros(4, 3).t(), torch.zeros(3, 4)
+    y, z = torch.zeros(3, 8)[:, ::2], torch.zeros(4, 3).t()
     torch.ops.aten.rrelu_with_noise(x, y, 0.1, 0.3, True)
     torch.ops.aten.rrelu_with_noise(x, z, 0.1, 0.3, True)
     return y, z
@@ -344,7 +344,7 @@ def noise_in_memory_order(x):
 def optimizers_in_memory_order(x):
     rates = {"weight_decay": 0.0, "momentum": 0.9, "lr": 0.1, "dampening": 0.0}
     flags = {"nesterov": False, "maximize": False, "is_first_step": False}
-    a, b, c, d = x * 1, torch.zeros(3, 8)[:, ::2], x * 3, x * 4
+    a, b, c, d = x * 1, torch.zeros(3, 8)[:, ::2], x * 3, torch.ones(4, 3).t()
     torch._fused_sgd_([a], [x * 2], [b], **rates, **flags)
     torch._fused_sgd_([c], [x * 2], [d], **rates, **flags)
     return a, b, c, d
@@ -369,6 +369,17 @@ def list_of_numbers_and_their_parts(x):
     y = x * 1
     torch._foreach_mul_([y[3], torch.view_as_real(y[3])], 2)
     return y
+
+
+@refused(
+    R(6, 3), reasons="how aten.batch_norm.default rounds depends on the strides of what it writes",
+    fixed=1,
+)  # fmt: skip
+def statistics_with_strides(x):
+    a, b, c, d = torch.zeros(6)[::2], torch.ones(6)[::2], torch.zeros(3), torch.ones(3)
+    y = nn.functional.batch_norm(x, a, b, training=True)
+    z = nn.functional.batch_norm(x, c, d, training=True)
+    return y, z, a, b, c, d
 
 
 @refused(R(4, 6), reasons="aten.normal.Tensor_float_out draws numbers of the dtype that it writes", fixed=1)

@@ -205,12 +205,12 @@ def _metadata_changes(fixed: Fixed) -> bool:
     return "sizes or strides" in reasons or "resizes" in reasons or "how much memory" in reasons
 
 
-def repeatable(data: bytes, args: tuple[Any, ...]) -> bool:
+def repeatable(data: bytes, args: tuple[Any, ...], *more: tuple[Any, ...]) -> bool:
     """Whether the program does the same each time that it is loaded and run, which memory that is read before it is
-    written prevents.
+    written, or beyond its end, prevents.
     """
-    both = (args, other_inputs(args))
-    return all(difference(*(Witness(load(data)).see(one) for _ in range(2))) is None for one in both)
+    every = (args, other_inputs(args), *more)
+    return all(difference(*(Witness(load(data)).see(one) for _ in range(2))) is None for one in every)
 
 
 def judge_unflattened(fixed: Fixed) -> bool:

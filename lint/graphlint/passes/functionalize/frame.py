@@ -441,9 +441,11 @@ class Frame:
     def _call_of(self, node: Node, op: OpInfo, writes: list[Write], refs: list[Ref], resized: list[Ref]) -> Call:
         if any(operand.arg.is_unknown for operand in node.inputs):
             raise Obstacle(f"an argument of {op.name} is of no known kind")
-        # Random numbers are drawn in the order of strides; what a custom op makes of strides nobody knows, and others
-        # know nothing of them.
-        exact = op.is_custom or op.draws(node) or not op.strided_writes
+        # Random numbers are drawn in the order of strides, and elements added up; what a custom op makes of strides
+        # nobody knows, and some ops know nothing of them.
+        twin = self.rewriter.ops.twin_of(op)
+        adds_up = twin is not None and not twin.elementwise and not twin.same_bits
+        exact = op.is_custom or op.draws(node) or not op.strided_writes or adds_up
         edited = self._renamed(node, exact=exact)
         metas: dict[str, Meta] = {}
         mutable: set[str] = set()

@@ -291,9 +291,25 @@ def _check_order_of_draws(call: Call, twin: OpInfo) -> None:
 
 
 def _check_strides(call: Call) -> None:
-    """An op that ignores the strides of what it writes writes other elements than its twin returns."""
-    if not call.op.strided_writes and not all(target.recorded.is_contiguous for target in call.targets):
+    """An op that ignores the strides of what it writes writes other elements than its twin returns. The twin of one
+    that reads what it writes makes a copy, which keeps the order of dimensions.
+    """
+    alike = all(target.recorded.is_contiguous for target in call.targets) if call.op.out_variant else _are_dense(call)
+    if not call.op.strided_writes and not alike:
         raise Obstacle(f"{call.op.name} ignores the strides of the tensor that it writes")
+
+
+def _tell_rounding(call: Call) -> None:
+    """An op that returns other tensors than it writes may compute all of them in another way where these have gaps, as
+    batch norm does: its functional overload makes copies without.
+    """
+    if not _are_dense(call):
+        call.rounds(f"how {call.op.name} rounds depends on the strides of what it writes")
+
+
+def _are_dense(call: Call) -> bool:
+    """Whether copies of what the call writes are laid out as that."""
+    return all(target.recorded.same_strides(target.recorded.dense()) for target in call.targets)
 
 
 def _draws_into_copy(call: Call, twin: OpInfo) -> bool:
@@ -517,6 +533,7 @@ def beside(builder: Builder, call: Call, ops: OpTable, results: list[Meta]) -> t
         raise Obstacle(f"{op.name} writes other tensors than its functional overload returns")
     _check_order_of_draws(call, twin)
     _check_strides(call)
+    _tell_rounding(call)
     # What stands between is a mask, laid out as the first result (fake quantization), which nobody reads.
     metas = [*results, *[results[0].dense(dtype=BOOL)] * more, *(meta.dense() for meta in written)]
     made = builder.emit_all(twin, _operands(builder, call, op.schema, twin.schema, twin.dtype_of(0)), metas)
@@ -704,6 +721,7 @@ def _normalization_into(builder: Builder, call: Call, twin: OpInfo) -> list[Valu
 
 
 def _batch_norm(builder: Builder, call: Call, out: Meta, statistics: Meta) -> list[Value]:
+    _tell_rounding(call)
     names = ("input", "weight", "bias", "running_mean", "running_var", "training", "momentum", "eps")
     arguments = [call.node.input(name) or Argument(as_none=True) for name in names]
     return _normalized(builder, arguments, out, statistics, _statistics_dtype(call, statistics))
