@@ -7,7 +7,8 @@ The artifacts are chains of elementwise ops with a write in every twenty nodes, 
 train mode, and of transposes (programs.py). ``check``, ``--diff`` and ``--fix`` are measured on 10 to 50,000 nodes,
 beside
 
-- the floor: a Python that opens the archive with zipfile and decodes the program's JSON into graphlint's typed model;
+- the floor: a Python that opens the archive and decodes the program's JSON into graphlint's typed model, and imports
+  nothing that this does not take;
 - a Python that does nothing (``--version``, and ``check`` of the smallest artifact);
 - stock torch: one that loads the artifact (``check``), or that loads it, calls ``run_decompositions({})`` and saves
   the result (``--fix``);
