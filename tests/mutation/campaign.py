@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -78,18 +78,21 @@ def try_program(seed: int, folder: Path, *, thorough: bool = True, rounding: boo
 
 
 def _only_the_loaded_one_raises(program: generator.Program, data: bytes) -> bool:
-    """Whether the loaded original raises where the module does not: there is nothing to be the same as."""
+    """Whether the loaded original raises what the module does not: there is nothing to be the same as."""
     (module, args), loaded = program.build(), trial.load(data).module()
     for inputs in (args, trial.other_inputs(args), *program.more_inputs()):
-        try:
-            module(*copy.deepcopy(inputs))
-        except Exception:  # noqa: BLE001 - the module raises, too
-            continue
-        try:
-            loaded(*copy.deepcopy(inputs))
-        except Exception:  # noqa: BLE001 - whatever it is
+        raised = _raised(loaded, inputs)
+        if raised and raised != _raised(module, inputs):
             return True
     return False
+
+
+def _raised(module: Callable[..., object], inputs: tuple[object, ...]) -> str:
+    try:
+        module(*copy.deepcopy(inputs))
+    except Exception as error:  # noqa: BLE001 - whatever it is
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def check(fixed: trial.Fixed, folder: Path, more=(), *, thorough: bool = True) -> None:

@@ -134,7 +134,8 @@ class _Writer:
                 kind = kind[:-1] + ", persistent=False)"
             state.append((f"b{index}", kind, made))
         if state and rng.random() < 0.2:  # the same tensor under another name, or a view of it
-            made = rng.choice(("self.b0", "self.b0", "self.b0.unsqueeze(0)", "self.b0[0]", "self.b0[..., :1]"))
+            made = rng.choice(("self.b0", "self.b0", "self.b0.unsqueeze(0)", "self.b0[:1]", "self.b0[..., :1]"))
+            made = made if shape else "self.b0"
             state.append(("shared", f'self.register_buffer("shared", {made}, persistent={rng.random() < 0.5})', made))
         torch.manual_seed(0)
         for name, made in inputs:
@@ -243,7 +244,7 @@ class _Writer:
         """Goes over the rows of a tensor, with a check, and writes to what it makes."""
         name, number = self.rng.choice(known), self.fresh()
         value = self.tensor(name)
-        if not value.dim() or value.dtype not in _FLOATS:
+        if not value.dim() or not len(value) or value.dtype not in _FLOATS:
             return []
         inner = [f"row{number}", f"sum{number}"]
         before = dict(self.scope)
