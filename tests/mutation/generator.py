@@ -589,7 +589,8 @@ class _Writer:
                 f"torch._fused_adamw_({alike}, [{name} + 1], [torch.ones(())], amsgrad=True, {_ADAM})" * bool(alike),
                 f"torch._fused_sgd_({alike.rpartition(', ')[0]}, {_SGD})" * bool(alike),
                 f"torch.fused_moving_avg_obs_fake_quant({other}, {_ON}, {name}.view(-1)[:1], {_OBSERVED})",
-                f"torch.fused_moving_avg_obs_fake_quant({other}, {_ON}, {name}.select(-1, 0), {_observed(first)})",
+                f"torch.fused_moving_avg_obs_fake_quant({name} + 1, {_ON}, {name}.select(-1, 0), {_observed(first)})"
+                * (value.dim() == 2),  # else the kernel would leave its memory
                 f"torch._foreach_lerp_([{name}], [{other}], 0.5)",
                 f"torch._foreach_addcmul_([{name}], [{other}], [{third}], 2)",
             )
