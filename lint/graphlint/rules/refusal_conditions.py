@@ -483,7 +483,7 @@ def _is_abridged(site: Site) -> bool:
 
 
 def _is_enlarged_by_factors(site: Site) -> bool:
-    """Whether the node is given factors that are not those of its result's sizes, which it rounds."""
+    """Whether the node is given factors by which sizes do not become whole numbers: those of its result are rounded."""
     factors = site.node.input("scale_factors")
     made = next((meta for name in site.node.results() if (meta := site.scope.graph.meta(name)) is not None), None)
     given = next(_first_given(site), None)
@@ -732,7 +732,7 @@ _MET: Final[Mapping[Where, tuple[str, Callable[[Site], bool]]]] = {
         lambda site: _rounds_up(site) and _has_one_window(site),
     ),
     "same": ("it pads to the same size", _keeps_sizes),
-    "by-factors": ("it is given factors that its result's sizes do not tell", _is_enlarged_by_factors),
+    "by-factors": ("sizes times the factors that it is given are no whole numbers", _is_enlarged_by_factors),
     "abridged": ("it is given one number for several dimensions", _is_abridged),
     "unadjacent": ("other dimensions lie between those that it is given", _leaves_dimensions_between),
     "mirrored-planes": (

@@ -109,7 +109,7 @@ class Meta:
 
     @property
     def item_size(self) -> int:
-        """Bytes of an element; 1 for a dtype of an unknown size, as that of no view differs from it."""
+        """Bytes of an element; 1 for a dtype whose size is not known."""
         return item_size(self.dtype) or 1
 
     def positions(self, unit: int = 1) -> list[int] | None:
