@@ -85,6 +85,27 @@ def test_what_rounds_otherwise_is_said_and_verified_so(tmp_path):
     other_after.write_bytes(trial.export(trial.Case(SlightlyOther(), other.args)))
     with pytest.raises(VerificationError, match="differs on the first call"):
         verify(str(other_before), str(other_after), exact=False)
+    trial.judge_rounded(fixed)
+    slightly = fixed._replace(before=other_before.read_bytes(), after=other_after.read_bytes(), args=other.args)
+    with pytest.raises(trial.DifferenceError, match="differ, by at most"):
+        trial.judge_rounded(slightly)
+
+
+class LastDigits(torch.nn.Module):
+    def __init__(self, more):
+        super().__init__()
+        self.more = more
+
+    def forward(self, x):
+        return (x * 1e7) % 100 + self.more
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_rounding_makes_another_result_of_tells_nothing():
+    args = (torch.rand(8) + 1,)
+    before, after = (trial.export(trial.Case(LastDigits(more), args)) for more in (0, 1))
+    with pytest.raises(trial.SensitiveError):
+        trial.judge_rounded(trial.Fixed(before, after, None, args))
 
 
 @pytest.mark.filterwarnings("ignore")
