@@ -33,7 +33,7 @@ from graphlint.passes.functionalize.build import Builder
 from graphlint.passes.functionalize.custom import wrapped
 from graphlint.passes.functionalize.metas import Meta, Obstacle, Value
 from graphlint.passes.functionalize.resizing import RESHAPED
-from graphlint.passes.functionalize.twins import Call, Target, beside, copied, functional, restrided
+from graphlint.passes.functionalize.twins import Call, Target, beside, copied, copied_alike, functional, restrided
 from graphlint.passes.functionalize.views import (
     MOST_PIECES,
     SCATTERING,
@@ -778,7 +778,7 @@ class Frame:
         for place in places:
             value = self.state(self._known(names[place])).base
             if self.builder.root(value.name) in given or value.name in found:
-                value = copied(self.builder, value)
+                value = copied_alike(self.builder, value)
             found[value.name] = value
         self.edit.outputs += map(tensor, found)
         return [*found.values()]
@@ -838,7 +838,7 @@ class Frame:
                     continue
             state = self.state(base)
             if self._is_of_another(state.base, base, entries):
-                state.base = copied(self.builder, state.base)
+                state.base = copied_alike(self.builder, state.base)
                 state.shown = {base: state.base}
             for ref in refs:
                 self._taken_anew(ref)
@@ -862,7 +862,7 @@ class Frame:
                 ref = self.ref(original)
                 meta = self.rewriter.meta(self.graph, original) if ref is None else self.value(ref).meta
                 left[roots[index]] -= 1
-                names[index] = copied(self.builder, Value(name, meta)).name
+                names[index] = copied_alike(self.builder, Value(name, meta)).name
                 changed = True
         return tensors(names) if changed else argument
 
@@ -922,7 +922,7 @@ class Frame:
         if name is None or value is None or held is None or self.ref(name) is moved_to(self._moved, held):
             return output
         self.builder.source = self.state(held).source
-        return tensor(copied(self.builder, Value(value, self.state(held).base.meta)).name)
+        return tensor(copied_alike(self.builder, Value(value, self.state(held).base.meta)).name)
 
     def finish(self, referenced: Iterable[str] = ()) -> Graph:
         """The edited graph, without views and the like that nobody uses any more; ``referenced`` are names that

@@ -562,8 +562,18 @@ def cast(builder: Builder, value: Value, like: Meta, *, always: bool = False) ->
 
 
 def copied(builder: Builder, value: Value) -> Value:
-    """``value`` in memory of its own."""
+    """``value`` in memory of its own, without gaps."""
     return builder.emit("copy", [tensor(value.name)], value.meta.dense())
+
+
+def copied_alike(builder: Builder, value: Value) -> Value:
+    """``value`` in memory of its own, with the strides that it has."""
+    meta = value.meta
+    if meta.same_strides(meta.dense()) or overlaps(meta.shape, meta.strides):
+        return copied(builder, value)
+    # A copy closes gaps in memory; the functional form of copy_ keeps them.
+    made = meta.with_(strides=meta.strides, offset=meta.offset)
+    return builder.emit("overwrite", [tensor(value.name), tensor(value.name)], made)
 
 
 def in_rows(builder: Builder, value: Value) -> Value:
