@@ -658,3 +658,56 @@ class ColumnsForQuantization(nn.Module):
         noise = torch.zeros_like(columns)
         trained = torch.ops.aten.rrelu_with_noise(columns, noise, 0.1, 0.3, True)
         return faked, torch.ops.aten.rrelu_with_noise(columns, noise, 0.1, 0.3, False), trained, noise
+
+
+class _Gaps(nn.Module):
+    """Buffers with gaps in memory, as a checkpoint that was sliced has them."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("column", R(2, 3, 4)[..., :1])
+        self.register_buffer("other", R(3, 6)[:, ::2])
+        self.register_buffer("third", R(3, 6)[:, 1::2])
+
+
+@model(R(4))
+class GapsSeenThroughAView(_Gaps):
+    def forward(self, x):
+        seen = torch.atleast_3d(self.column)
+        torch.cumsum(seen, 2, out=seen)
+        return seen.flip(0), seen, x + 1
+
+
+@model(R(3, 3))
+class GapsSwapped(_Gaps):
+    def forward(self, x):
+        kept = torch.atleast_2d(self.other) * 1
+        self.other.copy_(self.third)
+        self.third.copy_(kept)
+        first, second = torch.atleast_2d(self.other), torch.atleast_2d(self.third)
+        return first, second, x.add_(first), first.t()
+
+
+@model(R(3, 3))
+class GapsInABranch(_Gaps):
+    def forward(self, x):
+        self.other.add_(x)
+        seen = torch.atleast_2d(self.other)
+
+        def yes(one, two):
+            return (one + two).t().contiguous()
+
+        def no(one, two):
+            return (one - two).t().contiguous()
+
+        return torch.cond(x.sum() > 0, yes, no, (seen, self.third)), seen
+
+
+@model(R(6, 6))
+class GapsOfAnInput(nn.Module):
+    """What an input shows between its elements stays out of the result."""
+
+    def forward(self, x):
+        cut = x[:, ::2]
+        cut.mul_(2)
+        return torch.atleast_2d(cut), x[::2, 1:3].add_(1), torch.atleast_2d(x)
