@@ -660,3 +660,12 @@ def noise_in_the_operand(x):
     z = x * 2
     z.add_(1)
     return y, z
+
+
+@refused(
+    R(0, 3),
+    reasons="aten.batch_norm.default of no element updates nothing, and its functional form raises",
+    state={"mean": torch.zeros(3), "var": torch.ones(3)},
+)
+def norm_of_no_element(x, mean, var):
+    return functional.batch_norm(x, mean, var, training=True)

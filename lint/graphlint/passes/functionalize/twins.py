@@ -701,7 +701,7 @@ def _normalization(builder: Builder, call: Call, results: Sequence[Meta]) -> tup
     The targets are ``running_mean`` and ``running_var``, in that order; ``results`` are the recorded metadata of
     the node's results.
     """
-    if [target.argument for target in call.targets] != ["running_mean", "running_var"]:
+    if [target.argument for target in _statistics(call)] != ["running_mean", "running_var"]:
         raise Obstacle(f"{call.op.name} updates one of its running statistics only")
     if call.op.substitute == "instance-norm":
         return _instance_norm(builder, call, results[0])
@@ -710,7 +710,12 @@ def _normalization(builder: Builder, call: Call, results: Sequence[Meta]) -> tup
 
 
 def _statistics(call: Call) -> list[Target]:
-    """The running statistics among what an op writes whose schema does not name them."""
+    """The running statistics among what an op writes whose schema does not name them.
+
+    Raises Obstacle where the input has no element: the op then updates nothing, and its functional form raises.
+    """
+    if 0 in call.operand("input").meta.shape:
+        raise Obstacle(f"{call.op.name} of no element updates nothing, and its functional form raises")
     hidden = call.op.hidden_writes.arguments if call.op.hidden_writes is not None else ()
     return [target for target in call.targets if target.argument in hidden]
 
