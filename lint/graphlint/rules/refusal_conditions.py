@@ -470,6 +470,26 @@ def _mirrors_planes(site: Site) -> bool:
     return mirrors and (_crops(site) or any(len(meta.shape) < len(sides) // 2 + 2 for meta in _first_given(site)))
 
 
+def _crops_and_mirrors(site: Site) -> bool:
+    """Whether the node is told to pad by less than nothing, and otherwise by what it is given."""
+    return _crops(site) and (bool(_numbers(site, "padding")) or _mode(site) not in (None, "constant"))
+
+
+def _pads_beyond_strides(site: Site) -> bool:
+    """Whether the node is told to pad its result by a stride, or by more."""
+    padding, strides = _numbers(site, "output_padding"), _numbers(site, "stride") or [1]
+    if len(strides) < len(padding):
+        strides *= len(padding)
+    return any(one >= stride for one, stride in zip(padding, strides, strict=False) if one)
+
+
+def _is_of_uneven_bins(site: Site) -> bool:
+    """Whether a size of what the node is given is no whole multiple of that of its result, or is not known."""
+    made = [meta for name in site.node.results() if (meta := site.scope.graph.meta(name)) is not None]
+    pairs = [pair for old in _first_given(site) for new in made for pair in zip(old.shape, new.shape, strict=False)]
+    return any(not (isinstance(old, int) and isinstance(new, int)) or old % max(new, 1) for old, new in pairs)
+
+
 def _leaves_dimensions_between(site: Site) -> bool:
     """Whether some dimension lies between those that the node is given, which is not among them."""
     ranks = [len(meta.shape) for meta in _first_given(site)]
@@ -617,6 +637,10 @@ _MET: Final[Mapping[Where, tuple[str, Callable[[Site], bool]]]] = {
     "unbatched": ("it is given no batch", _is_unbatched),
     "averaged": ("it is told to compute means", _averages),
     "short": ("it leaves out arguments", _leaves_out),
+    "vector": (
+        "it is given one dimension",
+        lambda site: any(len(meta.shape) == 1 for meta in _first_given(site)),
+    ),
     "by-vector": ("its second tensor has one dimension", _is_by_a_vector),
     "single": ("it is given one tensor", _is_of_one),
     "cropped": ("the padding is negative", _crops),
@@ -624,6 +648,7 @@ _MET: Final[Mapping[Where, tuple[str, Callable[[Site], bool]]]] = {
         "the padding is negative, and otherwise a number",
         lambda site: _crops(site) and _mode(site) in (None, "constant"),
     ),
+    "cropped-mirrors": ("the padding is negative, and otherwise made of its own elements", _crops_and_mirrors),
     "circular": ("it pads circularly", _is_circular),
     "dilated": ("it is dilated", _is_dilated),
     "unstrided": ("it is given no stride", lambda site: not _numbers(site, "stride")),
@@ -633,6 +658,7 @@ _MET: Final[Mapping[Where, tuple[str, Callable[[Site], bool]]]] = {
         "it pads its result, and not its operand",
         lambda site: any(_numbers(site, "output_padding")) and not any(_numbers(site, "padding")),
     ),
+    "output-padded-beyond": ("it pads its result by a stride or more", _pads_beyond_strides),
     "grouped": ("several queries share a key", _is_grouped),
     "flat": (
         "it is given fewer than three dimensions",
@@ -674,6 +700,7 @@ _MET: Final[Mapping[Where, tuple[str, Callable[[Site], bool]]]] = {
         lambda site: any((one.as_int or 0) < 0 for one in [site.node.input("dimension")] if one),
     ),
     "uneven": ("its result is no whole multiple of its operand", _is_uneven),
+    "uneven-bins": ("a size of its operand is no whole multiple of that of its result", _is_of_uneven_bins),
     "reflected": (
         "it reflects at the borders",
         lambda site: (mode := site.node.input("padding_mode")) is not None and mode.as_int == _REFLECTION,
