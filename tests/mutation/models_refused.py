@@ -669,3 +669,25 @@ def noise_in_the_operand(x):
 )
 def norm_of_no_element(x, mean, var):
     return functional.batch_norm(x, mean, var, training=True)
+
+
+@refused(R(1, 6).expand(2, 6), reasons="the tensor is expanded: several of its elements are one in memory")
+def row_of_an_expanded_input(x):
+    x[0].add_(1)
+    return x + 1
+
+
+@refused(R(1, 6).expand(2, 6), reasons="the tensor is expanded: several of its elements are one in memory")
+def diagonal_of_an_expanded_input(x):
+    torch.atleast_1d(x).diagonal().mul_(2)
+    return x + 1
+
+
+@refused(
+    R(2),
+    reasons="the tensor is expanded: several of its elements are one in memory",
+    state={"bias": torch.zeros(3, 1).expand(3, 2)},
+)
+def column_of_an_expanded_buffer(x, bias):
+    bias[:, 0].mul_(2)
+    return x + bias[0]

@@ -27,7 +27,7 @@ from graphlint.ir.edit import (
     with_operand,
 )
 from graphlint.ir.model import Argument, Graph, GraphRef, NamedArgument, Node
-from graphlint.ir.strides import Size
+from graphlint.ir.strides import Size, overlaps
 from graphlint.ops.info import OpInfo, operand_of
 from graphlint.passes.functionalize.build import Builder
 from graphlint.passes.functionalize.custom import wrapped
@@ -35,6 +35,7 @@ from graphlint.passes.functionalize.metas import Meta, Obstacle, Value
 from graphlint.passes.functionalize.resizing import RESHAPED
 from graphlint.passes.functionalize.twins import Call, Target, beside, copied, copied_alike, functional, restrided
 from graphlint.passes.functionalize.views import (
+    EXPANDED,
     MOST_PIECES,
     SCATTERING,
     VIEWING,
@@ -553,6 +554,9 @@ class Frame:
         recorded = self.recorded(ref)
         if len(value.meta.shape) != len(recorded.shape):
             raise Obstacle(f"the artifact contradicts itself on the shape of %{self.value(ref).name}")
+        whole = self.recorded(ref.base)
+        if overlaps(whole.shape, whole.strides):  # as an input may be that the caller has expanded
+            raise Obstacle(EXPANDED)
         if results:
             value = Value(results[0], value.meta) if self._rename(value.name, results[0]) else value
         state = self.state(ref)

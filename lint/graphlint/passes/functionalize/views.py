@@ -275,6 +275,7 @@ def invert(builder: Builder, view: View, parent: Value, child: Value, further: S
 _BITS: Final[dict[StepKind, Role]] = {"conjugate": "conjugated", "negate": "negated"}
 """Steps that set a bit which tells how to read each element, and the ops that undo them."""
 
+EXPANDED: Final = "the tensor is expanded: several of its elements are one in memory"
 SCATTERING: Final[frozenset[StepKind]] = frozenset(
     {"select", "slice", "narrow", "pieces", "unbind", "diagonal", "as_strided", "unfold"}
 )
@@ -497,7 +498,7 @@ def _narrowed(builder: Builder, view: View, child: Value, further: Sequence[View
             continue
         place = 0 if wide[dim] == 1 else _only_place(further, dim)
         if place is None:
-            raise Obstacle("the tensor is expanded: several of its elements are one in memory")
+            raise Obstacle(EXPANDED)
         meta = child.meta
         sizes, strides = list(meta.sizes), list(meta.strides)
         offset = _size(as_expression(meta.offset) + as_expression(_product(place, strides[dim])))
