@@ -416,7 +416,7 @@ class Frame:
             values = functional(self.builder, call, self.rewriter.ops)
             replaces = op.out_variant or op.substitute == "copy"
             twin = self.rewriter.ops.twin_of(op)
-            keeps = not replaces and twin is not None and twin.elementwise
+            keeps = not replaces and twin is not None and twin.layout_of(0) == "elementwise"
             for ref, value, target in zip(refs, values, call.targets, strict=True):
                 names = [name for name in node.results() if self.ref(name) is ref]
                 if value is target.value:  # nothing was written
