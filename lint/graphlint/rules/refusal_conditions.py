@@ -540,6 +540,24 @@ def _labels(site: Site) -> list[str]:
     return _equation(site)[0].replace("...", "").split(",")
 
 
+def _is_of_singular_values(site: Site) -> bool:
+    """Whether the node is told to make a norm of a matrix's singular values."""
+    order, dims = site.node.input("ord"), _numbers(site, "dim")
+    schema = site.op.schema.argument("dim") if site.op is not None and site.op.schema is not None else None
+    always = schema is not None and schema.default_value is not None  # else, of vectors too
+    planes = len(dims) == 2 or always or (not dims and any(len(meta.shape) == 2 for meta in _first_given(site)))
+    return order is not None and (order.as_string == "nuc" or (planes and (order.as_float or order.as_int) in (2, -2)))
+
+
+def _has_ragged_ellipses(site: Site) -> bool:
+    """Whether the dots of an equation stand for other numbers of dimensions in one tensor than in another."""
+    terms, operand = _equation(site)[0].split(","), site.node.input("tensors")
+    names = operand.tensors() if operand is not None else []
+    metas = [site.scope.graph.meta(name) if name is not None else None for name in names]
+    pairs = [(term, meta) for term, meta in zip(terms, metas, strict=False) if "..." in term and meta is not None]
+    return len({len(meta.shape) - len(term.replace("...", "")) for term, meta in pairs}) > 1
+
+
 def _makes_a_number(site: Site) -> bool:
     """Whether the node's results have no dimensions."""
     metas = [site.scope.graph.meta(name) for name in site.node.results()]
@@ -678,6 +696,8 @@ _MET: Final[Mapping[Where, tuple[str, Callable[[Site], bool]]]] = {
         lambda site: any(len(set(one)) < len(one) for one in _labels(site)),
     ),
     "unshared": ("it sums up to one number what shares no dimension, or is given a number", _is_unshared),
+    "ragged": ("its dots stand for other numbers of dimensions in one tensor than in another", _has_ragged_ellipses),
+    "spectral": ("it sums up singular values, or takes the greatest or least of them", _is_of_singular_values),
     "elliptic": (
         "its equation leaves out dimensions or the result",
         lambda site: not _equation(site)[1] or "." in _equation(site)[0],
