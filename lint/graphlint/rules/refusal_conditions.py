@@ -259,6 +259,12 @@ def _is_widened(site: Site) -> bool:
     return any(made and meta.dtype not in made for meta in _first_given(site))
 
 
+def _does_not_wait(site: Site) -> bool:
+    """Whether the node is told to return before its copy is made."""
+    given = site.node.input("non_blocking")
+    return given is not None and given.as_bool is True
+
+
 def _is_binned(site: Site) -> bool:
     """Whether the node is told to make more than one element of each line, plane or block."""
     size = site.node.input("output_size")
@@ -790,6 +796,15 @@ _MET: Final[Mapping[Where, tuple[str, Callable[[Site], bool]]]] = {
     "deep": (
         "it is given more than three dimensions",
         lambda site: any(len(meta.shape) > 3 for meta in _first_given(site)),
+    ),
+    "non-blocking": ("it is told not to wait", _does_not_wait),
+    "widened-non-blocking": (
+        "its result has another dtype than its operand, and it is told not to wait",
+        lambda site: _does_not_wait(site) and _is_widened(site),
+    ),
+    "indexed-by-nothing": (
+        "an index has no elements",
+        lambda site: any(0 in meta.shape for meta in _given(site, "index", "indices")),
     ),
     "channels-last": ("it is told to lay out its result with the channels innermost", _is_for_channels_last),
     "narrow": ("it is given indices of fewer bits than int64 has", _has_narrow_indices),
