@@ -49,6 +49,14 @@ def test_rows_name_rules_and_ops_that_exist(target):
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=NAMES)
+def test_what_is_taken_by_overload_hides_no_row_for_some_cases(target):
+    for op in map(op_table().lookup, op_table().names()):
+        about = [row for pattern, rows in target.ops.items() if covers(pattern, op.name) for row in rows]
+        if any(row.taken for row in about) and not op.out_variant:
+            assert not [row for row in about if "" not in row.cases and row not in rows_about(target.ops, op.name)]
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=NAMES)
 def test_what_is_kept_is_no_violation_and_what_is_refused_is_one(target):
     for rule in RULES:
         row = row_of(target, rule)
