@@ -61,6 +61,7 @@ GL607 lost-check yes note none
 GL608 refused-dtype yes error none
 GL609 too-many-nodes yes error none
 GL610 other-values yes note none
+GL611 too-many-dimensions yes error none
 GL901 unused-ignore no warning none
 GL902 broad-ignore yes warning none
 GL903 invalid-ignore yes warning none
@@ -88,6 +89,7 @@ WITHOUT_EXAMPLE = {
     "GL608": "depends on the target",
     "GL609": "depends on the target",
     "GL610": "depends on the target",
+    "GL611": "depends on the target",
     "GL108": "depends on what the archive holds",
 }
 

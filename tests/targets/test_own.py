@@ -131,6 +131,32 @@ def test_so_many_nodes_are_too_many(lint_text):
     assert (found.code, found.message) == ("GL609", "there are 4 nodes; mine takes 3 at most")
 
 
+WIDE = "%w: f32[2, 1, 3, 1] = aten.view.default(%x, [2, 1, 3, 1])"
+ROWS = "%y: f32[1, 6] = aten.reshape.default({}, [1, 6])"
+VIEWED = "aten.view.default makes a tensor of 4 dimensions; mine takes 3 at most: so"
+
+
+@pytest.mark.parametrize(
+    ("nodes", "messages"),
+    [
+        (["%y: f32[1, 2, 3] = aten.mul.Tensor(%x, 2)"], []),
+        ([WIDE, "%y: f32[1, 3, 1] = aten.sum.dim_IntList(%w, [0])"], [VIEWED]),
+        ([WIDE, "%v: f32[1, 2, 3, 1] = aten.permute.default(%w, [1, 0, 2, 3])", ROWS.format("%v")], []),
+        ([WIDE, ROWS.format("%w"), "%v: f32[2, 3] = aten.reshape.default(%w, [2, 3])"], [VIEWED]),
+        ([WIDE.replace("%w", "%y")], [VIEWED]),
+        (
+            ["%y: f32[1, 1, 1] = aten.sum.dim_IntList(%z, [0])"],
+            ["input 'z' has 4 dimensions; mine takes 3 at most: so"],
+        ),
+    ],
+)
+def test_more_dimensions_than_a_target_takes(lint_text, nodes, messages):
+    body = "".join(f"  {node}\n" for node in nodes)
+    text = f"graph(%x: f32[1, 2, 3]{', %z: f32[1, 1, 1, 1]' * ('%z' in body)}):\n{body}  return %y\n"
+    found = lint_text(text, profile=profile(max_dimensions=3, because="so"))
+    assert [one.message for one in found if one.code == "GL611"] == messages
+
+
 def test_decisions_on_rules_go_before_those_of_the_other_target():
     made = own_targets(
         {"mine": ("", OwnTarget("onnx", rules={"GL1": OwnRule("keep"), "random-op": OwnRule("refuse", None, "never")}))}
@@ -155,7 +181,7 @@ def test_one_may_extend_another_and_the_smallest_of_several_counts():
     assert own["small"].measured == load_target("inductor").measured
     both = profile_of(["large", "small", "coreml"], own)
     assert both.targets == ("large", "small", "coreml")
-    assert (both.most_nodes.target, both.most_nodes.nodes) == ("small", 5)
+    assert (both.most_nodes.target, both.most_nodes.number) == ("small", 5)
     assert [one.target for one in both.dtypes] == ["large", "small", "coreml", "coreml"]
     assert json.loads(json.dumps(described(own["small"])))["extends"] == "large"
 

@@ -22,6 +22,10 @@ _CHOOSING: Final = frozenset(("condition", "mask", "index", "indices", "target")
 
 _REFLECTION: Final = 2
 """How a node is told by a number that it reflects (`GridSamplerPadding` in torch)."""
+_BICUBIC: Final = 2
+"""How it is told that it goes by cubic curves (`GridSamplerInterpolation` in torch)."""
+_NO_LABEL: Final = -100
+"""What losses leave out by default."""
 
 
 def is_met(where: Where, view: ProgramView, site: Site) -> bool:
@@ -41,11 +45,16 @@ def _given(site: Site, *arguments: str) -> Iterator[TensorMeta]:
     return (meta for name in names if (meta := site.scope.graph.meta(name)) is not None)
 
 
-def _has_masks(site: Site) -> bool:
-    """Whether a list of tensors that the node is given holds a mask."""
+def _listed(site: Site) -> Iterator[TensorMeta]:
+    """What the node is given in lists of tensors, as far as it is known."""
     lists = (operand.arg.tensors() for operand in site.node.inputs if operand.arg.as_tensor is None)
     metas = (site.scope.graph.meta(name) for names in lists for name in names if name is not None)
-    return any(meta.dtype in MASKS for meta in metas if meta is not None)
+    return (meta for meta in metas if meta is not None)
+
+
+def _has_masks(site: Site) -> bool:
+    """Whether a list of tensors that the node is given holds a mask."""
+    return any(meta.dtype in MASKS for meta in _listed(site))
 
 
 def _makes_integers(site: Site) -> bool:
@@ -259,6 +268,47 @@ def _is_widened(site: Site) -> bool:
     return any(made and meta.dtype not in made for meta in _first_given(site))
 
 
+def _cuts_by_its_index(site: Site) -> bool:
+    """Whether the node is given an index of another size than its tensor along other dimensions than its own, or than
+    what it scatters.
+    """
+    index, dim = next(_given(site, "index"), None), site.node.input("dim")
+    whole, source = next(_given(site, "input", "self"), None), next(_given(site, "src"), None)
+    if index is None or whole is None or dim is None or dim.as_int is None or len(index.shape) != len(whole.shape):
+        return False
+    place = dim.as_int % max(len(whole.shape), 1)
+    pairs = zip(index.shape, whole.shape, strict=True)
+    along = any(one != other for axis, (one, other) in enumerate(pairs) if axis != place)
+    return along or (source is not None and tuple(source.shape) != tuple(index.shape))
+
+
+def _repeats_by_others(site: Site) -> bool:
+    """Whether the node is given more numbers of repetitions than its tensor has dimensions, or none."""
+    times = _numbers(site, "dims")
+    return not times or any(len(times) > len(meta.shape) for meta in _first_given(site))
+
+
+def _ignores_a_label(site: Site) -> bool:
+    """Whether the node is told a label to leave out, other than the default."""
+    label = site.node.input("ignore_index")
+    return label is not None and label.as_int not in (None, _NO_LABEL)
+
+
+def _leaves_one_number(site: Site) -> bool:
+    """Whether the node's bounds are one number, or leave none."""
+    given = (site.node.input(name) for name in ("min_val", "max_val"))
+    bounds = [one.value for one in given if one is not None and isinstance(one.value, int | float)]
+    return len(bounds) == 2 and bounds[0] >= bounds[1]
+
+
+def _goes_over_one_element(site: Site) -> bool:
+    """Whether the dimension that the node is given is of size 1."""
+    dim = site.node.input("dim")
+    place = dim.as_int if dim is not None else None
+    shapes = [meta.shape for meta in _first_given(site) if meta.shape]
+    return place is not None and any(shape[place % len(shape)] == 1 for shape in shapes)
+
+
 def _does_not_wait(site: Site) -> bool:
     """Whether the node is told to return before its copy is made."""
     given = site.node.input("non_blocking")
@@ -411,11 +461,15 @@ def _is_grouped(site: Site) -> bool:
     return grouped is not None and grouped.as_bool is True
 
 
+def _counts_beyond(site: Site) -> bool:
+    """Whether the node rounds the sizes of its result up, and divides by elements of a window that are none."""
+    counts = site.node.input("count_include_pad")
+    return _rounds_up(site) and (counts is None or counts.as_bool is True)
+
+
 def _is_ceiled(site: Site) -> bool:
     """Whether the node pads, counts what it pads with, and rounds the sizes of its result up."""
-    counts = site.node.input("count_include_pad")
-    counted = counts is None or counts.as_bool is True
-    return _rounds_up(site) and counted and _pads(site)
+    return _counts_beyond(site) and _pads(site)
 
 
 def _is_corrected(site: Site) -> bool:
@@ -504,8 +558,9 @@ def _leaves_dimensions_between(site: Site) -> bool:
 
 
 def _is_abridged(site: Site) -> bool:
-    """Whether the node is given one number for the padding of several dimensions."""
-    return len(_numbers(site, "padding")) == 1 and len(_numbers(site, "kernel_size")) > 1
+    """Whether the node is given one number for the windows or the padding of several dimensions."""
+    lengths = {len(_numbers(site, name)) for name in ("kernel_size", "padding")}
+    return 1 in lengths and (max(lengths) > 1 or any(len(meta.shape) > 3 for meta in _first_given(site)))
 
 
 def _is_enlarged_by_factors(site: Site) -> bool:
@@ -600,7 +655,7 @@ def _is_bounded_by_constants(view: ProgramView, site: Site) -> bool:
 
 def _has_narrow_indices(site: Site) -> bool:
     """Whether the node is given indices that are neither of int64 nor masks."""
-    dtypes = {meta.dtype for meta in _given(site, "indices")}
+    dtypes = {meta.dtype for meta in _given(site, "index", "indices")}
     return any(dtype in INTEGERS and dtype not in (INT64, *MASKS) for dtype in dtypes)
 
 
@@ -726,6 +781,7 @@ _MET: Final[Mapping[Where, tuple[str, Callable[[Site], bool]]]] = {
         lambda site: any((one.as_int or 0) < 0 for one in [site.node.input("dimension")] if one),
     ),
     "uneven": ("its result is no whole multiple of its operand", _is_uneven),
+    "over-one": ("its dimension is of size 1", _goes_over_one_element),
     "uneven-bins": ("a size of its operand is no whole multiple of that of its result", _is_of_uneven_bins),
     "reflected": (
         "it reflects at the borders",
@@ -797,6 +853,27 @@ _MET: Final[Mapping[Where, tuple[str, Callable[[Site], bool]]]] = {
         "it is given more than three dimensions",
         lambda site: any(len(meta.shape) > 3 for meta in _first_given(site)),
     ),
+    "cut-index": (
+        "its index has other sizes than the tensor along other dimensions, or than what it scatters",
+        _cuts_by_its_index,
+    ),
+    "emptied": ("it repeats 0 times", lambda site: 0 in _numbers(site, "repeats", "dims")),
+    "other-repetitions": ("it is given more repetitions than dimensions, or none", _repeats_by_others),
+    "ignoring": ("it is told a label to leave out", _ignores_a_label),
+    "planes": (
+        "it is given more than two dimensions",
+        lambda site: any(len(meta.shape) > 2 for meta in _first_given(site)),
+    ),
+    "closed": ("its bounds leave one number, or none", _leaves_one_number),
+    "bicubic": (
+        "it goes by cubic curves",
+        lambda site: (mode := site.node.input("interpolation_mode")) is not None and mode.as_int == _BICUBIC,
+    ),
+    "ceiled-counted": ("it rounds sizes up, and counts padding", _counts_beyond),
+    "holds-scalars": (
+        "a list of tensors holds one without dimensions",
+        lambda site: any(not meta.shape for meta in _listed(site)),
+    ),
     "non-blocking": ("it is told not to wait", _does_not_wait),
     "widened-non-blocking": (
         "its result has another dtype than its operand, and it is told not to wait",
@@ -812,6 +889,10 @@ _MET: Final[Mapping[Where, tuple[str, Callable[[Site], bool]]]] = {
 """In words, and whether a node is one of those that are refused."""
 _OF_PROGRAMS: Final[Mapping[Where, tuple[str, Callable[[ProgramView, Site], bool]]]] = {
     "returned": ("the integers come to be among the outputs, or are joined with others", _comes_to_be_returned),
+    "computed-bias": (
+        "its bias is not stored in the artifact",
+        lambda view, site: _depends_on_calls(view, site, ("bias",)),
+    ),
     "computed": ("its weight or bias is not stored in the artifact", _is_computed),
     "state": ("its result becomes the state of a buffer", _becomes_state),
     "state-by-constant": (

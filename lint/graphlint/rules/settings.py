@@ -131,11 +131,11 @@ class TakenDtypes(msgspec.Struct, frozen=True):
     """What it is about; None for everything."""
 
 
-class MostNodes(msgspec.Struct, frozen=True):
-    """How many nodes a target takes at most."""
+class Most(msgspec.Struct, frozen=True):
+    """How many of something a target takes at most."""
 
     target: str
-    nodes: int
+    number: int
     because: str
 
 
@@ -201,6 +201,8 @@ class OwnTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
     """The only dtypes that it takes."""
     max_nodes: Annotated[int, msgspec.Meta(ge=0)] | None = None
     """Nodes that a program may have, those of its subgraphs included."""
+    max_dimensions: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """Dimensions that a tensor may have."""
     rules: dict[str, OwnRule] = {}
     """By code, by the beginning of codes, or by name."""
     severity: dict[str, Severity] = {}
@@ -231,7 +233,8 @@ class Profile(msgspec.Struct, frozen=True):
     """What is lost, and what the targets that lose it say."""
     dtypes: tuple[TakenDtypes, ...] = ()
     """Of the targets that take some dtypes only."""
-    most_nodes: MostNodes | None = None
+    most_nodes: Most | None = None
+    most_dimensions: Most | None = None
     """Of the target that takes the smallest programs."""
     aten_label: bool = False
     """Whether the label has to be ATEN wherever the graph admits it: checks are no obstacle then, writes are."""

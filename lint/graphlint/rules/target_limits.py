@@ -1,12 +1,14 @@
-"""GL608 and GL609: what a target sets limits to, dtypes and the number of nodes."""
+"""GL608, GL609 and GL611: what a target sets limits to, dtypes and the numbers of nodes and of dimensions."""
 
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 from graphlint.ir.edit import every_graph
 from graphlint.ir.enums import DTYPES
+from graphlint.ir.model import Graph
+from graphlint.ops.info import OpInfo, StepKind
 from graphlint.rules.base import Finding, Rule, no_fix
-from graphlint.rules.settings import TakenDtypes
+from graphlint.rules.settings import Most, TakenDtypes
 from graphlint.rules.view import ProgramView
 from graphlint.semantics.sites import walk
 
@@ -141,8 +143,96 @@ class TooManyNodes(Rule):
         if most is None:
             return
         number = sum(len(graph.nodes) for graph in every_graph(view.program.graph))
-        if number > most.nodes:
-            because = f": {most.because}" if most.because else ""
-            message = f"there are {number:,} nodes; {most.target} takes {most.nodes:,} at most{because}"
+        if number > most.number:
+            message = f"there are {number:,} nodes; {_at_most(most)}"
             advice = "make the model smaller, or split it"
             yield Finding(message, no_fix("a fix makes no program smaller"), advice=advice)
+
+
+class TooManyDimensions(Rule):
+    """A tensor of more dimensions than a target takes.
+
+    ## What it does
+    Flags inputs, and nodes that make a tensor, of more dimensions than the target takes: Core ML knows five, and
+    `max-dimensions` says it for a target of one's own. Tensors that reshapes and permutations alone make of one of
+    fewer, and into one, do not count (the windows of a vision transformer, `pixel_shuffle` by hand): consumers do
+    that in steps.
+
+    ## Why is this bad?
+    The consumer refuses the program.
+
+    ## Example
+    ```python --target coreml
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return (x.reshape(1, 1, 1, 1, 3, 4) * 2).sum(0)
+    ```
+
+    ## Use instead
+    ```python --target coreml
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return (x * 2).reshape(1, 1, 1, 3, 4)
+    ```
+    """
+
+    code = "GL611"
+    follows_fixes = True
+
+    def check(self, view: ProgramView) -> Iterator[Finding]:
+        most = view.profile.most_dimensions
+        if most is None:
+            return
+        why, advice = no_fix("a fix changes no shape"), "join dimensions, or split the tensor"
+        graph = view.program.graph
+        for name in (name for one in graph.inputs for name in one.tensors() if name is not None):
+            if (dimensions := _dimensions(graph, name)) > most.number:
+                yield Finding(f"input '{name}' has {dimensions} dimensions; {_at_most(most)}", why, advice=advice)
+        passing: dict[int, set[str]] = {}
+        for site in walk(view.program, view.ops, lambda op: False):
+            graph = site.scope.graph
+            made = [name for name in site.node.results() if _dimensions(graph, name) > most.number]
+            if made and id(graph) not in passing:
+                passing[id(graph)] = _passing(view, graph, most.number)
+            counted = [name for name in made if name not in passing[id(graph)]]
+            if counted:
+                message = f"{site.name} makes a tensor of {_dimensions(graph, counted[0])} dimensions; {_at_most(most)}"
+                yield Finding(message, why, site, advice=advice)
+
+
+def _at_most(most: Most) -> str:
+    because = f": {most.because}" if most.because else ""
+    return f"{most.target} takes {most.number:,} at most{because}"
+
+
+def _dimensions(graph: Graph, name: str) -> int:
+    meta = graph.meta(name)
+    return len(meta.shape) if meta is not None else 0
+
+
+def _passing(view: ProgramView, graph: Graph, most: int) -> set[str]:
+    """The values that a reshape or permutation makes, and that one other such node reads, which makes a tensor of no
+    more than ``most`` dimensions, or a value that is among these itself.
+    """
+    found: set[str] = set()
+    returned = {name for output in graph.outputs for name in output.names()}
+    rearranging = [_rearranges(view.ops.lookup(node.target)) for node in graph.nodes]
+    for node, alone in zip(reversed(graph.nodes), reversed(rearranging), strict=True):
+        for name in node.results() if alone else ():
+            readers = graph.survey.readers.get(name, ())
+            if name in returned or len(readers) != 1 or not rearranging[readers[0]]:
+                continue
+            later = graph.nodes[readers[0]].results()
+            if all(_dimensions(graph, one) <= most or one in found for one in later):
+                found.add(name)
+    return found
+
+
+def _rearranges(op: OpInfo | None) -> bool:
+    """Whether an op does nothing but move elements: to other dimensions, to another shape, to memory of their own."""
+    if op is None:
+        return False
+    return op.role == "copy" or (bool(op.view) and all(step.kind in _REARRANGING for step in op.view))
+
+
+_REARRANGING: Final[frozenset[StepKind]] = frozenset({"identity", "reshape", "permute", "transpose", "move", "reverse"})

@@ -74,6 +74,8 @@ def explain(target: Target) -> str:
         lines += [f"Dtypes of {_OF[of]}: {', '.join(row.dtypes)}; others are refused (GL608): {row.because}.", ""]
     if target.max_nodes is not None:
         lines += [f"Nodes: {target.max_nodes:,} at most (GL609){because}.", ""]
+    if target.max_dimensions is not None:
+        lines += [f"Dimensions of a tensor: {target.max_dimensions} at most (GL611){because}.", ""]
     lines += _rules(target)
     lines += _lost(target)
     lines += _refused("Ops", [(op, row) for op, rows in target.ops.items() for row in rows])
@@ -144,6 +146,7 @@ def described(target: Target) -> dict[str, Any]:
         "dtypes": list(target.dtypes) or None,
         "dtypes_of": {of: msgspec.structs.asdict(row) for of, row in target.dtypes_of.items()},
         "max_nodes": target.max_nodes,
+        "max_dimensions": target.max_dimensions,
         "extends": target.extends or None,
     }
 

@@ -20,7 +20,7 @@ from graphlint.rules.settings import (
     FixAction,
     Loss,
     Lost,
-    MostNodes,
+    Most,
     OpRow,
     Profile,
     Refused,
@@ -150,10 +150,12 @@ class Target(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     dtypes_of: dict[DtypesOf, DtypesRow] = {}
     """The only ones that it takes of some tensors."""
     max_nodes: int | None = None
+    max_dimensions: int | None = None
+    """Of a tensor; those that views alone make of one, and into one, of fewer do not count."""
     extends: str = ""
     """The target that it is like, but for what itself says."""
     because: str = ""
-    """Why it takes some dtypes only, and so many nodes."""
+    """Why it takes some dtypes only, and so many nodes or dimensions."""
 
     @property
     def refused(self) -> list[str]:
@@ -213,6 +215,7 @@ def extending(base: Target, target: Target) -> Target:
         dtypes=target.dtypes or base.dtypes,
         dtypes_of={**base.dtypes_of, **target.dtypes_of},
         max_nodes=base.max_nodes if target.max_nodes is None else target.max_nodes,
+        max_dimensions=base.max_dimensions if target.max_dimensions is None else target.max_dimensions,
         because=target.because or base.because,
     )
 
@@ -226,6 +229,7 @@ def beyond(target: Target, own: Mapping[str, Target]) -> Target:
         ops={op: rows for op, rows in target.ops.items() if base.ops.get(op) != rows},
         dtypes=() if target.dtypes == base.dtypes else target.dtypes,
         max_nodes=None if target.max_nodes == base.max_nodes else target.max_nodes,
+        max_dimensions=None if target.max_dimensions == base.max_dimensions else target.max_dimensions,
         because="" if target.because == base.because else target.because,
     )
 
@@ -264,13 +268,16 @@ def profile_of(names: Sequence[str], own: Mapping[str, Target] = NONE, checks: C
         refused_outputs=_refused([(one.name, one.outputs) for one in targets]),
         losses=_losses(targets),
         dtypes=tuple(taken for one in targets for taken in _taken_dtypes(one)),
-        most_nodes=min(
-            (MostNodes(one.name, one.max_nodes, one.because) for one in targets if one.max_nodes is not None),
-            key=lambda most: most.nodes,
-            default=None,
-        ),
+        most_nodes=_least((one, one.max_nodes) for one in targets),
+        most_dimensions=_least((one, one.max_dimensions) for one in targets),
         aten_label=any(target.label == "ATEN" for target in targets),
     )
+
+
+def _least(said: Iterable[tuple[Target, int | None]]) -> Most | None:
+    """The least number that a target takes at most, if any says one."""
+    found = (Most(target.name, number, target.because) for target, number in said if number is not None)
+    return min(found, key=lambda most: most.number, default=None)
 
 
 def _losses(targets: Iterable[Target]) -> dict[Loss, tuple[Lost, ...]]:

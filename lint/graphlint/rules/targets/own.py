@@ -84,6 +84,7 @@ def _make(
             ops=ops,
             dtypes=() if own.dtypes is None else _dtypes(own.dtypes, f"{where}.dtypes"),
             max_nodes=own.max_nodes,
+            max_dimensions=own.max_dimensions,
             extends=base.name,
             because=own.because,
         ),
