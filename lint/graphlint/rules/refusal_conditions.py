@@ -24,6 +24,8 @@ _REFLECTION: Final = 2
 """How a node is told by a number that it reflects (`GridSamplerPadding` in torch)."""
 _BICUBIC: Final = 2
 """How it is told that it goes by cubic curves (`GridSamplerInterpolation` in torch)."""
+_GREATEST: Final = 2
+"""How bags of embeddings are told that the greatest of each counts (`EmbeddingBagMode` in torch)."""
 _NO_LABEL: Final = -100
 """What losses leave out by default."""
 
@@ -307,6 +309,21 @@ def _goes_over_one_element(site: Site) -> bool:
     place = dim.as_int if dim is not None else None
     shapes = [meta.shape for meta in _first_given(site) if meta.shape]
     return place is not None and any(shape[place % len(shape)] == 1 for shape in shapes)
+
+
+def _bags_by_more(site: Site) -> bool:
+    """Whether the node takes the greatest of each bag, weighs its elements, leaves some out, or knows where it ends."""
+    given = {name: site.node.input(name) for name in ("mode", "include_last_offset", "padding_idx")}
+    values = {name: one.value for name, one in given.items() if one is not None and one.kind != "as_none"}
+    greatest = values.pop("mode", 0) == _GREATEST
+    ends = values.pop("include_last_offset", False) is True
+    return greatest or ends or bool(values) or any(_given(site, "per_sample_weights"))
+
+
+def _makes_one_element(site: Site) -> bool:
+    """Whether the node's results have dimensions, and all of them the size 1."""
+    metas = [site.scope.graph.meta(name) for name in site.node.results()]
+    return any(meta is not None and meta.shape and set(meta.shape) == {1} for meta in metas)
 
 
 def _does_not_wait(site: Site) -> bool:
@@ -874,6 +891,12 @@ _MET: Final[Mapping[Where, tuple[str, Callable[[Site], bool]]]] = {
         "a list of tensors holds one without dimensions",
         lambda site: any(not meta.shape for meta in _listed(site)),
     ),
+    "bagged": (
+        "it is told more than to add or average: the greatest, weights, an index to leave out, or the last offset",
+        _bags_by_more,
+    ),
+    "bare": ("it is given nothing but its tensor", lambda site: len(site.node.inputs) == 1),
+    "one-element": ("its result is one element, with dimensions", _makes_one_element),
     "non-blocking": ("it is told not to wait", _does_not_wait),
     "widened-non-blocking": (
         "its result has another dtype than its operand, and it is told not to wait",
