@@ -311,6 +311,13 @@ def _goes_over_one_element(site: Site) -> bool:
     return place is not None and any(shape[place % len(shape)] == 1 for shape in shapes)
 
 
+def _broadcasts_into_rows(site: Site) -> bool:
+    """Whether a mask chooses rows of a tensor, and what is written to them is broadcast."""
+    ranks = [len(meta.shape) for meta in _listed(site) if meta.dtype in MASKS]
+    whole, values = ([len(meta.shape) for meta in metas] for metas in (_first_given(site), _given(site, "values")))
+    return any(given < rank - mask + 1 for mask in ranks for rank in whole if mask < rank for given in values)
+
+
 def _bags_by_more(site: Site) -> bool:
     """Whether the node takes the greatest of each bag, weighs its elements, leaves some out, or knows where it ends."""
     given = {name: site.node.input(name) for name in ("mode", "include_last_offset", "padding_idx")}
@@ -890,6 +897,14 @@ _MET: Final[Mapping[Where, tuple[str, Callable[[Site], bool]]]] = {
     "holds-scalars": (
         "a list of tensors holds one without dimensions",
         lambda site: any(not meta.shape for meta in _listed(site)),
+    ),
+    "masked-rows": (
+        "a mask of fewer dimensions chooses rows, and what is written has fewer dimensions than they have together",
+        _broadcasts_into_rows,
+    ),
+    "masked-values": (
+        "it is indexed by a mask, and given several values",
+        lambda site: _has_masks(site) and any(set(meta.shape) - {1} for meta in _given(site, "values")),
     ),
     "bagged": (
         "it is told more than to add or average: the greatest, weights, an index to leave out, or the last offset",
