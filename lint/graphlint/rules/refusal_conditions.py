@@ -532,11 +532,20 @@ def _is_stepped(site: Site) -> bool:
     return counts and not told
 
 
+def _sizes(site: Site) -> Iterator[tuple[Size, Size]]:
+    """The sizes of what the node is given, each with that of its result."""
+    made = [meta for name in site.node.results() if (meta := site.scope.graph.meta(name)) is not None]
+    return (pair for old in _first_given(site) for new in made for pair in zip(old.shape, new.shape, strict=False))
+
+
+def _is_whole(size: Size, other: Size) -> bool:
+    """Whether a size is a whole multiple of another one, as far as it is known."""
+    return isinstance(size, int) and isinstance(other, int) and size % max(other, 1) == 0
+
+
 def _is_uneven(site: Site) -> bool:
     """Whether a size of the node's result is no whole multiple of that of what it is given, or is not known."""
-    made = [meta for name in site.node.results() if (meta := site.scope.graph.meta(name)) is not None]
-    pairs = [pair for old in _first_given(site) for new in made for pair in zip(old.shape, new.shape, strict=False)]
-    return any(not (isinstance(old, int) and isinstance(new, int)) or new % max(old, 1) for old, new in pairs)
+    return not all(_is_whole(new, old) for old, new in _sizes(site))
 
 
 def _is_lopsided(site: Site) -> bool:
@@ -569,9 +578,7 @@ def _pads_beyond_strides(site: Site) -> bool:
 
 def _is_of_uneven_bins(site: Site) -> bool:
     """Whether a size of what the node is given is no whole multiple of that of its result, or is not known."""
-    made = [meta for name in site.node.results() if (meta := site.scope.graph.meta(name)) is not None]
-    pairs = [pair for old in _first_given(site) for new in made for pair in zip(old.shape, new.shape, strict=False)]
-    return any(not (isinstance(old, int) and isinstance(new, int)) or old % max(new, 1) for old, new in pairs)
+    return not all(_is_whole(old, new) for old, new in _sizes(site))
 
 
 def _leaves_dimensions_between(site: Site) -> bool:

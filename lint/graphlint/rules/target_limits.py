@@ -5,11 +5,12 @@ from typing import Final
 
 from graphlint.ir.edit import every_graph
 from graphlint.ir.enums import DTYPES
-from graphlint.ir.model import Graph
+from graphlint.ir.model import Graph, TensorMeta
 from graphlint.ops.info import OpInfo, StepKind
 from graphlint.rules.base import Finding, Rule, no_fix
 from graphlint.rules.settings import Most, TakenDtypes
 from graphlint.rules.view import ProgramView
+from graphlint.semantics.memory import Storage
 from graphlint.semantics.sites import walk
 
 _OF: Final = {
@@ -64,16 +65,12 @@ class RefusedDtype(Rule):
         if not view.profile.dtypes:
             return
         graph = view.program.graph
-        for name in (name for one in graph.inputs for name in one.tensors() if name is not None):
-            meta = graph.meta(name)
-            for storage in {ref.storage for ref in view.memory.refs(graph, name)}:
-                what = f"{storage.kind.removeprefix('user ')} '{storage.name or name}'"
-                kinds = {None, "inputs" if storage.kind == "user input" else "stored"}
-                kinds |= {"state"} if storage in view.written_inputs and storage.kind != "user input" else set()
-                fitting = (taken for taken in view.profile.dtypes if taken.of in kinds)
-                said = _said(fitting, {meta.dtype} if meta is not None else set())
-                if said is not None:
-                    yield Finding(f"{what} is {said}", no_fix(_DTYPES_STAY), advice="give it another dtype")
+        for what, storage, meta in _inputs(view):
+            kinds = {None, "inputs" if storage.kind == "user input" else "stored"}
+            kinds |= {"state"} if storage in view.written_inputs and storage.kind != "user input" else set()
+            said = _said((taken for taken in view.profile.dtypes if taken.of in kinds), {meta.dtype})
+            if said is not None:
+                yield Finding(f"{what} is {said}", no_fix(_DTYPES_STAY), advice="give it another dtype")
         returned = [taken for taken in view.profile.dtypes if taken.of == "outputs"]
         specs = view.program.graph_module.signature.output_specs
         for spec, output in zip(specs, graph.outputs, strict=True) if returned else ():
@@ -89,6 +86,16 @@ class RefusedDtype(Rule):
             if said is not None:
                 advice = "compute it in another dtype"
                 yield Finding(f"{site.name} makes {said}", no_fix(_DTYPES_STAY), site, advice=advice)
+
+
+def _inputs(view: ProgramView) -> Iterator[tuple[str, Storage, TensorMeta]]:
+    """The tensors that the program is given or holds: in words, as memory, and what is recorded of them."""
+    graph = view.program.graph
+    for name in (name for one in graph.inputs for name in one.tensors() if name is not None):
+        meta = graph.meta(name)
+        if meta is not None:
+            for storage in {ref.storage for ref in view.memory.refs(graph, name)}:
+                yield f"{storage.kind.removeprefix('user ')} '{storage.name or name}'", storage, meta
 
 
 def _said(said: Iterable[TakenDtypes], dtypes: set[int]) -> str | None:
@@ -184,10 +191,9 @@ class TooManyDimensions(Rule):
         if most is None:
             return
         why, advice = no_fix("a fix changes no shape"), "join dimensions, or split the tensor"
-        graph = view.program.graph
-        for name in (name for one in graph.inputs for name in one.tensors() if name is not None):
-            if (dimensions := _dimensions(graph, name)) > most.number:
-                yield Finding(f"input '{name}' has {dimensions} dimensions; {_at_most(most)}", why, advice=advice)
+        for what, _, meta in _inputs(view):
+            if len(meta.shape) > most.number:
+                yield Finding(f"{what} has {len(meta.shape)} dimensions; {_at_most(most)}", why, advice=advice)
         passing: dict[int, set[str]] = {}
         for site in walk(view.program, view.ops, lambda op: False):
             graph = site.scope.graph
@@ -201,11 +207,13 @@ class TooManyDimensions(Rule):
 
 
 def _at_most(most: Most) -> str:
+    """Who takes how many, and why."""
     because = f": {most.because}" if most.because else ""
     return f"{most.target} takes {most.number:,} at most{because}"
 
 
 def _dimensions(graph: Graph, name: str) -> int:
+    """How many a value has; 0 for what is no tensor."""
     meta = graph.meta(name)
     return len(meta.shape) if meta is not None else 0
 

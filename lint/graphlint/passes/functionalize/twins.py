@@ -701,31 +701,35 @@ def _normalization(builder: Builder, call: Call, results: Sequence[Meta]) -> tup
     The targets are ``running_mean`` and ``running_var``, in that order; ``results`` are the recorded metadata of
     the node's results.
     """
-    if [target.argument for target in _statistics(call)] != ["running_mean", "running_var"]:
-        raise Obstacle(f"{call.op.name} updates one of its running statistics only")
+    statistics = _mean_and_variance(call)
     if call.op.substitute == "instance-norm":
         return _instance_norm(builder, call, results[0])
-    made = _batch_norm(builder, call, results[0], call.targets[0].value.meta)
+    made = _batch_norm(builder, call, results[0], statistics[0].value.meta)
     return made[: len(results)], made[3:]
 
 
 def _statistics(call: Call) -> list[Target]:
-    """The running statistics among what an op writes whose schema does not name them.
-
-    Raises Obstacle where the input has no element: the op then updates nothing, and its functional form raises.
-    """
-    if 0 in call.operand("input").meta.shape:
-        raise Obstacle(f"{call.op.name} of no element updates nothing, and its functional form raises")
+    """The running statistics among what an op writes whose schema does not name them."""
     hidden = call.op.hidden_writes.arguments if call.op.hidden_writes is not None else ()
     return [target for target in call.targets if target.argument in hidden]
 
 
+def _mean_and_variance(call: Call) -> list[Target]:
+    """The same of a normalization that updates both. Raises :class:`Obstacle` where it does not."""
+    found = _statistics(call)
+    if [target.argument for target in found] != ["running_mean", "running_var"]:
+        raise Obstacle(f"{call.op.name} updates one of its running statistics only")
+    if 0 in call.operand("input").meta.shape:
+        raise Obstacle(f"{call.op.name} of no element updates nothing, and its functional form raises")
+    return found
+
+
 def _normalization_into(builder: Builder, call: Call, twin: OpInfo) -> list[Value]:
     """The same with ``out=``: what is written to each target, the running statistics last."""
-    statistics = _statistics(call)
+    statistics = _mean_and_variance(call)
     outs = [target for target in call.targets if target not in statistics]
-    if [target.argument for target in statistics] != ["running_mean", "running_var"] or twin.schema is None:
-        raise Obstacle(f"{call.op.name} updates one of its running statistics only")
+    if twin.schema is None:
+        raise Obstacle(f"{call.op.name} has no functional overload")
     known = _checked(msgspec.structs.replace(call, targets=tuple(outs)), twin, twin.schema)
     if known.inexact:
         call.rounds(known.inexact)
