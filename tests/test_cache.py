@@ -11,11 +11,11 @@ import sys
 import threading
 import time
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 
 import msgspec
 import pytest
-from tests.benchmarks.programs import write_artifact
 
 import graphlint.run.cache
 import graphlint.run.engine
@@ -27,8 +27,8 @@ from graphlint.artifact.source import FileSource
 from graphlint.ops.specifiers import required
 from graphlint.ops.table import covered
 from graphlint.report.results import FileResult
-from graphlint.run.cache import SEAL_SIZE, TAG, Basis, Kept, clean, digest_of, lookup, seal, spans_of, stamp_of, store
-from graphlint.run.pool import Task, attempt, is_clean, known_outcome, with_caches
+from graphlint.run.cache import DIGEST_SIZE, RESULTS, TAG, Cache, Kept, clean, stamp_of
+from graphlint.run.pool import Outcome, Task, attempt, is_clean, known_outcome, run, with_caches
 
 ARTIFACTS = Path(__file__).parent / "artifacts"
 NEWEST = ARTIFACTS / "2.13.0"
@@ -40,7 +40,6 @@ POSIX = pytest.mark.skipif(sys.platform == "win32", reason="POSIX")
 @pytest.fixture(autouse=True)
 def every_size(monkeypatch):
     """The tests' artifacts are too small to be kept."""
-    monkeypatch.setattr(graphlint.run.pool, "SMALLEST_KEPT", 0)
     monkeypatch.setattr(graphlint.run.pool, "WORTH_KEEPING", 0)
     fresh()
 
@@ -63,8 +62,10 @@ def age(path: Path, time_ns: int = OLD_NS) -> None:
     os.utime(path, ns=(time_ns, time_ns))
 
 
-def entries(folder: str) -> list[Path]:
-    return sorted(Path(folder).rglob("*.entry"))
+def kept_in(folder: str | Path) -> dict[bytes, Kept]:
+    """What the file of a cache holds."""
+    file = Path(folder, RESULTS)
+    return msgspec.msgpack.decode(file.read_bytes()[DIGEST_SIZE:], type=dict[bytes, Kept]) if file.exists() else {}
 
 
 def kept(task: Task, folder: str) -> Task:
@@ -78,13 +79,24 @@ def fresh() -> None:
     graphlint.run.cache._make.cache_clear()
 
 
+def known(task: Task) -> Outcome | None:
+    fresh()
+    return known_outcome(task, Cache(task.cache))
+
+
+def linted(task: Task, process=None) -> FileResult:
+    """What a run finds of an artifact; a result to keep is kept."""
+    fresh()
+    [outcome] = run([task], 1, process=process)
+    return outcome.result
+
+
 @pytest.fixture
 def look_up(default_rules, folder, artifact):
     """What the next run finds of an artifact; None if it has to lint it."""
 
     def look_up(path: Path | None = None, settings=default_rules) -> FileResult | None:
-        fresh()
-        outcome = known_outcome(kept(Task(str(path or artifact), settings), folder))
+        outcome = known(kept(Task(str(path or artifact), settings), folder))
         return None if outcome is None else outcome.result
 
     return look_up
@@ -95,8 +107,7 @@ def check(default_rules, folder, artifact):
     """Lint as a run does that finds nothing: the result is kept."""
 
     def check(path: Path | None = None, settings=default_rules) -> FileResult:
-        fresh()
-        return attempt(kept(Task(str(path or artifact), settings), folder)).result
+        return linted(kept(Task(str(path or artifact), settings), folder))
 
     return check
 
@@ -133,61 +144,12 @@ def test_the_artifact_is_not_linted(check, look_up, artifact, monkeypatch):
     assert look_up() == result
 
 
-@pytest.fixture
-def times_that_stand_still(monkeypatch, artifact):
-    """A file system without change times, on which somebody sets back the time of modification."""
-    stamp = stamp_of(str(artifact))
-    monkeypatch.setattr("graphlint.run.cache.stamp_of", lambda path: stamp)
-
-
-MEMBERS = ["models/model.json", "data/sample_inputs/model.pt", "weights_config.json", "archive_version"]
-
-
-@pytest.mark.parametrize("member", MEMBERS)
-def test_other_content_of_the_same_size_and_times(check, artifact, look_up, times_that_stand_still, member):
-    result = check()
-    assert look_up() == result
-    with Container(artifact) as container:
-        [name] = [name for name in container.members if name.endswith(member)]
-        place = container.data_offset(container.members[name]) + container.members[name].size // 2
-    data = bytearray(artifact.read_bytes())
-    data[place] ^= 1  # and the checksum says nothing of it
-    artifact.write_bytes(data)
-    assert look_up() is None
-
-
-def test_a_clean_file_that_becomes_another_one(check, artifact, look_up, times_that_stand_still):
-    """Of the same size and times: never taken for clean."""
-    shutil.copyfile(NEWEST / "clean.pt2", artifact)
-    assert check().diagnostics == ()
-    assert look_up() is not None
-    size = artifact.stat().st_size
-    shutil.copyfile(NEWEST / "input_mutation.pt2", artifact)
-    with artifact.open("ab") as stream:
-        stream.truncate(size)
-    assert look_up() is None
-
-
-def test_what_was_read_is_put_together():
-    assert spans_of({(10, 5), (0, 3), (15, 5), (12, 2), (3, 1), (30, 0)}) == [(0, 4), (10, 20), (30, 30)]
-    assert spans_of(set()) == []
-
-
-def test_little_is_read_of_an_artifact_with_weights(check, artifact, folder):
-    write_artifact(artifact, nodes=10, writes=2, weights=1 << 24)
-    age(artifact)
-    check()
-    kept = msgspec.msgpack.decode(entries(folder)[0].read_bytes()[SEAL_SIZE:], type=Kept)
-    assert sum(end - start for start, end in kept.spans) < 1 << 18
-    assert kept.digest == digest_of(str(artifact), kept.spans)
-
-
 def test_a_fresh_stamp_is_not_trusted(check, artifact, look_up, folder, monkeypatch):
     """As with git's index: what is written within the clock's resolution after it was read has the same stamp."""
     written = artifact.stat().st_ctime_ns
     monkeypatch.setattr(time, "time_ns", lambda: written + 10**9)
     check()
-    assert entries(folder) == []
+    assert kept_in(folder) == {}
     data = bytearray(artifact.read_bytes())
     position = data.index(b"index_put_")
     status = artifact.stat()
@@ -221,7 +183,7 @@ def test_a_new_time_or_place_is_linted_again(check, artifact, look_up, folder):
     age(artifact, OLD_NS + 5 * 10**9)
     assert look_up() is None
     assert check() == look_up() == result
-    assert len(entries(folder)) == 1
+    assert len(kept_in(folder)) == 1
 
 
 def test_what_is_appended_is_noticed(check, artifact, look_up):
@@ -235,8 +197,7 @@ def test_a_checkout_can_move(check, artifact, tmp_path, folder, default_rules):
     check()
     moved = tmp_path.with_name(tmp_path.name + "-moved")
     tmp_path.rename(moved)
-    fresh()
-    found = known_outcome(kept(Task(str(moved / "model.pt2"), default_rules), str(moved / "cache")))
+    found = known(kept(Task(str(moved / "model.pt2"), default_rules), str(moved / "cache")))
     assert found is not None
     assert {one.path for one in found.result.diagnostics} == {str(moved / "model.pt2")}
     shutil.rmtree(moved)
@@ -312,25 +273,42 @@ def test_a_changed_rule_is_another_graphlint(check, look_up, monkeypatch):
 )
 def test_damaged_entries_are_made_anew(check, look_up, folder, damage):
     result = check()
-    [entry] = entries(folder)
-    good = entry.read_bytes()
-    entry.write_bytes(damage(good))
+    file = Path(folder, RESULTS)
+    file.write_bytes(damage(file.read_bytes()))
     assert look_up() is None
     assert check() == result
     assert look_up() == result
 
 
-def test_an_entry_of_another_shape_or_stamp(check, look_up, folder, artifact, default_rules):
+def test_an_entry_of_another_shape_or_stamp(check, look_up, folder, artifact):
     result = check()
-    [entry] = entries(folder)
-    good, stamp = entry.read_bytes()[SEAL_SIZE:], stamp_of(str(artifact))
-    kept = msgspec.msgpack.decode(good)
-    poisoned = msgspec.msgpack.encode([kept[0], bytes(len(kept[1])), kept[2]])
-    for body in (good, poisoned, *map(msgspec.msgpack.encode, ({"result": 1}, [1, 2], 7))):
-        entry.write_bytes(seal(default_rules, stamp, body) + body)
-        assert look_up() == (result if body == good else None)
-    entry.write_bytes(seal(default_rules, (*stamp[:-1], 1), good) + good)
-    assert look_up() is None
+    file = Path(folder, RESULTS)
+    [(place, good)] = kept_in(folder).items()
+    other = {field: msgspec.structs.replace(good, **{field: b""}) for field in ("held_for",)}
+    other["stamp"] = msgspec.structs.replace(good, stamp=(*good.stamp[:-1], 1))
+    other["result"] = msgspec.structs.replace(good, result=msgspec.Raw(msgspec.msgpack.encode({"diagnostics": 1})))
+    whole = [{place: one} for one in (good, *other.values(), [1, 2], 7)]
+    for content in (*whole, {b"elsewhere": good}, [good], 7):
+        body = msgspec.msgpack.encode(content)
+        file.write_bytes(blake2b(body, digest_size=DIGEST_SIZE).digest() + body)
+        assert look_up() == (result if content == {place: good} else None)
+
+
+def test_what_others_have_kept_meanwhile_stays(check, look_up, folder, artifact, tmp_path, default_rules):
+    """And what is kept of artifacts that are gone goes."""
+    other, gone = tmp_path / "other.pt2", tmp_path / "gone.pt2"
+    for path in (other, gone):
+        shutil.copyfile(artifact, path)
+    check(gone)
+    ours = Cache(folder)
+    assert check(other) == look_up(other)
+    gone.unlink()
+    stamp = stamp_of(str(artifact))
+    task = Task(str(artifact), default_rules)
+    ours.store(task.path, task.settings, stamp, attempt(task).result)
+    ours.save()
+    assert set(kept_in(folder)) == {b"model.pt2", b"other.pt2"}
+    assert look_up() == check()
 
 
 def test_what_could_not_be_read_is_not_kept(check, tmp_path, folder, default_rules):
@@ -339,7 +317,7 @@ def test_what_could_not_be_read_is_not_kept(check, tmp_path, folder, default_rul
     assert [one.code for one in check(broken).diagnostics] == ["GL001"]
     assert [one.code for one in check(tmp_path).diagnostics] == ["GL001"]
     assert check(tmp_path / "nowhere.pt2").unreadable
-    assert entries(folder) == []
+    assert kept_in(folder) == {}
 
 
 def test_a_file_that_changes_meanwhile_is_not_kept(artifact, folder, default_rules):
@@ -348,8 +326,8 @@ def test_a_file_that_changes_meanwhile_is_not_kept(artifact, folder, default_rul
         artifact.write_bytes((NEWEST / "clean.pt2").read_bytes())
         return result
 
-    attempt(kept(Task(str(artifact), default_rules), folder), process)
-    assert entries(folder) == []
+    linted(kept(Task(str(artifact), default_rules), folder), process)
+    assert kept_in(folder) == {}
 
 
 @POSIX
@@ -365,8 +343,7 @@ class TestFolder:
     def test_what_is_in_it(self, check, folder):
         check()
         content = {path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file()}
-        [entry] = entries(folder)
-        assert content == {".gitignore", TAG, entry.name}
+        assert content == {".gitignore", TAG, RESULTS}
         assert Path(folder, TAG).read_text().startswith("Signature: 8a477f597d28d172789f06886806bc55\n")
         assert Path(folder, ".gitignore").read_text().splitlines()[-1] == "*"
 
@@ -374,8 +351,7 @@ class TestFolder:
         Path(folder).mkdir()
         Path(folder, "thesis.txt").write_text("mine")
         check()
-        [entry] = entries(folder)
-        assert {path.name for path in Path(folder).iterdir()} == {entry.name, "thesis.txt"}
+        assert {path.name for path in Path(folder).iterdir()} == {RESULTS, "thesis.txt"}
 
     def test_nothing_is_made_for_nothing(self, look_up, folder):
         assert look_up() is None
@@ -385,10 +361,9 @@ class TestFolder:
     def test_a_folder_that_cannot_be_made_is_no_error(self, check, folder, artifact, default_rules, obstacle):
         where = Path(folder) / "below" if obstacle == "parent" else Path(folder)
         Path(folder).write_text("in the way")
-        fresh()
-        outcome = attempt(kept(Task(str(artifact), default_rules), str(where)))
-        assert [one.code for one in outcome.result.diagnostics] == ["GL103"]
-        assert (outcome.result.error, outcome.bug) == (None, "")
+        result = linted(kept(Task(str(artifact), default_rules), str(where)))
+        assert [one.code for one in result.diagnostics] == ["GL103"]
+        assert result.error is None
         assert Path(folder).read_text() == "in the way"
 
     @pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full or the like")
@@ -414,19 +389,21 @@ class TestFolder:
         check()
         other = msgspec.structs.replace(default_rules, token_sink="output")
         check(settings=other)
-        assert len(entries(folder)) == 1
+        assert len(kept_in(folder)) == 1
         assert look_up(settings=other) is not None
         assert look_up() is None
 
     def test_many_runs_at_once(self, folder, default_rules, artifact):
-        with Basis(str(artifact)) as basis:
-            expected = attempt(Task(str(artifact), default_rules)).result
+        expected = attempt(Task(str(artifact), default_rules)).result
+        stamp = stamp_of(str(artifact))
         found: list[FileResult | None] = []
 
         def work() -> None:
             for _ in range(30):
-                store(folder, str(artifact), default_rules, basis, expected)
-                found.append(lookup(folder, str(artifact), default_rules))
+                cache = Cache(folder)
+                cache.store(str(artifact), default_rules, stamp, expected)
+                cache.save()
+                found.append(Cache(folder).lookup(str(artifact), default_rules))
 
         threads = [threading.Thread(target=work) for _ in range(4)]
         for thread in threads:
@@ -434,7 +411,7 @@ class TestFolder:
         for thread in threads:
             thread.join()
         assert found == [expected] * 120
-        assert len(entries(folder)) == 1
+        assert len(kept_in(folder)) == 1
         assert not list(Path(folder).rglob("*.tmp"))
 
     @POSIX
@@ -442,7 +419,7 @@ class TestFolder:
     def test_entries_of_another_user(self, check, look_up, folder, monkeypatch):
         """Whoever can write into the folder could say that anything is clean."""
         result = check()
-        [entry] = entries(folder)
+        entry = Path(folder, RESULTS)
         os.chown(entry, 4321, 4321)
         assert look_up() is None
         monkeypatch.setattr(os, "geteuid", lambda: 4321)
@@ -454,7 +431,7 @@ class TestFolder:
     @pytest.mark.parametrize("kind", ["pipe", "link", "folder", "endless"])
     def test_what_is_no_file_of_its_own(self, check, look_up, folder, tmp_path, kind):
         result = check()
-        [entry] = entries(folder)
+        entry = Path(folder, RESULTS)
         entry.rename(tmp_path / "moved")
         if kind == "pipe":
             os.mkfifo(entry)
@@ -478,7 +455,7 @@ class TestFolder:
                     stream.write(bytes(1 << 12))
                     stream.flush()
             for _ in range(2):
-                ran = run(artifact.parent, "--cache-dir", str(disk / "cache"), str(artifact))
+                ran = command(artifact.parent, "--cache-dir", str(disk / "cache"), str(artifact))
                 assert (ran.returncode, ran.stderr) == (1, b"")
                 assert b"GL103" in ran.stdout
 
@@ -488,7 +465,7 @@ class TestFolder:
             shutil.copyfile(artifact, disk / "model.pt2")
             subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
             for _ in range(2):
-                ran = run(disk, "model.pt2")
+                ran = command(disk, "model.pt2")
                 assert (ran.returncode, ran.stderr) == (1, b"")
                 assert b"GL103" in ran.stdout
 
@@ -507,7 +484,7 @@ class TestFolder:
             assert len(said) == 1
             assert said.pop()[1] == b""
             assert {one.returncode for one in running} == {1}
-        assert len(entries(str(tmp_path))) == 12
+        assert len(kept_in(tmp_path / ".graphlint_cache")) == 12
 
 
 @contextlib.contextmanager
@@ -527,8 +504,7 @@ def small_disk(folder: Path):
 class TestClean:
     def test_all_of_it(self, check, folder):
         check()
-        [entry] = entries(folder)
-        size = entry.stat().st_size
+        size = Path(folder, RESULTS).stat().st_size
         assert clean(folder) == (1, size)
         assert not Path(folder).exists()
         assert clean(folder) is None
@@ -549,11 +525,13 @@ class TestClean:
         check()
         elsewhere = tmp_path / "elsewhere"
         elsewhere.mkdir()
-        (elsewhere / "a.entry").write_text("mine")
-        Path(folder, "2.entry").symlink_to(elsewhere)
-        Path(folder, "b.entry").symlink_to(elsewhere / "a.entry")
+        (elsewhere / "mine").write_text("mine")
+        Path(folder, f"{RESULTS}.1.tmp").symlink_to(elsewhere)
+        Path(folder, RESULTS).unlink()
+        Path(folder, RESULTS).symlink_to(elsewhere / "mine")
         clean(folder)
-        assert (elsewhere / "a.entry").read_text() == "mine"
+        assert (elsewhere / "mine").read_text() == "mine"
+        assert Path(folder, RESULTS).is_symlink()
 
 
 def test_every_artifact_of_the_corpus(folder, default_rules, all_rules):
@@ -561,11 +539,10 @@ def test_every_artifact_of_the_corpus(folder, default_rules, all_rules):
     for settings in (default_rules, all_rules):
         fresh()
         tasks = [kept(Task(str(path), settings), folder) for path in EVERY]
-        linted = [attempt(task) for task in tasks]
-        fresh()
-        found = [known_outcome(task) for task in tasks]
-        readable = [outcome for outcome in linted if not outcome.result.unreadable]
-        assert [one for one in found if one is not None] == readable
+        readable = [one.result for one in run(tasks, 1) if not one.result.unreadable]
+        cache = Cache(folder)
+        found = [known_outcome(task, cache) for task in tasks]
+        assert [one.result for one in found if one is not None] == readable
         assert len(readable) > 300
 
 
@@ -587,26 +564,24 @@ def test_a_fix_keeps_what_is_clean_and_nothing_else(folder, default_rules, artif
     tidy = tmp_path / "tidy.pt2"
     shutil.copyfile(NEWEST / "clean.pt2", tidy)
     for path in (artifact, tidy):
-        attempt(kept(Task(str(path), default_rules, "fix"), folder))
-    assert len(entries(folder)) == 1
-    fresh()
-    assert known_outcome(kept(Task(str(tidy), default_rules, "check"), folder)) is not None
-    assert known_outcome(kept(Task(str(artifact), default_rules, "check"), folder)) is None
+        linted(kept(Task(str(path), default_rules, "fix"), folder))
+    assert len(kept_in(folder)) == 1
+    assert known(kept(Task(str(tidy), default_rules, "check"), folder)) is not None
+    assert known(kept(Task(str(artifact), default_rules, "check"), folder)) is None
 
 
 def test_a_fix_does_not_take_over_findings(folder, default_rules, artifact):
-    attempt(kept(Task(str(artifact), default_rules), folder))
-    fresh()
-    assert known_outcome(kept(Task(str(artifact), default_rules), folder)) is not None
-    assert known_outcome(kept(Task(str(artifact), default_rules, "fix"), folder)) is None
-    assert known_outcome(kept(Task(str(artifact), default_rules, "diff"), folder)) is None
+    linted(kept(Task(str(artifact), default_rules), folder))
+    assert known(kept(Task(str(artifact), default_rules), folder)) is not None
+    assert known(kept(Task(str(artifact), default_rules, "fix"), folder)) is None
+    assert known(kept(Task(str(artifact), default_rules, "diff"), folder)) is None
 
 
 WITH_CACHE = {name: value for name, value in os.environ.items() if not name.startswith("GRAPHLINT_")}
 RUN = """
 import time
 import graphlint.run.pool
-graphlint.run.pool.SMALLEST_KEPT = graphlint.run.pool.WORTH_KEEPING = 0
+graphlint.run.pool.WORTH_KEEPING = 0
 now = time.time_ns
 time.time_ns = lambda: now() + 3600 * 10**9
 from graphlint.cli.main import main
@@ -614,7 +589,7 @@ main()
 """
 
 
-def run(cwd: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+def command(cwd: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         [sys.executable, "-c", RUN, *arguments],
         cwd=cwd,
@@ -627,8 +602,12 @@ def run(cwd: Path, *arguments: str, **environment: str) -> subprocess.CompletedP
 @pytest.mark.parametrize("output_format", ["full", "concise", "grouped", "json"])
 def test_the_output_is_the_same(tmp_path, output_format):
     arguments = ["--isolated", "-v", "--output-format", output_format, str(ARTIFACTS)]
-    plain, first, second = run(tmp_path, "--no-cache", *arguments), run(tmp_path, *arguments), run(tmp_path, *arguments)
-    assert len(entries(str(tmp_path))) > 300
+    plain, first, second = (
+        command(tmp_path, "--no-cache", *arguments),
+        command(tmp_path, *arguments),
+        command(tmp_path, *arguments),
+    )
+    assert len(kept_in(tmp_path / ".graphlint_cache")) > 300
     for one in (first, second):
         assert (one.stdout, one.stderr, one.returncode) == (plain.stdout, plain.stderr, plain.returncode)
     assert plain.returncode == 1
@@ -639,18 +618,18 @@ def test_where_it_is(tmp_path):
     (project / "models").mkdir(parents=True)
     shutil.copyfile(NEWEST / "clean.pt2", project / "models" / "m.pt2")
     (project / "graphlint.toml").write_text("")
-    run(project / "models")
-    assert len(entries(str(project / ".graphlint_cache"))) == 1
+    command(project / "models")
+    assert len(kept_in(project / ".graphlint_cache")) == 1
     (project / "graphlint.toml").write_text('cache-dir = "kept"\n')
-    run(project / "models")
-    assert len(entries(str(project / "kept"))) == 1
-    run(project / "models", GRAPHLINT_CACHE_DIR="by-variable")
-    assert len(entries(str(project / "models" / "by-variable"))) == 1
-    run(project / "models", "--cache-dir", str(tmp_path / "by-option"), GRAPHLINT_CACHE_DIR="unused")
-    assert len(entries(str(tmp_path / "by-option"))) == 1
+    command(project / "models")
+    assert len(kept_in(project / "kept")) == 1
+    command(project / "models", GRAPHLINT_CACHE_DIR="by-variable")
+    assert len(kept_in(project / "models" / "by-variable")) == 1
+    command(project / "models", "--cache-dir", str(tmp_path / "by-option"), GRAPHLINT_CACHE_DIR="unused")
+    assert len(kept_in(tmp_path / "by-option")) == 1
     assert not (project / "models" / "unused").exists()
     for arguments, environment in ((["--no-cache"], {}), ([], {"GRAPHLINT_NO_CACHE": "1"})):
-        run(tmp_path / "project", "--cache-dir", "never", *arguments, **environment)
+        command(tmp_path / "project", "--cache-dir", "never", *arguments, **environment)
     assert not (project / "never").exists()
 
 
@@ -661,21 +640,21 @@ def test_the_command_clean(tmp_path):
     (below / "graphlint.toml").write_text("")
     shutil.copyfile(NEWEST / "clean.pt2", below / "n.pt2")
     (tmp_path / "graphlint.toml").write_text('cache-dir = "kept"\n')
-    run(tmp_path)
-    assert run(tmp_path, "clean", "kept").stdout.startswith(b"Removed kept (1 result")
-    run(tmp_path)
-    result = run(tmp_path, "clean")
+    command(tmp_path)
+    assert command(tmp_path, "clean", "kept").stdout.startswith(b"Removed kept (1 result")
+    command(tmp_path)
+    result = command(tmp_path, "clean")
     assert result.stderr == b""
     kinds = [line.rpartition(",")[0] for line in result.stdout.decode().splitlines()]
     nested = Path("below", ".graphlint_cache")
     assert kinds == ["Removed kept (1 result", f"Removed {nested} (1 result"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["below", "graphlint.toml", "m.pt2"]
-    assert run(tmp_path, "clean").stdout == b"No cache found\n"
-    missing = run(tmp_path, "clean", "nowhere")
+    assert command(tmp_path, "clean").stdout == b"No cache found\n"
+    missing = command(tmp_path, "clean", "nowhere")
     assert (missing.stderr, missing.returncode) == (b"error: nowhere: no such folder\n", 2)
 
 
-def test_small_artifacts_are_not_kept(tmp_path):
+def test_a_few_small_artifacts_are_not_kept(tmp_path):
     shutil.copyfile(NEWEST / "clean.pt2", tmp_path / "m.pt2")
     code = (
         "import sys, atexit\n"
@@ -683,7 +662,32 @@ def test_small_artifacts_are_not_kept(tmp_path):
         "from graphlint.cli.main import main\n"
         "main()\n"
     )
-    command = [sys.executable, "-c", code, "-q"]
-    result = subprocess.run(command, cwd=tmp_path, env=WITH_CACHE, capture_output=True, text=True)
+    words = [sys.executable, "-c", code, "-q"]
+    result = subprocess.run(words, cwd=tmp_path, env=WITH_CACHE, capture_output=True, text=True)
     assert (result.stdout, result.stderr) == ("False False\n", "")
     assert [path.name for path in tmp_path.iterdir()] == ["m.pt2"]
+
+
+def test_many_small_artifacts_are_kept(tmp_path):
+    """A second run opens none of them."""
+    for number in range(30):
+        shutil.copyfile(NEWEST / ("key_value_cache.pt2" if number % 3 else "clean.pt2"), tmp_path / f"{number:02}.pt2")
+    code = (
+        "import sys, time\n"
+        "opened = set()\n"
+        "sys.addaudithook(lambda event, values: opened.add(values[0]) if event == 'open' else None)\n"
+        "now = time.time_ns\n"
+        "time.time_ns = lambda: now() + 3600 * 10**9\n"
+        "import atexit\n"
+        "count = lambda: sum(str(one).endswith('.pt2') for one in opened)\n"
+        "atexit.register(lambda: print(count(), file=sys.stderr))\n"
+        "from graphlint.cli.main import main\n"
+        "main()\n"
+    )
+    words = [sys.executable, "-c", code, "--jobs", "1", "--output-format", "concise"]
+    first, second = (
+        subprocess.run(words, cwd=tmp_path, env=WITH_CACHE, capture_output=True, text=True) for _ in range(2)
+    )
+    assert (first.stderr, second.stderr) == ("30\n", "0\n")
+    assert first.stdout == second.stdout
+    assert "in 20 artifacts" in first.stdout

@@ -129,10 +129,12 @@ def state(process: int) -> str:
 
 HOLDING = """
 import os, signal, sys
+STARTED = os.getpid()
 def hold(event, arguments):
     if event == os.environ["HOLD_AT"] and str(arguments[0]).endswith(("-large.pt2", ".tmp")):
         # The run itself looks into the artifacts, too.
-        if "graphlint.run.pool" in sys.modules and "graphlint.cli.main" not in sys.modules:
+        forked = os.getpid() != STARTED
+        if "graphlint.run.pool" in sys.modules and (forked or "graphlint.cli.main" not in sys.modules):
             if os.path.exists(os.environ["HOLD_WHILE"]):
                 os.kill(os.getpid(), signal.SIGSTOP)
 sys.addaudithook(hold)

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -27,6 +27,9 @@ from graphlint.artifact.errors import (
 from graphlint.artifact.limits import Limits
 from graphlint.artifact.patterns import pattern
 from graphlint.artifact.source import AnyPath, ByteSource, FileSource, is_url
+
+if TYPE_CHECKING:
+    from graphlint.artifact.payloads import Payload
 
 LFS_PREFIX = b"version https://git-lfs.github.com/spec/"
 _CONFLICT = pattern(rb"^<{7} ", re.MULTILINE)
@@ -75,6 +78,8 @@ class Artifact(AbstractContextManager["Artifact"]):
         self.path = path
         self.container = container
         self.limits = container.limits
+        self.configs: dict[str, dict[str, Payload]] = {}
+        """The lists of weights and constants that were read."""
         self.root, self.programs, self.note = _recognize(container)
         """The note says what an archive without programs is."""
         self.compiled = () if self.programs else _compiled(container, self.root)

@@ -112,14 +112,19 @@ def payloads(artifact: Artifact, entry: ProgramEntry) -> dict[str, Stored]:
 
 
 def read_config(artifact: Artifact, member: str) -> dict[str, Payload]:
-    """A list of weights or constants, by qualified name. Raises ArtifactError when it is none."""
+    """A list of weights or constants, by qualified name, read once. Raises ArtifactError when it is none."""
+    known = artifact.configs.get(member)
+    if known is not None:
+        return known
     content = artifact.container.read(member, artifact.limits.config_bytes, "config-bytes")
     try:
-        return msgspec.json.decode(content, type=_Config).config
+        found = msgspec.json.decode(content, type=_Config).config
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ArtifactError(f"not a list of payloads: {error}", member=member) from None
     except RecursionError:
         raise ArtifactError("not a list of payloads: nested too deeply", member=member) from None
+    artifact.configs[member] = found
+    return found
 
 
 def _listed(container: Container, folder: str, payload: Payload) -> Callable[[int], bool | None]:

@@ -19,6 +19,7 @@ id refers to is a storage. So nothing that is built has a part that could be cal
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import ClassVar, Final, TypeGuard
 
 from graphlint.artifact.container import Container, folded
@@ -612,7 +613,18 @@ class Followed:
 
 
 def follow(pickle: bytes, start: int = 0, allows: Allows = _none) -> Followed:
-    """Follows the pickle that begins at ``start``, up to its STOP."""
+    """Follows the pickle that begins at ``start``, up to its STOP. What is found of a short one is kept: the sample
+    inputs of many artifacts are alike.
+    """
+    return (_known if len(pickle) <= _SHORT else _follow)(pickle, start, allows)
+
+
+@lru_cache
+def _known(pickle: bytes, start: int, allows: Allows) -> Followed:
+    return _follow(pickle, start, allows)
+
+
+def _follow(pickle: bytes, start: int, allows: Allows) -> Followed:
     followed = Followed(pickle, start, allows)
     try:
         while not followed.stopped:
@@ -650,6 +662,8 @@ _OLD_FORMAT: Final = (0x1950A86A20F9469CFC6C, 1001, None, None, None)
 """What the pickles of torch.save's old format hold: a magic number, a version, and anything in the system's properties,
 the object, and the keys of its storages."""
 
+_SHORT: Final = 1 << 12
+"""Bytes of a pickle that is kept."""
 _MOST_NAMES: Final = 20
 """How many names are told of one pickle."""
 _LONGEST_NAME: Final = 200

@@ -3,7 +3,6 @@
 import os
 import stat
 import sys
-from contextvars import ContextVar
 from typing import BinaryIO
 
 from graphlint.artifact.errors import UnavailableError
@@ -71,10 +70,6 @@ class BlockSource(ByteSource):
         self._windows = []
 
 
-READS: ContextVar[set[tuple[int, int]] | None] = ContextVar("reads", default=None)
-"""Where it is a set, what is read of files is noted in it: offset and length, as they were asked for."""
-
-
 class FileSource(BlockSource):
     """A regular file, open for reading."""
 
@@ -96,11 +91,6 @@ class FileSource(BlockSource):
             what = "it is a folder" if stat.S_ISDIR(self.status.st_mode) else "not a regular file"
             raise UnavailableError(f"cannot be read: {what}")
         self.size = self.status.st_size
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        if (reads := READS.get()) is not None:
-            reads.add((offset, length))
-        return super().read_at(offset, length)
 
     def _fetch(self, offset: int, length: int) -> bytes:
         pieces: list[bytes] = []

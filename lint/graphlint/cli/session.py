@@ -1,6 +1,7 @@
 """A run over artifacts, as far as commands share it: from their options to settings, tasks, results, an exit status."""
 
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
@@ -107,7 +108,8 @@ def lint(
             console.clear = bar.clear
     results = []
     # Closed here and now, so that an interrupt finds no worker left.
-    with closing(run(tasks, jobs, reviewer, process=process)) as outcomes:
+    forks = "torch" not in sys.modules and bar is None
+    with closing(run(tasks, jobs, reviewer, process=process, forks=forks)) as outcomes:
         try:
             for index, outcome in enumerate(outcomes, 1):
                 _tell(outcome, console)

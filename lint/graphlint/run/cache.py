@@ -1,18 +1,16 @@
 """Results of earlier checks: an artifact that has not changed is not linted again.
 
-An artifact has one entry, a file whose name is a digest of the artifact's path (relative to the cache, so that both can
-move). It holds the result and its *basis*: which bytes of the artifact were read for it, and a digest of them. In front
-stands a seal: a digest of all that, of the artifact's stamp, of the settings and of graphlint itself. A result holds as
-long as the seal is that of today, and the bytes are what they were: times alone do not tell, for they can be set back,
-and some file systems have no change time. Only what no result depends on, the values of weights, may change unnoticed
-where size, times and inode stay the same.
+A cache is a folder with one file, which holds results by the artifacts' paths (relative to where the folder is, so that
+all can move). A result holds as long as the artifact's stamp (size, times, inode, device), the settings and graphlint
+itself are what they were, as in git's index: the kernel sets the change time of whatever is written, and nobody can set
+it back. An artifact that was written less than :data:`RACY_NS` before a check gets no entry.
 
-An artifact that was written less than :data:`RACY_NS` before a check gets no entry. A cache never fails a run: whatever
-goes wrong with an entry means that there is none. Entries of other users count for nothing, as they could say of any
-file that it is clean. Entries are replaced in one step, so that runs can share a cache.
+A cache never fails a run: whatever goes wrong with it means that there is none. That of another user counts for
+nothing, as it could say of any file that it is clean. The file is replaced in one step, so that runs can share a cache;
+of two that end at once, the results of one may be lost, and are found out again.
 """
 
-# Importing pathlib, tempfile and shutil would cost more than a lookup does.
+# Importing pathlib, tempfile and shutil would cost more than some hundred lookups do.
 
 import contextlib
 import functools
@@ -20,17 +18,16 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import msgspec
 
 from graphlint import __version__
 from graphlint.artifact.digests import blake2b
-from graphlint.artifact.source import READS
 from graphlint.report.results import FileResult
 from graphlint.rules.settings import Acceptance, Settings
 
-TAG, SUFFIX = "CACHEDIR.TAG", ".entry"
+TAG, RESULTS, TEMPORARY = "CACHEDIR.TAG", "graphlint-results", ".tmp"
 MARKS = {
     TAG: b"Signature: 8a477f597d28d172789f06886806bc55\n"  # of https://bford.info/cachedir/
     b"# Results of graphlint. It is safe to remove this folder; `graphlint clean` does.\n",
@@ -39,117 +36,109 @@ MARKS = {
 """What tells backups and version control to leave a cache alone."""
 RACY_NS = 2 * 10**9
 """The coarsest clock in use is that of FAT."""
-SEAL_SIZE = DIGEST_SIZE = 16
+DIGEST_SIZE = 16
 LARGEST = 1 << 28
-"""Bytes of an entry. Of thousands of findings one has a few millions."""
+"""Bytes of the file. The result of a common artifact has a few hundred."""
 
-
-def stamp_of(path: str) -> tuple[int, ...] | None:
-    """What tells that the file at ``path`` was not written to; None where it may be without another stamp."""
-    with contextlib.suppress(OSError, ValueError):
-        status = os.stat(path)
-        # On Windows the change time is the file's creation.
-        changed_ns = 0 if sys.platform == "win32" else status.st_ctime_ns
-        if max(status.st_mtime_ns, changed_ns) + RACY_NS <= time.time_ns():
-            return status.st_size, status.st_mtime_ns, changed_ns, status.st_ino, status.st_dev
-    return None
-
-
-class Basis(contextlib.AbstractContextManager["Basis"]):
-    """What a result is based on: what is read of an artifact while this is open, and its stamp before."""
-
-    def __init__(self, path: str) -> None:
-        self.stamp = stamp_of(path)
-        self.reads: set[tuple[int, int]] = set()
-
-    def __enter__(self) -> "Basis":  # noqa: PYI034 - it has no subclasses
-        self._token = READS.set(self.reads)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        READS.reset(self._token)
+Stamp = tuple[int, ...]
+"""What tells that a file was not written to: size, times of modification and of change in ns, inode, device."""
 
 
 class Kept(msgspec.Struct, array_like=True):
-    """An entry's content."""
+    """A result, and what it holds for."""
 
-    spans: list[tuple[int, int]]
-    """Start and end of what was read, in order and apart."""
-    digest: bytes
-    result: FileResult
-
-
-def spans_of(reads: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The parts of a file that were read, put together."""
-    found: list[tuple[int, int]] = []
-    for start, length in sorted(reads):
-        if found and start <= found[-1][1]:
-            found[-1] = found[-1][0], max(start + length, found[-1][1])
-        else:
-            found.append((start, start + length))
-    return found
+    stamp: Stamp
+    held_for: bytes
+    """The digest of the settings and of graphlint itself."""
+    result: msgspec.Raw
 
 
-def digest_of(path: str, spans: Iterable[tuple[int, int]]) -> bytes:
-    """The digest of these parts of a file. Raises OSError."""
-    digest = blake2b(digest_size=DIGEST_SIZE)
-    with open(path, "rb", buffering=0) as stream:
-        for start, end in spans:
-            stream.seek(start)
-            left = end - start
-            while left and (piece := stream.read(min(left, 1 << 20))):
-                digest.update(piece)
-                left -= len(piece)
-    return digest.digest()
+_kept = msgspec.msgpack.Decoder(dict[bytes, Kept])
+_result = msgspec.msgpack.Decoder(FileResult)
 
 
-def lookup(folder: str, path: str, settings: Settings) -> FileResult | None:
-    """The result of checking the artifact at ``path``, if it is known."""
-    with contextlib.suppress(OSError, ValueError, msgspec.MsgspecError, RecursionError):
-        data, stamp = _own_content(_entry(folder, path)), stamp_of(path)
-        if stamp is not None and data[:SEAL_SIZE] == seal(settings, stamp, data[SEAL_SIZE:]):
-            kept = msgspec.msgpack.decode(data[SEAL_SIZE:], type=Kept)
-            if digest_of(path, kept.spans) == kept.digest:
-                return _with_path(kept.result, path)
+class Cache:
+    """The results in one folder, read once, and written once by :meth:`save`."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._base = os.path.dirname(os.path.abspath(folder))
+        self._file = os.path.join(folder, RESULTS)
+        self._known = _read(self._file)
+        self._new: dict[bytes, Kept] = {}
+        self._digests: dict[int, tuple[Settings, bytes]] = {}
+        """Of settings, by their identity: artifacts share them."""
+
+    def lookup(self, path: str, settings: Settings) -> FileResult | None:
+        """The result of checking the artifact at ``path``, if it is known."""
+        with contextlib.suppress(OSError, ValueError, msgspec.MsgspecError, RecursionError):
+            kept = self._known.get(self._place(path))
+            if kept is not None and kept.held_for == self._held_for(settings) and kept.stamp == _stamp(os.stat(path)):
+                return _with_path(_result.decode(kept.result), path)
+        return None
+
+    def store(self, path: str, settings: Settings, stamp: Stamp, result: FileResult) -> None:
+        """Keep the result of a check of the artifact at ``path``, which had that stamp."""
+        with contextlib.suppress(ValueError):
+            plain = msgspec.Raw(msgspec.msgpack.encode(_with_path(result, "")))  # a path need be no text
+            self._new[self._place(path)] = Kept(stamp, self._held_for(settings), plain)
+
+    def save(self) -> None:
+        """Write what is new, beside what others have kept meanwhile of artifacts that are still there."""
+        if not self._new:
+            return
+        with contextlib.suppress(OSError, ValueError):  # a full disk, a read-only folder
+            kept = {**_read(self._file), **self._new}
+            base = os.fsencode(self._base)
+            body = msgspec.msgpack.encode(
+                {place: one for place, one in kept.items() if os.path.lexists(os.path.join(base, place))}
+            )
+            _make(self._folder)
+            temporary = f"{self._file}.{os.getpid()}-{os.urandom(4).hex()}{TEMPORARY}"
+            try:
+                with open(temporary, "xb") as stream:
+                    stream.write(_digest(body) + body)
+                os.replace(temporary, self._file)
+            finally:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
+
+    def _place(self, path: str) -> bytes:
+        """The key of an artifact. Raises ValueError across drives of Windows."""
+        absolute, base = os.path.abspath(path), os.path.join(self._base, "")
+        inside = absolute.startswith(base)
+        return os.fsencode(absolute[len(base) :] if inside else os.path.relpath(absolute, self._base))
+
+    def _held_for(self, settings: Settings) -> bytes:
+        known = self._digests.get(id(settings))
+        if known is None:
+            known = self._digests[id(settings)] = settings, held_for(settings)
+        return known[1]
+
+
+def stamp_of(path: str) -> Stamp | None:
+    """The stamp of the file at ``path``; None where it may be written to without getting another one."""
+    with contextlib.suppress(OSError, ValueError):
+        stamp = _stamp(os.stat(path))
+        if max(stamp[1:3]) + RACY_NS <= time.time_ns():
+            return stamp
     return None
 
 
-def store(folder: str, path: str, settings: Settings, basis: Basis, result: FileResult) -> None:
-    """Keep the result of a check of the artifact at ``path`` in ``folder``, and what it is based on."""
-    # What could not be read may be readable next time, for reasons that are not in the file.
-    stamp = basis.stamp
-    if result.unreadable or stamp is None or stamp_of(path) != stamp:
-        return
-    with contextlib.suppress(OSError, ValueError):  # a full disk, a read-only folder; names that are no text
-        spans = spans_of(basis.reads)
-        kept = Kept(spans, digest_of(path, spans), _with_path(result, ""))  # a path need be no text
-        if stamp_of(path) != stamp:
-            return
-        body = msgspec.msgpack.encode(kept)
-        entry = _entry(folder, path)
-        _make(folder)
-        temporary = f"{entry}.{os.getpid()}-{os.urandom(4).hex()}.tmp"
-        try:
-            with open(temporary, "xb") as stream:
-                stream.write(seal(settings, stamp, body) + body)
-            os.replace(temporary, entry)
-        finally:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+def _stamp(status: os.stat_result) -> Stamp:
+    # On Windows the change time is the file's creation.
+    changed_ns = 0 if sys.platform == "win32" else status.st_ctime_ns
+    return status.st_size, status.st_mtime_ns, changed_ns, status.st_ino, status.st_dev
 
 
-def seal(settings: Settings, stamp: tuple[int, ...], body: bytes) -> bytes:
-    """The digest of a result and of what it holds for."""
-    # What is accepted comes after a check.
-    plain = msgspec.structs.replace(settings, acceptance=Acceptance())
-    held_for = msgspec.json.encode((_code(), stamp, plain), order="deterministic")
-    return blake2b(held_for + body, digest_size=SEAL_SIZE).digest()
+def held_for(settings: Settings) -> bytes:
+    """The digest of the settings and of graphlint itself."""
+    plain = msgspec.structs.replace(settings, acceptance=Acceptance())  # what is accepted comes after a check
+    return _digest(msgspec.json.encode((_code(), plain), order="deterministic"))
 
 
-def _entry(folder: str, path: str) -> str:
-    """The entry's path. Raises ValueError across drives of Windows."""
-    place = os.fsencode(os.path.relpath(os.path.abspath(path), os.path.dirname(folder)))
-    return os.path.join(folder, blake2b(place, digest_size=20).hexdigest() + SUFFIX)
+def _digest(data: bytes | memoryview) -> bytes:
+    return blake2b(data, digest_size=DIGEST_SIZE).digest()
 
 
 def clean(folder: str) -> tuple[int, int] | None:
@@ -160,12 +149,13 @@ def clean(folder: str) -> tuple[int, int] | None:
     if not os.path.isdir(folder):
         return None
     files = list(_files(folder))
+    results = len(_read(os.path.join(folder, RESULTS)))
     for path, _ in files:
         os.unlink(path)
     with contextlib.suppress(OSError):
         os.rmdir(folder)
-    sizes = [status.st_size for path, status in files if path.endswith(SUFFIX)]
-    return (len(sizes), sum(sizes)) if files else None
+    size = sum(status.st_size for path, status in files if os.path.basename(path) == RESULTS)
+    return (results, size) if files else None
 
 
 @functools.cache
@@ -182,18 +172,23 @@ def _files(folder: str) -> Iterator[tuple[str, os.stat_result]]:
     """The files of a cache; nothing that is not its own, and no links."""
     with os.scandir(folder) as files:
         for file in files:
-            with contextlib.suppress(FileNotFoundError):
-                is_mark = file.name in MARKS and file.is_file() and _content(file.path) == MARKS[file.name]
-                if file.is_file(follow_symlinks=False) and (is_mark or SUFFIX in file.name):
+            with contextlib.suppress(OSError, ValueError):
+                is_left = file.name.startswith(f"{RESULTS}.") and file.name.endswith(TEMPORARY)
+                is_mark = file.name in MARKS and _content(file.path) == MARKS[file.name]
+                if file.is_file(follow_symlinks=False) and (is_mark or is_left or file.name == RESULTS):
                     yield file.path, file.stat(follow_symlinks=False)
 
 
+def _read(path: str) -> dict[bytes, Kept]:
+    """What the file of a cache holds; nothing where it is none that is to be trusted."""
+    with contextlib.suppress(OSError, ValueError, msgspec.MsgspecError, RecursionError):
+        data = memoryview(_content(path))
+        if _digest(data[DIGEST_SIZE:]) == data[:DIGEST_SIZE]:
+            return _kept.decode(data[DIGEST_SIZE:])
+    return {}
+
+
 def _content(path: str) -> bytes:
-    with open(path, "rb") as stream:
-        return stream.read()
-
-
-def _own_content(path: str) -> bytes:
     """The content of a regular file of this user's, or of the superuser's. Raises OSError, ValueError."""
     # Opening a named pipe would wait for a writer, and a link may lead to anything.
     flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0)
@@ -201,7 +196,7 @@ def _own_content(path: str) -> bytes:
         status = os.fstat(stream.fileno())
         others = sys.platform != "win32" and status.st_uid not in (0, os.geteuid())
         if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST or others:
-            raise ValueError("it is no entry that is to be trusted")
+            raise ValueError("it is no file that is to be trusted")
         return stream.read()
 
 

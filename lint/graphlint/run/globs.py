@@ -10,7 +10,7 @@ import fnmatch
 import functools
 import os.path
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from graphlint.rules.settings import Pattern
 
@@ -19,17 +19,36 @@ SEPARATOR = "/"
 
 def matches(pattern: Pattern, path: str) -> bool:
     """Whether the absolute ``path``, or a URL, matches."""
-    inverted = pattern.glob.startswith("!")
-    compiled, slashed = _compile(pattern.glob[inverted:], pattern.root), _slashed(path)
-    return bool(compiled.match(slashed) or compiled.match(slashed.rpartition(SEPARATOR)[2])) != inverted
+    return matches_any((pattern,), path)
+
+
+def matches_any(patterns: tuple[Pattern, ...], path: str) -> bool:
+    """Whether it matches one of the patterns, which are tried at once: every file of a folder asks."""
+    slashed = _slashed(path)
+    name = slashed.rpartition(SEPARATOR)[2]
+    return any(
+        bool(compiled.match(slashed) or compiled.match(name)) != inverted for compiled, inverted in _compiled(patterns)
+    )
 
 
 @functools.cache
-def _compile(pattern: str, root: str) -> re.Pattern[str]:
-    """The regular expression for an absolute path or a bare name that ``pattern`` matches."""
-    slashed = _slashed(pattern).rstrip(SEPARATOR)
+def _compiled(patterns: tuple[Pattern, ...]) -> Sequence[tuple[re.Pattern[str], bool]]:
+    """Regular expressions for absolute paths and bare names, each with whether what it does not match is meant."""
+    plain = [one for pattern in patterns if not pattern.glob.startswith("!") for one in _globs(pattern)]
+    inverted = [_globs(pattern, inverted=True) for pattern in patterns if pattern.glob.startswith("!")]
+    together = [(plain, False)] if plain else []
+    return [
+        (re.compile("|".join(map(fnmatch.translate, globs))), inverts)
+        for globs, inverts in [*together, *((globs, True) for globs in inverted)]
+    ]
+
+
+def _globs(pattern: Pattern, *, inverted: bool = False) -> list[str]:
+    """The patterns of :mod:`fnmatch` for an absolute path or a bare name that a pattern matches."""
+    glob, root = pattern.glob[inverted:], pattern.root
+    slashed = _slashed(glob).rstrip(SEPARATOR)
     found = list(_alternatives(slashed))
-    if not os.path.isabs(pattern):
+    if not os.path.isabs(glob):
         folder = _slashed(root)
         while slashed.startswith(("./", "../")):
             if slashed.startswith("../"):
@@ -37,7 +56,7 @@ def _compile(pattern: str, root: str) -> re.Pattern[str]:
             slashed = slashed.partition(SEPARATOR)[2]
         literal = re.sub(r"[*?[]", r"[\g<0>]", folder.rstrip(SEPARATOR))
         found += (f"{literal}{SEPARATOR}{one}" for one in _alternatives(slashed))
-    return re.compile("|".join(map(fnmatch.translate, found)))
+    return found
 
 
 def _slashed(path: str) -> str:

@@ -4,8 +4,8 @@ What is wrong with one artifact is its own outcome and never stops the others, b
 worker that was killed. A :class:`concurrent.futures.ProcessPoolExecutor` fails all calls under way when one of its
 processes is killed, and cannot tell which of them it was; doing them again is no way out where artifacts are rewritten.
 So there is a pool of graphlint's own, in which a thread for each process hands it one call at a time. The processes are
-started afresh (no fork of a process with threads, the same on every system), import graphlint once, and end when their
-standard input does, so none outlives this process.
+started afresh and import graphlint once; only the command line on Linux, which has no threads then, forks, so that they
+begin at once. They end when their standard input does, so none outlives this process.
 """
 
 # What starts processes and threads is imported where that is done.
@@ -17,6 +17,8 @@ import functools
 import os
 import signal
 import sys
+import time
+from _thread import allocate_lock
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import partial
@@ -32,24 +34,24 @@ from graphlint.run.discovery import discover
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
-    from subprocess import Popen
 
+    from graphlint.run.cache import Cache, Stamp
     from graphlint.run.resolution import Resolver
     from graphlint.run.review import Reviewer
 
 Process = Callable[..., FileResult]
 """What takes path, settings and action of a task, as the engine's ``process`` does."""
 
-SMALLEST_KEPT = 1 << 15
-"""Artifacts of fewer bytes are linted about as fast as a result is looked up: in a millisecond."""
-WORTH_KEEPING = 1 << 18
-"""So many bytes of artifacts take longer to lint (10 ms) than loading the cache takes."""
+WORTH_KEEPING = 1 << 17
+"""So many bytes of artifacts (:data:`EACH` of them for each) take longer to lint, 15 ms, than the cache to load."""
 AHEAD = 1024
 """How many artifacts are handed out at most beyond the one whose result is due."""
 WORTH_A_WORKER = 1 << 21
 """So many bytes of a program's JSON take about 0.15 s to lint: three times what it takes to start a worker."""
 LOOKED_INTO = 1 << 20
 """Files of this size and more are opened to see how much of them is program."""
+SMALL = 1 << 18
+"""Artifacts of fewer bytes never take so much memory that the system ends the process that lints them."""
 EACH = 1 << 13
 """What an artifact costs that has next to nothing in it, in bytes of a program's JSON."""
 FIXING = 4
@@ -83,6 +85,8 @@ class Outcome(msgspec.Struct, frozen=True):
     """The exception that a bug of graphlint raised."""
     trace: str = ""
     """Where it did."""
+    stamp: Stamp | None = None
+    """The stamp that the artifact had all the time, where the result is one to keep."""
 
 
 class WorkerDiedError(Exception):
@@ -98,7 +102,7 @@ def tasks_for(paths: Iterable[str], resolver: Resolver, action: Action) -> list[
 def attempt(task: Task, process: Process | None = None, reviewer: Reviewer | None = None) -> Outcome:
     """Process an artifact (by the engine, unless ``process`` is given). Raises no Exception."""
     try:
-        return Outcome(_processed(task, process, reviewer))
+        return _processed(task, process, reviewer)
     except OSError as error:
         return _failure(task, reason_of(error))
     except GraphlintError as error:
@@ -120,7 +124,7 @@ def _described(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
-def _processed(task: Task, process: Process | None, reviewer: Reviewer | None) -> FileResult:
+def _processed(task: Task, process: Process | None, reviewer: Reviewer | None) -> Outcome:
     from graphlint.run.engine import process as engine
 
     work = process or engine
@@ -128,14 +132,14 @@ def _processed(task: Task, process: Process | None, reviewer: Reviewer | None) -
         accept = (reviewer or _own_reviewer()).accept
         work = partial(work, review=partial(accept, task.path, task.settings.acceptance))
     if not task.cache:
-        return work(task.path, task.settings, task.action)
-    from graphlint.run.cache import Basis, store
+        return Outcome(work(task.path, task.settings, task.action))
+    from graphlint.run.cache import stamp_of
 
-    with Basis(task.path) as basis:
-        result = work(task.path, task.settings, task.action)
-    if task.action == "check" or is_clean(result):
-        store(task.cache, task.path, task.settings, basis, result)
-    return result
+    stamp = stamp_of(task.path)
+    result = work(task.path, task.settings, task.action)
+    # What could not be read may be readable next time, for reasons that are not in the file.
+    keeps = not result.unreadable and (task.action == "check" or is_clean(result))
+    return Outcome(result, stamp=stamp if keeps and stamp_of(task.path) == stamp else None)
 
 
 @functools.cache
@@ -152,15 +156,11 @@ def is_clean(result: FileResult) -> bool:
     return not (found or result.changed or result.diff or result.error)
 
 
-def known_outcome(task: Task) -> Outcome | None:
+def known_outcome(task: Task, cache: Cache | None) -> Outcome | None:
     """What is known of a task: that it cannot be done, or its result of an earlier run."""
     if task.error:
         return _failure(task, task.error)
-    if not task.cache:
-        return None
-    from graphlint.run.cache import lookup
-
-    result = lookup(task.cache, task.path, task.settings)
+    result = None if cache is None else cache.lookup(task.path, task.settings)
     return Outcome(result) if result is not None and (task.action == "check" or is_clean(result)) else None
 
 
@@ -169,8 +169,8 @@ def with_caches(tasks: Sequence[Task], folder_of: Callable[[str], str]) -> list[
     # Looking at the sizes first keeps a run over a few small artifacts from importing the cache. Pictures are not kept,
     # being large.
     sizes = {task.path: _size(task.path) for task in tasks if not task.settings.illustrate}
-    kept = {path for path, size in sizes.items() if size >= SMALLEST_KEPT}
-    if sum(sizes[path] for path in kept) < WORTH_KEEPING:
+    kept = {path: size for path, size in sizes.items() if size >= 0}
+    if sum(kept.values()) + len(kept) * EACH < WORTH_KEEPING:
         return list(tasks)
     return [msgspec.structs.replace(task, cache=folder_of(task.path)) if task.path in kept else task for task in tasks]
 
@@ -189,32 +189,48 @@ def run(
     *,
     process: Process | None = None,
     executor: Executor | None = None,
+    forks: bool = False,
 ) -> Generator[Outcome, None, None]:
     """The outcomes in the order of the tasks, after the ``reviewer`` has seen them.
 
     They are worked on by the ``executor``; without one by at most ``jobs`` worker processes, if there is enough for
-    them to do, and else here, by ``process``. Remote artifacts are waited for in threads of this process.
+    them to do, and else here, by ``process``. Remote artifacts are waited for in threads of this process. ``forks``
+    says that nothing is in this process that a fork could break.
     """
-    known = [known_outcome(task) for task in tasks]
+    caches = {folder: _cache(folder) for folder in {task.cache for task in tasks} - {""}}
+    known = [known_outcome(task, caches.get(task.cache)) for task in tasks]
     own = [task for task, outcome in zip(tasks, known, strict=True) if outcome is None and executor is None]
     remote = [task for task in own if is_url(task.path)]
-    workers = min(jobs, worth([task for task in own if not is_url(task.path)], jobs))
+    local = [task for task in own if not is_url(task.path)]
+    workers = min(jobs, worth(local, jobs))
+    # This process is one of those that work, but for artifacts that a process may die of.
+    helps = workers > 1 and process is None and all(_size(task.path) < SMALL for task in local)
     with contextlib.ExitStack() as pools:
-        processes: Any = pools.enter_context(WorkerPool(workers)) if workers > 1 else executor
+        for cache in caches.values():
+            pools.callback(cache.save)
+        processes: Any = pools.enter_context(WorkerPool(workers - helps, forks=forks)) if workers > 1 else executor
         threads: Executor | None = executor
         if jobs > 1 and len(remote) > 1:
             from graphlint.artifact.remote import Fetching
 
             threads = pools.enter_context(Fetching(min(jobs, len(remote))))
         here = partial(attempt, process=process, reviewer=reviewer)
-        outcomes = _in_order(tasks, known, lambda task: threads if is_url(task.path) else processes, here)
+        outcomes = _in_order(tasks, known, lambda task: threads if is_url(task.path) else processes, here, helps=helps)
         pools.enter_context(contextlib.closing(outcomes))
         for task, outcome in zip(tasks, outcomes, strict=True):
+            if outcome.stamp is not None:
+                caches[task.cache].store(task.path, task.settings, outcome.stamp, outcome.result)
             if reviewer is not None and outcome.done:
                 result = outcome.result if task.reviewing else reviewer.review(outcome.result, task.settings)
                 noted = reviewer.note(result, task.settings).without_fixes_except(task.settings.fixable)
                 outcome = msgspec.structs.replace(outcome, result=noted)  # noqa: PLW2901
             yield outcome
+
+
+def _cache(folder: str) -> Cache:
+    from graphlint.run.cache import Cache
+
+    return Cache(folder)
 
 
 def cores() -> int:
@@ -257,19 +273,32 @@ def _in_order(
     known: Iterable[Outcome | None],
     executor_for: Callable[[Task], Executor | None],
     here: Callable[[Task], Outcome],
+    *,
+    helps: bool,
 ) -> Generator[Outcome, None, None]:
-    """The outcomes in the order of the tasks; where there is no executor, ``here``, when its turn comes. What nobody
-    waits for any more, since the iterator was closed, is cancelled.
+    """The outcomes in the order of the tasks; where there is no executor, ``here``, when its turn comes, and where it
+    ``helps``, what else is waited for. What nobody waits for any more, since the iterator was closed, is cancelled.
     """
     ahead: deque[tuple[Task, Outcome | Future[Outcome] | None]] = deque()
+
+    def first() -> Outcome:
+        task, pending = ahead.popleft()
+        place = len(ahead)
+        while helps and pending is not None and not isinstance(pending, Outcome) and not pending.done() and place:
+            place -= 1  # from the end: from the front, the executor takes them
+            other, later = ahead[place]
+            if later is not None and not isinstance(later, Outcome) and later.cancel():
+                ahead[place] = other, here(other)
+        return _awaited(task, pending, here)
+
     try:
         for task, outcome in zip(tasks, known, strict=True):
             executor = executor_for(task) if outcome is None else None
             ahead.append((task, outcome if executor is None else _submitted(task, executor)))
             if len(ahead) > AHEAD:
-                yield _awaited(*ahead.popleft(), here)
+                yield first()
         while ahead:
-            yield _awaited(*ahead.popleft(), here)
+            yield first()
     finally:
         for _, pending in ahead:
             if pending is not None and not isinstance(pending, Outcome):
@@ -311,16 +340,19 @@ def _lost(task: Task, error: BaseException) -> Outcome:
 class WorkerPool(contextlib.AbstractContextManager["WorkerPool"]):
     """Calls functions in worker processes. Functions, arguments and results go there and back by pickle."""
 
-    def __init__(self, workers: int) -> None:
-        """Processes are started when there is something to do for them, at most ``workers``."""
+    def __init__(self, workers: int, *, forks: bool = False) -> None:
+        """Processes are started when there is something to do for them, at most ``workers``; or forked at once."""
+        forked = _forked(workers) if forks and sys.platform == "linux" else []
         import threading
         from concurrent.futures import ThreadPoolExecutor
 
+        self._idle: list[Any] = forked
+        """Processes that no thread has taken yet."""
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="graphlint-worker")
         self._local = threading.local()
         """Holds the process of each thread."""
         self._lock = threading.Lock()
-        self._processes: set[Popen[bytes]] = set()
+        self._processes: set[Any] = set(forked)
         self._stopped = False
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future[Any]:
@@ -362,8 +394,10 @@ class WorkerPool(contextlib.AbstractContextManager["WorkerPool"]):
             return value
         raise value
 
-    def _start(self) -> Popen[bytes]:
-        """Start a process. Raises OSError."""
+    def _start(self) -> Any:
+        """A process that waits for calls: a started one as :class:`subprocess.Popen`. Raises OSError."""
+        with contextlib.suppress(IndexError):
+            return self._idle.pop()
         from subprocess import PIPE, Popen
 
         code = f"import sys; sys.path[:] = {sys.path!r}; from graphlint.run.pool import serve; serve()"
@@ -382,21 +416,78 @@ class WorkerPool(contextlib.AbstractContextManager["WorkerPool"]):
         return process
 
 
-def _finish(process: Popen[bytes]) -> None:
-    """Wait for a worker to end by itself, since its input ends, but not for ever."""
-    from subprocess import TimeoutExpired
+class _Forked:
+    """A process that goes on from where this one is, with all that is imported; as :class:`subprocess.Popen`, as far as
+    a pool makes use of that.
+    """
 
+    def __init__(self, others: Iterable[_Forked]) -> None:
+        """``others`` were forked before: their pipes are none of this one's. Raises OSError."""
+        (calls, ours), (theirs, answers) = os.pipe(), os.pipe()
+        self.stdin: BinaryIO
+        self.stdout: BinaryIO
+        self.returncode: int | None = None
+        self._lock = allocate_lock()
+        """Two threads may ask whether it has ended; the kernel tells one."""
+        self.pid = os.fork()
+        if not self.pid:
+            try:
+                for stream in (one for other in others for one in (other.stdin, other.stdout)):
+                    os.close(stream.fileno())
+                os.close(ours)
+                os.close(theirs)
+                os.setsid()
+                os.dup2(calls, 0)
+                os.dup2(answers, 1)
+                serve()
+            finally:  # it must not go on as this one does
+                os._exit(1)
+        os.close(calls)
+        os.close(answers)
+        self.stdin, self.stdout = os.fdopen(ours, "wb"), os.fdopen(theirs, "rb")
+
+    def poll(self, options: int = os.WNOHANG if sys.platform != "win32" else 0) -> int | None:
+        with self._lock:
+            if self.returncode is None:
+                pid, status = os.waitpid(self.pid, options)
+                self.returncode = os.waitstatus_to_exitcode(status) if pid else None
+            return self.returncode
+
+    def wait(self) -> None:
+        self.poll(0)
+
+    def terminate(self) -> None:
+        os.kill(self.pid, signal.SIGTERM)
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+
+
+def _forked(workers: int) -> list[_Forked]:
+    """As many processes as there can be."""
+    import graphlint.run.engine  # noqa: F401  # so that each need not
+
+    found: list[_Forked] = []
     with contextlib.suppress(OSError):
-        process.stdin.close()  # type: ignore[union-attr]  # it is a pipe
-    try:
-        process.wait(GRACE)
-    except TimeoutExpired:
+        while len(found) < workers:
+            found.append(_Forked(found))
+    return found
+
+
+def _finish(process: Any) -> None:
+    """Wait for a worker to end by itself, since its input ends, but not for ever."""
+    with contextlib.suppress(OSError):
+        process.stdin.close()
+    deadline = time.monotonic() + GRACE
+    while process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.001)
+    if process.poll() is None:
         process.kill()
         process.wait()
-    process.stdout.close()  # type: ignore[union-attr]  # as above
+    process.stdout.close()
 
 
-def _obituary(process: Popen[bytes]) -> str:
+def _obituary(process: Any) -> str:
     _finish(process)
     how = f"ended with exit status {process.returncode}"
     if process.returncode < 0:
@@ -417,7 +508,7 @@ def serve() -> None:
 
     gc.set_threshold(2_000_000, 20, 20)  # as the command line has it
     # What anybody prints goes to stderr, so that the answers stay legible.
-    answers = os.fdopen(os.dup(1), "wb")
+    calls, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     with contextlib.suppress(OSError):  # there is no stderr: then it goes nowhere
         os.dup2(2, 1)
     with contextlib.suppress(_Interrupted, BrokenPipeError, EOFError):
@@ -425,7 +516,7 @@ def serve() -> None:
             signal.signal(signal.SIGTERM, _interrupt)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         while True:
-            function, arguments = _receive(sys.stdin.buffer)
+            function, arguments = _receive(calls)
             try:
                 answer = (True, function(*arguments))
             except Exception as error:  # noqa: BLE001 - it is the caller's

@@ -48,7 +48,7 @@ from graphlint.rules.settings import (
 )
 from graphlint.run import config
 from graphlint.run.config import ConfigFile, Configuration
-from graphlint.run.globs import matches
+from graphlint.run.globs import matches, matches_any
 
 if TYPE_CHECKING:
     from graphlint.rules.targets.model import Target
@@ -124,6 +124,8 @@ class Resolver:
             table = parse_toml(text.encode("utf-8", "surrogateescape"), INLINE)
             self._overrides.append(ConfigFile(INLINE, self._folder, config.check(table, INLINE, ""), said=True))
         self._overrides.append(ConfigFile(origin, self._folder, options, said=True))
+        self._folders: dict[str, str] = {}
+        """Absolute ones, by what they are called."""
         self._files: dict[str, ConfigFile | None] = {}
         self._resolved: dict[str, Resolved] = {}
 
@@ -143,12 +145,12 @@ class Resolver:
     def excludes(self, path: str) -> bool:
         """Whether a pattern matches the absolute ``path``, or a URL."""
         resolved = self.run if is_url(path) else self.for_folder(os.path.dirname(path))
-        return any(matches(pattern, path) for pattern in resolved.exclude)
+        return matches_any(resolved.exclude, path)
 
     def excludes_with_parents(self, path: str) -> bool:
         """Whether a pattern matches the absolute ``path`` or a folder between the configuration's and it."""
         resolved = self.for_folder(os.path.dirname(path))
-        while not any(matches(pattern, path) for pattern in resolved.exclude):
+        while not matches_any(resolved.exclude, path):
             parent = os.path.dirname(path)
             if parent in (path, resolved.root) or not parent.startswith(os.path.join(resolved.root, "")):
                 return False
@@ -157,8 +159,10 @@ class Resolver:
 
     def settings_for(self, path: str) -> Settings:
         """Raises ConfigError."""
-        absolute = path if is_url(path) else os.path.abspath(path)
         resolved = self.for_path(path)
+        if not (resolved.per_file_targets or resolved.settings.acceptance.ignores):
+            return resolved.settings
+        absolute = path if is_url(path) else os.path.abspath(path)
         own = (one for pattern, one in reversed(resolved.per_file_targets) if matches(pattern, absolute))
         settings = next(own, resolved.settings)
         ignored = [codes for pattern, codes in settings.acceptance.ignores if matches(pattern, absolute)]
@@ -169,7 +173,12 @@ class Resolver:
 
         Raises ConfigError.
         """
-        return self.run if is_url(path) else self.for_folder(os.path.dirname(os.path.abspath(path)))
+        if is_url(path):
+            return self.run
+        folder = os.path.dirname(path)  # of many artifacts
+        if folder not in self._folders:
+            self._folders[folder] = os.path.abspath(folder)
+        return self.for_folder(self._folders[folder])
 
     def for_folder(self, folder: str) -> Resolved:
         """What holds in the absolute ``folder``. Raises ConfigError."""

@@ -5,7 +5,7 @@ Ops that the table does not know, or of no version (custom ones), tell nothing, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from keyword import iskeyword, kwlist
 from typing import TYPE_CHECKING, Final
@@ -15,9 +15,8 @@ import msgspec
 from graphlint.ir.model import Graph, NamedArgument, Node, Program
 from graphlint.ops.conditions import ArgumentIs
 from graphlint.ops.info import HIGHER_ORDER, OpInfo
-from graphlint.ops.rows import Row
 from graphlint.ops.schema import OpSchema, SchemaArgument, parse_schema
-from graphlint.ops.table import OpTable, covered
+from graphlint.ops.table import OpTable, covered, op_table
 from graphlint.semantics.sites import Site, walk
 
 if TYPE_CHECKING:
@@ -53,15 +52,13 @@ class Misfit(msgspec.Struct, frozen=True, eq=False):
 
 def misfits(program: Program, ops: OpTable) -> Iterator[Misfit]:
     """The nodes that one of the versions which the table covers cannot take, in program order."""
-    histories: dict[str, _History] = {}
 
     def fits(op: OpInfo) -> bool:
         """Whether all versions take all of its nodes, which have no subgraphs."""
-        history = histories[op.name] = _History(ops.rows(op.name))
-        return history.fits and op.source == "table" and not op.name.startswith(HIGHER_ORDER)
+        return op.source == "table" and not op.name.startswith(HIGHER_ORDER) and _history(op.name).fits
 
     for site in walk(program, ops, fits):
-        history = histories.get(site.name)
+        history = _history(site.name) if site.op is not None else None
         if history is not None and not history.fits and (missing := history.missing(site.node)):
             yield Misfit(site, tuple(history.schemas), missing)
 
@@ -102,13 +99,13 @@ def spanned(versions: Sequence[str]) -> str:
 class _History:
     """An op in all versions."""
 
-    def __init__(self, rows: Iterable[Row]) -> None:
-        found = {version: row.schema for row in rows for version in row.versions(covered())}
+    def __init__(self, name: str) -> None:
+        found = {version: row.schema for row in op_table().rows(name) for version in row.versions(covered())}
         self.schemas = {version: found[version] for version in covered() if version in found}
         """By version, in their order; empty where the op has none. Versions that do not have the op are left out."""
         self._texts = dict.fromkeys(filter(None, found.values()))
 
-    @property
+    @cached_property
     def fits(self) -> bool:
         """Whether all versions take all of its nodes."""
         return len(self.schemas) in (0, len(covered())) and not self._may_refuse
@@ -155,6 +152,11 @@ class _History:
         if value is None:
             return operand.arg.as_none is not None
         return not isinstance(value, str) and ArgumentIs(operand.name, value).holds(node, None)
+
+
+@cache
+def _history(name: str) -> _History:
+    return _History(name)
 
 
 def _is_needed(argument: SchemaArgument) -> bool:
