@@ -6,16 +6,8 @@ from typing import NamedTuple
 
 import pytest
 
-from graphlint.artifact.errors import ConfigError
-from graphlint.rules.selection import (
-    Layer,
-    did_you_mean,
-    enabled_codes,
-    find_rule,
-    fixable_codes,
-    matching_codes,
-    split_selectors,
-)
+from graphlint.artifact.errors import ConfigError, did_you_mean
+from graphlint.rules.selection import Layer, enabled_codes, find_rule, fixable_codes, matching_codes, split_selectors
 
 
 class Rule(NamedTuple):

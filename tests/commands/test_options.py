@@ -108,7 +108,6 @@ def test_unsafe_fixes_are_marked_per_artifact(run, engine, finding):
         (["-q", "-v"], "--quiet and --verbose cannot be used together"),
         (["--fxi"], "no such option '--fxi'; did you mean '--fix'"),
         (["rule", "a", "b"], "got unexpected extra argument (b)"),
-        (["chekc"], "no file, folder or command 'chekc'; did you mean 'check'?"),
     ],
 )
 def test_errors_of_usage_look_alike(run, engine, arguments, message):

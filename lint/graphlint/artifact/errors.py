@@ -4,6 +4,13 @@ reported as GL001 or GL002, with exit status 1; anything else is an error with e
 The message says what is wrong and where; where there is something to do about it, it says that too.
 """
 
+from __future__ import annotations
+
+TYPE_CHECKING = False  # typing takes longer to load than what is here
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
 DAMAGED = "copy or download the file again; if the original is damaged, too, export and save the model again"
 """What to do about a file that has lost bytes, or has others than were written."""
 FOREIGN = (
@@ -42,16 +49,16 @@ class ArtifactError(GraphlintError):
     refused = False
     """Whether nothing more of the file is looked at, although it could be."""
 
-    def refusing(self, advice: str) -> "ArtifactError":
+    def refusing(self, advice: str) -> ArtifactError:
         """The same, where the file is refused, with what to do."""
         self.advice, self.refused = advice, True
         return self
 
-    def of_limits(self) -> "ArtifactError":
+    def of_limits(self) -> ArtifactError:
         """The same, where it is a limit that is in the way: the message says which."""
         return self.refusing("if you do not trust the file, do not load it in torch either")
 
-    def of_readers(self) -> "ArtifactError":
+    def of_readers(self) -> ArtifactError:
         """The same, where two readers see two files."""
         return self.refusing("do not load it: torch may read, and run, something else than other tools see")
 
@@ -91,6 +98,10 @@ class ConfigError(GraphlintError):
     """A configuration file, an option or a code that is not understood."""
 
 
+class OptionError(ConfigError):
+    """An option of the command line that is not understood."""
+
+
 class WriteError(GraphlintError):
     """The new artifact could not be put in the old one's place, which stays as it was."""
 
@@ -105,3 +116,27 @@ class DifferenceError(VerificationError):
 
 class FixValidationError(GraphlintError):
     """A fixed program failed graphlint's own validation, which is a bug of graphlint: nothing was written."""
+
+
+SIMILAR = 0.6
+"""The similarity, from 0 to 1, from which on a name is worth suggesting."""
+
+
+def did_you_mean(wanted: str, known: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` for the nearest of ``known``, or nothing."""
+    import difflib
+
+    candidates = {name: name.casefold() for name in sorted(set(known))}
+    folded = wanted.casefold()
+    near = (
+        [name for name, text in candidates.items() if text == folded]
+        # Swapped characters: GL130 means GL103.
+        or [name for name, text in candidates.items() if sorted(text) == sorted(folded)]
+        or [name for name, text in candidates.items() if folded and text.startswith(folded)]
+    )
+    if not near:
+        ratios = {name: difflib.SequenceMatcher(None, folded, text).ratio() for name, text in candidates.items()}
+        near = sorted((name for name in candidates if ratios[name] >= SIMILAR), key=lambda name: -ratios[name])
+    if not near:
+        return ""
+    return "; did you mean " + " or ".join(f"'{name}'" for name in near[:2]) + "?"

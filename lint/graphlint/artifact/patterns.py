@@ -3,13 +3,18 @@
 Those of all modules that a small check loads take some 4 of its 56 ms to compile; it uses few of them.
 """
 
-import re
-from typing import Any, AnyStr, cast
+from __future__ import annotations
+
+TYPE_CHECKING = False  # typing takes longer to load than what is here
+if TYPE_CHECKING:
+    import re
+    from typing import Any, AnyStr
 
 
 def pattern(text: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
     """What ``re.compile`` makes, made at its first use."""
-    return cast("re.Pattern[AnyStr]", _Pattern(text, flags))
+    made: re.Pattern[AnyStr] = _Pattern(text, flags)  # type: ignore[assignment]  # as good as one
+    return made
 
 
 class _Pattern:
@@ -18,6 +23,8 @@ class _Pattern:
 
     def __getattr__(self, name: str) -> Any:
         """A method, which stands in the way of this one from then on."""
+        import re
+
         found = getattr(re.compile(*self._given), name)
         setattr(self, name, found)
         return found

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from graphlint.artifact.errors import ConfigError
 from graphlint.cli import reports, session
 from graphlint.cli.commands import ARTIFACTS, Argument, Completing, More, command
-from graphlint.cli.console import Console, UsageError
+from graphlint.cli.console import Console
+from graphlint.cli.options import UsageError
 from graphlint.report.formats import summary
 from graphlint.report.formats.escaping import printable
 from graphlint.report.formats.registry import FORMATS, parse, settled

@@ -1,7 +1,6 @@
 """The command line as click parses it: help, completion, and what is said of arguments that do not fit."""
 
 import importlib
-import os
 import re
 import sys
 from collections.abc import Callable
@@ -13,23 +12,10 @@ from click.core import ParameterSource
 from click.shell_completion import CompletionItem
 
 from graphlint import __version__
-from graphlint.artifact.errors import ConfigError
-from graphlint.cli.commands import (
-    ARTIFACTS,
-    COMMANDS,
-    COMPLETIONS,
-    DEFAULT,
-    OWN_OPTIONS,
-    Argument,
-    Command,
-    Completing,
-    More,
-    Option,
-    module_of,
-    text,
-)
-from graphlint.cli.console import EXIT_FAILURE, EXIT_INTERRUPTED, Console, UsageError
-from graphlint.rules.selection import did_you_mean
+from graphlint.artifact.errors import ConfigError, did_you_mean
+from graphlint.cli.commands import ARTIFACTS, COMPLETIONS, Argument, Command, Completing, More, module_of
+from graphlint.cli.console import EXIT_FAILURE, EXIT_INTERRUPTED, Console
+from graphlint.cli.options import COMMANDS, DEFAULT, OWN_OPTIONS, Option, UsageError, text
 
 CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
 _Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
@@ -192,13 +178,15 @@ class DefaultGroup(click.Group):
         except click.ClickException as error:
             context = getattr(error, "ctx", None)
             command = context.command_path if context is not None else "graphlint"
-            text = error.format_message().rstrip(".")
+            text = error.format_message()
             if isinstance(error, click.NoSuchOption) and context is not None:
                 known = [
                     name for one in context.command.get_params(context) for name in (*one.opts, *one.secondary_opts)
                 ]
                 text = f"No such option '{error.option_name}'" + did_you_mean(error.option_name, known)
-            Console().error(f"{text[:1].lower()}{text[1:]} (see `{command} --help`)")
+            misused = UsageError(text)
+            misused.command = command
+            Console().error(misused.told)
             status = EXIT_FAILURE
         except click.Abort:
             status = EXIT_INTERRUPTED
@@ -218,23 +206,8 @@ class DefaultGroup(click.Group):
         if ctx.resilient_parsing and not args:
             return super().parse_args(ctx, args)  # a shell asks what the first word could be
         if not args or (args[0] not in COMMANDS and args[0] not in OWN_OPTIONS):
-            self._reject_misspelt_command(ctx, args[:1])
             args = [DEFAULT, *args]
         return super().parse_args(ctx, args)
-
-    def _reject_misspelt_command(self, ctx: click.Context, words: list[str]) -> None:
-        """A first word that is no file and nearly a command was meant as one."""
-        for word in words:
-            if not ctx.resilient_parsing and word.isalpha() and not os.path.exists(word):
-                import difflib
-
-                from graphlint.cli.check import check
-
-                # `graphlint fix model.pt2`, as other tools have it
-                options = {one.names[0].removeprefix("--") for one in check.options if "flag" in one.kind}
-                near = [f"--{word}"] if word in options else difflib.get_close_matches(word, COMMANDS, n=1, cutoff=0.7)
-                for meant in near:
-                    raise click.UsageError(f"no file, folder or command '{word}'; did you mean '{meant}'?", ctx)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """The commands, and what the default one takes."""

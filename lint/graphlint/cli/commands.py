@@ -2,49 +2,18 @@
 is parsed here: :mod:`graphlint.cli.quick` and :mod:`graphlint.cli.clicked` do that.
 """
 
-import os
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
 from typing import Any, Final
 
 import msgspec
 
-from graphlint.cli.console import Console, UsageError
-
-COMMANDS: Final = (
-    *(
-        "init",
-        "check",
-        "restore",
-        "baseline",
-        "clean",
-        "rule",
-        "rules",
-        "target",
-        "targets",
-        "show",
-        "diff",
-        "git",
-        "verify",
-    ),
-    "completion",
-)
-"""Each has a module of its name, which is loaded only when it runs."""
-DEFAULT: Final = "check"
-OWN_OPTIONS: Final = ("--version", "-V", "--help", "-h")
-HEADING: Final = "Options"
-"""Where there is no other."""
+from graphlint.cli.console import Console
+from graphlint.cli.options import Option, UsageError, options_of
 
 
 def module_of(command: str) -> str:
     """The module that a command is in."""
     return f"graphlint.cli.{'rules' if command in ('rule', 'target', 'targets') else command}"
-
-
-def text(name: str) -> str:
-    """A file of the folder ``help``."""
-    with open(os.path.join(os.path.dirname(__file__), "help", name), encoding="utf-8") as file:
-        return file.read()
 
 
 class Completing(msgspec.Struct, frozen=True):
@@ -71,27 +40,6 @@ class Argument(msgspec.Struct, frozen=True):
     complete: Completing | None = None
 
 
-class Option(msgspec.Struct, frozen=True):
-    """A row of ``help/options.tsv``, whose header tells what its kind can be."""
-
-    heading: str
-    names: tuple[str, ...]
-    """All ways to write it, but for the ``--no-name`` of a switch."""
-    parameter: str
-    kind: Mapping[str, str]
-    """What its kind says, and what that is where it says more."""
-    help: str
-
-    @property
-    def default(self) -> Any:
-        """What it is where it is not given."""
-        if "several" in self.kind:
-            return ()
-        if "switch" in self.kind:
-            return True if "default" in self.kind else None
-        return False if "flag" in self.kind else self.kind.get("default")
-
-
 class More(msgspec.Struct, frozen=True):
     """What the table does not say of an option."""
 
@@ -112,7 +60,7 @@ class Command(msgspec.Struct, frozen=True):
     @property
     def options(self) -> list[Option]:
         """In the order of the table."""
-        return [option for commands, option in _table() if self.function.__name__ in commands]
+        return options_of(self.function.__name__)
 
     def run(self, parameters: Mapping[str, Any]) -> int:
         """The exit status. What goes wrong is a message, never a traceback. Raises UsageError."""
@@ -126,18 +74,6 @@ class Command(msgspec.Struct, frozen=True):
 def command(*arguments: Argument, more: Mapping[str, More] = {}) -> Callable[[Callable[..., int]], Command]:
     """A command with these arguments, and with the options that the table has for the name of the function."""
     return lambda function: Command(function, arguments, more)
-
-
-@cache
-def _table() -> list[tuple[list[str], Option]]:
-    lines = (line.split("\t") for line in text("options.tsv").splitlines() if not line.startswith("#"))
-    return [(commands.split(","), _option(*row)) for commands, *row in lines]
-
-
-def _option(heading: str, words: str, kind: str, said: str) -> Option:
-    names = tuple(word for word in words.split() if word.startswith("-"))
-    parameter = words.rsplit(maxsplit=1)[-1].lstrip("-").replace("-", "_")
-    return Option(heading or HEADING, names, parameter, dict(one.partition("=")[::2] for one in kind.split(" ")), said)
 
 
 def _codes() -> Iterable[tuple[str, str]]:

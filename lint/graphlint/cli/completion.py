@@ -1,7 +1,8 @@
 """``graphlint completion``: the script that makes a shell complete graphlint's commands, options and arguments."""
 
 from graphlint.cli.commands import Argument, command
-from graphlint.cli.console import Console, UsageError
+from graphlint.cli.console import Console
+from graphlint.cli.options import UsageError
 
 
 @command(

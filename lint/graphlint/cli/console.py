@@ -1,17 +1,21 @@
 """The only place that writes to the terminal: report on stdout, everything else on stderr."""
 
+from __future__ import annotations
+
 import contextlib
 import os
-import signal
 import sys
-from collections.abc import Callable
-from typing import Literal, TextIO
 
-from graphlint.artifact.errors import GraphlintError, WriteError
+from graphlint.artifact.errors import GraphlintError, OptionError, WriteError
+from graphlint.cli.options import UsageError
 from graphlint.report.formats.escaping import printable, styled
-from graphlint.rules.settings import OptionError
 
-When = Literal["auto", "always", "never"]
+TYPE_CHECKING = False  # typing takes longer to load than what is here
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Literal, TextIO
+
+    When = Literal["auto", "always", "never"]
 
 FIRST_VTE_WITH_LINKS = 5000
 LINKING_PROGRAMS = frozenset({"Hyper", "iTerm.app", "terminology", "WezTerm", "vscode", "ghostty", "zed", "Tabby"})
@@ -22,10 +26,6 @@ UNWRITTEN = "cannot write the report"
 EXIT_FAILURE = 2
 EXIT_INTERRUPTED = 130
 """128 + SIGINT, as shells have it."""
-
-
-class UsageError(Exception):
-    """Options or arguments that do not go together; click says it."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -190,6 +190,8 @@ def raise_on_termination() -> None:
 
     Without that they would end the process on the spot, and a half-written temporary file would stay.
     """
+    import signal
+
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:
@@ -197,6 +199,8 @@ def raise_on_termination() -> None:
 
 
 def _terminate(number: int, frame: object) -> None:
+    import signal
+
     # A second signal of the kind, as impatient process managers send it, must not stop the tidying up.
     signal.signal(number, signal.SIG_IGN)
     raise Terminated(number)

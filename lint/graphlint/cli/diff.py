@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 from graphlint.artifact.artifact import Artifact, ProgramEntry, opened
-from graphlint.artifact.errors import ArtifactError, ConfigError
+from graphlint.artifact.errors import ArtifactError, ConfigError, did_you_mean
 from graphlint.cli.commands import Argument, command
 from graphlint.cli.console import Console
 from graphlint.ir.decode import decode_program
@@ -14,7 +14,6 @@ from graphlint.report.comparison import changes
 from graphlint.report.comparison.changes import ArtifactDiff
 from graphlint.report.comparison.programs import compare_programs
 from graphlint.report.results import ReportOptions
-from graphlint.rules.selection import did_you_mean
 from graphlint.run.config import Configuration
 from graphlint.run.resolution import Resolver
 

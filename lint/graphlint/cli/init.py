@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from graphlint.artifact.errors import ConfigError, WriteError
 from graphlint.cli.commands import command
-from graphlint.cli.console import Console, UsageError
+from graphlint.cli.console import Console
+from graphlint.cli.options import UsageError
 from graphlint.rules.selection import split_selectors
 from graphlint.rules.settings import COMMAND_LINE, wrong
 from graphlint.rules.targets.model import all_targets, profile_of

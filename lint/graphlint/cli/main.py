@@ -26,14 +26,24 @@ def main() -> None:
         if sys.argv[1:] in (["--version"], ["-V"]):
             print(f"graphlint {__version__}", flush=True)
             sys.exit(0)
-        from graphlint.cli.imports import import_msgspec
+        from graphlint.cli.options import UsageError, read
 
-        import_msgspec()
-        from graphlint.cli.quick import status_of
+        try:
+            given = read(sys.argv[1:])
+            from graphlint.cli.imports import import_msgspec
 
-        status = status_of(sys.argv[1:])
-        if status is not None:
-            _end(SystemExit(status))
+            import_msgspec()
+            if given is not None:
+                from graphlint.cli.quick import status_of
+
+                status = status_of(*given)
+                if status is not None:
+                    _end(SystemExit(status))
+        except UsageError as error:
+            from graphlint.cli.console import EXIT_FAILURE, Console
+
+            Console().error(error.told)
+            _end(SystemExit(EXIT_FAILURE))
         from graphlint.cli.clicked import app
 
         app(prog_name="graphlint")

@@ -6,7 +6,8 @@ from typing import Any
 
 from graphlint.cli import session
 from graphlint.cli.commands import Argument, command
-from graphlint.cli.console import Console, UsageError
+from graphlint.cli.console import Console
+from graphlint.cli.options import UsageError
 from graphlint.report.formats import summary
 from graphlint.report.results import Action, ReportOptions
 from graphlint.run import engine

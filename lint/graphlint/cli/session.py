@@ -9,7 +9,8 @@ from typing import Any
 
 from graphlint.artifact.errors import ConfigError
 from graphlint.artifact.source import is_url
-from graphlint.cli.console import EXIT_FAILURE, Console, UsageError, raise_on_termination
+from graphlint.cli.console import EXIT_FAILURE, Console, raise_on_termination
+from graphlint.cli.options import UsageError
 from graphlint.report.formats.phrasing import accepted_by, count, relative
 from graphlint.report.results import Action, FileResult
 from graphlint.rules.settings import COMMAND_LINE, INLINE, wrong

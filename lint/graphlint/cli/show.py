@@ -10,15 +10,15 @@ from typing import Any, Final
 import msgspec
 
 from graphlint.artifact.artifact import Artifact, ProgramEntry, opened
-from graphlint.artifact.errors import ArtifactError, ConfigError
+from graphlint.artifact.errors import ArtifactError, ConfigError, did_you_mean
 from graphlint.cli import session
 from graphlint.cli.commands import Argument, command
-from graphlint.cli.console import Console, UsageError, write_report
+from graphlint.cli.console import Console, write_report
+from graphlint.cli.options import UsageError
 from graphlint.report.formats.phrasing import count
 from graphlint.report.graphs.flow import Flow, ShownProgram
 from graphlint.report.results import ReportOptions
 from graphlint.rules.linting import lint_view
-from graphlint.rules.selection import did_you_mean
 from graphlint.rules.view import ProgramView
 from graphlint.run.engine import read_document
 from graphlint.run.review import Reviewer

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from graphlint.artifact.errors import ConfigError
+from graphlint.artifact.errors import ConfigError, did_you_mean
 from graphlint.rules.base import Rule
 from graphlint.rules.diagnostics import Severity
 from graphlint.rules.files import UNREADABLE
@@ -20,8 +20,6 @@ from graphlint.rules.settings import Loss, wrong
 
 NAMESPACE = "GL"
 CODE_LENGTH = len("GL103")
-SIMILAR = 0.6
-"""The similarity, from 0 to 1, from which on a name is worth suggesting."""
 
 
 class Layer(msgspec.Struct, frozen=True):
@@ -94,26 +92,6 @@ def find_rule(wanted: str) -> Rule:
             return rule
     hint = did_you_mean(wanted, codes_and_names()) or "; `graphlint rules` lists them"
     raise ConfigError(f"no rule is called '{wanted}'{hint}")
-
-
-def did_you_mean(wanted: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` for the nearest of ``known``, or nothing."""
-    import difflib
-
-    candidates = {name: name.casefold() for name in sorted(set(known))}
-    folded = wanted.casefold()
-    near = (
-        [name for name, text in candidates.items() if text == folded]
-        # Swapped characters: GL130 means GL103.
-        or [name for name, text in candidates.items() if sorted(text) == sorted(folded)]
-        or [name for name, text in candidates.items() if folded and text.startswith(folded)]
-    )
-    if not near:
-        ratios = {name: difflib.SequenceMatcher(None, folded, text).ratio() for name, text in candidates.items()}
-        near = sorted((name for name in candidates if ratios[name] >= SIMILAR), key=lambda name: -ratios[name])
-    if not near:
-        return ""
-    return "; did you mean " + " or ".join(f"'{name}'" for name in near[:2]) + "?"
 
 
 def _decided(on: Mapping[str, Sequence[str]], off: Mapping[str, Sequence[str]], origin: str) -> dict[str, bool]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from graphlint.artifact.annotations import without_annotations
-from graphlint.artifact.errors import ConfigError
+from graphlint.artifact.errors import ConfigError, OptionError
 from graphlint.artifact.limits import Limits
 from graphlint.artifact.patterns import pattern
 from graphlint.ops.declared import DeclaredOp
@@ -301,10 +301,6 @@ class Settings(msgspec.Struct, frozen=True):
     allow_globals: tuple[str, ...] = ()
     """What may be looked up when an artifact is loaded, beside what graphlint knows to be harmless."""
     acceptance: Acceptance = Acceptance()
-
-
-class OptionError(ConfigError):
-    """An option of the command line that is not understood."""
 
 
 COMMAND_LINE: Final = "the command line"

@@ -10,12 +10,12 @@ from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 import msgspec
 
-from graphlint.artifact.errors import ConfigError
+from graphlint.artifact.errors import ConfigError, did_you_mean
 from graphlint.artifact.limits import Limits
 from graphlint.ops.declared import DeclaredOp
 from graphlint.report.formats.registry import check_stdout, parse
 from graphlint.rules.diagnostics import Severity
-from graphlint.rules.selection import did_you_mean, split_selectors
+from graphlint.rules.selection import split_selectors
 from graphlint.rules.settings import Checks, Loss, OwnTarget, State, TokenSink, parse_toml, wrong
 
 FILE_NAMES: Final = (".graphlint.toml", "graphlint.toml", "pyproject.toml")

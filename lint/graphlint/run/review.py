@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from graphlint.artifact.errors import did_you_mean
 from graphlint.artifact.source import is_url
 from graphlint.report.results import FileResult
 from graphlint.rules.base import Rule, no_fix
@@ -25,7 +26,7 @@ from graphlint.rules.diagnostics import Diagnostic, Location, Suppression
 from graphlint.rules.files import UNREADABLE
 from graphlint.rules.ignore_comments import BroadIgnore, InvalidIgnore, UnusedIgnore
 from graphlint.rules.registry import RULES
-from graphlint.rules.selection import codes_and_names, did_you_mean
+from graphlint.rules.selection import codes_and_names
 from graphlint.rules.settings import Acceptance, Settings
 from graphlint.run.globs import matches
 

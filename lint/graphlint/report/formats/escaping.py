@@ -5,12 +5,14 @@ apart, terminal control sequences, bytes that are no text. All of that is shown 
 ``\xe9``, a line break as ``\n``, other characters that do not print as ``\x1b`` or ``\u202e``.
 """
 
-import re
-from typing import Any, Final
-
-import msgspec
+from __future__ import annotations
 
 from graphlint.artifact.patterns import pattern
+
+TYPE_CHECKING = False  # typing takes longer to load than what is here
+if TYPE_CHECKING:
+    import re
+    from typing import Any, Final
 
 _NOT_ASCII: Final = pattern("[^\x00-\x7f]")
 
@@ -41,6 +43,8 @@ def encode(value: Any, *, indent: int | None = 2) -> str:
     """
     import json
 
+    import msgspec
+
     separators = (",", ":" if indent is None else ": ")
     text = json.dumps(value, ensure_ascii=False, indent=indent, separators=separators, default=msgspec.structs.asdict)
     return _NOT_ASCII.sub(_json_escaped, text) + "\n"
@@ -49,6 +53,8 @@ def encode(value: Any, *, indent: int | None = 2) -> str:
 def _json_escaped(match: re.Match[str]) -> str:
     if "\ud800" <= match[0] <= "\udfff":
         return f"\\{_escaped(match[0])}"
+    import re
+
     # An escape is the four digits of a unit of UTF-16.
     return re.sub("(....)", r"\\u\1", match[0].encode("utf-16-be").hex())
 

@@ -12,9 +12,8 @@ from typing import Final
 
 import msgspec
 
-from graphlint.artifact.errors import ConfigError
+from graphlint.artifact.errors import ConfigError, did_you_mean
 from graphlint.report.results import FileResult, ReportOptions
-from graphlint.rules.selection import did_you_mean
 
 Render = Callable[[Sequence[FileResult], ReportOptions], str]
 

@@ -7,13 +7,12 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from graphlint.artifact.errors import ConfigError
+from graphlint.artifact.errors import ConfigError, did_you_mean
 from graphlint.ops.table import op_of
 from graphlint.rules.base import Rule
 from graphlint.rules.checks import TOKEN_RULES
 from graphlint.rules.diagnostics import Severity
 from graphlint.rules.registry import RULES
-from graphlint.rules.selection import did_you_mean
 from graphlint.rules.settings import (
     Checks,
     DtypesOf,

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from graphlint.artifact.errors import ConfigError
+from graphlint.artifact.errors import ConfigError, did_you_mean
 from graphlint.ir.enums import DTYPES, SHORT_DTYPES
 from graphlint.ops.table import op_table, packet_of
 from graphlint.rules.base import Rule
@@ -14,7 +14,7 @@ from graphlint.rules.checks import PLAIN, BareAsyncAssert
 from graphlint.rules.diagnostics import Severity
 from graphlint.rules.fixers import REMOVE
 from graphlint.rules.registry import RULES
-from graphlint.rules.selection import codes_and_names, did_you_mean, severities
+from graphlint.rules.selection import codes_and_names, severities
 from graphlint.rules.settings import FixAction, OpRow, OwnRule, OwnTarget, covers
 from graphlint.rules.targets.model import RuleRow, Target, all_targets, extending, load_target, row_of
 
