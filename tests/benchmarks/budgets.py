@@ -9,7 +9,7 @@ SMALL = 1.25
 START = 5.0
 """The same to a Python that does nothing."""
 VERSION = 2.5
-"""``--version`` to a Python that does nothing."""
+"""``--version`` to a Python that does nothing, and an option that does not exist."""
 LARGE = 2.5
 """The same on 50,000 nodes."""
 LARGE_FIX = 4.0
@@ -58,6 +58,7 @@ def missed(results: dict[str, Any]) -> list[str]:
     small = ours("check", 10, 0, "cpu") / theirs("floor", "check", 10, 0, "cpu")
     start = ours("check", 10, 0, "cpu") / theirs("python", "check", 10, 0, "cpu")
     version = ours("--version", 10, 0, "cpu") / theirs("python", "--version", 10, 0, "cpu")
+    misused = ours("--nothing", 10, 0, "cpu") / theirs("python", "--nothing", 10, 0, "cpu")
     large = ours("check", 50_000, 0, "cpu") / theirs("floor", "check", 50_000, 0, "cpu")
     large_fix = ours("--fix", 50_000, 0, "cpu") / theirs("floor", "--fix", 50_000, 0, "cpu")
     large_peak = ours("--fix", 50_000, 0, "peak")
@@ -68,6 +69,7 @@ def missed(results: dict[str, Any]) -> list[str]:
         (small <= SMALL, f"check of 10 nodes takes {small:.2f} times the floor, not {SMALL}"),
         (start <= START, f"check of 10 nodes takes {start:.2f} times a bare Python, not {START}"),
         (version <= VERSION, f"--version takes {version:.2f} times a bare Python, not {VERSION}"),
+        (misused <= VERSION, f"a mistyped option takes {misused:.2f} times a bare Python, not {VERSION}"),
         (large <= LARGE, f"check of 50,000 nodes takes {large:.2f} times the floor, not {LARGE}"),
         (large_fix <= LARGE_FIX, f"--fix of 50,000 nodes takes {large_fix:.2f} times the floor, not {LARGE_FIX}"),
         (large_peak <= LARGE_FIX_MIB, f"--fix of 50,000 nodes takes {large_peak:.0f} MiB, not {LARGE_FIX_MIB:.0f}"),

@@ -1,30 +1,22 @@
-"""How costs grow with programs of the shapes that models have: whole processes, CPU time, from small to large.
+"""How costs grow with programs of the shapes that models have, from small to large: a part of what run.py prints.
 
-    python tests/benchmarks/growth.py [--small] [--runs N] [--json FILE] [--docs]
-
-Each shape is made at several sizes. What ``check`` and ``--fix`` take beyond a tiny artifact of the same shape is
-fitted as a power of the size: the exponent, the *slope*, is 1 where twice the size takes twice the time. Exit status 1
-where a slope is above 1.15. ``--docs`` puts the table into docs/site/speed.md. ``--small`` takes three shapes and fewer
-sizes, and fails above 1.3: it runs on machines that do other things meanwhile, and costs that grow as a square show as
-1.5 and more.
+Whole processes, CPU time. Each shape is made at several sizes. What ``check`` and ``--fix`` take beyond a tiny artifact
+of the same shape is fitted as a power of the size: the exponent, the *slope*, is 1 where twice the size takes twice the
+time. A budget is missed where a slope is above 1.15. A small run takes three shapes and fewer sizes, and fails above
+1.3: it runs on machines that do other things meanwhile, and costs that grow as a square show as 1.5 and more.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import math
 import os
-import platform
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from measuring import ENVIRONMENT, GRAPHLINT, Cost, measure, typical
-from table import into_page
+from measuring import ENVIRONMENT, FLOOR, GRAPHLINT, Cost, measure, typical
 
 FOLDER = Path(__file__).parent
 STEEPEST = 1.15
@@ -36,7 +28,8 @@ TINY = 100
 ROUNDS = 3
 """How often a slope is measured at most before it counts as too steep."""
 ACTIONS = ("check", "--fix")
-BEGIN, END = "<!-- growth: python tests/benchmarks/growth.py --docs -->\n", "<!-- end of growth -->\n"
+BEGIN, END = "<!-- growth: python tests/benchmarks/run.py --docs -->\n", "<!-- end of growth -->\n"
+FILE = "growth.json"
 
 
 class Shape(NamedTuple):
@@ -115,6 +108,8 @@ def row_of(folder: Path, runs: int, shape: Shape) -> dict[str, Any]:
             "peak": round(costs[-1].peak, 1),
             "slope": round(slope(shape.sizes, above), 3),
         }
+    floor = [sys.executable, "-c", FLOOR, str(artifacts[-1])]
+    found["floor"] = round(typical(measure(floor) for _ in range(runs)).cpu, 4)
     return found
 
 
@@ -131,57 +126,36 @@ def settled(folder: Path, runs: int, shape: Shape, steepest: float) -> dict[str,
     return row
 
 
-def render(results: dict[str, Any]) -> str:
+def render(found: dict[str, Any]) -> str:
     """A Markdown table, a line for each shape."""
-    lines = ["| shape | largest | `check` | slope | `--fix` | slope |", "|---|---|---|---|---|---|"]
-    for row in results["rows"]:
+    lines = [
+        "| shape | largest | `check` | to the floor | slope | `--fix` | to the floor | slope |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in found["rows"]:
         cells = [row["name"], f"{row['sizes'][-1]:,} {row['unit']}"]
         for action in ACTIONS:
             one = row[action]
-            cells += [f"{one['cpu'][-1]:.2f} s, {one['peak']:.0f} MiB", f"{one['slope']:.2f}"]
+            ratio = f"{one['cpu'][-1] / row['floor']:.1f}"
+            cells += [f"{one['cpu'][-1]:.2f} s, {one['peak']:.0f} MiB", ratio, f"{one['slope']:.2f}"]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", f"{results['machine']}; CPU time, medians of {results['runs']} runs.", ""])
+    return "\n".join([*lines, ""])
 
 
-def steep(results: dict[str, Any], steepest: float = STEEPEST) -> list[str]:
+def missed(found: dict[str, Any]) -> list[str]:
     """Which slopes are above the bound, each as a line."""
+    steepest = found["steepest"]
     return [
         f"{action} ({row['name']}): slope {row[action]['slope']:.2f}, not {steepest}"
-        for row in results["rows"]
+        for row in found["rows"]
         for action in ACTIONS
         if row[action]["slope"] > steepest
     ]
 
 
-def main() -> int:
-    """Measure, print the table, write what is asked for, and exit 1 where a slope is too steep."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--small", action="store_true", help="three shapes, the first three sizes")
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="write the figures")
-    parser.add_argument("--docs", action="store_true", help="put the table into docs/site/speed.md")
-    parser.add_argument("--only", nargs="*", help="names or forms of shapes")
-    options = parser.parse_args()
-    chosen = SMALL if options.small else options.only
-    shapes = [one for one in SHAPES if not chosen or one.name in chosen or one.form in chosen]
-    steepest = STEEPEST_SMALL if options.small else STEEPEST
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        sized = [one._replace(sizes=one.sizes[:3]) if options.small else one for one in shapes]
-        rows = [settled(folder, options.runs, shape, steepest) for shape in sized]
-    machine = f"{os.cpu_count()} cores {platform.machine()}, Python {platform.python_version()}"
-    results = {"version": 1, "machine": machine, "runs": options.runs, "rows": rows}
-    print(render(results), end="")
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=1) + "\n")
-    if options.docs:
-        (FOLDER / "growth.json").write_text(json.dumps(results, indent=1) + "\n")
-        into_page(render(results), BEGIN, END)
-    found = steep(results, steepest)
-    for what in found:
-        print(f"missed: {what}", file=sys.stderr)
-    return int(bool(found))
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+def results(folder: Path, runs: int, *, small: bool) -> dict[str, Any]:
+    """A row for each shape."""
+    shapes = [one for one in SHAPES if not small or one.name in SMALL or one.form in SMALL]
+    steepest = STEEPEST_SMALL if small else STEEPEST
+    sized = [one._replace(sizes=one.sizes[:3]) if small else one for one in shapes]
+    return {"version": 1, "steepest": steepest, "rows": [settled(folder, runs, shape, steepest) for shape in sized]}

@@ -24,16 +24,21 @@ import_msgspec()
 import msgspec
 from graphlint.artifact.container import Container
 from graphlint.ir.model import Program
-with Container(sys.argv[1]) as archive:
-    for name in archive.members:
-        if "/models/" in name:
-            msgspec.json.decode(archive.read(name), type=Program)
+for path in sys.argv[1:]:
+    with Container(path) as archive:
+        for name in archive.members:
+            if "/models/" in name:
+                msgspec.json.decode(archive.read(name), type=Program)
 """
-"""The least that a linter in Python has to do: open the archive and decode the program's JSON into a typed one, with
+"""The least that a linter in Python has to do: open archives and decode the programs' JSON into typed ones, with
 garbage collection as graphlint sets it, and nothing imported that this does not take.
 """
 
-LOAD = "import sys, torch; torch.export.load(sys.argv[1])"
+LOAD = """
+import sys, torch
+for path in sys.argv[1:]:
+    torch.export.load(path)
+"""
 
 DECOMPOSE = """
 import sys, warnings

@@ -1,15 +1,18 @@
 """``graphlint`` beside the floor, stock torch and ``cp``, as whole processes in one run, on artifacts made for it.
 
-    python tests/benchmarks/run.py [--runs N] [--json FILE] [--docs]     minutes; some GB of disk and memory
-    python tests/benchmarks/run.py --small                                 less than a minute
+    python tests/benchmarks/run.py [--runs N] [--json FILE] [--docs]     ten minutes; some GB of disk and memory
+    python tests/benchmarks/run.py --small                                 two minutes
 
-The artifacts are chains of elementwise ops with a write in every twenty nodes, of convolutions and batch norms in
-train mode, and of transposes (programs.py). ``check``, ``--diff`` and ``--fix`` are measured on 10 to 50,000 nodes,
-beside
+Three tables: programs from small to large, with weights and without; programs of the shapes that models have
+(growth.py); many artifacts, kept results, a hook, a remote artifact (many.py). ``--only`` takes some of them.
+
+The artifacts of the first are chains of elementwise ops with a write in every twenty nodes, of convolutions and batch
+norms in train mode, and of transposes (programs.py). ``check``, ``--diff`` and ``--fix`` are measured on 10 to 50,000
+nodes, beside
 
 - the floor: a Python that opens the archive and decodes the program's JSON into graphlint's typed model, and imports
   nothing that this does not take;
-- a Python that does nothing (``--version``, and ``check`` of the smallest artifact);
+- a Python that does nothing (``--version``, an option that does not exist, and ``check`` of the smallest artifact);
 - stock torch: one that loads the artifact (``check``), or that loads it, calls ``run_decompositions({})`` and saves
   the result (``--fix``);
 - ``cp`` and ``sync`` of the copy (``--fix`` of an artifact with weights).
@@ -32,11 +35,13 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import growth
+import many
 from budgets import missed
 from measuring import COPY, DECOMPOSE, ENVIRONMENT, FLOOR, GRAPHLINT, LOAD, TOUCH, Cost, measure, typical
-from table import into_page, render
+from table import BEGIN, END, into_page, render
 
 FOLDER = Path(__file__).parent
 COMMITTED = FOLDER / "small.json"
@@ -50,7 +55,7 @@ class Case(NamedTuple):
     """What is done to which artifact, beside what."""
 
     action: str
-    """``check``, ``--diff`` or ``--fix``; or ``--version``, which looks at no artifact."""
+    """``check``, ``--diff`` or ``--fix``; or what looks at none: ``--version``, and an option that there is not."""
     nodes: int
     weights: int = 0
     """Bytes."""
@@ -71,6 +76,7 @@ class Case(NamedTuple):
 
 FULL = (
     Case("--version", 10, beside=("python",)),
+    Case("--nothing", 10, beside=("python",)),
     Case("check", 10, beside=("floor", "python", "load")),
     Case("check", 1_000, beside=("floor", "load")),
     Case("check", 4_000, beside=("floor", "load")),
@@ -188,8 +194,8 @@ class Bench:
     def _graphlint(self, case: Case, artifact: Path) -> Cost:
         if case.action == "check":
             return measure([*GRAPHLINT, str(artifact)])
-        if case.action == "--version":
-            return measure([sys.executable, "-m", "graphlint", "--version"], exits=(0,))
+        if case.action in ("--version", "--nothing"):
+            return measure([sys.executable, "-m", "graphlint", case.action], exits=(0, 2))
         # A fix puts a new file in its place, so that the other name keeps the original.
         os.link(artifact, self.copy)
         cost = measure([*GRAPHLINT, case.action, str(self.copy)], exits=(1,))
@@ -212,36 +218,65 @@ def ratios(rows: list[dict[str, object]]) -> dict[str, float]:
     return found
 
 
+def programs(folder: Path, runs: int, *, small: bool) -> dict[str, Any]:
+    """The rows of the first table, and their ratios."""
+    rows = list(Bench(folder, runs).rows(SMALL if small else FULL))
+    return {"version": 1, "rows": rows, "ratios": ratios(rows)}
+
+
 def main() -> int:
-    """Measure, print the table, write what is asked for, and exit 1 where something is too slow."""
+    """Measure, print the tables, write what is asked for, and exit 1 where something is too slow."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--small", action="store_true", help="the small run, held against small.json")
-    parser.add_argument("--runs", type=int, default=None, help="of each command (default: 9, small: 7)")
-    parser.add_argument("--json", type=Path, help="write the figures")
+    parser.add_argument("--runs", type=int, default=None, help="of each command (default: 3, of the small run 7)")
+    parser.add_argument("--json", type=Path, help="write the figures of the first table")
     parser.add_argument(
-        "--docs", action="store_true", help="put the table into docs/site/speed.md, its figures into full.json"
+        "--docs", action="store_true", help="put the tables into docs/site/speed.md, the figures beside"
     )
+    parser.add_argument("--only", nargs="*", choices=TABLES, default=list(TABLES))
     parser.add_argument("--folder", type=Path, help="where to make the artifacts; default: a temporary folder")
     options = parser.parse_args()
-    runs = options.runs or (7 if options.small else 9)
-    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        bench = Bench(Path(folder), runs)
-        rows = list(bench.rows(SMALL if options.small else FULL))
-        # Not held against the file that it replaces.
-        slow = bench.worse(SMALL, ratios(rows)) if options.small and not options.json else []
     machine = f"{os.cpu_count()} cores {platform.machine()}, Python {platform.python_version()}"
-    results = {"version": 1, "machine": machine, "runs": runs, "rows": rows, "ratios": ratios(rows)}
-    print(render(results), end="")
-    found = slow if options.small else missed(results)
-    text = json.dumps(results, indent=1) + "\n"
-    if options.json:
-        options.json.write_text(text)
-    if options.docs:
-        (FOLDER / "full.json").write_text(text)
-        into_page(render(results))
+    found: list[str] = []
+    for name in options.only:
+        table = TABLES[name]
+        runs = options.runs or (7 if options.small and table is TABLES["programs"] else 3)
+        with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+            results = table.results(Path(folder), runs, small=options.small)
+            results |= {"machine": machine, "runs": runs}
+            if not options.small or table is not TABLES["programs"]:
+                found += table.missed(results)
+            elif not options.json:  # not held against the file that it replaces
+                found += Bench(Path(folder), runs).worse(SMALL, results["ratios"])
+        shown = f"{table.render(results)}\n{machine}; medians of up to {runs} runs.\n"
+        print(shown)
+        text = json.dumps(results, indent=1) + "\n"
+        if options.json and table is TABLES["programs"]:
+            options.json.write_text(text)
+        if options.docs:
+            (FOLDER / table.file).write_text(text)
+            into_page(shown, table.begin, table.end)
     for what in found:
         print(f"missed: {what}", file=sys.stderr)
     return int(bool(found))
+
+
+class Table(NamedTuple):
+    """A part of the run, what it measures, says, and holds to."""
+
+    results: Callable[..., dict[str, Any]]
+    render: Callable[[dict[str, Any]], str]
+    missed: Callable[[dict[str, Any]], list[str]]
+    file: str
+    begin: str
+    end: str
+
+
+TABLES = {
+    "programs": Table(programs, render, missed, "full.json", BEGIN, END),
+    "shapes": Table(growth.results, growth.render, growth.missed, growth.FILE, growth.BEGIN, growth.END),
+    "many": Table(many.results, many.render, many.missed, many.FILE, many.BEGIN, many.END),
+}
 
 
 def worse(found: dict[str, float]) -> dict[str, str]:

@@ -17,7 +17,7 @@ TOOLS = {
 
 
 def render(results: dict[str, Any]) -> str:
-    """A Markdown table, a line for each artifact and action, and a line on the machine."""
+    """A Markdown table, a line for each artifact and action."""
     lines = [
         "| | ops | nodes | weights | graphlint: time, CPU time, memory | to the floor | to Python | beside it | |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -47,11 +47,10 @@ def render(results: dict[str, Any]) -> str:
             factor,
         )
         lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", f"{results['machine']}; medians of up to {results['runs']} runs.", ""]
-    return "\n".join(lines)
+    return "\n".join([*lines, ""])
 
 
-def into_page(text: str, begin: str = BEGIN, end: str = END) -> None:
+def into_page(text: str, begin: str, end: str) -> None:
     """Put a table between its marks on the page."""
     content = PAGE.read_text()
     before, _, rest = content.partition(begin)
@@ -59,7 +58,7 @@ def into_page(text: str, begin: str = BEGIN, end: str = END) -> None:
     PAGE.write_text(before + begin + text + end + after)
 
 
-def in_page(begin: str = BEGIN, end: str = END) -> str:
+def in_page(begin: str, end: str) -> str:
     """The table that the page shows between two marks."""
     return PAGE.read_text().partition(begin)[2].partition(end)[0]
 

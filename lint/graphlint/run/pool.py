@@ -20,7 +20,7 @@ import sys
 import time
 from _thread import allocate_lock
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -45,7 +45,9 @@ Process = Callable[..., FileResult]
 WORTH_KEEPING = 1 << 17
 """So many bytes of artifacts (:data:`EACH` of them for each) take longer to lint, 15 ms, than the cache to load."""
 AHEAD = 1024
-"""How many artifacts are handed out at most beyond the one whose result is due."""
+"""How many artifacts, or groups of them, are handed out at most beyond those whose results are due."""
+AT_ONCE = 8
+"""How many small artifacts go to a worker at once: that takes as long as one of them to lint."""
 WORTH_A_WORKER = 1 << 21
 """So many bytes of a program's JSON take about 0.15 s to lint: three times what it takes to start a worker."""
 LOOKED_INTO = 1 << 20
@@ -114,6 +116,11 @@ def attempt(task: Task, process: Process | None = None, reviewer: Reviewer | Non
 
         said = f"internal error: {type(error).__name__}: {error}"
         return _failure(task, said, _described(error), "".join(traceback.format_exception(error)))
+
+
+def attempt_each(tasks: Sequence[Task]) -> list[Outcome]:
+    """The same of several, in a worker."""
+    return [attempt(task) for task in tasks]
 
 
 def _failure(task: Task, error: str, bug: str = "", trace: str = "") -> Outcome:
@@ -214,8 +221,14 @@ def run(
             from graphlint.artifact.remote import Fetching
 
             threads = pools.enter_context(Fetching(min(jobs, len(remote))))
-        here = partial(attempt, process=process, reviewer=reviewer)
-        outcomes = _in_order(tasks, known, lambda task: threads if is_url(task.path) else processes, here, helps=helps)
+
+        def here(tasks: Sequence[Task]) -> list[Outcome]:
+            return [attempt(task, process, reviewer) for task in tasks]
+
+        # Who fixes the artifacts of a worker that was killed again would say that there was nothing to fix.
+        at_once = AT_ONCE if helps and all(task.action == "check" for task in local) else 1
+        groups = _grouped(tasks, known, at_once)
+        outcomes = _in_order(groups, lambda task: threads if is_url(task.path) else processes, here, helps=helps)
         pools.enter_context(contextlib.closing(outcomes))
         for task, outcome in zip(tasks, outcomes, strict=True):
             if outcome.stamp is not None:
@@ -268,57 +281,77 @@ def _program_size(path: str) -> int:
         return 0
 
 
+def _grouped(
+    tasks: Sequence[Task], known: Sequence[Outcome | None], at_once: int
+) -> Iterator[tuple[list[Task], list[Outcome] | None]]:
+    """The tasks in their order: each whose outcome is known, and the others, at most so many local ones ``at_once``."""
+    group: list[Task] = []
+    for task, outcome in zip(tasks, known, strict=True):
+        if group and (outcome is not None or is_url(task.path) or len(group) == at_once):
+            yield group, None
+            group = []
+        if outcome is not None:
+            yield [task], [outcome]
+        elif is_url(task.path):
+            yield [task], None
+        else:
+            group.append(task)
+    if group:
+        yield group, None
+
+
 def _in_order(
-    tasks: Iterable[Task],
-    known: Iterable[Outcome | None],
+    groups: Iterable[tuple[list[Task], list[Outcome] | None]],
     executor_for: Callable[[Task], Executor | None],
-    here: Callable[[Task], Outcome],
+    here: Callable[[Sequence[Task]], list[Outcome]],
     *,
     helps: bool,
 ) -> Generator[Outcome, None, None]:
     """The outcomes in the order of the tasks; where there is no executor, ``here``, when its turn comes, and where it
     ``helps``, what else is waited for. What nobody waits for any more, since the iterator was closed, is cancelled.
     """
-    ahead: deque[tuple[Task, Outcome | Future[Outcome] | None]] = deque()
+    ahead: deque[tuple[list[Task], Any]] = deque()
 
-    def first() -> Outcome:
-        task, pending = ahead.popleft()
+    def first() -> list[Outcome]:
+        tasks, pending = ahead.popleft()
         place = len(ahead)
-        while helps and pending is not None and not isinstance(pending, Outcome) and not pending.done() and place:
+        while helps and pending is not None and not isinstance(pending, list) and not pending.done() and place:
             place -= 1  # from the end: from the front, the executor takes them
-            other, later = ahead[place]
-            if later is not None and not isinstance(later, Outcome) and later.cancel():
-                ahead[place] = other, here(other)
-        return _awaited(task, pending, here)
+            others, later = ahead[place]
+            if later is not None and not isinstance(later, list) and later.cancel():
+                ahead[place] = others, here(others)
+        return here(tasks) if pending is None else _awaited(tasks, pending, executor_for)
 
     try:
-        for task, outcome in zip(tasks, known, strict=True):
-            executor = executor_for(task) if outcome is None else None
-            ahead.append((task, outcome if executor is None else _submitted(task, executor)))
+        for tasks, outcomes in groups:
+            executor = executor_for(tasks[0]) if outcomes is None else None
+            ahead.append((tasks, outcomes if executor is None else _submitted(tasks, executor)))
             if len(ahead) > AHEAD:
-                yield first()
+                yield from first()
         while ahead:
-            yield first()
+            yield from first()
     finally:
         for _, pending in ahead:
-            if pending is not None and not isinstance(pending, Outcome):
+            if pending is not None and not isinstance(pending, list):
                 pending.cancel()
 
 
-def _submitted(task: Task, executor: Executor) -> Outcome | Future[Outcome]:
+def _submitted(tasks: list[Task], executor: Executor) -> list[Outcome] | Future[list[Outcome]]:
     from concurrent.futures import BrokenExecutor
 
     try:
-        return executor.submit(attempt, task)
+        return executor.submit(attempt_each, tasks)
     except BrokenExecutor as error:
-        return _lost(task, error)
+        return _lost(tasks, error)
 
 
-def _awaited(task: Task, pending: Outcome | Future[Outcome] | None, here: Callable[[Task], Outcome]) -> Outcome:
-    if isinstance(pending, Outcome):
+def _awaited(
+    tasks: list[Task],
+    pending: list[Outcome] | Future[list[Outcome]],
+    executor_for: Callable[[Task], Executor | None],
+) -> list[Outcome]:
+    if isinstance(pending, list):
         return pending
-    if pending is None:
-        return here(task)
     try:
         if sys.platform == "win32":
             from concurrent.futures import wait
@@ -327,14 +360,21 @@ def _awaited(task: Task, pending: Outcome | Future[Outcome] | None, here: Callab
             while not wait([pending], timeout=0.5).done:
                 pass
         return pending.result()
+    except WorkerDiedError as error:
+        executor = executor_for(tasks[0])
+        if len(tasks) == 1 or executor is None:
+            return _lost(tasks, error)
+        again = [([task], _submitted([task], executor)) for task in tasks]  # which of them it was
+        return [outcome for one, later in again for outcome in _awaited(one, later, executor_for)]
     except Exception as error:  # noqa: BLE001 - whatever an executor has to say of its workers
-        return _lost(task, error)
+        return _lost(tasks, error)
 
 
-def _lost(task: Task, error: BaseException) -> Outcome:
-    """The outcome of a task whose worker, or whole executor, is gone."""
+def _lost(tasks: Sequence[Task], error: BaseException) -> list[Outcome]:
+    """The outcomes of tasks whose worker, or whole executor, is gone."""
     known = isinstance(error, WorkerDiedError)
-    return _failure(task, str(error) if known else f"the executor did not deliver a result: {_described(error)}")
+    said = str(error) if known else f"the executor did not deliver a result: {_described(error)}"
+    return [_failure(task, said) for task in tasks]
 
 
 class WorkerPool(contextlib.AbstractContextManager["WorkerPool"]):
