@@ -21,7 +21,7 @@ def test_the_names():
     project = TABLE["project"]
     assert project["name"] == "torch-graphlint"
     assert project["scripts"] == {"graphlint": "graphlint.cli.main:main"}
-    assert project["entry-points"]["pytest11"] == {"graphlint": "graphlint.testing.plugin"}
+    assert project["entry-points"]["pytest11"] == {"graphlint": "graphlint.runtime.plugin"}
     # What only developers need is no extra, but for what the README's command installs.
     assert set(project["optional-dependencies"]) == {"torch", "watch", "remote", "test"}
     assert set(TABLE["dependency-groups"]) == {"consumers", "libraries", "browser"}

@@ -18,9 +18,10 @@ BELOW = ("executable.py", "torch.ops.aten.from_file")
 NAMESPACES = {packet.partition(".")[0] for packet in PACKETS} - {"torch"}  # dtypes are of torch, too
 
 
-def test_the_package_has_ten_layers_and_what_is_for_tests():
+def test_the_package_has_ten_packages_and_nothing_beside():
     entries = {one.name for one in PACKAGE.iterdir() if not one.name.startswith("__")} - {"py.typed"}
-    assert len(entries - {"testing"}) <= 10, sorted(entries)
+    assert len(entries) <= 10, sorted(entries)
+    assert all((PACKAGE / name / "__init__.py").is_file() for name in entries)
 
 
 def strings(path: Path) -> Iterator[tuple[int, str]]:

@@ -14,7 +14,6 @@ import pytest
 import torch
 
 import graphlint
-from graphlint import testing
 
 NEWEST = Path(__file__).parent / "artifacts" / "2.13.0"
 LINT = Path(graphlint.__file__).parents[1]
@@ -155,23 +154,23 @@ def test_what_is_no_artifact_at_all_is_a_type_error():
 
 def test_assert_functional(model):
     with pytest.raises(AssertionError, match="the program is not functional:\n\nGL103") as caught:
-        testing.assert_functional(model)
+        graphlint.assert_functional(model)
     assert "Found 1 error." in str(caught.value)
-    testing.assert_functional(model, accept="GL103")
-    testing.assert_functional(model, accept=["buffer-mutation"])
-    testing.assert_functional(model.read_bytes(), accept="GL1")
-    testing.assert_functional(NEWEST / "clean.pt2")
+    graphlint.assert_functional(model, accept="GL103")
+    graphlint.assert_functional(model, accept=["buffer-mutation"])
+    graphlint.assert_functional(model.read_bytes(), accept="GL1")
+    graphlint.assert_functional(NEWEST / "clean.pt2")
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # of run_decompositions itself
 def test_assert_functional_of_a_program_in_memory():
     program = exported()
     with pytest.raises(AssertionError, match=r"aten\.add_\.Tensor writes buffer 'count'"):
-        testing.assert_functional(program)
-    testing.assert_functional(program, accept="GL103")
-    testing.assert_functional(program.run_decompositions({}))
+        graphlint.assert_functional(program)
+    graphlint.assert_functional(program, accept="GL103")
+    graphlint.assert_functional(program.run_decompositions({}))
     with pytest.raises(graphlint.ConfigError, match="unknown target"):
-        testing.assert_functional(program, target="nowhere")
+        graphlint.assert_functional(program, target="nowhere")
 
 
 def test_export_clean_saves_what_is_functional(tmp_path):
@@ -179,7 +178,7 @@ def test_export_clean_saves_what_is_functional(tmp_path):
     result = graphlint.export_clean(exported(), path)
     assert ([one.code for one in result.fixed], result.path, result.ok) == (["GL103"], str(path), True)
     assert list(tmp_path.iterdir()) == [path]
-    testing.assert_functional(path)
+    graphlint.assert_functional(path)
     extra = {"graphlint.json": ""}
     loaded = torch.export.load(path, extra_files=extra).module()
     assert "GL103" in str(extra)
@@ -213,7 +212,7 @@ def test_the_plugin_asserts_for_the_targets_of_the_run(tmp_path, options, ini, f
     (tmp_path / "test_models.py").write_text(module)
     (tmp_path / "pytest.ini").write_text(f"[pytest]\n{ini}\n")
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "graphlint.testing.plugin", *options, "test_models.py"],
+        [sys.executable, "-m", "pytest", "-q", "-p", "graphlint.runtime.plugin", *options, "test_models.py"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -226,10 +225,10 @@ def test_the_plugin_asserts_for_the_targets_of_the_run(tmp_path, options, ini, f
 
 def test_the_plugin_loads_nothing_of_graphlint_until_it_is_used():
     script = (
-        "import sys, graphlint.testing.plugin; print([name for name in sys.modules if name.startswith('graphlint.')])"
+        "import sys, graphlint.runtime.plugin; print([name for name in sys.modules if name.startswith('graphlint.')])"
     )
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60).stdout
-    assert eval(out) == ["graphlint.testing", "graphlint.testing.plugin"]
+    assert eval(out) == ["graphlint.runtime", "graphlint.runtime.plugin"]
 
 
 # -- types
@@ -238,7 +237,6 @@ SCRIPT = """
 from pathlib import Path
 
 import graphlint
-from graphlint import testing
 
 result = graphlint.lint("model.pt2", select=["GL1"], target="onnx")
 passed: bool = result.ok
@@ -257,7 +255,7 @@ for one in graphlint.lint_many(["models"], jobs=2):
 
 
 def test_model() -> None:
-    testing.assert_functional("model.pt2", target=["onnx", "inductor"], accept="GL302")
+    graphlint.assert_functional("model.pt2", target=["onnx", "inductor"], accept="GL302")
 """
 PLUGIN_USER = """
 from collections.abc import Callable

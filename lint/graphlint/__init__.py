@@ -6,7 +6,7 @@
 - :func:`scan`: what torch would run when it loads an artifact
 - :func:`lint_program`: lint a ``torch.export.ExportedProgram`` (needs torch)
 - :func:`export_clean`: fix a ``torch.export.ExportedProgram`` and save it (needs torch)
-- :mod:`graphlint.testing`: assertions and a pytest plugin for the tests of models
+- :func:`assert_functional`: for the tests of models; pytest has it as a fixture, too
 - :mod:`graphlint.runtime`: fix programs and graph modules in memory, verify artifacts by running them (needs torch)
 
 All exceptions that are raised on purpose are a :class:`GraphlintError`.
@@ -15,7 +15,7 @@ All exceptions that are raised on purpose are a :class:`GraphlintError`.
 TYPE_CHECKING = False  # type checkers know better; typing takes longer to load than what --version needs
 
 if TYPE_CHECKING:
-    from graphlint import runtime, testing
+    from graphlint import runtime
     from graphlint.artifact.errors import (
         ArtifactError,
         ConfigError,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from graphlint.run.api import fix, lint, lint_many, restore, scan
     from graphlint.runtime.exporting import export_clean
     from graphlint.runtime.programs import lint_program
+    from graphlint.runtime.testing import assert_functional
 
 __all__ = [
     "ArtifactError",
@@ -57,6 +58,7 @@ __all__ = [
     "VerificationError",
     "WriteError",
     "__version__",
+    "assert_functional",
     "export_clean",
     "fix",
     "lint",
@@ -65,7 +67,6 @@ __all__ = [
     "restore",
     "runtime",
     "scan",
-    "testing",
 ]
 
 __version__ = "0.1.0"
@@ -75,6 +76,7 @@ _HOMES = {
     "Diagnostic": "graphlint.rules.diagnostics",
     "FileResult": "graphlint.report.results",
     "Result": "graphlint.report.results",
+    "assert_functional": "graphlint.runtime.testing",
     "export_clean": "graphlint.runtime",
     "fix": "graphlint.run.api",
     "lint": "graphlint.run.api",
@@ -83,7 +85,6 @@ _HOMES = {
     "restore": "graphlint.run.api",
     "scan": "graphlint.run.api",
 }
-_SUBPACKAGES = ("runtime", "testing")
 
 
 def __getattr__(name: str) -> object:
@@ -92,8 +93,8 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    if name in _SUBPACKAGES:
-        return importlib.import_module(f"graphlint.{name}")
+    if name == "runtime":
+        return importlib.import_module("graphlint.runtime")
     return getattr(importlib.import_module(_HOMES.get(name, "graphlint.artifact.errors")), name)
 
 

@@ -22,7 +22,6 @@ import msgspec
 
 from graphlint.ir.edit import tensor, tensors
 from graphlint.ir.model import Argument, Node
-from graphlint.ir.strides import overlaps
 from graphlint.ops.info import OpInfo, operand_of
 from graphlint.ops.table import op_of
 from graphlint.passes.functionalize.build import Builder
@@ -68,7 +67,7 @@ def wrapped(builder: Builder, call: Call, results: list[Meta]) -> tuple[list[Val
     values of its targets. Raises :class:`Obstacle`.
     """
     op, node, bases = call.op, call.node, [target.value for target in call.targets]
-    if any(overlaps(base.meta.shape, base.meta.strides) for base in bases):
+    if any(base.meta.overlaps for base in bases):
         raise Obstacle(f"{op.name} writes the same memory more than once")
     if call.overlapping:
         raise Obstacle(f"{op.name} reads memory that it writes")

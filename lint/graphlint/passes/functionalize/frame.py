@@ -27,7 +27,7 @@ from graphlint.ir.edit import (
     with_operand,
 )
 from graphlint.ir.model import Argument, Graph, GraphRef, NamedArgument, Node
-from graphlint.ir.strides import Size, overlaps
+from graphlint.ir.strides import Size
 from graphlint.ops.info import OpInfo, operand_of
 from graphlint.passes.functionalize.build import Builder
 from graphlint.passes.functionalize.custom import wrapped
@@ -554,8 +554,7 @@ class Frame:
         recorded = self.recorded(ref)
         if len(value.meta.shape) != len(recorded.shape):
             raise Obstacle(f"the artifact contradicts itself on the shape of %{self.value(ref).name}")
-        whole = self.recorded(ref.base)
-        if overlaps(whole.shape, whole.strides):  # as an input may be that the caller has expanded
+        if self.recorded(ref.base).overlaps:  # as an input may be that the caller has expanded
             raise Obstacle(EXPANDED)
         if results:
             value = Value(results[0], value.meta) if self._rename(value.name, results[0]) else value

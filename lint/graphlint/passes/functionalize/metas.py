@@ -12,7 +12,7 @@ import msgspec
 from graphlint.ir.dtypes import item_size
 from graphlint.ir.enums import STRIDED
 from graphlint.ir.model import UNRECORDED, Device, SymExpr, SymSize, TensorMeta
-from graphlint.ir.strides import Size, contiguous_strides, preserved_strides
+from graphlint.ir.strides import Size, contiguous_strides, is_dense, overlaps, preserved_strides
 
 _ENUMERABLE: Final = 1 << 16
 """Of how many elements the positions are worked out one by one."""
@@ -30,6 +30,8 @@ class Meta:
         self.dtype = raw.dtype
         self.sizes = raw.sizes
         """The sizes as files hold them: expressions keep their spelling."""
+        self._others: dict[tuple[object, ...], Meta] = {}
+        """What was asked for of other metadata. A program has few shapes, and asks the same of each again and again."""
 
     @cached_property
     def shape(self) -> tuple[Size, ...]:
@@ -39,7 +41,7 @@ class Meta:
     def strides(self) -> tuple[Size, ...]:
         return self.raw.stride
 
-    @property
+    @cached_property
     def offset(self) -> Size:
         offset = self.raw.storage_offset
         return offset.value if isinstance(offset, SymSize) else int(offset or 0)
@@ -60,6 +62,22 @@ class Meta:
         device: Device | None = None,
     ) -> Meta:
         """Other metadata. The offset is 0 unless given, as that of a tensor with storage of its own."""
+        if sizes is not None or device is not None:
+            return self._changed(dtype, sizes, strides, offset, device)
+        key = (dtype, strides if strides is None else tuple(strides), offset)
+        known = self._others.get(key)
+        if known is None:
+            known = self._others[key] = self._changed(dtype, None, strides, offset, None)
+        return known
+
+    def _changed(
+        self,
+        dtype: int | None,
+        sizes: Sequence[SymSize] | None,
+        strides: Sequence[Size] | None,
+        offset: Size,
+        device: Device | None,
+    ) -> Meta:
         old = self.raw
         changed = Meta(
             TensorMeta(
@@ -79,15 +97,38 @@ class Meta:
             changed.strides = self.strides if strides is None else tuple(strides)
         return changed
 
+    def with_order(self, order: Sequence[int]) -> Meta:
+        """Metadata of a view with dimension ``order[i]`` in place ``i``."""
+        key = tuple(order)
+        known = self._others.get(key)
+        if known is None:
+            sizes, strides = ([values[dim] for dim in order] for values in (self.sizes, self.strides))
+            known = self._others[key] = self.with_(sizes=sizes, strides=strides, offset=self.offset)
+        return known
+
+    @cached_property
+    def overlaps(self) -> bool:
+        """Whether two elements may share memory."""
+        return overlaps(self.shape, self.strides)
+
+    @cached_property
+    def is_dense(self) -> bool:
+        """Whether elements neither overlap nor leave gaps."""
+        return is_dense(self.shape, self.strides)
+
+    @cached_property
+    def _preserved(self) -> tuple[Size, ...]:
+        return preserved_strides(self.shape, self.strides)
+
     def dense(self, **changes: Any) -> Meta:
         """Metadata of a new tensor that keeps this one's order of dimensions (``preserve_format``)."""
-        return self.with_(strides=preserved_strides(self.shape, self.strides), **changes)
+        return self.with_(strides=self._preserved, **changes)
 
     def contiguous(self, **changes: Any) -> Meta:
         """Metadata of a new contiguous tensor."""
         return self.with_(strides=contiguous_strides(self.shape), **changes)
 
-    @property
+    @cached_property
     def is_contiguous(self) -> bool:
         """Whether it is laid out in rows, dimensions of size 1 aside."""
         return _same_strides(self.shape, self.strides, contiguous_strides(self.shape))

@@ -32,7 +32,6 @@ from graphlint.ir.strides import (
     columns,
     contiguous_strides,
     elementwise_strides,
-    overlaps,
     preserved_strides,
 )
 from graphlint.ops.info import DISPATCHED, DtypeRule, OpInfo, Substitute
@@ -107,7 +106,7 @@ class Call(msgspec.Struct, frozen=True):
 
 def functional(builder: Builder, call: Call, ops: OpTable) -> list[Value]:
     """Emit what the call computes; the new value of each target, in order. Raises :class:`Obstacle`."""
-    if any(overlaps(target.recorded.shape, target.recorded.strides) for target in call.targets):
+    if any(target.recorded.overlaps for target in call.targets):
         raise Obstacle(f"{call.op.name} writes the same memory more than once")
     substitute = _SUBSTITUTES.get(call.op.substitute) if call.op.substitute is not None else None
     if substitute is not None:
@@ -569,7 +568,7 @@ def copied(builder: Builder, value: Value) -> Value:
 def copied_alike(builder: Builder, value: Value) -> Value:
     """``value`` in memory of its own, with the strides that it has."""
     meta = value.meta
-    if meta.same_strides(meta.dense()) or overlaps(meta.shape, meta.strides):
+    if meta.same_strides(meta.dense()) or meta.overlaps:
         return copied(builder, value)
     # A copy closes gaps in memory; the functional form of copy_ keeps them.
     made = meta.with_(strides=meta.strides, offset=meta.offset)

@@ -33,7 +33,7 @@ from graphlint.ir.dtypes import BOOL, category, item_size, real_part
 from graphlint.ir.edit import changed_node, renamed_operands, tensor, tensors, with_operand
 from graphlint.ir.expressions import Expression, as_expression
 from graphlint.ir.model import Argument, Node, SymSize
-from graphlint.ir.strides import Size, contiguous_strides, elementwise_strides, is_dense, overlaps, view_strides
+from graphlint.ir.strides import Size, contiguous_strides, elementwise_strides, view_strides
 from graphlint.ops.info import OpInfo, Role, StepKind, ViewStep
 from graphlint.ops.table import op_of, op_table
 from graphlint.passes.functionalize.build import Builder
@@ -286,7 +286,7 @@ VIEWING: Final[frozenset[StepKind]] = frozenset({"reshape", "bitcast", "view_as_
 
 def _scatter(builder: Builder, role: Role, parent: Value, child: Value, *arguments: Argument) -> Value:
     meta = parent.meta.with_(strides=parent.meta.strides, offset=parent.meta.offset)
-    if overlaps(meta.shape, meta.strides):  # of an expanded tensor, another one is made
+    if meta.overlaps:  # of an expanded tensor, another one is made
         meta = meta.dense()
     return builder.emit(role, [tensor(parent.name), tensor(child.name), *arguments], meta)
 
@@ -370,25 +370,18 @@ def _as_strided(builder: Builder, view: View, parent: Value, child: Value) -> Va
         raise Obstacle("as_strided reads the memory of a tensor that is not contiguous")
     if _in_vmap(builder):
         raise Obstacle("vmap runs no as_strided_scatter")
-    shape, strides = view.meta.shape, view.meta.strides
-    known = all(isinstance(number, int) for number in (*shape, *strides))
-    if overlaps(shape, strides) or not (known or is_dense(shape, strides)):
+    shown = view.meta
+    known = all(isinstance(number, int) for number in (*shown.shape, *shown.strides))
+    if shown.overlaps or not (known or shown.is_dense):
         raise Obstacle("as_strided shows the same memory more than once")
     arguments = [view.argument(key) for key in ("size", "stride", "offset")]
     return _scatter(builder, "scatter-strided", parent, child, *arguments)
 
 
-def _reordered(meta: Meta, order: list[int]) -> Meta:
-    """Metadata of a view with dimension ``order[i]`` in place ``i``."""
-    return meta.with_(
-        sizes=[meta.sizes[dim] for dim in order], strides=[meta.strides[dim] for dim in order], offset=meta.offset
-    )
-
-
 def _permuted(builder: Builder, child: Value, forward: list[int]) -> Value:
     """The dimensions put back from where a view has put them."""
     order = sorted(range(len(forward)), key=forward.__getitem__)
-    return builder.emit("permute", [tensor(child.name), Argument(as_ints=order)], _reordered(child.meta, order))
+    return builder.emit("permute", [tensor(child.name), Argument(as_ints=order)], child.meta.with_order(order))
 
 
 def _transpose(builder: Builder, view: View, parent: Value, child: Value) -> Value:
@@ -396,7 +389,7 @@ def _transpose(builder: Builder, view: View, parent: Value, child: Value) -> Val
     if a == b:
         return child
     arguments = [tensor(child.name), Argument(as_int=a), Argument(as_int=b)]
-    return builder.emit("transpose", arguments, _reordered(child.meta, _order(view)))
+    return builder.emit("transpose", arguments, child.meta.with_order(_order(view)))
 
 
 def _permute(builder: Builder, view: View, parent: Value, child: Value) -> Value:

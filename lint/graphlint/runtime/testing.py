@@ -1,7 +1,4 @@
-"""Assertions for the tests of models. The pytest plugin beside them is loaded by pytest itself.
-
-- :func:`assert_functional`: fails, with a report, where a check of a program or an artifact would
-"""
+"""Assertions for the tests of models. The plugin beside them is loaded by pytest itself."""
 
 from __future__ import annotations
 

@@ -24,8 +24,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture
 def assert_functional(request: pytest.FixtureRequest) -> Callable[..., None]:
-    """:func:`graphlint.testing.assert_functional`, for the targets that pytest was given."""
-    from graphlint import testing
+    """:func:`graphlint.assert_functional`, for the targets that pytest was given."""
+    from graphlint.runtime import testing
 
     config = request.config
     targets: list[Any] = config.getoption("--graphlint-target") or config.getini("graphlint_target")
