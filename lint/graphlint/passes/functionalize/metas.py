@@ -102,7 +102,7 @@ class Meta:
         key = tuple(order)
         known = self._others.get(key)
         if known is None:
-            sizes, strides = ([values[dim] for dim in order] for values in (self.sizes, self.strides))
+            sizes, strides = [self.sizes[dim] for dim in order], [self.strides[dim] for dim in order]
             known = self._others[key] = self.with_(sizes=sizes, strides=strides, offset=self.offset)
         return known
 
