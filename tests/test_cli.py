@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from graphlint import __version__
-from graphlint.cli.commands import COMMANDS
+from graphlint.cli.options import COMMANDS
 from graphlint.report.formats.registry import FORMATS
 
 ARTIFACTS = Path(__file__).parent / "artifacts" / "2.13.0"

@@ -97,9 +97,8 @@ class RemoteError(GraphlintError):
 class ConfigError(GraphlintError):
     """A configuration file, an option or a code that is not understood."""
 
-
-class OptionError(ConfigError):
-    """An option of the command line that is not understood."""
+    of_option = False
+    """Whether it is about an option of the command line."""
 
 
 class WriteError(GraphlintError):

@@ -1,5 +1,5 @@
 """Commands as they are declared: a function, its arguments, and the options that the table has for it. No command line
-is parsed here: :mod:`graphlint.cli.quick` and :mod:`graphlint.cli.clicked` do that.
+is parsed here: :mod:`graphlint.cli.options` and :mod:`graphlint.cli.clicked` do that.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 
-from graphlint.artifact.errors import GraphlintError, OptionError, WriteError
+from graphlint.artifact.errors import ConfigError, GraphlintError, WriteError
 from graphlint.cli.options import UsageError
 from graphlint.report.formats.escaping import printable, styled
 
@@ -123,9 +123,9 @@ class Console:
             return work()
         except UsageError:
             raise
-        except OptionError as error:
-            raise UsageError(str(error)) from error
         except GraphlintError as error:
+            if isinstance(error, ConfigError) and error.of_option:
+                raise UsageError(str(error)) from error
             self.error(str(error))
             return EXIT_FAILURE
         except KeyboardInterrupt as error:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from graphlint.artifact.annotations import without_annotations
-from graphlint.artifact.errors import ConfigError, OptionError
+from graphlint.artifact.errors import ConfigError
 from graphlint.artifact.limits import Limits
 from graphlint.artifact.patterns import pattern
 from graphlint.ops.declared import DeclaredOp
@@ -312,12 +312,13 @@ def wrong(origin: str, key: str, what: str) -> ConfigError:
     """The error that ``what`` is wrong with a key, or with all of what a source says where ``key`` is empty. ``origin``
     is the source: a file, ``COMMAND_LINE``, ``INLINE``, or nothing.
     """
-    if origin == COMMAND_LINE:
-        return OptionError(f"invalid value for '--{key}': {what}")
     said = ": ".join(filter(None, (key, what)))
-    if origin == INLINE:
-        return OptionError(f"invalid value for '{INLINE}': {said}")
-    return ConfigError(f"{origin}: {said}" if origin else said)
+    if origin not in (COMMAND_LINE, INLINE):
+        return ConfigError(f"{origin}: {said}" if origin else said)
+    option, problem = (f"--{key}", what) if origin == COMMAND_LINE else (INLINE, said)
+    error = ConfigError(f"invalid value for '{option}': {problem}")
+    error.of_option = True
+    return error
 
 
 def parse_toml(content: bytes, name: str) -> dict[str, Any]:
