@@ -484,3 +484,45 @@ def test_what_stands_together_is_copied_in_one_go(path, monkeypatch):
     assert calls[0] == (0, changed)
     assert len(calls) == 1 + len(members) - len(before) - 1, "those behind it move, each with a header of its own"
     assert is_changed(path)
+
+
+@pytest.fixture(params=["xfs", "btrfs"])
+def shares_blocks(tmp_path, request):
+    """A folder on a small file system that can share blocks between files."""
+    image, folder = tmp_path / "image", tmp_path / "disk"
+    folder.mkdir()
+    image.touch()
+    os.truncate(image, 400 << 20)  # no file of that size: XFS takes no smaller disk
+    options = ["-m", "reflink=1"] if request.param == "xfs" else []
+    if shutil.which(f"mkfs.{request.param}") is None:
+        pytest.skip(f"there is no mkfs.{request.param}")
+    subprocess.run([f"mkfs.{request.param}", "-q", *options, str(image)], check=True, capture_output=True)
+    if subprocess.run(["mount", "-o", "loop", str(image), str(folder)], capture_output=True).returncode:
+        pytest.skip("file systems can't be mounted here (needs root)")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_weights_are_shared_where_the_file_system_can(shares_blocks):
+    """The new file takes no more room than what is new in it."""
+    path = shares_blocks / "model.pt2"
+    with zipfile.ZipFile(SAMPLE) as sample, zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("buffer_counter/data/weights/weight_0", os.urandom(16 << 20))
+        for member in sample.infolist():
+            if not member.filename.endswith("weights/weight_0"):
+                archive.writestr(member, sample.read(member))
+
+    def used():
+        os.sync()
+        status = os.statvfs(shares_blocks)
+        return (status.f_blocks - status.f_bfree) * status.f_frsize
+
+    weights = path.read_bytes()[: 16 << 20]
+    kept = shares_blocks / "kept.pt2"
+    before = used()
+    os.link(path, kept)  # so that the old file stays
+    replace(path)
+    assert is_changed(path)
+    assert path.read_bytes()[: 16 << 20] == weights == kept.read_bytes()[: 16 << 20]
+    assert path.stat().st_ino != kept.stat().st_ino
+    assert used() - before < 4 << 20
