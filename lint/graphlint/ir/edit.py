@@ -71,8 +71,10 @@ def flat(arguments: Iterable[Argument]) -> list[str | None]:
 
 def changed_node(node: Node, **changes: Any) -> Node:
     """The node with other fields."""
-    fields = {name: getattr(node, name) for name in Node.__struct_fields__}
-    return EditedNode(**{**fields, **changes}, origin=node.origin if isinstance(node, EditedNode) else node)
+    if not isinstance(node, EditedNode):
+        flag = node.is_hop_single_tensor_return
+        node = EditedNode(node.target, node.inputs, node.outputs, node.metadata, flag, node.name, origin=node)
+    return msgspec.structs.replace(node, **changes)
 
 
 def changed_graph(graph: Graph, **changes: Any) -> Graph:
@@ -136,6 +138,10 @@ def mapped(graph: Graph, edit: Callable[[Node], Sequence[Node] | None]) -> Graph
 
 def renamed(argument: Argument, mapping: Mapping[str, str]) -> Argument:
     """The argument with its values, tensors and symbolic scalars, renamed; the same object where nothing changes."""
+    held = argument.as_tensor  # what most arguments are
+    if held is not None:
+        new = mapping.get(held.name, held.name)
+        return argument if new == held.name else Argument(as_tensor=TensorRef(new))
     if not mapping or mapping.keys().isdisjoint(argument.names()):
         return argument
     return of_kind(argument.kind, _renamed(argument.value, mapping))

@@ -42,12 +42,11 @@ class MutationRule(Rule):
             if write.kind not in self.kinds or not self._concerns(write):
                 continue
             verb = "writes" if write.certain else "may write"
-            message = f"{write.site.name} {verb} {WrittenStorage.of(write).describe()}"
+            written = WrittenStorage.of(write)
+            message = f"{write.site.name} {verb} {written.describe()}"
             if storages > 1:
                 message += f" and {storages - 1} more of its kind"
-            yield Finding(
-                message, write_fix(view, write), write.site, WrittenStorage.of(write), advice=self.advised(write)
-            )
+            yield Finding(message, write_fix(view, write), write.site, written, advice=self.advised(write))
 
     def advised(self, write: Write) -> str:
         """What the author can write in place of this write; empty for the rule's own advice."""

@@ -23,7 +23,7 @@ DRAW: Final = "a random op"
 _PRECEDENCE: tuple[StorageKind, ...] = ("parameter", "buffer", "constant", "user input", "unknown", "intermediate")
 
 
-class Write(msgspec.Struct, frozen=True, eq=False):
+class Write(msgspec.Struct, frozen=True, eq=False, dict=True):
     """One tensor that a node writes, and where that ends up."""
 
     site: Site
@@ -31,14 +31,14 @@ class Write(msgspec.Struct, frozen=True, eq=False):
     value: str
     refs: tuple[Ref, ...]
 
-    @property
+    @cached_property
     def target(self) -> Ref:
         """What to report: the only reference, or of several possible ones that to a storage which outlives the call."""
         if len(self.refs) == 1:  # most have one
             return self.refs[0]
         return min(self.refs, key=lambda ref: _PRECEDENCE.index(ref.storage.kind))
 
-    @property
+    @cached_property
     def made(self) -> Ref | None:
         """The tensor object that an in-place view changes, where the program made it: of what lies behind it, which may
         be the caller's, nothing is written. None for other writes.
@@ -50,7 +50,7 @@ class Write(msgspec.Struct, frozen=True, eq=False):
         made = ref.made
         return made if made.step is not None else None
 
-    @property
+    @cached_property
     def kind(self) -> StorageKind:
         """Of what is written."""
         return self.target.storage.kind if self.made is None else "intermediate"
