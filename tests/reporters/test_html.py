@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from click.testing import CliRunner
+from tests.fuzz.shapes import SHAPES
 
 from graphlint.cli.clicked import app
 from graphlint.ir.source import SourceFrame
@@ -153,7 +154,7 @@ def evil_result(buffer_mutation):
     picture = Picture(EVIL, "<svg></svg>")
     accepted = msgspec.structs.replace(finding, suppression=Suppression("comment", EVIL))
     illustrations = (
-        Illustration(EVIL, (EVIL, EVIL), EVIL, picture),
+        Illustration(EVIL, (EVIL, EVIL), EVIL, picture, position=finding.position),
         Illustration(EVIL, (EVIL, EVIL), EVIL, picture, fixed=True, after=picture),
     )
     return FileResult(
@@ -205,3 +206,19 @@ def test_a_hostile_artifact_is_shown_as_it_is(hostile, action, monkeypatch):
     assert "index_put_</script><script>alert(1)</script>" in made.text("text", "code", "p", "span")
     assert "cache</script><script>alert(1)</script>" in made.text("text", "code", "p", "span")
     assert len(made.named("svg")) == (1 if action == "check" else 2)
+
+
+def test_nodes_without_a_name_have_pictures_of_their_own(tmp_path, monkeypatch):
+    """torch before 2.11 names no node, and a check makes no value that could name it."""
+    monkeypatch.chdir(tmp_path)
+    Path("checks.pt2").write_bytes(SHAPES["checks"](3))
+    result = CliRunner().invoke(app, ["check", "--isolated", "--output-format", "html=out.html", "checks.pt2"])
+    assert result.exit_code == 1
+    page = Path("out.html").read_text()
+    blocks = page.split('<details class="finding"')[1:]
+    assert len(blocks) == 3
+    for number, block in enumerate(blocks):
+        said = [f"no {other}" for other in range(3) if f"&#x27;no {other}&#x27;" in block.partition("</summary>")[0]]
+        assert said == [f"no {number}"]
+        drawn = [other for other in range(3) if f'"no {other}")' in block or f"&quot;no {other}&quot;)" in block]
+        assert drawn == [number]

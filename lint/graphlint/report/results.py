@@ -65,6 +65,8 @@ class Illustration(msgspec.Struct, frozen=True):
     """Whether it belongs to what was fixed; ``picture`` is of the program before the fix then."""
     after: Picture | None = None
     """What is there in the fixed program; None where the node is gone."""
+    position: int = 0
+    """The finding's."""
 
 
 class FileResult(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -82,23 +82,34 @@ def draw(drawing: Drawing, findings: Mapping[int, Sequence[Diagnostic]] = {}) ->
     return Picture(drawing.description, parts)
 
 
-def illustrate(view: ProgramView, diagnostics: Iterable[Diagnostic]) -> dict[Site, Illustration]:
-    """A picture for the first finding of each group, each node once; ``diagnostics`` are those of the program."""
+def illustrate(
+    view: ProgramView, diagnostics: Iterable[Diagnostic], *, positioned: bool = True
+) -> dict[Site, Illustration]:
+    """A picture for the first finding of each group, each node once; ``diagnostics`` are those of the program. Nodes
+    without a name may share a label: which of them is meant, the position tells, where it is that of this program
+    (``positioned``); else there is no picture.
+    """
     flow: Flow | None = None
-    sites = {(site.scope.path, site.node.label): site for site in view.sites}
+    sites: defaultdict[tuple[tuple[str, ...], str | None], list[Site]] = defaultdict(list)
+    for one in view.sites:
+        sites[one.scope.path, one.node.label].append(one)
     made: dict[Site, Illustration] = {}
     for first in (group.first for group in grouped(diagnostics)):
-        site = sites.get((first.subgraph, str(first.node))) if first.node is not None else None
+        named = sites[first.subgraph, first.node]
+        meant = [one for one in named if positioned and one.position == first.position] if len(named) > 1 else named
+        site = meant[0] if meant else None
         if site is not None and site not in made and len(made) < MOST:
             flow = flow or Flow(view)
             picture = draw(Drawing(flow, [flow.vertex(site.position)], 1))
-            made[site] = Illustration(first.program or "", first.subgraph, site.node.label, picture)
+            made[site] = Illustration(
+                first.program or "", first.subgraph, site.node.label, picture, position=first.position
+            )
     return made
 
 
 def illustrate_fix(before: ProgramView, after: ProgramView, fixed: Iterable[Diagnostic]) -> list[Illustration]:
     """The same for what was fixed, with what takes its place."""
-    made = illustrate(before, fixed)
+    made = illustrate(before, fixed, positioned=False)  # a finding may be of what another fix has left
     if not made:
         return []
     flow = Flow(after)

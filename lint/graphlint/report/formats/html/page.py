@@ -62,4 +62,4 @@ def _by_status(result: FileResult) -> dict[str, tuple[Diagnostic, ...]]:
 def _illustration(diagnostic: Diagnostic, result: FileResult, fixed: bool) -> Illustration | None:
     place = (diagnostic.program, diagnostic.subgraph, diagnostic.node, fixed)
     drawn = (one for one in result.illustrations if (one.program, one.subgraph, one.node, one.fixed) == place)
-    return next(drawn, None)
+    return next((one for one in drawn if fixed or one.position == diagnostic.position), None)
