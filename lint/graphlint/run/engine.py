@@ -131,7 +131,8 @@ class _Run:
         self._notes: list[str] = []
         self._idle = 0
         self._code: list[Diagnostic] = []
-        self._changes: list[Change] = []
+        self._changes: list[Change] | None = []
+        """What to write; None where nothing is to be written."""
         self._diff: list[str] | None = [] if settings.illustrate else None
         """The diff of what changes; None where nobody asks for it."""
         self._record = self._read_record()
@@ -144,12 +145,12 @@ class _Run:
     def changed(self, kind: Literal["fix", "restore"], action: Action, verifier: Verifier | None) -> FileResult:
         """The result of a fix or of restoring; where it failed, what a check finds or what could not be read."""
         if action == "diff":
-            self._diff = []
+            self._diff, self._changes = [], None
         try:
             self._each(self._fix if kind == "fix" else self._restore)
             if kind == "fix":
                 self._find_code()
-            if self._changes and action != "diff":
+            if self._changes:
                 from graphlint.run.writeback import write_back
 
                 exact, unchecked = (
@@ -162,8 +163,8 @@ class _Run:
                 )
                 self._notes += written.notes
                 self._tell_stale(written.stale, kind)
-            changed = bool(self._changes) and action != "diff"
-            return msgspec.structs.replace(self._result(), diff="".join(self._diff or ()), changed=changed)
+            diff, changed = "".join(self._diff or ()), bool(self._changes)
+            return msgspec.structs.replace(self._result(), diff=diff, changed=changed)
         except (WriteError, FixValidationError, VerificationError, ArtifactError) as error:
             why = str(error)
             if isinstance(error, FixValidationError):
@@ -275,9 +276,10 @@ class _Run:
         lost = [version for version in loaded if version not in loads]
         if lost:
             self._notes.append(f"program {entry.name!r} does not load in torch {spanned(lost)} any more")
-        from graphlint.run.writeback import Change
+        if self._changes is not None:
+            from graphlint.run.writeback import Change
 
-        self._changes.append(Change.of(entry, before, made, remaining))
+            self._changes.append(Change.of(entry, before, made, remaining))
         if self._diff is not None:
             afterwards = "restored" if self._found["restored"] or self._found["state"] else "fixed"
             self._diff += _diff(f"{self._path}:{entry.name}", before, made.document, afterwards)
