@@ -6,6 +6,7 @@ not understood here is written back (:mod:`graphlint.ir.encode`).
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -164,10 +165,11 @@ def _renamed(value: Any, mapping: Mapping[str, str]) -> Any:
 
 def renamed_operands(node: Node, mapping: Mapping[str, str]) -> Node:
     """The node with its operands renamed; the same object where nothing changes."""
-    if not mapping:
+    changed = {name: new for name, new in mapping.items() if new != name}
+    if not changed:
         return node
-    inputs = [_renamed_operand(operand, mapping) for operand in node.inputs]
-    if all(new is old for new, old in zip(inputs, node.inputs, strict=True)):
+    inputs = [_renamed_operand(operand, changed) for operand in node.inputs]
+    if all(map(operator.is_, inputs, node.inputs)):
         return node
     return changed_node(node, inputs=inputs)
 

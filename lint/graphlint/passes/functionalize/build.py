@@ -52,6 +52,8 @@ class Builder:
         self._memory = memory
         self.roots: dict[str, str] = {}
         """Which memory a value lives in: the name of the value that it was made as."""
+        self._known_roots: dict[str, str] = {}
+        """The same of values of the original program, once somebody has asked."""
         self.born: dict[str, int] = {}
         """Where in ``edit.nodes`` a value is made."""
         self.last_read: dict[str, int] = {}
@@ -74,11 +76,11 @@ class Builder:
 
     def root(self, name: str) -> str:
         """Which memory a value lives in."""
-        root = self.roots.get(name)
-        if root is not None:
-            return root
-        ref = self._memory.known(self.edit.graph, name)
-        return name if ref is None else ref.base.name
+        root = self.roots.get(name) or self._known_roots.get(name)
+        if root is None:
+            ref = self._memory.known(self.edit.graph, name)
+            root = self._known_roots[name] = name if ref is None else ref.base.name
+        return root
 
     def append(self, node: Any) -> None:
         """Append a node, and note what it reads."""
@@ -119,7 +121,7 @@ class Builder:
             name = self.edit.claim(op.packet)
         self.append(self.dialect.node(op.target, operands, outputs, name, self.source))
         # The operand whose memory the results show, or may show.
-        viewed = {rule.argument for rule in op.aliases}
+        viewed = {rule.argument for rule in op.aliases} if op.aliases else ()
         shown = next((one.arg.as_tensor.name for one in operands if one.name in viewed and one.arg.as_tensor), None)
         for value in values:
             self.note(value, shown)

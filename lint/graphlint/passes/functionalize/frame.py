@@ -179,11 +179,18 @@ class Frame:
 
     def recorded(self, ref: Ref) -> Meta:
         """What the artifact records of a tensor object; what ``out=`` made of it, once it has."""
-        while ref.step is None and not ref.is_base and ref.parent is not None:
-            ref = ref.parent
-        if ref in self.rewriter.resized:
-            return self.rewriter.resized[ref]
-        return self.rewriter.meta(ref.graph, ref.name) if ref.step is None else self.view(ref).meta
+        known = self.rewriter.recorded.get(ref)
+        if known is not None:
+            return known
+        made = ref
+        while made.step is None and not made.is_base and made.parent is not None:
+            made = made.parent
+        if made in self.rewriter.resized:
+            meta = self.rewriter.resized[made]
+        else:
+            meta = self.rewriter.meta(made.graph, made.name) if made.step is None else self.view(made).meta
+        self.rewriter.recorded[ref] = meta
+        return meta
 
     def view(self, ref: Ref) -> View:
         """The last step to a reference, with what was recorded of it."""
@@ -224,10 +231,12 @@ class Frame:
 
     def current(self, ref: Ref, *, exact: bool) -> Value:
         """The value that shows a reference now."""
-        value, version = self._shown(ref)
-        state = self.state(ref)
+        value, version = self._values.get(ref) or self._shown(ref)
+        state = self._states.get(ref.base) or self.state(ref)
+        if version == state.version and not exact:
+            return value
         try:  # what is asked most, and `with blocking` takes its time
-            if version != state.version or (exact and not value.meta.same_strides(self.recorded(ref))):
+            if version != state.version or not value.meta.same_strides(self.recorded(ref)):
                 value = self._show(ref)
                 self._values[ref] = value, state.version
         except Obstacle as reason:
@@ -347,11 +356,14 @@ class Frame:
         for place in sorted([*places, *sized]):
             yield place, graph.nodes[place], place in places
 
+    def _current_names(self, node: Node, *, exact: bool) -> dict[str, str]:
+        """The names to read for the node's operands."""
+        names = [name for operand in node.inputs for name in operand.arg.tensors() if name is not None]
+        return {name: self.use(name, exact=exact) for name in names}
+
     def _renamed(self, node: Node, *, exact: bool) -> Node:
         """The node with its operands under their current names."""
-        names = (name for operand in node.inputs for name in operand.arg.tensors() if name is not None)
-        current = {name: self.use(name, exact=exact) for name in names}
-        return renamed_operands(node, {name: new for name, new in current.items() if new != name})
+        return renamed_operands(node, self._current_names(node, exact=exact))
 
     def _keep(self, node: Node) -> None:
         """A node that writes nothing, or whose writes stay."""
@@ -447,7 +459,8 @@ class Frame:
         twin = self.rewriter.ops.twin_of(op)
         adds_up = twin is not None and not twin.elementwise and not twin.same_bits
         exact = op.is_custom or op.draws(node) or not op.strided_writes or adds_up
-        edited = self._renamed(node, exact=exact)
+        named = self._current_names(node, exact=exact)
+        edited = renamed_operands(node, named)
         metas: dict[str, Meta] = {}
         mutable: set[str] = set()
         overlapping: set[str] = set()
@@ -460,7 +473,7 @@ class Frame:
                 if name is None:
                     continue
                 ref = self.ref(name)
-                current = self.use(name, exact=exact)
+                current = named[name]
                 if ref is not None and id(operand) not in written:
                     shared = places.get(ref.base, [])
                     if shared and self._reads_a_target(operand, index, ref, writes[0].site, refs, shared):
@@ -531,6 +544,7 @@ class Frame:
             state.shown = {ref: state.base}
             self._values[ref] = state.base, state.version
             self.rewriter.resized[ref] = after
+            self.rewriter.recorded.clear()
             found.append(ref)
         return found
 

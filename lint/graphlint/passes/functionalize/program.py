@@ -158,6 +158,8 @@ class Rewriter:
         self.views: dict[Ref, View] = {}
         self.resized: dict[Ref, Meta] = {}
         """What ``out=`` made of tensors without elements."""
+        self.recorded: dict[Ref, Meta] = {}
+        """What is recorded of tensor objects, once somebody has asked."""
         self.dtypes = analysis.dtypes
         self._room = max(_ROOM, sum(len(graph.nodes) for graph in every_graph(program.graph)))
         self._grown: Counter[Storage] = Counter()
