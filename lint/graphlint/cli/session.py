@@ -109,7 +109,7 @@ def lint(
             console.clear = bar.clear
     results = []
     # Closed here and now, so that an interrupt finds no worker left.
-    forks = "torch" not in sys.modules and bar is None
+    forks = "torch" not in sys.modules  # whose threads a fork would lose
     with closing(run(tasks, jobs, reviewer, process=process, forks=forks)) as outcomes:
         try:
             for index, outcome in enumerate(outcomes, 1):
