@@ -19,7 +19,7 @@ from graphlint.rules.settings import OwnRule, OwnTarget
 from graphlint.rules.targets.documentation import described
 from graphlint.rules.targets.model import load_target, profile_of, row_of
 from graphlint.rules.targets.own import own_targets
-from graphlint.run.cache import seal
+from graphlint.run.cache import held_for
 from graphlint.run.config import Configuration
 from graphlint.run.resolution import Resolver
 
@@ -263,7 +263,7 @@ def test_kept_results_are_of_the_target_as_it_was_and_workers_get_it():
         resolver(targets={"mine": OwnTarget(**own)}).settings_for("model.pt2")
         for own in ({"max_nodes": 1}, {"max_nodes": 2}, {"because": "so"}, {"dtypes": ("bool",)}, {"max_nodes": 1})
     ]
-    seals = [seal(one, (1,), b"") for one in settings]
+    seals = [held_for(one) for one in settings]
     assert seals[0] == seals[4]
     assert len(set(seals)) == 4
     assert [pickle.loads(pickle.dumps(one)) for one in settings] == settings

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations, islice
-from typing import Final
+from typing import Any, Final
 
 from graphlint.ir.dtypes import BOOL, FLOATING, INT64, INTEGERS, MASKS, category
 from graphlint.ir.model import Argument, Graph, Node, TensorMeta
@@ -20,14 +20,8 @@ _UNBACKED: Final = re.compile(r"\bu\d+\b")
 _CHOOSING: Final = frozenset(("condition", "mask", "index", "indices", "target"))
 """What arguments are called that choose elements."""
 
-_REFLECTION: Final = 2
-"""How a node is told by a number that it reflects (`GridSamplerPadding` in torch)."""
-_BICUBIC: Final = 2
-"""How it is told that it goes by cubic curves (`GridSamplerInterpolation` in torch)."""
 _GREATEST: Final = 2
 """How bags of embeddings are told that the greatest of each counts (`EmbeddingBagMode` in torch)."""
-_NO_LABEL: Final = -100
-"""What losses leave out by default."""
 
 
 def is_met(where: Where, view: ProgramView, site: Site) -> bool:
@@ -38,6 +32,38 @@ def is_met(where: Where, view: ProgramView, site: Site) -> bool:
 def told(where: Where) -> str:
     """The same in words, for documentation, behind a space; empty for all nodes."""
     return f" where {(_OF_PROGRAMS.get(where) or _MET[where])[0]}" if where else ""
+
+
+def _value(site: Site, argument: str) -> Any:
+    """What the node is given as an argument, as files hold it; None where it is given none."""
+    given = site.node.input(argument)
+    return None if given is None or given.kind == "as_none" else given.value
+
+
+def _number(site: Site, argument: str) -> float | None:
+    """The number that the node is given as an argument; None where it is given another thing, or nothing."""
+    given = _value(site, argument)
+    return given if isinstance(given, (int, float)) else None
+
+
+def _has(argument: str, *values: object) -> Callable[[Site], bool]:
+    """Whether the node is given one of these values as an argument."""
+    return lambda site: _value(site, argument) in values
+
+
+def _below_zero(argument: str) -> Callable[[Site], bool]:
+    """Whether the node is given a negative number as an argument."""
+    return lambda site: (_number(site, argument) or 0) < 0
+
+
+def _of_rank(is_met: Callable[[int], bool]) -> Callable[[Site], bool]:
+    """Whether the number of dimensions of the first tensor that the node is given is such a one."""
+    return lambda site: any(is_met(len(meta.shape)) for meta in _first_given(site))
+
+
+_rounds_up: Final = _has("ceil_mode", True)
+_keeps_sizes: Final = _has("padding", "same")
+_does_not_wait: Final = _has("non_blocking", True)
 
 
 def _given(site: Site, *arguments: str) -> Iterator[TensorMeta]:
@@ -128,12 +154,6 @@ def _pads(site: Site) -> bool:
     return any(any(padding.as_ints or ()) for padding in paddings if padding is not None)
 
 
-def _is_transposed(site: Site) -> bool:
-    """Whether the node is told to be a transposed convolution."""
-    transposed = site.node.input("transposed")
-    return transposed is not None and transposed.as_bool is True
-
-
 def _adds_less(site: Site) -> bool:
     """Whether the product or quotient that the node adds is smaller than its result, and added several times."""
     shapes = [meta.shape for meta in _given(site, "tensor1", "tensor2")]
@@ -163,21 +183,9 @@ def _has_one_window(site: Site) -> bool:
     return any(count == 1 and leaves_out(*numbers) for count, numbers in places)
 
 
-def _rounds_up(site: Site) -> bool:
-    """Whether the node is told to round the number of windows up."""
-    ceil = site.node.input("ceil_mode")
-    return ceil is not None and ceil.as_bool is True
-
-
-def _groups(site: Site) -> int:
-    """How many groups of filters the node is told to have."""
-    given = site.node.input("groups")
-    return (given.as_int if given is not None else None) or 1
-
-
 def _is_depthwise(site: Site) -> bool:
     """Whether the node is told to have a group for each channel, with one filter."""
-    groups = _groups(site)
+    groups = _number(site, "groups") or 1
     return groups > 1 and any(list(weight.shape[:2]) == [groups, 1] for weight in _given(site, "weight"))
 
 
@@ -233,36 +241,6 @@ def _is_mixed(site: Site) -> bool:
     return len(dtypes) > 1 or (whole and any(arg.as_float is not None for arg in operands))
 
 
-def _counts_from_the_end(site: Site) -> bool:
-    """Whether the node is given an index below 0."""
-    index = site.node.input("index")
-    return index is not None and index.as_int is not None and index.as_int < 0
-
-
-def _is_of_order_zero(site: Site) -> bool:
-    """Whether the node is told to compute the norm of order 0."""
-    order = site.node.input("ord")
-    return order is not None and 0 in (order.as_int, order.as_float)
-
-
-def _is_given_a_divisor(site: Site) -> bool:
-    """Whether the node is told what to divide sums by."""
-    divisor = site.node.input("divisor_override")
-    return divisor is not None and divisor.kind != "as_none"
-
-
-def _is_given_a_negative_divisor(site: Site) -> bool:
-    """Whether the node is told to divide sums by a number below 0."""
-    divisor = site.node.input("divisor_override")
-    return divisor is not None and divisor.as_int is not None and divisor.as_int < 0
-
-
-def _is_unweighted(site: Site) -> bool:
-    """Whether the node is given no weight."""
-    weight = site.node.input("weight")
-    return weight is None or weight.kind == "as_none"
-
-
 def _is_widened(site: Site) -> bool:
     """Whether what the node makes is of another dtype than the first tensor that it is given."""
     metas = (site.scope.graph.meta(name) for name in site.node.results())
@@ -288,12 +266,6 @@ def _repeats_by_others(site: Site) -> bool:
     """Whether the node is given more numbers of repetitions than its tensor has dimensions, or none."""
     times = _numbers(site, "dims")
     return not times or any(len(times) > len(meta.shape) for meta in _first_given(site))
-
-
-def _ignores_a_label(site: Site) -> bool:
-    """Whether the node is told a label to leave out, other than the default."""
-    label = site.node.input("ignore_index")
-    return label is not None and label.as_int not in (None, _NO_LABEL)
 
 
 def _leaves_one_number(site: Site) -> bool:
@@ -333,12 +305,6 @@ def _makes_one_element(site: Site) -> bool:
     return any(meta is not None and meta.shape and set(meta.shape) == {1} for meta in metas)
 
 
-def _does_not_wait(site: Site) -> bool:
-    """Whether the node is told to return before its copy is made."""
-    given = site.node.input("non_blocking")
-    return given is not None and given.as_bool is True
-
-
 def _is_binned(site: Site) -> bool:
     """Whether the node is told to make more than one element of each line, plane or block."""
     size = site.node.input("output_size")
@@ -353,12 +319,6 @@ def _is_unbatched(site: Site) -> bool:
     window = _numbers(site, "kernel_size")
     rank = len(filters.shape) if filters is not None else len(window) + 2 if window else 4
     return any(len(meta.shape) < rank for meta in _first_given(site))
-
-
-def _averages(site: Site) -> bool:
-    """Whether the node is told to combine what comes to one index to its mean."""
-    reduce = site.node.input("reduce")
-    return reduce is not None and reduce.as_string == "mean"
 
 
 def _leaves_out(site: Site) -> bool:
@@ -457,17 +417,6 @@ def _crops(site: Site) -> bool:
     return any(number < 0 for number in _numbers(site, "pad", "padding"))
 
 
-def _is_circular(site: Site) -> bool:
-    """Whether the node is told to pad with what is at the other end."""
-    return _mode(site) == "circular"
-
-
-def _mode(site: Site) -> str | None:
-    """What the node is told of how to pad."""
-    mode = site.node.input("mode")
-    return mode.as_string if mode is not None else None
-
-
 def _is_dilated(site: Site) -> bool:
     """Whether the node is told to leave out elements in its windows."""
     return any(number != 1 for number in _numbers(site, "dilation"))
@@ -479,12 +428,6 @@ def _overlaps(site: Site) -> bool:
     return any(stride < size for size, stride in zip(sizes, strides, strict=False))
 
 
-def _is_grouped(site: Site) -> bool:
-    """Whether the node is told that several queries share a key."""
-    grouped = site.node.input("enable_gqa")
-    return grouped is not None and grouped.as_bool is True
-
-
 def _counts_beyond(site: Site) -> bool:
     """Whether the node rounds the sizes of its result up, and divides by elements of a window that are none."""
     counts = site.node.input("count_include_pad")
@@ -494,13 +437,6 @@ def _counts_beyond(site: Site) -> bool:
 def _is_ceiled(site: Site) -> bool:
     """Whether the node pads, counts what it pads with, and rounds the sizes of its result up."""
     return _counts_beyond(site) and _pads(site)
-
-
-def _is_corrected(site: Site) -> bool:
-    """Whether the node divides by neither the number of elements nor one less."""
-    correction = site.node.input("correction")
-    number = (correction.as_int if correction.as_float is None else correction.as_float) if correction else None
-    return number not in (None, 0, 1)
 
 
 def _at(meta: TensorMeta, dims: Iterable[int]) -> list[Size]:
@@ -551,7 +487,7 @@ def _is_uneven(site: Site) -> bool:
 def _is_lopsided(site: Site) -> bool:
     """Whether the node pads several dimensions by what it is given, turned around, and not equally on all sides."""
     sides = _numbers(site, "pad", "padding")
-    return len(sides) > 2 and len(set(sides)) > 1 and _mode(site) in (None, "reflect")
+    return len(sides) > 2 and len(set(sides)) > 1 and _value(site, "mode") in (None, "reflect")
 
 
 def _mirrors_planes(site: Site) -> bool:
@@ -559,13 +495,13 @@ def _mirrors_planes(site: Site) -> bool:
     nothing.
     """
     sides = _numbers(site, "pad")
-    mirrors = len(sides) > 2 and _mode(site) not in (None, "constant")
+    mirrors = len(sides) > 2 and _value(site, "mode") not in (None, "constant")
     return mirrors and (_crops(site) or any(len(meta.shape) < len(sides) // 2 + 2 for meta in _first_given(site)))
 
 
 def _crops_and_mirrors(site: Site) -> bool:
     """Whether the node is told to pad by less than nothing, and otherwise by what it is given."""
-    return _crops(site) and (bool(_numbers(site, "padding")) or _mode(site) not in (None, "constant"))
+    return _crops(site) and (bool(_numbers(site, "padding")) or _value(site, "mode") not in (None, "constant"))
 
 
 def _pads_beyond_strides(site: Site) -> bool:
@@ -606,12 +542,6 @@ def _is_enlarged_by_factors(site: Site) -> bool:
         return True
     pairs = zip(given.shape[2:], made.shape[2:], factors.as_floats, strict=False)
     return any(not isinstance(old, int) or old * factor != new for old, new, factor in pairs)
-
-
-def _keeps_sizes(site: Site) -> bool:
-    """Whether the node is a convolution that is to keep sizes."""
-    padding = site.node.input("padding")
-    return padding is not None and padding.as_string == "same"
 
 
 def _keeps_sizes_by_even_windows(site: Site) -> bool:
@@ -690,28 +620,6 @@ def _has_narrow_indices(site: Site) -> bool:
     return any(dtype in INTEGERS and dtype not in (INT64, *MASKS) for dtype in dtypes)
 
 
-_CHANNELS_LAST: Final = (2, 3)
-"""The memory formats with the channels innermost, of images and of volumes."""
-
-
-def _is_for_channels_last(site: Site) -> bool:
-    """Whether the node is told to lay out its result with the channels innermost."""
-    given = site.node.input("memory_format")
-    return given is not None and given.as_memory_format in _CHANNELS_LAST
-
-
-def _adds(site: Site) -> bool:
-    """Whether what is written to an index is added to what stands there."""
-    accumulate = site.node.input("accumulate")
-    return accumulate is not None and accumulate.as_bool is True
-
-
-def _is_masked(site: Site) -> bool:
-    """Whether the node is given a mask of attention."""
-    mask = site.node.input("attn_mask")
-    return mask is not None and mask.kind != "as_none"
-
-
 def _has_gaps(site: Site) -> bool:
     """Whether a list of tensors that the node is given leaves some out."""
     return any(
@@ -726,40 +634,34 @@ _MET: Final[Mapping[Where, tuple[str, Callable[[Site], bool]]]] = {
     "whole": ("it is given no dimensions", _is_of_the_whole),
     "numbers": ("it is given a number that depends on data", _takes_numbers),
     "clipped": ("the size of its result depends on data, and is clipped", _is_clipped),
-    "added": ("it adds to what stands at the index", _adds),
-    "masked": ("it is given a mask", _is_masked),
+    "added": ("it adds to what stands at the index", _has("accumulate", True)),
+    "masked": ("it is given a mask", lambda site: _value(site, "attn_mask") is not None),
     "of-integers": ("it is given integers", _is_given_integers),
     "padded": ("it pads", _pads),
-    "transposed": ("it is a transposed convolution", _is_transposed),
+    "transposed": ("it is a transposed convolution", _has("transposed", True)),
     "scaled": ("`alpha` is not 1", _is_scaled),
     "mixed": ("it computes with several dtypes", _is_mixed),
-    "scalars": (
-        "it is given a tensor of no dimensions",
-        lambda site: any(not meta.shape for meta in _first_given(site)),
-    ),
+    "scalars": ("it is given a tensor of no dimensions", _of_rank(lambda rank: rank == 0)),
     "of-masks": ("it is given booleans", lambda site: any(meta.dtype == BOOL for meta in _first_given(site))),
-    "negative": ("the index is negative", _counts_from_the_end),
-    "zeroth": ("it is of order 0", _is_of_order_zero),
-    "divided": ("it is given a divisor", _is_given_a_divisor),
-    "unweighted": ("it is given no weight", _is_unweighted),
+    "negative": ("the index is negative", _below_zero("index")),
+    "zeroth": ("it is of order 0", _has("ord", 0)),
+    "divided": ("it is given a divisor", lambda site: _value(site, "divisor_override") is not None),
+    "unweighted": ("it is given no weight", lambda site: _value(site, "weight") is None),
     "widened": ("its result has another dtype than its operand", _is_widened),
     "binned": ("it makes more than one element of each plane", _is_binned),
     "unbatched": ("it is given no batch", _is_unbatched),
-    "averaged": ("it is told to compute means", _averages),
+    "averaged": ("it is told to compute means", _has("reduce", "mean")),
     "short": ("it leaves out arguments", _leaves_out),
-    "vector": (
-        "it is given one dimension",
-        lambda site: any(len(meta.shape) == 1 for meta in _first_given(site)),
-    ),
+    "vector": ("it is given one dimension", _of_rank(lambda rank: rank == 1)),
     "by-vector": ("its second tensor has one dimension", _is_by_a_vector),
     "single": ("it is given one tensor", _is_of_one),
     "cropped": ("the padding is negative", _crops),
     "constant-cropped": (
         "the padding is negative, and otherwise a number",
-        lambda site: _crops(site) and _mode(site) in (None, "constant"),
+        lambda site: _crops(site) and _value(site, "mode") in (None, "constant"),
     ),
     "cropped-mirrors": ("the padding is negative, and otherwise made of its own elements", _crops_and_mirrors),
-    "circular": ("it pads circularly", _is_circular),
+    "circular": ("it pads circularly", _has("mode", "circular")),
     "dilated": ("it is dilated", _is_dilated),
     "unstrided": ("it is given no stride", lambda site: not _numbers(site, "stride")),
     "overlapping": ("its windows overlap", _overlaps),
@@ -769,13 +671,10 @@ _MET: Final[Mapping[Where, tuple[str, Callable[[Site], bool]]]] = {
         lambda site: any(_numbers(site, "output_padding")) and not any(_numbers(site, "padding")),
     ),
     "output-padded-beyond": ("it pads its result by a stride or more", _pads_beyond_strides),
-    "grouped": ("several queries share a key", _is_grouped),
-    "flat": (
-        "it is given fewer than three dimensions",
-        lambda site: any(len(meta.shape) < 3 for meta in _first_given(site)),
-    ),
+    "grouped": ("several queries share a key", _has("enable_gqa", True)),
+    "flat": ("it is given fewer than three dimensions", _of_rank(lambda rank: rank < 3)),
     "ceiled": ("it pads, counts the padding, and rounds the size up", _is_ceiled),
-    "corrected": ("the correction is neither 0 nor 1", _is_corrected),
+    "corrected": ("the correction is neither 0 nor 1", lambda site: _number(site, "correction") not in (None, 0, 1)),
     "repeated": ("its operand is made by the same op", _is_repeated),
     "kept": ("a dimension is of another size than 1, and stays", _keeps_dimensions),
     "stepped": ("the step is no integer, and no dtype is given", _is_stepped),
@@ -795,34 +694,19 @@ _MET: Final[Mapping[Where, tuple[str, Callable[[Site], bool]]]] = {
         lambda site: not _equation(site)[1] or "." in _equation(site)[0],
     ),
     "ranks": ("its first two tensors have different numbers of dimensions", _is_of_two_ranks),
-    "typed": (
-        "it is told a dtype",
-        lambda site: (dtype := site.node.input("dtype")) is not None and dtype.kind != "as_none",
-    ),
-    "smoothed": (
-        "it smooths labels",
-        lambda site: bool((given := site.node.input("label_smoothing")) and (given.as_float or given.as_int)),
-    ),
+    "typed": ("it is told a dtype", lambda site: _value(site, "dtype") is not None),
+    "smoothed": ("it smooths labels", lambda site: bool(_number(site, "label_smoothing"))),
     "soft": (
         "its labels are the chance of each class",
         lambda site: any(category(meta.dtype) == FLOATING for meta in _given(site, "target")),
     ),
-    "from-the-end": (
-        "it counts the dimension from the end",
-        lambda site: any((one.as_int or 0) < 0 for one in [site.node.input("dimension")] if one),
-    ),
+    "from-the-end": ("it counts the dimension from the end", _below_zero("dimension")),
     "uneven": ("its result is no whole multiple of its operand", _is_uneven),
     "over-one": ("its dimension is of size 1", _goes_over_one_element),
     "uneven-bins": ("a size of its operand is no whole multiple of that of its result", _is_of_uneven_bins),
-    "reflected": (
-        "it reflects at the borders",
-        lambda site: (mode := site.node.input("padding_mode")) is not None and mode.as_int == _REFLECTION,
-    ),
+    "reflected": ("it reflects at the borders", _has("padding_mode", 2)),  # `GridSamplerPadding` in torch
     "lopsided": ("it reflects planes, and not equally on all sides", _is_lopsided),
-    "approximated": (
-        "it is told to approximate",
-        lambda site: (given := site.node.input("approximate")) is not None and given.as_string != "none",
-    ),
+    "approximated": ("it is told to approximate", lambda site: _value(site, "approximate") not in (None, "none")),
     "channelled": ("it has a weight for each channel, and is given more than rows", _has_weights_of_channels),
     "vector-by-batch": (
         "one tensor has one dimension, and the other more than two",
@@ -852,21 +736,15 @@ _MET: Final[Mapping[Where, tuple[str, Callable[[Site], bool]]]] = {
         ),
     ),
     "enlarged": ("its result is larger than its first operand", _enlarges),
-    "planeless": (
-        "its operand has other than four dimensions",
-        lambda site: any(len(meta.shape) != 4 for meta in _first_given(site)),
-    ),
-    "everything": (
-        "it drops everything",
-        lambda site: (rate := site.node.input("p")) is not None and (rate.as_float or rate.as_int) == 1,
-    ),
+    "planeless": ("its operand has other than four dimensions", _of_rank(lambda rank: rank != 4)),
+    "everything": ("it drops everything", _has("p", 1)),
     "same-even": ("it pads to the same size, with a window of an even size", _keeps_sizes_by_even_windows),
     "half-open": (
         "it is given integers and one bound",
         lambda site: _is_given_integers(site) and len(_bounds(site)) == 1,
     ),
-    "divided-below": ("it is given a negative divisor", _is_given_a_negative_divisor),
-    "grouped-filters": ("it has groups of filters", lambda site: _groups(site) > 1),
+    "divided-below": ("it is given a negative divisor", _below_zero("divisor_override")),
+    "grouped-filters": ("it has groups of filters", lambda site: (_number(site, "groups") or 1) > 1),
     "ceiled-window": (
         "a single window stands along a dimension, and sizes are rounded up",
         lambda site: _rounds_up(site) and _has_one_window(site),
@@ -880,26 +758,17 @@ _MET: Final[Mapping[Where, tuple[str, Callable[[Site], bool]]]] = {
         _mirrors_planes,
     ),
     "undivided": ("it makes one piece", lambda site: len(site.node.results()) == 1),
-    "deep": (
-        "it is given more than three dimensions",
-        lambda site: any(len(meta.shape) > 3 for meta in _first_given(site)),
-    ),
+    "deep": ("it is given more than three dimensions", _of_rank(lambda rank: rank > 3)),
     "cut-index": (
         "its index has other sizes than the tensor along other dimensions, or than what it scatters",
         _cuts_by_its_index,
     ),
     "emptied": ("it repeats 0 times", lambda site: 0 in _numbers(site, "repeats", "dims")),
     "other-repetitions": ("it is given more repetitions than dimensions, or none", _repeats_by_others),
-    "ignoring": ("it is told a label to leave out", _ignores_a_label),
-    "planes": (
-        "it is given more than two dimensions",
-        lambda site: any(len(meta.shape) > 2 for meta in _first_given(site)),
-    ),
+    "ignoring": ("it is told a label to leave out", lambda site: _number(site, "ignore_index") not in (None, -100)),
+    "planes": ("it is given more than two dimensions", _of_rank(lambda rank: rank > 2)),
     "closed": ("its bounds leave one number, or none", _leaves_one_number),
-    "bicubic": (
-        "it goes by cubic curves",
-        lambda site: (mode := site.node.input("interpolation_mode")) is not None and mode.as_int == _BICUBIC,
-    ),
+    "bicubic": ("it goes by cubic curves", _has("interpolation_mode", 2)),  # `GridSamplerInterpolation` in torch
     "ceiled-counted": ("it rounds sizes up, and counts padding", _counts_beyond),
     "holds-scalars": (
         "a list of tensors holds one without dimensions",
@@ -928,7 +797,7 @@ _MET: Final[Mapping[Where, tuple[str, Callable[[Site], bool]]]] = {
         "an index has no elements",
         lambda site: any(0 in meta.shape for meta in _given(site, "index", "indices")),
     ),
-    "channels-last": ("it is told to lay out its result with the channels innermost", _is_for_channels_last),
+    "channels-last": ("it is told to lay out its result with the channels innermost", _has("memory_format", 2, 3)),
     "narrow": ("it is given indices of fewer bits than int64 has", _has_narrow_indices),
 }
 """In words, and whether a node is one of those that are refused."""
