@@ -6,6 +6,7 @@ decodes the programs of all artifacts in one process; stock torch loads them all
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -32,7 +33,12 @@ KEEPING = [*(word for word in GRAPHLINT if word != "--no-cache")]
 
 
 def results(folder: Path, runs: int, *, small: bool) -> dict[str, Any]:
-    """All rows. ``small`` takes fewer artifacts, and neither pre-commit nor stock torch."""
+    """All rows, measured in the folder. ``small`` takes fewer artifacts, and neither pre-commit nor stock torch."""
+    with _inside(folder):
+        return _results(folder, runs, small=small)
+
+
+def _results(folder: Path, runs: int, *, small: bool) -> dict[str, Any]:
     few, many = (60, 400) if small else (300, 2_000)
     one, several, kept = (_copies(folder / name, number) for name, number in (("1", 1), ("few", few), ("many", many)))
     python = [sys.executable, "-c", "pass"]
@@ -40,21 +46,30 @@ def results(folder: Path, runs: int, *, small: bool) -> dict[str, Any]:
     load = [sys.executable, "-c", LOAD, *map(str, sorted(several.rglob("*.pt2")))]
     time.sleep(2.1)  # what was written just now is not kept
     measure([*KEEPING, str(kept)])
+    alone = [*GRAPHLINT, str(one)]
     rows = [
-        _row("one small artifact", 1, runs, [*GRAPHLINT, str(one)], floor=of_one, python=python),
+        _row("one small artifact", 1, 5 * runs, alone, floor=of_one, python=python),
         _row(
             f"{few} small artifacts, one process",
             few,
             runs,
             [*GRAPHLINT, "--jobs", "1", str(several)],
+            alone=alone,
             floor=of_few,
             **({} if small else {"load": load}),
         ),
-        _row(f"{few} small artifacts, as many processes as cores", few, runs, [*GRAPHLINT, str(several)]),
-        _row(f"{many:,} unchanged small artifacts, second run", many, runs, [*KEEPING, str(kept)]),
+        _row(
+            f"{few} small artifacts, as many processes as cores",
+            few,
+            runs,
+            [*GRAPHLINT, str(several)],
+            alone=alone,
+            single=[*GRAPHLINT, "--jobs", "1", str(several)],
+        ),
+        _row(f"{many:,} unchanged small artifacts, second run", many, 2 * runs, [*KEEPING, str(kept)], alone=alone),
     ]
     if not small:
-        rows += [*_larger(folder, runs), _hook(folder, few, runs)]
+        rows += [*_larger(folder, runs, alone), _hook(folder, few, runs)]
     return {"version": 1, "small": small, "rows": [*rows, _remote(folder, runs)]}
 
 
@@ -84,7 +99,7 @@ def _rounded(cost: dict[str, float]) -> dict[str, float]:
     return {name: round(value, 4) for name, value in cost.items()}
 
 
-def _larger(folder: Path, runs: int) -> Iterator[dict[str, Any]]:
+def _larger(folder: Path, runs: int, alone: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Artifacts of a thousand nodes: one process, several, and a second run."""
     larger = folder / "larger"
     larger.mkdir()
@@ -93,9 +108,10 @@ def _larger(folder: Path, runs: int) -> Iterator[dict[str, Any]]:
         shutil.copy(larger / "0.pt2", larger / f"{number}.pt2")
     time.sleep(2.1)
     measure([*KEEPING, str(larger)])
-    yield _row("200 artifacts of 1,000 nodes, one process", 200, runs, [*GRAPHLINT, "--jobs", "1", str(larger)])
-    yield _row("the same, as many processes as cores", 200, runs, [*GRAPHLINT, str(larger)])
-    yield _row("the same, second run", 200, runs, [*KEEPING, str(larger)])
+    single = [*GRAPHLINT, "--jobs", "1", str(larger)]
+    yield _row("200 artifacts of 1,000 nodes, one process", 200, runs, single, alone=alone)
+    yield _row("the same, as many processes as cores", 200, runs, [*GRAPHLINT, str(larger)], alone=alone)
+    yield _row("the same, second run", 200, runs, [*KEEPING, str(larger)], alone=alone)
 
 
 def _hook(folder: Path, files: int, runs: int) -> dict[str, Any]:
@@ -111,14 +127,19 @@ def _hook(folder: Path, files: int, runs: int) -> dict[str, Any]:
             "files: '\\.pt2$', require_serial: true}]}]\n"
         )
         commands[tool] = [sys.executable, "-m", "pre_commit", "run", "--all-files", "--config", str(config)]
-    here = Path.cwd()
-    os.chdir(hooked)
     ENVIRONMENT["PRE_COMMIT_HOME"] = str(folder / "pre-commit")
+    subprocess.run(["git", "add", "-A"], cwd=hooked, check=True)
+    with _inside(hooked):
+        return _row(f"pre-commit over {files} small artifacts", files, runs, **commands)
+
+
+@contextlib.contextmanager
+def _inside(folder: Path) -> Iterator[None]:
+    """Commands run in the folder."""
+    here = Path.cwd()
+    os.chdir(folder)
     try:
-        subprocess.run(["git", "add", "-A"], check=True)
-        return _row(
-            f"pre-commit over {files} small artifacts", files, runs, commands["graphlint"], hook=commands["hook"]
-        )
+        yield
     finally:
         os.chdir(here)
 
@@ -155,22 +176,23 @@ def _made(path: Path, nodes: int = 1_000, weights: int = 0) -> None:
 
 def render(found: dict[str, Any]) -> str:
     """A Markdown table, a line for each row."""
-    start = found["rows"][0]["graphlint"]["cpu"]
     lines = [
         "| | graphlint: time, CPU time, memory | each beyond the start | to the floor | to one alone | beside it |",
         "|---|---|---|---|---|---|",
     ]
     for row in found["rows"]:
         ours = row["graphlint"]
-        each = f"{_each_ms(row, start):.2f} ms" if row["files"] > 1 and "hook" not in row else "-"
+        each = f"{_each_ms(row):.2f} ms" if "alone" in row else "-"
         floor = f"{ours['cpu'] / row['floor']['cpu']:.2f}" if "floor" in row else "-"
-        to_one = f"{ours['cpu'] / start:.2f}" if row["files"] > 1 else "-"
+        to_one = f"{_to_one(row):.2f}" if "alone" in row else "-"
         beside = "-"
         if "python" in row:
             beside = f"Python: {row['python']['cpu'] * 1e3:.0f} ms"
         if "load" in row:
             times = row["load"]["wall"] / ours["wall"]
             beside = f"`torch.export.load` of each: {row['load']['wall']:.1f} s, {times:.0f} times as long"
+        if "single" in row:
+            beside = f"one process: {row['single']['wall'] * 1e3:.0f} ms"
         if "hook" in row:
             beside = f"a hook that does nothing: {row['hook']['wall'] * 1e3:.0f} ms"
         if "requests" in row:
@@ -182,18 +204,21 @@ def render(found: dict[str, Any]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _each_ms(row: dict[str, Any], start: float) -> float:
-    return float(row["graphlint"]["cpu"] - start) / row["files"] * 1e3
+def _each_ms(row: dict[str, Any]) -> float:
+    return float(row["graphlint"]["cpu"] - row["alone"]["cpu"]) / row["files"] * 1e3
+
+
+def _to_one(row: dict[str, Any]) -> float:
+    return float(row["graphlint"]["cpu"] / row["alone"]["cpu"])
 
 
 def missed(found: dict[str, Any]) -> list[str]:
     """Which budgets were missed, each as a line; of a small run, which other work disturbs more, those of the second
     run, half as much again, and of the remote artifact.
     """
-    one, alone, together, kept, *_, remote = found["rows"]
-    start = one["graphlint"]["cpu"]
-    each, warm = _each_ms(alone, start), kept["graphlint"]["cpu"] / start
-    pays = together["graphlint"]["wall"] / alone["graphlint"]["wall"]
+    _, single, together, kept, *_, remote = found["rows"]
+    each, warm = _each_ms(single), _to_one(kept)
+    pays = together["graphlint"]["wall"] / together["single"]["wall"]
     small = found["small"]
     checks = [
         (small or each <= EACH_MS, f"a small artifact takes {each:.2f} ms beyond the start, not {EACH_MS}"),

@@ -113,6 +113,9 @@ SMALL = (
 )
 SLOW = {"load", "decompose", "cp"}
 """What is run fewer times."""
+SHORT, OFTEN = 10, 5
+"""What is done to graphs of at most so many nodes is short, and is disturbed most by what else the machine does: it is
+run so many times as often."""
 
 
 class Bench:
@@ -144,7 +147,8 @@ class Bench:
         artifact = self._made(case)
         tools = ("graphlint", *case.beside)
         costs: dict[str, list[Cost]] = {tool: [] for tool in tools}
-        for number in range(self.runs + 1):  # the first round warms the file cache
+        runs = self.runs * (OFTEN if case.nodes <= SHORT else 1)
+        for number in range(runs + 1):  # the first round warms the file cache
             for tool in tools:
                 if tool in SLOW and number > max(self.runs // 3, 1):
                     continue

@@ -53,6 +53,7 @@ class Reviewer:
     """Reviews the findings of one run. The same findings always give the same result."""
 
     def __init__(self) -> None:
+        self._folder = os.getcwd()
         self._locator = cache(_locator_of)
         self._ignores_in = cache(_read_ignores)
         self._baselines: dict[str, Baseline] = {}
@@ -81,7 +82,7 @@ class Reviewer:
 
         locator = self._locator(acceptance)
         placed = [_placed(one, locator) for one in diagnostics]
-        name = path if is_url(path) else locator.repository.relative(os.path.abspath(path))
+        name = path if is_url(path) else locator.repository.relative(os.path.join(self._folder, path))
         reviewed = [
             msgspec.structs.replace(one, fingerprint=fingerprint, suppression=self._suppression(one, acceptance))
             for one, fingerprint in zip(placed, fingerprints(placed, name), strict=True)
