@@ -6,7 +6,6 @@ path below the configuration's folder and against the path's last name alone. Pa
 slashes on every system.
 """
 
-import fnmatch
 import functools
 import os.path
 import re
@@ -34,6 +33,8 @@ def matches_any(patterns: tuple[Pattern, ...], path: str) -> bool:
 @functools.cache
 def _compiled(patterns: tuple[Pattern, ...]) -> Sequence[tuple[re.Pattern[str], bool]]:
     """Regular expressions for absolute paths and bare names, each with whether what it does not match is meant."""
+    import fnmatch
+
     plain = [one for pattern in patterns if not pattern.glob.startswith("!") for one in _globs(pattern)]
     inverted = [_globs(pattern, inverted=True) for pattern in patterns if pattern.glob.startswith("!")]
     together = [(plain, False)] if plain else []

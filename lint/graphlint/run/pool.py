@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import signal
 import sys
 import time
 from _thread import allocate_lock
@@ -497,9 +496,13 @@ class _Forked:
         self.poll(0)
 
     def terminate(self) -> None:
+        import signal
+
         os.kill(self.pid, signal.SIGTERM)
 
     def kill(self) -> None:
+        import signal
+
         os.kill(self.pid, signal.SIGKILL)
 
 
@@ -531,6 +534,8 @@ def _obituary(process: Any) -> str:
     _finish(process)
     how = f"ended with exit status {process.returncode}"
     if process.returncode < 0:
+        import signal
+
         how = f"was killed by signal {-process.returncode}"
         with contextlib.suppress(ValueError):
             how = f"was killed by {signal.Signals(-process.returncode).name}"
@@ -545,6 +550,7 @@ class _Interrupted(BaseException):
 def serve() -> None:
     """The worker's side: do the calls that come in on standard input, one after the other, until it ends."""
     import gc
+    import signal
 
     gc.set_threshold(2_000_000, 20, 20)  # as the command line has it
     # What anybody prints goes to stderr, so that the answers stay legible.
@@ -567,6 +573,8 @@ def serve() -> None:
 
 
 def _interrupt(number: int, frame: object) -> None:
+    import signal
+
     signal.signal(number, signal.SIG_IGN)  # once is enough: what it sets off is to be left in peace
     raise _Interrupted
 
