@@ -34,7 +34,7 @@ def main() -> None:
 
             import_msgspec()
             if given is not None:
-                from graphlint.cli.quick import status_of
+                from graphlint.cli.check import status_of
 
                 status = status_of(*given)
                 if status is not None:
