@@ -284,10 +284,12 @@ def test_an_entry_of_another_shape_or_stamp(check, look_up, folder, artifact):
     result = check()
     file = Path(folder, RESULTS)
     [(place, good)] = kept_in(folder).items()
-    other = {field: msgspec.structs.replace(good, **{field: b""}) for field in ("held_for",)}
-    other["stamp"] = msgspec.structs.replace(good, stamp=(*good.stamp[:-1], 1))
-    other["result"] = msgspec.structs.replace(good, result=msgspec.Raw(msgspec.msgpack.encode({"diagnostics": 1})))
-    whole = [{place: one} for one in (good, *other.values(), [1, 2], 7)]
+    others = [
+        msgspec.structs.replace(good, held_for=b""),
+        msgspec.structs.replace(good, stamp=(*good.stamp[:-1], 1)),
+        msgspec.structs.replace(good, result=msgspec.Raw(msgspec.msgpack.encode({"diagnostics": 1}))),
+    ]
+    whole = [{place: one} for one in (good, *others, [1, 2], 7)]
     for content in (*whole, {b"elsewhere": good}, [good], 7):
         body = msgspec.msgpack.encode(content)
         file.write_bytes(blake2b(body, digest_size=DIGEST_SIZE).digest() + body)

@@ -140,3 +140,19 @@ def test_arguments_that_do_not_pickle_leave_the_worker_alive():
         with pytest.raises((pickle.PicklingError, AttributeError, TypeError)):
             pool.submit(lambda: 1).result()
         assert pool.submit(os.getpid).result() == process
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nothing is forked elsewhere")
+@pytest.mark.parametrize("threaded", [False, True])
+def test_only_a_process_without_other_threads_is_forked(threaded):
+    """A forked worker has what the process had imported; one that is started afresh has not."""
+    code = (
+        "import sys, threading\n"
+        "from graphlint.run.pool import WorkerPool\n"
+        "sys.modules['a_mark'] = sys\n"
+        f"if {threaded}: threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+        "with WorkerPool(1, forks=True) as pool:\n"
+        "    print(pool.submit(eval, \"'a_mark' in __import__('sys').modules\").result())\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (ran.stdout, ran.stderr) == (f"{not threaded}\n", "")

@@ -230,6 +230,38 @@ def children(process: int) -> list[int]:
     return [int(child) for text in lists for child in text.split()]
 
 
+POISONED = """
+import os, signal, sys
+STARTED = os.getpid()
+def hold(event, arguments):
+    if event == "open" and str(arguments[0]).endswith("poison.pt2"):
+        if os.getpid() != STARTED or "graphlint.cli.main" not in sys.modules:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(hold)
+"""
+"""Kills each worker that opens one artifact."""
+
+
+@LINUX
+def test_a_killed_worker_costs_none_of_the_artifacts_that_it_was_given_with_one(tmp_path):
+    """Small ones go to workers in groups."""
+    (tmp_path / "sitecustomize.py").write_text(POISONED)
+    folder = tmp_path / "models"
+    folder.mkdir()
+    for name in ("0-poison", *map(str, range(400))):
+        shutil.copy(ARTIFACTS / "key_value_cache.pt2", folder / f"{name}.pt2")
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    command = [*GRAPHLINT, "--jobs", "2", "--output-format", "json-lines"]
+    ran = subprocess.run(
+        command, cwd=folder, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=120
+    )
+    [error] = ran.stderr.splitlines()
+    assert error.startswith("error: 0-poison.pt2: the worker process that linted it was killed by SIGKILL")
+    found = [line["path"] for line in map(json.loads, ran.stdout.splitlines()) if line["type"] == "finding"]
+    assert sorted(found) == sorted(f"{number}.pt2" for number in range(400))
+    assert ran.returncode == 2
+
+
 @LINUX
 def test_a_killed_worker_is_an_error_of_its_artifact(folder, held):
     expected = run(folder, "--jobs", "1", "--output-format", "json-lines")

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # typing takes longer to load than what is here
 if TYPE_CHECKING:
-    import re
-    from typing import Any, AnyStr
+    from re import compile as pattern
+    from typing import Any
+else:
+
+    def pattern(text: str | bytes, flags: int = 0) -> _Pattern:
+        """What ``re.compile`` makes, made at its first use."""
+        return _Pattern(text, flags)
 
 
-def pattern(text: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
-    """What ``re.compile`` makes, made at its first use."""
-    made: re.Pattern[AnyStr] = _Pattern(text, flags)  # type: ignore[assignment]  # as good as one
-    return made
+__all__ = ["pattern"]
 
 
 class _Pattern:

@@ -184,9 +184,7 @@ class DefaultGroup(click.Group):
                     name for one in context.command.get_params(context) for name in (*one.opts, *one.secondary_opts)
                 ]
                 text = f"No such option '{error.option_name}'" + did_you_mean(error.option_name, known)
-            misused = UsageError(text)
-            misused.command = command
-            Console().error(misused.told)
+            Console().error(UsageError(text, command).told)
             status = EXIT_FAILURE
         except click.Abort:
             status = EXIT_INTERRUPTED

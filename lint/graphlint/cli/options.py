@@ -25,10 +25,11 @@ HEADING = "Options"
 
 
 class UsageError(Exception):
-    """Options or arguments that do not fit, or do not go together."""
+    """Options or arguments that do not fit, or do not go together. ``command`` is the one whose help tells more."""
 
-    command: str = f"graphlint {DEFAULT}"
-    """The one whose help tells more."""
+    def __init__(self, text: str, command: str = f"graphlint {DEFAULT}") -> None:
+        super().__init__(text)
+        self.command = command
 
     @property
     def told(self) -> str:
@@ -152,7 +153,7 @@ def read_check(words: Sequence[str]) -> tuple[list[str], dict[str, Any]] | None:
         if name in OWN_OPTIONS or not (option or name.startswith("--")) or (equals and not name.startswith("--")):
             return None
         if option is None:
-            raise _unknown(name, options)
+            raise _unknown(name, DEFAULT)
         if option.is_bare:
             if equals:
                 raise UsageError(f"option '{name}' does not take a value")
@@ -177,10 +178,11 @@ def _named(name: str, options: Sequence[Option]) -> tuple[Option | None, bool]:
     return None, False
 
 
-def _unknown(name: str, options: Sequence[Option]) -> UsageError:
+def _unknown(name: str, command: str) -> UsageError:
     from graphlint.artifact.errors import did_you_mean
 
-    return UsageError(f"no such option '{name}'{did_you_mean(name, _spellings(options))}")
+    known = _spellings(options_of(command))
+    return UsageError(f"no such option '{name}'{did_you_mean(name, known)}", f"graphlint {command}")
 
 
 def _spellings(options: Sequence[Option]) -> Iterator[str]:
@@ -199,9 +201,7 @@ def _check_names(command: str, words: Sequence[str]) -> None:
         name, equals, _ = word.partition("=")
         option, _ = _named(name, options)
         if option is None and name.startswith("--"):
-            error = _unknown(name, options)
-            error.command = f"graphlint {command}"
-            raise error
+            raise _unknown(name, command)
         if option is not None and not option.is_bare and not equals and left:
             left.pop()
 
@@ -214,7 +214,5 @@ def _check_command(word: str) -> None:
         # `graphlint fix model.pt2`, as other tools have it
         flags = {one.names[0] for one in options_of(DEFAULT) if "flag" in one.kind}
         near = [f"--{word}"] if f"--{word}" in flags else difflib.get_close_matches(word, COMMANDS, n=1, cutoff=0.7)
-        for meant in near:
-            error = UsageError(f"no file, folder or command '{word}'; did you mean '{meant}'?")
-            error.command = "graphlint"
-            raise error
+        if near:
+            raise UsageError(f"no file, folder or command '{word}'; did you mean '{near[0]}'?", "graphlint")

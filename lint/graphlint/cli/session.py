@@ -1,7 +1,6 @@
 """A run over artifacts, as far as commands share it: from their options to settings, tasks, results, an exit status."""
 
 import os
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
@@ -109,8 +108,7 @@ def lint(
             console.clear = bar.clear
     results = []
     # Closed here and now, so that an interrupt finds no worker left.
-    forks = "torch" not in sys.modules  # whose threads a fork would lose
-    with closing(run(tasks, jobs, reviewer, process=process, forks=forks)) as outcomes:
+    with closing(run(tasks, jobs, reviewer, process=process, forks=True)) as outcomes:
         try:
             for index, outcome in enumerate(outcomes, 1):
                 _tell(outcome, console)

@@ -4,7 +4,7 @@ What is wrong with one artifact is its own outcome and never stops the others, b
 worker that was killed. A :class:`concurrent.futures.ProcessPoolExecutor` fails all calls under way when one of its
 processes is killed, and cannot tell which of them it was; doing them again is no way out where artifacts are rewritten.
 So there is a pool of graphlint's own, in which a thread for each process hands it one call at a time. The processes are
-started afresh and import graphlint once; only the command line on Linux, which has no threads then, forks, so that they
+started afresh and import graphlint once; the command line forks where it has no other thread, on Linux, so that they
 begin at once. They end when their standard input does, so none outlives this process.
 """
 
@@ -201,7 +201,7 @@ def run(
 
     They are worked on by the ``executor``; without one by at most ``jobs`` worker processes, if there is enough for
     them to do, and else here, by ``process``. Remote artifacts are waited for in threads of this process. ``forks``
-    says that nothing is in this process that a fork could break.
+    says that workers may be forked, where nothing else runs in this process.
     """
     caches = {folder: _cache(folder) for folder in {task.cache for task in tasks} - {""}}
     known = [known_outcome(task, caches.get(task.cache)) for task in tasks]
@@ -381,7 +381,7 @@ class WorkerPool(contextlib.AbstractContextManager["WorkerPool"]):
 
     def __init__(self, workers: int, *, forks: bool = False) -> None:
         """Processes are started when there is something to do for them, at most ``workers``; or forked at once."""
-        forked = _forked(workers) if forks and sys.platform == "linux" else []
+        forked = _forked(workers) if forks and _has_one_thread() else []
         import threading
         from concurrent.futures import ThreadPoolExecutor
 
@@ -468,7 +468,12 @@ class _Forked:
         self.returncode: int | None = None
         self._lock = allocate_lock()
         """Two threads may ask whether it has ended; the kernel tells one."""
-        self.pid = os.fork()
+        try:
+            self.pid = os.fork()
+        except OSError:
+            for descriptor in (calls, ours, theirs, answers):
+                os.close(descriptor)
+            raise
         if not self.pid:
             try:
                 for stream in (one for other in others for one in (other.stdin, other.stdout)):
@@ -504,6 +509,16 @@ class _Forked:
         import signal
 
         os.kill(self.pid, signal.SIGKILL)
+
+
+def _has_one_thread() -> bool:
+    """Whether nothing else runs in this process that a fork would leave behind half done, as the kernel of Linux counts
+    it: threads of libraries too, of which Python knows nothing. False where nobody tells.
+    """
+    try:
+        return len(os.listdir("/proc/self/task")) == 1
+    except OSError:
+        return False
 
 
 def _forked(workers: int) -> list[_Forked]:
