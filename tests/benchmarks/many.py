@@ -42,7 +42,7 @@ def _results(folder: Path, runs: int, *, small: bool) -> dict[str, Any]:
     few, many = (60, 400) if small else (300, 2_000)
     one, several, kept = (_copies(folder / name, number) for name, number in (("1", 1), ("few", few), ("many", many)))
     python = [sys.executable, "-c", "pass"]
-    of_one, of_few = ([sys.executable, "-c", FLOOR, *map(str, sorted(one.rglob("*.pt2")))] for one in (one, several))
+    of_one, of_few = ([sys.executable, "-c", FLOOR, *map(str, sorted(part.rglob("*.pt2")))] for part in (one, several))
     load = [sys.executable, "-c", LOAD, *map(str, sorted(several.rglob("*.pt2")))]
     time.sleep(2.1)  # what was written just now is not kept
     measure([*KEEPING, str(kept)])
