@@ -17,7 +17,6 @@ id refers to is a storage. So nothing that is built has a part that could be cal
 # stricter than the C unpickler (spellings of numbers, encodings, escapes) it would lose sight of what runs behind.
 
 import os
-import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import ClassVar, Final, TypeGuard
@@ -25,7 +24,6 @@ from typing import ClassVar, Final, TypeGuard
 from graphlint.artifact.container import Container, folded
 from graphlint.artifact.errors import ArtifactError
 from graphlint.artifact.limits import Limits, raise_it
-from graphlint.artifact.patterns import pattern
 from graphlint.artifact.source import ByteSource
 
 ORDERED_DICT: Final = "collections.OrderedDict"
@@ -46,8 +44,6 @@ LEAST_BYTES: Final = 4
 
 Allows = Callable[[str], bool]
 """Whether somebody has said of a name that it is harmless."""
-PLACE: Final = pattern(r"[a-z]\w*(:\d+)?", re.ASCII)
-"""Where a storage was: ``cuda:0``."""
 
 
 class Name(str):
@@ -102,6 +98,12 @@ class Storage:
         return self
 
 
+def is_place(text: str) -> bool:
+    """Whether it may be where a storage was: ``cuda:0``."""
+    kind, colon, index = text.partition(":")
+    return kind.isidentifier() and kind[0].islower() and index.isdecimal() == bool(colon) and text.isascii()
+
+
 def _are_numbers(value: object) -> TypeGuard[tuple[int, ...]]:
     return isinstance(value, tuple) and all(type(one) is int for one in value)
 
@@ -139,7 +141,11 @@ with open(os.path.join(os.path.dirname(__file__), "data_only.txt"), encoding="ut
     ALLOWED: Final = frozenset(_names.read().split())
 """The names that torch 2.13's data-only unpickler admits (``_get_allowed_globals``), some of which have others in
 protocol 2; a test compares the two."""
-CONSTANTS: Final = frozenset(name for name in ALLOWED if re.fullmatch(r"torch\.(?!device$)[a-z]\w*", name))
+CONSTANTS: Final = frozenset(
+    name
+    for name in ALLOWED - {"torch.device"}
+    if name.startswith("torch.") and name[6].islower() and name.count(".") == 1
+)
 """Those that are values: dtypes, and schemes of quantization."""
 SCALARS: Final = frozenset(name for name in ALLOWED if name.endswith(".complex"))
 STORAGES: Final = frozenset(name for name in ALLOWED if name.endswith("Storage"))
@@ -496,7 +502,7 @@ class Followed:
         if isinstance(identity, tuple) and len(identity) in (5, 6):
             what, kind, key, place, size, *part = identity
             well = what == "storage" and type(kind) is Name and kind in STORAGES and type(size) is int
-            well = well and type(place) is str and PLACE.fullmatch(place) is not None
+            well = well and type(place) is str and is_place(place)
             if well and type(key) is str and all(one is PLAIN or type(one) is tuple for one in part):
                 self.storages.add(key)
                 return Storage(key)

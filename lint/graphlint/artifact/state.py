@@ -14,7 +14,7 @@ from graphlint.artifact.artifact import Artifact, ProgramEntry
 from graphlint.artifact.constants import Listing, opened, planned_content, reframed, rewritten, string, without_items
 from graphlint.artifact.container import quoted
 from graphlint.artifact.errors import ArtifactError
-from graphlint.artifact.pickles import PLACE, Followed, follow_dict
+from graphlint.artifact.pickles import Followed, follow_dict, is_place
 from graphlint.artifact.rewrite import Changes
 
 _TUPLE2: Final = b"\x86"
@@ -125,7 +125,7 @@ def _with_keywords(saved: bytes, keywords: Sequence[Keyword]) -> bytes:
     for keyword, number in zip(keywords, free, strict=False):
         if keyword.name in held.items:
             raise ArtifactError(f"they already have a keyword {quoted(keyword.name)}")
-        if PLACE.fullmatch(keyword.device) is None:
+        if not is_place(keyword.device):
             raise ArtifactError(f"there is no device {quoted(keyword.device)}")
         changes[f"{root}/data/{number}"] = bytes(_LARGEST)
         items += _item(keyword, str(number))

@@ -36,17 +36,14 @@ from graphlint.ir.model import Argument, Graph, ModuleCallSignature, Program, Sy
 if TYPE_CHECKING:  # a check of a program without symbolic sizes does without it
     import ast
 
-_OP: Final = (
-    r"torch\.ops\.(higher_order\.(?!__)\w+|"
-    r"(?!(higher_order|import_module|load_library|loaded_libraries)\b|__)\w+"  # what else `torch.ops` has
-    r"\.((?<=\.aten\.)|(?!__))\w+(\.(?!__)\w+)?)"  # nor what any object has: only aten's ops are called `__and__`
-)
+_OPS: Final = "torch.ops."
+_NO_NAMESPACES: Final = frozenset({"import_module", "load_library", "loaded_libraries"})
+"""What else ``torch.ops`` has."""
 _PYTHON: Final = """
 abs add and_ eq floordiv ge getitem gt invert le lshift lt mod mul ne neg not_ or_ pos pow rshift sub truediv xor
 """
-_OPERATOR: Final = pattern(_OP, re.ASCII)
-_TARGET: Final = pattern(
-    rf"{_OP}|_operator\.({'|'.join(_PYTHON.split())})|math\.\w+|torch\._?sym_\w+|"
+_FUNCTION: Final = pattern(
+    rf"_operator\.({'|'.join(_PYTHON.split())})|math\.\w+|torch\._?sym_\w+|"
     # What no op stands for until a program is decomposed.
     r"torch\._functorch\.predispatch\.\w+|torch\._C\._set_grad_enabled|"
     r"torch\.amp\.autocast_mode\._(enter|exit)_autocast|"
@@ -54,10 +51,11 @@ _TARGET: Final = pattern(
     r"torch\._higher_order_ops\.\w+\.\w+",  # how torch 2.4 spells higher-order ops
     re.ASCII,
 )
-_QUALIFIED_NAME: Final = pattern(r'[^"\\\x00-\x1f]*')
-"""Nothing that could end the string that each part of such a name is put in, or be another name there."""
-_INPUT: Final = pattern(r"[^\"'\\\n\r\0]*")
-"""A string that says the same when it is put between quotes as it is."""
+"""What else a node may call."""
+_ENDS_NAME: Final = frozenset({'"', "\\", *map(chr, range(ord(" ")))})
+"""What could end the string that each part of a qualified name is put in, or be another name there."""
+_ENDS_INPUT: Final = frozenset("\"'\\\n\r\0")
+"""What does not say the same when it is put between quotes as it is."""
 _NUMBER: Final = pattern(r"[-+]?(\d[\d.]*|\.\d+)(e[-+]?\d+)?|[-+]?(inf|nan|oo)", re.ASCII | re.IGNORECASE)
 _TEXT: Final = pattern(r"'([^'\\\n\r]|\\[^'\n\r])*'")
 """A string in an expression."""
@@ -90,7 +88,7 @@ _LONGEST: Final = 1 << 16
 """Characters of an expression that is looked into: torch, too, would take minutes for more."""
 _MOST: Final = 1 << 20
 """Characters of all guards together that are looked into."""
-_WORLDLY: Final = pattern(r"torch\.ops\.aten\.(from_file|save)\b")
+_WORLDLY: Final = frozenset({f"{_OPS}aten.from_file", f"{_OPS}aten.save"})
 """Ops that reach beyond the process: they open a file, and make it."""
 
 
@@ -128,7 +126,7 @@ def _of_texts(tree: Any) -> Iterator[str]:
         inputs = part.get("inputs") if isinstance(part, dict) else None
         for one in inputs if isinstance(inputs, list) else ():
             text = one.get("as_string") if isinstance(one, dict) else None
-            if isinstance(text, str) and not _INPUT.fullmatch(text):
+            if isinstance(text, str) and not _ENDS_INPUT.isdisjoint(text):
                 yield f"has the string {_shown(text)} as an input"
 
 
@@ -209,7 +207,7 @@ def _walk(value: Any, strict: bool) -> Iterator[str]:
 
 def _of_inputs(inputs: list[Argument]) -> Iterator[str]:
     texts = [one.as_string for one in inputs if one.as_string is not None]
-    yield from (f"has the string {_shown(text)} as an input" for text in texts if not _INPUT.fullmatch(text))
+    yield from (f"has the string {_shown(text)} as an input" for text in texts if not _ENDS_INPUT.isdisjoint(text))
 
 
 def _string(key: str, value: str) -> Iterator[str]:
@@ -220,12 +218,30 @@ def _string(key: str, value: str) -> Iterator[str]:
         admits, phrase = _STRINGS[key]
         if not admits(value):
             yield phrase.format(_shown(value))
-    if key in ("target", "as_operator") and _WORLDLY.match(value):
+    if key in ("target", "as_operator") and ".".join(value.split(".")[:4]) in _WORLDLY:
         yield f"runs {value}, which opens a file"
 
 
 def _is_name(text: str) -> bool:
     return not text or text.isidentifier()
+
+
+def _is_op(target: str) -> bool:
+    """Whether it is an op, with or without overload: nothing else that ``torch.ops`` has, nor what any object has (of
+    all namespaces, only aten has ops that are called ``__and__``).
+    """
+    if not (target.startswith(_OPS) and target.isascii()):
+        return False
+    namespace, *names = target.removeprefix(_OPS).split(".")
+    if namespace in _NO_NAMESPACES or not 0 < len(names) < (2 if namespace == "higher_order" else 3):
+        return False
+    words = namespace, *names
+    hidden = namespace, *names[namespace == "aten" :]
+    return all(word and f"_{word}".isidentifier() for word in words) and not any(one[:2] == "__" for one in hidden)
+
+
+def _is_target(target: str) -> bool:
+    return _is_op(target) or _FUNCTION.fullmatch(target) is not None
 
 
 @cache
@@ -235,11 +251,11 @@ def _is_size(expression: str) -> bool:
 
 _STRINGS: Final[dict[str, tuple[Callable[[str], object], str]]] = {
     "expr_str": (_is_size, "evaluates {}"),
-    "target": (_TARGET.fullmatch, "calls {}, which is no op"),
-    "as_operator": (_OPERATOR.fullmatch, "hands the function {} to an op"),  # which runs it
+    "target": (_is_target, "calls {}, which is no op"),
+    "as_operator": (_is_op, "hands the function {} to an op"),  # which runs it
     **dict.fromkeys(("name", "as_name"), (_is_name, "has a value or an argument named {}")),
-    "nn_module_stack": (_QUALIFIED_NAME.fullmatch, "has a node of a module {}"),
-    **dict.fromkeys(_QUALIFIED, (_QUALIFIED_NAME.fullmatch, "has a parameter, buffer or module named {}")),
+    "nn_module_stack": (_ENDS_NAME.isdisjoint, "has a node of a module {}"),
+    **dict.fromkeys(_QUALIFIED, (_ENDS_NAME.isdisjoint, "has a parameter, buffer or module named {}")),
 }
 """What a string may be in the place of a key, and what is said of others."""
 

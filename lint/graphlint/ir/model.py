@@ -12,14 +12,14 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from functools import cached_property
-from typing import Annotated, Any, Final, TypedDict
+from typing import Any, Final, Literal, TypedDict
 
 import msgspec
 
 from graphlint.artifact.errors import ProgramError
 from graphlint.ir.expressions import canonical, stride_of
 
-Number = float | Annotated[str, msgspec.Meta(pattern="^(-?Infinity|-?inf|NaN|nan)$")]
+Number = float | Literal["Infinity", "-Infinity", "inf", "-inf", "NaN", "nan"]
 """A floating-point number. What JSON has no numbers for is spelled out."""
 
 

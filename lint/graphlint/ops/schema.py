@@ -6,23 +6,16 @@ annotations are what graphlint reads it for: ``(a)`` names a set of storages, ``
 of several sets afterwards.
 """
 
-import re
+from collections.abc import Iterator
 
 import msgspec
 
 from graphlint.artifact.errors import GraphlintError
 from graphlint.artifact.patterns import pattern
 
-_GROUP = r"\((?:[^()]|\([^()]*\))*\)|\[[^\]]*\]"  # what stands in brackets, with brackets in it
-_STRING = r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\''
-_PART = pattern(
-    rf"(?P<type>(?:{_GROUP}|[^\s,()\[\]])+)(?: +(?P<name>\w+)(?:=(?P<default>(?:{_STRING}|{_GROUP}|[^,])+))?)?"
-)
-_SCHEMA = pattern(r"\((.*)\)\s*->\s*(.+)", re.DOTALL)
-# `$0` is a set that torch has named itself: that of an argument which was registered as `Tensor!`, without a name.
-_SET = r"(?:\*|\$?[A-Za-z0-9]+(?:\|[A-Za-z0-9]+)*)"
-# Only these can carry an annotation, which tells it from the parentheses of `Dict(str, Tensor)` and `Future(t)`.
-_ANNOTATION = pattern(rf"(?:(?<=Tensor)|(?<=\])|(?<=\?)|(?<=\bt))\(({_SET})?(!)?(?:\s*->\s*({_SET})?)?\)")
+_STRING = pattern(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'')
+_ANNOTATED = ("Tensor", "]", "?", " t", "(t")
+"""What can carry an annotation, which tells it from the parentheses of ``Dict(str, Tensor)`` and ``Future(t)``."""
 _NAMED_LITERALS = {"None": None, "True": True, "False": False}
 
 
@@ -91,12 +84,10 @@ def parse_schema(text: str) -> OpSchema:
 
     Raises :class:`SchemaError` with the offending part.
     """
-    sides = _SCHEMA.fullmatch(text.strip())
-    if sides is None:
-        raise SchemaError(f"a schema is arguments in parentheses, '->' and what is returned: {text}")
+    taken, returned = _sides(text)
     arguments: list[SchemaArgument] = []
     keyword_only = variadic = False
-    for type_, name, default in _PART.findall(sides[1]):
+    for type_, name, default in _parts(taken[1:-1]):
         if name:
             plain, alias, written = _annotated(type_)
             arguments.append(SchemaArgument(name, plain, default or None, keyword_only, alias, written))
@@ -104,14 +95,58 @@ def parse_schema(text: str) -> OpSchema:
             raise SchemaError(f"an argument has no name: {type_}")
         keyword_only = keyword_only or type_ == "*"
         variadic = variadic or type_ == "..."
-    returned = sides[2].strip()
-    parts = _PART.findall(returned[1:-1] if returned.startswith("(") and returned.endswith(")") else returned)
+    parts = _parts(returned[1:-1] if returned.startswith("(") and returned.endswith(")") else returned)
     returns = (SchemaReturn(name or None, *_annotated(type_)) for type_, name, _ in parts if type_ != "...")
     return OpSchema(tuple(arguments), tuple(returns), variadic)
 
 
+def _sides(schema: str) -> tuple[str, str]:
+    """The arguments, in their parentheses, and what is returned. Raises :class:`SchemaError`."""
+    taken, arrow, returned = schema.rpartition("->")
+    while arrow and not taken.rstrip().endswith(")"):  # the arrow of an annotation
+        taken, arrow, more = taken.rpartition("->")
+        returned = f"{more}->{returned}"
+    taken, returned = taken.strip(), returned.strip()
+    if not (taken.startswith("(") and returned):
+        raise SchemaError(f"a schema is arguments in parentheses, '->' and what is returned: {schema}")
+    return taken, returned
+
+
+def _parts(text: str) -> Iterator[tuple[str, str, str]]:
+    """Type, name and default of what commas separate, outside of brackets and strings. Raises :class:`SchemaError`."""
+    shape = text
+    if '"' in text or "'" in text:
+        shape = _STRING.sub(lambda found: "_" * len(found[0]), text)
+    start = end = depth = 0
+    for piece in shape.split(","):
+        depth += piece.count("(") + piece.count("[") - piece.count(")") - piece.count("]")
+        end += len(piece) + 1
+        if depth == 0 or end > len(shape):
+            part = text[start : end - 1].strip()
+            start = end
+            head, default = map(str.strip, [*part.split("=", 1), ""][:2])
+            type_, _, name = head.rpartition(" ")
+            if not (type_ and name.isidentifier()):
+                type_, name = head, ""
+            if depth or (" " in type_.strip() and "(" not in type_):
+                raise SchemaError(f"an argument is a type and a name: {part}")
+            if part:
+                yield type_.strip(), name, default
+
+
 def _annotated(type_: str) -> tuple[str, str | None, bool]:
     """A type without annotations, the alias set, and whether it is written."""
-    annotations = _ANNOTATION.findall(type_)
-    alias = next((before for before, _, _ in annotations if before), None)
-    return _ANNOTATION.sub("", type_), alias, any(mark for _, mark, _ in annotations)
+    plain, alias, written = "", None, False
+    rest = type_
+    while rest:
+        before, parenthesis, rest = rest.partition("(")
+        plain += before
+        if parenthesis and f" {plain}".endswith(_ANNOTATED):
+            said, _, rest = rest.partition(")")
+            # `$0` is a set that torch has named itself: that of an argument which was registered as `Tensor!`.
+            before = said.partition("->")[0].strip()
+            alias = alias or before.removesuffix("!") or None
+            written = written or before.endswith("!")
+        else:
+            plain += parenthesis
+    return plain, alias, written

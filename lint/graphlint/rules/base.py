@@ -1,6 +1,5 @@
 """What a rule is: a code, a name, documentation, and a pure function from a program to findings."""
 
-import re
 from collections.abc import Iterator
 from typing import ClassVar, Final, Literal
 
@@ -15,6 +14,7 @@ from graphlint.semantics.sites import Site
 Applicability = Literal["safe", "unsafe", "none"]
 ISSUE: Final = pattern(r"(?<![\w/.-])([\w.-]+/[\w.-]+)#(\d+)")
 """``pytorch/pytorch#68301`` in prose; graphs have no such words."""
+_KEBAB: Final = {ord(letter): f"-{letter.lower()}" for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 
 LIFTING_SAFETY: Final = (
     'Safe where it is asked for, by `--lift-state` (`state = "io"`): the program is called in another way then,\n'
@@ -71,7 +71,7 @@ class Rule:
     """Whether some findings of the rule have no fix although others have."""
 
     def __init_subclass__(cls) -> None:
-        cls.name = re.sub(r"\B(?=[A-Z])", "-", cls.__name__).lower()
+        cls.name = cls.__name__.translate(_KEBAB)[1:]
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         """The rule's findings in one program, in program order. Rules on files find none: the engine reports them."""

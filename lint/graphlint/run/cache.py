@@ -23,7 +23,7 @@ from collections.abc import Iterator
 import msgspec
 
 from graphlint import __version__
-from graphlint.artifact.digests import blake2b
+from graphlint.artifact.digests import sha256
 from graphlint.report.results import FileResult
 from graphlint.rules.settings import Acceptance, Settings
 
@@ -138,7 +138,7 @@ def held_for(settings: Settings) -> bytes:
 
 
 def _digest(data: bytes | memoryview) -> bytes:
-    return blake2b(data, digest_size=DIGEST_SIZE).digest()
+    return sha256(data).digest()[:DIGEST_SIZE]
 
 
 def clean(folder: str) -> tuple[int, int] | None:

@@ -22,7 +22,7 @@ COLORS: Final[dict[Severity, str]] = {"error": "red", "warning": "yellow", "note
 _ACCEPTED_BY: Final = {"comment": "a comment in the source", "baseline": "the baseline"}
 _NAMES: Final = pattern(r"%[\w.]+|'[\w.]+'|_\d+\b")
 """Names of values and of state in messages, and numbers of nodes: ``%mul_3``, ``'layers.3.cache'``."""
-_DIGITS: Final = pattern(r"\d+")
+_DIGITS: Final = dict.fromkeys(map(ord, "0123456789"))
 _LISTED: Final = 3
 """So many places are all named; of more, the first and the last."""
 _FINGERPRINT_LENGTH: Final = 32
@@ -332,7 +332,7 @@ def _kind(one: Diagnostic) -> object:
 
 def _alike(name: str) -> str:
     """A name without what tells it from those of other layers; nothing of a value's."""
-    return "%" if name.startswith("%") else _DIGITS.sub("", name)
+    return "%" if name.startswith("%") else name.translate(_DIGITS)
 
 
 def following(group: Group) -> str:

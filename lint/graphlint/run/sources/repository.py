@@ -9,7 +9,6 @@ outside the repository's root is ever taken.
 import contextlib
 import os
 import posixpath
-import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
@@ -21,9 +20,6 @@ FOLDERS_IN_REPOSITORY = 5000
 """How many folders of a repository are listed in search of a file, before it counts as not found."""
 FOLDERS_ELSEWHERE = 200
 """The same where there is no repository: the current folder may be anybody's home."""
-
-_WINDOWS = re.compile(r"^[A-Za-z]:|^\\\\|^[^/]*\\[^/]*$")
-"""Paths whose separator is a backslash: with a drive, of a share, or with backslashes only."""
 
 
 def root_of(folder: str) -> tuple[str, bool]:
@@ -46,7 +42,8 @@ def components(path: str) -> tuple[str, ...]:
     if "\0" in path:
         return ()
     slashed = path
-    if _WINDOWS.search(path):
+    # Backslashes separate where there is a drive, or a share, or nothing else that does.
+    if (path[:1].isalpha() and path[1:2] == ":") or path.startswith("\\\\") or ("\\" in path and "/" not in path):
         import ntpath  # elsewhere than on Windows, it takes its time to find out what is not there
 
         slashed = ntpath.splitdrive(path)[1].replace("\\", "/")

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from graphlint.artifact.patterns import pattern
+
 if TYPE_CHECKING:  # most files are looked at for a line only
     import ast
     import tokenize
@@ -21,7 +23,7 @@ if TYPE_CHECKING:  # most files are looked at for a line only
 LARGEST = 10_000_000
 """In bytes: a file larger than this was written by no one, and is not read."""
 
-_IGNORE = re.compile(
+_IGNORE = pattern(
     r"#\s*graphlint\s*:\s*ignore(?![\w-])(?P<bracket>\s*\[(?P<codes>[^\]#]*)(?P<closed>\])?)?(?P<reason>[^#]*)",
     re.IGNORECASE,
 )
@@ -103,13 +105,13 @@ class SourceFile:
         return found
 
 
-_CODE = re.compile(r"""(?:[^"'#]|"(?:\\.|[^"\\])*\\?(?:"|\Z)|'(?:\\.|[^'\\])*\\?(?:'|\Z))*""", re.DOTALL)
+_CODE = pattern(r"""(?:[^"'#]|"(?:\\.|[^"\\])*\\?(?:"|\Z)|'(?:\\.|[^'\\])*\\?(?:'|\Z))*""", re.DOTALL)
 """What is before a comment: strings may have a ``#`` in them."""
 
 
 def code_of(line: str) -> str:
     """A line's code: without the comment at its end, blanks collapsed."""
-    found = _CODE.match(line)
+    found = _CODE.match(line) if "#" in line else None
     return " ".join((found[0] if found else line).split())
 
 
