@@ -26,6 +26,9 @@ def main() -> None:
         if sys.argv[1:] in (["--version"], ["-V"]):
             print(f"graphlint {__version__}", flush=True)
             sys.exit(0)
+        from graphlint.cli import bundle
+
+        atexit.register(bundle.keep, bundle.install())
         from graphlint.cli.options import UsageError, read
 
         try:

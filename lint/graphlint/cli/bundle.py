@@ -1,0 +1,154 @@
+"""The package's compiled modules in one file: to find, check and open a file for each is a tenth of a small check.
+
+The file, ``__pycache__/graphlint.cpython-311.bundle`` beside the package, holds what Python keeps in a ``.pyc`` file
+for each module, of all modules that runs of the command line have loaded. It is good as those files are: a module whose
+source has another size or time of change is read by Python as usual, and nothing is written where Python would not
+write (``PYTHONDONTWRITEBYTECODE``, a folder that is read-only).
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import sys
+from _frozen_importlib import ModuleSpec  # importlib itself takes longer to load than what is here
+from _frozen_importlib_external import MAGIC_NUMBER
+
+import graphlint
+
+TYPE_CHECKING = False  # and so do typing and contextlib
+if TYPE_CHECKING:
+    from importlib.abc import Loader
+    from types import ModuleType
+else:
+    Loader = object
+
+Module = tuple[str, bool, int, int, int, int]
+"""The source, whether it is a package, time of change (ns) and size of the source; where the code begins in the file,
+and how many bytes it has."""
+_PACKAGE = "graphlint"
+_LENGTH = 8
+"""Bytes of the number in front, which says how long the list of modules is."""
+
+
+def _place() -> str:
+    """The path of the file."""
+    folder = os.path.dirname(os.path.dirname(os.path.abspath(graphlint.__file__)))
+    optimized = f".opt-{sys.flags.optimize}" if sys.flags.optimize else ""
+    return os.path.join(folder, "__pycache__", f"{_PACKAGE}.{sys.implementation.cache_tag}{optimized}.bundle")
+
+
+def _made_for() -> tuple[bytes, str]:
+    """What a file has to agree with: code is of one Python, and holds the path of its source."""
+    return MAGIC_NUMBER, os.path.abspath(graphlint.__file__)
+
+
+class Bundle(Loader):
+    """Finds and loads the modules of the package that are in the file, as far as they are current."""
+
+    def __init__(self) -> None:
+        """Raises OSError, or ValueError and the like, where there is no such file, or another one."""
+        self._file = os.open(_place(), os.O_RDONLY)
+        length = int.from_bytes(os.pread(self._file, _LENGTH, 0), "little")
+        self._start = _LENGTH + length
+        made_for, size, self.modules = marshal.loads(os.pread(self._file, length, _LENGTH))  # noqa: S302  # as .pyc files
+        if made_for != _made_for() or os.fstat(self._file).st_size != self._start + size:
+            raise ValueError("it is of another Python, of another place, or not whole")
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        """Where Python asks for a module."""
+        known: Module | None = self.modules.get(name)
+        if known is None or not _is_current(known):
+            return None
+        source, is_package, *_ = known
+        spec = ModuleSpec(name, self, origin=source, is_package=is_package)
+        if is_package:
+            spec.submodule_search_locations = [os.path.dirname(source)]
+        return spec
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        """A module as Python makes it."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run a module's code."""
+        known = self.modules[module.__name__]
+        module.__file__ = known[0]
+        exec(marshal.loads(self.code(known)), vars(module))  # noqa: S102, S302
+
+    def code(self, module: Module) -> bytes:
+        """A module's code, marshalled."""
+        *_, start, length = module
+        return os.pread(self._file, length, self._start + start)
+
+
+def _is_current(module: Module) -> bool:
+    source, _, changed_ns, size, *_ = module
+    try:
+        status = os.stat(source)
+    except OSError:
+        return False
+    return (status.st_mtime_ns, status.st_size) == (changed_ns, size)
+
+
+def install() -> set[str]:
+    """Load what is imported from now on from the file, if there is one. The modules of the package that are loaded
+    already.
+    """
+    loaded = set(_loaded())
+    if hasattr(os, "pread") and sys.pycache_prefix is None:
+        try:
+            sys.meta_path.insert(0, Bundle())
+        except (OSError, ValueError, EOFError, TypeError):
+            return loaded  # there is none, or it is none: a new one comes into its place
+    return loaded
+
+
+def keep(before: set[str]) -> None:
+    """Write the file anew where modules have been loaded that it lacks, but for those of ``before``."""
+    bundle = next((one for one in sys.meta_path if isinstance(one, Bundle)), None)
+    missing = [name for name in _loaded() if name not in before and _spec(name).loader is not bundle]
+    if not missing or sys.dont_write_bytecode or not hasattr(os, "pread") or sys.pycache_prefix is not None:
+        return
+    place = _place()
+    temporary = f"{place}.{os.getpid()}"
+    try:
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        with open(temporary, "xb") as file:
+            try:
+                file.write(_bundled(bundle, missing))
+                file.close()
+                os.replace(temporary, place)
+            except BaseException:
+                os.unlink(temporary)
+                raise
+    except OSError:
+        return  # the next run begins as this one did
+
+
+def _bundled(bundle: Bundle | None, missing: list[str]) -> bytes:
+    """The content of the file: what was in it and is current, and what is missing there."""
+    from importlib.machinery import SourceFileLoader
+
+    kept = {} if bundle is None else bundle.modules
+    found = [(name, one[:4], bundle.code(one)) for name, one in kept.items() if bundle is not None and _is_current(one)]
+    for name in missing:
+        loader = _spec(name).loader
+        if isinstance(loader, SourceFileLoader):
+            status = os.stat(loader.path)  # before the code: what changes in between is noticed
+            described = loader.path, loader.is_package(name), status.st_mtime_ns, status.st_size
+            found.append((name, described, marshal.dumps(loader.get_code(name))))
+    modules: dict[str, Module] = {}
+    code = b""
+    for name, described, data in found:
+        modules[name] = (*described, len(code), len(data))
+        code += data
+    listed = marshal.dumps((_made_for(), len(code), modules))
+    return len(listed).to_bytes(_LENGTH, "little") + listed + code
+
+
+def _loaded() -> list[str]:
+    return [name for name in list(sys.modules) if name.partition(".")[0] == _PACKAGE]
+
+
+def _spec(name: str) -> ModuleSpec:
+    return sys.modules[name].__spec__  # type: ignore[return-value]  # no module of the package is made without one
