@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from graphlint.artifact.errors import GraphlintError
 from graphlint.ir.document import Document
-from graphlint.ir.enums import DTYPES, LAYOUTS, MEMORY_FORMATS, SHORT_DTYPES, STRIDED
+from graphlint.ir.dtypes import DTYPES, LAYOUTS, MEMORY_FORMATS, SHORT_DTYPES, STRIDED
 from graphlint.ir.model import NAME_FIELDS, InputSpec, Program
 from graphlint.ir.strides import contiguous_strides
 from graphlint.ops.table import OpTable, op_table

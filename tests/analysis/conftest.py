@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from graphlint.ir.enums import DTYPES, SHORT_DTYPES
+from graphlint.ir.dtypes import DTYPES, SHORT_DTYPES
 from graphlint.ir.model import Program
 from graphlint.ops.table import op_table
 from graphlint.rules.diagnostics import WrittenStorage

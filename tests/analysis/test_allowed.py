@@ -15,7 +15,7 @@ import pytest
 import graphlint
 from graphlint.artifact.artifact import open_artifact
 from graphlint.artifact.errors import ArtifactError
-from graphlint.artifact.harmless import HARMLESS_CLASSES, allowing
+from graphlint.artifact.pickles import HARMLESS_CLASSES, allowing
 from graphlint.artifact.rewrite import write_archive
 from graphlint.run.api import lint
 

@@ -31,8 +31,7 @@ from tests.facts.generate import FIELDS, registered, review, verify
 
 from graphlint.artifact.errors import GraphlintError
 from graphlint.ops.info import OpInfo
-from graphlint.ops.library import NAMESPACES, TABLES
-from graphlint.ops.rows import Row
+from graphlint.ops.rows import NAMESPACES, TABLES, Row
 from graphlint.ops.schema import parse_schema
 from graphlint.ops.table import op_table
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils._pytree import tree_leaves
 
-from graphlint.ops.conditions import Alias
+from graphlint.ops.info import Alias
 from graphlint.ops.rows import Row
 from graphlint.ops.table import TABLE, op_table
 

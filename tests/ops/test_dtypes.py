@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from graphlint.ir.dtypes import item_size
-from graphlint.ir.enums import DTYPES
+from graphlint.ir.dtypes import DTYPES, item_size
 
 
 @pytest.mark.parametrize(("number", "name"), DTYPES.items(), ids=DTYPES.values())

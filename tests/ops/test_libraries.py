@@ -13,8 +13,7 @@ import pytest
 from tests.facts.libraries import COMMAND, FOLDER, LIBRARIES, REVIEWED
 
 from graphlint.ops.declared import DeclaredOp
-from graphlint.ops.library import NAMESPACES
-from graphlint.ops.rows import Row
+from graphlint.ops.rows import NAMESPACES, Row
 from graphlint.ops.table import op_table
 
 ROOT = Path(__file__).parents[2]
@@ -108,14 +107,14 @@ def test_torch_itself_goes_before_a_library():
 
 def test_tables_are_opened_when_a_program_uses_a_namespace_of_theirs():
     code = """
-from graphlint.ops import library
+from graphlint.ops import rows
 from graphlint.ops.table import op_table
 op_table().lookup("torch.ops.aten.add.Tensor"), op_table().lookup("torch.ops.higher_order.cond")
-print(library._tables.cache_info().currsize, library._rows.cache_info().currsize)
+print(rows._tables.cache_info().currsize, rows._rows.cache_info().currsize)
 op_table().lookup("torch.ops.mylib.norm.default")
-print(library._tables.cache_info().currsize, library._rows.cache_info().currsize)
+print(rows._tables.cache_info().currsize, rows._rows.cache_info().currsize)
 op_table().lookup("torch.ops.torchvision.nms.default")
-print(library._tables.cache_info().currsize, library._rows.cache_info().currsize)
+print(rows._tables.cache_info().currsize, rows._rows.cache_info().currsize)
 """
     paths = os.pathsep.join([str(ROOT / "lint"), str(ROOT)])
     done = subprocess.run(

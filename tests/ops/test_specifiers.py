@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
 
 from graphlint.artifact.errors import ConfigError
-from graphlint.ops.specifiers import required
+from graphlint.ops.declared import required
 from graphlint.ops.table import covered
 
 TORCH = covered()

@@ -14,9 +14,8 @@ from tests.facts.generate import COMMAND
 from tests.facts.versions import of_version
 
 from graphlint.ir.model import Argument, NamedArgument, Node, TensorRef
-from graphlint.ops.conditions import Alias
 from graphlint.ops.declared import DeclaredOp
-from graphlint.ops.info import Role, StepKind
+from graphlint.ops.info import Alias, Role, StepKind
 from graphlint.ops.table import TABLE, OpTable, check_twins, covered, op_name, op_of, op_table, version_of
 
 ARTIFACTS = Path(__file__).parents[1] / "artifacts"

@@ -9,8 +9,7 @@ import pytest
 from msgspec.structs import replace
 from tests.text_form import document_of, parse_program
 
-from graphlint.ops.declared import DeclaredOp
-from graphlint.ops.specifiers import required
+from graphlint.ops.declared import DeclaredOp, required
 from graphlint.ops.table import covered, op_table
 from graphlint.rules.linting import lint_view
 from graphlint.rules.torch_versions import UnavailableOp

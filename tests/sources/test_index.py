@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from graphlint.run.sources.index import read_index, tracked
-from graphlint.run.sources.repository import Repository
+from graphlint.run.sources.repository import Repository, read_index, tracked
 
 
 def git(folder: Path, *arguments: str) -> str:

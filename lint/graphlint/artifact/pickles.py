@@ -13,12 +13,10 @@ no value; attributes are set of nothing but what has them in a state dict; keys 
 id refers to is a storage. So nothing that is built has a part that could be called, or says of itself what it likes.
 """
 
-# pickletools is not used: loading it takes longer than following the pickles of a common artifact, and where it is
-# stricter than the C unpickler (spellings of numbers, encodings, escapes) it would lose sight of what runs behind.
-
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import ClassVar, Final, TypeGuard
 
 from graphlint.artifact.container import Container, folded
@@ -778,3 +776,41 @@ def _told(followed: Followed, *, inputs: bool = False) -> list[str]:
 
 def _shown(name: str) -> str:
     return name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}… ({len(name)} characters)"
+
+
+HARMLESS_CLASSES: Final = {
+    **{
+        f"{module}.{name}": "a builtin that holds what it is given, and calls nothing"
+        for module in ("builtins", "__builtin__")
+        for name in ("bytes", "frozenset", "range", "slice", "xrange")
+    },
+    **{
+        f"transformers.cache_utils.{name}": (
+            "holds tensors, sizes and flags; neither it nor a base has __setstate__, __reduce__, __new__, __getattr__, "
+            "__setattr__ or __del__ (transformers 5.23)"
+        )
+        for name in (
+            "DynamicCache",
+            "DynamicLayer",
+            "DynamicSlidingWindowLayer",
+            "EncoderDecoderCache",
+            "StaticCache",
+            "StaticLayer",
+            "StaticSlidingWindowLayer",
+        )
+    },
+}
+"""Each with the reason that was checked."""
+
+
+def allowing(patterns: Sequence[str] = ()) -> Callable[[str], bool]:
+    """Whether a name is one of these, or fits a pattern, in which ``*`` stands for what is between two dots."""
+    return _allowing(tuple(patterns))
+
+
+@cache
+def _allowing(patterns: tuple[str, ...]) -> Callable[[str], bool]:
+    if not patterns:
+        return HARMLESS_CLASSES.__contains__
+    wanted = re.compile("|".join("[^.]*".join(map(re.escape, pattern.split("*"))) for pattern in patterns))
+    return lambda name: name in HARMLESS_CLASSES or wanted.fullmatch(name) is not None

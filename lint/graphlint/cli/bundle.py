@@ -3,7 +3,8 @@
 The file, ``__pycache__/graphlint.cpython-311.bundle`` beside the package, holds what Python keeps in a ``.pyc`` file
 for each module, of all modules that runs of the command line have loaded. It is good as those files are: a module whose
 source has another size or time of change is read by Python as usual, and nothing is written where Python would not
-write (``PYTHONDONTWRITEBYTECODE``, a folder that is read-only).
+write (``PYTHONDONTWRITEBYTECODE``, a folder that is read-only). It lies beside the package, for one in it would be left
+behind when the package is uninstalled, and Python take the folder for a package.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
 else:
     Loader = object
 
-Module = tuple[str, bool, int, int, int, int]
-"""The source, whether it is a package, time of change (ns) and size of the source; where the code begins in the file,
-and how many bytes it has."""
+Stamp = tuple[int, int, int, int]
+"""Size, both times (ns) and inode of a source: tools that unpack wheels may give all files of all versions one time."""
+Module = tuple[str, bool, Stamp, int, int]
+"""The source, whether it is a package, and the source's stamp; where the code begins in the file, and its bytes."""
 _PACKAGE = "graphlint"
 _LENGTH = 8
 """Bytes of the number in front, which says how long the list of modules is."""
@@ -38,9 +40,9 @@ def _place() -> str:
     return os.path.join(folder, "__pycache__", f"{_PACKAGE}.{sys.implementation.cache_tag}{optimized}.bundle")
 
 
-def _made_for() -> tuple[bytes, str]:
+def _made_for() -> tuple[bytes, str, str]:
     """What a file has to agree with: code is of one Python, and holds the path of its source."""
-    return MAGIC_NUMBER, os.path.abspath(graphlint.__file__)
+    return MAGIC_NUMBER, os.path.abspath(graphlint.__file__), graphlint.__version__
 
 
 class Bundle(Loader):
@@ -82,12 +84,15 @@ class Bundle(Loader):
 
 
 def _is_current(module: Module) -> bool:
-    source, _, changed_ns, size, *_ = module
     try:
-        status = os.stat(source)
+        return _stamp(module[0]) == module[2]
     except OSError:
         return False
-    return (status.st_mtime_ns, status.st_size) == (changed_ns, size)
+
+
+def _stamp(source: str) -> Stamp:
+    status = os.stat(source)
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def install() -> set[str]:
@@ -130,12 +135,12 @@ def _bundled(bundle: Bundle | None, missing: list[str]) -> bytes:
     from importlib.machinery import SourceFileLoader
 
     kept = {} if bundle is None else bundle.modules
-    found = [(name, one[:4], bundle.code(one)) for name, one in kept.items() if bundle is not None and _is_current(one)]
+    found = [(name, one[:3], bundle.code(one)) for name, one in kept.items() if bundle is not None and _is_current(one)]
     for name in missing:
         loader = _spec(name).loader
         if isinstance(loader, SourceFileLoader):
-            status = os.stat(loader.path)  # before the code: what changes in between is noticed
-            described = loader.path, loader.is_package(name), status.st_mtime_ns, status.st_size
+            stamp = _stamp(loader.path)  # before the code: what changes in between is noticed
+            described = loader.path, loader.is_package(name), stamp
             found.append((name, described, marshal.dumps(loader.get_code(name))))
     modules: dict[str, Module] = {}
     code = b""

@@ -7,7 +7,7 @@ import msgspec
 
 from graphlint.artifact.errors import ProgramError
 from graphlint.artifact.limits import UNLIMITED, Limits, raise_it
-from graphlint.ir.enums import STRIDED
+from graphlint.ir.dtypes import STRIDED
 from graphlint.ir.model import ATEN, NAME_FIELDS, Argument, Graph, InputSpec, OutputSpec, Program
 
 MAX_NESTING = 100

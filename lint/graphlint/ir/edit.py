@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from graphlint.ir.enums import FLOAT32, STRIDED
+from graphlint.ir.dtypes import FLOAT32, STRIDED
 from graphlint.ir.model import (
     Argument,
     Device,

@@ -107,7 +107,7 @@ UNRECORDED: Final[list[SymSize]] = []
 
 class TensorMeta(_Part):
     """Recorded metadata of a tensor value. ``dtype`` and ``layout`` are the schema's enum numbers
-    (:data:`graphlint.ir.enums.DTYPES`, :data:`graphlint.ir.enums.LAYOUTS`).
+    (:data:`graphlint.ir.dtypes.DTYPES`, :data:`graphlint.ir.dtypes.LAYOUTS`).
     """
 
     dtype: int = 0

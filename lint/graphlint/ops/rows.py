@@ -16,15 +16,33 @@ a fact that has its default is left out. The fields are those of :class:`~graphl
 | ``view`` | steps, from the operand outwards: ``view_as_real, select dim=-1 index=0`` |
 | ``calls`` | the convention: ``graphs=1,2 lists=3 results_of=0,1 fresh_results carries`` |
 | flags | the name of the field alone: ``elementwise``, ``dropout``; ``no meta_layout`` for False |
+
+The ops that come with popular libraries have tables of their own in ``libraries/``, which are opened when a program
+uses a namespace of theirs. ``python -m tests.facts.libraries`` writes them, from what each library has registered and
+from ``libraries/reviewed.tsv``. A table's head says which library it is of, in which version, and for which namespaces
+it answers.
 """
 
+from __future__ import annotations
+
+import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 import msgspec
 
-from graphlint.ops.conditions import Alias, ArgumentIs, HiddenWrites, RandomCondition
-from graphlint.ops.info import AUTOCAST_DEVICES, HIGHER_ORDER, Convention, OpInfo, ViewStep
+from graphlint.ops.info import (
+    AUTOCAST_DEVICES,
+    HIGHER_ORDER,
+    Alias,
+    ArgumentIs,
+    Convention,
+    HiddenWrites,
+    OpInfo,
+    RandomCondition,
+    ViewStep,
+)
 from graphlint.ops.schema import OpSchema, SchemaArgument, SchemaReturn, literal, parse_schema
 
 
@@ -37,7 +55,7 @@ class Row(msgspec.Struct):
     """Field to value; a flag's value is empty."""
 
     @classmethod
-    def parse(cls, line: str) -> "Row":
+    def parse(cls, line: str) -> Row:
         """The row that a line of the table holds."""
         name, schema, *facts = line.split("\t")
         pairs = (fact.partition("=") for fact in facts)
@@ -175,3 +193,47 @@ _READ: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     "autocast": ("autocast", _autocast),
     "in_eval": ("in_eval", _condition),
 }
+
+
+TABLES: Final = os.path.join(os.path.dirname(__file__), "libraries")
+NAMESPACES: Final = "# namespaces "
+"""How the line of a table's head begins that names its namespaces."""
+
+
+def library_op(name: str) -> OpInfo | None:
+    """What the table of a library says of an op; None where none knows it."""
+    for path in _tables().get(name.partition(".")[0], ()):
+        line = _rows(path).get(name)
+        if line is not None:
+            return msgspec.structs.replace(Row.parse(line).info(), source="library")
+    return None
+
+
+@cache
+def _tables() -> dict[str, list[str]]:
+    """The tables' paths by namespace."""
+    found: dict[str, list[str]] = {}
+    for file in sorted(os.listdir(TABLES)):
+        path = os.path.join(TABLES, file)
+        for namespace in _namespaces(path):
+            found.setdefault(namespace, []).append(path)
+    return found
+
+
+def _namespaces(path: str) -> list[str]:
+    """The namespaces that a table's head names."""
+    with open(path, encoding="utf-8") as file:
+        for line in file:
+            if not line.startswith("#"):
+                break
+            if line.startswith(NAMESPACES):
+                return line.removeprefix(NAMESPACES).split()
+    return []
+
+
+@cache
+def _rows(path: str) -> dict[str, str]:
+    """A table's lines by the name of the op."""
+    with open(path, encoding="utf-8") as file:
+        lines = [line for line in file.read().splitlines() if not line.startswith("#")]
+    return {line.partition("\t")[0]: line for line in lines}

@@ -13,11 +13,9 @@ from functools import cache
 import msgspec
 
 from graphlint.ir.model import Node
-from graphlint.ops.conditions import Alias, RandomCondition
 from graphlint.ops.declared import DeclaredOp
-from graphlint.ops.info import DISPATCHED, HIGHER_ORDER, OpInfo, Role
-from graphlint.ops.library import library_op
-from graphlint.ops.rows import Row
+from graphlint.ops.info import DISPATCHED, HIGHER_ORDER, Alias, OpInfo, RandomCondition, Role
+from graphlint.ops.rows import Row, library_op
 
 __all__ = ["TABLE", "OpInfo", "OpTable", "covered", "op_name", "op_table", "version_of"]
 

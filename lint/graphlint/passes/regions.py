@@ -50,9 +50,8 @@ from graphlint.ir.edit import (
 from graphlint.ir.model import Argument, Graph, GraphRef, NamedArgument, Node, Program, TensorMeta
 from graphlint.ops.table import op_of
 from graphlint.passes.functionalize.metas import Meta
-from graphlint.semantics.calls import call_of
 from graphlint.semantics.casting import Casting
-from graphlint.semantics.sites import Site
+from graphlint.semantics.sites import Site, call_of
 
 _TABLES: Final = ("sym_int_values", "sym_float_values", "sym_bool_values", "custom_obj_values")
 

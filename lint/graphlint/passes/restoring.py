@@ -57,8 +57,8 @@ from graphlint.ir.structure import Json, leaves, read_structure
 from graphlint.ops.info import TOKEN
 from graphlint.ops.table import check_twins, op_of, role_of
 from graphlint.passes.tokens import BARE_MESSAGE, NAME, SINGLE, required_operands
-from graphlint.semantics.calls import GraphCall, call_of, value_list
 from graphlint.semantics.checks import OF_NO_SYMBOL, checks_number
+from graphlint.semantics.sites import GraphCall, call_of, value_list
 
 _COPIES: Final = ("copy", "detach", "alias")
 """Roles of the ops that hand a token on."""

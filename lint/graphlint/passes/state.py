@@ -25,6 +25,7 @@ from typing import Literal
 
 import msgspec
 
+from graphlint.ir.dtypes import DTYPES
 from graphlint.ir.edit import (
     Dialect,
     GraphEdit,
@@ -35,7 +36,6 @@ from graphlint.ir.edit import (
     tensor,
     with_graph,
 )
-from graphlint.ir.enums import DTYPES
 from graphlint.ir.model import (
     Argument,
     InputSpec,

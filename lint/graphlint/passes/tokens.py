@@ -61,8 +61,7 @@ from graphlint.ir.model import (
 from graphlint.ir.structure import LEAF, leaves, pair, read_structure
 from graphlint.ops.info import TOKEN, Role
 from graphlint.ops.table import check_twins, op_of, op_table
-from graphlint.semantics.calls import GraphCall, call_of, value_list
-from graphlint.semantics.sites import Site
+from graphlint.semantics.sites import GraphCall, Site, call_of, value_list
 
 BARE_MESSAGE: Final = "Expected Tensor with single nonzero value, but got zero"
 """What the check without a message raises (``aten/src/ATen/native/TensorCompare.cpp``)."""

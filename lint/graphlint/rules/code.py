@@ -13,10 +13,9 @@ import msgspec
 from graphlint.artifact.artifact import Artifact, ProgramEntry
 from graphlint.artifact.container import folded, quoted
 from graphlint.artifact.errors import ArtifactError, ProgramError
-from graphlint.artifact.harmless import allowing
 from graphlint.artifact.limits import UNLIMITED
 from graphlint.artifact.payloads import read_config
-from graphlint.artifact.pickles import Scan
+from graphlint.artifact.pickles import Scan, allowing
 from graphlint.artifact.source import ByteSource
 from graphlint.ir.document import Document
 from graphlint.ir.executable import program_code, unread_code

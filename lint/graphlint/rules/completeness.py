@@ -7,7 +7,7 @@ from graphlint.artifact.artifact import Artifact, ProgramEntry
 from graphlint.artifact.container import folded, quoted
 from graphlint.artifact.errors import INCOMPLETE, ArtifactError
 from graphlint.artifact.payloads import Payload, pickled, read_config
-from graphlint.ir.enums import DTYPES
+from graphlint.ir.dtypes import DTYPES
 from graphlint.ir.model import Program
 
 _SIZES: Final = {"complex32": 4, "complex64": 8, "complex128": 16, "bool": 1, "bfloat16": 2}

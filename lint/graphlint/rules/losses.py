@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from math import prod
 from typing import ClassVar, Final
 
-from graphlint.ir.dtypes import item_size
-from graphlint.ir.enums import DTYPES
+from graphlint.ir.dtypes import DTYPES, item_size
 from graphlint.rules.base import LIFTING, LIFTING_SAFETY, Finding, Rule, lifting, no_fix
 from graphlint.rules.checks import asserted_text, may_fire, plain_check
 from graphlint.rules.diagnostics import Fix

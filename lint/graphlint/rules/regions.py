@@ -6,8 +6,7 @@ from graphlint.rules.base import Finding, Rule, no_fix
 from graphlint.rules.diagnostics import Fix
 from graphlint.rules.fixers import CAST, INLINE
 from graphlint.rules.view import ProgramView
-from graphlint.semantics.calls import inlining_obstacle
-from graphlint.semantics.sites import Site
+from graphlint.semantics.sites import Site, inlining_obstacle
 
 
 class GradModeRegion(Rule):

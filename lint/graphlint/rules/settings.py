@@ -11,9 +11,8 @@ from graphlint.artifact.annotations import without_annotations
 from graphlint.artifact.errors import ConfigError
 from graphlint.artifact.limits import Limits
 from graphlint.artifact.patterns import pattern
-from graphlint.ops.declared import DeclaredOp
+from graphlint.ops.declared import DeclaredOp, RequiredTorch
 from graphlint.ops.info import Form
-from graphlint.ops.specifiers import RequiredTorch
 from graphlint.ops.table import packet_of
 from graphlint.rules.diagnostics import Severity
 

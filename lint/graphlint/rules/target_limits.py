@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from graphlint.ir.dtypes import DTYPES
 from graphlint.ir.edit import every_graph
-from graphlint.ir.enums import DTYPES
 from graphlint.ir.model import Graph, TensorMeta
 from graphlint.ops.info import OpInfo, StepKind
 from graphlint.rules.base import Finding, Rule, no_fix

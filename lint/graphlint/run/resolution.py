@@ -14,8 +14,7 @@ import msgspec
 from graphlint.artifact.errors import ConfigError
 from graphlint.artifact.limits import Limits
 from graphlint.artifact.source import is_url
-from graphlint.ops.declared import DeclaredOp
-from graphlint.ops.specifiers import RequiredTorch
+from graphlint.ops.declared import DeclaredOp, RequiredTorch
 from graphlint.ops.table import covered, op_of
 from graphlint.report.formats.registry import Output, parse
 from graphlint.rules.checks import PLAIN, TOKEN_RULES
@@ -382,7 +381,7 @@ def _required_torch(source: ConfigFile, specifier: str | None) -> RequiredTorch 
     """Raises ConfigError for what is no specifier, or admits no version that is known."""
     if not specifier:
         return None
-    from graphlint.ops.specifiers import required
+    from graphlint.ops.declared import required
 
     try:
         return required(specifier, covered())

@@ -12,7 +12,7 @@ from graphlint.artifact.artifact import Artifact, opened
 from graphlint.artifact.errors import ArtifactError
 from graphlint.artifact.limits import UNLIMITED
 from graphlint.artifact.state import Value
-from graphlint.ir.enums import DTYPES
+from graphlint.ir.dtypes import DTYPES
 from graphlint.ir.model import Device, SymSize
 from graphlint.run.state import Description, Pair, described
 from graphlint.runtime.behaviour import Runner

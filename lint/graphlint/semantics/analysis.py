@@ -13,10 +13,9 @@ from graphlint.ir.edit import every_graph, mutated, mutation_of
 from graphlint.ir.model import Graph, Node, Program
 from graphlint.ops.info import OpInfo
 from graphlint.ops.table import OpTable, check_twins
-from graphlint.semantics.calls import call_of, inlining_obstacle
 from graphlint.semantics.dtypes import Dtypes
 from graphlint.semantics.memory import Memory, Ref, Storage, StorageKind
-from graphlint.semantics.sites import Site, walk
+from graphlint.semantics.sites import Site, call_of, inlining_obstacle, walk
 
 DRAW: Final = "a random op"
 """What ops that draw are counted as."""

@@ -15,15 +15,14 @@ from typing import Final
 
 import msgspec
 
-from graphlint.ir.enums import FLOAT32
+from graphlint.ir.dtypes import FLOAT32
 from graphlint.ir.model import Node
 from graphlint.ops.info import OpInfo
 from graphlint.semantics.analysis import Analysis
-from graphlint.semantics.calls import call_of, inlining_obstacle
 from graphlint.semantics.casting import Casting, casting_of
 from graphlint.semantics.dtypes import Modes, Unknown
 from graphlint.semantics.memory import StorageKind
-from graphlint.semantics.sites import Site
+from graphlint.semantics.sites import Site, call_of, inlining_obstacle
 
 _HELD: Final[tuple[StorageKind, ...]] = ("parameter", "user input", "unknown")
 """Kinds of memory that tensors may show which require gradients and were not computed."""

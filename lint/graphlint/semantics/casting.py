@@ -11,8 +11,7 @@ from collections.abc import Callable, Collection, Iterable
 
 import msgspec
 
-from graphlint.ir.dtypes import FLOAT64, FLOATING, category
-from graphlint.ir.enums import DTYPES, FLOAT32, STRIDED
+from graphlint.ir.dtypes import DTYPES, FLOAT32, FLOAT64, FLOATING, STRIDED, category
 from graphlint.ir.model import UNRECORDED, Argument, Graph, Node, TensorMeta
 from graphlint.ops.info import OpInfo
 from graphlint.ops.table import OpTable

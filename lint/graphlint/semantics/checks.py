@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from typing import Final
 
-from graphlint.ir.enums import DTYPES
+from graphlint.ir.dtypes import DTYPES
 from graphlint.ir.expressions import as_expression
 from graphlint.ir.model import Argument, Graph, Node, Program
 from graphlint.ops.info import Role
 from graphlint.semantics.analysis import Analysis
-from graphlint.semantics.calls import call_of
 from graphlint.semantics.dtypes import UNSURE_DTYPE
-from graphlint.semantics.sites import Site
+from graphlint.semantics.sites import Site, call_of
 from graphlint.semantics.sizes import expression_of
 
 HAS_RESULTS: Final = "the artifact records results, and this op has none"

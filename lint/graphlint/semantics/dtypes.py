@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from graphlint.ir.dtypes import COMPLEX64, FLOAT64, FLOATING, category, promoted, real_part
+from graphlint.ir.dtypes import COMPLEX64, FLOAT32, FLOAT64, FLOATING, category, promoted, real_part
 from graphlint.ir.edit import flat
-from graphlint.ir.enums import FLOAT32
 from graphlint.ir.model import ATEN, Argument, Graph, Node, Program
 from graphlint.ops.info import OpInfo
 from graphlint.ops.table import OpTable
-from graphlint.semantics.calls import GraphCall, call_of
+from graphlint.semantics.sites import GraphCall, call_of
 
 if TYPE_CHECKING:
     from graphlint.semantics.casting import Casting

@@ -24,13 +24,11 @@ from graphlint.artifact.errors import ProgramError
 from graphlint.ir.dtypes import category
 from graphlint.ir.edit import flat
 from graphlint.ir.model import Graph, Node, Program
-from graphlint.ops.conditions import Alias
-from graphlint.ops.info import OpInfo, StepKind
+from graphlint.ops.info import Alias, OpInfo, StepKind
 from graphlint.ops.table import OpTable
-from graphlint.semantics.calls import call_of
 from graphlint.semantics.conditional import shares_storage, shown_alike, stays_as_is
 from graphlint.semantics.dtypes import Dtypes
-from graphlint.semantics.sites import Site
+from graphlint.semantics.sites import Site, call_of
 from graphlint.semantics.sizes import Sizes
 
 StorageKind = Literal["intermediate", "user input", "buffer", "parameter", "constant", "unknown"]

@@ -3,8 +3,8 @@
 from collections.abc import Collection
 from typing import Final
 
+from graphlint.ir.dtypes import DTYPES
 from graphlint.ir.edit import mutated, mutation_of
-from graphlint.ir.enums import DTYPES
 from graphlint.ir.model import InputSpec, Program
 from graphlint.ir.structure import Interface, leaves
 from graphlint.semantics.analysis import Analysis

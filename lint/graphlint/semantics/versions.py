@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from graphlint.ir.model import Graph, NamedArgument, Node, Program
-from graphlint.ops.conditions import ArgumentIs
-from graphlint.ops.info import HIGHER_ORDER, OpInfo
+from graphlint.ops.info import HIGHER_ORDER, ArgumentIs, OpInfo
 from graphlint.ops.schema import OpSchema, SchemaArgument, parse_schema
 from graphlint.ops.table import OpTable, covered, op_table
 from graphlint.semantics.sites import Site, walk

@@ -47,9 +47,8 @@ from graphlint.passes.functionalize.views import (
     replay,
 )
 from graphlint.semantics.analysis import Write
-from graphlint.semantics.calls import GraphCall, call_of
 from graphlint.semantics.memory import Ref, Step, Storage, moved_to
-from graphlint.semantics.sites import Scope, Site
+from graphlint.semantics.sites import GraphCall, Scope, Site, call_of
 
 if TYPE_CHECKING:
     from graphlint.passes.functionalize.program import Rewriter

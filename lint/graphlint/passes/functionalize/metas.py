@@ -9,8 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from graphlint.ir.dtypes import item_size
-from graphlint.ir.enums import STRIDED
+from graphlint.ir.dtypes import STRIDED, item_size
 from graphlint.ir.model import UNRECORDED, Device, SymExpr, SymSize, TensorMeta
 from graphlint.ir.strides import Size, contiguous_strides, is_dense, overlaps, preserved_strides
 

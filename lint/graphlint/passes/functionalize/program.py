@@ -34,10 +34,9 @@ from graphlint.passes.functionalize.metas import Meta, Obstacle
 from graphlint.passes.functionalize.resizing import DEPENDENT, HELD, dependents, resizing_obstacle
 from graphlint.passes.functionalize.views import View
 from graphlint.semantics.analysis import Analysis, Write, live_reads
-from graphlint.semantics.calls import call_of
 from graphlint.semantics.dtypes import UNSURE_DTYPE
 from graphlint.semantics.memory import Ref, Step, Storage
-from graphlint.semantics.sites import Scope, Site
+from graphlint.semantics.sites import Scope, Site, call_of
 from graphlint.semantics.sizes import Sizes
 
 TOGETHER: Final = "it is written together with a tensor that cannot be: "

@@ -21,9 +21,19 @@ from typing import Final
 
 import msgspec
 
-from graphlint.ir.dtypes import BOOL, COMPLEX128, FLOAT64, INT64, category, is_number, item_size, promoted, real_part
+from graphlint.ir.dtypes import (
+    BOOL,
+    COMPLEX128,
+    FLOAT32,
+    FLOAT64,
+    INT64,
+    category,
+    is_number,
+    item_size,
+    promoted,
+    real_part,
+)
 from graphlint.ir.edit import KEYWORD, of_kind, tensor, with_operand
-from graphlint.ir.enums import FLOAT32
 from graphlint.ir.model import Argument, NamedArgument, Node, SymSize
 from graphlint.ir.strides import (
     Size,

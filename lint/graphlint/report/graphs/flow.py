@@ -17,9 +17,8 @@ from graphlint.ir.model import Argument, Graph
 from graphlint.report.graphs.text import Line, input_kinds, program_lines
 from graphlint.rules.diagnostics import Diagnostic
 from graphlint.semantics.analysis import Analysis, Write
-from graphlint.semantics.calls import call_of
 from graphlint.semantics.memory import Storage
-from graphlint.semantics.sites import Scope, Site, walk
+from graphlint.semantics.sites import Scope, Site, call_of, walk
 
 
 class Vertex(msgspec.Struct, frozen=True, eq=False):

@@ -28,7 +28,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from graphlint import __version__
-from graphlint.ir.enums import DTYPES
+from graphlint.ir.dtypes import DTYPES
 from graphlint.ir.source import model_frame, module_of, stack_frames
 from graphlint.report.formats.escaping import encode
 from graphlint.report.formats.json_report import finding

@@ -34,7 +34,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, Final, Literal
 
-from graphlint.ir.enums import DTYPES, LAYOUTS, MEMORY_FORMATS, SHORT_DTYPES, STRIDED
+from graphlint.ir.dtypes import DTYPES, LAYOUTS, MEMORY_FORMATS, SHORT_DTYPES, STRIDED
 from graphlint.ir.expressions import canonical
 from graphlint.ir.model import NAME_FIELDS, Argument, Graph, Node, Program, SymRef, SymSize, TensorMeta
 from graphlint.ir.strides import contiguous_strides

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from graphlint.artifact.errors import ConfigError, did_you_mean
-from graphlint.ir.enums import DTYPES, SHORT_DTYPES
+from graphlint.ir.dtypes import DTYPES, SHORT_DTYPES
 from graphlint.ops.table import op_table, packet_of
 from graphlint.rules.base import Rule
 from graphlint.rules.checks import PLAIN, BareAsyncAssert
