@@ -179,21 +179,23 @@ class Argument(_Part, omit_defaults=True):
     as_string_to_argument: "dict[str, Argument] | None" = None
 
     @property
-    def kind(self) -> str:
-        """The name of the set field; ``"as_none"`` also where nothing is set that is known here."""
+    def item(self) -> tuple[str, Any]:
+        """The name of the set field, and its value; ``"as_none"`` also where nothing is set that is known here."""
         for name in self.__struct_fields__:
-            if getattr(self, name) is not None:
-                return name
-        return "as_none"
+            value = getattr(self, name)
+            if value is not None:
+                return name, value
+        return "as_none", None
+
+    @property
+    def kind(self) -> str:
+        """The name of the set field."""
+        return self.item[0]
 
     @property
     def value(self) -> Any:
         """The set field's value."""
-        for name in self.__struct_fields__:
-            value = getattr(self, name)
-            if value is not None:
-                return value
-        return None
+        return self.item[1]
 
     @property
     def is_constant(self) -> bool:

@@ -5,6 +5,7 @@ an ``out=`` or an in-place overload computes is told by the row of its functiona
 a node records are data, too.
 """
 
+from functools import cache
 from typing import Final, Literal, TypeVar
 
 import msgspec
@@ -94,6 +95,7 @@ TOKEN: Final = "dep_token"
 """What functional checks call the token that they take beside what they check."""
 
 
+@cache
 def packet_name(name: str) -> str:
     """``add_`` for ``aten.add_.Tensor``, ``cond`` for ``higher_order.cond``; of a function that is no op, its own
     name: ``_add_batch_dim`` for ``torch._functorch.predispatch._add_batch_dim``.

@@ -48,6 +48,8 @@ class Builder:
         self.source: dict[str, str] = {}
         self.twins: dict[tuple[object, ...], Twin] = {}
         """Those that are known, by all that they depend on."""
+        self.renamings: dict[str, dict[str, str]] = {}
+        """What the twin of an op calls the op's arguments, by the op's name."""
         self._defined: dict[Size, str] = {}
         self._memory = memory
         self.roots: dict[str, str] = {}

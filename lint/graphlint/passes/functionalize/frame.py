@@ -424,10 +424,9 @@ class Frame:
             if op.is_custom or (op.schema is not None and any(one.alias is None for one in op.schema.returns)):
                 self._write_beside(node, call, refs)
                 return
-            values = functional(self.builder, call, self.rewriter.ops)
+            values = functional(self.builder, call)
             replaces = op.out_variant or op.substitute == "copy"
-            twin = self.rewriter.ops.twin_of(op)
-            keeps = not replaces and twin is not None and twin.layout_of(0) == "elementwise"
+            keeps = not replaces and call.twin is not None and call.twin.layout_of(0) == "elementwise"
             for ref, value, target in zip(refs, values, call.targets, strict=True):
                 names = [name for name in node.results() if self.ref(name) is ref]
                 if value is target.value:  # nothing was written
@@ -442,7 +441,7 @@ class Frame:
 
     def _check_apart(self, op: OpInfo, refs: list[Ref]) -> None:
         """Each target must have memory of its own: the order of writes within one op is not ours to tell."""
-        if len({ref.base for ref in refs}) == len(refs):
+        if len(refs) == 1 or len({ref.base for ref in refs}) == len(refs):
             return
         groups: dict[Ref, list[Meta]] = {}
         for ref in refs:
@@ -492,7 +491,7 @@ class Frame:
             self.rewriter.inexact.update(write.site.position for write in writes)
 
         return Call(
-            op, edited, targets, metas, lambda name: name not in mutable, rounds, frozenset(overlapping), autocast
+            op, edited, targets, metas, lambda name: name not in mutable, rounds, twin, frozenset(overlapping), autocast
         )
 
     def _reads_a_target(
@@ -674,7 +673,7 @@ class Frame:
         if call.op.is_custom:
             results, written = wrapped(self.builder, call, metas)
         else:
-            results, written = beside(self.builder, call, self.rewriter.ops, metas)
+            results, written = beside(self.builder, call, metas)
         for name, value in zip(names, results, strict=True):
             self._rename(value.name, name)
         for ref, value in zip(refs, written, strict=True):

@@ -45,8 +45,8 @@ from graphlint.ir.strides import (
     preserved_strides,
 )
 from graphlint.ops.info import DISPATCHED, DtypeRule, OpInfo, Substitute
-from graphlint.ops.schema import OpSchema, SchemaArgument
-from graphlint.ops.table import OpTable, op_of, op_table
+from graphlint.ops.schema import OpSchema
+from graphlint.ops.table import op_of, op_table
 from graphlint.passes.functionalize.build import Builder, Result, Twin
 from graphlint.passes.functionalize.metas import Meta, Obstacle, Value
 from graphlint.passes.functionalize.resizing import RESHAPED
@@ -88,6 +88,8 @@ class Call(msgspec.Struct, frozen=True):
     """Whether nothing writes to the memory of that operand any more, so that its value can be used as it is."""
     rounds: Callable[[str], None]
     """Told why results may differ in the last bits. Raises :class:`Obstacle` where they must not."""
+    twin: OpInfo | None
+    """The op's functional twin."""
     overlapping: frozenset[str] = frozenset()
     """Current names of operands in the memory of a target."""
     autocast: bool = False
@@ -114,25 +116,23 @@ class Call(msgspec.Struct, frozen=True):
         return [self.metas[name] for argument in read for name in argument.tensors() if name is not None]
 
 
-def functional(builder: Builder, call: Call, ops: OpTable) -> list[Value]:
+def functional(builder: Builder, call: Call) -> list[Value]:
     """Emit what the call computes; the new value of each target, in order. Raises :class:`Obstacle`."""
     if any(target.recorded.overlaps for target in call.targets):
         raise Obstacle(f"{call.op.name} writes the same memory more than once")
     substitute = _SUBSTITUTES.get(call.op.substitute) if call.op.substitute is not None else None
     if substitute is not None:
         return substitute(builder, call)
-    twin = ops.twin_of(call.op)
-    if twin is not None and twin.substitute == "batch-norm" and _statistics(call):
-        return _normalization_into(builder, call, twin)
-    return _twin(builder, call, ops)
+    if call.twin is not None and call.twin.substitute == "batch-norm" and _statistics(call):
+        return _normalization_into(builder, call, call.twin)
+    return _twin(builder, call)
 
 
 # ------------------------------------------------------------------------------------------------- twins
 
 
-def _twin(builder: Builder, call: Call, ops: OpTable) -> list[Value]:
-    op = call.op
-    twin = ops.twin_of(op)
+def _twin(builder: Builder, call: Call) -> list[Value]:
+    op, twin = call.op, call.twin
     if twin is None or twin.schema is None or op.schema is None:
         raise Obstacle(f"{op.name} has no functional overload")
     if twin.shares is not None and len(call.targets) == 1:
@@ -151,7 +151,7 @@ def _twin(builder: Builder, call: Call, ops: OpTable) -> list[Value]:
     if _draws_one_by_one(call, twin):
         return [_drawn(builder, call, twin, operands)]
     written = [target.argument for target in call.targets]
-    lists = [written.count(name) for name in _written(call)]
+    lists = [written.count(name) for name in _written(call)] if len(op.writes) > 1 else ()
     made = builder.emit_all(twin, operands, [one.meta for one in known.results], lists=lists)
     if known.disposable:
         builder.disposable.update(value.name for value in made)
@@ -171,10 +171,12 @@ def _alike(call: Call, twin: OpInfo) -> tuple[object, ...] | None:
     (target,) = call.targets
     key: list[object] = [call.op.name, call.autocast, target.argument, target.value.meta]
     for operand in call.node.inputs:
-        kind, value = operand.arg.kind, operand.arg.value
-        if operand.arg.as_tensor is not None:
-            value = call.metas.get(operand.arg.as_tensor.name)
-        elif value is not None and type(value) not in (bool, int, float, str):
+        read = operand.arg.as_tensor
+        if read is not None:
+            key += (operand.name, call.metas.get(read.name))
+            continue
+        kind, value = operand.arg.item
+        if value is not None and type(value) not in (bool, int, float, str):
             return None
         key += (operand.name, kind, value)
     return tuple(key)
@@ -252,6 +254,8 @@ def _written(call: Call) -> list[str]:
     (of the optimizers, where they keep no momentum).
     """
     written = {target.argument for target in call.targets}
+    if len(written) == len(call.op.writes):
+        return [*call.op.writes]
     given = ((name, call.node.input(name)) for name in call.op.writes)
     return [name for name, argument in given if name in written or (argument is not None and argument.value == [])]
 
@@ -369,44 +373,45 @@ _AT_ONCE: Final = 16
 
 def _operands(builder: Builder, call: Call, schema: OpSchema, twin: OpSchema, rule: DtypeRule) -> list[NamedArgument]:
     """The operands under the twin's names; ``out=`` is left out, defaults that the twin lacks are filled in."""
-    kept: list[SchemaArgument] = [
-        argument for argument in schema.arguments if not (call.op.out_variant and argument.written)
-    ]
-    names = {ours.name: theirs.name for ours, theirs in zip(kept, twin.arguments, strict=False)}
-    if call.op.out_variant:
-        names = {argument.name: argument.name for argument in twin.arguments}
-    operands = [
-        NamedArgument(names[operand.name], operand.arg, operand.arg_kind)
-        for operand in call.node.inputs
-        if operand.name in names
-    ]
-    given = {operand.name for operand in operands}
-    ours = {names[argument.name]: argument for argument in kept if argument.name in names}
-    for argument in twin.arguments:
-        if argument.name in given or argument.default is not None:
-            continue
-        default = ours[argument.name].default_value if argument.name in ours else None
-        operands.append(NamedArgument(argument.name, _literal(default, call), KEYWORD))
-    operands = [one for one in operands if one.name != "dtype" or one.arg.kind != "as_none"]
-    operands += _dtype_of_target(call, twin, rule)
-    return [builder.dialect.operand(one.name, one.arg, keyword=one.arg_kind == KEYWORD) for one in operands]
+    names = builder.renamings.get(call.op.name)
+    if names is None:
+        names = builder.renamings[call.op.name] = _renaming(call.op, schema, twin)
+    given = [(names[one.name], one.arg, one.arg_kind == KEYWORD) for one in call.node.inputs if one.name in names]
+    if len(given) < len(twin.arguments):
+        said = {name for name, *_ in given}
+        ours = {names[argument.name]: argument for argument in schema.arguments if argument.name in names}
+        for argument in twin.arguments:
+            if argument.name not in said and argument.default is None:
+                default = ours[argument.name].default_value if argument.name in ours else None
+                given.append((argument.name, _literal(default, call), True))
+    if twin.argument("dtype") is not None:
+        given = [one for one in given if one[0] != "dtype" or one[1].kind != "as_none"]
+        given += _dtype_of_target(call, twin, rule)
+    return [builder.dialect.operand(name, argument, keyword=keyword) for name, argument, keyword in given]
 
 
-def _dtype_of_target(call: Call, schema: OpSchema, rule: DtypeRule) -> list[NamedArgument]:
+def _renaming(op: OpInfo, schema: OpSchema, twin: OpSchema) -> dict[str, str]:
+    """The names of an op's arguments, and what its twin calls them."""
+    if op.out_variant:
+        return {argument.name: argument.name for argument in twin.arguments}
+    return {ours.name: theirs.name for ours, theirs in zip(schema.arguments, twin.arguments, strict=False)}
+
+
+def _dtype_of_target(call: Call, schema: OpSchema, rule: DtypeRule) -> list[tuple[str, Argument, bool]]:
     """Running sums, reductions and factories compute in the dtype of the tensor that they write, where they are not
     given another; their twins would take their operands'.
     """
     given = call.node.input("dtype")
-    if schema.argument("dtype") is None or (given is not None and given.as_scalar_type is not None):
+    if given is not None and given.as_scalar_type is not None:
         return []
     own = call.targets[0].value.meta
     tensors, _ = _elements(call)
     read = {real_part(value.meta.dtype) if rule == "real" else value.meta.dtype for value in tensors}
     if category(own.dtype) > 1 and read == {own.dtype}:
         return []
-    added = [NamedArgument("dtype", Argument(as_scalar_type=own.dtype), KEYWORD)]
+    added = [("dtype", Argument(as_scalar_type=own.dtype), True)]
     if not tensors and schema.argument("device") is not None:
-        added.append(NamedArgument("device", Argument(as_device=own.device), KEYWORD))
+        added.append(("device", Argument(as_device=own.device), True))
     return added
 
 
@@ -522,7 +527,7 @@ def _elements(call: Call, place: int = 0) -> tuple[list[Value], list[Argument]]:
 _LISTS_OF_NUMBERS: Final = {"as_floats": "as_float", "as_ints": "as_int", "as_bools": "as_bool"}
 
 
-def beside(builder: Builder, call: Call, ops: OpTable, results: list[Meta]) -> tuple[list[Value], list[Value]]:
+def beside(builder: Builder, call: Call, results: list[Meta]) -> tuple[list[Value], list[Value]]:
     """What an op makes that returns other tensors than it writes: its own results, whose recorded metadata are
     ``results``, and the new values of its targets.
     """
@@ -533,7 +538,7 @@ def beside(builder: Builder, call: Call, ops: OpTable, results: list[Meta]) -> t
     _check_overlap(call)
     if normalizes:
         return _normalization(builder, call, results)
-    twin = ops.twin_of(op)
+    twin = call.twin
     if twin is None or twin.schema is None or op.schema is None:
         raise Obstacle(f"{op.name} has no functional overload")
     written = [target.value.meta for target in call.targets]
@@ -562,7 +567,7 @@ def cast(builder: Builder, value: Value, like: Meta, *, always: bool = False) ->
     meta = value.meta
     if always or meta.dtype != like.dtype:
         changes["dtype"] = Argument(as_scalar_type=like.dtype)
-    if str(meta.device) != str(like.device):
+    if meta.raw.device is not like.raw.device and str(meta.device) != str(like.device):
         changes["device"] = Argument(as_device=like.device)
     if not changes:
         return value
