@@ -691,3 +691,12 @@ def diagonal_of_an_expanded_input(x):
 def column_of_an_expanded_buffer(x, bias):
     bias[:, 0].mul_(2)
     return x + bias[0]
+
+
+@refused(R(6), reasons="aten.tensor_split.indices makes pieces that have elements in common")
+def pieces_that_go_back(x):
+    y = x * 1
+    a, b, c = y.tensor_split((4, 2))
+    a.add_(1)
+    c.mul_(3)
+    return a * 2, b, c * 2

@@ -749,3 +749,63 @@ class WritesOfVmapOverManyRows(nn.Module):
         z = torch.ones(2, x.shape[0])
         torch.vmap(lambda row: row[1:].mul_(3).sum())(z)
         return y, sums, x.sum(), z
+
+
+@model(R(1, 16), R(8, 16))
+class PiecesThatAreWrittenInTurn(nn.Module):
+    """The gates of an LSTM."""
+
+    def forward(self, x, w):
+        gates = x @ w.t().contiguous()
+        i, f, n, o = gates.chunk(4, dim=1)
+        i.sigmoid_()
+        f.sigmoid_()
+        n.tanh_()
+        o.sigmoid_()
+        return i * n + f, o
+
+
+@model(R(6, 8))
+class PiecesWhoseWholeIsReadBetween(nn.Module):
+    def forward(self, x):
+        y = x * 1
+        a, b, c = y.split(2)
+        a.add_(1)
+        before = y.sum()
+        d, e = b.split(4, dim=1)
+        e.mul_(2)
+        first = a + b + c + d.sum() + e.sum()
+        y.mul_(3)
+        second = a + b + c
+        c.t()[0].sub_(5)
+        return before, first, second, a + b + c, y, e
+
+
+@model(R(6, 8))
+class PiecesThatAreReturnedWithTheWhole(nn.Module):
+    def forward(self, x):
+        y = x * 1
+        a, b = y.split(3)
+        a.add_(1)
+        return y, b, a
+
+
+@model(R(4))
+class PiecesThatShowTheSameElements(nn.Module):
+    def forward(self, x):
+        y = x * 1
+        a, *_ = y.expand(3, 4).unbind()
+        y.add_(1)
+        b, _, c = y.unfold(0, 2, 1).unbind()
+        y.mul_(2)
+        return a, b, c
+
+
+@model(R(40, 4))
+class ManyPieces(nn.Module):
+    def forward(self, x):
+        y = x * 1
+        rows = y.unbind()
+        for row in rows:
+            row.add_(1)
+        return sum(rows)

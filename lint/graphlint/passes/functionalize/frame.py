@@ -41,6 +41,8 @@ from graphlint.passes.functionalize.views import (
     VIEWING,
     View,
     invert,
+    is_cut,
+    may_repeat,
     moved,
     piece,
     repeats,
@@ -281,12 +283,35 @@ class Frame:
         elsewhere = not _stands_alone(step) and step.graph is not self.graph
         values = replay(self.builder, view, parent, lambda name: self.use(name, exact=False), elsewhere=elsewhere)
         state.shown[ref] = values[ref.index]
-        for name in flat(step.node.outputs) if len(values) > 1 else ():
+        state.shown.update((one, values[one.index]) for one in self._siblings(ref))
+        return values[ref.index]
+
+    def _siblings(self, ref: Ref) -> Iterator[Ref]:
+        """The other results of the node that takes a view, of the same tensor."""
+        step = ref.step
+        outputs = step.node.outputs if step is not None else []
+        for name in flat(outputs) if len(outputs) > 1 or outputs[0].as_tensor is None else ():
             # The view may stand in another graph, where the same name is that of another piece.
             sibling = self.rewriter.memory.known(self.graph, name) if name is not None else None
-            if sibling is not None and sibling.step is step and sibling.parent is ref.parent:
-                state.shown[sibling] = values[sibling.index]
-        return values[ref.index]
+            if sibling is not None and sibling.step is step and sibling.parent is ref.parent and sibling is not ref:
+                yield sibling
+
+    def _apart(self, way: Iterable[Ref], state: State) -> dict[Ref, Value]:
+        """What exists already of the pieces that nodes on the way have cut, and shows nothing of what is at its end:
+        these need not be taken again from a tensor that is made of all. Of an intermediate tensor, that is: others are
+        written back, and what is read of the old one after that has to be a copy.
+        """
+        kept: dict[Ref, Value] = {}
+        for one in way:
+            if one.storage.kind != "intermediate" or one.base.parent is not None:
+                break
+            if one.step is not None:
+                view = self.view(one)
+                if may_repeat(view):
+                    break
+                if is_cut(view) and len(view.metas) <= MOST_PIECES:
+                    kept.update((piece, state.shown[piece]) for piece in self._siblings(one) if piece in state.shown)
+        return kept
 
     def _is_relocatable(self, ref: Ref) -> bool:
         """Whether a view can be taken outside the graph that it stands in."""
@@ -580,9 +605,11 @@ class Frame:
         # What takes a conjugate's or negative's place cannot be laid out like that, which torch copies first: the view
         # is taken again.
         shown = {ref: value} if value.meta.same_strides(recorded) and not (depends and ref.bits) else {}
+        apart: dict[Ref, Value] = {}
         start, base = len(self.edit.nodes), value
         try:
             self._check_depth(ref)
+            apart = self._apart(way, state)
             views = [self.view(one) for one in way if one.step is not None]
             repeated = sum(map(repeats, views))
             for one in reversed(way):
@@ -612,7 +639,7 @@ class Frame:
         state.version += 1
         if not state.lost:
             shown[ref.base] = base
-        state.shown = shown
+        state.shown = apart | shown
         current = value if way else base
         self._values[ref] = current, state.version
         self.gone.update((name, current.name) for name in results if name != current.name)
@@ -690,7 +717,7 @@ class Frame:
         inputs = list(edited.inputs)
         if call is not None and call.rule.fresh_results:
             for position in call.rule.lists:
-                inputs[position] = with_operand(inputs[position], self._apart(inputs[position].arg, node, position))
+                inputs[position] = with_operand(inputs[position], self._unshared(inputs[position].arg, node, position))
         site = Site(self.scope, index, -1, node, self.rewriter.ops.lookup(node.target))
         shifted = self._shifted(call)
         frames = {
@@ -863,7 +890,7 @@ class Frame:
         root = self.builder.root(value.name)
         return root != base.name and root in entries
 
-    def _apart(self, argument: Argument, node: Node, position: int) -> Argument:
+    def _unshared(self, argument: Argument, node: Node, position: int) -> Argument:
         """The operands that a branch or loop takes, those copied that came to share memory with another one: torch
         takes no aliases there.
         """

@@ -216,6 +216,8 @@ def _starts(builder: Builder, view: View, dim: int) -> list[int]:
         sizes = [size for meta in view.metas if isinstance(size := meta.shape[dim], int)]
         if len(sizes) < len(view.metas):
             raise Obstacle(f"{view.op.name} makes many pieces of symbolic sizes")
+        if _surplus(view):
+            raise Obstacle(f"{view.op.name} makes pieces that have elements in common")
         known = builder.starts[id(view.metas)] = list(accumulate(sizes, initial=0))
     return known
 
@@ -347,6 +349,8 @@ def _pieces(builder: Builder, view: View, parent: Value, child: Value) -> Value:
     if len(view.metas) > MOST_PIECES:
         start = as_expression(_starts(builder, view, dim)[index])
         return _sliced(builder, view, parent, child, Argument(as_int=start.constant), start, builder.size(child, dim))
+    if _surplus(view):
+        raise Obstacle(f"{view.op.name} makes pieces that have elements in common")
     before = [as_expression(meta.shape[dim]) for meta in view.metas[:index]]
     own, start = as_expression(view.meta.shape[dim]), Expression.total(before)
     length = builder.size(child, dim)
@@ -480,6 +484,25 @@ def _expand(builder: Builder, view: View, parent: Value, child: Value) -> Value:
 def repeats(view: View) -> bool:
     """Whether a view shows some elements more than once."""
     return _kind(view) == "expand" and view.parent.shape != view.meta.shape
+
+
+def may_repeat(view: View) -> bool:
+    """The same, also where that is not known."""
+    return repeats(view) or _kind(view) in (None, "as_strided", "unfold", "batch")
+
+
+def is_cut(view: View) -> bool:
+    """Whether the node's results are known to have no element in common."""
+    return _kind(view) == "unbind" or (_kind(view) == "pieces" and _surplus(view) == 0)
+
+
+def _surplus(view: View) -> int | None:
+    """How many positions more than the dimension has its pieces have together: ``tensor_split`` may be told to go back.
+    None where that depends on symbolic sizes.
+    """
+    dim = view.dim()
+    sizes = [meta.shape[dim] for meta in view.metas]
+    return (Expression.total(map(as_expression, sizes)) - as_expression(view.parent.shape[dim])).constant
 
 
 def _narrowed(builder: Builder, view: View, child: Value, further: Sequence[View]) -> Value:
