@@ -799,13 +799,3 @@ class PiecesThatShowTheSameElements(nn.Module):
         b, _, c = y.unfold(0, 2, 1).unbind()
         y.mul_(2)
         return a, b, c
-
-
-@model(R(40, 4))
-class ManyPieces(nn.Module):
-    def forward(self, x):
-        y = x * 1
-        rows = y.unbind()
-        for row in rows:
-            row.add_(1)
-        return sum(rows)

@@ -60,7 +60,7 @@ class Builder:
         """Where in ``edit.nodes`` a value is made."""
         self.last_read: dict[str, int] = {}
         """Where in ``edit.nodes`` a memory is read last."""
-        self.starts: dict[int, list[int]] = {}
+        self.starts: dict[int, list[Expression]] = {}
         """Where the pieces begin that a dimension is cut into, by the identity of what is recorded of them."""
         self.new_symbols: dict[str, Any] = {}
         """What is recorded of symbolic integers that are new."""

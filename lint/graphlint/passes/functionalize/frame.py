@@ -309,7 +309,7 @@ class Frame:
                 view = self.view(one)
                 if may_repeat(view):
                     break
-                if is_cut(view) and len(view.metas) <= MOST_PIECES:
+                if len(view.metas) <= MOST_PIECES and is_cut(self.builder, view):
                     kept.update((piece, state.shown[piece]) for piece in self._siblings(one) if piece in state.shown)
         return kept
 

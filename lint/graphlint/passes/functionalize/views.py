@@ -204,21 +204,24 @@ def piece(builder: Builder, view: View, parent: Value) -> Value:
     meta = moved(view, view.meta.with_(strides=view.meta.strides, offset=view.meta.offset), parent.meta)
     if kind == "unbind":
         return builder.emit("select", [tensor(parent.name), Argument(as_int=dim), Argument(as_int=view.index)], meta)
-    start = _starts(builder, view, dim)[view.index]
-    place = [Argument(as_int=number) for number in (dim, start, start + int(view.meta.shape[dim]), 1)]
+    start, end = (one.constant for one in _starts(builder, view, dim)[view.index : view.index + 2])
+    if start is None or end is None:
+        raise Obstacle(f"{view.op.name} makes many pieces of symbolic sizes")
+    place = [Argument(as_int=number) for number in (dim, start, end, 1)]
     return builder.emit("slice", [tensor(parent.name), *place], meta)
 
 
-def _starts(builder: Builder, view: View, dim: int) -> list[int]:
-    """Where the pieces of a dimension begin, all of them of known sizes. Raises :class:`Obstacle` where one is not."""
+def _starts(builder: Builder, view: View, dim: int) -> list[Expression]:
+    """Where the pieces of a dimension begin, and where the last one ends. Raises :class:`Obstacle` where they have more
+    positions together than the dimension: ``tensor_split`` may be told to go back.
+    """
     known = builder.starts.get(id(view.metas))
     if known is None:
-        sizes = [size for meta in view.metas if isinstance(size := meta.shape[dim], int)]
-        if len(sizes) < len(view.metas):
-            raise Obstacle(f"{view.op.name} makes many pieces of symbolic sizes")
-        if _surplus(view):
+        sizes = [as_expression(meta.shape[dim]) for meta in view.metas]
+        known = list(accumulate(sizes, initial=Expression.number(0)))
+        if (known[-1] - as_expression(view.parent.shape[dim])).constant:
             raise Obstacle(f"{view.op.name} makes pieces that have elements in common")
-        known = builder.starts[id(view.metas)] = list(accumulate(sizes, initial=0))
+        builder.starts[id(view.metas)] = known
     return known
 
 
@@ -346,16 +349,10 @@ def _narrow(builder: Builder, view: View, parent: Value, child: Value) -> Value:
 def _pieces(builder: Builder, view: View, parent: Value, child: Value) -> Value:
     """One of the pieces that a dimension was cut into: where it starts is known from the sizes of those before it."""
     dim, index = view.dim(), view.index
-    if len(view.metas) > MOST_PIECES:
-        start = as_expression(_starts(builder, view, dim)[index])
-        return _sliced(builder, view, parent, child, Argument(as_int=start.constant), start, builder.size(child, dim))
-    if _surplus(view):
-        raise Obstacle(f"{view.op.name} makes pieces that have elements in common")
-    before = [as_expression(meta.shape[dim]) for meta in view.metas[:index]]
-    own, start = as_expression(view.meta.shape[dim]), Expression.total(before)
+    own, start = as_expression(view.meta.shape[dim]), _starts(builder, view, dim)[index]
     length = builder.size(child, dim)
     place = Argument(as_int=start.constant)
-    if start.constant is None and all(one == own for one in before):
+    if start.constant is None and all(as_expression(meta.shape[dim]) == own for meta in view.metas[:index]):
         place = builder.computed("product", length, Argument(as_int=index), start)
     elif start.constant is None and start + own == as_expression(view.parent.shape[dim]):
         place = builder.computed("difference", builder.size(parent, dim), length, start)
@@ -491,18 +488,14 @@ def may_repeat(view: View) -> bool:
     return repeats(view) or _kind(view) in (None, "as_strided", "unfold", "batch")
 
 
-def is_cut(view: View) -> bool:
-    """Whether the node's results are known to have no element in common."""
-    return _kind(view) == "unbind" or (_kind(view) == "pieces" and _surplus(view) == 0)
-
-
-def _surplus(view: View) -> int | None:
-    """How many positions more than the dimension has its pieces have together: ``tensor_split`` may be told to go back.
-    None where that depends on symbolic sizes.
+def is_cut(builder: Builder, view: View) -> bool:
+    """Whether the node's results are known to have no element in common. Raises :class:`Obstacle` where some are known
+    to have.
     """
+    if _kind(view) != "pieces":
+        return _kind(view) == "unbind"
     dim = view.dim()
-    sizes = [meta.shape[dim] for meta in view.metas]
-    return (Expression.total(map(as_expression, sizes)) - as_expression(view.parent.shape[dim])).constant
+    return _starts(builder, view, dim)[-1] == as_expression(view.parent.shape[dim])
 
 
 def _narrowed(builder: Builder, view: View, child: Value, further: Sequence[View]) -> Value:
