@@ -174,12 +174,12 @@ class _Writer:
         return lines
 
     def statement(self, known: list[str]) -> list[str]:
-        kind = self.rng.choices((self.view, self.write, self.read), (4, 5, 2))[0]
+        kind = self.rng.choices((self.view, self.write, self.read, self.pieces), (4, 5, 2, 1))[0]
         text, result = kind(known)
-        if not self.accepted(text, result):
+        results = result.split(", ") if result is not None else []
+        if not all(self.accepted(text, one) for one in results or [None]):
             return []
-        if result is not None and isinstance(self.scope.get(result), torch.Tensor):
-            known.append(result)
+        known += (one for one in results if isinstance(self.scope.get(one), torch.Tensor))
         return [text]
 
     def accepted(self, text: str, result: str | None) -> bool:
@@ -390,6 +390,30 @@ class _Writer:
         )
         result = f"v{self.fresh()}"
         return f"{result} = {choice}", result
+
+    def pieces(self, known: list[str]) -> tuple[str, str]:
+        """Two of the pieces of a tensor, which are written and read in turn."""
+        rng, name = self.rng, self.pick(known)
+        value = self.tensor(name)
+        d = self.dim(value)
+        size = value.shape[d] if value.dim() else 1
+        cuts = [rng.randint(0, size) for _ in range(2)]
+        choice = rng.choice(
+            (
+                f"{name}.chunk({rng.choice((2, 3))}, {d})",
+                f"{name}.split({rng.choice((1, 2))}, {d})",
+                f"{name}.split(({cuts[0]}, {size - cuts[0]}), {d})",
+                f"{name}.tensor_split({tuple(cuts)}, {d})",
+                f"{name}.unbind({d})",
+                f"{name}.t().unbind()",
+                f"{name}.unfold({d}, 2, 1).unbind({d})",
+                f"{name}.expand({(2, *value.shape)}).unbind()",
+                f"{name}.view(-1).chunk(2)",
+                f"torch.broadcast_tensors({name}, {name})",
+            )
+        )
+        first, second = (f"p{self.fresh()}" for _ in range(2))
+        return f"{first}, {second}, *_ = {choice}", f"{first}, {second}"
 
     def operand(self, known: list[str], target: str) -> str:
         """A tensor, or an expression over one, that a target of that shape may take."""
