@@ -693,8 +693,12 @@ def column_of_an_expanded_buffer(x, bias):
     return x + bias[0]
 
 
-@refused(R(6), reasons="aten.tensor_split.indices makes pieces that have elements in common")
-def pieces_that_go_back(x):
+@refused(
+    R(6, 4),
+    dynamic={1: BATCH},
+    reasons="aten.tensor_split.indices makes pieces that have elements in common",
+)
+def pieces_that_go_back_by_symbolic_steps(x):
     y = x * 1
     a, b, c = y.tensor_split((4, 2))
     a.add_(1)

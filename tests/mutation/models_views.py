@@ -799,3 +799,29 @@ class PiecesThatShowTheSameElements(nn.Module):
         b, _, c = y.unfold(0, 2, 1).unbind()
         y.mul_(2)
         return a, b, c
+
+
+@model(R(6), R(3, 4).t())
+class PiecesThatGoBack(nn.Module):
+    def forward(self, x, z):
+        y = x * 1
+        a, b, c = y.tensor_split((4, 2))
+        a.add_(1)
+        c.mul_(3)
+        d, e, f = z.tensor_split((-1, 1), dim=0)
+        f.add_(1)
+        d.mul_(2)
+        return a * 2, b, c * 2, y, e, f
+
+
+@model(R(4, 4))
+class PiecesOfANegative(nn.Module):
+    """Ops that do not know the bit which says so are given a copy without."""
+
+    def forward(self, x):
+        y = x * 1
+        z = torch._neg_view(y)
+        a, b = z.unsafe_split(2)
+        z.mul_(2)
+        a.zero_()
+        return y, z, a, b

@@ -65,12 +65,8 @@ VIEWS = [
     ("_unsafe_view.default", x(), [6]),
     ("broadcast_tensors.default", [x(3), x(2, 3)]),
     ("data.default", x()),
-    ("lift.default", x()),
     ("meshgrid.default", [x(2), x(3)]),
     ("unflatten_dense_tensors.default", x(3), [x(1), x(2)]),
-    ("unsafe_chunk.default", x(), 2),
-    ("unsafe_split.Tensor", x(), 1),
-    ("unsafe_split_with_sizes.default", x(), [1, 1]),
 ]
 
 
@@ -88,6 +84,10 @@ CHANNELS_LAST = x(1, 2, 3, 4).to(memory_format=torch.channels_last)
 MAYBE = [
     # op, arguments with which it returns its operand or a view of it, arguments with which it does not
     ("to.dtype", (x(), FLOAT), (x(), HALF)),
+    ("lift.default", (x(),), (torch._neg_view(x()),)),
+    ("unsafe_chunk.default", (x(), 2), (torch._neg_view(x()), 2)),
+    ("unsafe_split.Tensor", (C, 1), (C.conj(), 1)),
+    ("unsafe_split_with_sizes.default", (x(), [1, 1]), (torch._neg_view(C), [1, 1])),
     ("to.dtype_layout", (x(),), (x(), {"dtype": HALF})),
     ("to.other", (x(), x()), (x(), x().to(HALF))),
     ("contiguous.default", (x(),), (x().t(),)),

@@ -129,6 +129,7 @@ Sharing = Literal[
     "real",  # where the operand is not complex
     "not-conjugated",  # where no bit says that the operand's elements are to be conjugated
     "not-negated",  # where no bit says that they are to be negated
+    "unmarked",  # where neither bit is set: an op that does not know them is given a copy without
     "single",  # where a list of tensors holds one only
     "not-several",  # at most there; whether there depends on more than a program records
     "undecided",  # where more is the case than a program records

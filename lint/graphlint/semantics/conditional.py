@@ -36,11 +36,11 @@ def shares_storage(
     """
     decide = _DECISIONS.get(op.shares or "undecided")
     before, after = graph.meta(operand), graph.meta(result)
-    bit = _BITS.get(op.shares or "undecided")
-    if bit is not None and before is not None:
-        never = bit == "conjugate" and category(before.dtype) < 3
+    marks = _BITS.get(op.shares or "undecided")
+    if marks is not None and before is not None:
+        never = marks == {"conjugate"} and category(before.dtype) < 3
         known = frozenset[StepKind]() if never else bits()
-        return None if known is None else bit not in known
+        return None if known is None else marks.isdisjoint(known)
     if decide is None or before is None or after is None:
         return None
     shares = decide(node, op, before, after)
@@ -160,5 +160,9 @@ _DECISIONS: Final[dict[Sharing, _Decision]] = {
     "single": _single,
     "not-several": _not_several,
 }
-_BITS: Final[dict[Sharing, StepKind]] = {"not-conjugated": "conjugate", "not-negated": "negate"}
-"""Where ops copy that give their operand without the bit which a step sets."""
+_BITS: Final[dict[Sharing, AbstractSet[StepKind]]] = {
+    "not-conjugated": frozenset({"conjugate"}),
+    "not-negated": frozenset({"negate"}),
+    "unmarked": frozenset({"conjugate", "negate"}),
+}
+"""Where ops copy that give their operand without the bits which steps set."""

@@ -204,23 +204,27 @@ def piece(builder: Builder, view: View, parent: Value) -> Value:
     meta = moved(view, view.meta.with_(strides=view.meta.strides, offset=view.meta.offset), parent.meta)
     if kind == "unbind":
         return builder.emit("select", [tensor(parent.name), Argument(as_int=dim), Argument(as_int=view.index)], meta)
-    start, end = (one.constant for one in _starts(builder, view, dim)[view.index : view.index + 2])
-    if start is None or end is None:
+    start, length = _starts(builder, view, dim)[view.index].constant, view.meta.shape[dim]
+    if start is None or not isinstance(length, int):
         raise Obstacle(f"{view.op.name} makes many pieces of symbolic sizes")
-    place = [Argument(as_int=number) for number in (dim, start, end, 1)]
+    place = [Argument(as_int=number) for number in (dim, start, start + length, 1)]
     return builder.emit("slice", [tensor(parent.name), *place], meta)
 
 
 def _starts(builder: Builder, view: View, dim: int) -> list[Expression]:
-    """Where the pieces of a dimension begin, and where the last one ends. Raises :class:`Obstacle` where they have more
-    positions together than the dimension: ``tensor_split`` may be told to go back.
+    """Where the pieces of a dimension begin, and how many positions they have together. Raises :class:`Obstacle` where
+    that is not known of pieces that have elements in common: ``tensor_split`` may be told to go back.
     """
     known = builder.starts.get(id(view.metas))
     if known is None:
         sizes = [as_expression(meta.shape[dim]) for meta in view.metas]
         known = list(accumulate(sizes, initial=Expression.number(0)))
         if (known[-1] - as_expression(view.parent.shape[dim])).constant:
-            raise Obstacle(f"{view.op.name} makes pieces that have elements in common")
+            step, *places = view.parent.strides[dim], view.parent.offset, *(meta.offset for meta in view.metas)
+            numbers = [number for number in places if isinstance(number, int)]
+            if not isinstance(step, int) or step == 0 or len(numbers) < len(places):
+                raise Obstacle(f"{view.op.name} makes pieces that have elements in common")
+            known = [*(Expression.number((number - numbers[0]) // step) for number in numbers[1:]), known[-1]]
         builder.starts[id(view.metas)] = known
     return known
 
