@@ -125,6 +125,25 @@ def test_maybe(call, name, same, other):
     assert not shares(other)
 
 
+def marked(value):
+    """A value whose tensors have bits set that tell how to read them."""
+    if isinstance(value, list):
+        return [marked(one) for one in value]
+    if not isinstance(value, torch.Tensor) or not (value.is_complex() or value.is_floating_point()):
+        return value
+    return torch._neg_view(value.conj()) if not value.is_neg() and not value.is_conj() else value
+
+
+@pytest.mark.parametrize(("name", "args"), [(case[0], case[2]) for case in MAYBE], ids=[case[0] for case in MAYBE])
+def test_copies_have_no_bits_set(call, name, args):
+    kwargs = args[-1] if isinstance(args[-1], dict) else {}
+    one = call(f"aten.{name}", *(marked(arg) for arg in args if not isinstance(arg, dict)), **kwargs)
+    results = tree_leaves(one.run())
+    new = [result for result in results if set(storages(result)).isdisjoint(storages(one.args))]
+    assert new
+    assert not any(result.is_conj() or result.is_neg() for result in new)
+
+
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_atleast(call, rank):
     for args in ((f"aten.atleast_{rank}d.default", x(2, 2, 2)), (f"aten.atleast_{rank}d.Sequence", [x(2, 2, 2)])):

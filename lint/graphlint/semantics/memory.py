@@ -527,7 +527,8 @@ def _given(node: Node, argument: str) -> list[str]:
 
 def _bits(ops: OpTable, refs: Sequence[Ref]) -> frozenset[StepKind] | None:
     """Which bits are set that tell how to read a value's elements; None where that is not known. Most new tensors have
-    none, nor has what an artifact holds. What a caller hands in may have some.
+    none, nor have copies by ops that may give what they are given, nor what an artifact holds. What a caller hands in
+    may have some.
     """
     if len(refs) != 1 or not refs[0].certain or refs[0].storage.kind in ("user input", "unknown"):
         return None
@@ -535,7 +536,7 @@ def _bits(ops: OpTable, refs: Sequence[Ref]) -> frozenset[StepKind] | None:
     if storage.kind == "intermediate":
         made = storage.graph.makers.get(storage.value)
         op = ops.lookup(storage.graph.nodes[made].target) if made is not None else None
-        if op is None or not op.layout or op.sets_bits:
+        if op is None or not (op.layout or op.shares) or op.sets_bits:
             return None
     return refs[0].bits
 
