@@ -6,6 +6,8 @@ difference are saved as source in the folder that ``--save`` names.
 Writes that may round otherwise stay, and bits are compared. With ``--rounding`` they go, as by default, and numbers are
 compared up to torch's tolerances; a program whose original gives other results already for inputs that differ by a
 millionth is counted as sensitive.
+
+With ``--views``, they are small ones that take views with arguments at random (:mod:`tests.mutation.views`).
 """
 
 import argparse
@@ -26,10 +28,11 @@ import msgspec
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.mutation import custom_ops, generator, recorded, structure, trial
+from tests.mutation import custom_ops, generator, recorded, structure, trial, views
 
 SETTINGS = msgspec.structs.replace(trial.SETTINGS, ops=custom_ops.DECLARED)
 ROUNDING = msgspec.structs.replace(trial.ROUNDING, ops=custom_ops.DECLARED)
+Generate = Callable[[int], generator.Program]
 
 
 class Report(NamedTuple):
@@ -45,9 +48,11 @@ class Report(NamedTuple):
     fixed: int = 0
 
 
-def try_program(seed: int, folder: Path, *, thorough: bool = True, rounding: bool = False) -> Report:
+def try_program(
+    seed: int, folder: Path, *, thorough: bool = True, rounding: bool = False, generate: Generate = generator.generate
+) -> Report:
     """Generate, export, fix and judge one program; if ``rounding``, as graphlint is set by default."""
-    program = generator.generate(seed)
+    program = generate(seed)
     dynamic = None
     try:
         module, args = program.build()
@@ -115,19 +120,20 @@ def check(fixed: trial.Fixed, folder: Path, more=(), *, thorough: bool = True) -
         trial.judge_decomposed(fixed)
 
 
-def _try_many(seeds: list[int], thorough: bool, rounding: bool) -> list[Report]:
+def _try_many(seeds: list[int], thorough: bool, rounding: bool, generate: Generate) -> list[Report]:
     logging.disable(logging.CRITICAL)
     trial.torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        return [try_program(seed, Path(folder), thorough=thorough, rounding=rounding) for seed in seeds]
+        given = {"thorough": thorough, "rounding": rounding, "generate": generate}
+        return [try_program(seed, Path(folder), **given) for seed in seeds]
 
 
-def _reports(seeds: range, jobs: int, thorough: bool, rounding: bool) -> Iterator[Report]:
+def _reports(seeds: range, jobs: int, *given: object) -> Iterator[Report]:
     pieces = [list(seeds[start : start + 50]) for start in range(0, len(seeds), 50)]
     for start in range(0, len(pieces), jobs):
         # A program that crashes torch takes its process with it, so that each round has processes of its own.
         with ProcessPoolExecutor(jobs) as pool:
-            futures = [pool.submit(_try_many, piece, thorough, rounding) for piece in pieces[start : start + jobs]]
+            futures = [pool.submit(_try_many, piece, *given) for piece in pieces[start : start + jobs]]
             for future, piece in zip(futures, pieces[start : start + jobs], strict=True):
                 try:
                     yield from future.result()
@@ -145,6 +151,7 @@ def main() -> int:
     parser.add_argument(
         "--rounding", action="store_true", help="let go what may differ in the last bits, as is default"
     )
+    parser.add_argument("--views", action="store_true", help="small programs, of views with arguments at random")
     parser.add_argument("--save", type=Path, help="folder for the source of programs that differ")
     options = parser.parse_args()
     outcomes: Counter[str] = Counter()
@@ -152,7 +159,8 @@ def main() -> int:
     writes = 0
     started = time.monotonic()
     seeds = range(options.seed, options.seed + options.programs)
-    for report in _reports(seeds, options.jobs, not options.quick, options.rounding):
+    generate = views.generate if options.views else generator.generate
+    for report in _reports(seeds, options.jobs, not options.quick, options.rounding, generate):
         outcomes[report.outcome] += 1
         reasons.update(report.reasons)
         writes += report.fixed
@@ -160,7 +168,7 @@ def main() -> int:
             print(f"program {report.seed}: {report.detail[:600]}\n", flush=True)
             if options.save:
                 options.save.mkdir(parents=True, exist_ok=True)
-                (options.save / f"{report.seed}.py").write_text(generator.generate(report.seed).source)
+                (options.save / f"{report.seed}.py").write_text(generate(report.seed).source)
     print(f"{options.programs} programs in {time.monotonic() - started:.0f} s; {writes} writes fixed")
     for outcome, count in outcomes.most_common():
         print(f"{count:6} {outcome}")
