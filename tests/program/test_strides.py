@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphlint.ir.strides import contiguous_strides, view_strides
+from graphlint.ir.expressions import as_expression
+from graphlint.ir.strides import contiguous_strides, preserved_strides, view_strides
 
 shapes = st.lists(st.integers(1, 6), max_size=4).map(tuple)
 
@@ -88,3 +89,32 @@ def test_a_view_is_possible_where_torch_says_so_and_has_its_strides(view):
 )
 def test_views(shape, strides, wanted, expected):
     assert view_strides(shape, strides, wanted) == expected
+
+
+PRESERVED = [
+    (("s0", "Min(s1, s2)"), (1, "s0 + s0*s1"), (1, "s0")),
+    (("s0", "s1"), ("2*s1", 2), ("s1", 1)),
+    (("s0", 3, "s1"), (1, "2*s0", "6*s0"), (1, "s0", "3*s0")),
+    (("s0", "s1"), ("s2", "s3"), ("s1", 1)),  # which is greater is not known
+    (("s0", "s1"), ("s0 - 1", 1), ("s1", 1)),
+    (("s0", "s1"), (2, "s0"), ("s1", 1)),  # nor here
+]
+
+
+@pytest.mark.parametrize(("shape", "strides", "expected"), PRESERVED)
+def test_the_order_of_symbolic_strides_is_kept_where_it_is_known(shape, strides, expected):
+    made = preserved_strides(shape, strides)
+    assert tuple(map(as_expression, made)) == tuple(map(as_expression, expected))
+
+
+SIZES = [{"s0": 2, "s1": 3, "s2": 4}, {"s0": 5, "s1": 2, "s2": 7}, {"s0": 3, "s1": 4, "s2": 2}]
+
+
+@pytest.mark.parametrize(("shape", "strides"), [case[:2] for case in PRESERVED[:3]])
+@pytest.mark.parametrize("sizes", SIZES)
+def test_they_are_those_of_torch_whatever_the_sizes(shape, strides, sizes):
+    def known(numbers):
+        return [eval(str(number), {"Min": min, **sizes}) for number in numbers]
+
+    tensor = torch.empty_strided(known(shape), known(strides))
+    assert list(torch.empty_like(tensor).stride()) == known(preserved_strides(shape, strides))

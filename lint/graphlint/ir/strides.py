@@ -2,6 +2,7 @@
 symbolic.
 """
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -149,25 +150,25 @@ def _enlarged(shape: Sequence[Size], sizes: Sequence[Size], strides: Sequence[Si
 def _packed(shape: Sequence[Size], operands: Sequence[Sequence[Size]]) -> tuple[Size, ...]:
     """Dense strides in the order of dimensions that the operands' strides suggest, the first of them before the others.
 
-    The insertion sort of ``TensorIteratorBase::reorder_dimensions`` and of ``infer_dense_strides``. With symbolic
-    strides, or sizes that decide and of which it is not known which is larger, the first operand's order where it is
-    dense.
+    The insertion sort of ``TensorIteratorBase::reorder_dimensions`` and of ``infer_dense_strides``. Where symbolic
+    strides, or sizes, decide and it is not known which is larger, they are taken to lie in rows.
     """
     if any(isinstance(number, str) for numbers in (shape, *operands) for number in numbers):
         dense = next((tuple(strides) for strides in operands if is_dense(shape, strides)), None)
-        told = all(len(set(strides)) == len(strides) and all(map(_is_step, strides)) for strides in operands[:1])
-        if dense is not None or not told:
-            return dense or contiguous_strides(shape)
+        if dense is not None:
+            return dense
 
-    def order(one: int, other: int) -> int:
+    def order(one: int, other: int) -> int | None:
         for strides in operands:
-            left, right = int(strides[one]), int(strides[other])
+            left, right = strides[one], strides[other]
             if left == 0 or right == 0:
                 continue
-            if left != right:
-                return 1 if left > right else -1
-            if int(shape[one]) > int(shape[other]):
-                return 1
+            found = _compared(left, right)
+            if found != 0:
+                return found
+            larger = _compared(shape[one], shape[other])
+            if larger is None or larger > 0:
+                return larger
         return 0
 
     dims = list(reversed(range(len(shape))))
@@ -175,6 +176,8 @@ def _packed(shape: Sequence[Size], operands: Sequence[Sequence[Size]]) -> tuple[
         place = index
         for before in reversed(range(index)):
             found = order(dims[before], dims[place])
+            if found is None:
+                return contiguous_strides(shape)
             if found > 0:
                 dims[before], dims[place] = dims[place], dims[before]
                 place = before
@@ -189,9 +192,22 @@ def _packed(shape: Sequence[Size], operands: Sequence[Sequence[Size]]) -> tuple[
     return tuple(packed)
 
 
-def _is_step(stride: Size) -> bool:
-    """Whether a stride is a number that moves."""
-    return isinstance(stride, int) and stride != 0
+def _compared(one: Size, other: Size) -> int | None:
+    """1 where a size or stride is greater than another one, -1 where it is less, 0 where they are equal; None where it
+    is not known. Symbols are at least 1.
+    """
+    if isinstance(one, int) and isinstance(other, int):
+        return (one > other) - (one < other)
+    difference = as_expression(one) - as_expression(other)
+    if not difference.terms:
+        return 0
+    return next((sign for sign, terms in ((1, difference), (-1, -difference)) if _least(terms) > 0), None)
+
+
+def _least(expression: Expression) -> float:
+    """What an expression is not less than where no symbol is less than 1."""
+    grows = all(factor > 0 for monomial, factor in expression.terms.items() if monomial)
+    return sum(expression.terms.values()) if grows else -math.inf
 
 
 def broadcast(shapes: Sequence[Sequence[Size]]) -> tuple[Size, ...]:
