@@ -13,7 +13,7 @@ import marshal
 import os
 import sys
 from _frozen_importlib import ModuleSpec  # importlib itself takes longer to load than what is here
-from _frozen_importlib_external import MAGIC_NUMBER
+from _frozen_importlib_external import MAGIC_NUMBER, SourceFileLoader
 
 import graphlint
 
@@ -100,7 +100,8 @@ def install() -> set[str]:
     already.
     """
     loaded = set(_loaded())
-    if hasattr(os, "pread") and sys.pycache_prefix is None:
+    there = any(isinstance(one, Bundle) for one in sys.meta_path)
+    if not there and hasattr(os, "pread") and sys.pycache_prefix is None:
         try:
             sys.meta_path.insert(0, Bundle())
         except (OSError, ValueError, EOFError, TypeError):
@@ -132,23 +133,32 @@ def keep(before: set[str]) -> None:
 
 def _bundled(bundle: Bundle | None, missing: list[str]) -> bytes:
     """The content of the file: what was in it and is current, and what is missing there."""
-    from importlib.machinery import SourceFileLoader
-
     kept = {} if bundle is None else bundle.modules
     found = [(name, one[:3], bundle.code(one)) for name, one in kept.items() if bundle is not None and _is_current(one)]
     for name in missing:
         loader = _spec(name).loader
         if isinstance(loader, SourceFileLoader):
             stamp = _stamp(loader.path)  # before the code: what changes in between is noticed
-            described = loader.path, loader.is_package(name), stamp
-            found.append((name, described, marshal.dumps(loader.get_code(name))))
+            found.append((name, (loader.path, loader.is_package(name), stamp), _compiled(name, loader, stamp)))
     modules: dict[str, Module] = {}
-    code = b""
+    size = 0
     for name, described, data in found:
-        modules[name] = (*described, len(code), len(data))
-        code += data
-    listed = marshal.dumps((_made_for(), len(code), modules))
-    return len(listed).to_bytes(_LENGTH, "little") + listed + code
+        modules[name] = (*described, size, len(data))
+        size += len(data)
+    listed = marshal.dumps((_made_for(), size, modules))
+    return b"".join((len(listed).to_bytes(_LENGTH, "little"), listed, *(data for *_, data in found)))
+
+
+def _compiled(name: str, loader: SourceFileLoader, stamp: Stamp) -> bytes:
+    """A module's code, marshalled: as its ``.pyc`` file has it, where that is current."""
+    size, changed_ns, *_ = stamp
+    numbers = (0, changed_ns // 10**9, size)  # of a file that is good for a time and a size
+    header = MAGIC_NUMBER + b"".join((number & 0xFFFFFFFF).to_bytes(4, "little") for number in numbers)
+    try:
+        data = loader.get_data(_spec(name).cached or "")
+    except OSError:
+        data = b""
+    return data[len(header) :] if data.startswith(header) else marshal.dumps(loader.get_code(name))
 
 
 def _loaded() -> list[str]:
