@@ -765,6 +765,22 @@ class PiecesThatAreWrittenInTurn(nn.Module):
         return i * n + f, o
 
 
+@model(R(8, 16), R(8, 16), R(8, 2))
+class PiecesOfSeveralRowsThatAreWrittenInTurn(nn.Module):
+    """The gates of an LSTM, of a batch: what is written in place of them is laid out without gaps."""
+
+    def forward(self, x, w, c):
+        gates = x @ w.t()
+        i, f, n, o = gates.chunk(4, dim=1)
+        i.sigmoid_()
+        f.sigmoid_()
+        n.tanh_()
+        o.sigmoid_()
+        kept = f * c + i * n
+        turned = f.t() * c.t()
+        return kept, o * kept.tanh(), turned, i.exp(), gates.view(-1)
+
+
 @model(R(6, 8))
 class PiecesWhoseWholeIsReadBetween(nn.Module):
     def forward(self, x):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from graphlint.ir.dtypes import category
 from graphlint.ir.edit import (
     GraphEdit,
     changed_node,
@@ -27,7 +28,7 @@ from graphlint.ir.edit import (
     with_operand,
 )
 from graphlint.ir.model import Argument, Graph, GraphRef, NamedArgument, Node
-from graphlint.ir.strides import Size
+from graphlint.ir.strides import Size, elementwise_strides
 from graphlint.ops.info import OpInfo, operand_of
 from graphlint.passes.functionalize.build import Builder
 from graphlint.passes.functionalize.custom import wrapped
@@ -296,12 +297,12 @@ class Frame:
             if sibling is not None and sibling.step is step and sibling.parent is ref.parent and sibling is not ref:
                 yield sibling
 
-    def _apart(self, way: Iterable[Ref], state: State) -> dict[Ref, Value]:
-        """What exists already of the pieces that nodes on the way have cut, and shows nothing of what is at its end:
-        these need not be taken again from a tensor that is made of all. Of an intermediate tensor, that is: others are
-        written back, and what is read of the old one after that has to be a copy.
+    def _apart(self, way: Iterable[Ref]) -> list[Ref]:
+        """The pieces that nodes on the way have cut, and that show nothing of what is at its end: these need not be
+        taken again from a tensor that is made of all. Of an intermediate tensor, that is: others are written back, and
+        what is read of the old one after that has to be a copy.
         """
-        kept: dict[Ref, Value] = {}
+        apart: list[Ref] = []
         for one in way:
             if one.storage.kind != "intermediate" or one.base.parent is not None:
                 break
@@ -310,8 +311,8 @@ class Frame:
                 if may_repeat(view):
                     break
                 if len(view.metas) <= MOST_PIECES and is_cut(self.builder, view):
-                    kept.update((piece, state.shown[piece]) for piece in self._siblings(one) if piece in state.shown)
-        return kept
+                    apart += self._siblings(one)
+        return apart
 
     def _is_relocatable(self, ref: Ref) -> bool:
         """Whether a view can be taken outside the graph that it stands in."""
@@ -391,8 +392,30 @@ class Frame:
 
     def _keep(self, node: Node) -> None:
         """A node that writes nothing, or whose writes stay."""
-        self.builder.append(self._renamed(node, exact=True))
+        self.builder.append(self._renamed(node, exact=not self._minds_no_strides(node)))
         self._note_views(node)
+
+    def _minds_no_strides(self, node: Node) -> bool:
+        """Whether a node makes the same, laid out the same, of its operands as they are at hand, whatever strides were
+        recorded: elementwise arithmetic, of which no result depends on its neighbours'.
+        """
+        op = self.rewriter.ops.lookup(node.target)
+        if op is None or not (op.elementwise and op.same_bits) or op.layout != ("elementwise",) or op.writes:
+            return False
+        try:
+            (made,) = (self.rewriter.meta(self.graph, name) for name in node.results())
+            given = [
+                self.rewriter.meta(self.graph, name) if ref is None else self.current(ref, exact=False).meta
+                for operand in node.inputs
+                for name in operand.arg.tensors()
+                if name is not None
+                for ref in (self.ref(name),)
+            ]
+        except (Obstacle, ValueError):
+            return False
+        strides = elementwise_strides(made.shape, [(meta.shape, meta.strides) for meta in given])
+        kept = made.same_strides(made.with_(strides=strides))
+        return kept and category(made.dtype) < 3 and not self.rewriter.dtypes.casts(self.graph)
 
     def _note_views(self, node: Node) -> None:
         """What the results of a node that was just appended show, where they are views."""
@@ -605,11 +628,11 @@ class Frame:
         # What takes a conjugate's or negative's place cannot be laid out like that, which torch copies first: the view
         # is taken again.
         shown = {ref: value} if value.meta.same_strides(recorded) and not (depends and ref.bits) else {}
-        apart: dict[Ref, Value] = {}
+        apart: list[Ref] = []
         start, base = len(self.edit.nodes), value
         try:
             self._check_depth(ref)
-            apart = self._apart(way, state)
+            apart = self._apart(way)
             views = [self.view(one) for one in way if one.step is not None]
             repeated = sum(map(repeats, views))
             for one in reversed(way):
@@ -636,10 +659,16 @@ class Frame:
             base = value
         state.base = base
         state.source = self.builder.source
+        for one in apart:
+            value_of, version = self._shown(one)
+            if version == state.version:
+                self._values[one] = value_of, version + 1
+            if one in state.shown:
+                shown[one] = state.shown[one]
         state.version += 1
         if not state.lost:
             shown[ref.base] = base
-        state.shown = apart | shown
+        state.shown = shown
         current = value if way else base
         self._values[ref] = current, state.version
         self.gone.update((name, current.name) for name in results if name != current.name)
