@@ -399,18 +399,17 @@ class Frame:
         """Whether a node makes the same, laid out the same, of its operands as they are at hand, whatever strides were
         recorded: elementwise arithmetic, of which no result depends on its neighbours'.
         """
+        names = [name for operand in node.inputs for name in operand.arg.tensors() if name is not None]
+        refs = {name: self.ref(name) for name in names}
+        known = {name: (ref, self.current(ref, exact=False).meta) for name, ref in refs.items() if ref is not None}
+        if all(meta.same_strides(self.recorded(ref)) for ref, meta in known.values()):
+            return True
         op = self.rewriter.ops.lookup(node.target)
         if op is None or not (op.elementwise and op.same_bits) or op.layout != ("elementwise",) or op.writes:
             return False
         try:
             (made,) = (self.rewriter.meta(self.graph, name) for name in node.results())
-            given = [
-                self.rewriter.meta(self.graph, name) if ref is None else self.current(ref, exact=False).meta
-                for operand in node.inputs
-                for name in operand.arg.tensors()
-                if name is not None
-                for ref in (self.ref(name),)
-            ]
+            given = [known[name][1] if name in known else self.rewriter.meta(self.graph, name) for name in names]
         except (Obstacle, ValueError):
             return False
         strides = elementwise_strides(made.shape, [(meta.shape, meta.strides) for meta in given])
