@@ -17,7 +17,7 @@ CODE = """
 import atexit, os, sys
 from graphlint.cli import bundle
 def tell():
-    of_bundle = [name for name in bundle._loaded() if isinstance(bundle._spec(name).loader, bundle.Bundle)]
+    of_bundle = [name for name in bundle._loaded() if isinstance(bundle._spec(name).loader, bundle._Loader)]
     others = {name for name in bundle._loaded() if name not in of_bundle}
     print("from the bundle:", len(of_bundle) > 50, sorted(others), file=sys.stderr)
 sys.argv[1:] = ["check", "--isolated", "--no-cache", sys.argv[1]]

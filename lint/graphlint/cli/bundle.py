@@ -19,10 +19,7 @@ import graphlint
 
 TYPE_CHECKING = False  # and so do typing and contextlib
 if TYPE_CHECKING:
-    from importlib.abc import Loader
-    from types import ModuleType
-else:
-    Loader = object
+    from types import CodeType, ModuleType
 
 Stamp = tuple[int, int, int, int]
 """Size, both times (ns) and inode of a source: tools that unpack wheels may give all files of all versions one time."""
@@ -45,8 +42,8 @@ def _made_for() -> tuple[bytes, str, str]:
     return MAGIC_NUMBER, os.path.abspath(graphlint.__file__), graphlint.__version__
 
 
-class Bundle(Loader):
-    """Finds and loads the modules of the package that are in the file, as far as they are current."""
+class Bundle:
+    """Finds the modules of the package that are in the file, as far as they are current."""
 
     def __init__(self) -> None:
         """Raises OSError, or ValueError and the like, where there is no such file, or another one."""
@@ -63,24 +60,33 @@ class Bundle(Loader):
         if known is None or not _is_current(known):
             return None
         source, is_package, *_ = known
-        spec = ModuleSpec(name, self, origin=source, is_package=is_package)
+        spec = ModuleSpec(name, _Loader(self, name, known), origin=source, is_package=is_package)
         if is_package:
             spec.submodule_search_locations = [os.path.dirname(source)]
         return spec
-
-    def create_module(self, spec: ModuleSpec) -> None:
-        """A module as Python makes it."""
-
-    def exec_module(self, module: ModuleType) -> None:
-        """Run a module's code."""
-        known = self.modules[module.__name__]
-        module.__file__ = known[0]
-        exec(marshal.loads(self.code(known)), vars(module))  # noqa: S102, S302
 
     def code(self, module: Module) -> bytes:
         """A module's code, marshalled."""
         *_, start, length = module
         return os.pread(self._file, length, self._start + start)
+
+
+class _Loader(SourceFileLoader):
+    """Loads a module as Python does, but for where its code comes from."""
+
+    def __init__(self, bundle: Bundle, name: str, known: Module) -> None:
+        super().__init__(name, known[0])
+        self._bundle, self._known = bundle, known
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run a module's code."""
+        module.__file__ = self.path
+        super().exec_module(module)
+
+    def get_code(self, fullname: str) -> CodeType:
+        """A module's code."""
+        code: CodeType = marshal.loads(self._bundle.code(self._known))  # noqa: S302
+        return code
 
 
 def _is_current(module: Module) -> bool:
@@ -112,7 +118,7 @@ def install() -> set[str]:
 def keep(before: set[str]) -> None:
     """Write the file anew where modules have been loaded that it lacks, but for those of ``before``."""
     bundle = next((one for one in sys.meta_path if isinstance(one, Bundle)), None)
-    missing = [name for name in _loaded() if name not in before and _spec(name).loader is not bundle]
+    missing = [name for name in _loaded() if name not in before and not isinstance(_spec(name).loader, _Loader)]
     if not missing or sys.dont_write_bytecode or not hasattr(os, "pread") or sys.pycache_prefix is not None:
         return
     place = _place()
@@ -127,8 +133,8 @@ def keep(before: set[str]) -> None:
             except BaseException:
                 os.unlink(temporary)
                 raise
-    except OSError:
-        return  # the next run begins as this one did
+    except (OSError, KeyboardInterrupt):  # the run is over, and its status told: what ends it now ends this only
+        return
 
 
 def _bundled(bundle: Bundle | None, missing: list[str]) -> bytes:

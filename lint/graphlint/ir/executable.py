@@ -88,7 +88,7 @@ _LONGEST: Final = 1 << 16
 """Characters of an expression that is looked into: torch, too, would take minutes for more."""
 _MOST: Final = 1 << 20
 """Characters of all guards together that are looked into."""
-_WORLDLY: Final = frozenset({f"{_OPS}aten.from_file", f"{_OPS}aten.save"})
+_WORLDLY: Final = frozenset({"torch.ops.aten.from_file", "torch.ops.aten.save"})
 """Ops that reach beyond the process: they open a file, and make it."""
 
 
