@@ -781,6 +781,18 @@ class PiecesOfSeveralRowsThatAreWrittenInTurn(nn.Module):
         return kept, o * kept.tanh(), turned, i.exp(), gates.view(-1)
 
 
+@model(R(8, 4), R(8, 4), dynamic={"x": {0: BATCH}, "y": {0: BATCH}})
+class PiecesOfASymbolicNumberOfRows(nn.Module):
+    def forward(self, x, y):
+        a, b = (x * 2).chunk(2, dim=1)
+        a.sigmoid_()
+        b.tanh_()
+        c, d = (y * 2).t().chunk(2)
+        d.sigmoid_()
+        c.sigmoid_()
+        return a * b, a * d.t(), d * c, c.t() + b, d
+
+
 @model(R(6, 8))
 class PiecesWhoseWholeIsReadBetween(nn.Module):
     def forward(self, x):

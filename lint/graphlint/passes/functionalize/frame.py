@@ -412,8 +412,11 @@ class Frame:
             given = [known[name][1] if name in known else self.rewriter.meta(self.graph, name) for name in names]
         except (Obstacle, ValueError):
             return False
-        strides = elementwise_strides(made.shape, [(meta.shape, meta.strides) for meta in given])
-        kept = made.same_strides(made.with_(strides=strides))
+        layouts = [(meta.shape, meta.strides) for meta in given]
+        # Which of several symbolic strides is the greater is not known in all cases.
+        symbolic = any(isinstance(number, str) for layout in layouts for numbers in layout for number in numbers)
+        told = not symbolic or (len(set(layouts)) == 1 and given[0].is_dense)
+        kept = told and made.same_strides(made.with_(strides=elementwise_strides(made.shape, layouts)))
         return kept and category(made.dtype) < 3 and not self.rewriter.dtypes.casts(self.graph)
 
     def _note_views(self, node: Node) -> None:
