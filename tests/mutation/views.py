@@ -2,7 +2,7 @@
 
 Programs of :mod:`tests.mutation.generator` are of many parts, and seldom take a view with odd arguments. Here there is
 little else: indices from the end and beyond, pieces that go back, windows that overlap, dimensions of size 0 and 1.
-Negatives of complex numbers are left out: which sign a copy of them gives to zeros depends on its sizes, in torch itself.
+Negatives of complex numbers are left out: which sign a copy gives to their zeros depends on its sizes, in torch itself.
 """
 
 import random
