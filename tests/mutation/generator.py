@@ -80,7 +80,7 @@ def generate(seed: int) -> Program:
     return _Writer(random.Random(seed)).program()
 
 
-def _made(rng: random.Random, dtype: str, shape: tuple[int, ...], *, held: bool = False) -> str:
+def tensor_source(rng: random.Random, dtype: str, shape: tuple[int, ...], *, held: bool = False) -> str:
     """A tensor; one that is ``held`` is not a view of one element in several places, which torch does not save."""
 
     def plain(shape: tuple[int, ...]) -> str:
@@ -122,11 +122,11 @@ class _Writer:
         state, inputs = [], []
         for index in range(rng.randint(1, 3)):
             dtype = rng.choice(("f32", "f32", "f32", "f32", "f16", "bf16", "i64", "bool", "f64", "i32", "u8", "c64"))
-            made = _made(rng, dtype, shape if rng.random() < 0.7 else shape[-1:])
+            made = tensor_source(rng, dtype, shape if rng.random() < 0.7 else shape[-1:])
             inputs.append((f"x{index}", made))
         for index in range(rng.randint(0, 2)):
             dtype = rng.choice(("f32", "f32", "f32", "f16", "bf16", "i64", "bool", "f64", "u8", "c64"))
-            made = _made(rng, dtype, shape if rng.random() < 0.7 else shape[-1:], held=True)
+            made = tensor_source(rng, dtype, shape if rng.random() < 0.7 else shape[-1:], held=True)
             kind = rng.choice((f'self.register_buffer("b{index}", {made})', f"self.b{index} = {made}"))
             if dtype in ("f32", "f16", "bf16", "f64") and rng.random() < 0.1:
                 kind = f"self.b{index} = nn.Parameter({made}, requires_grad={rng.random() < 0.3})"

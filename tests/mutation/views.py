@@ -8,7 +8,7 @@ Negatives of complex numbers are left out: which sign a copy gives to their zero
 import random
 
 import torch
-from tests.mutation.generator import Program, _made
+from tests.mutation.generator import Program, tensor_source
 
 _SIZES = (1, 2, 2, 3, 3, 4, 4, 5, 0)
 
@@ -94,7 +94,7 @@ def generate(seed: int) -> Program:
     torch.manual_seed(seed)
     shape = tuple(rng.choices(_SIZES, (4, 4, 4, 4, 4, 4, 4, 2, 1), k=rng.choice((0, 1, 1, 2, 2, 2, 3, 3, 4))))
     dtype = rng.choice(("f32", "f32", "f32", "f32", "f16", "i64", "bool", "c64"))
-    made, held = _made(rng, dtype, shape), _made(rng, dtype, shape, held=True)
+    made, held = tensor_source(rng, dtype, shape), tensor_source(rng, dtype, shape, held=True)
     base = rng.choice(("x0 * 1", "x0.clone()", "x0", "self.b0"))
     scope = {"torch": torch, "x0": eval(made), "self": torch.nn.Module()}
     scope["self"].b0 = eval(held)

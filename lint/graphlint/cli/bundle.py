@@ -26,6 +26,8 @@ Stamp = tuple[int, int, int, int]
 Module = tuple[str, bool, Stamp, int, int]
 """The source, whether it is a package, and the source's stamp; where the code begins in the file, and its bytes."""
 _PACKAGE = "graphlint"
+_SERVED = hasattr(os, "pread") and sys.pycache_prefix is None and sys.implementation.cache_tag is not None
+"""Whether there is such a file at all: not on Windows, nor where Python keeps code elsewhere, or none."""
 _LENGTH = 8
 """Bytes of the number in front, which says how long the list of modules is."""
 
@@ -48,11 +50,11 @@ class Bundle:
     def __init__(self) -> None:
         """Raises OSError, or ValueError and the like, where there is no such file, or another one."""
         self._file = os.open(_place(), os.O_RDONLY)
-        length = int.from_bytes(os.pread(self._file, _LENGTH, 0), "little")
-        self._start = _LENGTH + length
-        made_for, size, self.modules = marshal.loads(os.pread(self._file, length, _LENGTH))  # noqa: S302  # as .pyc files
-        if made_for != _made_for() or os.fstat(self._file).st_size != self._start + size:
-            raise ValueError("it is of another Python, of another place, or not whole")
+        try:
+            self._start, self.modules = _listed(self._file)
+        except BaseException:
+            os.close(self._file)
+            raise
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         """Where Python asks for a module."""
@@ -89,6 +91,19 @@ class _Loader(SourceFileLoader):
         return code
 
 
+def _listed(file: int) -> tuple[int, dict[str, Module]]:
+    """Where in the open file the code begins, and the modules. Raises as :class:`Bundle` does."""
+    whole = os.fstat(file).st_size
+    length = int.from_bytes(os.pread(file, _LENGTH, 0), "little")
+    if _LENGTH + length > whole:
+        raise ValueError("it is no such file, or not whole")
+    modules: dict[str, Module]
+    made_for, size, modules = marshal.loads(os.pread(file, length, _LENGTH))  # noqa: S302  # as .pyc files are
+    if made_for != _made_for() or _LENGTH + length + size != whole:
+        raise ValueError("it is of another Python, of another place, or not whole")
+    return _LENGTH + length, modules
+
+
 def _is_current(module: Module) -> bool:
     try:
         return _stamp(module[0]) == module[2]
@@ -107,7 +122,7 @@ def install() -> set[str]:
     """
     loaded = set(_loaded())
     there = any(isinstance(one, Bundle) for one in sys.meta_path)
-    if not there and hasattr(os, "pread") and sys.pycache_prefix is None:
+    if _SERVED and not there:
         try:
             sys.meta_path.insert(0, Bundle())
         except (OSError, ValueError, EOFError, TypeError):
@@ -118,8 +133,10 @@ def install() -> set[str]:
 def keep(before: set[str]) -> None:
     """Write the file anew where modules have been loaded that it lacks, but for those of ``before``."""
     bundle = next((one for one in sys.meta_path if isinstance(one, Bundle)), None)
-    missing = [name for name in _loaded() if name not in before and not isinstance(_spec(name).loader, _Loader)]
-    if not missing or sys.dont_write_bytecode or not hasattr(os, "pread") or sys.pycache_prefix is not None:
+    missing = {
+        name: spec for name, spec in _loaded().items() if name not in before and not isinstance(spec.loader, _Loader)
+    }
+    if not _SERVED or sys.dont_write_bytecode or not missing:
         return
     place = _place()
     temporary = f"{place}.{os.getpid()}"
@@ -137,15 +154,15 @@ def keep(before: set[str]) -> None:
         return
 
 
-def _bundled(bundle: Bundle | None, missing: list[str]) -> bytes:
+def _bundled(bundle: Bundle | None, missing: dict[str, ModuleSpec]) -> bytes:
     """The content of the file: what was in it and is current, and what is missing there."""
     kept = {} if bundle is None else bundle.modules
     found = [(name, one[:3], bundle.code(one)) for name, one in kept.items() if bundle is not None and _is_current(one)]
-    for name in missing:
-        loader = _spec(name).loader
+    for name, spec in missing.items():
+        loader = spec.loader
         if isinstance(loader, SourceFileLoader):
             stamp = _stamp(loader.path)  # before the code: what changes in between is noticed
-            found.append((name, (loader.path, loader.is_package(name), stamp), _compiled(name, loader, stamp)))
+            found.append((name, (loader.path, loader.is_package(name), stamp), _compiled(spec, loader, stamp)))
     modules: dict[str, Module] = {}
     size = 0
     for name, described, data in found:
@@ -155,21 +172,19 @@ def _bundled(bundle: Bundle | None, missing: list[str]) -> bytes:
     return b"".join((len(listed).to_bytes(_LENGTH, "little"), listed, *(data for *_, data in found)))
 
 
-def _compiled(name: str, loader: SourceFileLoader, stamp: Stamp) -> bytes:
+def _compiled(spec: ModuleSpec, loader: SourceFileLoader, stamp: Stamp) -> bytes:
     """A module's code, marshalled: as its ``.pyc`` file has it, where that is current."""
     size, changed_ns, *_ = stamp
     numbers = (0, changed_ns // 10**9, size)  # of a file that is good for a time and a size
     header = MAGIC_NUMBER + b"".join((number & 0xFFFFFFFF).to_bytes(4, "little") for number in numbers)
     try:
-        data = loader.get_data(_spec(name).cached or "")
+        data = loader.get_data(spec.cached or "")
     except OSError:
         data = b""
-    return data[len(header) :] if data.startswith(header) else marshal.dumps(loader.get_code(name))
+    return data[len(header) :] if data.startswith(header) else marshal.dumps(loader.get_code(spec.name))
 
 
-def _loaded() -> list[str]:
-    return [name for name in list(sys.modules) if name.partition(".")[0] == _PACKAGE]
-
-
-def _spec(name: str) -> ModuleSpec:
-    return sys.modules[name].__spec__  # type: ignore[return-value]  # no module of the package is made without one
+def _loaded() -> dict[str, ModuleSpec]:
+    """The modules of the package that are loaded, by name."""
+    own = [(name, module.__spec__) for name, module in list(sys.modules.items()) if name.partition(".")[0] == _PACKAGE]
+    return {name: spec for name, spec in own if spec is not None}

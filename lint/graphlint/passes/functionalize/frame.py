@@ -392,32 +392,34 @@ class Frame:
 
     def _keep(self, node: Node) -> None:
         """A node that writes nothing, or whose writes stay."""
-        self.builder.append(self._renamed(node, exact=not self._minds_no_strides(node)))
+        self.builder.append(self._renamed(node, exact=self._depends_on_strides(node)))
         self._note_views(node)
 
-    def _minds_no_strides(self, node: Node) -> bool:
-        """Whether a node makes the same, laid out the same, of its operands as they are at hand, whatever strides were
-        recorded: elementwise arithmetic, of which no result depends on its neighbours'.
+    def _depends_on_strides(self, node: Node) -> bool:
+        """Whether a node may make something else, or lay it out otherwise, of its operands as they are at hand than of
+        operands with the recorded strides. Elementwise arithmetic does not, where its result is laid out alike.
         """
         names = [name for operand in node.inputs for name in operand.arg.tensors() if name is not None]
         refs = {name: self.ref(name) for name in names}
         known = {name: (ref, self.current(ref, exact=False).meta) for name, ref in refs.items() if ref is not None}
         if all(meta.same_strides(self.recorded(ref)) for ref, meta in known.values()):
+            return False
+        op, results = self.rewriter.ops.lookup(node.target), node.results()
+        if op is None or op.writes or op.layout != ("elementwise",) or len(results) != 1:
             return True
-        op = self.rewriter.ops.lookup(node.target)
-        if op is None or not (op.elementwise and op.same_bits) or op.layout != ("elementwise",) or op.writes:
-            return False
+        if not (op.elementwise and op.same_bits):
+            return True
         try:
-            (made,) = (self.rewriter.meta(self.graph, name) for name in node.results())
+            made = self.rewriter.meta(self.graph, results[0])
             given = [known[name][1] if name in known else self.rewriter.meta(self.graph, name) for name in names]
-        except (Obstacle, ValueError):
-            return False
+        except Obstacle:
+            return True
         layouts = [(meta.shape, meta.strides) for meta in given]
         # Which of several symbolic strides is the greater is not known in all cases.
         symbolic = any(isinstance(number, str) for layout in layouts for numbers in layout for number in numbers)
         told = not symbolic or (len(set(layouts)) == 1 and given[0].is_dense)
-        kept = told and made.same_strides(made.with_(strides=elementwise_strides(made.shape, layouts)))
-        return kept and category(made.dtype) < 3 and not self.rewriter.dtypes.casts(self.graph)
+        alike = told and made.same_strides(made.with_(strides=elementwise_strides(made.shape, layouts)))
+        return not alike or category(made.dtype) == 3 or self.rewriter.dtypes.casts(self.graph)
 
     def _note_views(self, node: Node) -> None:
         """What the results of a node that was just appended show, where they are views."""
