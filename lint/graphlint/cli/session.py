@@ -135,6 +135,8 @@ def _tell(outcome: Outcome, console: Console) -> None:
     if result.unreadable and not result.programs:
         console.progress(f"{result.path}: not linted: it cannot be read")
         return
+    if not console.verbose:
+        return
     programs = f"{count(len(result.programs), 'program')} ({', '.join(result.programs)})" if result.programs else "-"
     aside = f", {len(result.suppressed)} accepted" if result.suppressed else ""
     console.progress(f"{result.path}: linted {programs}: {count(len(result.diagnostics), 'finding')} left{aside}")

@@ -248,7 +248,7 @@ class Profile(msgspec.Struct, frozen=True):
         return RefusedOp(said) if said else None
 
 
-class Pattern(msgspec.Struct, frozen=True):
+class Pattern(msgspec.Struct, frozen=True, cache_hash=True):
     """A path pattern and the absolute folder that it is relative to."""
 
     glob: str

@@ -63,6 +63,8 @@ class Cache:
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._base = os.path.dirname(os.path.abspath(folder))
+        self._places: dict[str, str] = {}
+        """Of the folders that hold artifacts, each with a separator at its end: all that is inside begins so."""
         self._file = os.path.join(folder, RESULTS)
         self._known = _read(self._file)
         self._new: dict[bytes, Kept] = {}
@@ -105,9 +107,14 @@ class Cache:
 
     def _place(self, path: str) -> bytes:
         """The key of an artifact. Raises ValueError across drives of Windows."""
-        absolute, base = os.path.abspath(path), os.path.join(self._base, "")
-        inside = absolute.startswith(base)
-        return os.fsencode(absolute[len(base) :] if inside else os.path.relpath(absolute, self._base))
+        folder, name = os.path.split(path)
+        place = self._places.get(folder)
+        if place is None:
+            absolute, base = os.path.join(os.path.abspath(folder), ""), os.path.join(self._base, "")
+            inside = absolute.startswith(base)
+            place = absolute[len(base) :] if inside else os.path.join(os.path.relpath(absolute, self._base), "")
+            self._places[folder] = place
+        return os.fsencode(place + name)
 
     def _held_for(self, settings: Settings) -> bytes:
         known = self._digests.get(id(settings))

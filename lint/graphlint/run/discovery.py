@@ -20,6 +20,8 @@ class Candidate(msgspec.Struct, frozen=True):
     path: str
     error: str = ""
     """Why it cannot be linted: it does not exist, a folder cannot be listed."""
+    absolute: str = ""
+    """Its absolute path, where that was needed to find it."""
 
 
 def discover(paths: Iterable[str], resolver: Resolver) -> Iterator[Candidate]:
@@ -30,7 +32,7 @@ def discover(paths: Iterable[str], resolver: Resolver) -> Iterator[Candidate]:
     """
     seen: set[str] = set()
     for candidate in _candidates(paths, resolver):
-        identity = os.path.normcase(os.path.abspath(candidate.path))
+        identity = os.path.normcase(candidate.absolute or os.path.abspath(candidate.path))
         if identity not in seen:
             seen.add(identity)
             yield candidate
@@ -88,8 +90,9 @@ def _search(folder: str, resolver: Resolver) -> Iterator[Candidate]:
         descends = entry.is_dir(follow_symlinks=False)
         if descends or (entry.name.endswith(SUFFIX) and _is_artifact(entry)):
             path = entry.name if folder == os.curdir else os.path.join(folder, entry.name)
-            if not resolver.excludes(os.path.join(absolute, entry.name)):
-                yield from _search(path, resolver) if descends else (Candidate(path),)
+            place = os.path.join(absolute, entry.name)
+            if not resolver.excludes(place):
+                yield from _search(path, resolver) if descends else (Candidate(path, absolute=place),)
 
 
 def _is_artifact(entry: os.DirEntry[str]) -> bool:

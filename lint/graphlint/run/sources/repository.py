@@ -63,6 +63,7 @@ class Repository:
     def __init__(self, folder: str, source_roots: Sequence[str] = (), *, limit: int | None = None) -> None:
         """``folder`` and ``source_roots`` are absolute; ``limit`` is another one than usual on what is listed."""
         self.root, is_repository = root_of(folder)
+        self._below = os.path.join(self.root, "")
         self._real_root = os.path.realpath(self.root)
         self._source_roots = source_roots
         self._limit = (FOLDERS_IN_REPOSITORY if is_repository else FOLDERS_ELSEWHERE) if limit is None else limit
@@ -94,9 +95,9 @@ class Repository:
 
     def relative(self, file: str) -> str:
         """``file`` relative to the root, with forward slashes; absolute if it is on another drive."""
-        base, below = os.path.join(self.root, ""), os.path.normpath(file)
-        if below.startswith(base):  # as most are: relpath takes ten times as long
-            return below[len(base) :].replace(os.sep, "/")
+        below = os.path.normpath(file)
+        if below.startswith(self._below):  # as most are: relpath takes ten times as long
+            return below[len(self._below) :].replace(os.sep, "/")
         base, below = self._real_root, os.path.realpath(file)
         with contextlib.suppress(ValueError):
             below = os.path.relpath(below, base)
