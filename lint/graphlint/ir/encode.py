@@ -34,10 +34,29 @@ _Part = dict[str, _Raw] | list[_Raw] | _Scalar
 """What a graph or a signature holds: nodes and metadata of values, among others."""
 _OBJECT: Final = msgspec.json.Decoder(dict[str, _Raw])
 _LIST: Final = msgspec.json.Decoder(list[_Raw])
-_GRAPH: Final = msgspec.json.Decoder(dict[str, _Part])
 _PROGRAM: Final = msgspec.json.Decoder(
     dict[str, dict[str, dict[str, _Part] | list[_Raw] | _Scalar] | list[_Raw] | _Scalar]
 )
+
+
+class _Reference(msgspec.Struct):
+    graph: dict[str, _Part]
+
+
+class _Held(msgspec.Struct):
+    as_graph: _Reference | None = None
+
+
+class _Operand(msgspec.Struct):
+    arg: _Held
+
+
+class _Caller(msgspec.Struct):
+    inputs: list[_Operand]
+
+
+_CALLER: Final = msgspec.json.Decoder(_Caller)
+"""For a node that calls graphs: what was read of these, in one pass over all that is nested in them."""
 _OVERLAID: Final = (GraphModule, Signature, ModuleCallSignature, Argument, GraphRef, TensorRef)
 """What is written over what was read of it."""
 _WORDS: Final = ("Infinity", "-Infinity", "NaN")
@@ -95,11 +114,9 @@ class _Encoder:
         self._graphs[id(graph)] = read
         self._nodes.update(zip(map(id, graph.nodes), read["nodes"], strict=True))
         for node in graph.callers():
-            inputs = _LIST.decode(_OBJECT.decode(self._nodes[id(node)])["inputs"])
-            for operand, raw in zip(node.inputs, inputs, strict=True):
-                if operand.arg.as_graph is not None:
-                    reference = _OBJECT.decode(_OBJECT.decode(raw)["arg"])["as_graph"]
-                    self._index(operand.arg.as_graph.graph, _GRAPH.decode(_OBJECT.decode(reference)["graph"]))
+            for operand, held in zip(node.inputs, _CALLER.decode(self._nodes[id(node)]).inputs, strict=True):
+                if operand.arg.as_graph is not None and held.arg.as_graph is not None:
+                    self._index(operand.arg.as_graph.graph, held.arg.as_graph.graph)
 
     def encoded(self, program: Program) -> bytes:
         """The program's JSON."""
@@ -178,7 +195,8 @@ class _Encoder:
         plain = Node(*[getattr(node, name) for name in Node.__struct_fields__])
         if raw is None or not isinstance(node, EditedNode):
             return self._plain(plain)
-        if not self._old and msgspec.json.format(raw, indent=-1) == msgspec.json.encode(node.origin):
+        is_plain = not self._old and not node.subgraphs()
+        if is_plain and msgspec.json.format(raw, indent=-1) == msgspec.json.encode(node.origin):
             return plain  # nothing was read of its origin that is not understood
         return self._overlay(node, node.origin, raw)
 
