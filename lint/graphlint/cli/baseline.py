@@ -17,9 +17,7 @@ from graphlint.run.pool import tasks_for
 from graphlint.run.review import Reviewer
 
 
-@command(
-    Argument("paths", required=False, several=True),
-)
+@command(Argument("paths", required=False, several=True))
 def baseline(console: Console, /, paths: tuple[str, ...], prune: bool, **options: Any) -> int:
     """Accept the current findings: write them to a baseline.
 

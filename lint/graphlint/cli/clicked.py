@@ -18,7 +18,6 @@ from graphlint.cli.console import EXIT_FAILURE, EXIT_INTERRUPTED, Console
 from graphlint.cli.options import COMMANDS, DEFAULT, OWN_OPTIONS, Option, UsageError, text
 
 CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
-_Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
 class _Choice(click.Choice[str]):
@@ -91,7 +90,7 @@ class _Option(click.Option):
         return super().get_help_record(ctx)
 
 
-class _Command(click.Command):
+class Clicked(click.Command):
     """A command whose ``--help`` shows the options under headings, in the order of the table."""
 
     def __init__(self, command: Command) -> None:
@@ -129,11 +128,6 @@ class _Command(click.Command):
         super().format_epilog(ctx, formatter)
 
 
-def clicked(command: Command) -> click.Command:
-    """The command for click."""
-    return _Command(command)
-
-
 def _argument(argument: Argument) -> click.Argument:
     return _Argument(
         [argument.name],
@@ -156,7 +150,7 @@ def _checking(check: Callable[[Any], object]) -> Callable[[click.Context, click.
     return callback
 
 
-def _completing(by: Completing) -> _Completion:
+def _completing(by: Completing) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
     def complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
         if by is ARTIFACTS:
             return [CompletionItem(incomplete, type="file")]
@@ -197,7 +191,7 @@ class DefaultGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         found = getattr(importlib.import_module(module_of(cmd_name)), cmd_name)
-        return clicked(found) if isinstance(found, Command) else found  # git's is a group
+        return Clicked(found) if isinstance(found, Command) else found  # git's is a group
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put ``check`` in front of everything that does not begin with a command or a group option."""
@@ -233,7 +227,7 @@ class DefaultGroup(click.Group):
             formatter.write_dl([("-V, --version", "Show the version and exit.")])
 
 
-@click.group(cls=DefaultGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=DefaultGroup, context_settings=CONTEXT)
 @click.version_option(__version__, "-V", "--version", prog_name="graphlint", message="%(prog)s %(version)s")
 def app() -> None:
     """A linter and fixer for exported PyTorch programs (.pt2): finds what keeps a graph from being functional."""

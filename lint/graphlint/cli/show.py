@@ -34,9 +34,7 @@ _MOST_REACHED: Final = 500_000
 """Values that the shown writes may reach, all together: they take a few seconds then, and tens of MiB as JSON."""
 
 
-@command(
-    Argument("artifact"),
-)
+@command(Argument("artifact"))
 def show(console: Console, /, artifact: str, nodes: tuple[str, ...], around: int | None, **options: Any) -> int:
     """Show the graphs of an artifact, with findings in the margin.
 
