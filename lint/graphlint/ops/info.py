@@ -91,6 +91,7 @@ Source = Literal[
 DISPATCHED: Final = "torch.ops."
 """How the targets of ops begin that the dispatcher knows, and of higher-order ones."""
 HIGHER_ORDER: Final = "higher_order."
+"""How the names of higher-order ops begin."""
 TOKEN: Final = "dep_token"
 """What functional checks call the token that they take beside what they check."""
 
@@ -106,7 +107,6 @@ def packet_name(name: str) -> str:
 
 _MOST_PARTS: Final = 3
 """Namespace, name and overload."""
-"""How the names of higher-order ops begin."""
 
 EffectKind = Literal[
     "check",  # raises where a condition does not hold

@@ -26,7 +26,7 @@ it answers.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -60,11 +60,6 @@ class Row(msgspec.Struct):
         name, schema, *facts = line.split("\t")
         pairs = (fact.partition("=") for fact in facts)
         return cls(name, schema, {field: value for field, _, value in pairs})
-
-    def render(self) -> str:
-        """The row's line."""
-        facts = (f"{field}={value}" if value else field for field, value in self.facts.items())
-        return "\t".join([self.name, self.schema, *facts])
 
     def versions(self, known: Sequence[str]) -> Sequence[str]:
         """Those of the ``known`` versions of torch, in their order, that the row is of; none where it does not say."""
@@ -126,16 +121,6 @@ def _autocast(text: str) -> dict[str, Any]:
         policy, *devices = part.split(" ")
         found.update(dict.fromkeys(devices or AUTOCAST_DEVICES, policy))
     return found
-
-
-def autocast_fact(policies: Mapping[str, str]) -> str:
-    """Policies by device as rows spell them."""
-    devices: dict[str, list[str]] = {}
-    for device in AUTOCAST_DEVICES:
-        if device in policies:
-            devices.setdefault(policies[device], []).append(device)
-    whole = len(policies) == len(AUTOCAST_DEVICES) and len(devices) == 1
-    return ", ".join(policy if whole else " ".join([policy, *some]) for policy, some in devices.items())
 
 
 def _aliases(schema: OpSchema | None, facts: dict[str, str]) -> tuple[Alias, ...]:

@@ -10,8 +10,8 @@ import msgspec
 
 from graphlint.ir.edit import KEYWORD
 from graphlint.ir.model import Argument, Graph, Node, Program, TensorMeta
-from graphlint.ops.info import Convention
-from graphlint.ops.table import OpInfo, OpTable, op_table
+from graphlint.ops.info import Convention, OpInfo
+from graphlint.ops.table import OpTable, op_table
 
 
 class Scope(msgspec.Struct, frozen=True, eq=False):
