@@ -52,6 +52,7 @@ from graphlint.ir.structure import Interface
 from graphlint.ops.info import Role
 from graphlint.ops.table import op_of
 from graphlint.semantics.analysis import Analysis
+from graphlint.semantics.sites import tensor_inputs
 from graphlint.semantics.state import Target
 
 Kind = Literal["buffer", "parameter", "user_input"]
@@ -172,10 +173,7 @@ def lift_state(analysis: Analysis, chosen: Collection[Target]) -> Lifted:
 def _given(program: Program, chosen: Collection[Target]) -> list[_Given]:
     """The inputs that are written back, in the order of the outputs that do it."""
     graph, signature = program.graph, program.graph_module.signature
-    inputs = {}
-    for place, (argument, spec) in enumerate(zip(graph.inputs, signature.input_specs, strict=True)):
-        for name in argument.tensors():
-            inputs[mutated(mutation_of(spec, str(name), ""))] = (place, str(name), spec)
+    inputs = {mutated(mutation_of(one[2], one[1], "")): one for one in tensor_inputs(program)}
     found = ((at, mutated(spec)) for at, spec in enumerate(signature.output_specs))
     return [_Given(*inputs[one], at, graph.outputs[at].names()[0]) for at, one in found if one in chosen]
 

@@ -69,7 +69,8 @@ def _of_node(
         kinds = looked_into.get(argument.name)
         if kinds is not None and not _is_one_of(given, kinds) and not _fits(given, argument.type):
             return f"takes {argument.name!r} as {argument.type}, and is given {_told(given)}"
-    if len(schema.returns) != len(node.outputs) and not (not schema.returns and _is_nothing(node)):
+    something = schema.returns or any(output.kind != "as_none" for output in node.outputs)
+    if len(schema.returns) != len(node.outputs) and something:
         return f"gives {len(schema.returns)} results, and {len(node.outputs)} are recorded"
     for returned, output in zip(schema.returns, node.outputs, strict=False):
         fits = _is_one_of(output, _kinds(returned.type)) or _fits(output, returned.type)
@@ -90,10 +91,6 @@ def _kinds(type_: str) -> frozenset[str]:
     """What a value of a type may be recorded as; none where that is not looked into."""
     base, size, rest = type_.partition("[")
     return _KINDS.get(f"{base}[]" if size and rest.rstrip("?") else base.rstrip("?"), frozenset())
-
-
-def _is_nothing(node: Node) -> bool:
-    return all(output.kind == "as_none" for output in node.outputs)
 
 
 def _fits(given: Argument, type_: str) -> bool:

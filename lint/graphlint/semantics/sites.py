@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 import msgspec
 
 from graphlint.ir.edit import KEYWORD
-from graphlint.ir.model import Argument, Graph, Node, Program, TensorMeta
+from graphlint.ir.model import Argument, Graph, InputSpec, Node, Program, TensorMeta
 from graphlint.ops.info import Convention, OpInfo
 from graphlint.ops.table import OpTable, op_table
 
@@ -68,12 +68,7 @@ def walk(program: Program, ops: OpTable, leave_out: Callable[[OpInfo], bool]) ->
     return _nodes(Scope(program.graph), ops, leave_out, 0)
 
 
-def _nodes(
-    scope: Scope,
-    ops: OpTable,
-    leave_out: Callable[[OpInfo], bool],
-    start: int,
-) -> Generator[Site, None, int]:
+def _nodes(scope: Scope, ops: OpTable, leave_out: Callable[[OpInfo], bool], start: int) -> Generator[Site, None, int]:
     """Those of a graph, the position of whose first node is ``start``; returns how many there are in all."""
     graph, first = scope.graph, start
 
@@ -174,6 +169,13 @@ def _contradict(given: TensorMeta | None, taken: TensorMeta | None) -> bool:
     numbers = zip((*given.shape, *given.stride), (*taken.shape, *taken.stride), strict=False)
     differ = any(isinstance(one, int) and isinstance(other, int) and one != other for one, other in numbers)
     return differ or given.dtype != taken.dtype or len(given.shape) != len(taken.shape)
+
+
+def tensor_inputs(program: Program) -> list[tuple[int, str, InputSpec]]:
+    """The inputs of a program that are tensors: the place of each, its value, and its spec."""
+    pairs = zip(program.graph.inputs, program.graph_module.signature.input_specs, strict=True)
+    held = ((place, next(iter(one.tensors()), None), spec) for place, (one, spec) in enumerate(pairs))
+    return [(place, name, spec) for place, name, spec in held if name is not None]
 
 
 def value_list(argument: Argument) -> list[str | None]:

@@ -21,7 +21,7 @@ def training_sites(analysis: Analysis) -> list[Site]:
 def _trains(op: OpInfo, node: Node) -> bool:
     if op.in_eval is None:
         return op.dropout and op.draws(node)
-    return op.draws(node) or (op.hidden_writes is not None and updates(op, node))
+    return op.draws(node) or updates(op, node)
 
 
 def updates(op: OpInfo, node: Node) -> bool:

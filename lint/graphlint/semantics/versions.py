@@ -153,11 +153,6 @@ class _History:
         return not isinstance(value, str) and ArgumentIs(operand.name, value).holds(node, None)
 
 
-@cache
-def _history(name: str) -> _History:
-    return _History(name)
-
-
 def _is_needed(argument: SchemaArgument) -> bool:
     """Whether torch loads no call that leaves it out: the default of one that is named like a keyword of Python (the
     ``from`` of ``uniform_``) is not found then.
@@ -170,6 +165,5 @@ def _is_optional(argument: SchemaArgument) -> bool:
     return argument.type.endswith("?")
 
 
-@cache
-def _schema(text: str) -> OpSchema:
-    return parse_schema(text)
+_history: Final = cache(_History)
+_schema: Final = cache(parse_schema)
