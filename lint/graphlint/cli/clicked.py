@@ -59,8 +59,8 @@ class _Option(click.Option):
         }
         if "flag" in kind:
             attributes |= {"is_flag": True, "default": False}
-        if "switch" in kind:
-            names = f"{names}/--no-{names.removeprefix('--')}"
+        if option.off is not None:
+            names = f"{names}/{option.off}"
         if "choices" in kind:
             attributes["type"] = _Choice(kind["choices"].split(","))
         if "path" in kind:
