@@ -38,7 +38,7 @@ from graphlint.ir.edit import (
     with_graph,
 )
 from graphlint.ir.model import Argument, NamedArgument, Node, Program
-from graphlint.ops.info import OpInfo, packet_name
+from graphlint.ops.info import packet_name
 from graphlint.ops.schema import OpSchema
 from graphlint.ops.table import OpTable, op_name
 from graphlint.semantics.sites import Site
@@ -154,7 +154,7 @@ def _plain(ops: OpTable, node: Node) -> Node:
     if op.schema is None:
         return _higher_order(target, node)
     operands = _operands(node.inputs[2:], op.schema)
-    results = _results(node.outputs[1:], op)
+    results = _results(node.outputs[1:], op.schema)
     if operands is None or results is None:
         raise _UnknownFormError(f"the recorded arguments or results of {op.name} are not those of its schema")
     flag = None if node.is_hop_single_tensor_return is not msgspec.UNSET else msgspec.UNSET
@@ -186,9 +186,8 @@ def _operands(given: Iterable[NamedArgument], schema: OpSchema) -> list[NamedArg
     return None if missing else found
 
 
-def _results(given: list[Argument], op: OpInfo) -> list[Argument] | None:
+def _results(given: list[Argument], schema: OpSchema) -> list[Argument] | None:
     """The results of an op; None where they do not fit. An op that returns nothing is recorded to return None here."""
-    schema = op.schema
-    if schema is not None and not schema.returns:
+    if not schema.returns:
         return [] if all(result.kind == "as_none" for result in given) else None
-    return given if schema is not None and len(given) == len(schema.returns) else None
+    return given if len(given) == len(schema.returns) else None

@@ -195,7 +195,7 @@ def _copy(analysis: Analysis, given: _Given) -> Role | None:
     refs = analysis.memory.refs(graph, given.new)
     others = [name for at, one in enumerate(graph.outputs) if at != given.output for name in one.tensors() if name]
     storages = {ref.storage for name in others for ref in analysis.memory.refs(graph, name)}
-    own = bool(refs) and all(ref.storage.kind == "intermediate" and ref.storage not in storages for ref in refs)
+    own = all(ref.storage.kind == "intermediate" and ref.storage not in storages for ref in refs)
     return None if own and given.new not in others else "copy"
 
 
