@@ -125,7 +125,7 @@ def _check(paths: Sequence[str], options: Mapping[str, Any], console: Console) -
     results = session.lint(tasks, console, reviewer, jobs=jobs, process=process)
     results += reviewer.source_results(resolver.settings_for, session.shown_path)
     if options["add_ignores"]:
-        from graphlint.cli.ignores import accept_all
+        from graphlint.cli.baseline import accept_all
 
         return accept_all(results, console)
     folder = os.getcwd()

@@ -78,9 +78,7 @@ class Step(msgspec.Struct, eq=False):
     operand: str
     """The argument that is viewed."""
     told: bool
-    """Whether it is told among the views of a value: what shows its operand as it is is not, unless that it shares
-    memory is in doubt.
-    """
+    """Whether it is told among the views of a value (:func:`_is_told`)."""
 
 
 _NO_BITS: Final[frozenset[StepKind]] = frozenset()
