@@ -96,12 +96,9 @@ def _centered(programs: Sequence[ShownProgram], path: str, nodes: Sequence[str],
             known = {one for program in programs for one in program.flow.names()}
             hint = did_you_mean(name.lstrip("%$"), known)
             raise ConfigError(f"{path}: there is no node, value or op '{name}'{hint}")
-    centered = []
-    for program in programs:
-        centers = tuple(dict.fromkeys(vertex for name in nodes for vertex in program.flow.named(name)))
-        if centers:
-            centered.append(msgspec.structs.replace(program, centers=centers, hops=hops))
-    return centered
+    found = ((program, [vertex for name in nodes for vertex in program.flow.named(name)]) for program in programs)
+    centered = ((program, tuple(dict.fromkeys(vertices))) for program, vertices in found if vertices)
+    return [msgspec.structs.replace(program, centers=centers, hops=hops) for program, centers in centered]
 
 
 def _check_size(programs: Sequence[ShownProgram], path: str, *, drawing: bool) -> None:

@@ -53,10 +53,6 @@ class RandomCondition(msgspec.Struct, frozen=True):
     unless: tuple[ArgumentIs, ...] = ()
     """Any one of these is enough for it to draw nothing."""
 
-    def holds(self, node: Node, schema: OpSchema | None) -> bool:
-        """Whether a call with the node's recorded arguments draws."""
-        return self.draws and not any(condition.holds(node, schema) for condition in self.unless)
-
 
 class HiddenWrites(msgspec.Struct, frozen=True):
     """Writes that an op's schema keeps quiet about."""
@@ -434,7 +430,7 @@ class OpInfo(msgspec.Struct, frozen=True):
 
     def draws(self, node: Node) -> bool:
         """Whether the node, with the arguments it records, draws from the global random number generator."""
-        return self.random.holds(node, self.schema)
+        return self.random.draws and not any(one.holds(node, self.schema) for one in self.random.unless)
 
     def written(self, node: Node) -> dict[str, Argument]:
         """The arguments, tensors or lists of them, that the node writes, under the names that ``writes`` and

@@ -168,8 +168,7 @@ def _convention(text: str) -> Convention:
 _WORDS: Final = ("shares", "returns_self", "draw_order", "substitute", "resized", "region", "role")
 _FLAGS: Final = (
     "detaches", "dropout", "elementwise", "same_bits", "raises_on_integers", "meta_layout", "complex_bits", "casts_out",
-    "casts_last",
-    "sets_bits", "strided_writes", "wraps",
+    "casts_last", "sets_bits", "strided_writes", "wraps",
 )  # fmt: skip
 _READ: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     "hidden": ("hidden_writes", _hidden_writes),
