@@ -13,7 +13,7 @@ from click.shell_completion import CompletionItem
 
 from graphlint import __version__
 from graphlint.artifact.errors import ConfigError, did_you_mean
-from graphlint.cli.commands import ARTIFACTS, COMPLETIONS, Argument, Command, Completing, More, module_of
+from graphlint.cli.commands import ARTIFACTS, COMPLETIONS, Argument, Command, Completing, More
 from graphlint.cli.console import EXIT_FAILURE, EXIT_INTERRUPTED, Console
 from graphlint.cli.options import COMMANDS, DEFAULT, OWN_OPTIONS, Option, UsageError, text
 
@@ -42,6 +42,16 @@ class _AtLeast(click.IntRange):
 
 class _Argument(click.Argument):
     """An argument, which messages call by its name."""
+
+    def __init__(self, argument: Argument) -> None:
+        super().__init__(
+            [argument.name],
+            metavar=argument.metavar,
+            required=argument.required,
+            nargs=-1 if argument.several else 1,
+            type=_Choice(argument.choices) if argument.choices else click.UNPROCESSED,
+            shell_complete=_completing(argument.complete) if argument.complete is not None else None,
+        )
 
     def get_error_hint(self, ctx: click.Context | None) -> str:
         return f"'{str(self.name).upper()}'"
@@ -97,7 +107,7 @@ class Clicked(click.Command):
         options = [_Option(one, command.more.get(" ".join(one.names), More())) for one in command.options]
         super().__init__(
             command.function.__name__,
-            params=[*map(_argument, command.arguments), *options],
+            params=[*map(_Argument, command.arguments), *options],
             context_settings=CONTEXT,
             help=command.function.__doc__,
         )
@@ -126,17 +136,6 @@ class Clicked(click.Command):
         parts = re.split(r"^\[(\w+)\]\n", text("epilogs.txt").replace("\\b", "\b"), flags=re.MULTILINE)
         self.epilog = dict(pairwise(parts)).get(str(self.name))
         super().format_epilog(ctx, formatter)
-
-
-def _argument(argument: Argument) -> click.Argument:
-    return _Argument(
-        [argument.name],
-        metavar=argument.metavar,
-        required=argument.required,
-        nargs=-1 if argument.several else 1,
-        type=_Choice(argument.choices) if argument.choices else click.UNPROCESSED,
-        shell_complete=_completing(argument.complete) if argument.complete is not None else None,
-    )
 
 
 def _checking(check: Callable[[Any], object]) -> Callable[[click.Context, click.Parameter, Any], Any]:
@@ -174,9 +173,8 @@ class DefaultGroup(click.Group):
             command = context.command_path if context is not None else "graphlint"
             text = error.format_message()
             if isinstance(error, click.NoSuchOption) and context is not None:
-                known = [
-                    name for one in context.command.get_params(context) for name in (*one.opts, *one.secondary_opts)
-                ]
+                options = context.command.get_params(context)
+                known = [name for one in options for name in (*one.opts, *one.secondary_opts)]
                 text = f"No such option '{error.option_name}'" + did_you_mean(error.option_name, known)
             Console().error(UsageError(text, command).told)
             status = EXIT_FAILURE
@@ -190,7 +188,8 @@ class DefaultGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        found = getattr(importlib.import_module(module_of(cmd_name)), cmd_name)
+        module = "rules" if cmd_name in ("rule", "target", "targets") else cmd_name
+        found = getattr(importlib.import_module(f"graphlint.cli.{module}"), cmd_name)
         return Clicked(found) if isinstance(found, Command) else found  # git's is a group
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

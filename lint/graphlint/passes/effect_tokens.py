@@ -106,10 +106,10 @@ def remove_effect_tokens(program: Program, ops: OpTable, sites: Iterable[Site]) 
         (gone,), (token,) = node.outputs[0].names(), current.inputs[0].arg.names()
         before[gone] = token
         edit.forget([gone])
-        results = [name for output in made.outputs for name in output.names()]
         if made.name:  # a node with one tensor for a result is called what the result is
             single = len(made.outputs) == 1 and made.outputs[0].as_tensor is not None
-            made = changed_node(made, name=results[0] if single else edit.claim(packet_name(op_name(made.target))))
+            name = made.results()[0] if single else edit.claim(packet_name(op_name(made.target)))
+            made = changed_node(made, name=name)
         edit.nodes.append(made)
     return _without_idle_tokens(program, edit, before)
 

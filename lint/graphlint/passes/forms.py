@@ -346,8 +346,7 @@ def _indexing(graph: Graph, node: Node) -> _Indexing | str:
     indices = given["indices"].as_optional_tensors if "indices" in given else None
     if indices is None or not {"self", "values"} <= given.keys():
         return _UNKNOWN
-    metas = [_plain(graph, given[name]) for name in ("self", "values")]
-    base, values = metas
+    base, values = (_plain(graph, given[name]) for name in ("self", "values"))
     places = [place for place, one in enumerate(indices) if one.as_tensor is not None]
     names = [name for name in given["indices"].tensors() if name is not None]
     known = [meta for name in names if (meta := graph.meta(name)) is not None]

@@ -229,7 +229,7 @@ def _read_by(caller: Graph, node: Node, ops: OpTable, known: dict[int, set[str]]
     call = call_of(node) if subgraphs else None
     op = ops.lookup(node.target) if call is not None else None
     if call is None or op is None or op.region is None or inlining_obstacle(caller, node) is not None:
-        return [name for operand in node.inputs for name in operand.arg.names()]
+        return node.reads()
     (graph,) = call.graphs.values()
     inside = live_reads(graph, ops, known)
     taken = [name for entry in graph.inputs for name in entry.names()]

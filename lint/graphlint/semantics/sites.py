@@ -148,8 +148,7 @@ def inlining_obstacle(caller: Graph, node: Node) -> str | None:
     taken = sum(len(entry.names()) for entry in graph.inputs)
     if len(operands) != taken:
         return f"of {taken} operands it is given {len(operands)}"
-    results = [name for output in node.outputs for name in output.names()]
-    if len(results) != len(graph.outputs) or any(len(output.names()) != 1 for output in graph.outputs):
+    if len(node.results()) != len(graph.outputs) or any(len(output.names()) != 1 for output in graph.outputs):
         return "it returns constants"
     given = [name for operand in operands for name in operand.arg.tensors()]
     for name, own in zip(given, (name for entry in graph.inputs for name in entry.tensors()), strict=False):
