@@ -216,8 +216,8 @@ def packet_of(name: str) -> str:
 
 def _declared(name: str, op: DeclaredOp, registered: OpInfo | None) -> OpInfo:
     """An op that the configuration declares, with the schema where the table has one."""
-    told = Row(name, op.schema).info() if op.schema else None
-    schema = told.schema if told is not None else registered.schema if registered is not None else None
+    told = Row(name, op.schema).info()
+    schema = registered.schema if not op.schema and registered is not None else told.schema
 
     def named(arguments: tuple[str, ...]) -> tuple[str, ...]:
         known = [argument.name for argument in schema.arguments] if schema is not None else []
@@ -229,8 +229,8 @@ def _declared(name: str, op: DeclaredOp, registered: OpInfo | None) -> OpInfo:
     return OpInfo(
         name=name,
         schema=schema,
-        writes=tuple(dict.fromkeys((*(told.writes if told is not None else ()), *named(op.writes)))),
-        aliases=(*(told.aliases if told is not None else ()), *map(Alias, named(op.aliases))),
+        writes=tuple(dict.fromkeys((*told.writes, *named(op.writes)))),
+        aliases=(*told.aliases, *map(Alias, named(op.aliases))),
         shares="undecided" if op.aliases else None,
         random=RandomCondition(op.random),
         returns_nothing=schema is not None and not schema.returns,
