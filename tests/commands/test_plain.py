@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from graphlint.artifact.errors import ConfigError
 from graphlint.cli.check import check
-from graphlint.cli.clicked import clicked
+from graphlint.cli.clicked import Clicked
 from graphlint.cli.options import UsageError, options_of, read, read_check
 from graphlint.report.formats.registry import parse
 
@@ -49,7 +49,7 @@ def parsed(words: list[str]) -> dict[str, object] | None:
 
 def by_click(words: list[str]) -> dict[str, object] | None:
     try:
-        return clicked(check).make_context("check", list(words)).params
+        return Clicked(check).make_context("check", list(words)).params
     except (click.ClickException, click.exceptions.Exit):
         return None
 

@@ -22,7 +22,7 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from graphlint.ops.info import AUTOCAST_DEVICES
-from graphlint.ops.rows import Row, autocast_fact
+from graphlint.ops.rows import Row
 
 _LOWER: Final = torch.float16
 """What regions cast to here: every device takes it."""
@@ -39,6 +39,16 @@ def measure_autocast(rows: dict[str, Row], samples: dict[str, list[Sample]]) -> 
     known |= _writing(rows, known)
     policies = in_parts(sorted(known), lambda part: {name: policies_of(known[name]) for name in part})
     return {name: {"autocast": autocast_fact(told)} for name, told in policies.items() if told}
+
+
+def autocast_fact(policies: Mapping[str, str]) -> str:
+    """Policies by device as rows spell them."""
+    devices: dict[str, list[str]] = {}
+    for device in AUTOCAST_DEVICES:
+        if device in policies:
+            devices.setdefault(policies[device], []).append(device)
+    whole = len(policies) == len(AUTOCAST_DEVICES) and len(devices) == 1
+    return ", ".join(policy if whole else " ".join([policy, *some]) for policy, some in devices.items())
 
 
 def policies_of(samples: list[Sample]) -> dict[str, str]:

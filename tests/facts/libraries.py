@@ -27,7 +27,7 @@ from typing import Final
 
 import msgspec
 import torch
-from tests.facts.generate import FIELDS, registered, review, verify
+from tests.facts.generate import FIELDS, line_of, registered, review, verify
 
 from graphlint.artifact.errors import GraphlintError
 from graphlint.ops.info import OpInfo
@@ -112,7 +112,7 @@ def render(name: str) -> str:
         f"# {library.distribution} {version} from PyPI, read beside torch {beside}",
         f"{NAMESPACES}{' '.join(library.namespaces)}",
     ]
-    return "\n".join([*header, *sorted(row.render() for row in rows)]) + "\n"
+    return "\n".join([*header, *sorted(map(line_of, rows))]) + "\n"
 
 
 def _is_taken(row: Row, library: Library) -> bool:

@@ -1,15 +1,16 @@
-"""``graphlint baseline``: accept the findings that are there now."""
+"""``graphlint baseline``, and ``check --add-ignores``: accept the findings that are there now."""
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphlint.artifact.source import is_url
 from graphlint.cli import session
 from graphlint.cli.commands import Argument, command
-from graphlint.cli.console import Console, write_report
+from graphlint.cli.console import EXIT_FAILURE, Console, write_report
 from graphlint.report.formats.phrasing import count
+from graphlint.report.results import FileResult
 from graphlint.rules.files import UNREADABLE
 from graphlint.run.baseline import DEFAULT_NAME, artifact_name, load, render
 from graphlint.run.fingerprints import Identity, identity
@@ -17,9 +18,7 @@ from graphlint.run.pool import tasks_for
 from graphlint.run.review import Reviewer
 
 
-@command(
-    Argument("paths", required=False, several=True),
-)
+@command(Argument("paths", required=False, several=True))
 def baseline(console: Console, /, paths: tuple[str, ...], prune: bool, **options: Any) -> int:
     """Accept the current findings: write them to a baseline.
 
@@ -48,7 +47,33 @@ def baseline(console: Console, /, paths: tuple[str, ...], prune: bool, **options
             linted[name] = (task.settings.enabled, found)
     new = _merged(old, linted, os.path.dirname(path), prune=prune)
     _write(path, old, new, console, told=bool(told))
-    return 2 if any(result.error for result in results) else int(any(result.unreadable for result in results))
+    return _status(results)
+
+
+def accept_all(results: Sequence[FileResult], console: Console) -> int:
+    """Write a comment for each line that has findings; the exit status. Raises WriteError."""
+    from graphlint.run.sources.adding import add_ignores
+
+    wanted: dict[str, dict[int, set[str]]] = {}
+    elsewhere = 0
+    for one in (one for result in results if not result.is_source for one in result.diagnostics):
+        place = one.location
+        if place is not None and place.file and place.state in ("current", "moved"):
+            wanted.setdefault(place.file, {}).setdefault(place.line, set()).add(one.code)
+        elif one.code not in UNREADABLE:
+            elsewhere += 1
+    added = {file: add_ignores(file, lines) for file, lines in sorted(wanted.items())}
+    console.say(f"Added {count(sum(added.values()), 'comment')} in {count(len(added), 'file')}.")
+    if elsewhere:
+        console.note(f"{count(elsewhere, 'finding')} without a line in this repository: use `graphlint baseline`")
+    session.tell_unreadable(results, console)
+    return _status(results)
+
+
+def _status(results: Sequence[FileResult]) -> int:
+    """The exit status: what could be told of all artifacts is accepted."""
+    failed = any(result.error for result in results)
+    return EXIT_FAILURE if failed else int(any(result.unreadable for result in results))
 
 
 def _merged(

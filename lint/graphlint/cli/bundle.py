@@ -81,12 +81,10 @@ class _Loader(SourceFileLoader):
         self._bundle, self._known = bundle, known
 
     def exec_module(self, module: ModuleType) -> None:
-        """Run a module's code."""
         module.__file__ = self.path
         super().exec_module(module)
 
     def get_code(self, fullname: str) -> CodeType:
-        """A module's code."""
         code: CodeType = marshal.loads(self._bundle.code(self._known))  # noqa: S302
         return code
 

@@ -11,7 +11,7 @@ from graphlint.artifact.errors import ConfigError
 from graphlint.cli import reports, session
 from graphlint.cli.commands import ARTIFACTS, Argument, Completing, More, command
 from graphlint.cli.console import Console
-from graphlint.cli.options import DEFAULT, UsageError, options_of
+from graphlint.cli.options import UsageError
 from graphlint.report.formats import summary
 from graphlint.report.formats.escaping import printable
 from graphlint.report.formats.registry import FORMATS, parse, settled
@@ -78,7 +78,7 @@ def status_of(paths: Sequence[str], options: Mapping[str, Any]) -> int | None:
     """The exit status of a ``check`` without click, which takes a tenth of the time of a small one to load; None where
     click has to look at what variables say. Raises UsageError.
     """
-    for option in options_of(DEFAULT):
+    for option in check.options:
         more = check.more.get(" ".join(option.names))
         if more is not None and more.check is not None:
             try:
@@ -125,7 +125,7 @@ def _check(paths: Sequence[str], options: Mapping[str, Any], console: Console) -
     results = session.lint(tasks, console, reviewer, jobs=jobs, process=process)
     results += reviewer.source_results(resolver.settings_for, session.shown_path)
     if options["add_ignores"]:
-        from graphlint.cli.ignores import accept_all
+        from graphlint.cli.baseline import accept_all
 
         return accept_all(results, console)
     folder = os.getcwd()

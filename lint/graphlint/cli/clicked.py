@@ -13,12 +13,11 @@ from click.shell_completion import CompletionItem
 
 from graphlint import __version__
 from graphlint.artifact.errors import ConfigError, did_you_mean
-from graphlint.cli.commands import ARTIFACTS, COMPLETIONS, Argument, Command, Completing, More, module_of
+from graphlint.cli.commands import ARTIFACTS, COMPLETIONS, Argument, Command, Completing, More
 from graphlint.cli.console import EXIT_FAILURE, EXIT_INTERRUPTED, Console
 from graphlint.cli.options import COMMANDS, DEFAULT, OWN_OPTIONS, Option, UsageError, text
 
 CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
-_Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 
 class _Choice(click.Choice[str]):
@@ -44,6 +43,16 @@ class _AtLeast(click.IntRange):
 class _Argument(click.Argument):
     """An argument, which messages call by its name."""
 
+    def __init__(self, argument: Argument) -> None:
+        super().__init__(
+            [argument.name],
+            metavar=argument.metavar,
+            required=argument.required,
+            nargs=-1 if argument.several else 1,
+            type=_Choice(argument.choices) if argument.choices else click.UNPROCESSED,
+            shell_complete=_completing(argument.complete) if argument.complete is not None else None,
+        )
+
     def get_error_hint(self, ctx: click.Context | None) -> str:
         return f"'{str(self.name).upper()}'"
 
@@ -60,8 +69,8 @@ class _Option(click.Option):
         }
         if "flag" in kind:
             attributes |= {"is_flag": True, "default": False}
-        if "switch" in kind:
-            names = f"{names}/--no-{names.removeprefix('--')}"
+        if option.off is not None:
+            names = f"{names}/{option.off}"
         if "choices" in kind:
             attributes["type"] = _Choice(kind["choices"].split(","))
         if "path" in kind:
@@ -91,14 +100,14 @@ class _Option(click.Option):
         return super().get_help_record(ctx)
 
 
-class _Command(click.Command):
+class Clicked(click.Command):
     """A command whose ``--help`` shows the options under headings, in the order of the table."""
 
     def __init__(self, command: Command) -> None:
         options = [_Option(one, command.more.get(" ".join(one.names), More())) for one in command.options]
         super().__init__(
             command.function.__name__,
-            params=[*map(_argument, command.arguments), *options],
+            params=[*map(_Argument, command.arguments), *options],
             context_settings=CONTEXT,
             help=command.function.__doc__,
         )
@@ -129,22 +138,6 @@ class _Command(click.Command):
         super().format_epilog(ctx, formatter)
 
 
-def clicked(command: Command) -> click.Command:
-    """The command for click."""
-    return _Command(command)
-
-
-def _argument(argument: Argument) -> click.Argument:
-    return _Argument(
-        [argument.name],
-        metavar=argument.metavar,
-        required=argument.required,
-        nargs=-1 if argument.several else 1,
-        type=_Choice(argument.choices) if argument.choices else click.UNPROCESSED,
-        shell_complete=_completing(argument.complete) if argument.complete is not None else None,
-    )
-
-
 def _checking(check: Callable[[Any], object]) -> Callable[[click.Context, click.Parameter, Any], Any]:
     def callback(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
         try:
@@ -156,7 +149,7 @@ def _checking(check: Callable[[Any], object]) -> Callable[[click.Context, click.
     return callback
 
 
-def _completing(by: Completing) -> _Completion:
+def _completing(by: Completing) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
     def complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
         if by is ARTIFACTS:
             return [CompletionItem(incomplete, type="file")]
@@ -180,9 +173,8 @@ class DefaultGroup(click.Group):
             command = context.command_path if context is not None else "graphlint"
             text = error.format_message()
             if isinstance(error, click.NoSuchOption) and context is not None:
-                known = [
-                    name for one in context.command.get_params(context) for name in (*one.opts, *one.secondary_opts)
-                ]
+                options = context.command.get_params(context)
+                known = [name for one in options for name in (*one.opts, *one.secondary_opts)]
                 text = f"No such option '{error.option_name}'" + did_you_mean(error.option_name, known)
             Console().error(UsageError(text, command).told)
             status = EXIT_FAILURE
@@ -196,8 +188,9 @@ class DefaultGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        found = getattr(importlib.import_module(module_of(cmd_name)), cmd_name)
-        return clicked(found) if isinstance(found, Command) else found  # git's is a group
+        module = "rules" if cmd_name in ("rule", "target", "targets") else cmd_name
+        found = getattr(importlib.import_module(f"graphlint.cli.{module}"), cmd_name)
+        return Clicked(found) if isinstance(found, Command) else found  # git's is a group
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put ``check`` in front of everything that does not begin with a command or a group option."""
@@ -233,7 +226,7 @@ class DefaultGroup(click.Group):
             formatter.write_dl([("-V, --version", "Show the version and exit.")])
 
 
-@click.group(cls=DefaultGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=DefaultGroup, context_settings=CONTEXT)
 @click.version_option(__version__, "-V", "--version", prog_name="graphlint", message="%(prog)s %(version)s")
 def app() -> None:
     """A linter and fixer for exported PyTorch programs (.pt2): finds what keeps a graph from being functional."""

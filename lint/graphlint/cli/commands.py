@@ -11,11 +11,6 @@ from graphlint.cli.console import Console
 from graphlint.cli.options import Option, UsageError, options_of
 
 
-def module_of(command: str) -> str:
-    """The module that a command is in."""
-    return f"graphlint.cli.{'rules' if command in ('rule', 'target', 'targets') else command}"
-
-
 class Completing(msgspec.Struct, frozen=True):
     """What a shell completes a word by."""
 

@@ -5,9 +5,7 @@ from graphlint.cli.console import Console
 from graphlint.cli.options import UsageError
 
 
-@command(
-    Argument("shell", choices=("bash", "zsh", "fish")),
-)
+@command(Argument("shell", choices=("bash", "zsh", "fish")))
 def completion(console: Console, /, shell: str) -> int:
     """Print the script for a shell."""
     from click.shell_completion import get_completion_class

@@ -18,10 +18,7 @@ from graphlint.run.config import Configuration
 from graphlint.run.resolution import Resolver
 
 
-@command(
-    Argument("old"),
-    Argument("new"),
-)
+@command(Argument("old"), Argument("new"))
 def diff(console: Console, /, old: str, new: str, **options: Any) -> int:
     """Compare the programs of two artifacts by structure.
 

@@ -21,7 +21,7 @@ import click
 
 from graphlint.artifact.artifact import Artifact, ProgramEntry, open_artifact
 from graphlint.artifact.errors import ArtifactError, ConfigError, LfsPointerError, WriteError
-from graphlint.cli.clicked import CONTEXT, clicked
+from graphlint.cli.clicked import CONTEXT, Clicked
 from graphlint.cli.commands import Argument, command
 from graphlint.cli.console import Console
 from graphlint.ir.decode import decode_program
@@ -102,9 +102,7 @@ def uninstall(console: Console, /, attributes: str | None, everywhere: bool) -> 
     return 0
 
 
-@command(
-    Argument("file"),
-)
+@command(Argument("file"))
 def textconv(console: Console, /, text_version: int | None, file: str) -> int:
     """Print the text of an artifact that git compares.
 
@@ -115,7 +113,7 @@ def textconv(console: Console, /, text_version: int | None, file: str) -> int:
 
 
 for _command in (install, uninstall, textconv):
-    git.add_command(clicked(_command))
+    git.add_command(Clicked(_command))
 
 
 def added(text: str) -> str:

@@ -50,8 +50,6 @@ def import_msgspec() -> None:
 
 def _stand_in(name: str, classes: tuple[str, ...]) -> ModuleType:
     module = ModuleType(name)
-    for one in classes:
-        setattr(
-            module, one, type(one, (), {"unknown": None})
-        )  # SafeUUID.unknown is what all UUIDs have that are decoded
+    # SafeUUID.unknown is what all UUIDs have that are decoded
+    vars(module).update({one: type(one, (), {"unknown": None}) for one in classes})
     return module

@@ -5,9 +5,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from graphlint.artifact.errors import ConfigError, WriteError
+from graphlint.artifact.errors import ConfigError
 from graphlint.cli.commands import command
-from graphlint.cli.console import Console
+from graphlint.cli.console import Console, write_report
 from graphlint.cli.options import UsageError
 from graphlint.rules.selection import split_selectors
 from graphlint.rules.settings import COMMAND_LINE, wrong
@@ -85,7 +85,7 @@ def init(
     for name, text in changes.items():
         changed = text != _read(name)
         if changed:
-            _write(name, text)
+            write_report(name, text)
         console.out(f"{name}: {'written' if changed else 'already up to date'}\n")
     shown = " ".join(f"'{one}'" for one in globs if one != EVERYWHERE)
     console.out(f"Next: run `graphlint{f' {shown}' if shown else ''}`, then `graphlint --fix`.\n")
@@ -145,19 +145,3 @@ def _read(path: str) -> str | None:
         raise ConfigError(f"{path}: not UTF-8 at byte {error.start}") from None
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-
-
-def _write(path: str, text: str) -> None:
-    """Put a text in the place of a file, in one step."""
-    temporary = f"{path}.{os.getpid()}.tmp"
-    try:
-        with open(temporary, "x", encoding="utf-8", newline="") as stream:
-            stream.write(text)
-        if os.path.exists(path):
-            os.chmod(temporary, os.stat(path).st_mode)
-        os.replace(temporary, os.path.realpath(path))
-    except OSError as error:
-        raise WriteError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)

@@ -10,7 +10,7 @@ import sys
 
 TYPE_CHECKING = False  # typing takes longer to load than what is here
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
 COMMANDS = (
@@ -48,6 +48,8 @@ class Option:
         self.parameter = words.rsplit(maxsplit=1)[-1].lstrip("-").replace("-", "_")
         self.kind: Mapping[str, str] = dict(one.partition("=")[::2] for one in kind.split(" "))
         """What its kind says, and what that is where it says more."""
+        self.off = f"--no-{self.names[0].removeprefix('--')}" if "switch" in self.kind else None
+        """What turns a switch off."""
         self.help = said
 
     @property
@@ -173,7 +175,7 @@ def _named(name: str, options: Sequence[Option]) -> tuple[Option | None, bool]:
     for one in options:
         if name in one.names:
             return one, False
-        if "switch" in one.kind and name == f"--no-{one.names[0].removeprefix('--')}":
+        if name == one.off:
             return one, True
     return None, False
 
@@ -181,16 +183,9 @@ def _named(name: str, options: Sequence[Option]) -> tuple[Option | None, bool]:
 def _unknown(name: str, command: str) -> UsageError:
     from graphlint.artifact.errors import did_you_mean
 
-    known = _spellings(options_of(command))
+    spelled = (name for one in options_of(command) for name in (*one.names, one.off) if name is not None)
+    known = [*OWN_OPTIONS, *spelled]
     return UsageError(f"no such option '{name}'{did_you_mean(name, known)}", f"graphlint {command}")
-
-
-def _spellings(options: Sequence[Option]) -> Iterator[str]:
-    yield from OWN_OPTIONS
-    for one in options:
-        yield from one.names
-        if "switch" in one.kind:
-            yield f"--no-{one.names[0].removeprefix('--')}"
 
 
 def _check_names(command: str, words: Sequence[str]) -> None:

@@ -15,9 +15,7 @@ from graphlint.run.discovery import discover
 from graphlint.run.pool import Task
 
 
-@command(
-    Argument("paths", several=True),
-)
+@command(Argument("paths", several=True))
 def restore(console: Console, /, paths: tuple[str, ...], diff: bool, **options: Any) -> int:
     """Turn functional checks back into plain ones.
 

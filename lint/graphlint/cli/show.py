@@ -34,9 +34,7 @@ _MOST_REACHED: Final = 500_000
 """Values that the shown writes may reach, all together: they take a few seconds then, and tens of MiB as JSON."""
 
 
-@command(
-    Argument("artifact"),
-)
+@command(Argument("artifact"))
 def show(console: Console, /, artifact: str, nodes: tuple[str, ...], around: int | None, **options: Any) -> int:
     """Show the graphs of an artifact, with findings in the margin.
 
@@ -98,12 +96,9 @@ def _centered(programs: Sequence[ShownProgram], path: str, nodes: Sequence[str],
             known = {one for program in programs for one in program.flow.names()}
             hint = did_you_mean(name.lstrip("%$"), known)
             raise ConfigError(f"{path}: there is no node, value or op '{name}'{hint}")
-    centered = []
-    for program in programs:
-        centers = tuple(dict.fromkeys(vertex for name in nodes for vertex in program.flow.named(name)))
-        if centers:
-            centered.append(msgspec.structs.replace(program, centers=centers, hops=hops))
-    return centered
+    found = ((program, [vertex for name in nodes for vertex in program.flow.named(name)]) for program in programs)
+    centered = ((program, tuple(dict.fromkeys(vertices))) for program, vertices in found if vertices)
+    return [msgspec.structs.replace(program, centers=centers, hops=hops) for program, centers in centered]
 
 
 def _check_size(programs: Sequence[ShownProgram], path: str, *, drawing: bool) -> None:

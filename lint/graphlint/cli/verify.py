@@ -7,10 +7,7 @@ from graphlint.cli.console import Console
 from graphlint.runtime.loading import require_torch
 
 
-@command(
-    Argument("before"),
-    Argument("after"),
-)
+@command(Argument("before"), Argument("after"))
 def verify(
     console: Console, /, before: str, after: str, trust: bool, imports: tuple[str, ...], exact: bool, quiet: bool
 ) -> int:

@@ -54,7 +54,7 @@ def watching(paths: Sequence[str], configurations: Sequence[str], check: Callabl
     seen = _stamps(files)
     status = check()
     console.note(NOTE)
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         for change in changes:
             before, seen = seen, _stamps(files)
             if not change and seen == before:
@@ -68,8 +68,6 @@ def watching(paths: Sequence[str], configurations: Sequence[str], check: Callabl
                 console.error(str(error))
                 status = EXIT_FAILURE
             console.note(NOTE)
-    except KeyboardInterrupt:
-        return status
     return status
 
 

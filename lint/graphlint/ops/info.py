@@ -53,10 +53,6 @@ class RandomCondition(msgspec.Struct, frozen=True):
     unless: tuple[ArgumentIs, ...] = ()
     """Any one of these is enough for it to draw nothing."""
 
-    def holds(self, node: Node, schema: OpSchema | None) -> bool:
-        """Whether a call with the node's recorded arguments draws."""
-        return self.draws and not any(condition.holds(node, schema) for condition in self.unless)
-
 
 class HiddenWrites(msgspec.Struct, frozen=True):
     """Writes that an op's schema keeps quiet about."""
@@ -91,6 +87,7 @@ Source = Literal[
 DISPATCHED: Final = "torch.ops."
 """How the targets of ops begin that the dispatcher knows, and of higher-order ones."""
 HIGHER_ORDER: Final = "higher_order."
+"""How the names of higher-order ops begin."""
 TOKEN: Final = "dep_token"
 """What functional checks call the token that they take beside what they check."""
 
@@ -106,7 +103,6 @@ def packet_name(name: str) -> str:
 
 _MOST_PARTS: Final = 3
 """Namespace, name and overload."""
-"""How the names of higher-order ops begin."""
 
 EffectKind = Literal[
     "check",  # raises where a condition does not hold
@@ -434,7 +430,7 @@ class OpInfo(msgspec.Struct, frozen=True):
 
     def draws(self, node: Node) -> bool:
         """Whether the node, with the arguments it records, draws from the global random number generator."""
-        return self.random.holds(node, self.schema)
+        return self.random.draws and not any(one.holds(node, self.schema) for one in self.random.unless)
 
     def written(self, node: Node) -> dict[str, Argument]:
         """The arguments, tensors or lists of them, that the node writes, under the names that ``writes`` and

@@ -26,7 +26,7 @@ it answers.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -60,11 +60,6 @@ class Row(msgspec.Struct):
         name, schema, *facts = line.split("\t")
         pairs = (fact.partition("=") for fact in facts)
         return cls(name, schema, {field: value for field, _, value in pairs})
-
-    def render(self) -> str:
-        """The row's line."""
-        facts = (f"{field}={value}" if value else field for field, value in self.facts.items())
-        return "\t".join([self.name, self.schema, *facts])
 
     def versions(self, known: Sequence[str]) -> Sequence[str]:
         """Those of the ``known`` versions of torch, in their order, that the row is of; none where it does not say."""
@@ -128,16 +123,6 @@ def _autocast(text: str) -> dict[str, Any]:
     return found
 
 
-def autocast_fact(policies: Mapping[str, str]) -> str:
-    """Policies by device as rows spell them."""
-    devices: dict[str, list[str]] = {}
-    for device in AUTOCAST_DEVICES:
-        if device in policies:
-            devices.setdefault(policies[device], []).append(device)
-    whole = len(policies) == len(AUTOCAST_DEVICES) and len(devices) == 1
-    return ", ".join(policy if whole else " ".join([policy, *some]) for policy, some in devices.items())
-
-
 def _aliases(schema: OpSchema | None, facts: dict[str, str]) -> tuple[Alias, ...]:
     """Those that the schema annotates, and the one that it does not; without a schema, of an argument by position."""
     annotated = tuple(
@@ -183,8 +168,7 @@ def _convention(text: str) -> Convention:
 _WORDS: Final = ("shares", "returns_self", "draw_order", "substitute", "resized", "region", "role")
 _FLAGS: Final = (
     "detaches", "dropout", "elementwise", "same_bits", "raises_on_integers", "meta_layout", "complex_bits", "casts_out",
-    "casts_last",
-    "sets_bits", "strided_writes", "wraps",
+    "casts_last", "sets_bits", "strided_writes", "wraps",
 )  # fmt: skip
 _READ: Final[dict[str, tuple[str, Callable[[str], Any]]]] = {
     "hidden": ("hidden_writes", _hidden_writes),

@@ -8,7 +8,7 @@ op is looked up: a program has dozens of ops, the table thousands.
 import os
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, cached_property
 
 import msgspec
 
@@ -16,8 +16,6 @@ from graphlint.ir.model import Node
 from graphlint.ops.declared import DeclaredOp
 from graphlint.ops.info import DISPATCHED, HIGHER_ORDER, Alias, OpInfo, RandomCondition, Role
 from graphlint.ops.rows import Row, library_op
-
-__all__ = ["TABLE", "OpInfo", "OpTable", "covered", "op_name", "op_table", "version_of"]
 
 TABLE = os.path.join(os.path.dirname(__file__), "table.tsv")  # pathlib is slow to import
 """The generated file: comment lines, then rows, sorted by name."""
@@ -90,6 +88,7 @@ class OpTable:
         """All names in the table, without declared ones."""
         return iter(dict.fromkeys(line.partition("\t")[0] for line in self.lines))
 
+    @cached_property
     def roles(self) -> Mapping[str, list[str]]:
         """The names of the ops that have a role: the last fact of a line."""
         found: dict[str, list[str]] = {}
@@ -100,11 +99,6 @@ class OpTable:
             found.setdefault(role, []).append(line.partition("\t")[0])
             at = self._text.find(_ROLE, at + 1)
         return found
-
-    def versions(self, target: str) -> tuple[str, ...]:
-        """The versions of torch that have the op, in their order; none where the table tells none."""
-        rows = reversed(list(self.rows(target)))
-        return tuple(version for row in rows for version in row.versions(covered()))
 
     def rows(self, target: str) -> Iterator[Row]:
         """What the table has of a target, the last versions first."""
@@ -181,21 +175,15 @@ def _read() -> bytes:
 @cache
 def check_twins() -> Mapping[str, str]:
     """A runtime check's target to its functional twin's."""
-    checks = (
-        op_table().lookup(name) for role, names in _roles().items() if role.startswith("assert") for name in names
-    )
-    twins = ((op, op_table().twin_of(op)) for op in checks if op is not None)
+    table = op_table()
+    checks = (table.lookup(name) for role, names in table.roles.items() if role.startswith("assert") for name in names)
+    twins = ((op, table.twin_of(op)) for op in checks if op is not None)
     return {op.target: twin.target for op, twin in twins if twin is not None}
-
-
-@cache
-def _roles() -> Mapping[str, list[str]]:
-    return op_table().roles()
 
 
 def op_of(role: Role) -> OpInfo:
     """The op that has a role."""
-    found = op_table().lookup(_roles()[role][0])
+    found = op_table().lookup(op_table().roles[role][0])
     if found is None:
         raise AssertionError("what has a role is in the table")
     return found
@@ -228,8 +216,8 @@ def packet_of(name: str) -> str:
 
 def _declared(name: str, op: DeclaredOp, registered: OpInfo | None) -> OpInfo:
     """An op that the configuration declares, with the schema where the table has one."""
-    told = Row(name, op.schema).info() if op.schema else None
-    schema = told.schema if told is not None else registered.schema if registered is not None else None
+    told = Row(name, op.schema).info()
+    schema = registered.schema if not op.schema and registered is not None else told.schema
 
     def named(arguments: tuple[str, ...]) -> tuple[str, ...]:
         known = [argument.name for argument in schema.arguments] if schema is not None else []
@@ -241,11 +229,8 @@ def _declared(name: str, op: DeclaredOp, registered: OpInfo | None) -> OpInfo:
     return OpInfo(
         name=name,
         schema=schema,
-        writes=tuple(dict.fromkeys((*(told.writes if told is not None else ()), *named(op.writes)))),
-        aliases=(
-            *(told.aliases if told is not None else ()),
-            *(Alias(argument) for argument in named(op.aliases)),
-        ),
+        writes=tuple(dict.fromkeys((*told.writes, *named(op.writes)))),
+        aliases=(*told.aliases, *map(Alias, named(op.aliases))),
         shares="undecided" if op.aliases else None,
         random=RandomCondition(op.random),
         returns_nothing=schema is not None and not schema.returns,

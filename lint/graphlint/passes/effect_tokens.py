@@ -38,7 +38,7 @@ from graphlint.ir.edit import (
     with_graph,
 )
 from graphlint.ir.model import Argument, NamedArgument, Node, Program
-from graphlint.ops.info import OpInfo, packet_name
+from graphlint.ops.info import packet_name
 from graphlint.ops.schema import OpSchema
 from graphlint.ops.table import OpTable, op_name
 from graphlint.semantics.sites import Site
@@ -106,10 +106,10 @@ def remove_effect_tokens(program: Program, ops: OpTable, sites: Iterable[Site]) 
         (gone,), (token,) = node.outputs[0].names(), current.inputs[0].arg.names()
         before[gone] = token
         edit.forget([gone])
-        results = [name for output in made.outputs for name in output.names()]
         if made.name:  # a node with one tensor for a result is called what the result is
             single = len(made.outputs) == 1 and made.outputs[0].as_tensor is not None
-            made = changed_node(made, name=results[0] if single else edit.claim(packet_name(op_name(made.target))))
+            name = made.results()[0] if single else edit.claim(packet_name(op_name(made.target)))
+            made = changed_node(made, name=name)
         edit.nodes.append(made)
     return _without_idle_tokens(program, edit, before)
 
@@ -154,7 +154,7 @@ def _plain(ops: OpTable, node: Node) -> Node:
     if op.schema is None:
         return _higher_order(target, node)
     operands = _operands(node.inputs[2:], op.schema)
-    results = _results(node.outputs[1:], op)
+    results = _results(node.outputs[1:], op.schema)
     if operands is None or results is None:
         raise _UnknownFormError(f"the recorded arguments or results of {op.name} are not those of its schema")
     flag = None if node.is_hop_single_tensor_return is not msgspec.UNSET else msgspec.UNSET
@@ -186,9 +186,8 @@ def _operands(given: Iterable[NamedArgument], schema: OpSchema) -> list[NamedArg
     return None if missing else found
 
 
-def _results(given: list[Argument], op: OpInfo) -> list[Argument] | None:
+def _results(given: list[Argument], schema: OpSchema) -> list[Argument] | None:
     """The results of an op; None where they do not fit. An op that returns nothing is recorded to return None here."""
-    schema = op.schema
-    if schema is not None and not schema.returns:
+    if not schema.returns:
         return [] if all(result.kind == "as_none" for result in given) else None
-    return given if schema is not None and len(given) == len(schema.returns) else None
+    return given if len(given) == len(schema.returns) else None

@@ -18,13 +18,13 @@ operand is the caller's or the module's, and where the artifact records another 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import msgspec
 
 from graphlint.ir.edit import changed_node, mapped, renamed_values, with_graph, with_operand
 from graphlint.ir.model import Argument, Graph, Node, Program
-from graphlint.semantics.analysis import DRAW, Analysis, Write
+from graphlint.semantics.analysis import DRAW, Analysis
 from graphlint.semantics.memory import Ref
 from graphlint.semantics.sites import Site
 from graphlint.semantics.training import counting_writes, evaluated_argument, training_sites
@@ -80,7 +80,9 @@ def evaluate(analysis: Analysis) -> Evaluated:
         return [changed[id(node)]] if id(node) in changed else None
 
     program = with_graph(analysis.program, mapped(analysis.program.graph, edit))
-    return Evaluated(_counted(program, list(counting.values())), tuple(lost))
+    # Who read what a counting node returned reads the counter.
+    counters = {name: write.value for write in counting.values() for name in write.site.node.results()}
+    return Evaluated(renamed_values(program, counters) if counters else program, tuple(lost))
 
 
 def _with_argument(node: Node, name: str, value: Argument) -> Node:
@@ -88,21 +90,10 @@ def _with_argument(node: Node, name: str, value: Argument) -> Node:
     return changed_node(node, inputs=inputs)
 
 
-def _counted(program: Program, writes: list[Write]) -> Program:
-    """The program in which who read what a counting node returned reads the counter."""
-    names = {name: write.value for write in writes for name in write.site.node.results()}
-    return renamed_values(program, names) if names else program
-
-
-def _returning_operands(analysis: Analysis) -> Iterator[Site]:
+def _returning_operands(analysis: Analysis) -> list[Site]:
     """The nodes that come to return their operand."""
-    for site in analysis.sites:
-        if (
-            site.op is not None
-            and site.op.shares == "no-dropout"
-            and evaluated_argument(site.op, site.node) is not None
-        ):
-            yield site
+    dropping = (site for site in analysis.sites if site.op is not None and site.op.shares == "no-dropout")
+    return [site for site in dropping if evaluated_argument(site.op, site.node) is not None]
 
 
 def _alias_obstacle(analysis: Analysis, site: Site, returned: Mapping[str, Site]) -> str | None:

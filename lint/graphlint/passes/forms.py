@@ -45,25 +45,36 @@ from graphlint.semantics.analysis import Analysis
 from graphlint.semantics.sites import Site
 
 _LENGTH: Final = re.compile(r"\[(\d+)\]")
-_NESTED: Final = "it is in a subgraph"
 _UNKNOWN: Final = "the artifact does not record the sizes of its operands"
 _KEPT: Final = ("dtype", "layout", "device", "pin_memory", "non_blocking", "memory_format")
 """What a conversion and a cast are both given, and mean the same by it."""
 
 
-def indexing_obstacle(view: Analysis, site: Site) -> str | None:
-    """Why what is written to an index cannot be written with the indexed dimensions first, or None."""
+def form_obstacle(view: Analysis, site: Site, form: Form) -> str | None:
+    """Why a node cannot have a form, or None."""
     if site.scope.caller is not None:
-        return _NESTED
-    made = _indexing(site.scope.graph, site.node)
-    return made if isinstance(made, str) else None
+        return "it is in a subgraph"
+    graph, node = site.scope.graph, site.node
+    match form:
+        case "indexed-first":
+            made = _indexing(graph, node)
+            return made if isinstance(made, str) else None
+        case "cast":
+            return _cast_obstacle(view, graph, node)
+        case "copied":
+            return _copying_obstacle(graph, node)
+        case "reshape":
+            return _UNKNOWN if _recorded_sizes(graph, node) is None else None
+        case "split":
+            return _UNKNOWN if _size_of_pieces(graph, node) is None else None
+        case "spelled":
+            return None if _left_out(node, view.ops) else "its schema is not known"
+    return None
 
 
-def cast_obstacle(view: Analysis, site: Site) -> str | None:
+def _cast_obstacle(view: Analysis, graph: Graph, node: Node) -> str | None:
     """Why a conversion cannot copy always, or None."""
-    if site.scope.caller is not None:
-        return _NESTED
-    graph, given, results = site.scope.graph, site.node.input("self"), site.node.results()
+    given, results = node.input("self"), node.results()
     operand = given.as_tensor.name if given is not None and given.as_tensor is not None else ""
     before, after = graph.meta(operand), graph.meta(results[0]) if len(results) == 1 else None
     if before is None or after is None:
@@ -74,61 +85,14 @@ def cast_obstacle(view: Analysis, site: Site) -> str | None:
     return None
 
 
-def reshape_obstacle(view: Analysis, site: Site) -> str | None:
-    """Why what changes the shape cannot be a reshape, or None."""
-    if site.scope.caller is not None:
-        return _NESTED
-    return _UNKNOWN if _recorded_sizes(site.scope.graph, site.node) is None else None
-
-
-def copying_obstacle(view: Analysis, site: Site) -> str | None:
+def _copying_obstacle(graph: Graph, node: Node) -> str | None:
     """Why a copy cannot be the greater of a tensor and itself, or None."""
-    if site.scope.caller is not None:
-        return _NESTED
-    graph = site.scope.graph
-    before, after = (graph.meta(name) for name in (*site.node.reads()[:1], *site.node.results()[:1]))
+    before, after = (graph.meta(name) for name in (*node.reads()[:1], *node.results()[:1]))
     if before is None or after is None:
         return _UNKNOWN
     if category(before.dtype) > FLOATING:
         return "complex numbers have no order"
     return None if before.stride == after.stride else "it is laid out otherwise"
-
-
-def splitting_obstacle(view: Analysis, site: Site) -> str | None:
-    """Why pieces of a number cannot be pieces of a size, or None."""
-    if site.scope.caller is not None:
-        return _NESTED
-    return _UNKNOWN if _size_of_pieces(site.scope.graph, site.node) is None else None
-
-
-def floating_obstacle(view: Analysis, site: Site) -> str | None:
-    """Why an op cannot be given floating-point numbers, or None."""
-    return _NESTED if site.scope.caller is not None else None
-
-
-def parting_obstacle(view: Analysis, site: Site) -> str | None:
-    """Why no op can stand between a node and the state that its result becomes, or None."""
-    return _NESTED if site.scope.caller is not None else None
-
-
-def spelling_obstacle(view: Analysis, site: Site) -> str | None:
-    """Why an op cannot be given the arguments that it leaves out, or None."""
-    if site.scope.caller is not None:
-        return _NESTED
-    return None if _left_out(site.node, view.ops) else "its schema is not known"
-
-
-OBSTACLES: Final[Mapping[Form, Callable[[Analysis, Site], str | None]]] = {
-    "indexed-first": indexing_obstacle,
-    "cast": cast_obstacle,
-    "reshape": reshape_obstacle,
-    "copied": copying_obstacle,
-    "floating": floating_obstacle,
-    "split": splitting_obstacle,
-    "spelled": spelling_obstacle,
-    "apart": parting_obstacle,
-}
-"""Why a node cannot have a form, or None."""
 
 
 def with_forms(program: Program, sites: Iterable[tuple[Site, Form]], ops: OpTable) -> Program:
@@ -238,29 +202,37 @@ def renamed_namesakes(program: Program, names: Iterable[str]) -> Program:
     return renamed_values(program, {name: edit.claim(f"_{name}") for name in names})
 
 
+def _given(node: Node) -> dict[str, Argument]:
+    """What a node is given, by the names of the arguments."""
+    return {operand.name: operand.arg for operand in node.inputs}
+
+
+def _instead(
+    node: Node, role: Role, arguments: Mapping[str, Argument], dialect: Dialect, *, keyword: bool = False
+) -> Node:
+    """Another op on what a node is given first, with its results."""
+    operands = [dialect.operand("self", _given(node)["self"])]
+    operands += [dialect.operand(name, argument, keyword=keyword) for name, argument in arguments.items()]
+    return dialect.node(op_of(role).target, operands, node.outputs, node.name or "", node.metadata)
+
+
 def _cast(graph: Graph, node: Node, dialect: Dialect) -> Node:
     """A conversion as one that copies."""
     (result,) = node.results()
     meta = graph.meta(result)
     if meta is None:
         raise AssertionError("its metadata was asked for")
-    given = {operand.name: operand.arg for operand in node.inputs if operand.arg.kind != "as_none"}
-    arguments = {name: given[name] for name in _KEPT if name in given}
+    given = {name: argument for name, argument in _given(node).items() if argument.kind != "as_none"}
+    arguments: dict[str, Argument] = {name: given[name] for name in _KEPT if name in given}
     arguments.setdefault("dtype", Argument(as_scalar_type=meta.dtype))
     if "other" in given and meta.device is not None:
         arguments["device"] = Argument(as_device=meta.device)
-    operands = [dialect.operand("self", given["self"])]
-    operands += [dialect.operand(name, argument, keyword=True) for name, argument in arguments.items()]
-    return dialect.node(op_of("cast").target, operands, node.outputs, node.name or "", node.metadata)
+    return _instead(node, "cast", arguments, dialect, keyword=True)
 
 
 def _reshaped(graph: Graph, node: Node, dialect: Dialect) -> Node:
     """A change of shape as a reshape."""
-    given, sizes = node.input("self"), _recorded_sizes(graph, node)
-    if given is None or sizes is None:
-        raise AssertionError("its operand and sizes were asked for")
-    operands = [dialect.operand("self", given), dialect.operand("shape", Argument(as_ints=sizes))]
-    return dialect.node(op_of("reshape").target, operands, node.outputs, node.name or "", node.metadata)
+    return _instead(node, "reshape", {"shape": Argument(as_ints=_recorded_sizes(graph, node))}, dialect)
 
 
 def _recorded_sizes(graph: Graph, node: Node) -> list[int] | None:
@@ -277,18 +249,13 @@ def _recorded_sizes(graph: Graph, node: Node) -> list[int] | None:
 
 def _copied(graph: Graph, node: Node, dialect: Dialect) -> Node:
     """A copy as the greater of a tensor and itself."""
-    given = node.input("self")
-    if given is None:
-        raise AssertionError("its operand was asked for")
-    operands = [dialect.operand(name, given) for name in ("self", "other")]
-    return dialect.node(op_of("greater").target, operands, node.outputs, node.name or "", node.metadata)
+    return _instead(node, "greater", {"other": _given(node)["self"]}, dialect)
 
 
 def _floating(graph: Graph, node: Node, dialect: Dialect) -> Node:
     """An op of floating-point tensors with floating-point numbers."""
-    numbers = {one.name: one.arg.as_int for one in node.inputs}
     inputs = [
-        one if (number := numbers[one.name]) is None else with_operand(one, Argument(as_float=float(number)))
+        one if (number := one.arg.as_int) is None else with_operand(one, Argument(as_float=float(number)))
         for one in node.inputs
     ]
     return changed_node(node, inputs=inputs)
@@ -296,13 +263,8 @@ def _floating(graph: Graph, node: Node, dialect: Dialect) -> Node:
 
 def _split(graph: Graph, node: Node, dialect: Dialect) -> Node:
     """Pieces of a number as pieces of a size."""
-    given, size = node.input("self"), _size_of_pieces(graph, node)
-    if given is None or size is None:
-        raise AssertionError("its operand and the size were asked for")
-    operands = [dialect.operand("self", given), dialect.operand("split_size", Argument(as_int=size))]
-    dim = node.input("dim")
-    operands += [dialect.operand("dim", dim)] if dim is not None else []
-    return dialect.node(op_of("split").target, operands, node.outputs, node.name or "", node.metadata)
+    dim = {name: argument for name, argument in _given(node).items() if name == "dim"}
+    return _instead(node, "split", {"split_size": Argument(as_int=_size_of_pieces(graph, node)), **dim}, dialect)
 
 
 def _size_of_pieces(graph: Graph, node: Node) -> int | None:
@@ -380,12 +342,11 @@ class _Indexing(NamedTuple):
 
 def _indexing(graph: Graph, node: Node) -> _Indexing | str:
     """The other form, or why there is none."""
-    given = {operand.name: operand.arg for operand in node.inputs}
+    given = _given(node)
     indices = given["indices"].as_optional_tensors if "indices" in given else None
     if indices is None or not {"self", "values"} <= given.keys():
         return _UNKNOWN
-    metas = [_plain(graph, given[name]) for name in ("self", "values")]
-    base, values = metas
+    base, values = (_plain(graph, given[name]) for name in ("self", "values"))
     places = [place for place, one in enumerate(indices) if one.as_tensor is not None]
     names = [name for name in given["indices"].tensors() if name is not None]
     known = [meta for name in names if (meta := graph.meta(name)) is not None]

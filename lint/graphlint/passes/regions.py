@@ -54,8 +54,6 @@ from graphlint.semantics.casting import Casting
 from graphlint.semantics.sites import Site, call_of
 
 _TABLES: Final = ("sym_int_values", "sym_float_values", "sym_bool_values", "custom_obj_values")
-
-
 _Dtypes = Mapping[int, Mapping[str, int]]
 
 

@@ -43,16 +43,7 @@ from graphlint.ir.edit import (
     with_graph,
     with_operand,
 )
-from graphlint.ir.model import (
-    Argument,
-    Graph,
-    ModuleCallEntry,
-    NamedArgument,
-    Node,
-    OutputSpec,
-    Program,
-    SymRef,
-)
+from graphlint.ir.model import Argument, Graph, ModuleCallEntry, NamedArgument, Node, OutputSpec, Program, SymRef
 from graphlint.ir.structure import Json, leaves, read_structure
 from graphlint.ops.info import TOKEN
 from graphlint.ops.table import check_twins, op_of, role_of

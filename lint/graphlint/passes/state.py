@@ -52,6 +52,7 @@ from graphlint.ir.structure import Interface
 from graphlint.ops.info import Role
 from graphlint.ops.table import op_of
 from graphlint.semantics.analysis import Analysis
+from graphlint.semantics.sites import tensor_inputs
 from graphlint.semantics.state import Target
 
 Kind = Literal["buffer", "parameter", "user_input"]
@@ -172,10 +173,7 @@ def lift_state(analysis: Analysis, chosen: Collection[Target]) -> Lifted:
 def _given(program: Program, chosen: Collection[Target]) -> list[_Given]:
     """The inputs that are written back, in the order of the outputs that do it."""
     graph, signature = program.graph, program.graph_module.signature
-    inputs = {}
-    for place, (argument, spec) in enumerate(zip(graph.inputs, signature.input_specs, strict=True)):
-        for name in argument.tensors():
-            inputs[mutated(mutation_of(spec, str(name), ""))] = (place, str(name), spec)
+    inputs = {mutated(mutation_of(one[2], one[1], "")): one for one in tensor_inputs(program)}
     found = ((at, mutated(spec)) for at, spec in enumerate(signature.output_specs))
     return [_Given(*inputs[one], at, graph.outputs[at].names()[0]) for at, one in found if one in chosen]
 
@@ -197,7 +195,7 @@ def _copy(analysis: Analysis, given: _Given) -> Role | None:
     refs = analysis.memory.refs(graph, given.new)
     others = [name for at, one in enumerate(graph.outputs) if at != given.output for name in one.tensors() if name]
     storages = {ref.storage for name in others for ref in analysis.memory.refs(graph, name)}
-    own = bool(refs) and all(ref.storage.kind == "intermediate" and ref.storage not in storages for ref in refs)
+    own = all(ref.storage.kind == "intermediate" and ref.storage not in storages for ref in refs)
     return None if own and given.new not in others else "copy"
 
 

@@ -31,6 +31,7 @@ sink is graphlint's own: stock torch runs neither an output without a place in t
 
 import json
 from collections.abc import Iterable, Sequence
+from itertools import count
 from typing import Final
 
 import msgspec
@@ -277,15 +278,12 @@ def _with_token(entry: ModuleCallEntry, last: str, results: int) -> ModuleCallEn
 
 def _free_buffer_name(program: Program) -> str:
     """A name at the module's root that no parameter, buffer, constant or submodule has."""
-    taken: set[str] = {entry.fqn.partition(".")[0] for entry in program.graph_module.module_call_graph}
-    for spec in program.graph_module.signature.input_specs:
-        if spec.kind in ("parameter", "buffer", "tensor_constant", "custom_obj"):
-            taken.add(str(spec.target).partition(".")[0])
-    name, number = TOKEN, 0
-    while name in taken:
-        number += 1
-        name = f"{TOKEN}_{number}"
-    return name
+    module, kinds = program.graph_module, ("parameter", "buffer", "tensor_constant", "custom_obj")
+    names = [entry.fqn for entry in module.module_call_graph]
+    names += [str(spec.target) for spec in module.signature.input_specs if spec.kind in kinds]
+    taken = {name.partition(".")[0] for name in names}
+    free = (f"{TOKEN}_{number}" for number in count(1))
+    return TOKEN if TOKEN not in taken else next(name for name in free if name not in taken)
 
 
 def _first(specs: Sequence[InputSpec | OutputSpec], kinds: tuple[str, ...]) -> int:

@@ -223,9 +223,9 @@ def _fix_for(view: ProgramView, site: Site, refused: Refused) -> Fix:
     elif not refused.form:
         obstacle, becomes = _NO_FORM, ""
     else:
-        from graphlint.passes.forms import OBSTACLES
+        from graphlint.passes.forms import form_obstacle
 
         form = refused.form
-        obstacle = OBSTACLES[form](view, site)
+        obstacle = form_obstacle(view, site, form)
         becomes = _BECOMES[form] if form in _BECOMES else f"becomes {op_of(_ROLES[form]).name}"
     return Fix("safe", becomes) if obstacle is None else no_fix(obstacle)

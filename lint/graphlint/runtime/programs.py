@@ -44,9 +44,8 @@ def functionalize(program: ExportedProgram, **options: "Unpack[ProgramOptions]")
     itself. What is left to report, :func:`lint_program` tells.
 
     The options (:class:`~graphlint.run.api.ProgramOptions`) are those of the command line; configuration files are not
-    looked at. Raises ConfigError for options
-    that are not understood, ProgramError for a program that torch cannot serialize, and FixValidationError where a fix
-    fails its own checks.
+    looked at. Raises ConfigError for options that are not understood, ProgramError for a program that torch cannot
+    serialize, and FixValidationError where a fix fails its own checks.
     """
     settings = program_settings(**options)
     fixed = fix_program(_document(program), NAME, "", settings)

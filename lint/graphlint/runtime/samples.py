@@ -70,7 +70,7 @@ def _pick(constraint: Any, number: int) -> int:
     except (AttributeError, OverflowError, TypeError, ValueError):
         upper = LARGEST
     upper = max(lower, min(upper, max(LARGEST, lower + 8)))
-    return (lower, min(lower + 3, upper), min(lower + 10, upper))[number % SIZES]
+    return (lower, min(lower + 3, upper), min(lower + 10, upper))[number]
 
 
 def _made(program: Any, sizes: dict[Any, int], generator: Any) -> tuple[tuple[Any, ...], dict[str, Any]] | None:

@@ -35,23 +35,14 @@ def assert_functional(
     ignore += [more] if isinstance(more, str) else more
     if ignore:
         options["ignore"] = ignore
+    given: Any = program
     if isinstance(program, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(program, "read"):
         from graphlint.run.api import lint
 
-        result = lint(_artifact(program), **options)
+        result = lint(given, **options)
     else:
         from graphlint.runtime.programs import lint_program
 
-        result = FileResult("<program>", tuple(lint_program(_exported(program), **options)))
+        result = FileResult("<program>", tuple(lint_program(given, **options)))
     if not result.ok:
         raise AssertionError(f"the program is not functional:\n\n{result}")
-
-
-def _artifact(program: Any) -> str | os.PathLike[str] | bytes | BinaryIO:
-    artifact: str | os.PathLike[str] | bytes | BinaryIO = program
-    return artifact
-
-
-def _exported(program: Any) -> ExportedProgram:
-    exported: ExportedProgram = program
-    return exported

@@ -15,7 +15,7 @@ from graphlint.ops.info import OpInfo
 from graphlint.ops.table import OpTable, check_twins
 from graphlint.semantics.dtypes import Dtypes
 from graphlint.semantics.memory import Memory, Ref, Storage, StorageKind
-from graphlint.semantics.sites import Site, call_of, inlining_obstacle, walk
+from graphlint.semantics.sites import Site, call_of, inlining_obstacle, tensor_inputs, walk
 
 DRAW: Final = "a random op"
 """What ops that draw are counted as."""
@@ -90,15 +90,7 @@ class Analysis:
 
     def _left_out(self, op: OpInfo) -> bool:
         """Whether nodes of an op are of no interest."""
-        return op.first_order and not (
-            op.writes
-            or op.hidden_writes is not None
-            or op.random.draws
-            or op.in_eval is not None
-            or op.returns_nothing
-            or op.kind is not None
-            or op.effect
-        )
+        return op.first_order and not (_lasts(op) or op.in_eval is not None or op.kind is not None)
 
     @cached_property
     def memory(self) -> Memory:
@@ -114,10 +106,8 @@ class Analysis:
     @cached_property
     def writes(self) -> tuple[Write, ...]:
         """Every write of every node, in program order."""
-        root = self.program.graph
-        unseen = Ref(Storage("unknown", "?", None, 0, root), "?", root, certain=False)
         return tuple(
-            Write(site, argument, value, refs or (unseen,))
+            Write(site, argument, value, refs)
             for site in self.sites
             if site.op is not None and (site.op.writes or site.op.hidden_writes is not None)
             for argument, value, refs in self.memory.written(site)
@@ -134,8 +124,7 @@ class Analysis:
                 if ref.storage.kind not in ("intermediate", "unknown"):
                     found.setdefault(ref.storage, write.site)
         module, graph = self.program.graph_module, self.program.graph
-        held = zip(module.signature.input_specs, graph.inputs, strict=True)
-        inputs = {mutated(mutation_of(spec, name, "")): name for spec, one in held for name in one.tensors() if name}
+        inputs = {mutated(mutation_of(spec, name, "")): name for _, name, spec in tensor_inputs(self.program)}
         back: dict[str, Storage] = {}
         for spec, output in zip(module.signature.output_specs, graph.outputs, strict=True):
             written, value = inputs.get(mutated(spec)), next(iter(output.tensors()), None)
@@ -240,7 +229,7 @@ def _read_by(caller: Graph, node: Node, ops: OpTable, known: dict[int, set[str]]
     call = call_of(node) if subgraphs else None
     op = ops.lookup(node.target) if call is not None else None
     if call is None or op is None or op.region is None or inlining_obstacle(caller, node) is not None:
-        return [name for operand in node.inputs for name in operand.arg.names()]
+        return node.reads()
     (graph,) = call.graphs.values()
     inside = live_reads(graph, ops, known)
     taken = [name for entry in graph.inputs for name in entry.names()]

@@ -50,15 +50,10 @@ def shares_storage(
     return None if doubtful or not dtypes_known else shares
 
 
-def stays_as_is(before: TensorMeta | None, after: TensorMeta | None, op: OpInfo) -> bool:
-    """Whether an in-place view makes of its operand what that is already (``squeeze_`` where no size is 1,
-    ``resize_`` to the size that it has).
-    """
-    return before is not None and after is not None and bool(op.view) and shown_alike(before, after)
-
-
-def shown_alike(one: TensorMeta, other: TensorMeta) -> bool:
-    """Whether two views of the same memory show the same elements in the same way."""
+def shown_alike(one: TensorMeta | None, other: TensorMeta | None) -> bool:
+    """Whether two views of the same memory are known to show the same elements in the same way."""
+    if one is None or other is None:
+        return False
     shown = [(meta.dtype, meta.shape, meta.stride, str(meta.storage_offset or 0)) for meta in (one, other)]
     return shown[0] == shown[1]
 

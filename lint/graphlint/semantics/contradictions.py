@@ -5,7 +5,7 @@ What they are given and what they give has to be of the kinds that torch has reg
 of the tensor's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from functools import cache
 from typing import Final
 
@@ -43,7 +43,7 @@ def contradiction(program: Program, ops: OpTable) -> str | None:
                 continue
             parameters = {source for step in op.view for source in step.parameters.values() if isinstance(source, str)}
             looked_into = {
-                one.name: _kinds(one.type)
+                one.name
                 for one in op.schema.arguments
                 if checks or one.name in parameters or one.alias is not None or one.written
             }
@@ -55,10 +55,8 @@ def contradiction(program: Program, ops: OpTable) -> str | None:
     return None
 
 
-def _of_node(
-    graph: Graph, node: Node, op: OpInfo, schema: OpSchema, looked_into: Mapping[str, frozenset[str]]
-) -> str | None:
-    """What of a node cannot be; ``looked_into`` are the arguments whose values are, with the kinds that fit each."""
+def _of_node(graph: Graph, node: Node, op: OpInfo, schema: OpSchema, looked_into: AbstractSet[str]) -> str | None:
+    """What of a node cannot be; ``looked_into`` are the arguments whose values are."""
     operands = {operand.name: operand.arg for operand in node.inputs}
     for argument in schema.arguments:
         given = operands.get(argument.name) or node.input(argument.name)
@@ -66,23 +64,15 @@ def _of_node(
             if argument.default is None:
                 return f"is recorded without its argument {argument.name!r}"
             continue
-        kinds = looked_into.get(argument.name)
-        if kinds is not None and not _is_one_of(given, kinds) and not _fits(given, argument.type):
+        if argument.name in looked_into and not _fits(given, argument.type):
             return f"takes {argument.name!r} as {argument.type}, and is given {_told(given)}"
-    if len(schema.returns) != len(node.outputs) and not (not schema.returns and _is_nothing(node)):
+    something = schema.returns or any(output.kind != "as_none" for output in node.outputs)
+    if len(schema.returns) != len(node.outputs) and something:
         return f"gives {len(schema.returns)} results, and {len(node.outputs)} are recorded"
     for returned, output in zip(schema.returns, node.outputs, strict=False):
-        fits = _is_one_of(output, _kinds(returned.type)) or _fits(output, returned.type)
-        if not fits and output.kind != "as_none":
+        if not _fits(output, returned.type) and output.kind != "as_none":
             return f"gives {returned.type}, and {_told(output)} is recorded"
     return _of_dimensions(graph, node, op, schema)
-
-
-def _is_one_of(given: Argument, kinds: frozenset[str]) -> bool:
-    """Whether one of the fields is set: most arguments are of the first kind that comes to mind, and an argument has
-    thirty.
-    """
-    return any(getattr(given, kind) is not None for kind in kinds)
 
 
 @cache
@@ -92,17 +82,14 @@ def _kinds(type_: str) -> frozenset[str]:
     return _KINDS.get(f"{base}[]" if size and rest.rstrip("?") else base.rstrip("?"), frozenset())
 
 
-def _is_nothing(node: Node) -> bool:
-    return all(output.kind == "as_none" for output in node.outputs)
-
-
 def _fits(given: Argument, type_: str) -> bool:
-    base, size, rest = type_.partition("[")
-    if type_.endswith("?") and given.kind == "as_none":
-        return True
-    listed = bool(size) and rest.rstrip("?") != ""
     kinds = _kinds(type_)
-    if not kinds or given.kind in kinds or (listed and given.value == []):
+    # Which kind an argument is of takes longer to find out: there are thirty, and most are of the one that is expected.
+    if not kinds or any(getattr(given, kind) is not None for kind in kinds):
+        return True
+    base, size, rest = type_.partition("[")
+    listed = bool(size) and rest.rstrip("?") != ""
+    if (type_.endswith("?") and given.kind == "as_none") or (listed and given.value == []):
         return True
     # A number may stand for a list of one length (`int[2]`).
     return listed and given.kind in _KINDS[base.rstrip("?")] and rest[:1].isdigit()

@@ -26,9 +26,9 @@ from graphlint.ir.edit import flat
 from graphlint.ir.model import Graph, Node, Program
 from graphlint.ops.info import Alias, OpInfo, StepKind
 from graphlint.ops.table import OpTable
-from graphlint.semantics.conditional import shares_storage, shown_alike, stays_as_is
+from graphlint.semantics.conditional import shares_storage, shown_alike
 from graphlint.semantics.dtypes import Dtypes
-from graphlint.semantics.sites import Site, call_of
+from graphlint.semantics.sites import Site, call_of, tensor_inputs
 from graphlint.semantics.sizes import Sizes
 
 StorageKind = Literal["intermediate", "user input", "buffer", "parameter", "constant", "unknown"]
@@ -78,9 +78,7 @@ class Step(msgspec.Struct, eq=False):
     operand: str
     """The argument that is viewed."""
     told: bool
-    """Whether it is told among the views of a value: what shows its operand as it is is not, unless that it shares
-    memory is in doubt.
-    """
+    """Whether it is told among the views of a value (:func:`_is_told`)."""
 
 
 _NO_BITS: Final[frozenset[StepKind]] = frozenset()
@@ -262,10 +260,7 @@ class Memory:
         """Objects that an in-place view has made another view, so far."""
         binding: _Binding = {}
         shared: dict[str, Ref] = {}
-        for spec, argument in zip(program.graph_module.signature.input_specs, program.graph.inputs, strict=True):
-            name = next(iter(argument.tensors()), None)
-            if name is None:
-                continue
+        for _, name, spec in tensor_inputs(program):
             kind = _KINDS.get(spec.kind, "user input")
             qualified = (spec.target or name) if kind in _HELD else name
             payload = (payloads or {}).get(qualified) if kind in _HELD else None
@@ -327,14 +322,8 @@ class Memory:
     def ends_as_it_was(self, ref: Ref) -> bool:
         """Whether in-place views that a program takes of what it is given have led back to what that was."""
         last = moved_to(self._moved, ref)
-        before, after = ref.graph.meta(ref.name), last.graph.meta(last.name)
-        return (
-            ref.is_base
-            and last.graph is ref.graph
-            and before is not None
-            and after is not None
-            and shown_alike(before, after)
-        )
+        alike = shown_alike(ref.graph.meta(ref.name), last.graph.meta(last.name))
+        return ref.is_base and last.graph is ref.graph and alike
 
     def _binding(self, graph: Graph) -> _Binding:
         """What is known of a graph's values. A value that is missing is a tensor of its own: most are, and few of them
@@ -434,7 +423,8 @@ class Memory:
             certain = shares is True and decided
             decided = decided and shares is True
             same = certain and (rule.argument in op.writes or op.returns_self == "shared")
-            unchanged = op.in_place_view and stays_as_is(graph.meta(name), graph.meta(result), op)
+            # An in-place view may make of its operand what that is already: `squeeze_` where no size is 1.
+            unchanged = op.in_place_view and bool(op.view) and shown_alike(graph.meta(name), graph.meta(result))
             for ref in self._now(graph, name):
                 if same and (not op.in_place_view or (unchanged and ref in self.refs(graph, name))):
                     found.append(ref)

@@ -9,9 +9,9 @@ from collections.abc import Callable, Generator, Iterator
 import msgspec
 
 from graphlint.ir.edit import KEYWORD
-from graphlint.ir.model import Argument, Graph, Node, Program, TensorMeta
-from graphlint.ops.info import Convention
-from graphlint.ops.table import OpInfo, OpTable, op_table
+from graphlint.ir.model import Argument, Graph, InputSpec, Node, Program, TensorMeta
+from graphlint.ops.info import Convention, OpInfo
+from graphlint.ops.table import OpTable, op_table
 
 
 class Scope(msgspec.Struct, frozen=True, eq=False):
@@ -68,12 +68,7 @@ def walk(program: Program, ops: OpTable, leave_out: Callable[[OpInfo], bool]) ->
     return _nodes(Scope(program.graph), ops, leave_out, 0)
 
 
-def _nodes(
-    scope: Scope,
-    ops: OpTable,
-    leave_out: Callable[[OpInfo], bool],
-    start: int,
-) -> Generator[Site, None, int]:
+def _nodes(scope: Scope, ops: OpTable, leave_out: Callable[[OpInfo], bool], start: int) -> Generator[Site, None, int]:
     """Those of a graph, the position of whose first node is ``start``; returns how many there are in all."""
     graph, first = scope.graph, start
 
@@ -153,8 +148,7 @@ def inlining_obstacle(caller: Graph, node: Node) -> str | None:
     taken = sum(len(entry.names()) for entry in graph.inputs)
     if len(operands) != taken:
         return f"of {taken} operands it is given {len(operands)}"
-    results = [name for output in node.outputs for name in output.names()]
-    if len(results) != len(graph.outputs) or any(len(output.names()) != 1 for output in graph.outputs):
+    if len(node.results()) != len(graph.outputs) or any(len(output.names()) != 1 for output in graph.outputs):
         return "it returns constants"
     given = [name for operand in operands for name in operand.arg.tensors()]
     for name, own in zip(given, (name for entry in graph.inputs for name in entry.tensors()), strict=False):
@@ -174,6 +168,13 @@ def _contradict(given: TensorMeta | None, taken: TensorMeta | None) -> bool:
     numbers = zip((*given.shape, *given.stride), (*taken.shape, *taken.stride), strict=False)
     differ = any(isinstance(one, int) and isinstance(other, int) and one != other for one, other in numbers)
     return differ or given.dtype != taken.dtype or len(given.shape) != len(taken.shape)
+
+
+def tensor_inputs(program: Program) -> list[tuple[int, str, InputSpec]]:
+    """The inputs of a program that are tensors: the place of each, its value, and its spec."""
+    pairs = zip(program.graph.inputs, program.graph_module.signature.input_specs, strict=True)
+    held = ((place, next(iter(one.tensors()), None), spec) for place, (one, spec) in enumerate(pairs))
+    return [(place, name, spec) for place, name, spec in held if name is not None]
 
 
 def value_list(argument: Argument) -> list[str | None]:

@@ -5,10 +5,11 @@ from typing import Final
 
 from graphlint.ir.dtypes import DTYPES
 from graphlint.ir.edit import mutated, mutation_of
-from graphlint.ir.model import InputSpec, Program
+from graphlint.ir.model import Program
 from graphlint.ir.structure import Interface, leaves
 from graphlint.semantics.analysis import Analysis
 from graphlint.semantics.memory import Storage
+from graphlint.semantics.sites import tensor_inputs
 
 OLDEST: Final = (8, 14)
 """The schema of torch 2.9: before, all constants of an archive are in one pickle, out of which no state is taken."""
@@ -42,7 +43,7 @@ def state_obstacles(analysis: Analysis, tokens: Collection[str]) -> dict[Target,
     if whole is not None:
         return dict.fromkeys(targets, whole)
     written = {ref.storage for write in analysis.writes for ref in write.refs}
-    held = {mutated(mutation_of(spec, name, "")): name for name, spec in _inputs(program)}
+    held = {mutated(mutation_of(spec, name, "")): name for _, name, spec in tensor_inputs(program)}
     sharing = input_obstacles(analysis, {value for target in targets if (value := held.get(target)) is not None})
     found: dict[Target, str | None] = {}
     for target in targets:
@@ -65,22 +66,17 @@ def input_obstacles(analysis: Analysis, back: Collection[str] = ()) -> dict[str,
     """
     program, memory = analysis.program, analysis.memory
     used = program.graph.used()
-    held = [(name, spec, {ref.storage for ref in memory.refs(program.graph, name)}) for name, spec in _inputs(program)]
+    inputs = tensor_inputs(program)
+    held = {name: {ref.storage for ref in memory.refs(program.graph, name)} for _, name, _ in inputs}
     there: dict[Storage, list[tuple[str, str]]] = {}
-    for name, spec, storages in held:
-        if name in used or name in back:
-            for storage in storages:
-                there.setdefault(storage, []).append((name, spec.target or name))
+    for _, name, spec in inputs:
+        for storage in held[name] if name in used or name in back else ():
+            there.setdefault(storage, []).append((name, spec.target or name))
     found = {}
-    for name, _, storages in held:
+    for name, storages in held.items():
         others = (told for storage in storages for other, told in there.get(storage, ())[:2] if other != name)
         if (other := next(others, None)) is not None:
             found[name] = f"'{other}' is in the same memory"
         elif (meta := program.graph.meta(name)) is None or meta.dtype not in DTYPES:
             found[name] = "the artifact does not tell its dtype"
     return found
-
-
-def _inputs(program: Program) -> list[tuple[str, InputSpec]]:
-    pairs = zip(program.graph.inputs, program.graph_module.signature.input_specs, strict=True)
-    return [(name, spec) for argument, spec in pairs for name in argument.tensors() if name is not None]

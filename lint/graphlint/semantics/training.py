@@ -21,7 +21,7 @@ def training_sites(analysis: Analysis) -> list[Site]:
 def _trains(op: OpInfo, node: Node) -> bool:
     if op.in_eval is None:
         return op.dropout and op.draws(node)
-    return op.draws(node) or (op.hidden_writes is not None and updates(op, node))
+    return op.draws(node) or updates(op, node)
 
 
 def updates(op: OpInfo, node: Node) -> bool:
@@ -42,15 +42,8 @@ def evaluated_argument(op: OpInfo | None, node: Node) -> tuple[str, Argument] | 
 def counting_writes(analysis: Analysis) -> list[Write]:
     """The writes that count the batches of updated statistics."""
     updated = {site.position for site in analysis.sites if site.op is not None and updates(site.op, site.node)}
-    statistics = {
-        write.target.storage.name
-        for write in analysis.writes
-        if write.site.position in updated and write.kind == "buffer"
-    }
+    buffers = [write for write in analysis.writes if write.kind == "buffer"]
+    statistics = (write.target.storage.name for write in buffers if write.site.position in updated)
     modules = {str(name).rpartition(".")[0] for name in statistics if name is not None}
     counters = {f"{module}.{COUNTER}" if module else COUNTER for module in modules}
-    return [
-        write
-        for write in analysis.writes
-        if write.kind == "buffer" and write.certain and write.target.storage.name in counters
-    ]
+    return [write for write in buffers if write.certain and write.target.storage.name in counters]

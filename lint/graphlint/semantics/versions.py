@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from graphlint.ir.edit import every_graph
 from graphlint.ir.model import Graph, NamedArgument, Node, Program
 from graphlint.ops.info import HIGHER_ORDER, ArgumentIs, OpInfo
 from graphlint.ops.schema import OpSchema, SchemaArgument, parse_schema
@@ -83,11 +84,9 @@ def readers(program: Program, layout: Layout) -> tuple[str, ...]:
 
 def _has_unmarked(graph: Graph) -> bool:
     """Whether a graph, or one that it calls, has an unmarked call with a list of results."""
-    return any(
-        (not node.is_hop_single_tensor_return and [one.kind for one in node.outputs] == ["as_tensors"])
-        or any(_has_unmarked(sub.graph) for sub in node.subgraphs())
-        for node in graph.callers()
-    )
+    callers = (node for one in every_graph(graph) for node in one.callers())
+    unmarked = (node for node in callers if not node.is_hop_single_tensor_return)
+    return any([one.kind for one in node.outputs] == ["as_tensors"] for node in unmarked)
 
 
 def spanned(versions: Sequence[str]) -> str:
@@ -153,11 +152,6 @@ class _History:
         return not isinstance(value, str) and ArgumentIs(operand.name, value).holds(node, None)
 
 
-@cache
-def _history(name: str) -> _History:
-    return _History(name)
-
-
 def _is_needed(argument: SchemaArgument) -> bool:
     """Whether torch loads no call that leaves it out: the default of one that is named like a keyword of Python (the
     ``from`` of ``uniform_``) is not found then.
@@ -170,6 +164,5 @@ def _is_optional(argument: SchemaArgument) -> bool:
     return argument.type.endswith("?")
 
 
-@cache
-def _schema(text: str) -> OpSchema:
-    return parse_schema(text)
+_history: Final = cache(_History)
+_schema: Final = cache(parse_schema)
