@@ -83,6 +83,20 @@ def transposes_text(nodes: int) -> str:
     return "\n".join(lines) + "\n"
 
 
+def chains_text(views: int) -> str:
+    """Chains of a hundred views, through the last of which a tensor is written."""
+    lines = ["program TRAINING", "graph(%x0: f32[4, 4]):"]
+    chains = max(views // 100, 1)
+    for chain in range(chains):
+        lines.append(f"  %v{chain}_0: f32[4, 4] = aten.mul.Tensor(%x{chain}, 0.5)")
+        for number in range(1, 101):
+            strides = "{1, 4}" if number % 2 else ""
+            lines.append(f"  %v{chain}_{number}: f32[4, 4]{strides} = aten.t.default(%v{chain}_{number - 1})")
+        lines.append(f"  %w{chain}: f32[4, 4] = aten.add_.Tensor(%v{chain}_100, 1)")
+        lines.append(f"  %x{chain + 1}: f32[4, 4] = aten.sin.default(%v{chain}_0)")
+    return "\n".join([*lines, f"  return %x{chains}"]) + "\n"
+
+
 def lstm_text(steps: int) -> str:
     """An LSTM cell unrolled: its gates are pieces of one tensor, which activations write in place."""
     lines = ["program TRAINING"]
@@ -180,13 +194,29 @@ def windows_text(blocks: int) -> str:
     return "\n".join([*lines, f"  return %x{blocks}"]) + "\n"
 
 
+def branches_text(conds: int) -> str:
+    """Conds one after the other, each of whose branches counts in an input and returns a tensor of its own."""
+    lines = ["program TRAINING", "graph(%count: f32[4], %p: b8[], %x0: f32[4]):"]
+    for number in range(conds):
+        branches = f"@yes{number}, @no{number}"
+        lines.append(f"  %x{number + 1}: f32[4] = higher_order.cond(%p, {branches}, [%x{number}, %count])")
+        for branch, op in (("yes", "sin"), ("no", "cos")):
+            lines.append(f"    @{branch}{number}(%x: f32[4], %count: f32[4]):")
+            lines.append("      %written: f32[4] = aten.add_.Tensor(%count, 1)")
+            lines.append(f"      %made: f32[4] = aten.{op}.default(%x)")
+            lines.append("      return %made")
+    return "\n".join([*lines, f"  return %x{conds}"]) + "\n"
+
+
 FORMS: Final[dict[str, Callable[[int, int], str]]] = {
     "elementwise": program_text,
     "norms": lambda nodes, _: norms_text(nodes),
     "transposes": lambda nodes, _: transposes_text(nodes),
+    "chains": lambda views, _: chains_text(views),
     "lstm": lambda steps, _: lstm_text(steps),
     "transformer": lambda layers, _: transformer_text(layers),
     "windows": lambda blocks, _: windows_text(blocks),
+    "branches": lambda conds, _: branches_text(conds),
 }
 """The programs of so many nodes (steps, layers, blocks) and writes, by what they are made of."""
 
