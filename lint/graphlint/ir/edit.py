@@ -210,20 +210,16 @@ def renamed_graph(graph: Graph, mapping: Mapping[str, str]) -> Graph:
 
 def renamed_values(program: Program, mapping: Mapping[str, str]) -> Program:
     """The program with values of its root graph renamed, wherever they are named."""
-    module, graph = program.graph_module, program.graph
-    changed = renamed_graph(graph, mapping)
-    signature = module.signature
+    changed, signature = renamed_graph(program.graph, mapping), program.graph_module.signature
     inputs = [_renamed_input(*pair) for pair in zip(signature.input_specs, changed.inputs, strict=True)]
-    outputs = [respecified(*pair) for pair in zip(signature.output_specs, changed.outputs, strict=True)]
+    outputs = list(signature.output_specs)
     for place, spec in enumerate(outputs):
         given = spec.user_input_mutation
         name = mapping.get(given.user_input_name or "") if given is not None else None
         if given is not None and name is not None:
             named = msgspec.structs.replace(given, user_input_name=name)
             outputs[place] = OutputSpec(user_input_mutation=named)
-    signature = msgspec.structs.replace(signature, input_specs=inputs, output_specs=outputs)
-    calls = [renamed_call(one, mapping) for one in module.module_call_graph]
-    return with_graph(program, changed, signature=signature, module_call_graph=calls)
+    return with_graph(program, changed, input_specs=inputs, output_specs=outputs, renames=mapping)
 
 
 def without_given_names(program: Program) -> Program:
@@ -300,7 +296,7 @@ def mutation_of(spec: InputSpec, name: str, value: str) -> OutputSpec:
     return OutputSpec(user_input_mutation=Spec(arg=argument, user_input_name=name))
 
 
-def respecified(spec: OutputSpec, output: Argument) -> OutputSpec:
+def _respecified(spec: OutputSpec, output: Argument) -> OutputSpec:
     """An output spec for what the graph returns there now."""
     kind, given = spec.kind, spec.spec
     if given is None or not output.names():
@@ -312,11 +308,29 @@ def respecified(spec: OutputSpec, output: Argument) -> OutputSpec:
     return OutputSpec(**field)
 
 
-def with_graph(program: Program, graph: Graph, **parts: Any) -> Program:
-    """The program with another root graph, and other ``parts`` of its ``graph_module``; an output spec follows what
-    the graph returns in its place.
+def with_graph(
+    program: Program,
+    graph: Graph,
+    *,
+    input_specs: Sequence[InputSpec] | None = None,
+    output_specs: Sequence[OutputSpec] | None = None,
+    calls: Sequence[ModuleCallEntry] | None = None,
+    renames: Mapping[str, str] | None = None,
+) -> Program:
+    """The program with another root graph. An output spec follows what the graph returns in its place, and the module
+    call graph the values that have other names now.
     """
-    module = msgspec.structs.replace(program.graph_module, graph=graph, **parts)
+    module, signature = program.graph_module, program.graph_module.signature
+    given = signature.output_specs if output_specs is None else output_specs
+    specs = [_respecified(*pair) for pair in zip(given, graph.outputs, strict=True)]
+    changed = msgspec.structs.replace(
+        signature,
+        input_specs=signature.input_specs if input_specs is None else list(input_specs),
+        output_specs=specs,
+    )
+    entries = module.module_call_graph if calls is None else list(calls)
+    entries = [renamed_call(one, renames) for one in entries] if renames else entries
+    module = msgspec.structs.replace(module, graph=graph, signature=changed, module_call_graph=entries)
     return msgspec.structs.replace(program, graph_module=module)
 
 

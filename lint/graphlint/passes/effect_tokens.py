@@ -34,7 +34,6 @@ from graphlint.ir.edit import (
     named_by_calls,
     renamed,
     renamed_operands,
-    respecified,
     with_graph,
 )
 from graphlint.ir.model import Argument, NamedArgument, Node, Program
@@ -121,7 +120,7 @@ def _without_idle_tokens(program: Program, edit: GraphEdit, before: Mapping[str,
     given = {name for argument, spec in inputs if spec.token is not None for name in argument.names()}
     outputs = [renamed(argument, before) for argument in graph.outputs]
     kept = [
-        (argument, respecified(spec, argument))
+        (argument, spec)
         for argument, spec in zip(outputs, signature.output_specs, strict=True)
         if spec.token is None or given.isdisjoint(argument.names())
     ]
@@ -134,10 +133,8 @@ def _without_idle_tokens(program: Program, edit: GraphEdit, before: Mapping[str,
     edit.forget(given - remaining)
     edit.inputs = [argument for argument, _ in left]
     edit.outputs = [argument for argument, _ in kept]
-    changed = msgspec.structs.replace(
-        signature, input_specs=[spec for _, spec in left], output_specs=[spec for _, spec in kept]
-    )
-    return with_graph(program, edit.finish(), signature=changed)
+    input_specs, output_specs = [spec for _, spec in left], [spec for _, spec in kept]
+    return with_graph(program, edit.finish(), input_specs=input_specs, output_specs=output_specs)
 
 
 def _plain(ops: OpTable, node: Node) -> Node:

@@ -23,15 +23,12 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-import msgspec
-
 from graphlint.ir.dtypes import FLOATING, MASKS, category
 from graphlint.ir.edit import (
     Dialect,
     GraphEdit,
     changed_node,
     renamed_values,
-    respecified,
     tensor,
     with_graph,
     with_operand,
@@ -101,7 +98,6 @@ def with_forms(program: Program, sites: Iterable[tuple[Site, Form]], ops: OpTabl
     """
     dialect, edit = Dialect.of(program.graph), GraphEdit(program.graph)
     forms = {id(site.node): form for site, form in sites}
-    specs = list(program.graph_module.signature.output_specs)
     becoming = written_back(program) if "apart" in forms.values() else {}
     for node in program.graph.nodes:
         form = forms.get(id(node), "")
@@ -114,9 +110,7 @@ def with_forms(program: Program, sites: Iterable[tuple[Site, Form]], ops: OpTabl
         for name in node.results() if form == "apart" else ():
             for place in becoming.get(name, ()):
                 edit.outputs[place] = _apart(edit, node, tensor(name), dialect)
-                specs[place] = respecified(specs[place], edit.outputs[place])
-    signature = msgspec.structs.replace(program.graph_module.signature, output_specs=specs)
-    return with_graph(program, edit.finish(), signature=signature)
+    return with_graph(program, edit.finish())
 
 
 def _copies() -> set[str]:
@@ -148,14 +142,12 @@ def with_first_state_last(program: Program) -> Program:
     """The program with what becomes the first state made by the last node, an op more."""
     edit, places = GraphEdit(program.graph), [place for others in written_back(program).values() for place in others]
     edit.nodes += program.graph.nodes
-    specs, place = list(program.graph_module.signature.output_specs), min(places)
+    place = min(places)
     value = edit.outputs[place]
     made = program.graph.makers.get(value.tensors()[0] or "")
     origin = program.graph.nodes[made if made is not None else -1]
     edit.outputs[place] = _apart(edit, origin, value, Dialect.of(program.graph))
-    specs[place] = respecified(specs[place], edit.outputs[place])
-    signature = msgspec.structs.replace(program.graph_module.signature, output_specs=specs)
-    return with_graph(program, edit.finish(), signature=signature)
+    return with_graph(program, edit.finish())
 
 
 def _apart(edit: GraphEdit, maker: Node, value: Argument, dialect: Dialect) -> Argument:

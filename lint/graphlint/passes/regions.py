@@ -38,9 +38,7 @@ from graphlint.ir.edit import (
     changed_node,
     named_by_calls,
     renamed,
-    renamed_call,
     renamed_operands,
-    respecified,
     tensor,
     tensors,
     with_edited_graphs,
@@ -67,13 +65,9 @@ def inline_regions(
     in them, by the identity of the node; ``dtypes`` are those of values that are recorded with another, by the identity
     of their graph.
     """
-    module = program.graph_module
     inliner = _Inliner({id(site.node) for site in sites}, Dialect.of(program.graph), castings or {}, dtypes or {})
     edited, gone = inliner.graph(program.graph, named_by_calls(program))
-    specs = [respecified(*pair) for pair in zip(module.signature.output_specs, edited.outputs, strict=True)]
-    signature = msgspec.structs.replace(module.signature, output_specs=specs)
-    calls = [renamed_call(one, gone) for one in module.module_call_graph]
-    return with_graph(program, edited, signature=signature, module_call_graph=calls)
+    return with_graph(program, edited, renames=gone)
 
 
 class _Inliner:

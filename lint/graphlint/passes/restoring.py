@@ -315,7 +315,7 @@ class _Ends:
         """The program without the ends of the chains that are gone, ``edit`` being its root graph without their tokens;
         the buffers that went.
         """
-        graph, signature, calls = self._graph, self._signature, self._calls
+        graph, calls = self._graph, self._calls
         names = {name for identity, name in gone if identity == id(graph)}
         ends = [index for index, one in enumerate(graph.outputs) if not names.isdisjoint(one.names())]
         inputs = {self._buffers[index] for index in ends if index in self._buffers}
@@ -323,12 +323,8 @@ class _Ends:
         buffers = tuple(str(one.buffer_name) for one in mutations if one is not None)
         edit.forget(name for index in inputs for name in graph.inputs[index].names())
         edit.inputs = [one for index, one in enumerate(edit.inputs) if index not in inputs]
-        if ends:
-            signature = msgspec.structs.replace(
-                signature,
-                input_specs=[one for at, one in enumerate(signature.input_specs) if at not in inputs],
-                output_specs=[one for at, one in enumerate(self._specs) if at not in ends],
-            )
+        input_specs = [one for at, one in enumerate(self._signature.input_specs) if at not in inputs]
+        output_specs = [one for at, one in enumerate(self._specs) if at not in ends]
         results = [index for index in ends if self._specs[index].user_output is not None]
         if results and self._root is not None:
             version, spec = read_structure(self._root.out_spec)
@@ -338,7 +334,9 @@ class _Ends:
             outputs = [one for one in self._root.outputs if _name_of(one) not in returned]
             root = msgspec.structs.replace(self._root, out_spec=json.dumps([version, spec]), outputs=outputs)
             calls = [ModuleCallEntry(one.fqn, root) if one.signature is self._root else one for one in calls]
-        return with_graph(self._program, edit.finish(), signature=signature, module_call_graph=calls), buffers
+        changed = edit.finish()
+        program = with_graph(self._program, changed, input_specs=input_specs, output_specs=output_specs, calls=calls)
+        return program, buffers
 
 
 class _Rebuilding:

@@ -139,11 +139,8 @@ def lift_state(analysis: Analysis, chosen: Collection[Target]) -> Lifted:
     output_specs = [signature.output_specs[at] for at in left_out]
     places = {name: place for place, name in enumerate([*_users(edit.inputs, input_specs), *moved.values()])}
     first = sum(spec.kind in ("user_output", "loss_output") for spec in output_specs)
-    signature = msgspec.structs.replace(
-        signature,
-        input_specs=input_specs + [InputSpec(user_input=_spec(name)) for name in moved.values()],
-        output_specs=output_specs + [OutputSpec(user_output=_spec(name)) for name in results],
-    )
+    input_specs += [InputSpec(user_input=_spec(name)) for name in moved.values()]
+    output_specs += [OutputSpec(user_output=_spec(name)) for name in results]
     graph = edit.finish(is_single_tensor_return=False)
     called = Interface.of(program) or interface  # which names values as they are called now
     calls = _called(program, called.extended([*moved.values()], names, results))
@@ -167,7 +164,8 @@ def lift_state(analysis: Analysis, chosen: Collection[Target]) -> Lifted:
                 old_place=one.place,
             )
         )
-    return Lifted(with_graph(program, graph, signature=signature, module_call_graph=calls), tuple(pieces))
+    changed = with_graph(program, graph, input_specs=input_specs, output_specs=output_specs, calls=calls)
+    return Lifted(changed, tuple(pieces))
 
 
 def _given(program: Program, chosen: Collection[Target]) -> list[_Given]:
@@ -255,10 +253,9 @@ def return_state(program: Program, pieces: Sequence[Piece]) -> Program | None:
     tokens = sum(spec.token is not None for _, spec in results)
     results[tokens:tokens] = back
     changed = changed_graph(graph, inputs=[one for one, _ in own], outputs=[one for one, _ in results])
-    signature = msgspec.structs.replace(
-        signature, input_specs=[spec for _, spec in own], output_specs=[spec for _, spec in results]
-    )
-    return with_graph(program, changed, signature=signature, module_call_graph=_called(program, called))
+    input_specs, output_specs = [spec for _, spec in own], [spec for _, spec in results]
+    calls = _called(program, called)
+    return with_graph(program, changed, input_specs=input_specs, output_specs=output_specs, calls=calls)
 
 
 def _ends_with(program: Program, held: Sequence[Piece], pieces: Sequence[Piece]) -> bool:

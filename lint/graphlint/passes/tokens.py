@@ -247,8 +247,8 @@ def _to_buffer(program: Program, edit: GraphEdit, last: str) -> Functionalized:
     place = _first(output_specs, ("user_output", "loss_output", "gradient_to_parameter", "gradient_to_user_input"))
     edit.outputs.insert(place, tensor(last))
     output_specs.insert(place, OutputSpec(buffer_mutation=Spec(arg={"name": last}, buffer_name=buffer)))
-    changed = msgspec.structs.replace(signature, input_specs=input_specs, output_specs=output_specs)
-    return Functionalized(with_graph(program, edit.finish(), signature=changed), buffer)
+    changed = with_graph(program, edit.finish(), input_specs=input_specs, output_specs=output_specs)
+    return Functionalized(changed, buffer)
 
 
 def _to_output(program: Program, edit: GraphEdit, last: str) -> Program:
@@ -256,10 +256,10 @@ def _to_output(program: Program, edit: GraphEdit, last: str) -> Program:
     module = program.graph_module
     edit.outputs.append(tensor(last))
     spec = OutputSpec(user_output=Spec(arg=msgspec.to_builtins(tensor(last))))
-    signature = msgspec.structs.replace(module.signature, output_specs=[*module.signature.output_specs, spec])
+    specs = [*module.signature.output_specs, spec]
     results = sum(one.kind in ("user_output", "loss_output") for one in module.signature.output_specs)
     calls = [_with_token(entry, last, results) if entry.fqn == "" else entry for entry in module.module_call_graph]
-    return with_graph(program, edit.finish(), signature=signature, module_call_graph=calls)
+    return with_graph(program, edit.finish(), output_specs=specs, calls=calls)
 
 
 def _with_token(entry: ModuleCallEntry, last: str, results: int) -> ModuleCallEntry:

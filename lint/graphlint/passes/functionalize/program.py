@@ -21,7 +21,6 @@ from graphlint.ir.edit import (
     named_by_calls,
     renamed_call,
     renamed_values,
-    respecified,
     tensor,
     with_graph,
 )
@@ -279,7 +278,6 @@ class Rewriter:
             taken[value] = ref
             new_specs.append(mutation_of(input_specs[index], name, value))
         outputs = [frame.handed_back(*pair, taken) for pair in zip(graph.outputs, outputs, strict=True)]
-        output_specs = [respecified(*pair) for pair in zip(output_specs, outputs, strict=True)]
         output_specs[place:place] = new_specs
         outputs[place:place] = map(tensor, taken)
         frame.edit.outputs = outputs
@@ -307,8 +305,7 @@ class Rewriter:
         changed = msgspec.structs.replace(module, module_call_graph=calls)
         graph = frame.finish(named_by_calls(msgspec.structs.replace(self.program, graph_module=changed)))
         graph, input_specs = self._without_stand_ins(graph, input_specs, frame)
-        signature = msgspec.structs.replace(module.signature, input_specs=input_specs, output_specs=output_specs)
-        program = with_graph(self.program, graph, signature=signature, module_call_graph=calls)
+        program = with_graph(self.program, graph, input_specs=input_specs, output_specs=output_specs, calls=calls)
         written = (spec.user_input_mutation for spec in output_specs)
         names = {str(one.user_input_name) for one in written if one is not None}
         lost = {name: frame.edit.claim(kept_stem(name)) for name in sorted(names) if not is_kept(name)}
