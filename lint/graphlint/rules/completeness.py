@@ -57,11 +57,10 @@ def _unpickled(artifact: Artifact, entry: ProgramEntry, program: Program) -> Ite
     held: set[str] = set()
     for member in members:
         try:
-            found = pickled(artifact, member)
+            names, gone = pickled(artifact, member)
         except ArtifactError:  # what it does instead is told by other rules
             return
-        names, gone = found or (set(), [])
-        held |= names
+        held.update(names)
         if gone:
             yield ArtifactError(f"it lacks the members for {_told(gone)}", member=member, advice=INCOMPLETE)
     lacking = [name for name in needed if name not in held]
