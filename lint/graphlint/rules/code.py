@@ -45,24 +45,13 @@ def find_code(artifact: Artifact, allow_globals: Sequence[str] = ()) -> Iterator
     yield from _confusions(artifact)
     for entry in artifact.programs:
         try:
-            what = _read_code(artifact, entry, allow_globals)
+            document = Document.from_bytes(artifact.read_program(entry), entry.member, limits=UNLIMITED)
+            what = find_program_code(document, allow_globals, strict=True)
         except ArtifactError as error:
-            what = f"{_UNKNOWN}: {error}"
+            what = find_unread_code(artifact, entry) or f"{_UNKNOWN}: {error}"
         if what:
             yield Code(entry.member, what)
     yield from find_member_code(artifact, allow_globals)
-
-
-def _read_code(artifact: Artifact, entry: ProgramEntry, allow_globals: Sequence[str]) -> str | None:
-    try:
-        data = artifact.read_program(entry)
-        document = Document.from_bytes(data, entry.member, limits=UNLIMITED)
-        return find_program_code(document, allow_globals, strict=True)
-    except ArtifactError:
-        what = find_unread_code(artifact, entry)
-        if what is not None:
-            return what
-        raise
 
 
 def find_unread_code(artifact: Artifact, entry: ProgramEntry) -> str | None:
@@ -89,7 +78,7 @@ def find_program_code(document: Document, allow_globals: Sequence[str] = (), *, 
     there is something, but Python cannot read the JSON, and so neither can torch.
     """
     try:
-        what = program_code(document.program, strict=strict, allows=allowing(allow_globals))
+        what = program_code(document.program, strict=strict, allows=allowing(*allow_globals))
     except (ValueError, RecursionError, AttributeError, KeyError, TypeError) as error:
         what = f"{_UNKNOWN}: {error}"
     if what is not None:
@@ -119,7 +108,7 @@ def find_member_code(artifact: Artifact, allow_globals: Sequence[str] = ()) -> I
 
 def _member_code(artifact: Artifact, allow_globals: Sequence[str]) -> Iterator[Code]:
     yield from _hidden(artifact)
-    scan = Scan(artifact.limits, allowing(allow_globals))
+    scan = Scan(artifact.limits, allowing(*allow_globals))
     for one in _unpickled(artifact, scan):
         if isinstance(one, Code):
             yield one
