@@ -7,10 +7,9 @@ from graphlint.artifact.artifact import Artifact, ProgramEntry
 from graphlint.artifact.container import folded, quoted
 from graphlint.artifact.errors import INCOMPLETE, ArtifactError
 from graphlint.artifact.payloads import Payload, pickled, read_config
-from graphlint.ir.dtypes import DTYPES
+from graphlint.ir.dtypes import item_size
 from graphlint.ir.model import Program
 
-_SIZES: Final = {"complex32": 4, "complex64": 8, "complex128": 16, "bool": 1, "bfloat16": 2}
 _MOST: Final = 3
 """How many names are told of what is missing."""
 
@@ -103,7 +102,7 @@ def _misfits(artifact: Artifact, config: str, held: dict[str, Payload]) -> Itera
         if member is None:
             gone.append(name)
         elif not one.use_pickle and member.size and (layout := one.layout) is not None:
-            size, needed = _itemsize(layout.dtype), layout.last
+            size, needed = item_size(layout.dtype), layout.last
             if size is not None and needed is not None and (member.size % size or needed * size > member.size):
                 small.append(name)
     if gone:
@@ -118,12 +117,3 @@ def _misfits(artifact: Artifact, config: str, held: dict[str, Payload]) -> Itera
             member=config,
             advice=INCOMPLETE,
         )
-
-
-def _itemsize(dtype: int) -> int | None:
-    """Bytes of an element; None for dtypes that are not known."""
-    name = DTYPES.get(dtype, "")
-    if name in _SIZES:
-        return _SIZES[name]
-    bits = "".join(filter(str.isdigit, name.partition("_")[0]))
-    return int(bits) // 8 if bits else None

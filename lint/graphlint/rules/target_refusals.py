@@ -9,7 +9,7 @@ from graphlint.ir.model import Argument, Graph, InputSpec, OutputSpec, Program, 
 from graphlint.ir.strides import channels_last, contiguous_strides
 from graphlint.ops.info import Role
 from graphlint.ops.table import op_of
-from graphlint.rules.base import Finding, Rule, no_fix
+from graphlint.rules.base import Finding, Rule, no_fix, safe_fix
 from graphlint.rules.diagnostics import Fix
 from graphlint.rules.fixers import REFORM
 from graphlint.rules.mutation import InPlaceOp
@@ -228,4 +228,4 @@ def _fix_for(view: ProgramView, site: Site, refused: Refused) -> Fix:
         form = refused.form
         obstacle = OBSTACLES[form](view, site)
         becomes = _BECOMES[form] if form in _BECOMES else f"becomes {op_of(_ROLES[form]).name}"
-    return Fix("safe", becomes) if obstacle is None else no_fix(obstacle)
+    return safe_fix(becomes, obstacle)
