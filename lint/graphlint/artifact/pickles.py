@@ -193,11 +193,6 @@ class Followed:
         """How many were followed."""
         self.most = max(MOST_OPCODES, len(data) // LEAST_BYTES)
 
-    @property
-    def alone(self) -> bool:
-        """Whether nothing else was left on the stack."""
-        return not self.stack and not self.outer
-
     def step(self) -> None:
         """Follows one opcode. Raises DefectError, IndexError, KeyError or ValueError where that cannot be done."""
         if self.opcodes == self.most:
@@ -634,7 +629,7 @@ def follow_dict(pickle: bytes, *, inputs: bool = False) -> tuple[Followed, Dict]
     value = followed.value
     if inputs and isinstance(value, tuple) and len(value) == 2:
         value = value[1]
-    if not followed.alone or not isinstance(value, Dict):
+    if followed.stack or followed.outer or not isinstance(value, Dict):  # it has to be all that was left on the stack
         raise ArtifactError("its pickle does not hold a dict")
     return followed, value
 

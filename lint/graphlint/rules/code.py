@@ -42,7 +42,8 @@ def find_code(artifact: Artifact, allow_globals: Sequence[str] = ()) -> Iterator
 
     What cannot be looked into counts as code. Reads all programs, and what :func:`find_member_code` reads.
     """
-    yield from _confusions(artifact)
+    for member, twin in artifact.container.twins():
+        yield Code(member, f"differs from {quoted(twin)} in case only")
     for entry in artifact.programs:
         try:
             document = Document.from_bytes(artifact.read_program(entry), entry.member, limits=UNLIMITED)
@@ -187,15 +188,6 @@ def _listed(
         if not members:
             yield Code(f"{folder}/{path}", "is missing, but would be unpickled")
         yield from ((member, find) for member in members)
-
-
-def _confusions(artifact: Artifact) -> Iterator[Code]:
-    """Members that torch could take for others."""
-    spellings: dict[bytes, str] = {}
-    for member in artifact.container.members:
-        twin = spellings.setdefault(folded(member), member)
-        if twin != member:
-            yield Code(member, f"differs from {quoted(twin)} in case only")
 
 
 def _hidden(artifact: Artifact) -> Iterator[Code]:
