@@ -86,9 +86,6 @@ class Artifact(AbstractContextManager["Artifact"]):
         """The members of a package of compiled code."""
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
         self.container.close()
 
     def extra_member(self, name: str) -> str:

@@ -215,7 +215,7 @@ def restore_program(document: Document, name: str, settings: Settings, state: Se
     back = return_state(document.program, state)
     made = restore_checks(document if back is None else _checked(document, back))
     back = return_state(made.program, state) if back is None else made.program
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
     if back is None:
         notes = (
             f"program {name!r} was changed after its state was lifted: the state stays among its inputs and outputs",
@@ -223,7 +223,6 @@ def restore_program(document: Document, name: str, settings: Settings, state: Se
         state = ()
     else:
         made = msgspec.structs.replace(made, program=back)
-        notes = ()
     if not made.restored and not state:
         return RestoredProgram(document=document, rules={}, notes=notes, kept=made.kept)
     result = _checked(document, made.program)

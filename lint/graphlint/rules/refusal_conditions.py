@@ -186,7 +186,6 @@ def _pads(site: Site) -> bool:
 
 @_case("small-product", "the product or quotient that it adds is smaller than its result")
 def _adds_less(site: Site) -> bool:
-    """Whether it is added several times."""
     shapes = [meta.shape for meta in _given(site, "tensor1", "tensor2")]
     return bool(shapes) and any(meta.shape != broadcast(shapes) for meta in _made(site))
 
@@ -220,7 +219,6 @@ def _is_depthwise(site: Site) -> bool:
 
 @_case("channelled", "it has a weight for each channel, and is given more than rows")
 def _has_weights_of_channels(site: Site) -> bool:
-    """Whether the node has several weights, and the first tensor that it is given more than two dimensions."""
     several = any(size != 1 for meta in _given(site, "weight") for size in meta.shape)
     return several and any(len(meta.shape) > 2 for meta in _first_given(site))
 
@@ -247,7 +245,6 @@ def _is_affine_by_constants(view: ProgramView, site: Site) -> bool:
 
 @_case("scaled", "`alpha` is not 1")
 def _is_scaled(site: Site) -> bool:
-    """Whether the node is told to multiply an operand by a number that is not 1."""
     factors = (site.node.input(name) for name in ("alpha", "beta"))
     return any(one is not None and one.as_int != 1 and one.as_float != 1 for one in factors)
 
@@ -472,16 +469,12 @@ def _is_whole(size: Size, other: Size) -> bool:
 
 @_case("lopsided", "it reflects planes, and not equally on all sides")
 def _is_lopsided(site: Site) -> bool:
-    """Whether the node pads several dimensions by what it is given, turned around, and not equally on all sides."""
     sides = _numbers(site, "pad", "padding")
     return len(sides) > 2 and len(set(sides)) > 1 and _value(site, "mode") in (None, "reflect")
 
 
 @_case("mirrored-planes", "it pads planes by their own elements, and they are no images, or the padding is negative")
 def _mirrors_planes(site: Site) -> bool:
-    """Whether the node pads several dimensions by what it is given, which is no batch of images, or by less than
-    nothing.
-    """
     sides = _numbers(site, "pad")
     mirrors = len(sides) > 2 and _value(site, "mode") not in (None, "constant")
     return mirrors and (_crops(site) or any(len(meta.shape) < len(sides) // 2 + 2 for meta in _first_given(site)))
@@ -509,14 +502,12 @@ def _leaves_dimensions_between(site: Site) -> bool:
 
 @_case("abridged", "it is given one number for several dimensions")
 def _is_abridged(site: Site) -> bool:
-    """Whether the node is given one number for the windows or the padding of several dimensions."""
     lengths = {len(_numbers(site, name)) for name in ("kernel_size", "padding")}
     return 1 in lengths and (max(lengths) > 1 or any(len(meta.shape) > 3 for meta in _first_given(site)))
 
 
 @_case("by-factors", "sizes times the factors that it is given are no whole numbers")
 def _is_enlarged_by_factors(site: Site) -> bool:
-    """Whether sizes of its result are rounded."""
     factors, aligned = site.node.input("scale_factors"), site.node.input("align_corners")
     if factors is None or not factors.as_floats or (aligned is not None and aligned.as_bool is True):
         return False
@@ -547,7 +538,6 @@ def _labels(site: Site) -> list[str]:
 
 @_case("spectral", "it sums up singular values, or takes the greatest or least of them")
 def _is_of_singular_values(site: Site) -> bool:
-    """Whether the node is told to make a norm of a matrix's singular values."""
     order, dims = _value(site, "ord"), _numbers(site, "dim")
     schema = site.op.schema.argument("dim") if site.op is not None and site.op.schema is not None else None
     always = schema is not None and schema.default_value is not None  # else, of vectors too
