@@ -24,15 +24,11 @@ from graphlint.artifact.errors import ArtifactError
 from graphlint.artifact.limits import Limits, raise_it
 from graphlint.artifact.source import ByteSource
 
-ORDERED_DICT: Final = "collections.OrderedDict"
 ENCODE: Final = "_codecs.encode"
-COUNTER: Final = "collections.Counter"
 DEFAULTDICT: Final = "collections.defaultdict"
 DEQUE: Final = "collections.deque"
 REBUILD: Final = "torch._utils._rebuild_"
 FROM_TYPE: Final = "torch._tensor._rebuild_from_type_v2"
-PARAMETER_WITH_STATE: Final = f"{REBUILD}parameter_with_state"
-WRAPPER: Final = f"{REBUILD}wrapper_subclass"
 LONGEST_NUMBER: Final = 40
 """Digits, or bytes, of a number whose value is kept: far more than a magic number has, far less than takes time."""
 MOST_OPCODES: Final = 2_000_000
@@ -147,9 +143,7 @@ CONSTANTS: Final = frozenset(
 """Those that are values: dtypes, and schemes of quantization."""
 SCALARS: Final = frozenset(name for name in ALLOWED if name.endswith(".complex"))
 STORAGES: Final = frozenset(name for name in ALLOWED if name.endswith("Storage"))
-_CONTAINERS: Final = frozenset({DEFAULTDICT, DEQUE})
-"""What torch unpickles without restraint only, but is no code either."""
-HARMLESS: Final = ALLOWED | _CONTAINERS
+HARMLESS: Final = ALLOWED | {DEFAULTDICT, DEQUE}  # which torch unpickles without restraint only, but are no code either
 FACTORIES: Final = frozenset(
     f"{module}.{name}"
     for module in ("builtins", "__builtin__")
@@ -508,13 +502,13 @@ class Followed:
 
     SPECIAL: ClassVar[dict[str, tuple[int, int, Callable[..., object]]]] = {
         ENCODE: (2, 2, _encoded),
-        ORDERED_DICT: (0, 1, _dictionary),
-        COUNTER: (0, 1, lambda self, *items: self._dictionary(*items, ordered=False)),
+        "collections.OrderedDict": (0, 1, _dictionary),
+        "collections.Counter": (0, 1, lambda self, *items: self._dictionary(*items, ordered=False)),
         DEFAULTDICT: (0, 1, _defaultdict),
         DEQUE: (0, 2, _deque),
         FROM_TYPE: (4, 4, _from_type),
-        PARAMETER_WITH_STATE: (4, 4, _parameter_with_state),
-        WRAPPER: (1, 9, _wrapper),
+        f"{REBUILD}parameter_with_state": (4, 4, _parameter_with_state),
+        f"{REBUILD}wrapper_subclass": (1, 9, _wrapper),
     }
     """Calls that are more than making something of data: how many arguments they take, at least and at most, and what
     they do."""

@@ -65,10 +65,9 @@ class GradModeRegion(Rule):
         for site in view.sites:
             if site.op is not None and site.op.region == "gradients":
                 enabled = site.node.inputs[0].arg.as_bool if site.node.inputs else None
-                mode = {True: "on", False: "off"}.get(enabled) if enabled is not None else None
-                what = f"{site.name} turns gradients {mode}" if mode else f"{site.name} turns gradients"
+                mode = {True: " on", False: " off", None: ""}[enabled]
                 fix = safe_fix("is inlined, and its results detached", region_obstacle(view, site))
-                yield Finding(what, fix, site)
+                yield Finding(f"{site.name} turns gradients{mode}", fix, site)
 
 
 class AutocastRegion(Rule):
