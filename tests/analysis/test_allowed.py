@@ -141,7 +141,7 @@ def test_an_object_is_no_key(tmp_path):
 
 
 def test_patterns():
-    allows = allowing(["a.b.*", "c.D", "e.*Output"])
+    allows = allowing("a.b.*", "c.D", "e.*Output")
     for one in ("a.b.C", "c.D", "e.ModelOutput", "builtins.bytes"):
         assert allows(one), one
     for one in ("a.b.os.system", "a.b", "xa.b.C", "c.DE", "e.f.Output", "aXb.C", "os.system"):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from graphlint.artifact.container import DEFAULT, Container, Member, folded, quoted
+from graphlint.artifact.container import DEFAULT, Container, Member, quoted
 from graphlint.artifact.errors import (
     DAMAGED,
     FOREIGN,
@@ -86,9 +86,6 @@ class Artifact(AbstractContextManager["Artifact"]):
         """The members of a package of compiled code."""
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
         self.container.close()
 
     def extra_member(self, name: str) -> str:
@@ -240,12 +237,9 @@ def _refuse_strays(container: Container, root: str) -> None:
 
 def _refuse_twins(container: Container, programs: tuple[ProgramEntry, ...]) -> None:
     """Refuses names that differ in case only: torch's reader ignores (ASCII) case and takes one member for both."""
-    members = container.members
     own = {member for entry in programs for member in msgspec.structs.astuple(entry)[1:]}
-    spellings: dict[bytes, str] = {}
-    for name in members:
-        twin = spellings.setdefault(folded(name), name)
-        if twin != name and not own.isdisjoint((twin, name)):
+    for name, twin in container.twins():
+        if not own.isdisjoint((twin, name)):
             raise ArtifactError(
                 f"member {quoted(name)} differs from {quoted(twin)} in case only, and torch takes one for the other",
                 member=name,

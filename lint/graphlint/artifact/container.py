@@ -9,6 +9,7 @@ APPNOTE.TXT (sections 4.3 to 4.5).
 import itertools
 import struct
 import zlib
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from functools import cached_property
 
@@ -116,6 +117,14 @@ class Container(AbstractContextManager["Container"]):
     def by_folded_name(self) -> dict[bytes, "Member"]:
         """The members by their names as torch's reader compares them, the last one where several are the same."""
         return {folded(name): member for name, member in self.members.items()}
+
+    def twins(self) -> Iterator[tuple[str, str]]:
+        """The names that differ from an earlier one in case only, each with that one."""
+        spellings: dict[bytes, str] = {}
+        for name in self.members:
+            twin = spellings.setdefault(folded(name), name)
+            if twin != name:
+                yield name, twin
 
     def __exit__(self, *_: object) -> None:
         self.close()

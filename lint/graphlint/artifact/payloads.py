@@ -6,8 +6,9 @@ all of them, pickled dicts the same storage. The pickles are followed opcode by 
 them only the directory and ``data.pkl`` are read; weights are looked at where somebody asks whether they are zeros.
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -32,20 +33,24 @@ class Layout(msgspec.Struct):
     storage_offset: _Told | None = None
 
     @property
+    def part(self) -> tuple[int, list[int], list[int]] | None:
+        """What it shows of its storage: offset, sizes and strides in elements; None where no numbers tell that."""
+        sizes, strides = ([one.as_int for one in told if one.as_int is not None] for told in (self.sizes, self.strides))
+        offset = 0 if self.storage_offset is None else self.storage_offset.as_int
+        if offset is None or not len(self.sizes) == len(sizes) == len(strides) == len(self.strides):
+            return None
+        return offset, sizes, strides
+
+    @property
     def last(self) -> int | None:
         """How many elements of its storage it reaches over; None where that is not told in numbers."""
-        sizes, strides = ([one.as_int for one in numbers] for numbers in (self.sizes, self.strides))
-        offset = 0 if self.storage_offset is None else self.storage_offset.as_int
-        if offset is None or len(sizes) != len(strides):
+        part = self.part
+        if part is None:
             return None
-        reach = offset
-        for size, stride in zip(sizes, strides, strict=True):
-            if size is None or stride is None:
-                return None
-            if size == 0:
-                return 0
-            reach += (size - 1) * stride
-        return reach + 1
+        offset, sizes, strides = part
+        if 0 in sizes:
+            return 0
+        return offset + sum((size - 1) * stride for size, stride in zip(sizes, strides, strict=True)) + 1
 
 
 class Payload(msgspec.Struct):
@@ -64,6 +69,15 @@ class Payload(msgspec.Struct):
         except msgspec.DecodeError as error:
             raise ArtifactError(f"what a list says of {quoted(self.path_name)} is not understood: {error}") from None
 
+    @property
+    def part(self) -> tuple[int, list[int], list[int]] | None:
+        """As that of the layout; None of what is pickled, too, and where the list is not understood."""
+        try:
+            layout = None if self.use_pickle else self.layout
+        except ArtifactError:
+            return None
+        return layout.part if layout is not None else None
+
 
 class Stored(msgspec.Struct, frozen=True):
     """What holds the value of a parameter, buffer or constant."""
@@ -79,18 +93,6 @@ class _Config(msgspec.Struct):
     config: dict[str, Payload] = {}
 
 
-class _Number(msgspec.Struct):
-    as_int: int
-
-
-class _Shown(msgspec.Struct):
-    """The part of a storage that a tensor shows, in elements."""
-
-    sizes: tuple[_Number, ...]
-    strides: tuple[_Number, ...]
-    storage_offset: _Number
-
-
 def payloads(artifact: Artifact, entry: ProgramEntry) -> dict[str, Stored]:
     """What holds the values, by qualified name.
 
@@ -103,11 +105,14 @@ def payloads(artifact: Artifact, entry: ProgramEntry) -> dict[str, Stored]:
         ("constants", entry.constants_config, entry.constants_pickle),
     ):
         if pickle is not None:
-            found.update(_pickled(artifact, pickle, kind))
+            inner, folder, _, tensors = _opened(artifact, pickle)
+            for name, tensor in tensors.items():
+                found[name] = Stored(f"{kind}/{tensor.key}", partial(_is_zero, inner, folder, tensor.key, tensor))
         if config is not None:
             folder = config.rpartition("/")[0]
             for name, one in read_config(artifact, config).items():
-                found[name] = Stored(f"{kind}/{one.path_name}", _listed(artifact.container, folder, one))
+                is_zero = partial(_is_zero, artifact.container, folder, one.path_name, one)
+                found[name] = Stored(f"{kind}/{one.path_name}", is_zero)
     return found
 
 
@@ -127,76 +132,38 @@ def read_config(artifact: Artifact, member: str) -> dict[str, Payload]:
     return found
 
 
-def _listed(container: Container, folder: str, payload: Payload) -> Callable[[int], bool | None]:
-    def is_zero(item_size: int) -> bool | None:
-        from graphlint.artifact import zeros
-
-        try:
-            shown = msgspec.json.decode(payload.tensor_meta, type=_Shown)
-        except msgspec.DecodeError:
-            return None
-        if payload.use_pickle or len(shown.sizes) != len(shown.strides):
-            return None
-        sizes, strides = ([one.as_int for one in numbers] for numbers in (shown.sizes, shown.strides))
-        source = container.source_of(f"{folder}/{payload.path_name}")
-        return zeros.is_zero(source, item_size, shown.storage_offset.as_int, sizes, strides)
-
-    return is_zero
-
-
-def _pickled(artifact: Artifact, member: str, kind: str) -> dict[str, Stored]:
-    from graphlint.artifact.pickles import Storage
-
-    opened = _opened(artifact, member)
-    if opened is None:
-        return {}
-    inner, root, items = opened
-    return {
-        name: Stored(f"{kind}/{value.key}", _saved(inner, root, value))
-        for name, value in items.items()
-        if isinstance(value, Storage)
-    }
-
-
-def pickled(artifact: Artifact, member: str) -> tuple[set[str], list[str]] | None:
-    """The names in a pickled dict of weights or constants, and those of them whose tensors have no member; None where
+def pickled(artifact: Artifact, member: str) -> tuple[Iterable[str], list[str]]:
+    """The names in a pickled dict of weights or constants, and those of them whose tensors have no member; none where
     there is no such dict. Raises ArtifactError where it cannot be followed.
     """
-    from graphlint.artifact.pickles import Storage
-
-    opened = _opened(artifact, member)
-    if opened is None:
-        return None
-    inner, root, items = opened
-    tensors = ((name, value.key) for name, value in items.items() if isinstance(value, Storage))
-    gone = [name for name, key in tensors if folded(f"{root}/data/{key}") not in inner.by_folded_name]
-    return {name for name in items if isinstance(name, str)}, gone
+    inner, folder, names, tensors = _opened(artifact, member)
+    return names, [name for name, one in tensors.items() if folded(f"{folder}/{one.key}") not in inner.by_folded_name]
 
 
-def _opened(artifact: Artifact, member: str) -> tuple[Container, str, dict[Any, Any]] | None:
-    """The archive that a pickled dict is saved in, its folder, and the dict."""
-    from graphlint.artifact.pickles import follow_dict
+def _opened(artifact: Artifact, member: str) -> tuple[Container, str, Iterable[str], dict[str, "Storage"]]:
+    """The archive that a pickled dict is saved in, the folder of its storages, the dict's names, and its tensors. There
+    are none where it is empty, or no such archive.
+    """
+    from graphlint.artifact.pickles import Storage, follow_dict
 
     container = artifact.container
     if member not in container.members or container.members[member].size == 0:
-        return None
+        return container, "", (), {}
     try:
         inner = Container(container.source_of(member, artifact.limits.pickle_bytes), artifact.limits)
         pickle = next((name for name in inner.members if name.endswith("/data.pkl")), None)
         if pickle is None:
-            return None
+            return inner, "", (), {}
         _, held = follow_dict(inner.read(pickle, artifact.limits.pickle_bytes, "pickle-bytes"))
-        return inner, pickle.rpartition("/")[0], held.items
     except ArtifactError as error:
         raise ArtifactError(f"its contents cannot be listed: {error}", member=member) from None
+    tensors = {name: value for name, value in held.items.items() if isinstance(value, Storage)}
+    return inner, f"{pickle.rpartition('/')[0]}/data", held.items.keys(), tensors
 
 
-def _saved(container: Container, root: str, shown: "Storage") -> Callable[[int], bool | None]:
-    def is_zero(item_size: int) -> bool | None:
-        from graphlint.artifact import zeros
+def _is_zero(container: Container, folder: str, name: str, shown: "Payload | Storage", item_size: int) -> bool | None:
+    """Whether what a tensor shows of a member is all zeros."""
+    from graphlint.artifact import zeros
 
-        if shown.part is None:
-            return None
-        return zeros.is_zero(container.source_of(f"{root}/data/{shown.key}"), item_size, *shown.part)
-
-    return is_zero
+    part = shown.part
+    return None if part is None else zeros.is_zero(container.source_of(f"{folder}/{name}"), item_size, *part)

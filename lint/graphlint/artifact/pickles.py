@@ -24,15 +24,11 @@ from graphlint.artifact.errors import ArtifactError
 from graphlint.artifact.limits import Limits, raise_it
 from graphlint.artifact.source import ByteSource
 
-ORDERED_DICT: Final = "collections.OrderedDict"
 ENCODE: Final = "_codecs.encode"
-COUNTER: Final = "collections.Counter"
 DEFAULTDICT: Final = "collections.defaultdict"
 DEQUE: Final = "collections.deque"
 REBUILD: Final = "torch._utils._rebuild_"
 FROM_TYPE: Final = "torch._tensor._rebuild_from_type_v2"
-PARAMETER_WITH_STATE: Final = f"{REBUILD}parameter_with_state"
-WRAPPER: Final = f"{REBUILD}wrapper_subclass"
 LONGEST_NUMBER: Final = 40
 """Digits, or bytes, of a number whose value is kept: far more than a magic number has, far less than takes time."""
 MOST_OPCODES: Final = 2_000_000
@@ -147,19 +143,13 @@ CONSTANTS: Final = frozenset(
 """Those that are values: dtypes, and schemes of quantization."""
 SCALARS: Final = frozenset(name for name in ALLOWED if name.endswith(".complex"))
 STORAGES: Final = frozenset(name for name in ALLOWED if name.endswith("Storage"))
-_CONTAINERS: Final = frozenset({DEFAULTDICT, DEQUE})
-"""What torch unpickles without restraint only, but is no code either."""
-HARMLESS: Final = ALLOWED | _CONTAINERS
+HARMLESS: Final = ALLOWED | {DEFAULTDICT, DEQUE}  # which torch unpickles without restraint only, but are no code either
 FACTORIES: Final = frozenset(
     f"{module}.{name}"
     for module in ("builtins", "__builtin__")
     for name in ("bool", "dict", "float", "frozenset", "int", "list", "long", "set", "tuple")
 )
 """What a ``defaultdict`` may call, whoever calls them; here they may be looked up, no more."""
-
-
-def _is_attribute(name: str) -> bool:
-    return not (name.startswith("__") and name.endswith("__"))
 
 
 class Followed:
@@ -196,11 +186,6 @@ class Followed:
         self.opcodes = 0
         """How many were followed."""
         self.most = max(MOST_OPCODES, len(data) // LEAST_BYTES)
-
-    @property
-    def alone(self) -> bool:
-        """Whether nothing else was left on the stack."""
-        return not self.stack and not self.outer
 
     def step(self) -> None:
         """Follows one opcode. Raises DefectError, IndexError, KeyError or ValueError where that cannot be done."""
@@ -294,20 +279,17 @@ class Followed:
             return MADE
         special = self.SPECIAL.get(function)
         if special is not None:
-            return special(self, *arguments) if self._is_called_well(function, arguments) else MADE
+            least, most, action = special
+            if least <= len(arguments) <= most:
+                return action(self, *arguments)
+            self.act(f"calls {function} with {len(arguments)} arguments")
+            return MADE
         self.keep(arguments)
         if function in SCALARS:
             return PLAIN
         # Tensors and parameters are rebuilt from their storage, which comes first among the arguments.
         first = arguments[0] if arguments else None
         return first.shown(arguments[1:]) if isinstance(first, Storage) and function.startswith(REBUILD) else MADE
-
-    def _is_called_well(self, function: Name, arguments: tuple[object, ...]) -> bool:
-        least, most = self.COUNTS[function]
-        if least <= len(arguments) <= most:
-            return True
-        self.act(f"calls {function} with {len(arguments)} arguments")
-        return False
 
     def _encoded(self, text: object, encoding: object) -> object:
         """How bytes are written in old protocols; other encodings make other texts of texts."""
@@ -359,7 +341,7 @@ class Followed:
         self.keep([state])
         for one in state if type(state) is tuple and len(state) == 2 else (state,):
             if isinstance(one, Dict):
-                if one.odd or not all(map(_is_attribute, one.items)):
+                if one.odd or any(name.startswith("__") and name.endswith("__") for name in one.items):
                     self.act("sets attributes of other names than objects have")
             elif one is not PLAIN:
                 self.act("sets attributes that it has worked out while it is loaded")
@@ -457,10 +439,6 @@ class Followed:
         self._set(made, items)
         return made
 
-    def _frozenset(self, items: Sequence[object]) -> object:
-        self.keep(items)
-        return MADE
-
     def _reduce(self) -> object:
         arguments, function = self.stack.pop(), self.stack.pop()
         return self.call(function, arguments)
@@ -522,28 +500,18 @@ class Followed:
     def _next_buffer(self) -> None:
         raise DefectError("it refers to a buffer outside")
 
-    SPECIAL: ClassVar[dict[str, Callable[..., object]]] = {
-        ENCODE: _encoded,
-        ORDERED_DICT: _dictionary,
-        COUNTER: lambda self, *items: self._dictionary(*items, ordered=False),
-        DEFAULTDICT: _defaultdict,
-        DEQUE: _deque,
-        FROM_TYPE: _from_type,
-        PARAMETER_WITH_STATE: _parameter_with_state,
-        WRAPPER: _wrapper,
+    SPECIAL: ClassVar[dict[str, tuple[int, int, Callable[..., object]]]] = {
+        ENCODE: (2, 2, _encoded),
+        "collections.OrderedDict": (0, 1, _dictionary),
+        "collections.Counter": (0, 1, lambda self, *items: self._dictionary(*items, ordered=False)),
+        DEFAULTDICT: (0, 1, _defaultdict),
+        DEQUE: (0, 2, _deque),
+        FROM_TYPE: (4, 4, _from_type),
+        f"{REBUILD}parameter_with_state": (4, 4, _parameter_with_state),
+        f"{REBUILD}wrapper_subclass": (1, 9, _wrapper),
     }
-    """Calls that are more than making something of data."""
-    COUNTS: ClassVar = {
-        ENCODE: (2, 2),
-        ORDERED_DICT: (0, 1),
-        COUNTER: (0, 1),
-        DEFAULTDICT: (0, 1),
-        DEQUE: (0, 2),
-        FROM_TYPE: (4, 4),
-        PARAMETER_WITH_STATE: (4, 4),
-        WRAPPER: (1, 9),
-    }
-    """How many arguments they take, at least and at most."""
+    """Calls that are more than making something of data: how many arguments they take, at least and at most, and what
+    they do."""
     _BY_OPCODES: ClassVar[dict[bytes, Callable[["Followed"], object]]] = {
         b"N\x88\x89\x98": _plain,
         b"]": lambda self: [],
@@ -552,7 +520,7 @@ class Followed:
         b"P": lambda self: _made(self.line()),  # torch refuses these
         b"G": lambda self: _plain(self.take(8)),
         b"l": lambda self: self._list(self.marked()),
-        b"\x91": lambda self: self._frozenset(self.marked()),
+        b"\x91": lambda self: _made(self._list(self.marked())),  # a frozenset
         b"K": lambda self: self.number(1),
         b"M": lambda self: self.number(2),
         b"J": lambda self: self.number(4, signed=True),
@@ -623,11 +591,6 @@ def follow(pickle: bytes, start: int = 0, allows: Allows = _none) -> Followed:
     return (_known if len(pickle) <= _SHORT else _follow)(pickle, start, allows)
 
 
-@lru_cache
-def _known(pickle: bytes, start: int, allows: Allows) -> Followed:
-    return _follow(pickle, start, allows)
-
-
 def _follow(pickle: bytes, start: int, allows: Allows) -> Followed:
     followed = Followed(pickle, start, allows)
     try:
@@ -645,6 +608,9 @@ def _follow(pickle: bytes, start: int, allows: Allows) -> Followed:
     return followed
 
 
+_known: Final = lru_cache(_follow)
+
+
 def follow_dict(pickle: bytes, *, inputs: bool = False) -> tuple[Followed, Dict]:
     """The same of a pickle that builds one dict (or OrderedDict), of sample ``inputs`` a pair, the second of which is
     one. Raises ArtifactError when it is anything else.
@@ -657,7 +623,7 @@ def follow_dict(pickle: bytes, *, inputs: bool = False) -> tuple[Followed, Dict]
     value = followed.value
     if inputs and isinstance(value, tuple) and len(value) == 2:
         value = value[1]
-    if not followed.alone or not isinstance(value, Dict):
+    if followed.stack or followed.outer or not isinstance(value, Dict):  # it has to be all that was left on the stack
         raise ArtifactError("its pickle does not hold a dict")
     return followed, value
 
@@ -803,13 +769,9 @@ HARMLESS_CLASSES: Final = {
 """Each with the reason that was checked."""
 
 
-def allowing(patterns: Sequence[str] = ()) -> Callable[[str], bool]:
-    """Whether a name is one of these, or fits a pattern, in which ``*`` stands for what is between two dots."""
-    return _allowing(tuple(patterns))
-
-
 @cache
-def _allowing(patterns: tuple[str, ...]) -> Callable[[str], bool]:
+def allowing(*patterns: str) -> Allows:
+    """Whether a name is one of these, or fits a pattern, in which ``*`` stands for what is between two dots."""
     if not patterns:
         return HARMLESS_CLASSES.__contains__
     wanted = re.compile("|".join("[^.]*".join(map(re.escape, pattern.split("*"))) for pattern in patterns))

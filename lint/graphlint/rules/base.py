@@ -101,11 +101,16 @@ class Rule:
 LIFTING: Final = "--lift-state"
 
 
-def lifting(view: ProgramView, becomes: str) -> Fix:
-    """The fix that takes ``state = "io"``: what is state becomes inputs and outputs."""
-    return Fix("safe", becomes, option="" if view.state == "io" else LIFTING)
-
-
 def no_fix(reason: str) -> Fix:
     """There is no fix, for that reason."""
     return Fix("none", reason)
+
+
+def safe_fix(becomes: str, obstacle: str | None, option: str = "") -> Fix:
+    """What a finding becomes, unless there is an obstacle to that."""
+    return Fix("safe", becomes, option=option) if obstacle is None else no_fix(obstacle)
+
+
+def lifting(view: ProgramView, becomes: str, obstacle: str | None) -> Fix:
+    """The fix that takes ``state = "io"``: what is state becomes inputs and outputs."""
+    return safe_fix(becomes, obstacle, "" if view.state == "io" else LIFTING)

@@ -5,7 +5,7 @@ from typing import ClassVar, Final
 
 from graphlint.ops.info import Role
 from graphlint.ops.table import check_twins, op_name, role_of
-from graphlint.rules.base import Finding, Rule, no_fix
+from graphlint.rules.base import Finding, Rule, safe_fix
 from graphlint.rules.diagnostics import Diagnostic, Fix
 from graphlint.rules.fixers import CHAIN, REMOVE
 from graphlint.rules.view import ProgramView
@@ -40,11 +40,8 @@ class CheckRule(Rule):
         return f"{site.name}: runtime check{asserted_text(site)} may be removed by dead-code elimination"
 
     def fix_for(self, view: ProgramView, site: Site) -> Fix:
-        reason = token_obstacle(view.program, site, view.token_sink)
-        if reason is not None:
-            return no_fix(reason)
-        twin = op_name(check_twins()[site.node.target])
-        return Fix("safe", f"becomes {twin}, chained by a dependency token")
+        becomes = f"becomes {op_name(check_twins()[site.node.target])}, chained by a dependency token"
+        return safe_fix(becomes, token_obstacle(view.program, site, view.token_sink))
 
 
 class AsyncAssert(CheckRule):
@@ -332,8 +329,7 @@ class MetadataAssert(CheckRule):
         return f"{site.name} checks the metadata of %{name} at run time"
 
     def fix_for(self, view: ProgramView, site: Site) -> Fix:
-        reason = metadata_obstacle(view, site)
-        return no_fix(reason) if reason is not None else Fix("safe", "is removed: it cannot fire")
+        return safe_fix("is removed: it cannot fire", metadata_obstacle(view, site))
 
 
 PLAIN: Final[dict[Role, str]] = {**_CODES, MetadataAssert.role: MetadataAssert.code}

@@ -42,27 +42,17 @@ def find_code(artifact: Artifact, allow_globals: Sequence[str] = ()) -> Iterator
 
     What cannot be looked into counts as code. Reads all programs, and what :func:`find_member_code` reads.
     """
-    yield from _confusions(artifact)
+    for member, twin in artifact.container.twins():
+        yield Code(member, f"differs from {quoted(twin)} in case only")
     for entry in artifact.programs:
         try:
-            what = _read_code(artifact, entry, allow_globals)
+            document = Document.from_bytes(artifact.read_program(entry), entry.member, limits=UNLIMITED)
+            what = find_program_code(document, allow_globals, strict=True)
         except ArtifactError as error:
-            what = f"{_UNKNOWN}: {error}"
+            what = find_unread_code(artifact, entry) or f"{_UNKNOWN}: {error}"
         if what:
             yield Code(entry.member, what)
     yield from find_member_code(artifact, allow_globals)
-
-
-def _read_code(artifact: Artifact, entry: ProgramEntry, allow_globals: Sequence[str]) -> str | None:
-    try:
-        data = artifact.read_program(entry)
-        document = Document.from_bytes(data, entry.member, limits=UNLIMITED)
-        return find_program_code(document, allow_globals, strict=True)
-    except ArtifactError:
-        what = find_unread_code(artifact, entry)
-        if what is not None:
-            return what
-        raise
 
 
 def find_unread_code(artifact: Artifact, entry: ProgramEntry) -> str | None:
@@ -89,7 +79,7 @@ def find_program_code(document: Document, allow_globals: Sequence[str] = (), *, 
     there is something, but Python cannot read the JSON, and so neither can torch.
     """
     try:
-        what = program_code(document.program, strict=strict, allows=allowing(allow_globals))
+        what = program_code(document.program, strict=strict, allows=allowing(*allow_globals))
     except (ValueError, RecursionError, AttributeError, KeyError, TypeError) as error:
         what = f"{_UNKNOWN}: {error}"
     if what is not None:
@@ -119,7 +109,7 @@ def find_member_code(artifact: Artifact, allow_globals: Sequence[str] = ()) -> I
 
 def _member_code(artifact: Artifact, allow_globals: Sequence[str]) -> Iterator[Code]:
     yield from _hidden(artifact)
-    scan = Scan(artifact.limits, allowing(allow_globals))
+    scan = Scan(artifact.limits, allowing(*allow_globals))
     for one in _unpickled(artifact, scan):
         if isinstance(one, Code):
             yield one
@@ -198,15 +188,6 @@ def _listed(
         if not members:
             yield Code(f"{folder}/{path}", "is missing, but would be unpickled")
         yield from ((member, find) for member in members)
-
-
-def _confusions(artifact: Artifact) -> Iterator[Code]:
-    """Members that torch could take for others."""
-    spellings: dict[bytes, str] = {}
-    for member in artifact.container.members:
-        twin = spellings.setdefault(folded(member), member)
-        if twin != member:
-            yield Code(member, f"differs from {quoted(twin)} in case only")
 
 
 def _hidden(artifact: Artifact) -> Iterator[Code]:

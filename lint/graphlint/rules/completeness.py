@@ -7,10 +7,9 @@ from graphlint.artifact.artifact import Artifact, ProgramEntry
 from graphlint.artifact.container import folded, quoted
 from graphlint.artifact.errors import INCOMPLETE, ArtifactError
 from graphlint.artifact.payloads import Payload, pickled, read_config
-from graphlint.ir.dtypes import DTYPES
+from graphlint.ir.dtypes import item_size
 from graphlint.ir.model import Program
 
-_SIZES: Final = {"complex32": 4, "complex64": 8, "complex128": 16, "bool": 1, "bfloat16": 2}
 _MOST: Final = 3
 """How many names are told of what is missing."""
 
@@ -57,11 +56,10 @@ def _unpickled(artifact: Artifact, entry: ProgramEntry, program: Program) -> Ite
     held: set[str] = set()
     for member in members:
         try:
-            found = pickled(artifact, member)
+            names, gone = pickled(artifact, member)
         except ArtifactError:  # what it does instead is told by other rules
             return
-        names, gone = found or (set(), [])
-        held |= names
+        held.update(names)
         if gone:
             yield ArtifactError(f"it lacks the members for {_told(gone)}", member=member, advice=INCOMPLETE)
     lacking = [name for name in needed if name not in held]
@@ -104,7 +102,7 @@ def _misfits(artifact: Artifact, config: str, held: dict[str, Payload]) -> Itera
         if member is None:
             gone.append(name)
         elif not one.use_pickle and member.size and (layout := one.layout) is not None:
-            size, needed = _itemsize(layout.dtype), layout.last
+            size, needed = item_size(layout.dtype), layout.last
             if size is not None and needed is not None and (member.size % size or needed * size > member.size):
                 small.append(name)
     if gone:
@@ -119,12 +117,3 @@ def _misfits(artifact: Artifact, config: str, held: dict[str, Payload]) -> Itera
             member=config,
             advice=INCOMPLETE,
         )
-
-
-def _itemsize(dtype: int) -> int | None:
-    """Bytes of an element; None for dtypes that are not known."""
-    name = DTYPES.get(dtype, "")
-    if name in _SIZES:
-        return _SIZES[name]
-    bits = "".join(filter(str.isdigit, name.partition("_")[0]))
-    return int(bits) // 8 if bits else None

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from graphlint.ops.table import op_name, packet_of
-from graphlint.rules.base import Finding, Rule, no_fix
-from graphlint.rules.diagnostics import Fix, WrittenStorage
+from graphlint.rules.base import Finding, Rule, no_fix, safe_fix
+from graphlint.rules.diagnostics import WrittenStorage
 from graphlint.rules.fixers import FUNCTIONALIZE, Fixer, Made
 from graphlint.rules.mutation import write_fix
 from graphlint.rules.view import ProgramView
@@ -302,11 +302,8 @@ class InPlaceCollective(Rule):
     def check(self, view: ProgramView) -> Iterator[Finding]:
         for site in view.sites:
             if site.op is not None and site.op.kind == "collective" and site.op.effect:
-                yield Finding(
-                    f"{site.name} communicates in place",
-                    no_fix("in-place collectives have no functional form in the graph"),
-                    site,
-                )
+                fix = no_fix("in-place collectives have no functional form in the graph")
+                yield Finding(f"{site.name} communicates in place", fix, site)
 
 
 class ScriptObjectCall(Rule):
@@ -488,11 +485,9 @@ class EffectToken(Rule):
         for site in sites:
             obstacle = common or effect_obstacle(view.ops, site)
             what = f" around {op_name(site.wrapped)}" if site.wrapped is not None else ""
-            fix = no_fix(obstacle) if obstacle is not None else Fix("safe", "runs without a token")
-            yield Finding(f"{site.name}{what} takes an effect token", fix, site)
+            yield Finding(f"{site.name}{what} takes an effect token", safe_fix("runs without a token", obstacle), site)
         if not sites:
-            fix = no_fix(common) if common is not None else Fix("safe", "are removed: no op takes them")
-            yield Finding("the signature has effect tokens", fix)
+            yield Finding("the signature has effect tokens", safe_fix("are removed: no op takes them", common))
 
 
 _UNLOADABLE = "torch 2.5 and earlier would drop the op: export the model again with torch 2.6 or later"

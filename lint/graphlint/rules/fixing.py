@@ -152,9 +152,11 @@ def _fixed(view: ProgramView, name: str, path: str, settings: Settings, review: 
             if fixer.settled and count < len(fixed):
                 continue
             chosen = _chosen(fixer, found, settings)
-            made = fixer.run(view, [one.site for one in chosen if one.site is not None]) if chosen else None
-            gone = [one for one in chosen if made is not None and (made.fixed is None or _position(one) in made.fixed)]
-            if made is None or not gone:
+            if not chosen:
+                continue
+            made = fixer.run(view, [one.site for one in chosen if one.site is not None])
+            gone = [one for one in chosen if made.fixed is None or one.diagnostic.position in made.fixed]
+            if not gone:
                 continue
             result = ProgramView(_checked(view.document, made.program), settings)
             if result.labelled_wrongly:  # it is of the training dialect no more, and backends go by the label
@@ -213,7 +215,7 @@ def restore_program(document: Document, name: str, settings: Settings, state: Se
     back = return_state(document.program, state)
     made = restore_checks(document if back is None else _checked(document, back))
     back = return_state(made.program, state) if back is None else made.program
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
     if back is None:
         notes = (
             f"program {name!r} was changed after its state was lifted: the state stays among its inputs and outputs",
@@ -221,7 +223,6 @@ def restore_program(document: Document, name: str, settings: Settings, state: Se
         state = ()
     else:
         made = msgspec.structs.replace(made, program=back)
-        notes = ()
     if not made.restored and not state:
         return RestoredProgram(document=document, rules={}, notes=notes, kept=made.kept)
     result = _checked(document, made.program)
@@ -253,16 +254,12 @@ def _chosen(fixer: Fixer, found: list[Found], settings: Settings) -> list[Found]
         codes |= profile.codes("message")
     chosen = [one for one in found if one.diagnostic.code in codes and applies(one, settings)]
     selected = writes_to_fix(found, settings) if fixer.together else None
-    return chosen if selected is None else [one for one in chosen if _position(one) in selected]
-
-
-def _position(found: Found) -> int:
-    return found.diagnostic.position
+    return chosen if selected is None else [one for one in chosen if one.diagnostic.position in selected]
 
 
 def _replaced(fixed: list[Found], profile: Profile) -> Iterator[tuple[str, str | None]]:
     """The ops of what was fixed, each once, with the check that took the place of one, plain or functional."""
-    for found in {_position(one): one for one in fixed if one.site is not None}.values():
+    for found in {one.diagnostic.position: one for one in fixed if one.site is not None}.values():
         target = found.site.node.target if found.site is not None else ""
         action = profile.actions.get(found.diagnostic.code)
         if action is None:

@@ -140,8 +140,7 @@ class MutationOutput(Rule):
             target = mutated(spec)
             if target is not None:
                 what = target[0].removesuffix("_mutation").replace("_", " ")
-                obstacle = view.state_obstacles[target]
-                fix = lifting(view, "becomes an input and an output") if obstacle is None else no_fix(obstacle)
+                fix = lifting(view, "becomes an input and an output", view.state_obstacles[target])
                 yield Finding(f"{what} '{target[1]}' is written back by the caller", fix)
 
 
@@ -202,5 +201,4 @@ class AliasedOutput(Rule):
                     shown.setdefault(storage, str(name))
 
 
-_PART: Final = "part of the program's interface"
-_KEPT: Final = no_fix(_PART)
+_KEPT: Final = no_fix("part of the program's interface")

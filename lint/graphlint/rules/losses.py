@@ -67,7 +67,7 @@ class LostWrite(LossRule):
             if storage.kind in kinds:
                 obstacle = refused.get(storage) or view.lifting_obstacle(storage)
                 becomes = "is returned, too" if storage.kind == "user input" else "becomes an input and an output"
-                yield storage, site, lifting(view, becomes) if obstacle is None else no_fix(obstacle)
+                yield storage, site, lifting(view, becomes, obstacle)
 
 
 class LostState(LostWrite):

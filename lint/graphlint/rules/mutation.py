@@ -62,18 +62,18 @@ class MutationRule(Rule):
 
 def write_fix(view: ProgramView, write: Write) -> Fix:
     """Whether a write can be functionalized, and if not, why."""
-    site = write.site
-    reason = view.write_plan.blocked.get(site.position)
+    op, position = write.site.op, write.site.position
+    reason = view.write_plan.blocked.get(position)
     if reason is not None:
         return no_fix(reason)
-    twin = site.op.functional_twin if site.op is not None else None
-    known = twin is not None and site.op is not None and site.op.substitute is None
-    what = f"becomes {twin}" if known else "becomes functional"
-    if site.op is not None and site.op.is_custom:
+    what = "becomes functional"
+    if op is not None and op.is_custom:
         what = f"is called on a copy by {op_of('wrapper').name}"
+    elif op is not None and op.functional_twin is not None and op.substitute is None:
+        what = f"becomes {op.functional_twin}"
     if write.kind not in ("intermediate", "unknown"):
         what += "; the new value is written back when the call returns"
-    exact = site.position not in view.write_plan.inexact
+    exact = position not in view.write_plan.inexact
     return Fix("safe", what if exact else f"{what}; results may differ in the last bits", exact)
 
 

@@ -1,12 +1,12 @@
 """In which cases a target refuses an op: what a row's ``where`` asks of a node, or of the program around it."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import combinations, islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, combinations, islice
 from typing import Any, Final
 
 from graphlint.ir.dtypes import BOOL, FLOATING, INT64, INTEGERS, MASKS, category
-from graphlint.ir.model import Argument, Graph, Node, TensorMeta
+from graphlint.ir.model import Graph, NamedArgument, Node, TensorMeta
 from graphlint.ir.strides import Size, broadcast
 from graphlint.ops.info import OpInfo
 from graphlint.rules.settings import Where
@@ -22,6 +22,22 @@ _CHOOSING: Final = frozenset(("condition", "mask", "index", "indices", "target")
 
 _GREATEST: Final = 2
 """How bags of embeddings are told that the greatest of each counts (`EmbeddingBagMode` in torch)."""
+
+_OfNode = Callable[[Site], bool]
+_OfProgram = Callable[[ProgramView, Site], bool]
+
+_MET: dict[Where, tuple[str, _OfNode]] = {}
+"""In words, and whether a node is one of those that are refused."""
+
+
+def _case(where: Where, words: str) -> Callable[[_OfNode], _OfNode]:
+    """A function tells whether a node is one of those."""
+
+    def added(is_met: _OfNode) -> _OfNode:
+        _MET[where] = words, is_met
+        return is_met
+
+    return added
 
 
 def is_met(where: Where, view: ProgramView, site: Site) -> bool:
@@ -46,17 +62,22 @@ def _number(site: Site, argument: str) -> float | None:
     return given if isinstance(given, (int, float)) else None
 
 
-def _has(argument: str, *values: object) -> Callable[[Site], bool]:
+def _numbers(site: Site, *names: str) -> list[int]:
+    """The integers that the node is given by these names."""
+    return [number for name in names if (one := site.node.input(name)) is not None for number in one.as_ints or ()]
+
+
+def _has(argument: str, *values: object) -> _OfNode:
     """Whether the node is given one of these values as an argument."""
     return lambda site: _value(site, argument) in values
 
 
-def _below_zero(argument: str) -> Callable[[Site], bool]:
+def _below_zero(argument: str) -> _OfNode:
     """Whether the node is given a negative number as an argument."""
     return lambda site: (_number(site, argument) or 0) < 0
 
 
-def _of_rank(is_met: Callable[[int], bool]) -> Callable[[Site], bool]:
+def _of_rank(is_met: Callable[[int], bool]) -> _OfNode:
     """Whether the number of dimensions of the first tensor that the node is given is such a one."""
     return lambda site: any(is_met(len(meta.shape)) for meta in _first_given(site))
 
@@ -66,18 +87,40 @@ _keeps_sizes: Final = _has("padding", "same")
 _does_not_wait: Final = _has("non_blocking", True)
 
 
+def _recorded(site: Site, names: Iterable[str | None]) -> Iterator[TensorMeta]:
+    """What is recorded of tensors in the node's graph, as far as it is."""
+    metas = (site.scope.graph.meta(name) for name in names if name is not None)
+    return (meta for meta in metas if meta is not None)
+
+
+def _made(site: Site) -> Iterator[TensorMeta]:
+    """The node's results, as far as they are known."""
+    return _recorded(site, site.node.results())
+
+
 def _given(site: Site, *arguments: str) -> Iterator[TensorMeta]:
     """The tensors that the node is given as these arguments, or as any, as far as they are known."""
     operands = (one for one in site.node.inputs if not arguments or one.name in arguments)
-    names = (name for operand in operands for name in operand.arg.tensors() if name is not None)
-    return (meta for name in names if (meta := site.scope.graph.meta(name)) is not None)
+    return _recorded(site, chain.from_iterable(operand.arg.tensors() for operand in operands))
 
 
 def _listed(site: Site) -> Iterator[TensorMeta]:
     """What the node is given in lists of tensors, as far as it is known."""
-    lists = (operand.arg.tensors() for operand in site.node.inputs if operand.arg.as_tensor is None)
-    metas = (site.scope.graph.meta(name) for names in lists for name in names if name is not None)
-    return (meta for meta in metas if meta is not None)
+    operands = (operand for operand in site.node.inputs if operand.arg.as_tensor is None)
+    return _recorded(site, chain.from_iterable(operand.arg.tensors() for operand in operands))
+
+
+def _first_given(site: Site) -> Iterator[TensorMeta]:
+    """The first tensor that the node is given to compute with, if there is one and it is known."""
+    operands = (operand for operand in site.node.inputs if operand.name not in _CHOOSING)
+    names = (name for operand in operands for name in operand.arg.tensors() if name is not None)
+    return _recorded(site, islice(names, 1))
+
+
+def _makers_in(graph: Graph, operands: Iterable[NamedArgument]) -> Iterator[tuple[str, Node]]:
+    """The tensors among operands that the graph's nodes make, each with that node."""
+    names = (name for operand in operands for name in operand.arg.tensors() if name is not None)
+    return ((name, graph.nodes[graph.makers[name]]) for name in names if name in graph.makers)
 
 
 def _has_masks(site: Site) -> bool:
@@ -85,37 +128,24 @@ def _has_masks(site: Site) -> bool:
     return any(meta.dtype in MASKS for meta in _listed(site))
 
 
-def _makes_integers(site: Site) -> bool:
-    """Whether a result is of an integer dtype."""
-    return any(_is_of_integers(site.scope.graph, name) for name in site.node.results())
-
-
+@_case("whole", "it is given no dimensions")
 def _is_of_the_whole(site: Site) -> bool:
-    """Whether the node is given no dimensions."""
     given = site.node.input("dim") or site.node.input("dims")
     return given is None or given.kind == "as_none" or given.as_ints == []
 
 
+@_case("numbers", "it is given a number that depends on data")
 def _takes_numbers(site: Site) -> bool:
-    """Whether the node is given a number that data tell."""
     graph = site.scope.graph
     names = (name for operand in site.node.inputs if not operand.arg.tensors() for name in operand.arg.names())
     return any(_UNBACKED.search(expression_of(graph, name) or "") for name in names)
 
 
+@_case("clipped", "the size of its result depends on data, and is clipped")
 def _is_clipped(site: Site) -> bool:
     """Whether a size of a result is the lesser of a number that data tell and another one."""
-    metas = (site.scope.graph.meta(name) for name in site.node.results())
-    sizes = (str(size) for meta in metas if meta is not None for size in meta.shape)
+    sizes = (str(size) for meta in _made(site) for size in meta.shape)
     return any("Min(" in size and _UNBACKED.search(size) for size in sizes)
-
-
-def _first_given(site: Site) -> Iterator[TensorMeta]:
-    """The first tensor that the node is given to compute with, if there is one and it is known."""
-    operands = (operand for operand in site.node.inputs if operand.name not in _CHOOSING)
-    names = (name for operand in operands for name in operand.arg.tensors() if name is not None)
-    metas = (site.scope.graph.meta(name) for name in islice(names, 1))
-    return (meta for meta in metas if meta is not None)
 
 
 def _is_given_integers(site: Site) -> bool:
@@ -148,23 +178,21 @@ def _is_of_integers(graph: Graph, name: str) -> bool:
     return meta is not None and meta.dtype in INTEGERS
 
 
+@_case("padded", "it pads")
 def _pads(site: Site) -> bool:
     """Whether the node is told to pad what it is given, or its result."""
-    paddings = (site.node.input("padding"), site.node.input("output_padding"))
-    return any(any(padding.as_ints or ()) for padding in paddings if padding is not None)
+    return any(_numbers(site, "padding", "output_padding"))
 
 
+@_case("small-product", "the product or quotient that it adds is smaller than its result")
 def _adds_less(site: Site) -> bool:
-    """Whether the product or quotient that the node adds is smaller than its result, and added several times."""
     shapes = [meta.shape for meta in _given(site, "tensor1", "tensor2")]
-    made = (site.scope.graph.meta(name) for name in site.node.results())
-    return bool(shapes) and any(meta is not None and tuple(meta.shape) != broadcast(shapes) for meta in made)
+    return bool(shapes) and any(meta.shape != broadcast(shapes) for meta in _made(site))
 
 
+@_case("one-window", "a single window stands along a dimension, and leaves elements out or rounds sizes up")
 def _has_one_window(site: Site) -> bool:
-    """Whether one window stands along a dimension, and leaves elements out, or is told to round their number up."""
-    given, weight = next(_first_given(site), None), next(_given(site, "weight"), None)
-    made = next((meta for name in site.node.results() if (meta := site.scope.graph.meta(name)) is not None), None)
+    given, weight, made = next(_first_given(site), None), next(_given(site, "weight"), None), next(_made(site), None)
     window = list(weight.shape[2:]) if weight is not None else _numbers(site, "kernel_size")
     if given is None or made is None or not window:
         return False
@@ -183,33 +211,24 @@ def _has_one_window(site: Site) -> bool:
     return any(count == 1 and leaves_out(*numbers) for count, numbers in places)
 
 
+@_case("depthwise", "each channel has a filter of its own")
 def _is_depthwise(site: Site) -> bool:
-    """Whether the node is told to have a group for each channel, with one filter."""
     groups = _number(site, "groups") or 1
     return groups > 1 and any(list(weight.shape[:2]) == [groups, 1] for weight in _given(site, "weight"))
 
 
+@_case("channelled", "it has a weight for each channel, and is given more than rows")
 def _has_weights_of_channels(site: Site) -> bool:
-    """Whether the node has several weights, and the first tensor that it is given more than two dimensions."""
     several = any(size != 1 for meta in _given(site, "weight") for size in meta.shape)
     return several and any(len(meta.shape) > 2 for meta in _first_given(site))
 
 
-def _enlarges(site: Site) -> bool:
-    """Whether a result has more elements along a dimension than the first tensor that the node is given, or more
-    dimensions.
-    """
-    before = [tuple(meta.shape) for meta in _first_given(site)]
-    made = [meta for name in site.node.results() if (meta := site.scope.graph.meta(name)) is not None]
-    return any(tuple(meta.shape) != shape for meta in made for shape in before)
-
-
 def _is_given_an_output(view: ProgramView, site: Site) -> bool:
     """Whether the first tensor that the node is given is made by the program, and returned by it, or becomes state."""
-    graph, first = view.program.graph, site.node.inputs[:1]
-    names = {name for operand in first for name in operand.arg.tensors() if name in graph.makers}
-    refs = [ref for name in names if name is not None for ref in view.memory.refs(graph, name)]
-    readers = (graph.nodes[place].target for name in names for place in graph.survey.readers.get(str(name), ()))
+    graph = view.program.graph
+    names = {name for name, _ in _makers_in(graph, site.node.inputs[:1])}
+    refs = [ref for name in names for ref in view.memory.refs(graph, name)]
+    readers = (graph.nodes[place].target for name in names for place in graph.survey.readers.get(name, ()))
     return (
         any(not names.isdisjoint(output.tensors()) for output in graph.outputs)
         or any(ref.storage in view.written_inputs for ref in refs)
@@ -224,34 +243,31 @@ def _is_affine_by_constants(view: ProgramView, site: Site) -> bool:
     return _is_scaled(site) or any(len(meta.shape) > 1 for meta in _first_given(site))
 
 
+@_case("scaled", "`alpha` is not 1")
 def _is_scaled(site: Site) -> bool:
-    """Whether the node is told to multiply an operand by a number that is not 1."""
     factors = (site.node.input(name) for name in ("alpha", "beta"))
     return any(one is not None and one.as_int != 1 and one.as_float != 1 for one in factors)
 
 
+@_case("mixed", "it computes with several dtypes")
 def _is_mixed(site: Site) -> bool:
     """Whether the node computes with tensors of several dtypes, or with integers and a number that is none; what
     chooses elements is of a dtype of its own.
     """
     operands = [operand.arg for operand in site.node.inputs if operand.name not in _CHOOSING]
-    metas = [site.scope.graph.meta(name) for arg in operands for name in arg.tensors() if name is not None]
-    dtypes = {meta.dtype for meta in metas if meta is not None}
+    dtypes = {meta.dtype for arg in operands for meta in _recorded(site, arg.tensors())}
     whole = any(category(dtype) < FLOATING for dtype in dtypes)
     return len(dtypes) > 1 or (whole and any(arg.as_float is not None for arg in operands))
 
 
+@_case("widened", "its result has another dtype than its operand")
 def _is_widened(site: Site) -> bool:
-    """Whether what the node makes is of another dtype than the first tensor that it is given."""
-    metas = (site.scope.graph.meta(name) for name in site.node.results())
-    made = {meta.dtype for meta in metas if meta is not None}
+    made = {meta.dtype for meta in _made(site)}
     return any(made and meta.dtype not in made for meta in _first_given(site))
 
 
+@_case("cut-index", "its index has other sizes than the tensor along other dimensions, or than what it scatters")
 def _cuts_by_its_index(site: Site) -> bool:
-    """Whether the node is given an index of another size than its tensor along other dimensions than its own, or than
-    what it scatters.
-    """
     index, dim = next(_given(site, "index"), None), site.node.input("dim")
     whole, source = next(_given(site, "input", "self"), None), next(_given(site, "src"), None)
     if index is None or whole is None or dim is None or dim.as_int is None or len(index.shape) != len(whole.shape):
@@ -259,58 +275,50 @@ def _cuts_by_its_index(site: Site) -> bool:
     place = dim.as_int % max(len(whole.shape), 1)
     pairs = zip(index.shape, whole.shape, strict=True)
     along = any(one != other for axis, (one, other) in enumerate(pairs) if axis != place)
-    return along or (source is not None and tuple(source.shape) != tuple(index.shape))
+    return along or (source is not None and source.shape != index.shape)
 
 
+@_case("other-repetitions", "it is given more repetitions than dimensions, or none")
 def _repeats_by_others(site: Site) -> bool:
-    """Whether the node is given more numbers of repetitions than its tensor has dimensions, or none."""
     times = _numbers(site, "dims")
     return not times or any(len(times) > len(meta.shape) for meta in _first_given(site))
 
 
+@_case("closed", "its bounds leave one number, or none")
 def _leaves_one_number(site: Site) -> bool:
-    """Whether the node's bounds are one number, or leave none."""
-    given = (site.node.input(name) for name in ("min_val", "max_val"))
-    bounds = [one.value for one in given if one is not None and isinstance(one.value, int | float)]
-    return len(bounds) == 2 and bounds[0] >= bounds[1]
+    low, high = _number(site, "min_val"), _number(site, "max_val")
+    return low is not None and high is not None and low >= high
 
 
+@_case("over-one", "its dimension is of size 1")
 def _goes_over_one_element(site: Site) -> bool:
-    """Whether the dimension that the node is given is of size 1."""
     dim = site.node.input("dim")
     place = dim.as_int if dim is not None else None
     shapes = [meta.shape for meta in _first_given(site) if meta.shape]
     return place is not None and any(shape[place % len(shape)] == 1 for shape in shapes)
 
 
+@_case(
+    "masked-rows",
+    "a mask of fewer dimensions chooses rows, and what is written has fewer dimensions than they have together",
+)
 def _broadcasts_into_rows(site: Site) -> bool:
-    """Whether a mask chooses rows of a tensor, and what is written to them is broadcast."""
     ranks = [len(meta.shape) for meta in _listed(site) if meta.dtype in MASKS]
     whole, values = ([len(meta.shape) for meta in metas] for metas in (_first_given(site), _given(site, "values")))
     return any(given < rank - mask + 1 for mask in ranks for rank in whole if mask < rank for given in values)
 
 
+@_case(
+    "bagged",
+    "it is told more than to add or average: the greatest, weights, an index to leave out, or the last offset",
+)
 def _bags_by_more(site: Site) -> bool:
-    """Whether the node takes the greatest of each bag, weighs its elements, leaves some out, or knows where it ends."""
-    given = {name: site.node.input(name) for name in ("mode", "include_last_offset", "padding_idx")}
-    values = {name: one.value for name, one in given.items() if one is not None and one.kind != "as_none"}
-    greatest = values.pop("mode", 0) == _GREATEST
-    ends = values.pop("include_last_offset", False) is True
-    return greatest or ends or bool(values) or any(_given(site, "per_sample_weights"))
+    ends = _value(site, "include_last_offset") is True
+    more = _value(site, "padding_idx") is not None or any(_given(site, "per_sample_weights"))
+    return _value(site, "mode") == _GREATEST or ends or more
 
 
-def _makes_one_element(site: Site) -> bool:
-    """Whether the node's results have dimensions, and all of them the size 1."""
-    metas = [site.scope.graph.meta(name) for name in site.node.results()]
-    return any(meta is not None and meta.shape and set(meta.shape) == {1} for meta in metas)
-
-
-def _is_binned(site: Site) -> bool:
-    """Whether the node is told to make more than one element of each line, plane or block."""
-    size = site.node.input("output_size")
-    return size is None or any(one != 1 for one in size.as_ints or (None,))
-
-
+@_case("unbatched", "it is given no batch")
 def _is_unbatched(site: Site) -> bool:
     """Whether the first tensor that the node is given has fewer dimensions than its weight; where it has none, than a
     batch of its windows; else than four.
@@ -321,6 +329,7 @@ def _is_unbatched(site: Site) -> bool:
     return any(len(meta.shape) < rank for meta in _first_given(site))
 
 
+@_case("short", "it leaves out arguments")
 def _leaves_out(site: Site) -> bool:
     """Whether the node is not given all of the arguments that may be given by position."""
     schema = site.op.schema if site.op is not None else None
@@ -328,11 +337,7 @@ def _leaves_out(site: Site) -> bool:
     return any(site.node.input(one.name) is None for one in known if not one.keyword_only)
 
 
-def _is_by_a_vector(site: Site) -> bool:
-    """Whether the second tensor that the node is given has one dimension."""
-    return any(len(meta.shape) == 1 for meta in islice(_given(site), 1, 2))
-
-
+@_case("single", "it is given one tensor")
 def _is_of_one(site: Site) -> bool:
     """Whether a list of tensors that the node is given has one."""
     lists = (operand.arg.as_tensors for operand in site.node.inputs)
@@ -351,17 +356,13 @@ def _is_by_a_constant(view: ProgramView, site: Site) -> bool:
 
 def _follows(view: ProgramView, site: Site, op: Callable[[OpInfo], bool]) -> bool:
     """Whether an operand of the node is made by such an op."""
-    graph = site.scope.graph
-    names = (name for operand in site.node.inputs for name in operand.arg.tensors() if name in graph.makers)
-    made = (view.ops.lookup(graph.nodes[graph.makers[name]].target) for name in names if name is not None)
+    made = (view.ops.lookup(maker.target) for _, maker in _makers_in(site.scope.graph, site.node.inputs))
     return any(one is not None and op(one) for one in made)
 
 
 def _makers(view: ProgramView, node: Node) -> Iterator[Node]:
     """The nodes of the root graph that make a node's operands, where these are no constants."""
-    graph = view.program.graph
-    names = (name for operand in node.inputs for name in operand.arg.tensors() if name in graph.makers)
-    return (graph.nodes[graph.makers[name]] for name in names if name in view.varying)
+    return (maker for name, maker in _makers_in(view.program.graph, node.inputs) if name in view.varying)
 
 
 def _is_made_of_another(view: ProgramView, site: Site) -> bool:
@@ -407,70 +408,57 @@ def _depends_on_calls(view: ProgramView, site: Site, operands: Iterable[str]) ->
     return any(not view.varying.isdisjoint(one.tensors()) for one in given if one is not None)
 
 
-def _numbers(site: Site, *names: str) -> list[int]:
-    """The integers that the node is given by these names."""
-    return [number for name in names if (one := site.node.input(name)) is not None for number in one.as_ints or ()]
-
-
+@_case("cropped", "the padding is negative")
 def _crops(site: Site) -> bool:
-    """Whether the node is told to pad by less than nothing."""
     return any(number < 0 for number in _numbers(site, "pad", "padding"))
 
 
+@_case("dilated", "it is dilated")
 def _is_dilated(site: Site) -> bool:
     """Whether the node is told to leave out elements in its windows."""
     return any(number != 1 for number in _numbers(site, "dilation"))
 
 
+@_case("overlapping", "its windows overlap")
 def _overlaps(site: Site) -> bool:
-    """Whether the node's windows overlap."""
     sizes, strides = _numbers(site, "kernel_size"), _numbers(site, "stride")
     return any(stride < size for size, stride in zip(sizes, strides, strict=False))
 
 
+@_case("ceiled-counted", "it rounds sizes up, and counts padding")
 def _counts_beyond(site: Site) -> bool:
     """Whether the node rounds the sizes of its result up, and divides by elements of a window that are none."""
     counts = site.node.input("count_include_pad")
     return _rounds_up(site) and (counts is None or counts.as_bool is True)
 
 
-def _is_ceiled(site: Site) -> bool:
-    """Whether the node pads, counts what it pads with, and rounds the sizes of its result up."""
-    return _counts_beyond(site) and _pads(site)
-
-
-def _at(meta: TensorMeta, dims: Iterable[int]) -> list[Size]:
-    """The sizes of those dimensions that there are."""
-    return [meta.shape[dim] for dim in dims if -len(meta.shape) <= dim < len(meta.shape)]
-
-
+@_case("kept", "a dimension is of another size than 1, and stays")
 def _keeps_dimensions(site: Site) -> bool:
     """Whether a dimension that the node may take away is of another size than 1."""
     dim = site.node.input("dim")
     chosen = None if dim is None else dim.as_ints if dim.as_int is None else [dim.as_int]
-    metas = list(_first_given(site))
-    sizes = [size for meta in metas for size in (meta.shape if chosen is None else _at(meta, chosen))]
-    return any(size != 1 for size in sizes)
+    sizes = (
+        (axis, size, axis - len(meta.shape)) for meta in _first_given(site) for axis, size in enumerate(meta.shape)
+    )
+    return any(size != 1 for axis, size, negative in sizes if chosen is None or axis in chosen or negative in chosen)
 
 
+@_case("repeated", "its operand is made by the same op")
 def _is_repeated(site: Site) -> bool:
-    """Whether an operand of the node is made by the same op."""
-    graph = site.scope.graph
-    names = (name for operand in site.node.inputs for name in operand.arg.tensors() if name in graph.makers)
-    return any(graph.nodes[graph.makers[name]].target == site.node.target for name in names if name is not None)
+    return any(maker.target == site.node.target for _, maker in _makers_in(site.scope.graph, site.node.inputs))
 
 
+@_case("stepped", "the step is no integer, and no dtype is given")
 def _is_stepped(site: Site) -> bool:
     """Whether the node counts up from an integer by another number, in a dtype that it is not told."""
-    start, step, dtype = (site.node.input(name) for name in ("start", "step", "dtype"))
-    told = dtype is not None and dtype.kind != "as_none"
+    start, step = site.node.input("start"), site.node.input("step")
     counts = start is not None and start.as_int is not None and step is not None and step.as_float is not None
-    return counts and not told
+    return counts and _value(site, "dtype") is None
 
 
 def _sizes(site: Site) -> Iterator[tuple[Size, Size]]:
     """The sizes of what the node is given, each with that of its result."""
-    made = [meta for name in site.node.results() if (meta := site.scope.graph.meta(name)) is not None]
+    made = list(_made(site))
     return (pair for old in _first_given(site) for new in made for pair in zip(old.shape, new.shape, strict=False))
 
 
@@ -479,73 +467,59 @@ def _is_whole(size: Size, other: Size) -> bool:
     return isinstance(size, int) and isinstance(other, int) and size % max(other, 1) == 0
 
 
-def _is_uneven(site: Site) -> bool:
-    """Whether a size of the node's result is no whole multiple of that of what it is given, or is not known."""
-    return not all(_is_whole(new, old) for old, new in _sizes(site))
-
-
+@_case("lopsided", "it reflects planes, and not equally on all sides")
 def _is_lopsided(site: Site) -> bool:
-    """Whether the node pads several dimensions by what it is given, turned around, and not equally on all sides."""
     sides = _numbers(site, "pad", "padding")
     return len(sides) > 2 and len(set(sides)) > 1 and _value(site, "mode") in (None, "reflect")
 
 
+@_case("mirrored-planes", "it pads planes by their own elements, and they are no images, or the padding is negative")
 def _mirrors_planes(site: Site) -> bool:
-    """Whether the node pads several dimensions by what it is given, which is no batch of images, or by less than
-    nothing.
-    """
     sides = _numbers(site, "pad")
     mirrors = len(sides) > 2 and _value(site, "mode") not in (None, "constant")
     return mirrors and (_crops(site) or any(len(meta.shape) < len(sides) // 2 + 2 for meta in _first_given(site)))
 
 
+@_case("cropped-mirrors", "the padding is negative, and otherwise made of its own elements")
 def _crops_and_mirrors(site: Site) -> bool:
-    """Whether the node is told to pad by less than nothing, and otherwise by what it is given."""
     return _crops(site) and (bool(_numbers(site, "padding")) or _value(site, "mode") not in (None, "constant"))
 
 
+@_case("output-padded-beyond", "it pads its result by a stride or more")
 def _pads_beyond_strides(site: Site) -> bool:
-    """Whether the node is told to pad its result by a stride, or by more."""
     padding, strides = _numbers(site, "output_padding"), _numbers(site, "stride") or [1]
     if len(strides) < len(padding):
         strides *= len(padding)
     return any(one >= stride for one, stride in zip(padding, strides, strict=False) if one)
 
 
-def _is_of_uneven_bins(site: Site) -> bool:
-    """Whether a size of what the node is given is no whole multiple of that of its result, or is not known."""
-    return not all(_is_whole(old, new) for old, new in _sizes(site))
-
-
+@_case("unadjacent", "other dimensions lie between those that it is given")
 def _leaves_dimensions_between(site: Site) -> bool:
-    """Whether some dimension lies between those that the node is given, which is not among them."""
     ranks = [len(meta.shape) for meta in _first_given(site)]
     dims = sorted({dim % rank for rank in ranks if rank for dim in _numbers(site, "dims")})
     return bool(dims) and dims[-1] - dims[0] >= len(dims)
 
 
+@_case("abridged", "it is given one number for several dimensions")
 def _is_abridged(site: Site) -> bool:
-    """Whether the node is given one number for the windows or the padding of several dimensions."""
     lengths = {len(_numbers(site, name)) for name in ("kernel_size", "padding")}
     return 1 in lengths and (max(lengths) > 1 or any(len(meta.shape) > 3 for meta in _first_given(site)))
 
 
+@_case("by-factors", "sizes times the factors that it is given are no whole numbers")
 def _is_enlarged_by_factors(site: Site) -> bool:
-    """Whether the node is given factors by which sizes do not become whole numbers: those of its result are rounded."""
-    factors = site.node.input("scale_factors")
-    made = next((meta for name in site.node.results() if (meta := site.scope.graph.meta(name)) is not None), None)
-    given = next(_first_given(site), None)
-    aligned = site.node.input("align_corners")
+    factors, aligned = site.node.input("scale_factors"), site.node.input("align_corners")
     if factors is None or not factors.as_floats or (aligned is not None and aligned.as_bool is True):
         return False
+    made, given = next(_made(site), None), next(_first_given(site), None)
     if made is None or given is None:
         return True
     pairs = zip(given.shape[2:], made.shape[2:], factors.as_floats, strict=False)
     return any(not isinstance(old, int) or old * factor != new for old, new, factor in pairs)
 
 
+@_case("same-even", "it pads to the same size, with a window of an even size")
 def _keeps_sizes_by_even_windows(site: Site) -> bool:
-    """Whether the node is a convolution that is to keep sizes, by a weight of an even size."""
     sizes = (size for meta in _given(site, "weight") for size in meta.shape[2:])
     return _keeps_sizes(site) and any(not isinstance(size, int) or size % 2 == 0 for size in sizes)
 
@@ -562,17 +536,17 @@ def _labels(site: Site) -> list[str]:
     return _equation(site)[0].replace("...", "").split(",")
 
 
+@_case("spectral", "it sums up singular values, or takes the greatest or least of them")
 def _is_of_singular_values(site: Site) -> bool:
-    """Whether the node is told to make a norm of a matrix's singular values."""
-    order, dims = site.node.input("ord"), _numbers(site, "dim")
+    order, dims = _value(site, "ord"), _numbers(site, "dim")
     schema = site.op.schema.argument("dim") if site.op is not None and site.op.schema is not None else None
     always = schema is not None and schema.default_value is not None  # else, of vectors too
     planes = len(dims) == 2 or always or (not dims and any(len(meta.shape) == 2 for meta in _first_given(site)))
-    return order is not None and (order.as_string == "nuc" or (planes and (order.as_float or order.as_int) in (2, -2)))
+    return order == "nuc" or (planes and order in (2, -2))
 
 
+@_case("ragged", "its dots stand for other numbers of dimensions in one tensor than in another")
 def _has_ragged_ellipses(site: Site) -> bool:
-    """Whether the dots of an equation stand for other numbers of dimensions in one tensor than in another."""
     terms, operand = _equation(site)[0].split(","), site.node.input("tensors")
     names = operand.tensors() if operand is not None else []
     metas = [site.scope.graph.meta(name) if name is not None else None for name in names]
@@ -591,21 +565,11 @@ def _multiplies_along(site: Site) -> bool:
     return any(letter in right for left, right in combinations(_labels(site), 2) for letter in left)
 
 
+@_case("unshared", "it sums up to one number what shares no dimension, or is given a number")
 def _is_unshared(site: Site) -> bool:
-    """Whether an equation sums up to one number what has no dimension in common, or is given a number."""
     return (_makes_a_number(site) and not _multiplies_along(site)) or (
         "" in _labels(site) and "." not in _equation(site)[0]
     )
-
-
-def _is_of_two_ranks(site: Site) -> bool:
-    """Whether the first two tensors that the node is given have different numbers of dimensions."""
-    return len({len(meta.shape) for meta in islice(_given(site), 2)}) > 1
-
-
-def _bounds(site: Site) -> list[Argument]:
-    """What the node is given as bounds."""
-    return [one for name in ("min", "max") if (one := site.node.input(name)) is not None and one.kind != "as_none"]
 
 
 def _is_bounded_by_constants(view: ProgramView, site: Site) -> bool:
@@ -614,70 +578,66 @@ def _is_bounded_by_constants(view: ProgramView, site: Site) -> bool:
     return several and not _depends_on_calls(view, site, ("min", "max"))
 
 
+@_case("narrow", "it is given indices of fewer bits than int64 has")
 def _has_narrow_indices(site: Site) -> bool:
-    """Whether the node is given indices that are neither of int64 nor masks."""
+    """Whether they are neither of int64 nor masks."""
     dtypes = {meta.dtype for meta in _given(site, "index", "indices")}
     return any(dtype in INTEGERS and dtype not in (INT64, *MASKS) for dtype in dtypes)
 
 
+@_case("gaps", "a list of tensors leaves some out")
 def _has_gaps(site: Site) -> bool:
-    """Whether a list of tensors that the node is given leaves some out."""
     return any(
         operand.arg.as_optional_tensors is not None and None in operand.arg.tensors() for operand in site.node.inputs
     )
 
 
-_MET: Final[Mapping[Where, tuple[str, Callable[[Site], bool]]]] = {
-    "gaps": ("a list of tensors leaves some out", _has_gaps),
+def _of_state(more: str, is_met: _OfProgram | None = None) -> tuple[str, _OfProgram]:
+    """In words, and as above, that a node's result becomes state, and what else has to be met."""
+    return (
+        f"its result becomes the state of a buffer{more}",
+        lambda view, site: _becomes_state(view, site) and (is_met is None or is_met(view, site)),
+    )
+
+
+_MET |= {
     "masks": ("it is indexed by a mask", _has_masks),
-    "integers": ("it makes integers", _makes_integers),
-    "whole": ("it is given no dimensions", _is_of_the_whole),
-    "numbers": ("it is given a number that depends on data", _takes_numbers),
-    "clipped": ("the size of its result depends on data, and is clipped", _is_clipped),
+    "integers": ("it makes integers", lambda site: any(meta.dtype in INTEGERS for meta in _made(site))),
     "added": ("it adds to what stands at the index", _has("accumulate", True)),
     "masked": ("it is given a mask", lambda site: _value(site, "attn_mask") is not None),
     "of-integers": ("it is given integers", _is_given_integers),
-    "padded": ("it pads", _pads),
     "transposed": ("it is a transposed convolution", _has("transposed", True)),
-    "scaled": ("`alpha` is not 1", _is_scaled),
-    "mixed": ("it computes with several dtypes", _is_mixed),
     "scalars": ("it is given a tensor of no dimensions", _of_rank(lambda rank: rank == 0)),
     "of-masks": ("it is given booleans", lambda site: any(meta.dtype == BOOL for meta in _first_given(site))),
     "negative": ("the index is negative", _below_zero("index")),
     "zeroth": ("it is of order 0", _has("ord", 0)),
     "divided": ("it is given a divisor", lambda site: _value(site, "divisor_override") is not None),
     "unweighted": ("it is given no weight", lambda site: _value(site, "weight") is None),
-    "widened": ("its result has another dtype than its operand", _is_widened),
-    "binned": ("it makes more than one element of each plane", _is_binned),
-    "unbatched": ("it is given no batch", _is_unbatched),
+    "binned": ("it makes more than one element of each plane", lambda site: set(_numbers(site, "output_size")) != {1}),
     "averaged": ("it is told to compute means", _has("reduce", "mean")),
-    "short": ("it leaves out arguments", _leaves_out),
     "vector": ("it is given one dimension", _of_rank(lambda rank: rank == 1)),
-    "by-vector": ("its second tensor has one dimension", _is_by_a_vector),
-    "single": ("it is given one tensor", _is_of_one),
-    "cropped": ("the padding is negative", _crops),
+    "by-vector": (
+        "its second tensor has one dimension",
+        lambda site: any(len(meta.shape) == 1 for meta in islice(_given(site), 1, 2)),
+    ),
     "constant-cropped": (
         "the padding is negative, and otherwise a number",
         lambda site: _crops(site) and _value(site, "mode") in (None, "constant"),
     ),
-    "cropped-mirrors": ("the padding is negative, and otherwise made of its own elements", _crops_and_mirrors),
     "circular": ("it pads circularly", _has("mode", "circular")),
-    "dilated": ("it is dilated", _is_dilated),
     "unstrided": ("it is given no stride", lambda site: not _numbers(site, "stride")),
-    "overlapping": ("its windows overlap", _overlaps),
     "output-padded": ("it pads its result", lambda site: any(_numbers(site, "output_padding"))),
     "only-output-padded": (
         "it pads its result, and not its operand",
         lambda site: any(_numbers(site, "output_padding")) and not any(_numbers(site, "padding")),
     ),
-    "output-padded-beyond": ("it pads its result by a stride or more", _pads_beyond_strides),
     "grouped": ("several queries share a key", _has("enable_gqa", True)),
     "flat": ("it is given fewer than three dimensions", _of_rank(lambda rank: rank < 3)),
-    "ceiled": ("it pads, counts the padding, and rounds the size up", _is_ceiled),
+    "ceiled": (
+        "it pads, counts the padding, and rounds the size up",
+        lambda site: _counts_beyond(site) and _pads(site),
+    ),
     "corrected": ("the correction is neither 0 nor 1", lambda site: _number(site, "correction") not in (None, 0, 1)),
-    "repeated": ("its operand is made by the same op", _is_repeated),
-    "kept": ("a dimension is of another size than 1, and stays", _keeps_dimensions),
-    "stepped": ("the step is no integer, and no dtype is given", _is_stepped),
     "summed-up": (
         "it sums products up to one number",
         lambda site: _makes_a_number(site) and _multiplies_along(site),
@@ -686,14 +646,14 @@ _MET: Final[Mapping[Where, tuple[str, Callable[[Site], bool]]]] = {
         "a dimension of a tensor is named twice",
         lambda site: any(len(set(one)) < len(one) for one in _labels(site)),
     ),
-    "unshared": ("it sums up to one number what shares no dimension, or is given a number", _is_unshared),
-    "ragged": ("its dots stand for other numbers of dimensions in one tensor than in another", _has_ragged_ellipses),
-    "spectral": ("it sums up singular values, or takes the greatest or least of them", _is_of_singular_values),
     "elliptic": (
         "its equation leaves out dimensions or the result",
         lambda site: not _equation(site)[1] or "." in _equation(site)[0],
     ),
-    "ranks": ("its first two tensors have different numbers of dimensions", _is_of_two_ranks),
+    "ranks": (
+        "its first two tensors have different numbers of dimensions",
+        lambda site: len({len(meta.shape) for meta in islice(_given(site), 2)}) > 1,
+    ),
     "typed": ("it is told a dtype", lambda site: _value(site, "dtype") is not None),
     "smoothed": ("it smooths labels", lambda site: bool(_number(site, "label_smoothing"))),
     "soft": (
@@ -701,25 +661,22 @@ _MET: Final[Mapping[Where, tuple[str, Callable[[Site], bool]]]] = {
         lambda site: any(category(meta.dtype) == FLOATING for meta in _given(site, "target")),
     ),
     "from-the-end": ("it counts the dimension from the end", _below_zero("dimension")),
-    "uneven": ("its result is no whole multiple of its operand", _is_uneven),
-    "over-one": ("its dimension is of size 1", _goes_over_one_element),
-    "uneven-bins": ("a size of its operand is no whole multiple of that of its result", _is_of_uneven_bins),
+    "uneven": (
+        "its result is no whole multiple of its operand",
+        lambda site: not all(_is_whole(new, old) for old, new in _sizes(site)),
+    ),
+    "uneven-bins": (
+        "a size of its operand is no whole multiple of that of its result",
+        lambda site: not all(_is_whole(old, new) for old, new in _sizes(site)),
+    ),
     "reflected": ("it reflects at the borders", _has("padding_mode", 2)),  # `GridSamplerPadding` in torch
-    "lopsided": ("it reflects planes, and not equally on all sides", _is_lopsided),
     "approximated": ("it is told to approximate", lambda site: _value(site, "approximate") not in (None, "none")),
-    "channelled": ("it has a weight for each channel, and is given more than rows", _has_weights_of_channels),
     "vector-by-batch": (
         "one tensor has one dimension, and the other more than two",
         lambda site: (
             (ranks := sorted(len(meta.shape) for meta in islice(_given(site), 2)))[:1] == [1] and ranks[-1] > 2
         ),
     ),
-    "small-product": ("the product or quotient that it adds is smaller than its result", _adds_less),
-    "one-window": (
-        "a single window stands along a dimension, and leaves elements out or rounds sizes up",
-        _has_one_window,
-    ),
-    "depthwise": ("each channel has a filter of its own", _is_depthwise),
     "weighted": ("it is given weights", lambda site: any(_given(site, "weight", "pos_weight"))),
     "volumes": ("it pads along three dimensions", lambda site: len(_numbers(site, "pad", "padding")) > 4),
     "lower-mask": (
@@ -735,13 +692,15 @@ _MET: Final[Mapping[Where, tuple[str, Callable[[Site], bool]]]] = {
             and any(category(meta.dtype) == FLOATING for meta in _first_given(site))
         ),
     ),
-    "enlarged": ("its result is larger than its first operand", _enlarges),
+    "enlarged": (
+        "its result is larger than its first operand",
+        lambda site: any(meta.shape != given.shape for meta in _made(site) for given in _first_given(site)),
+    ),
     "planeless": ("its operand has other than four dimensions", _of_rank(lambda rank: rank != 4)),
     "everything": ("it drops everything", _has("p", 1)),
-    "same-even": ("it pads to the same size, with a window of an even size", _keeps_sizes_by_even_windows),
     "half-open": (
         "it is given integers and one bound",
-        lambda site: _is_given_integers(site) and len(_bounds(site)) == 1,
+        lambda site: _is_given_integers(site) and (_value(site, "min") is None) != (_value(site, "max") is None),
     ),
     "divided-below": ("it is given a negative divisor", _below_zero("divisor_override")),
     "grouped-filters": ("it has groups of filters", lambda site: (_number(site, "groups") or 1) > 1),
@@ -750,44 +709,25 @@ _MET: Final[Mapping[Where, tuple[str, Callable[[Site], bool]]]] = {
         lambda site: _rounds_up(site) and _has_one_window(site),
     ),
     "same": ("it pads to the same size", _keeps_sizes),
-    "by-factors": ("sizes times the factors that it is given are no whole numbers", _is_enlarged_by_factors),
-    "abridged": ("it is given one number for several dimensions", _is_abridged),
-    "unadjacent": ("other dimensions lie between those that it is given", _leaves_dimensions_between),
-    "mirrored-planes": (
-        "it pads planes by their own elements, and they are no images, or the padding is negative",
-        _mirrors_planes,
-    ),
     "undivided": ("it makes one piece", lambda site: len(site.node.results()) == 1),
     "deep": ("it is given more than three dimensions", _of_rank(lambda rank: rank > 3)),
-    "cut-index": (
-        "its index has other sizes than the tensor along other dimensions, or than what it scatters",
-        _cuts_by_its_index,
-    ),
     "emptied": ("it repeats 0 times", lambda site: 0 in _numbers(site, "repeats", "dims")),
-    "other-repetitions": ("it is given more repetitions than dimensions, or none", _repeats_by_others),
     "ignoring": ("it is told a label to leave out", lambda site: _number(site, "ignore_index") not in (None, -100)),
     "planes": ("it is given more than two dimensions", _of_rank(lambda rank: rank > 2)),
-    "closed": ("its bounds leave one number, or none", _leaves_one_number),
     "bicubic": ("it goes by cubic curves", _has("interpolation_mode", 2)),  # `GridSamplerInterpolation` in torch
-    "ceiled-counted": ("it rounds sizes up, and counts padding", _counts_beyond),
     "holds-scalars": (
         "a list of tensors holds one without dimensions",
         lambda site: any(not meta.shape for meta in _listed(site)),
-    ),
-    "masked-rows": (
-        "a mask of fewer dimensions chooses rows, and what is written has fewer dimensions than they have together",
-        _broadcasts_into_rows,
     ),
     "masked-values": (
         "it is indexed by a mask, and given several values",
         lambda site: _has_masks(site) and any(set(meta.shape) - {1} for meta in _given(site, "values")),
     ),
-    "bagged": (
-        "it is told more than to add or average: the greatest, weights, an index to leave out, or the last offset",
-        _bags_by_more,
-    ),
     "bare": ("it is given nothing but its tensor", lambda site: len(site.node.inputs) == 1),
-    "one-element": ("its result is one element, with dimensions", _makes_one_element),
+    "one-element": (
+        "its result is one element, with dimensions",
+        lambda site: any(set(meta.shape) == {1} for meta in _made(site)),
+    ),
     "non-blocking": ("it is told not to wait", _does_not_wait),
     "widened-non-blocking": (
         "its result has another dtype than its operand, and it is told not to wait",
@@ -798,46 +738,27 @@ _MET: Final[Mapping[Where, tuple[str, Callable[[Site], bool]]]] = {
         lambda site: any(0 in meta.shape for meta in _given(site, "index", "indices")),
     ),
     "channels-last": ("it is told to lay out its result with the channels innermost", _has("memory_format", 2, 3)),
-    "narrow": ("it is given indices of fewer bits than int64 has", _has_narrow_indices),
 }
-"""In words, and whether a node is one of those that are refused."""
-_OF_PROGRAMS: Final[Mapping[Where, tuple[str, Callable[[ProgramView, Site], bool]]]] = {
+_OF_PROGRAMS: Final[dict[Where, tuple[str, _OfProgram]]] = {
     "returned": ("the integers come to be among the outputs, or are joined with others", _comes_to_be_returned),
     "computed-bias": (
         "its bias is not stored in the artifact",
         lambda view, site: _depends_on_calls(view, site, ("bias",)),
     ),
     "computed": ("its weight or bias is not stored in the artifact", _is_computed),
-    "state": ("its result becomes the state of a buffer", _becomes_state),
-    "state-by-constant": (
-        "its result becomes the state of a buffer, and its second operand is constant",
-        lambda view, site: _becomes_state(view, site) and _is_by_a_constant(view, site),
+    "state": _of_state(""),
+    "state-by-constant": _of_state(", and its second operand is constant", _is_by_a_constant),
+    "state-again": _of_state(
+        ", and its operand is made by a view",
+        lambda view, site: _follows(view, site, lambda op: bool(op.view)),
     ),
-    "state-again": (
-        "its result becomes the state of a buffer, and its operand is made by a view",
-        lambda view, site: _becomes_state(view, site) and _follows(view, site, lambda op: bool(op.view)),
-    ),
-    "state-fused": (
-        "its result becomes the state of a buffer, and an operand is made by a matrix product",
-        lambda view, site: _becomes_state(view, site) and _is_fused(view, site),
-    ),
-    "state-after": (
-        "its result becomes the state of a buffer, and its operand is made by an op",
-        lambda view, site: _becomes_state(view, site) and any(_makers(view, site.node)),
-    ),
-    "state-twice": (
-        "its result becomes the state of a buffer, and one operand is made of another",
-        lambda view, site: _becomes_state(view, site) and _is_made_of_another(view, site),
-    ),
-    "state-chained": (
-        "its result becomes the state of a buffer, behind an op and a constant, or behind two ops",
-        lambda view, site: _becomes_state(view, site) and _is_chained(view, site),
-    ),
-    "state-repeated": (
-        "its result becomes the state of a buffer, and its operand is made by the same op",
-        lambda view, site: (
-            _becomes_state(view, site) and any(maker.target == site.node.target for maker in _makers(view, site.node))
-        ),
+    "state-fused": _of_state(", and an operand is made by a matrix product", _is_fused),
+    "state-after": _of_state(", and its operand is made by an op", lambda view, site: any(_makers(view, site.node))),
+    "state-twice": _of_state(", and one operand is made of another", _is_made_of_another),
+    "state-chained": _of_state(", behind an op and a constant, or behind two ops", _is_chained),
+    "state-repeated": _of_state(
+        ", and its operand is made by the same op",
+        lambda view, site: any(maker.target == site.node.target for maker in _makers(view, site.node)),
     ),
     "bounded": ("its bounds are stored in the artifact, and of several elements", _is_bounded_by_constants),
     "of-output": ("its operand is an output or becomes state, too", _is_given_an_output),

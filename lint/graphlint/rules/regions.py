@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator
 
-from graphlint.rules.base import Finding, Rule, no_fix
-from graphlint.rules.diagnostics import Fix
+from graphlint.rules.base import Finding, Rule, no_fix, safe_fix
 from graphlint.rules.fixers import CAST, INLINE
 from graphlint.rules.view import ProgramView
 from graphlint.semantics.sites import Site, inlining_obstacle
@@ -66,14 +65,9 @@ class GradModeRegion(Rule):
         for site in view.sites:
             if site.op is not None and site.op.region == "gradients":
                 enabled = site.node.inputs[0].arg.as_bool if site.node.inputs else None
-                mode = {True: "on", False: "off"}.get(enabled) if enabled is not None else None
-                what = f"{site.name} turns gradients {mode}" if mode else f"{site.name} turns gradients"
-                yield Finding(what, self.fix_for(view, site), site)
-
-    def fix_for(self, view: ProgramView, site: Site) -> Fix:
-        """Inlined, unless something keeps it."""
-        reason = region_obstacle(view, site)
-        return no_fix(reason) if reason is not None else Fix("safe", "is inlined, and its results detached")
+                mode = {True: " on", False: " off", None: ""}[enabled]
+                fix = safe_fix("is inlined, and its results detached", region_obstacle(view, site))
+                yield Finding(f"{site.name} turns gradients{mode}", fix, site)
 
 
 class AutocastRegion(Rule):
@@ -140,12 +134,9 @@ class AutocastRegion(Rule):
         """One finding for each region."""
         for site in view.sites:
             if site.op is not None and site.op.region == "autocast":
-                yield Finding(f"{site.name} lets the running torch choose dtypes", self.fix_for(view, site), site)
-
-    def fix_for(self, view: ProgramView, site: Site) -> Fix:
-        """Inlined, unless something keeps it."""
-        reason = view.autocast.by_position[site.position].obstacle
-        return no_fix(reason) if reason is not None else Fix("safe", "is inlined, and its casts are written out")
+                obstacle = view.autocast.by_position[site.position].obstacle
+                fix = safe_fix("is inlined, and its casts are written out", obstacle)
+                yield Finding(f"{site.name} lets the running torch choose dtypes", fix, site)
 
 
 class DeadEffect(Rule):

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from graphlint.rules.base import Finding, Rule, no_fix
-from graphlint.rules.diagnostics import Fix
+from graphlint.rules.base import Finding, Rule, safe_fix
 from graphlint.rules.fixers import Fixer, Made
 from graphlint.rules.view import ProgramView
 from graphlint.semantics.memory import Storage
@@ -147,5 +146,5 @@ class SharedState(Rule):
             listed = ", ".join(f"'{name}'" for _, name in others)
             obstacle = view.stays.get(storage) or _obstacle(view, names)
             what = f"becomes functional, and '{first}' stands for {listed}, which is gone from the state dict"
-            fix = no_fix(obstacle) if obstacle is not None else Fix("safe", what)
-            yield Finding(f"{storage.kind} '{first}' is written, and shares its memory with {listed}", fix, site)
+            message = f"{storage.kind} '{first}' is written, and shares its memory with {listed}"
+            yield Finding(message, safe_fix(what, obstacle), site)

@@ -68,21 +68,18 @@ class RefusedDtype(Rule):
         for what, storage, meta in _inputs(view):
             kinds = {None, "inputs" if storage.kind == "user input" else "stored"}
             kinds |= {"state"} if storage in view.written_inputs and storage.kind != "user input" else set()
-            said = _said((taken for taken in view.profile.dtypes if taken.of in kinds), {meta.dtype})
+            said = _said((taken for taken in view.profile.dtypes if taken.of in kinds), [meta])
             if said is not None:
                 yield Finding(f"{what} is {said}", no_fix(_DTYPES_STAY), advice="give it another dtype")
         returned = [taken for taken in view.profile.dtypes if taken.of == "outputs"]
         specs = view.program.graph_module.signature.output_specs
         for spec, output in zip(specs, graph.outputs, strict=True) if returned else ():
-            metas = [graph.meta(name) for name in output.tensors() if name is not None and spec.user_output is not None]
-            said = _said(returned, {meta.dtype for meta in metas if meta is not None})
+            said = _said(returned, map(graph.meta, output.names())) if spec.user_output is not None else None
             if said is not None:
-                yield Finding(
-                    f"output %{output.names()[0]} is {said}", no_fix(_DTYPES_STAY), advice="give it another dtype"
-                )
+                what = f"output %{output.names()[0]} is {said}"
+                yield Finding(what, no_fix(_DTYPES_STAY), advice="give it another dtype")
         for site in walk(view.program, view.ops, lambda op: False):
-            metas = [site.scope.graph.meta(name) for name in site.node.results()]
-            said = _said(everywhere, {meta.dtype for meta in metas if meta is not None})
+            said = _said(everywhere, map(site.scope.graph.meta, site.node.results()))
             if said is not None:
                 advice = "compute it in another dtype"
                 yield Finding(f"{site.name} makes {said}", no_fix(_DTYPES_STAY), site, advice=advice)
@@ -98,8 +95,9 @@ def _inputs(view: ProgramView) -> Iterator[tuple[str, Storage, TensorMeta]]:
                 yield f"{storage.kind.removeprefix('user ')} '{storage.name or name}'", storage, meta
 
 
-def _said(said: Iterable[TakenDtypes], dtypes: set[int]) -> str | None:
-    """Which dtype is not taken, and by whom; None if all are."""
+def _said(said: Iterable[TakenDtypes], tensors: Iterable[TensorMeta | None]) -> str | None:
+    """Which of the tensors' dtypes is not taken, and by whom; None if all are."""
+    dtypes = {meta.dtype for meta in tensors if meta is not None}
     for taken in said:
         for dtype in sorted(dtypes):
             name = DTYPES.get(dtype, f"of dtype {dtype}")

@@ -1,15 +1,15 @@
 """GL601: ops, inputs and outputs that a target refuses."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import msgspec
 
-from graphlint.ir.model import Argument, Graph, InputSpec, OutputSpec, Program, TensorMeta
+from graphlint.ir.model import Argument, Graph, Program, TensorMeta
 from graphlint.ir.strides import channels_last, contiguous_strides
 from graphlint.ops.info import Role
 from graphlint.ops.table import op_of
-from graphlint.rules.base import Finding, Rule, no_fix
+from graphlint.rules.base import Finding, Rule, no_fix, safe_fix
 from graphlint.rules.diagnostics import Fix
 from graphlint.rules.fixers import REFORM
 from graphlint.rules.mutation import InPlaceOp
@@ -86,17 +86,13 @@ class RefusedByTarget(Rule):
                 message = f"{site.name} makes state last of all: {', '.join(refused.targets)} refuses that"
                 fix = Fix("safe", "is followed by an op that makes the first state")
                 yield Finding(f"{message}: {refused.because}", fix, site, advice=refused.advice)
-        graph, signature = view.program.graph, view.program.graph_module.signature
-        for rows, kinds in (
-            (view.profile.refused_inputs, _input_kinds(view.program, signature.input_specs)),
-            (
-                view.profile.refused_outputs,
-                ((kind, f"an output of kind {kind}") for kind in _output_kinds(signature.output_specs, graph)),
-            ),
-        ):
-            for refused, what in ((rows[kind], what) for kind, what in (kinds if rows else ()) if kind in rows):
-                message = f"{what} is refused by {', '.join(refused.targets)}: {refused.because}"
-                yield Finding(message, no_fix(_NO_FORM), advice=refused.advice or "change the model")
+        profile, inputs = view.profile, _input_kinds(view.program)
+        outputs = ((kind, f"an output of kind {kind}") for kind in _output_kinds(view.program))
+        for rows, kinds in ((profile.refused_inputs, inputs), (profile.refused_outputs, outputs)):
+            for kind, what in kinds if rows else ():
+                if kind in rows:
+                    message = f"{what} is refused by {', '.join(rows[kind].targets)}: {rows[kind].because}"
+                    yield Finding(message, no_fix(_NO_FORM), advice=rows[kind].advice or "change the model")
 
 
 _BECOMES: Final[Mapping[str, str]] = {
@@ -145,10 +141,10 @@ def _namesakes(view: ProgramView) -> Iterator[Finding]:
         yield Finding(f"the input {name!r} {told}: {refused.because}", fix, advice=refused.advice)
 
 
-def _input_kinds(program: Program, specs: Iterable[InputSpec]) -> Iterator[tuple[str, str]]:
+def _input_kinds(program: Program) -> Iterator[tuple[str, str]]:
     """The kind of each input, and how messages call it; of one that has symbolic sizes, that too."""
     sizes = Sizes(program)
-    for spec, given in zip(specs, program.graph.inputs, strict=True):
+    for spec, given in zip(program.graph_module.signature.input_specs, program.graph.inputs, strict=True):
         kind = spec.kind if spec.user_input is None or given.tensors() else "number"
         yield kind, f"an input of kind {kind}"
         for name in given.tensors():
@@ -199,14 +195,13 @@ def _is_reduced(graph: Graph, value: Argument) -> bool:
     return bool(seen)
 
 
-def _output_kinds(specs: Iterable[OutputSpec], graph: Graph) -> Iterator[str]:
+def _output_kinds(program: Program) -> Iterator[str]:
     """The kind of each output."""
-    outputs = graph.outputs
     returned: set[str | None] = set()
-    for spec, given in zip(specs, outputs, strict=True):
+    for spec, given in zip(program.graph_module.signature.output_specs, program.graph.outputs, strict=True):
         if spec.user_output is None:
             yield spec.kind
-            if spec.buffer_mutation is not None and _is_reduced(graph, given):
+            if spec.buffer_mutation is not None and _is_reduced(program.graph, given):
                 yield "scalar_mutation"
         elif given.kind == "as_none":
             yield "none"
@@ -228,4 +223,4 @@ def _fix_for(view: ProgramView, site: Site, refused: Refused) -> Fix:
         form = refused.form
         obstacle = form_obstacle(view, site, form)
         becomes = _BECOMES[form] if form in _BECOMES else f"becomes {op_of(_ROLES[form]).name}"
-    return Fix("safe", becomes) if obstacle is None else no_fix(obstacle)
+    return safe_fix(becomes, obstacle)

@@ -11,11 +11,10 @@ from graphlint.ir.dtypes import DTYPES, SHORT_DTYPES
 from graphlint.ops.table import op_table, packet_of
 from graphlint.rules.base import Rule
 from graphlint.rules.checks import PLAIN, BareAsyncAssert
-from graphlint.rules.diagnostics import Severity
 from graphlint.rules.fixers import REMOVE
 from graphlint.rules.registry import RULES
 from graphlint.rules.selection import codes_and_names, severities
-from graphlint.rules.settings import FixAction, OpRow, OwnRule, OwnTarget, covers
+from graphlint.rules.settings import FixAction, OpRow, OwnTarget, covers
 from graphlint.rules.targets.model import RuleRow, Target, all_targets, extending, load_target, row_of
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -64,8 +63,10 @@ def _make(
         except ConfigError as error:
             raise ConfigError(f"{where}.extends: {error}") from None
     rules = _rules(own, where)
+    advice = "use another op, or allow this one (allow-ops)"
     ops: dict[str, tuple[OpRow, ...]] = {
-        pattern: (_refused(pattern, own),) for pattern in _patterns(own.refuse_ops, f"{where}.refuse-ops")
+        pattern: (OpRow(own.because or f"'{pattern}' is in its refuse-ops", advice),)
+        for pattern in _patterns(own.refuse_ops, f"{where}.refuse-ops")
     }
     for pattern in _patterns(own.allow_ops, f"{where}.allow-ops"):
         if pattern in ops:
@@ -89,22 +90,14 @@ def _make(
             because=own.because,
         ),
     )
-    made[name] = _with_severities(extended, severities(own.severity, where))
-    return made[name]
-
-
-def _with_severities(target: Target, said: Mapping[str, Severity]) -> Target:
-    """The target with these severities of rules, by code."""
+    severe = severities(own.severity, where)
     rows = {
-        rule.code: msgspec.structs.replace(row_of(target, rule), severity=said[rule.code])
+        rule.code: msgspec.structs.replace(row_of(extended, rule), severity=severe[rule.code])
         for rule in RULES
-        if rule.code in said
+        if rule.code in severe
     }
-    return msgspec.structs.replace(target, rules={**target.rules, **rows})
-
-
-def _refused(pattern: str, own: OwnTarget) -> OpRow:
-    return OpRow(own.because or f"'{pattern}' is in its refuse-ops", "use another op, or allow this one (allow-ops)")
+    made[name] = msgspec.structs.replace(extended, rules={**extended.rules, **rows})
+    return made[name]
 
 
 def _rules(own: OwnTarget, where: str) -> dict[str, RuleRow]:
@@ -119,13 +112,9 @@ def _rules(own: OwnTarget, where: str) -> dict[str, RuleRow]:
         for rule in chosen:
             if not _can(rule, row.fix):
                 raise ConfigError(f"{place}.fix: '{row.fix}' is no fix of {rule.code} ({rule.name})")
-        found[named] = _row(row, own)
+        violation = row.fix != "keep" if row.violation is None else row.violation
+        found[named] = RuleRow(row.fix, violation, row.because or own.because or "the configuration says so")
     return found
-
-
-def _row(row: OwnRule, own: OwnTarget) -> RuleRow:
-    violation = row.fix != "keep" if row.violation is None else row.violation
-    return RuleRow(row.fix, violation, row.because or own.because or "the configuration says so")
 
 
 def _can(rule: Rule, fix: FixAction) -> bool:
