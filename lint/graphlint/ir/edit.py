@@ -302,7 +302,10 @@ def _respecified(spec: OutputSpec, output: Argument) -> OutputSpec:
     if given is None or not output.names():
         return spec
     argument = msgspec.to_builtins(output if kind in ("user_output", "constant") else output.value)
-    if given.arg == argument:
+    was = given.arg
+    if isinstance(was, dict):  # torch before 2.3 spells out with null which kinds an argument is not
+        was = {key: held for key, held in was.items() if held is not None}
+    if was == argument:
         return spec
     field: dict[str, Any] = {kind: msgspec.structs.replace(given, arg=argument)}
     return OutputSpec(**field)
@@ -323,14 +326,13 @@ def with_graph(
     module, signature = program.graph_module, program.graph_module.signature
     given = signature.output_specs if output_specs is None else output_specs
     specs = [_respecified(*pair) for pair in zip(given, graph.outputs, strict=True)]
-    changed = msgspec.structs.replace(
-        signature,
-        input_specs=signature.input_specs if input_specs is None else list(input_specs),
-        output_specs=specs,
-    )
+    inputs = signature.input_specs if input_specs is None else list(input_specs)
+    # The signature stays what it was read from where nothing in it changes: torch 2.1 wrote others.
+    if inputs != signature.input_specs or specs != signature.output_specs:
+        signature = msgspec.structs.replace(signature, input_specs=inputs, output_specs=specs)
     entries = module.module_call_graph if calls is None else list(calls)
     entries = [renamed_call(one, renames) for one in entries] if renames else entries
-    module = msgspec.structs.replace(module, graph=graph, signature=changed, module_call_graph=entries)
+    module = msgspec.structs.replace(module, graph=graph, signature=signature, module_call_graph=entries)
     return msgspec.structs.replace(program, graph_module=module)
 
 
