@@ -151,7 +151,8 @@ def _moved_state(
         made, values = unlisted(artifact, change.entry, {**planned, **moved}, {one.target for one in held})
         keywords = [Keyword(one.name, one.dtype, [*map(int, one.sizes)], one.device) for one in held]
         moved |= {**made, **with_samples(artifact, change.entry, planned, keywords)}
-        pairs = tuple(state.pair(one, values.get(one.target) if one in held else None) for one in change.state)
+        kept = ((one, values.get(one.target) if one in held else None) for one in change.state)
+        pairs = tuple(state.Pair(**msgspec.structs.asdict(one), value=value) for one, value in kept)
         described = described.changed(change.entry.name, pairs)
     for change in changes if action == "restore" else ():
         if change.state:
