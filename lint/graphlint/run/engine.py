@@ -156,11 +156,10 @@ class _Run:
                 fixed = self._found["fixed"]
                 exact, unchecked = all(one.fix.exact for one in fixed), bool(removed_checks(fixed))
                 verify = None if verifier is None else lambda made: verifier(self._path, made, exact, unchecked)
-                written = write_back(
+                stale = write_back(
                     self._artifact, self._path, self._settings, kind, self._changes, self._review, verify
                 )
-                self._notes += written.notes
-                self._tell_stale(written.stale, kind)
+                self._tell_stale(stale, kind)
             diff, changed = "".join(self._diff or ()), bool(self._changes)
             return msgspec.structs.replace(self._result(), diff=diff, changed=changed)
         except (WriteError, FixValidationError, VerificationError, ArtifactError) as error:
