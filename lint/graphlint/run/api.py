@@ -92,7 +92,7 @@ def lint(artifact: Path | Content, **options: Unpack[LintOptions]) -> FileResult
     diagnostic (GL001, GL002). Raises MissingFileError where there is no such file, ConfigError for what is wrong with
     options or configuration, RemoteError for a URL whose artifact cannot be had.
     """
-    return _processed(artifact, "check", *_resolver(options, LintOptions))
+    return _processed(artifact, "check", _resolver(options, LintOptions))
 
 
 def scan(artifact: Path | Content, *, allow_globals: Selectors = ()) -> tuple[Code, ...]:
@@ -132,7 +132,7 @@ def lint_many(
     """
     if jobs is not None and jobs < 1:
         raise ConfigError(f"jobs: expected a number of at least 1, found {jobs}")
-    resolver, reviewer = _resolver(options, LintOptions)
+    resolver, reviewer = _resolver(options, LintOptions), Reviewer()
     given = [paths] if isinstance(paths, (str, os.PathLike)) else paths
     tasks = tasks_for([os.fspath(path) for path in given], resolver, "check")
     for task in tasks:
@@ -159,7 +159,7 @@ def fix(
     pass its verification, is ``FileResult.error``; it is untouched then.
     """
     action = _changing(path, diff=diff)
-    return _processed(path, action, *_resolver(options, FixOptions), _verifier(verify, trust))
+    return _processed(path, action, _resolver(options, FixOptions), _verifier(verify, trust))
 
 
 def restore(
@@ -183,13 +183,13 @@ def restore(
     action = _changing(path, diff=diff)
     _named(path)
     options = {"provenance": provenance, "ops": ops, "config": config, "isolated": isolated}
-    settings = _resolver(options, FixOptions)[0].settings_for(os.fspath(path))
+    settings = _resolver(options, FixOptions).settings_for(os.fspath(path))
     return engine.restore(os.fspath(path), settings, action, _verifier(verify, trust))
 
 
 def program_settings(**options: Unpack[ProgramOptions]) -> Settings:
     """The settings for a program that is no file: no configuration file holds for it. Raises ConfigError."""
-    return _resolver({**options, "isolated": True}, LintOptions)[0].settings_for(os.curdir)
+    return _resolver({**options, "isolated": True}, LintOptions).settings_for(os.curdir)
 
 
 def _named(artifact: Path | Content) -> tuple[str, ByteSource | None]:
@@ -207,12 +207,12 @@ def _named(artifact: Path | Content) -> tuple[str, ByteSource | None]:
 
 
 def _processed(
-    path: Path | Content, action: Action, resolver: Resolver, reviewer: Reviewer, verifier: Verifier | None = None
+    path: Path | Content, action: Action, resolver: Resolver, verifier: Verifier | None = None
 ) -> FileResult:
     from graphlint.run.engine import process
 
     name, source = _named(path)
-    settings = resolver.settings_for(name)
+    settings, reviewer = resolver.settings_for(name), Reviewer()
     reviewer.baseline(settings.acceptance.baseline)
     review = partial(reviewer.accept, name, settings.acceptance)
     result = process(name, settings, action, verifier, review, source)
@@ -233,8 +233,8 @@ def _verifier(wanted: bool, trust: bool) -> Verifier | None:
     return verifier(trust=trust)
 
 
-def _resolver(options: Mapping[str, Any], known: Any) -> tuple[Resolver, Reviewer]:
-    """What finds out settings, and what reviews findings. Raises TypeError for an option that is none of ``known``."""
+def _resolver(options: Mapping[str, Any], known: Any) -> Resolver:
+    """What finds out settings. Raises TypeError for an option that is none of ``known``."""
     unknown = sorted(options.keys() - known.__optional_keys__)
     if unknown:
         raise TypeError(f"there is no option '{unknown[0]}'")
@@ -250,5 +250,4 @@ def _resolver(options: Mapping[str, Any], known: Any) -> tuple[Resolver, Reviewe
         plain = {name: msgspec.to_builtins(one) for name, one in own.items()}
         own = msgspec.convert(checked(plain, dict[str, OwnTarget], "targets"), dict[str, OwnTarget])
     given = configured({**options, "ops": declared, "targets": own})
-    isolated = options.get("isolated", False)
-    return Resolver(given, (), options.get("config"), isolated=isolated, origin=""), Reviewer()
+    return Resolver(given, (), options.get("config"), isolated=options.get("isolated", False), origin="")

@@ -178,12 +178,12 @@ def check(table: Any, path: str, prefix: str) -> Configuration:
     """
     try:
         values = checked(table, Configuration, prefix)
-        try:
-            check_stdout([parse(text) for text in values.get("output-format", ())])
-        except ConfigError as error:
-            raise ConfigError(f"{_dotted(prefix, 'output-format')}: {error}") from None
     except ConfigError as error:
         raise wrong(path, "", str(error)) from None
+    try:
+        check_stdout([parse(text) for text in values.get("output-format", ())])
+    except ConfigError as error:
+        raise wrong(path, _dotted(prefix, "output-format"), str(error)) from None
     return msgspec.convert({**values, **values.get("fix", {})}, Configuration)
 
 

@@ -153,16 +153,13 @@ class _Run:
             if self._changes:
                 from graphlint.run.writeback import write_back
 
-                exact, unchecked = (
-                    all(one.fix.exact for one in self._found["fixed"]),
-                    bool(removed_checks(self._found["fixed"])),
-                )
+                fixed = self._found["fixed"]
+                exact, unchecked = all(one.fix.exact for one in fixed), bool(removed_checks(fixed))
                 verify = None if verifier is None else lambda made: verifier(self._path, made, exact, unchecked)
-                written = write_back(
+                stale = write_back(
                     self._artifact, self._path, self._settings, kind, self._changes, self._review, verify
                 )
-                self._notes += written.notes
-                self._tell_stale(written.stale, kind)
+                self._tell_stale(stale, kind)
             diff, changed = "".join(self._diff or ()), bool(self._changes)
             return msgspec.structs.replace(self._result(), diff=diff, changed=changed)
         except (WriteError, FixValidationError, VerificationError, ArtifactError) as error:
@@ -177,20 +174,17 @@ class _Run:
 
     def _tell_stale(self, stale: Sequence[tuple[str, str]], kind: Literal["fix", "restore"]) -> None:
         """Note what holds for the file as it was: as findings of a fix; what restores has no report of findings."""
-        if StaleCompanion.code not in self._settings.enabled:
-            return
-        if kind == "restore":
-            self._notes += (f"{what}: {advice}" for what, advice in stale)
-        else:
-            about = [
-                _about_file(StaleCompanion, self._path, self._settings, what, advice, None) for what, advice in stale
-            ]
-            self._found["diagnostics"] += about
-            self._found["brought"] += about
+        for what, advice in stale:
+            about = _about_file(StaleCompanion, self._path, self._settings, what, advice)
+            if kind == "restore":
+                self._notes += (f"{one.message}: {advice}" for one in about)
+            else:
+                self._found["diagnostics"] += about
+                self._found["brought"] += about
 
     def _each(self, work: Callable[[ProgramEntry, Document], None]) -> None:
         if self._artifact.note:
-            self._found["diagnostics"] += _without_programs(self._artifact, self._path, self._settings)
+            self._found["diagnostics"] += self._without_programs()
         for entry in self._artifact.programs:
             try:
                 document = read_document(self._artifact, entry)
@@ -200,7 +194,7 @@ class _Run:
                 self._found["diagnostics"] += _unreadable(error, self._path, self._settings, entry.name)
                 if not error.refused and CodeInArtifact.code in self._settings.enabled:
                     what = find_unread_code(self._artifact, entry)
-                    self._code += [] if what is None else [_about_code(self._path, self._settings, what, entry.member)]
+                    self._code += () if what is None else self._about_code(what, entry.member)
 
     def _find_faults(self, entry: ProgramEntry, document: Document) -> None:
         """What of an artifact is missing, or contradicts the program. Raises ProgramError where the program contradicts
@@ -339,16 +333,32 @@ class _Run:
     def _find_code(self) -> None:
         """What torch would run as code when it loads the artifact: what is found in the programs, then in members."""
         if CodeInArtifact.code in self._settings.enabled:
-            found = find_member_code(self._artifact, self._settings.allow_globals)
-            members = (_about_code(self._path, self._settings, one.what, one.member) for one in found)
-            self._found["diagnostics"] += [*self._code, *members]
+            self._found["diagnostics"] += self._code
+            for one in find_member_code(self._artifact, self._settings.allow_globals):
+                self._found["diagnostics"] += self._about_code(one.what, one.member)
 
     def _find_program_code(self, entry: ProgramEntry, document: Document, changed: Document) -> None:
         """Note what code there is in a program, and still is once it is ``changed``."""
         allowed = self._settings.allow_globals
         what = find_program_code(document, allowed) if CodeInArtifact.code in self._settings.enabled else None
         if what is not None and (what := find_program_code(changed, allowed)) is not None:
-            self._code.append(_about_code(self._path, self._settings, what, entry.member))
+            self._code += self._about_code(what, entry.member)
+
+    def _about_code(self, what: str, member: str) -> tuple[Diagnostic, ...]:
+        named = _CLASS.fullmatch(what)
+        name = named[1].replace(":", ".") if named else ""
+        allow = f', and if {name} does nothing but hold data, write allow-globals = ["{name}"]' if name else ""
+        return _about_file(CodeInArtifact, self._path, self._settings, what, f"{_RUNS}{allow}", member)
+
+    def _without_programs(self) -> tuple[Diagnostic, ...]:
+        if not self._artifact.compiled:
+            return _unreadable(ArtifactError(self._artifact.note, advice=HALF_SAVED), self._path, self._settings)
+        number = sum(name.endswith((".so", ".dylib", ".dll", ".pyd")) for name in self._artifact.compiled)
+        libraries = "library" if number == 1 else "libraries"
+        native = f", and holds native code: {number} shared {libraries}" if number else ""
+        message = f"nothing to lint: it is {self._artifact.note}{native}"
+        advice = "lint the program that it was compiled from"
+        return _about_file(NoPrograms, self._path, self._settings, message, advice)
 
 
 def _diff(name: str, before: Document, after: Document, afterwards: str) -> list[str]:
@@ -375,31 +385,7 @@ def _unreadable(
 ) -> tuple[Diagnostic, ...]:
     """The diagnostic for what cannot be read, unless its rule is switched off."""
     rule = LfsPointer if isinstance(error, LfsPointerError) else UnreadableArtifact
-    if rule.code not in settings.enabled:
-        return ()
-    return (_about_file(rule, path, settings, str(error), error.advice, error.member, program),)
-
-
-def _without_programs(artifact: Artifact, path: str, settings: Settings) -> tuple[Diagnostic, ...]:
-    if not artifact.compiled:
-        return _unreadable(ArtifactError(artifact.note, advice=HALF_SAVED), path, settings)
-    if NoPrograms.code not in settings.enabled:
-        return ()
-    libraries = sum(name.endswith((".so", ".dylib", ".dll", ".pyd")) for name in artifact.compiled)
-    native = (
-        f", and holds native code: {libraries} shared {'library' if libraries == 1 else 'libraries'}"
-        if libraries
-        else ""
-    )
-    message = f"nothing to lint: it is {artifact.note}{native}"
-    return (_about_file(NoPrograms, path, settings, message, "lint the program that it was compiled from", None),)
-
-
-def _about_code(path: str, settings: Settings, what: str, member: str) -> Diagnostic:
-    named = _CLASS.fullmatch(what)
-    name = named[1].replace(":", ".") if named else ""
-    allow = f', and if {name} does nothing but hold data, write allow-globals = ["{name}"]' if name else ""
-    return _about_file(CodeInArtifact, path, settings, what, f"{_RUNS}{allow}", member)
+    return _about_file(rule, path, settings, str(error), error.advice, error.member, program)
 
 
 def _about_file(
@@ -408,10 +394,11 @@ def _about_file(
     settings: Settings,
     message: str,
     advice: str,
-    member: str | None,
+    member: str | None = None,
     program: str | None = None,
-) -> Diagnostic:
-    severity = settings.severities.get(rule.code, rule.severity)
-    return Diagnostic(
-        rule.code, rule.name, severity, message, no_fix(advice), path=path, member=member, program=program
-    )
+) -> tuple[Diagnostic, ...]:
+    """The diagnostic for something about the file, unless its rule is switched off."""
+    if rule.code not in settings.enabled:
+        return ()
+    severity, fix = settings.severities.get(rule.code, rule.severity), no_fix(advice)
+    return (Diagnostic(rule.code, rule.name, severity, message, fix, path=path, member=member, program=program),)

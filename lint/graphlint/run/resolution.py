@@ -6,7 +6,6 @@ given by ``--config FILE``), each ``--config KEY=VALUE``, the command line's own
 
 import os.path
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -317,14 +316,6 @@ def _profile(targets: tuple[str, ...], own: "Mapping[str, Target]", checks: Chec
     from graphlint.rules.targets.model import profile_of
 
     return profile_of(targets, own, checks)
-
-
-@cache
-def _profile_of(targets: tuple[str, ...]) -> Profile:
-    """Of targets that graphlint ships."""
-    from graphlint.rules.targets.model import profile_of
-
-    return profile_of(targets)
 
 
 def _with_checks(profile: Profile, checks: Checks) -> Profile:

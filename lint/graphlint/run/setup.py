@@ -43,7 +43,8 @@ def with_keys(text: str, name: str, table: bool, values: Mapping[str, Any]) -> s
         return text
     end = "\r\n" if "\r\n" in text else "\n"
     lines = [f"{key} = {_toml(value)}{end}" for key, value in missing.items()]
-    made = "".join(_merged(text.splitlines(keepends=True), lines, end) if table else _on_top(text, lines))
+    # Outside of a table, the keys come before all others: behind the first table, they would be its.
+    made = "".join(_merged(text.splitlines(keepends=True), lines, end) if table else [*lines, text])
     expected = copy.deepcopy(before)
     place = expected
     for part in _TABLE if table else ():
@@ -78,11 +79,6 @@ def _merged(lines: list[str], keys: list[str], end: str) -> list[str]:
         return [*lines[:at], _ended(lines[at], end), *keys, *lines[at + 1 :]]
     kept = [*lines[:-1], _ended(lines[-1], end), end] if lines else []
     return [*kept, f"[tool.graphlint]{end}", *keys]
-
-
-def _on_top(text: str, keys: list[str]) -> list[str]:
-    """The keys before all others: behind the first table, they would be its."""
-    return [*keys, text]
 
 
 def _ended(line: str, end: str) -> str:

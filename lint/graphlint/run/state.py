@@ -20,7 +20,7 @@ handed, and returns; ``value`` says where the value lies that the state begins w
 input that is only handed out, too, because the program writes it, has none.
 """
 
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -70,9 +70,3 @@ def described(artifact: Artifact) -> Description | None:
         return msgspec.json.decode(artifact.container.read(member), type=Description)
     except (ArtifactError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-
-
-def pair(piece: Piece, value: Value | None) -> Pair:
-    """What is said of one tensor."""
-    fields: dict[str, Any] = msgspec.structs.asdict(piece)
-    return Pair(**fields, value=value)

@@ -58,14 +58,6 @@ class Change(msgspec.Struct, frozen=True, eq=False):
         return cls(entry, data, record, written, list(remaining), *buffers, made.state, made.document.overgrown)
 
 
-class Written(msgspec.Struct, frozen=True):
-    """What there is to say of a file that was written."""
-
-    notes: tuple[str, ...]
-    stale: tuple[tuple[str, str], ...]
-    """What holds for the old one, each with what to do about it."""
-
-
 def write_back(
     artifact: Artifact,
     path: str,
@@ -74,8 +66,9 @@ def write_back(
     changes: list[Change],
     review: Review | None,
     verify: Callable[[str], None] | None,
-) -> Written:
-    """Put the changed programs in the place of the old ones.
+) -> list[tuple[str, str]]:
+    """Put the changed programs in the place of the old ones. Returns what beside the file holds for what it was before,
+    each with what to do about it.
 
     ``verify`` is given the path of the new file and raises VerificationError if it must not be. Raises WriteError,
     ArtifactError and FixValidationError, too; the old file is untouched then.
@@ -86,36 +79,31 @@ def write_back(
         constants = {"detached": change.buffers, "removed": change.old_buffers, "added": change.new_buffers}
         members.update(changed_constants(artifact, change.entry, members, **constants))
     members.update(_moved_state(artifact, action, changes, members))
-    notes: tuple[str, ...] = ()
     if settings.provenance:
-        recorded = _recorded(artifact, settings, action, changes)
-        members.update(recorded)
-        notes = () if recorded else (provenance.FOREIGN,)
+        members.update(_recorded(artifact, settings, action, changes))
     with PendingReplacement(path, artifact.container, members) as pending:
         try:
             with open_artifact(pending.path, UNLIMITED) as written:
                 # It holds the same programs, and those that were changed lint as expected.
                 if [entry.name for entry in written.programs] != [entry.name for entry in artifact.programs]:
                     raise FixValidationError("the written artifact holds other programs than the original")
-                expected = {change.entry.name: change.remaining for change in changes}
-                overgrown = {change.entry.name: change.overgrown for change in changes}
+                changed = {change.entry.name: change for change in changes}
                 for entry in written.programs:
-                    if entry.name in expected:
+                    if entry.name in changed:
                         document = read_document(written, entry)
-                        document.overgrown = overgrown[entry.name]
+                        document.overgrown = changed[entry.name].overgrown
                         found = lint_view(ProgramView(document, settings), entry.name, path, settings, review)
-                        if [one.diagnostic for one in found] != expected[entry.name]:
+                        if [one.diagnostic for one in found] != changed[entry.name].remaining:
                             raise FixValidationError(f"program {entry.name!r} lints otherwise after it was written")
         except ArtifactError as error:
             raise FixValidationError(f"the written artifact cannot be read: {error}") from error
         if verify is not None:
             verify(pending.path)
         pending.commit()
-    return Written(notes, tuple(_stale(path, pending.other_names)))
+    return list(_stale(path, pending.other_names))
 
 
 def _stale(path: str, other_names: int) -> Iterator[tuple[str, str]]:
-    """What beside a rewritten artifact holds for what it was before, and what to do about it."""
     beside = companions(path)
     if beside:
         names = enumerated([repr(name) for name in beside])
@@ -151,7 +139,8 @@ def _moved_state(
         made, values = unlisted(artifact, change.entry, {**planned, **moved}, {one.target for one in held})
         keywords = [Keyword(one.name, one.dtype, [*map(int, one.sizes)], one.device) for one in held]
         moved |= {**made, **with_samples(artifact, change.entry, planned, keywords)}
-        pairs = tuple(state.pair(one, values.get(one.target) if one in held else None) for one in change.state)
+        kept = ((one, values.get(one.target) if one in held else None) for one in change.state)
+        pairs = tuple(state.Pair(**msgspec.structs.asdict(one), value=value) for one, value in kept)
         described = described.changed(change.entry.name, pairs)
     for change in changes if action == "restore" else ():
         if change.state:
@@ -166,7 +155,7 @@ def _moved_state(
 def _recorded(
     artifact: Artifact, settings: Settings, action: Literal["fix", "restore"], changes: list[Change]
 ) -> dict[str, bytes]:
-    """The extra file with what was done; nothing where what stands in its place is not understood."""
+    """The extra file with what was done; nothing where what stands in its place is not understood, as the notes say."""
     member = artifact.extra_member(provenance.NAME)
     programs = {provenance.key(change.entry.name): change.record for change in changes}
     try:

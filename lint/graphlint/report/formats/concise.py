@@ -11,35 +11,27 @@ where there is no such line.
 
 from collections.abc import Sequence
 
+from graphlint.report.formats import phrasing
 from graphlint.report.formats.escaping import printable
-from graphlint.report.formats.phrasing import (
-    Group,
-    by_cause,
-    following,
-    paint,
-    painted_line,
-    place_in_artifact,
-    statement,
-)
 from graphlint.report.results import FileResult, ReportOptions
 
 
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
-    return "".join(_line(group, options) + "\n" for group in by_cause(results, options))
+    return "".join(_line(group, options) + "\n" for group in phrasing.by_cause(results, options))
 
 
-def _line(group: Group, options: ReportOptions) -> str:
+def _line(group: phrasing.Group, options: ReportOptions) -> str:
     diagnostic = group.first
-    colon = paint(":", options, fg="cyan")
-    said = statement(diagnostic, options)
-    more = f", {following(group)}" if group.following else ""
+    colon = phrasing.paint(":", options, fg="cyan")
+    said = phrasing.statement(diagnostic, options)
+    more = f", {phrasing.following(group)}" if group.following else ""
     several = group.several()
     if diagnostic.place is None and len(group.artifacts) == 1:
-        place = several or place_in_artifact(diagnostic)
-        artifact = paint(printable(diagnostic.path), options, bold=True)
+        place = several or phrasing.place_in_artifact(diagnostic)
+        artifact = phrasing.paint(printable(diagnostic.path), options, bold=True)
         return f"{artifact}{colon} {f'{place}{colon} ' if place else ''}{said}{more}"
     if diagnostic.place is None:
-        return f"{paint(several, options, bold=True)}{colon} {said}{more}"
-    line = f"{painted_line(diagnostic.place, options)}{colon} {said}"
+        return f"{phrasing.paint(several, options, bold=True)}{colon} {said}{more}"
+    line = f"{phrasing.painted_line(diagnostic.place, options)}{colon} {said}"
     artifact = several if len(group.artifacts) > 1 else ", ".join(filter(None, (printable(diagnostic.path), several)))
     return line if diagnostic.about_source else f"{line} ({artifact}{more})"

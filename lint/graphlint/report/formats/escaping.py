@@ -51,12 +51,9 @@ def encode(value: Any, *, indent: int | None = 2) -> str:
 
 
 def _json_escaped(match: re.Match[str]) -> str:
-    if "\ud800" <= match[0] <= "\udfff":
-        return f"\\{_escaped(match[0])}"
-    import re
+    import json
 
-    # An escape is the four digits of a unit of UTF-16.
-    return re.sub("(....)", r"\\u\1", match[0].encode("utf-16-be").hex())
+    return f"\\{_escaped(match[0])}" if "\ud800" <= match[0] <= "\udfff" else json.dumps(match[0])[1:-1]
 
 
 def _escaped(character: str) -> str:

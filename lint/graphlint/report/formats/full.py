@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 
 from graphlint.report.formats import phrasing
 from graphlint.report.formats.escaping import printable
-from graphlint.report.results import FileResult, ReportOptions
+from graphlint.report.results import UNSAFE, FileResult, ReportOptions
 from graphlint.rules.diagnostics import Location
 
 
@@ -81,6 +81,14 @@ def _advice(group: phrasing.Group, options: ReportOptions) -> Iterator[tuple[str
     diagnostic = group.first
     if diagnostic.place is not None and diagnostic.place.state == "changed":
         yield "note", "the file has changed since the export and has no such line now"
-    yield from phrasing.helping(diagnostic, options)
+    label, text = phrasing.advice(diagnostic, options)
+    parts = [diagnostic.advice, text if label == "Help" else ""]
+    if by := phrasing.fixed_by(diagnostic, options):
+        caution = " (this may change what the program does)" if options.lacks(diagnostic) == UNSAFE else ""
+        parts.append(f"{by}: {text}{caution}")
+    if any(parts):
+        yield "help", printable("; ".join(filter(None, parts)))
+    if label == "Not fixable":
+        yield "note", printable(f"not fixable: {text}")
     if more := phrasing.following(group):
         yield "note", f"{more} (--verbose lists them)"

@@ -11,17 +11,8 @@ share a paragraph.
 
 from collections.abc import Sequence
 
+from graphlint.report.formats import phrasing
 from graphlint.report.formats.escaping import printable
-from graphlint.report.formats.phrasing import (
-    Group,
-    by_cause,
-    count,
-    following,
-    paint,
-    painted_line,
-    place_in_artifact,
-    statement,
-)
 from graphlint.report.results import FileResult, ReportOptions
 
 
@@ -34,13 +25,13 @@ def render(results: Sequence[FileResult], options: ReportOptions) -> str:
 
 
 def _heading(paths: Sequence[str], options: ReportOptions) -> str:
-    others = f" and {count(len(paths) - 1, 'more artifact')}" if len(paths) > 1 else ""
-    return f"{paint(paths[0], options, bold=True, underline=True)}{others}:"
+    others = f" and {phrasing.count(len(paths) - 1, 'more artifact')}" if len(paths) > 1 else ""
+    return f"{phrasing.paint(paths[0], options, bold=True, underline=True)}{others}:"
 
 
 def _paragraph(result: FileResult, options: ReportOptions) -> str:
-    lines: dict[tuple[str, int] | None, list[Group]] = {}
-    for group in by_cause([result], options):
+    lines: dict[tuple[str, int] | None, list[phrasing.Group]] = {}
+    for group in phrasing.by_cause([result], options):
         place = group.first.place
         lines.setdefault(None if place is None else (place.path, place.line), []).append(group)
     text = []
@@ -50,11 +41,11 @@ def _paragraph(result: FileResult, options: ReportOptions) -> str:
             source = f": {printable(place.text.strip())}" if place.text else ""
             total = sum(len(group.diagnostics) + len(group.following) for group in groups)
             several = f" ({total} findings)" if total > 1 else ""
-            text.append(f"  {painted_line(place, options)}{source}{several}")
+            text.append(f"  {phrasing.painted_line(place, options)}{source}{several}")
         for group in groups:
-            where = "" if place is not None else place_in_artifact(group.first)
-            more = ", ".join(filter(None, (group.several(), following(group))))
+            where = "" if place is not None else phrasing.place_in_artifact(group.first)
+            more = ", ".join(filter(None, (group.several(), phrasing.following(group))))
             indent = "    " if place is not None else "  "
-            said = statement(group.first, options)
+            said = phrasing.statement(group.first, options)
             text.append(f"{indent}{f'{where}: ' if where else ''}{said}{f' ({more})' if more else ''}")
     return "\n".join(text)

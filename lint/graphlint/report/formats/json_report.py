@@ -24,21 +24,8 @@ from graphlint.rules.diagnostics import Diagnostic
 
 VERSION: Final = 1
 _FIELDS: Final = (
-    *(
-        "code",
-        "rule",
-        "severity",
-        "message",
-        "advice",
-        "fix",
-        "program",
-        "subgraph",
-        "node",
-        "op",
-        "position",
-        "member",
-    ),
-    *("storage", "source", "location", "stack", "module_path", "module_type", "fingerprint"),
+    *("code", "rule", "severity", "message", "advice", "fix", "program", "subgraph", "node", "op", "position"),
+    *("member", "storage", "source", "location", "stack", "module_path", "module_type", "fingerprint"),
 )
 _FIX: Final = ("applicability", "message", "exact")
 _LOCATION: Final = ("path", "line", "column", "end_column", "text", "state")

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -11,7 +11,7 @@ from graphlint.artifact.digests import sha256
 from graphlint.artifact.patterns import pattern
 from graphlint.ir.source import SourceFrame
 from graphlint.report.formats.escaping import printable, styled
-from graphlint.report.results import UNSAFE, FileResult, ReportOptions, RestoredCheck
+from graphlint.report.results import FileResult, ReportOptions, RestoredCheck
 from graphlint.rules.diagnostics import Diagnostic, Location, Severity, Suppression
 
 DEFAULT_PROGRAM: Final = "model"
@@ -45,9 +45,9 @@ def tally(diagnostics: Iterable[Diagnostic], without: Iterable[Diagnostic] = ())
     return enumerated([count(numbers[name], name) for name in COLORS if numbers[name]] or [count(0, "error")])
 
 
-def found_in(results: Sequence[FileResult]) -> list[Diagnostic]:
-    """All findings that are left."""
-    return [diagnostic for result in results for diagnostic in result.diagnostics]
+def found_in(results: Sequence[FileResult], field: str = "diagnostics") -> list[Diagnostic]:
+    """All findings that are left, or what another field of the results has."""
+    return [diagnostic for result in results for diagnostic in getattr(result, field)]
 
 
 def totals(results: Sequence[FileResult], options: ReportOptions) -> dict[str, int]:
@@ -144,19 +144,6 @@ def advice(diagnostic: Diagnostic, options: ReportOptions) -> tuple[str, str]:
 def fixed_by(diagnostic: Diagnostic, options: ReportOptions) -> str:
     """``--fix``, ``--fix --unsafe-fixes``: what applies the diagnostic's fix; empty where nothing that is told does."""
     return f"--fix {options.lacks(diagnostic)}".rstrip() if options.mark(diagnostic) else ""
-
-
-def helping(diagnostic: Diagnostic, options: ReportOptions) -> Iterator[tuple[str, str]]:
-    """``help`` and ``note``: what the author of the model can write, then what ``--fix`` does or why it does not."""
-    label, text = advice(diagnostic, options)
-    parts = [diagnostic.advice, text if label == "Help" else ""]
-    if by := fixed_by(diagnostic, options):
-        caution = " (this may change what the program does)" if options.lacks(diagnostic) == UNSAFE else ""
-        parts.append(f"{by}: {text}{caution}")
-    if any(parts):
-        yield "help", printable("; ".join(filter(None, parts)))
-    if label == "Not fixable":
-        yield "note", printable(f"not fixable: {text}")
 
 
 def source_line(place: Location | SourceFrame, options: ReportOptions) -> str:
@@ -285,11 +272,19 @@ def grouped(diagnostics: Iterable[Diagnostic]) -> list[Group]:
     )
 
 
-def _in_groups(diagnostics: Iterable[Diagnostic], kind: Callable[[Diagnostic], object]) -> list[Group]:
+def _in_groups(
+    diagnostics: Iterable[Diagnostic],
+    kind: Callable[[Diagnostic], object],
+    led: Mapping[int, Sequence[Diagnostic]] = {},
+) -> list[Group]:
+    """``led`` are the findings that go back to others, by the identity of these."""
     groups: dict[object, list[Diagnostic]] = {}
     for one in diagnostics:
         groups.setdefault(kind(one), []).append(one)
-    return [Group(tuple(members)) for members in groups.values()]
+    return [
+        Group(tuple(members), tuple(more for one in members for more in led.get(id(one), ())))
+        for members in groups.values()
+    ]
 
 
 def by_cause(results: Sequence[FileResult], options: ReportOptions) -> list[Group]:
@@ -308,18 +303,13 @@ def by_cause(results: Sequence[FileResult], options: ReportOptions) -> list[Grou
                 leading.append(one)
             else:
                 led.setdefault(id(leader), []).append(one)
-    return [
-        msgspec.structs.replace(
-            group, following=tuple(more for one in group.diagnostics for more in led.get(id(one), ()))
-        )
-        for group in _in_groups(leading, lambda one: (options.mark(one), _kind(one)))
-    ]
+    return _in_groups(leading, lambda one: (options.mark(one), _kind(one)), led)
 
 
 def _kind(one: Diagnostic) -> object:
     """What findings of one group have in common."""
     place, origin = one.location or one.place, one.origin
-    spot: object = None
+    spot: object
     if origin is not None:
         spot = (origin.path, origin.line)
     elif place is not None:  # of the source itself

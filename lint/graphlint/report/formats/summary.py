@@ -33,11 +33,9 @@ _NOTHING: Final = "No functional checks: nothing to restore."
 
 def render(results: Sequence[FileResult], options: ReportOptions) -> str:
     """The summary of a check or a fix."""
-    found, fixed = found_in(results), _fixed_in(results)
+    found, fixed, brought, gone = (found_in(results, field) for field in ("diagnostics", "fixed", "brought", "gone"))
     numbers = totals(results, options)
     passed = not fixed and len(found) == numbers["notes"]
-    brought = [one for result in results for one in result.brought]
-    gone = [one for result in results for one in result.gone]
     parts = [count(numbers["notes"], "note")] if passed and found else []
     parts += [f"{len(fixed)} fixed"] if fixed else []
     parts += [f"{len(gone)} gone with {'it' if len(fixed) == 1 else 'them'}"] if gone else []
@@ -75,12 +73,8 @@ def _idle(results: Sequence[FileResult]) -> str:
 
     number = sum(result.idle for result in results)
     codes = ",".join(rule.code for rule in RULES if rule.idle)
-    checks = count(number, "metadata check")
-    return (
-        f"{checks} that cannot fire; `--extend-select {codes}` lists {'them' if number > 1 else 'it'}.\n"
-        if number
-        else ""
-    )
+    lists = f"`--extend-select {codes}` lists {'them' if number > 1 else 'it'}"
+    return f"{count(number, 'metadata check')} that cannot fire; {lists}.\n" if number else ""
 
 
 def _choice(found: Sequence[Diagnostic], options: ReportOptions) -> str:
@@ -98,13 +92,9 @@ def _choice(found: Sequence[Diagnostic], options: ReportOptions) -> str:
     )
 
 
-def _fixed_in(results: Sequence[FileResult]) -> list[Diagnostic]:
-    return [diagnostic for result in results for diagnostic in result.fixed]
-
-
 def render_fix_only(results: Sequence[FileResult]) -> str:
     """The summary of ``--fix-only``, which says nothing of what is left."""
-    fixed = _fixed_in(results)
+    fixed = found_in(results, "fixed")
     return f"Fixed {tally(fixed)}.\n" if fixed else ""
 
 
@@ -124,7 +114,7 @@ def render_rewritten(results: Sequence[FileResult]) -> str:
 
 def render_tokens(results: Sequence[FileResult], options: ReportOptions) -> str:
     """Who cannot take the tokens that checks became, and what to do; empty if none did, or targets were chosen."""
-    fixed = _fixed_in([one for one in results if one.changed and one.path not in options.targeted_paths])
+    fixed = found_in([one for one in results if one.changed and one.path not in options.targeted_paths], "fixed")
     if not any(one.code in TOKEN_RULES and one.fix.applicability == "safe" for one in fixed):
         return ""
     from graphlint.rules.targets.model import refusing_tokens
@@ -140,7 +130,7 @@ def render_tokens(results: Sequence[FileResult], options: ReportOptions) -> str:
 
 def render_removed(results: Sequence[FileResult]) -> str:
     """How many checks that could fire were removed; empty if none was."""
-    number = removed_checks(_fixed_in([one for one in results if one.changed]))
+    number = removed_checks(found_in([one for one in results if one.changed], "fixed"))
     verb = "was" if number == 1 else "were"
     return f"{count(number, 'check')} {verb} removed: values that made one raise pass silently.\n" if number else ""
 
@@ -150,19 +140,18 @@ def render_fixes(results: Sequence[FileResult]) -> str:
     fixed = [result for result in results if result.fixed]
     if not fixed:
         return ""
-    lines = [f"Fixed {tally(_fixed_in(fixed))}:"]
+    lines = [f"Fixed {tally(found_in(fixed, 'fixed'))}:"]
     for result in fixed:
         lines.append(f"- {printable(result.path)}:")
-        numbers = Counter((diagnostic.code, diagnostic.rule) for diagnostic in result.fixed)
-        lines += [f"    {number} x {code} ({rule})" for (code, rule), number in numbers.items()]
-        gone = Counter((diagnostic.code, diagnostic.rule) for diagnostic in result.gone)
-        lines += [f"    {number} x {code} ({rule}), gone with the others" for (code, rule), number in gone.items()]
+        for found, how in ((result.fixed, ""), (result.gone, ", gone with the others")):
+            numbers = Counter((one.code, one.rule) for one in found)
+            lines += [f"    {number} x {code} ({rule}){how}" for (code, rule), number in numbers.items()]
     return "".join(f"{line}\n" for line in lines) + "\n"
 
 
 def render_would_fix(results: Sequence[FileResult], options: ReportOptions) -> str:
     """The summary of ``--diff``."""
-    fixes = len(_fixed_in(results))
+    fixes = len(found_in(results, "fixed"))
     lacking = [f"{number} more with {option}" for option, number in _lacking(found_in(results), options).items()]
     more = f" ({', '.join(lacking)})" if lacking else ""
     return f"Would fix {count(fixes, 'finding')}{more}.\n" if fixes else f"No findings would be fixed{more}.\n"

@@ -34,6 +34,8 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, Final, Literal
 
+import msgspec
+
 from graphlint.ir.dtypes import DTYPES, LAYOUTS, MEMORY_FORMATS, SHORT_DTYPES, STRIDED
 from graphlint.ir.expressions import canonical
 from graphlint.ir.model import NAME_FIELDS, Argument, Graph, Node, Program, SymRef, SymSize, TensorMeta
@@ -55,61 +57,42 @@ NOT_PERSISTENT: Final = " non-persistent"
 """Behind a buffer's name."""
 
 
-class Line:
+class Line(msgspec.Struct, eq=False):
     """A line of the text form, in the parts that it can be broken at. A node's line is put together when it is asked
     for: of a large program, few are.
     """
 
-    __slots__ = ("_spelled", "graph", "indent", "kind", "node", "tail")
-
-    def __init__(
-        self,
-        head: str,
-        parts: tuple[str, ...],
-        tail: str,
-        indent: int,
-        graph: Graph,
-        kind: Literal["program", "range", "inputs", "constant", "node", "outputs"],
-    ) -> None:
-        self._spelled: tuple[str, tuple[str, ...]] | None = (head, parts)
-        self.tail = tail
-        self.indent = indent
-        self.graph = graph
-        self.node: Node | None = None
-        """The node that the line is, None for the lines around the nodes."""
-        self.kind = kind
-
-    @classmethod
-    def of_node(cls, graph: Graph, node: Node, indent: int) -> Line:
-        line = cls("", (), ")", indent, graph, "node")
-        line.node, line._spelled = node, None
-        return line
-
-    @property
-    def _pieces(self) -> tuple[str, tuple[str, ...]]:
-        if self._spelled is None:
-            if self.node is None:
-                raise AssertionError("only the line of a node is put together late")
-            results = [_result(self.graph, output) for output in self.node.outputs]
-            left = ", ".join(results) + " = " if results else ""
-            self._spelled = f"{left}{self.node.op}(", tuple(_operands(self.node))
-        return self._spelled
+    kind: Literal["program", "range", "inputs", "constant", "node", "outputs"]
+    graph: Graph
+    indent: int
+    pieces: tuple[str, tuple[str, ...]] | None = None
+    """``head`` and ``parts``; None for those of a node that nobody has asked for."""
+    tail: str = ""
+    node: Node | None = None
+    """The node that the line is, None for the lines around the nodes."""
 
     @property
     def head(self) -> str:
         """What stands before the parts."""
-        return self._pieces[0]
+        return self._spelled()[0]
 
     @property
     def parts(self) -> tuple[str, ...]:
         """What stands between ``head`` and ``tail``, separated by commas: inputs, operands, outputs."""
-        return self._pieces[1]
+        return self._spelled()[1]
 
     @property
     def text(self) -> str:
         """The line as it stands in the text form, indented."""
-        head, parts = self._pieces
+        head, parts = self._spelled()
         return f"{' ' * self.indent}{head}{', '.join(parts)}{self.tail}".rstrip()
+
+    def _spelled(self) -> tuple[str, tuple[str, ...]]:
+        if self.pieces is None and self.node is not None:
+            results = [_result(self.graph, output) for output in self.node.outputs]
+            left = ", ".join(results) + " = " if results else ""
+            self.pieces = f"{left}{self.node.op}(", tuple(_operands(self.node))
+        return self.pieces or ("", ())
 
     def is_same_line(self, other: Line) -> bool:
         """Whether this is known to be the line of the other's node with the same text, without putting it together."""
@@ -129,10 +112,10 @@ class Line:
 def program_lines(program: Program) -> Iterator[Line]:
     """The lines of the text form of a whole program, each with what it is of."""
     graph = program.graph
-    yield Line(" ".join(("program", *program.dialects)), (), "", 0, graph, "program")
+    yield Line("program", graph, 0, (" ".join(("program", *program.dialects)), ()))
     for symbol, bounds in sorted(program.range_constraints.items()):
         low, high = range_bounds(bounds)
-        yield Line(f"range {symbol} = [{low}, {high}]", (), "", 0, graph, "range")
+        yield Line("range", graph, 0, (f"range {symbol} = [{low}, {high}]", ()))
     yield from _graph("graph(", graph, 0, input_kinds(program), output_targets(program))
 
 
@@ -143,7 +126,7 @@ def range_bounds(bounds: Any) -> tuple[Any, Any]:
 
 def print_node(graph: Graph, node: Node) -> str:
     """One node of ``graph`` on one line, without its subgraphs' bodies."""
-    return Line.of_node(graph, node, 0).text
+    return Line("node", graph, 0, tail=")", node=node).text
 
 
 def _graph(
@@ -153,12 +136,12 @@ def _graph(
         _typed(defined(graph, argument)) + (f" = {kind}" if kind else "")
         for argument, kind in zip(graph.inputs, kinds or [""] * len(graph.inputs), strict=True)
     )
-    yield Line(head, tuple(inputs), "):", indent, graph, "inputs")
+    yield Line("inputs", graph, indent, (head, tuple(inputs)), "):")
     indent += 2
     for name in graph.constants:
-        yield Line(f"constant %{name}", (), "", indent, graph, "constant")
+        yield Line("constant", graph, indent, (f"constant %{name}", ()))
     for node in graph.nodes:
-        yield Line.of_node(graph, node, indent)
+        yield Line("node", graph, indent, None, ")", node)
         for sub in node.subgraphs():
             yield from _graph(f"@{sub.name}(", sub.graph, indent + 2)
     values = (
@@ -166,7 +149,7 @@ def _graph(
         for target, argument in zip(targets or [""] * len(graph.outputs), graph.outputs, strict=True)
     )
     single = "!" if graph.is_single_tensor_return else ""
-    yield Line(f"return{single} ", tuple(values), "", indent, graph, "outputs")
+    yield Line("outputs", graph, indent, (f"return{single} ", tuple(values)))
 
 
 def input_kinds(program: Program) -> list[str]:
