@@ -86,7 +86,7 @@ def _shown(artifact: Artifact, entry: ProgramEntry, *, settings: Any, review: An
     except ArtifactError as error:
         raise ArtifactError(f"{artifact.path}, program {entry.name}: {error}", member=error.member) from None
     reported = tuple(one.diagnostic for one in found if one.diagnostic.suppression is None)
-    return ShownProgram(entry.name, Flow(view), loads_in(view.program, view.ops, entry.layout), reported)
+    return ShownProgram(entry.name, Flow(view), loads_in(view.program, view.misfits, entry.layout), reported)
 
 
 def _centered(programs: Sequence[ShownProgram], path: str, nodes: Sequence[str], hops: int) -> list[ShownProgram]:

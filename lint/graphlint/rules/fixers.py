@@ -85,7 +85,13 @@ def _reform(view: ProgramView, sites: Sequence[Site]) -> Made:
         return _restore(view, sites)
     program = renamed_namesakes(with_forms(view.program, forms, view.ops), chain.from_iterable(named.values()))
     program = with_first_state_last(program) if last else program
-    return Made(program, frozenset(site.position for site in changed))
+    return Made(program, frozenset(site.position for site in changed), lost=())
+
+
+def _spell(view: ProgramView, sites: Sequence[Site]) -> Made:
+    from graphlint.passes.forms import with_forms
+
+    return Made(with_forms(view.program, [(site, "spelled") for site in sites], view.ops), lost=())
 
 
 def _functionalize(view: ProgramView, sites: Sequence[Site]) -> Made:
@@ -131,6 +137,8 @@ REMOVE = Fixer(10, _remove)
 """The node goes."""
 GIVE_MESSAGE = Fixer(20, _give_messages)
 """A bare assert is given the message that it raises."""
+SPELL = Fixer(25, _spell)
+"""A call is given the arguments that it leaves out."""
 REFORM = Fixer(30, _reform)
 """Dependency tokens become plain checks again; what a target takes in another form is brought into that."""
 CAST = Fixer(35, _cast)

@@ -1,4 +1,4 @@
-"""GL602: ops that the torch which a program is to run in does not have."""
+"""GL602 and GL612: ops that the torch which a program is to run in does not have, and calls that no torch loads."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from graphlint.ops.table import covered
-from graphlint.rules.base import Finding, Rule, no_fix
+from graphlint.rules.base import Finding, Rule, no_fix, safe_fix
+from graphlint.rules.fixers import SPELL
 from graphlint.rules.view import ProgramView
-from graphlint.semantics.versions import misfits, readers, spanned
+from graphlint.semantics.versions import readers, spanned
 
 if TYPE_CHECKING:
     from graphlint.artifact.artifact import Layout
@@ -70,7 +71,9 @@ class UnavailableOp(Rule):
         """One finding for each node that the first version which lacks it cannot take."""
         if view.requires_torch is None:
             return
-        for misfit in misfits(view.program, view.ops):
+        for misfit in view.misfits:
+            if misfit.unread:
+                continue  # UnloadableCall has it
             version = next((one for one in view.requires_torch.versions if one in misfit.missing), None)
             if version is None:
                 continue
@@ -81,6 +84,61 @@ class UnavailableOp(Rule):
             again = f"export the model again in torch {version}, or " if newer else ""
             fix = no_fix("no other form of it is known")
             yield Finding(message, fix, misfit.site, advice=f"{again}use another op in the model")
+
+
+class UnloadableCall(Rule):
+    """A call that no version of torch loads.
+
+    ## What it does
+    Flags calls that leave out an argument whose name is a keyword of Python, although it has a default: the `from` of
+    `x.uniform_()`. Export leaves out what is given as the default says, too, as in `x.uniform_(0, 1)`.
+
+    ## Why is this bad?
+    Saving succeeds, and `torch.export.load` raises. That holds for torch 2.6 to 2.15, whose reader takes such an
+    argument for one that every call has.
+
+    ## Example
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x + torch.empty_like(x).uniform_()
+    ```
+    ```graph
+    graph(%x: f32[3, 4]):
+      %noise: f32[3, 4] = aten.uniform.default(%x)
+      return %noise
+    ```
+
+    ## Use instead
+    ```python
+    class Model(torch.nn.Module):
+        def forward(self, x):
+            return x + torch.rand_like(x)
+    ```
+    ```graph
+    graph(%x: f32[3, 4]):
+      %noise: f32[3, 4] = aten.uniform.default(%x, 0.0, 1.0)
+      return %noise
+    ```
+
+    ## Fix safety
+    Safe: the call is given its defaults.
+    """
+
+    code = "GL612"
+    advice = "use another op in the model, as `torch.rand_like(x)` for `torch.empty_like(x).uniform_()`"
+    fix = "safe"
+    fixer = SPELL
+    fix_sometimes = True
+
+    def check(self, view: ProgramView) -> Iterator[Finding]:
+        for misfit in view.misfits:
+            if argument := misfit.unread:
+                from graphlint.passes.forms import form_obstacle
+
+                fix = safe_fix("is given all of its arguments", form_obstacle(view, misfit.site, "spelled"))
+                message = f"{misfit.site.name} leaves out '{argument}', without which no torch loads it"
+                yield Finding(message, fix, misfit.site)
 
 
 def version_notes(view: ProgramView, layout: Layout) -> list[str]:

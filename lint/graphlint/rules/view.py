@@ -12,6 +12,7 @@ from graphlint.ops.table import OpTable, op_table, version_of
 from graphlint.rules.settings import RefusedOp, Settings
 from graphlint.semantics.analysis import Analysis, Write, has_effect
 from graphlint.semantics.sites import Site
+from graphlint.semantics.versions import Misfit, misfits
 
 if TYPE_CHECKING:
     from graphlint.passes.functionalize.program import Plan
@@ -51,6 +52,11 @@ class ProgramView(Analysis):
         from graphlint.passes.functionalize.program import plan
 
         return plan(self.document, self, selected, exact=self.exact)
+
+    @cached_property
+    def misfits(self) -> list[Misfit]:
+        """The nodes that a version of torch cannot take."""
+        return list(misfits(self.program, self.ops))
 
     @cached_property
     def state_obstacles(self) -> dict[Target, str | None]:

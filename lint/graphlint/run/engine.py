@@ -38,7 +38,7 @@ from graphlint.rules.settings import Settings
 from graphlint.rules.torch_versions import UnavailableOp, version_notes
 from graphlint.rules.view import ProgramView, ops_for
 from graphlint.semantics.contradictions import contradiction
-from graphlint.semantics.versions import loads_in, spanned
+from graphlint.semantics.versions import loads_in, misfits, spanned
 
 if TYPE_CHECKING:
     from graphlint.artifact.payloads import Stored
@@ -266,7 +266,9 @@ class _Run:
             self._note_record(entry, before)
             return
         ops = ProgramView(made.document, self._settings).ops
-        loads, loaded = (loads_in(one.program, ops, entry.layout) for one in (made.document, before))
+        loads, loaded = (
+            loads_in(one.program, misfits(one.program, ops), entry.layout) for one in (made.document, before)
+        )
         lost = [version for version in loaded if version not in loads]
         if lost:
             self._notes.append(f"program {entry.name!r} does not load in torch {spanned(lost)} any more")
@@ -293,7 +295,7 @@ class _Run:
 
     def _note_versions(self, entry: ProgramEntry, view: ProgramView) -> None:
         """Note which versions of torch load a program, and what is to be said of those that are required."""
-        self._loads_in[entry.name] = loads_in(view.program, view.ops, entry.layout)
+        self._loads_in[entry.name] = loads_in(view.program, view.misfits, entry.layout)
         if view.requires_torch is not None and UnavailableOp.code in self._settings.enabled:
             self._notes += version_notes(view, entry.layout)
 

@@ -5,7 +5,7 @@ Ops that the table does not know, or of no version (custom ones), tell nothing, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from keyword import iskeyword, kwlist
 from typing import TYPE_CHECKING, Final
@@ -49,6 +49,16 @@ class Misfit(msgspec.Struct, frozen=True, eq=False):
     """Those that do not take the node, in their order, and what they say of the arguments; nothing where they do not
     have the op."""
 
+    @property
+    def unread(self) -> str:
+        """An argument without which no version takes the node, though the schema has a default for it; else empty."""
+        schema = self.site.op.schema if self.site.op is not None else None
+        left_out = (one for one in (schema.arguments if schema is not None else ()) if not self._gives(one.name))
+        return next((one.name for one in left_out if one.default is not None and _is_needed(one)), "")
+
+    def _gives(self, argument: str) -> bool:
+        return self.site.node.input(argument) is not None
+
 
 def misfits(program: Program, ops: OpTable) -> Iterator[Misfit]:
     """The nodes that one of the versions which the table covers cannot take, in program order."""
@@ -63,12 +73,12 @@ def misfits(program: Program, ops: OpTable) -> Iterator[Misfit]:
             yield Misfit(site, tuple(history.schemas), missing)
 
 
-def loads_in(program: Program, ops: OpTable, layout: Layout) -> tuple[str, ...]:
-    """The versions of torch, of those that the table covers, that load a program from an archive of that layout, as
-    far as that can be told. They follow each other.
+def loads_in(program: Program, misfits: Iterable[Misfit], layout: Layout) -> tuple[str, ...]:
+    """The versions of torch, of those that the table covers, that load a program with these misfits from an archive of
+    that layout, as far as that can be told. They follow each other.
     """
     versions = readers(program, layout)
-    lacking = {version for misfit in misfits(program, ops) for version in misfit.missing} if versions else ()
+    lacking = {version for misfit in misfits for version in misfit.missing} if versions else ()
     return tuple(version for version in versions if version not in lacking)
 
 
