@@ -112,9 +112,8 @@ def test_a_broken_index_tells_nothing(root, content):
     assert index is None or list(tracked(index, "net.py")) == []
 
 
-def test_a_repository_of_more_folders_than_are_listed_is_searched(root):
+def test_a_repository_of_more_folders_than_are_listed_is_searched(root, monkeypatch):
+    monkeypatch.setattr("graphlint.run.sources.repository.FOLDERS_IN_REPOSITORY", 5)
     write(root, *(f"folder{number}/net{number}.py" for number in range(30)))
     git(root, "add", "-A")
-    assert Repository(str(root), limit=5).find("/elsewhere/net7.py", lambda _: True) == str(
-        root / "folder7" / "net7.py"
-    )
+    assert Repository(str(root)).find("/elsewhere/net7.py", lambda _: True) == str(root / "folder7" / "net7.py")

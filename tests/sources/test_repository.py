@@ -21,7 +21,7 @@ def never(path: str) -> bool:
 
 
 @pytest.fixture
-def tree(tmp_path):
+def tree(tmp_path, monkeypatch):
     """Makes files below a root, and tells which of them a recorded path stands for."""
 
     def make(*names: str, source_roots: tuple[str, ...] = (), limit: int = 100):
@@ -30,7 +30,8 @@ def tree(tmp_path):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_text("")
         root.mkdir(exist_ok=True)
-        repository = Repository(str(root), [str(root / name) for name in source_roots], limit=limit)
+        monkeypatch.setattr("graphlint.run.sources.repository.FOLDERS_ELSEWHERE", limit)
+        repository = Repository(str(root), [str(root / name) for name in source_roots])
 
         def find(path: str, check=never) -> str | None:
             found = repository.find(path, check)

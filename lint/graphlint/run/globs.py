@@ -36,17 +36,14 @@ def _compiled(patterns: tuple[Pattern, ...]) -> Sequence[tuple[re.Pattern[str], 
     import fnmatch
 
     plain = [one for pattern in patterns if not pattern.glob.startswith("!") for one in _globs(pattern)]
-    inverted = [_globs(pattern, inverted=True) for pattern in patterns if pattern.glob.startswith("!")]
+    inverted = [(_globs(pattern), True) for pattern in patterns if pattern.glob.startswith("!")]
     together = [(plain, False)] if plain else []
-    return [
-        (re.compile("|".join(map(fnmatch.translate, globs))), inverts)
-        for globs, inverts in [*together, *((globs, True) for globs in inverted)]
-    ]
+    return [(re.compile("|".join(map(fnmatch.translate, globs))), inverts) for globs, inverts in together + inverted]
 
 
-def _globs(pattern: Pattern, *, inverted: bool = False) -> list[str]:
-    """The patterns of :mod:`fnmatch` for an absolute path or a bare name that a pattern matches."""
-    glob, root = pattern.glob[inverted:], pattern.root
+def _globs(pattern: Pattern) -> list[str]:
+    """The patterns of :mod:`fnmatch` for an absolute path or a bare name that a pattern matches, or does not."""
+    glob, root = pattern.glob.removeprefix("!"), pattern.root
     slashed = _slashed(glob).rstrip(SEPARATOR)
     found = list(_alternatives(slashed))
     if not os.path.isabs(glob):

@@ -1,6 +1,6 @@
 """From changed programs to the file: written beside the old one, read and linted again, then put in its place."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Literal
 
 import msgspec
@@ -33,16 +33,13 @@ class Change(msgspec.Struct, frozen=True, eq=False):
     data: bytes
     """The JSON."""
     record: provenance.ProgramRecord
-    buffers: frozenset[str]
-    """Qualified names of the buffers that are written back now and were not before."""
+    constants: dict[str, Collection[str]]
+    """Qualified names of the buffers that are written back now and were not before, that are gone, and that are new, by
+    the keywords of :func:`changed_constants`."""
     remaining: list[Diagnostic]
     """What linting the changed program finds."""
-    new_buffers: tuple[str, ...]
-    """Qualified names of new non-persistent buffers, each a 0-dimensional float32 zero."""
-    old_buffers: tuple[str, ...]
-    """Qualified names of buffers that are gone."""
     state: tuple[Piece, ...]
-    """What was state and is among the inputs and outputs now; of a restored program, the other way round."""
+    """What changed places, as :attr:`ChangedProgram.state` says it."""
     overgrown: set[str]
     """What was found to make the program too large."""
 
@@ -53,9 +50,9 @@ class Change(msgspec.Struct, frozen=True, eq=False):
         data = made.document.to_bytes()
         digests = provenance.digest(before.to_bytes()), provenance.digest(data)
         record = provenance.ProgramRecord(dict(sorted(made.rules.items())), *digests, made.removed_checks)
-        written = frozenset(written_buffers(made.document) - written_buffers(before))
-        buffers = made.new_buffers, made.old_buffers
-        return cls(entry, data, record, written, list(remaining), *buffers, made.state, made.document.overgrown)
+        written = written_buffers(made.document) - written_buffers(before)
+        constants = {"detached": written, "removed": made.old_buffers, "added": made.new_buffers}
+        return cls(entry, data, record, constants, list(remaining), made.state, made.document.overgrown)
 
 
 def write_back(
@@ -76,8 +73,7 @@ def write_back(
     members: dict[str, bytes | None] = {}
     for change in changes:
         members[change.entry.member] = change.data
-        constants = {"detached": change.buffers, "removed": change.old_buffers, "added": change.new_buffers}
-        members.update(changed_constants(artifact, change.entry, members, **constants))
+        members.update(changed_constants(artifact, change.entry, members, **change.constants))
     members.update(_moved_state(artifact, action, changes, members))
     if settings.provenance:
         members.update(_recorded(artifact, settings, action, changes))

@@ -60,13 +60,13 @@ class Repository:
     index to tell; its folders are listed once at most.
     """
 
-    def __init__(self, folder: str, source_roots: Sequence[str] = (), *, limit: int | None = None) -> None:
-        """``folder`` and ``source_roots`` are absolute; ``limit`` is another one than usual on what is listed."""
+    def __init__(self, folder: str, source_roots: Sequence[str] = ()) -> None:
+        """``folder`` and ``source_roots`` are absolute."""
         self.root, is_repository = root_of(folder)
         self._below = os.path.join(self.root, "")
         self._real_root = os.path.realpath(self.root)
         self._source_roots = source_roots
-        self._limit = (FOLDERS_IN_REPOSITORY if is_repository else FOLDERS_ELSEWHERE) if limit is None else limit
+        self._limit = FOLDERS_IN_REPOSITORY if is_repository else FOLDERS_ELSEWHERE
 
     def find(self, path: str, reads_as_recorded: Callable[[str], bool]) -> str | None:
         """The absolute path of the file that ``path``, as an artifact has it, stands for; None where there is none,
