@@ -15,7 +15,7 @@ import pytest
 
 import graphlint
 from graphlint.artifact.artifact import open_artifact
-from graphlint.artifact.errors import VerificationError
+from graphlint.artifact.errors import ArtifactError, VerificationError
 from graphlint.artifact.rewrite import write_archive
 from graphlint.run.state import described
 
@@ -351,6 +351,36 @@ def test_several_programs_in_one_archive(tmp_path):
     assert graphlint.fix(fixed, isolated=True, state="io").error is None
     for name, model in (("first", Everything), ("second", Dynamic)):
         compare(model, path, fixed, name=name)
+
+
+class Counting(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("count", torch.zeros(2))
+
+    def forward(self, x):
+        self.count.add_(x)
+        torch._assert_async((x >= 0).all(), "below zero")
+        return x + self.count
+
+
+def test_what_was_lifted_before_stays_described_when_another_program_follows(tmp_path):
+    from torch.export.pt2_archive._package import package_pt2
+
+    path = tmp_path / "model.pt2"
+    first, second = (judge.quiet(torch.export.export, Counting(), (torch.ones(2),)) for _ in range(2))
+    # What one program writes is data flow already, and it alone can be lifted at first.
+    judge.quiet(package_pt2, path, exported_programs={"first": judge.decomposed(first), "second": second})
+    before = {name: judge.load(path, name) for name in ("first", "second")}
+    assert graphlint.fix(path, isolated=True, state="io", select="GL502", checks="plain").fixed
+    assert [*initial_state(path, "first")] == ["count"]
+    with pytest.raises(ArtifactError):
+        initial_state(path, "second")
+    assert graphlint.fix(path, isolated=True, state="io", extend_select="GL502").fixed
+    assert [sorted(initial_state(path, name)) for name in ("first", "second")] == [["count"], ["count"]]
+    assert graphlint.restore(path, isolated=True).error is None
+    for name in ("first", "second"):
+        judge.compare(before[name], judge.load(path, name), [((torch.ones(2),), {})])
 
 
 def refusals(path, **options):

@@ -125,11 +125,12 @@ def _moved_state(
     if described is None:
         raise ArtifactError(f"the extra file {state.NAME} is no description that is understood", member=member)
     moved: dict[str, bytes | None] = {}
-    for change in changes if action == "fix" else ():
+    lifted, returned = ([one for one in changes if one.state and action == kind] for kind in ("fix", "restore"))
+    for change in lifted:
         name = provenance.key(change.entry.name)
-        if change.state and name != change.entry.name:
+        if name != change.entry.name:
             raise ArtifactError(f"the name of program '{name}' is no text, and what became of its state is told by it")
-        if change.state and described.of(change.entry.name):
+        if described.of(change.entry.name):
             raise ArtifactError(f"state of program {change.entry.name!r} is among its inputs already: restore it first")
         held = [one for one in change.state if one.kind != "user_input"]
         made, values = unlisted(artifact, change.entry, {**planned, **moved}, {one.target for one in held})
@@ -138,13 +139,12 @@ def _moved_state(
         kept = ((one, values.get(one.target) if one in held else None) for one in change.state)
         pairs = tuple(state.Pair(**msgspec.structs.asdict(one), value=value) for one, value in kept)
         described = described.changed(change.entry.name, pairs)
-    for change in changes if action == "restore" else ():
-        if change.state:
-            values = {one.target: one.value for one in described.of(change.entry.name) if one.value is not None}
-            moved |= listed(artifact, {**planned, **moved}, values)
-            names = {one.name for one in change.state if one.kind != "user_input"}
-            moved |= without_samples(artifact, change.entry, planned, names)
-            described = described.changed(change.entry.name, ())
+    for change in returned:
+        values = {one.target: one.value for one in described.of(change.entry.name) if one.value is not None}
+        moved |= listed(artifact, {**planned, **moved}, values)
+        names = {one.name for one in change.state if one.kind != "user_input"}
+        moved |= without_samples(artifact, change.entry, planned, names)
+        described = described.changed(change.entry.name, ())
     return {**moved, member: described.to_bytes()}
 
 
