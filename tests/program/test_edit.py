@@ -54,7 +54,7 @@ def test_an_edit_leaves_the_original_alone():
     assert (graph.inputs, graph.outputs, graph.nodes) == ([], [], [])
     assert graph.is_single_tensor_return is True
     assert graph.meta("new") == scalar_meta()
-    program = with_graph(document.program, graph, module_call_graph=[])
+    program = with_graph(document.program, graph, calls=[])
     assert program.graph is graph
     assert program.graph_module.module_call_graph == []
     assert program.graph_module.signature is document.program.graph_module.signature

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -301,12 +302,13 @@ def _respecified(spec: OutputSpec, output: Argument) -> OutputSpec:
     kind, given = spec.kind, spec.spec
     if given is None or not output.names():
         return spec
-    argument = msgspec.to_builtins(output if kind in ("user_output", "constant") else output.value)
-    was = given.arg
-    if isinstance(was, dict):  # torch before 2.3 spells out with null which kinds an argument is not
-        was = {key: held for key, held in was.items() if held is not None}
-    if was == argument:
+    held = output if kind in ("user_output", "constant") else output.value
+    argument = msgspec.to_builtins(held)
+    if given.arg == argument:
         return spec
+    with suppress(msgspec.ValidationError):  # the same may be spelled out with null, and have keys that are not known
+        if msgspec.convert(given.arg, type(held)) == held:
+            return spec
     field: dict[str, Any] = {kind: msgspec.structs.replace(given, arg=argument)}
     return OutputSpec(**field)
 
@@ -325,7 +327,9 @@ def with_graph(
     """
     module, signature = program.graph_module, program.graph_module.signature
     given = signature.output_specs if output_specs is None else output_specs
-    specs = [_respecified(*pair) for pair in zip(given, graph.outputs, strict=True)]
+    specs = list(given)
+    if len(specs) == len(graph.outputs):  # else they contradict each other, as a check of the program tells
+        specs = [_respecified(*pair) for pair in zip(given, graph.outputs, strict=True)]
     inputs = signature.input_specs if input_specs is None else list(input_specs)
     # The signature stays what it was read from where nothing in it changes: torch 2.1 wrote others.
     if inputs != signature.input_specs or specs != signature.output_specs:
