@@ -9,7 +9,7 @@ from graphlint.ops.table import covered
 from graphlint.rules.base import Finding, Rule, no_fix, safe_fix
 from graphlint.rules.fixers import SPELL
 from graphlint.rules.view import ProgramView
-from graphlint.semantics.versions import readers, spanned
+from graphlint.semantics.versions import LOADABLE_MAJOR, readers, spanned
 
 if TYPE_CHECKING:
     from graphlint.artifact.artifact import Layout
@@ -95,7 +95,7 @@ class UnloadableCall(Rule):
 
     ## Why is this bad?
     Saving succeeds, and `torch.export.load` raises. That holds for torch 2.6 to 2.15, whose reader takes such an
-    argument for one that every call has.
+    argument for one that every call has. Of files of older versions nothing is said.
 
     ## Example
     ```python
@@ -132,6 +132,8 @@ class UnloadableCall(Rule):
     fix_sometimes = True
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
+        if view.program.schema[0] != LOADABLE_MAJOR:
+            return  # the torch that wrote it has another reader
         for misfit in view.misfits:
             if argument := misfit.unread:
                 from graphlint.passes.forms import form_obstacle
