@@ -52,6 +52,8 @@ class _Operand(msgspec.Struct):
 
 
 class _Caller(msgspec.Struct):
+    """A node, but for all that is no graph."""
+
     inputs: list[_Operand]
 
 

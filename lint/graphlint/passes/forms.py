@@ -38,6 +38,7 @@ from graphlint.ops.info import Form, Role
 from graphlint.ops.schema import SchemaArgument
 from graphlint.ops.table import OpTable, op_of
 from graphlint.passes.functionalize.metas import Meta
+from graphlint.passes.nodes import edited_at
 from graphlint.semantics.analysis import Analysis
 from graphlint.semantics.sites import Site
 
@@ -111,6 +112,12 @@ def with_forms(program: Program, sites: Iterable[tuple[Site, Form]], ops: OpTabl
             for place in becoming.get(name, ()):
                 edit.outputs[place] = _apart(edit, node, tensor(name), dialect)
     return with_graph(program, edit.finish())
+
+
+def with_arguments(program: Program, sites: Iterable[Site], ops: OpTable) -> Program:
+    """The program with the calls at some sites given the arguments that they leave out, in subgraphs too."""
+    dialect = Dialect.of(program.graph)
+    return edited_at(program, sites, lambda node: [_spelled(node, dialect, ops)])
 
 
 def _copies() -> set[str]:

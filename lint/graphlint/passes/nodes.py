@@ -19,16 +19,17 @@ from graphlint.semantics.sites import Site
 
 def remove_nodes(program: Program, sites: Iterable[Site]) -> Program:
     """The program without the nodes at ``sites``, which have no results."""
-    return _edited(program, sites, lambda _: ())
+    return edited_at(program, sites, lambda _: ())
 
 
 def give_messages(program: Program, sites: Iterable[Site]) -> Program:
     """The program with the bare asserts at ``sites`` as asserts with a message."""
     operand = Dialect.of(program.graph).operand("assert_msg", Argument(as_string=BARE_MESSAGE))
     target = op_of("assert-message").target
-    return _edited(program, sites, lambda node: [changed_node(node, target=target, inputs=[*node.inputs, operand])])
+    return edited_at(program, sites, lambda node: [changed_node(node, target=target, inputs=[*node.inputs, operand])])
 
 
-def _edited(program: Program, sites: Iterable[Site], edit: Callable[[Node], Sequence[Node]]) -> Program:
+def edited_at(program: Program, sites: Iterable[Site], edit: Callable[[Node], Sequence[Node]]) -> Program:
+    """The program with what ``edit`` makes of the nodes at these sites, in subgraphs too."""
     chosen = {id(site.node) for site in sites}
     return with_graph(program, mapped(program.graph, lambda node: edit(node) if id(node) in chosen else None))

@@ -24,7 +24,7 @@ def leaders(diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
     3. A write to the operand of ``out=`` is the cause of the finding about the overload.
     4. The first write in a region is the cause of the findings about the region.
     """
-    if len(diagnostics) == 1:
+    if len(diagnostics) == 1:  # as of most artifacts of a second run
         return [*diagnostics]
     found = [one for one in diagnostics if one.program is not None]
     training = {one.program: one for one in found if one.code == TrainMode.code}

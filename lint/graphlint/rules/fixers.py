@@ -89,9 +89,9 @@ def _reform(view: ProgramView, sites: Sequence[Site]) -> Made:
 
 
 def _spell(view: ProgramView, sites: Sequence[Site]) -> Made:
-    from graphlint.passes.forms import with_forms
+    from graphlint.passes.forms import with_arguments
 
-    return Made(with_forms(view.program, [(site, "spelled") for site in sites], view.ops), lost=())
+    return Made(with_arguments(view.program, sites, view.ops), lost=())
 
 
 def _functionalize(view: ProgramView, sites: Sequence[Site]) -> Made:

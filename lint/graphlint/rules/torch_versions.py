@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from graphlint.ops.table import covered
-from graphlint.rules.base import Finding, Rule, no_fix, safe_fix
+from graphlint.rules.base import Finding, Rule, no_fix
+from graphlint.rules.diagnostics import Fix
 from graphlint.rules.fixers import SPELL
 from graphlint.rules.view import ProgramView
 from graphlint.semantics.versions import LOADABLE_MAJOR, readers, spanned
@@ -129,18 +130,15 @@ class UnloadableCall(Rule):
     advice = "use another op in the model, as `torch.rand_like(x)` for `torch.empty_like(x).uniform_()`"
     fix = "safe"
     fixer = SPELL
-    fix_sometimes = True
 
     def check(self, view: ProgramView) -> Iterator[Finding]:
         if view.program.schema[0] != LOADABLE_MAJOR:
             return  # the torch that wrote it has another reader
         for misfit in view.misfits:
             if argument := misfit.unread:
-                from graphlint.passes.forms import form_obstacle
-
-                fix = safe_fix("is given all of its arguments", form_obstacle(view, misfit.site, "spelled"))
-                message = f"{misfit.site.name} leaves out '{argument}', without which no torch loads it"
-                yield Finding(message, fix, misfit.site)
+                without = f"without which torch {spanned(covered())} do not load it"
+                fix = Fix("safe", "is given all of its arguments")
+                yield Finding(f"{misfit.site.name} leaves out '{argument}', {without}", fix, misfit.site)
 
 
 def version_notes(view: ProgramView, layout: Layout) -> list[str]:

@@ -53,11 +53,8 @@ class Misfit(msgspec.Struct, frozen=True, eq=False):
     def unread(self) -> str:
         """An argument without which no version takes the node, though the schema has a default for it; else empty."""
         schema = self.site.op.schema if self.site.op is not None else None
-        left_out = (one for one in (schema.arguments if schema is not None else ()) if not self._gives(one.name))
-        return next((one.name for one in left_out if one.default is not None and _is_needed(one)), "")
-
-    def _gives(self, argument: str) -> bool:
-        return self.site.node.input(argument) is not None
+        needed = (one.name for one in (schema.arguments if schema is not None else ()) if _is_needed_by_name(one))
+        return next((name for name in needed if self.site.node.input(name) is None), "")
 
 
 def misfits(program: Program, ops: OpTable) -> Iterator[Misfit]:
@@ -163,10 +160,15 @@ class _History:
 
 
 def _is_needed(argument: SchemaArgument) -> bool:
-    """Whether torch loads no call that leaves it out: the default of one that is named like a keyword of Python (the
-    ``from`` of ``uniform_``) is not found then.
+    """Whether torch loads no call that leaves it out."""
+    return argument.default is None or _is_needed_by_name(argument)
+
+
+def _is_needed_by_name(argument: SchemaArgument) -> bool:
+    """Whether that is so although it has a default: that of an argument which is named like a keyword of Python (the
+    ``from`` of ``uniform_``) is not found.
     """
-    return argument.default is None or iskeyword(argument.name)
+    return argument.default is not None and iskeyword(argument.name)
 
 
 def _is_optional(argument: SchemaArgument) -> bool:
